@@ -1,0 +1,1 @@
+"""Measures the system, alone and beside its peers."""

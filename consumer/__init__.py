@@ -1,0 +1,1 @@
+"""Reads the topic `model_output`: terminal view, lines, scores."""

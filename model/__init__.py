@@ -1,0 +1,1 @@
+"""The classifier as a model: data set, networks, training, evaluation, artefact."""

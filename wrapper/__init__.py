@@ -1,0 +1,1 @@
+"""The Seldon classes that s2i builds around the model."""
