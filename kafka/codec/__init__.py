@@ -1,0 +1,94 @@
+"""Wire formats: from a record to a payload, from a prediction to the reply's bytes.
+
+The format is chosen by the `proto-name` and `content-type` headers, else by what the bytes are.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, NamedTuple
+
+from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
+from kafka.codec.json_text import parse_json
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Payload, Record, header
+from kafka.reasons import Rejected
+
+__all__ = ["Decoded", "WireFormat", "decode"]
+
+_BY_CONTENT_TYPE: Dict[str, str] = {
+    "application/json": "json",
+    "text/json": "json",
+    "text/plain": "json",
+    "application/x-protobuf": "protobuf",
+    "application/protobuf": "protobuf",
+    "application/vnd.google.protobuf": "protobuf",
+    "application/octet-stream": "binary",
+    "image/png": "binary",
+    "image/jpeg": "binary",
+    "image/jpg": "binary",
+}
+_IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+class Decoded(NamedTuple):
+    """A record's payload, and the format that its reply is written in."""
+
+    payload: Payload
+    wire_format: WireFormat
+
+
+def decode(record: Record, max_bytes: int) -> Decoded:
+    """Reads a record's value.
+
+    Args:
+        record: the record.
+        max_bytes: larger values are refused before they are parsed.
+
+    Raises:
+        Rejected: the value is not a request in any of the formats.
+    """
+    value = record.value
+    if value is None:
+        raise Rejected("tombstone", "the value is null; a request was expected")
+    if not value:
+        raise Rejected("empty", "the value has no bytes; a request was expected")
+    if len(value) > max_bytes:
+        raise Rejected(
+            "too_large", f"the value has {len(value)} bytes, more than the {max_bytes} allowed"
+        )
+    family = _family(record, value)
+    if family == "json":
+        return _decode_json(value)
+    wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
+    return Decoded(wire_format.decode(value), wire_format)
+
+
+def _family(record: Record, value: bytes) -> str:
+    if record.headers:
+        proto_name = header(record.headers, "proto-name")
+        if proto_name is not None:
+            seldon_proto.check_name(proto_name)
+            return "protobuf"
+        content_type = header(record.headers, "content-type")
+        if content_type is not None:
+            return _family_of(content_type)
+    return "binary" if value.startswith(_IMAGE_MAGIC) else "json"
+
+
+def _family_of(content_type: bytes) -> str:
+    name = content_type.split(b";")[0].strip().lower().decode("utf-8", "replace")
+    family = _BY_CONTENT_TYPE.get(name)
+    if family is None:
+        known = ", ".join(sorted(_BY_CONTENT_TYPE))
+        raise Rejected("unknown_content_type", f"content-type {name[:80]!r} is none of {known}")
+    return family
+
+
+def _decode_json(value: bytes) -> Decoded:
+    document = parse_json(value)
+    wire_format: WireFormat = seldon_json.FORMAT
+    if "inputs" in document:
+        wire_format = v2.FORMAT
+    elif "instances" in document:
+        wire_format = tfserving.FORMAT
+    return Decoded(wire_format.decode(document), wire_format)

@@ -1,0 +1,16 @@
+"""Bytes as they are (images, raw rows): the class's `to_rows` or `predict` reads them."""
+
+from __future__ import annotations
+
+from kafka.codec import seldon_json
+from kafka.codec.json_text import JSON_HEADERS
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Payload
+
+
+def decode(value: bytes) -> Payload:
+    """The bytes, as Seldon hands `binData` to a class."""
+    return Payload("binData", value, (), {}, None)
+
+
+FORMAT = WireFormat("bytes", decode, seldon_json.encode, JSON_HEADERS)

@@ -1,0 +1,171 @@
+"""Seldon JSON: `data` (`ndarray`, `tensor`, `tftensor`), `binData`, `strData`, `jsonData`.
+
+https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Dict, List
+
+import numpy as np
+from seldon_core.utils import extract_request_parts_json
+
+from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Payload, Prediction
+from kafka.reasons import Rejected
+
+
+def decode(document: Dict[str, Any]) -> Payload:
+    """The payload of a Seldon request, read as Seldon reads it.
+
+    Raises:
+        Rejected: a field is missing or malformed.
+    """
+    meta = document.get("meta") or {}
+    if not isinstance(meta, dict):
+        raise Rejected("no_payload", "meta must be an object")
+    if "data" in document:
+        return _decode_data(document, meta)
+    if "jsonData" in document:
+        return Payload("jsonData", document["jsonData"], (), meta, document)
+    if "strData" in document:
+        return Payload("strData", document["strData"], (), meta, document)
+    if "binData" in document:
+        return Payload("binData", decode_base64(document["binData"]), (), meta, document)
+    raise Rejected(
+        "no_payload", "the object has none of data, binData, strData, jsonData, inputs, instances"
+    )
+
+
+def decode_base64(value: Any) -> bytes:
+    """The bytes of base64 text, white space in it allowed, as Seldon allows it.
+
+    Raises:
+        Rejected: it is no base64 text.
+    """
+    if not isinstance(value, str):
+        raise Rejected("bad_base64", "binData must be base64 text")
+    try:
+        return base64.b64decode(value)
+    except (binascii.Error, ValueError) as error:
+        raise Rejected("bad_base64", f"binData is not base64: {error}") from None
+
+
+def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
+    data = document["data"]
+    if not isinstance(data, dict):
+        raise Rejected("no_payload", "data must be an object with ndarray or tensor")
+    names = _names(data.get("names"))
+    if "tensor" in data:
+        return Payload("tensor", _tensor(data["tensor"]), names, meta, document)
+    if "ndarray" in data:
+        return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
+    if "tftensor" in data:
+        return Payload("tftensor", _tftensor(document), names, meta, document)
+    raise Rejected("no_payload", "data has none of ndarray, tensor, tftensor")
+
+
+def _names(names: Any) -> Any:
+    if not names:
+        return ()
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise Rejected("bad_value", "data.names must be an array of strings")
+    return tuple(names)
+
+
+def _tensor(tensor: Any) -> np.ndarray:
+    if not isinstance(tensor, dict):
+        raise Rejected("no_payload", "data.tensor must be an object with shape and values")
+    values = array_of(tensor.get("values"), "data.tensor.values")
+    return reshaped(values, tensor.get("shape"), "data.tensor")
+
+
+def reshaped(values: np.ndarray, shape: Any, what: str) -> np.ndarray:
+    """`values` in `shape`.
+
+    Raises:
+        Rejected: the shape is none, or holds another number of values.
+    """
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
+    if len(shape) > 32:
+        raise Rejected("too_deep", f"{what}.shape has more than 32 dimensions")
+    count = 1
+    for size in shape:
+        count *= size
+    if count != values.size:
+        raise Rejected("bad_shape", f"{what}.shape {shape} needs {count} values, got {values.size}")
+    return values.reshape(shape)
+
+
+def _tftensor(document: Dict[str, Any]) -> Any:
+    try:
+        return extract_request_parts_json(document)[0]
+    except Exception as error:
+        raise Rejected("bad_value", f"data.tftensor can't be read: {error}") from None
+
+
+def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
+    """The reply as Seldon composes it: rows in the form that the request had."""
+    if prediction.raw:
+        return dump_json(_with_puid(prediction.data, puid))
+    document = _body(payload.kind, prediction)
+    document["meta"] = composed_meta(payload, prediction, puid)
+    return dump_json(document)
+
+
+def _with_puid(reply: Any, puid: str) -> Any:
+    if isinstance(reply, dict) and ("data" in reply or "meta" in reply):
+        meta = dict(reply.get("meta") or {})
+        meta.setdefault("puid", puid)
+        return {**reply, "meta": meta}
+    return reply
+
+
+def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
+    data = prediction.data
+    if isinstance(data, dict):
+        return {"jsonData": data}
+    if isinstance(data, (bytes, bytearray)):
+        return {"binData": base64.b64encode(data).decode("ascii")}
+    if isinstance(data, str):
+        return {"strData": data}
+    rows = np.asarray(data)
+    body: Dict[str, Any] = {"names": list(prediction.names)}
+    # Seldon answers numbers in the form they came in, as a tensor when they came as none of
+    # its arrays, and everything else as an ndarray (seldon_core.utils.construct_response_json).
+    if np.issubdtype(rows.dtype, np.number) and kind in (
+        "tensor",
+        "binData",
+        "strData",
+        "jsonData",
+    ):
+        body["tensor"] = {"shape": list(rows.shape), "values": contiguous(rows).ravel()}
+    else:
+        body["ndarray"] = contiguous(rows) if isinstance(data, np.ndarray) else data
+    return {"data": body}
+
+
+def contiguous(rows: np.ndarray) -> np.ndarray:
+    """`rows` laid out as orjson writes them; a copy only where that is needed."""
+    return np.ascontiguousarray(rows)
+
+
+def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[str, Any]:
+    """`meta` of the reply: the sender's tags and metrics, and over them the class's."""
+    meta: Dict[str, Any] = {"puid": puid}
+    sent = payload.meta
+    if sent.get("tags") or prediction.tags:
+        meta["tags"] = {**(sent.get("tags") or {}), **prediction.tags}
+    metrics: List[Any] = [*(sent.get("metrics") or []), *prediction.metrics]
+    if metrics:
+        meta["metrics"] = metrics
+    if sent.get("requestPath"):
+        meta["requestPath"] = sent["requestPath"]
+    return meta
+
+
+FORMAT = WireFormat("seldon-json", decode, encode, JSON_HEADERS)

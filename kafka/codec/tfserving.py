@@ -1,0 +1,47 @@
+"""TensorFlow Serving's REST format: `{"instances": […]}` -> `{"predictions": […]}`.
+
+https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import numpy as np
+
+from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
+from kafka.codec.seldon_json import contiguous, decode_base64
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Payload, Prediction
+from kafka.reasons import Rejected
+
+
+def decode(document: Dict[str, Any]) -> Payload:
+    """The instances as an array, or the bytes of one `{"b64": …}` instance.
+
+    Raises:
+        Rejected: they are no rectangular array.
+    """
+    instances = document["instances"]
+    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
+        return Payload("binData", _bytes_of(instances), (), {}, document)
+    return Payload("ndarray", array_of(instances, "instances"), (), {}, document)
+
+
+def _bytes_of(instances: Any) -> bytes:
+    if len(instances) != 1 or set(instances[0]) != {"b64"}:
+        raise Rejected("unsupported", 'instances of named inputs are not taken, but one {"b64": …}')
+    return decode_base64(instances[0]["b64"])
+
+
+def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
+    """The reply; the format has no place for tags or names."""
+    if prediction.raw:
+        return dump_json(prediction.data)
+    data = prediction.data
+    if isinstance(data, np.ndarray):
+        data = contiguous(data)
+    return dump_json({"predictions": data})
+
+
+FORMAT = WireFormat("tfserving-json", decode, encode, JSON_HEADERS)

@@ -1,0 +1,86 @@
+"""librdkafka properties set by environment variables, and those that are refused.
+
+`KAFKA_CONSUMER_FETCH_MIN_BYTES=1` sets `fetch.min.bytes` for the consumer, `KAFKA_PRODUCER_…`
+a property of the producer, `KAFKA_CLIENT_…` one of every client. Reference for the names:
+https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Mapping
+
+from kafka.environment import SettingsError, is_foreign
+
+_PREFIXES = {
+    "client": "KAFKA_CLIENT_",
+    "consumer": "KAFKA_CONSUMER_",
+    "producer": "KAFKA_PRODUCER_",
+}
+CLIENT_PREFIXES = tuple(_PREFIXES.values())
+
+_EXACTLY_ONCE = "exactly-once and order rest on it"
+_OFFSETS = "the worker commits offsets itself, with the replies"
+# Property -> why it is refused, with the setting to use instead where there is one.
+_REFUSED = {
+    "acks": _EXACTLY_ONCE,
+    "auto.commit.enable": _OFFSETS,
+    "auto.offset.reset": "use KAFKA_START",
+    "bootstrap.servers": "use KAFKA_BROKER",
+    "enable.auto.commit": _OFFSETS,
+    "enable.auto.offset.store": _OFFSETS,
+    "enable.gapless.guarantee": _EXACTLY_ONCE,
+    "enable.idempotence": "use KAFKA_PROCESSING",
+    "enable.partition.eof": "lag reaches zero by it",
+    "group.id": "use KAFKA_GROUP_ID",
+    "group.protocol": "take-over within 10 s needs the classic protocol",
+    "isolation.level": _EXACTLY_ONCE,
+    "max.in.flight": _EXACTLY_ONCE,
+    "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
+    "message.send.max.retries": _EXACTLY_ONCE,
+    "metadata.broker.list": "use KAFKA_BROKER",
+    "partition.assignment.strategy": "revoked partitions are handled for one strategy",
+    "request.required.acks": _EXACTLY_ONCE,
+    "retries": _EXACTLY_ONCE,
+    "sasl.mechanism": "use KAFKA_SASL_MECHANISM",
+    "sasl.mechanisms": "use KAFKA_SASL_MECHANISM",
+    "sasl.password": "use KAFKA_SASL_PASSWORD",
+    "sasl.username": "use KAFKA_SASL_USERNAME",
+    "security.protocol": "use KAFKA_SECURITY_PROTOCOL",
+    "session.timeout.ms": "use KAFKA_SESSION_TIMEOUT_MS",
+    "transaction.timeout.ms": "use KAFKA_TRANSACTION_TIMEOUT_MS",
+    "transactional.id": "use KAFKA_WORKER_ID",
+}
+
+
+def properties_by_client(
+    environ: Mapping[str, str], known: Iterable[str]
+) -> Dict[str, Dict[str, str]]:
+    """The properties that the environment sets, by client (`client`, `consumer`, `producer`).
+
+    Args:
+        environ: all variables.
+        known: variables that are settings of their own, and therefore not properties.
+
+    Raises:
+        SettingsError: a promise of the runtime rests on the property.
+    """
+    own = frozenset(known)
+    found: Dict[str, Dict[str, str]] = {client: {} for client in _PREFIXES}
+    for variable, value in environ.items():
+        if variable in own or is_foreign(variable, value):
+            continue
+        for client, prefix in _PREFIXES.items():
+            if variable.startswith(prefix):
+                name = variable[len(prefix) :].lower().replace("_", ".")
+                if name in _REFUSED:
+                    raise SettingsError(f"{variable} can't be set: {_REFUSED[name]}")
+                found[client][name] = value
+    return found
+
+
+def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> Dict[str, Any]:
+    """`base` with the properties of `overrides`, the later ones winning."""
+    config = dict(base)
+    for override in overrides:
+        config.update(override)
+    return config

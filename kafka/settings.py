@@ -1,0 +1,318 @@
+"""Every setting of the runtime, read once from the environment at start.
+
+Names are those of Seldon's Kafka executor where it has one; all begin with `KAFKA_`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, Mapping, Optional
+
+from kafka.cluster.address import running_bootstrap
+from kafka.environment import (
+    Parser,
+    SettingsError,
+    choice,
+    integer,
+    number,
+    on_off,
+    refuse_unknown,
+    text,
+)
+from kafka.librdkafka import CLIENT_PREFIXES, properties_by_client
+
+__all__ = ["Settings", "SettingsError", "load_settings", "require_broker", "variables"]
+
+MIB = 1024 * 1024
+
+
+def _setting(
+    variable: str, parse: Parser, default: Any, help_text: str, *, secret: bool = False
+) -> Any:
+    metadata = {"variable": variable, "parse": parse, "help": help_text, "secret": secret}
+    return dataclasses.field(default=default, metadata=metadata, repr=not secret)
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The runtime's settings; `load_settings` fills them from the environment.
+
+    The help text of each field is what the README's table says of it.
+    """
+
+    broker: str = _setting(
+        "KAFKA_BROKER", text, "", "bootstrap servers, `host:port,…`; unset: the local cluster"
+    )
+    input_topic: str = _setting(
+        "KAFKA_INPUT_TOPIC", text, "model_input", "topic that requests are read from"
+    )
+    output_topic: str = _setting(
+        "KAFKA_OUTPUT_TOPIC", text, "model_output", "topic that replies are written to"
+    )
+    dead_letter_topic: str = _setting(
+        "KAFKA_DEAD_LETTER_TOPIC",
+        text,
+        "",
+        "topic for what can't be answered; unset: the input topic's name with `.dead`",
+    )
+    group_id: str = _setting(
+        "KAFKA_GROUP_ID", text, "model-workers", "consumer group; workers of one group share work"
+    )
+    workers: int = _setting(
+        "KAFKA_WORKERS", integer(1, 1024), 1, "worker processes below one supervisor"
+    )
+    worker_id: str = _setting(
+        "KAFKA_WORKER_ID",
+        text,
+        "",
+        "name of this replica, unique and stable; unset: the host name",
+    )
+    processing: str = _setting(
+        "KAFKA_PROCESSING",
+        choice("exactly_once", "at_least_once"),
+        "exactly_once",
+        "`exactly_once`, or `at_least_once` for lower latency (never lost, maybe twice)",
+    )
+    batching: bool = _setting(
+        "KAFKA_BATCHING",
+        on_off,
+        True,
+        "`off` calls the class message by message, whatever it can do",
+    )
+    batch_messages: int = _setting(
+        "KAFKA_BATCH_MESSAGES", integer(1, 100_000), 256, "most messages in one call of the class"
+    )
+    batch_bytes: int = _setting(
+        "KAFKA_BATCH_BYTES",
+        integer(1, 2**31 - 1),
+        8 * MIB,
+        "most bytes of messages in one call of the class",
+    )
+    commit_messages: int = _setting(
+        "KAFKA_COMMIT_MESSAGES",
+        integer(1, 1_000_000),
+        4096,
+        "most messages in one transaction, under backlog",
+    )
+    commit_interval_ms: int = _setting(
+        "KAFKA_COMMIT_INTERVAL_MS",
+        integer(0, 60_000),
+        200,
+        "longest that answered messages wait for others to share their transaction",
+    )
+    max_message_bytes: int = _setting(
+        "KAFKA_MAX_MESSAGE_BYTES",
+        integer(1, 512 * MIB),
+        8 * MIB,
+        "larger messages become dead letters (`too_large`)",
+    )
+    start: str = _setting(
+        "KAFKA_START",
+        choice("earliest", "latest"),
+        "earliest",
+        "where a new group starts: `earliest` or `latest`",
+    )
+    on_gap: str = _setting(
+        "KAFKA_ON_GAP",
+        choice("stop", "continue"),
+        "stop",
+        "when retention deleted unread messages: `stop` (not ready) or `continue`",
+    )
+    crash_attempts: int = _setting(
+        "KAFKA_CRASH_ATTEMPTS",
+        integer(1, 100),
+        2,
+        "deaths of a worker after which the message in hand becomes a dead letter",
+    )
+    predict_timeout_s: float = _setting(
+        "KAFKA_PREDICT_TIMEOUT_S",
+        number(0.1, 3600.0),
+        60.0,
+        "a call of the class that takes longer is ended by ending the worker",
+    )
+    max_failed_consecutive: int = _setting(
+        "KAFKA_MAX_FAILED_CONSECUTIVE",
+        integer(0, 1_000_000),
+        100,
+        "messages in a row at which the class fails before consumption stops; 0: never",
+    )
+    max_failed_ratio: float = _setting(
+        "KAFKA_MAX_FAILED_RATIO",
+        number(0.0, 1.0),
+        0.5,
+        "share of the last 200 messages at which the class may fail; 0: any",
+    )
+    max_rejected_consecutive: int = _setting(
+        "KAFKA_MAX_REJECTED_CONSECUTIVE",
+        integer(0, 1_000_000),
+        0,
+        "the same for what senders got wrong; 0: never stops",
+    )
+    max_rejected_ratio: float = _setting(
+        "KAFKA_MAX_REJECTED_RATIO",
+        number(0.0, 1.0),
+        0.0,
+        "the same for what senders got wrong; 0: never stops",
+    )
+    transaction_timeout_ms: int = _setting(
+        "KAFKA_TRANSACTION_TIMEOUT_MS",
+        integer(1000, 900_000),
+        5000,
+        "after this the broker aborts a dead worker's transaction",
+    )
+    session_timeout_ms: int = _setting(
+        "KAFKA_SESSION_TIMEOUT_MS",
+        integer(1000, 300_000),
+        6000,
+        "after this the group gives a dead worker's partitions to others",
+    )
+    stop_timeout_s: float = _setting(
+        "KAFKA_STOP_TIMEOUT_S",
+        number(0.5, 600.0),
+        4.0,
+        "after SIGTERM, the time to finish and commit before workers are killed",
+    )
+    state_dir: str = _setting(
+        "KAFKA_STATE_DIR",
+        text,
+        "",
+        "folder for what must outlive a worker; unset: one in the temporary folder",
+    )
+    seldon_server: bool = _setting(
+        "KAFKA_SELDON_SERVER", on_off, True, "`off`: the supervisor starts no REST and gRPC server"
+    )
+    http_host: str = _setting(
+        "KAFKA_HTTP_HOST", text, "127.0.0.1", "address of `/live`, `/ready`, `/metrics`"
+    )
+    http_port: int = _setting(
+        "KAFKA_HTTP_PORT", integer(0, 65535), 8080, "port of `/live`, `/ready`, `/metrics`"
+    )
+    log_level: str = _setting(
+        "KAFKA_LOG_LEVEL",
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "how much is logged: `debug`, `info`, `warning`, `error`",
+    )
+    security_protocol: str = _setting(
+        "KAFKA_SECURITY_PROTOCOL",
+        choice("plaintext", "ssl", "sasl_plaintext", "sasl_ssl"),
+        "plaintext",
+        "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`",
+    )
+    ssl_ca_cert_file: str = _setting(
+        "KAFKA_SSL_CA_CERT_FILE", text, "", "file with the certificate authority (PEM)"
+    )
+    ssl_client_cert_file: str = _setting(
+        "KAFKA_SSL_CLIENT_CERT_FILE", text, "", "file with the client's certificate (PEM)"
+    )
+    ssl_client_key_file: str = _setting(
+        "KAFKA_SSL_CLIENT_KEY_FILE", text, "", "file with the client's key (PEM)"
+    )
+    ssl_ca_cert: str = _setting(
+        "KAFKA_SSL_CA_CERT", text, "", "the certificate authority itself (PEM)"
+    )
+    ssl_client_cert: str = _setting(
+        "KAFKA_SSL_CLIENT_CERT", text, "", "the client's certificate itself (PEM)"
+    )
+    ssl_client_key: str = _setting(
+        "KAFKA_SSL_CLIENT_KEY", text, "", "the client's key itself (PEM)", secret=True
+    )
+    ssl_client_key_pass: str = _setting(
+        "KAFKA_SSL_CLIENT_KEY_PASS", text, "", "password of the client's key", secret=True
+    )
+    sasl_mechanism: str = _setting(
+        "KAFKA_SASL_MECHANISM",
+        choice("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"),
+        "PLAIN",
+        "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`",
+    )
+    sasl_username: str = _setting("KAFKA_SASL_USERNAME", text, "", "SASL user name")
+    sasl_password: str = _setting("KAFKA_SASL_PASSWORD", text, "", "SASL password", secret=True)
+    librdkafka: Mapping[str, Mapping[str, str]] = dataclasses.field(
+        default_factory=dict, repr=False
+    )
+    """Properties passed through, by client: `client` (all), `consumer`, `producer`."""
+
+
+def variables() -> Dict[str, Any]:
+    """The settings' fields (`dataclasses.Field`) by the name of their variable."""
+    return {
+        field.metadata["variable"]: field
+        for field in dataclasses.fields(Settings)
+        if "variable" in field.metadata
+    }
+
+
+def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
+    """Reads and checks the settings.
+
+    Args:
+        environ: variables to read; the process's own environment unless given.
+
+    Returns:
+        The settings, with what depends on others filled in (broker of the local cluster, name
+        of the dead-letter topic, worker id, state folder).
+
+    Raises:
+        SettingsError: a variable is unknown, malformed or refused; the message names it.
+    """
+    environ = os.environ if environ is None else environ
+    known = variables()
+    refuse_unknown(environ, known, CLIENT_PREFIXES)
+    values = {
+        field.name: field.metadata["parse"](variable, environ[variable])
+        for variable, field in known.items()
+        if environ.get(variable, "") != ""
+        and not environ[variable].startswith(("tcp://", "udp://"))
+    }
+    settings = Settings(librdkafka=properties_by_client(environ, known), **values)
+    return _complete(settings)
+
+
+def _complete(settings: Settings) -> Settings:
+    settings = dataclasses.replace(
+        settings,
+        broker=settings.broker or running_bootstrap() or "",
+        dead_letter_topic=settings.dead_letter_topic or settings.input_topic + ".dead",
+        worker_id=settings.worker_id or socket.gethostname(),
+        state_dir=settings.state_dir or _default_state_dir(),
+    )
+    _check_topics(settings)
+    return settings
+
+
+def _default_state_dir() -> str:
+    return str(Path(tempfile.gettempdir()) / f"kafka-workers-{os.getuid()}")
+
+
+def _check_topics(settings: Settings) -> None:
+    topics = {
+        "KAFKA_INPUT_TOPIC": settings.input_topic,
+        "KAFKA_OUTPUT_TOPIC": settings.output_topic,
+        "KAFKA_DEAD_LETTER_TOPIC": settings.dead_letter_topic,
+    }
+    seen: Dict[str, str] = {}
+    for variable, topic in topics.items():
+        if topic in seen:
+            raise SettingsError(
+                f"{variable} and {seen[topic]} are both {topic!r}; name three topics"
+            )
+        seen[topic] = variable
+
+
+def require_broker(settings: Settings) -> Settings:
+    """The same settings, checked to name a broker.
+
+    Raises:
+        SettingsError: neither `KAFKA_BROKER` is set nor does a local cluster run.
+    """
+    if not settings.broker:
+        raise SettingsError(
+            "no Kafka broker: set KAFKA_BROKER=host:port, "
+            "or start a local one with `python -m kafka.cluster up`"
+        )
+    return settings
