@@ -1,0 +1,201 @@
+"""The KMNIST data set: found in a folder, or downloaded from its official site.
+
+"KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL
+and others), doi:10.20676/00000341, CC BY-SA 4.0. Names and sums of the files are those
+of http://codh.rois.ac.jp/kmnist/.
+"""
+
+import contextlib
+import gzip
+import hashlib
+import os
+import struct
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+SITE = "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"
+MD5 = {
+    "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+    "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+    "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+    "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+}
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "kmnist"
+VALIDATION = 10_000
+"""Images at the end of the training file that no weight is fitted to."""
+
+SplitName = Literal["train", "validation", "test"]
+_SILENCE_S = 20.0
+_CHUNK = 1 << 16
+
+
+class DatasetError(Exception):
+    """The data set can't be had; the message is one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images with their labels.
+
+    Attributes:
+        images: uint8 (n, 28, 28), 0 is background and 255 full ink.
+        labels: uint8 (n,), indices into `model.labels.ROMAJI`.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+
+def load_split(name: SplitName) -> Split:
+    """Read one split, downloading its files first where they are missing.
+
+    Args:
+        name: "train" (the first 50,000 training images), "validation" (the other
+            10,000) or "test" (the official 10,000 test images).
+
+    Returns:
+        The split, in the order of the official files.
+
+    Raises:
+        DatasetError: A file is missing and can't be downloaded, or isn't what it should be.
+    """
+    images, labels = (_read_idx(path) for path in fetch(name))
+    if name == "train":
+        images, labels = images[:-VALIDATION], labels[:-VALIDATION]
+    elif name == "validation":
+        images, labels = images[-VALIDATION:], labels[-VALIDATION:]
+    return Split(images, labels)
+
+
+def available(timeout: float) -> bool:
+    """Whether the test split is at hand, or could be downloaded just now.
+
+    Args:
+        timeout: Seconds that a download may take in all.
+    """
+    try:
+        fetch("test", timeout=timeout)
+    except DatasetError:
+        return False
+    return True
+
+
+def cached(name: SplitName) -> bool:
+    """Whether the files of a split are on this machine already."""
+    return all(path.is_file() for path in _paths(name))
+
+
+def fetch(name: SplitName, timeout: float | None = None) -> tuple[Path, Path]:
+    """Make sure that a split's files are on this machine.
+
+    Args:
+        name: The split.
+        timeout: Seconds that all downloads may take together; None waits as long as
+            bytes keep coming.
+
+    Returns:
+        The files of images and of labels.
+
+    Raises:
+        DatasetError: A file is missing and can't be downloaded.
+    """
+    paths = _paths(name)
+    missing = [path for path in paths if not path.is_file()]
+    if missing and os.environ.get("KMNIST_DATA"):
+        raise DatasetError(
+            f"{missing[0]} is missing: put the four official files there, or unset KMNIST_DATA "
+            f"to download them from {SITE}"
+        )
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with _progress() as progress:
+        for path in missing:
+            try:
+                _download(path, progress, deadline)
+            except OSError as error:
+                raise DatasetError(
+                    f"cannot download {SITE}{path.name} ({error}): try again later, or set "
+                    "KMNIST_DATA to a folder that has the four official files"
+                ) from error
+    return paths
+
+
+def _paths(name: SplitName) -> tuple[Path, Path]:
+    folder = Path(os.environ.get("KMNIST_DATA") or CACHE)
+    part = "t10k" if name == "test" else "train"
+    return folder / f"{part}-images-idx3-ubyte.gz", folder / f"{part}-labels-idx1-ubyte.gz"
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    with Progress(*columns, TransferSpeedColumn(), transient=True) as progress:
+        yield progress
+
+
+def _download(path: Path, progress: Progress, deadline: float | None) -> None:
+    """Download one file; nothing is left under its name unless all of it is right."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    silence = _SILENCE_S if deadline is None else max(0.1, deadline - time.monotonic())
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with (
+            os.fdopen(handle, "wb") as sink,
+            urllib.request.urlopen(SITE + path.name, timeout=min(silence, _SILENCE_S)) as source,  # noqa: S310
+        ):
+            total = int(source.headers.get("Content-Length") or 0) or None
+            task = progress.add_task(path.name, total=total)
+            while block := source.read1(_CHUNK):
+                if deadline is not None and time.monotonic() > deadline:
+                    raise TimeoutError("it took too long")
+                sink.write(block)
+                progress.advance(task, len(block))
+        _check(path.name, Path(partial).read_bytes())
+        Path(partial).replace(path)
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _check(name: str, content: bytes) -> None:
+    digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if digest != MD5[name]:
+        raise OSError(f"its MD5 is {digest}, the official one is {MD5[name]}")
+
+
+def _read_idx(path: Path) -> NDArray[np.uint8]:
+    """Parse an IDX file: 0, 0, type 8 (uint8), the number of axes, their sizes, the values."""
+    content = path.read_bytes()
+    try:
+        _check(path.name, content)
+    except OSError as error:
+        raise DatasetError(f"{path} is not the official file ({error}): delete it") from error
+    raw = gzip.decompress(content)
+    axes = raw[3]
+    shape = struct.unpack_from(f">{axes}I", raw, 4)
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def main() -> int:
+    """Fetch all four files and say where they are."""
+    try:
+        for name in ("train", "test"):
+            for path in fetch(name):
+                _check(path.name, path.read_bytes())
+                print(f"{path}  {path.stat().st_size:,} bytes, MD5 as published")
+    except (DatasetError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
