@@ -4,11 +4,13 @@ Both kinds answer the same question in the same way, so that a wrapper can hold 
 `Classifier` runs the TFLite artefact, `Baseline` the scikit-learn one.
 """
 
+import contextlib
 import hashlib
+import importlib
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,17 +182,11 @@ class _Fixed:
 
 
 def _installed_interpreter() -> Any:
-    interpreter: Optional[Any] = None
-    try:
-        from tflite_runtime.interpreter import Interpreter as interpreter
-    except ImportError:
-        try:
-            from ai_edge_litert.interpreter import Interpreter as interpreter
-        except ImportError:
-            from tensorflow import lite
-
-            interpreter = lite.Interpreter
-    return interpreter
+    """The interpreter class of the smallest package that is installed."""
+    for package in ("tflite_runtime", "ai_edge_litert"):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(package + ".interpreter").Interpreter
+    return importlib.import_module("tensorflow").lite.Interpreter
 
 
 def _check_shape(images: Images) -> None:
