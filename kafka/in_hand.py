@@ -1,0 +1,149 @@
+"""Which records a worker has in hand, kept in a small file that outlives it.
+
+When a worker dies while the class looks at a batch (a hang, a segmentation fault, out of
+memory), its successor finds in the file what it held. Those records are then taken one at a
+time; each further death names its record, and after `KAFKA_CRASH_ATTEMPTS` deaths that record
+becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+
+from kafka.messages import Record
+
+_SUFFIX = ".in-hand.json"
+
+
+class Suspect(NamedTuple):
+    """Offsets `first` to `last` of a partition, in hand at so many deaths."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    deaths: int
+
+    def covers(self, record: Record) -> bool:
+        """Whether the record is one of them."""
+        return (
+            self.first <= record.offset <= self.last
+            and self.partition == record.partition
+            and self.topic == record.topic
+        )
+
+
+class InHand:
+    """The file of one worker.
+
+    Args:
+        folder: where the files of all workers on this machine are.
+        transactional_id: the worker; a successor under the same id finds its file.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+
+    def __init__(self, folder: Path, transactional_id: str) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder = folder
+        self._path = folder / (_file_name(transactional_id) + _SUFFIX)
+        self._suspects: List[Suspect] = suspects_of(self._path)
+        self._held: List[Suspect] = []
+        self._size = 0
+        self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
+        self._write()
+
+    def hold(self, records: Sequence[Record]) -> None:
+        """Notes that the class is about to look at these records."""
+        ranges: Dict[Any, Suspect] = {}
+        for record in records:
+            place = (record.topic, record.partition)
+            known = ranges.get(place)
+            first = record.offset if known is None else known.first
+            deaths = self.deaths(record)
+            ranges[place] = Suspect(*place, first, record.offset, deaths)
+        self._held = list(ranges.values())
+        self._write()
+
+    def release(self) -> None:
+        """Notes that the class is done with what was held."""
+        self._held = []
+        self._write()
+
+    def deaths(self, record: Record) -> int:
+        """How many workers died with this record in hand."""
+        if not self._suspects:
+            return 0
+        return max((item.deaths for item in self._suspects if item.covers(record)), default=0)
+
+    def forget(self, topic: str, partition: int, position: int) -> None:
+        """Drops suspects before `position`: they are answered, and never come again."""
+        if self._suspects:
+            self._suspects = [
+                item
+                for item in self._suspects
+                if (item.topic, item.partition) != (topic, partition) or item.last >= position
+            ]
+
+    def adopt(self) -> None:
+        """Takes over the suspects of dead workers whose partitions may have come here."""
+        for path in sorted(self._folder.glob("*" + _SUFFIX)):
+            if path != self._path and not _is_alive(path):
+                self._suspects.extend(
+                    item for item in suspects_of(path) if item not in self._suspects
+                )
+
+    def close(self) -> None:
+        """Removes the file: this worker leaves with nothing in hand."""
+        os.close(self._descriptor)
+        self._path.unlink()
+
+    def _write(self) -> None:
+        document = {"pid": os.getpid(), "held": self._held, "suspects": self._suspects}
+        text = json.dumps(document, separators=(",", ":")).encode("ascii")
+        # One write that also covers what was longer before, so that no reader sees half of it.
+        os.pwrite(self._descriptor, text.ljust(self._size), 0)
+        self._size = max(self._size, len(text))
+
+
+def _file_name(transactional_id: str) -> str:
+    return "".join(char if char.isalnum() or char in "._-" else "_" for char in transactional_id)
+
+
+def _load(path: Path) -> Dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("ascii"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def suspects_of(path: Path) -> List[Suspect]:
+    """What a dead worker's file makes suspect: what it held, and what it knew of."""
+    document = _load(path)
+    return _suspects(document.get("suspects", ()), 0) + _suspects(document.get("held", ()), 1)
+
+
+def _suspects(items: Iterable[Any], further_deaths: int) -> List[Suspect]:
+    found = []
+    for item in items:
+        suspect = Suspect(*item)
+        found.append(suspect._replace(deaths=suspect.deaths + further_deaths))
+    return found
+
+
+def _is_alive(path: Path) -> bool:
+    pid: Optional[int] = _load(path).get("pid")
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,138 @@
+"""What is published: replies and dead letters, their headers, partitions and sizes."""
+
+from __future__ import annotations
+
+import time
+from typing import List, NamedTuple, Optional, Tuple
+
+from kafka.messages import Headers, Record, Rejection, Reply
+
+# Every header of the runtime's own begins so; all others are the sender's.
+PREFIX = "kafka-"
+WORKER = "kafka-worker"
+INPUT_TOPIC = "kafka-input-topic"
+INPUT_PARTITION = "kafka-input-partition"
+INPUT_OFFSET = "kafka-input-offset"
+INPUT_TIMESTAMP = "kafka-input-timestamp"
+DEAD_REASON = "kafka-dead-reason"
+DEAD_MESSAGE = "kafka-dead-message"
+DEAD_CUT = "kafka-dead-cut"
+
+# Headers that describe a value; those of the input are kept under `kafka-input-…`.
+_DESCRIBING = ("content-type", "proto-name")
+# Record batch header (61 bytes) and a record's own framing, rounded up
+# (https://kafka.apache.org/documentation/#recordbatch).
+_BATCH_OVERHEAD = 128
+_HEADER_OVERHEAD = 10
+
+
+class Outgoing(NamedTuple):
+    """One message to publish, and the record that it comes of."""
+
+    topic: str
+    partition: int
+    timestamp_ms: int
+    key: Optional[bytes]
+    value: Optional[bytes]
+    headers: List[Tuple[str, Optional[bytes]]]
+    record: Record
+
+
+class Target(NamedTuple):
+    """A topic that is written to.
+
+    Attributes:
+        topic: its name.
+        partitions: how many it has.
+        max_bytes: the largest message that it takes, framing included.
+    """
+
+    topic: str
+    partitions: int
+    max_bytes: int
+
+
+def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
+    """The message that answers a record: its key, headers and timestamp, and the answer."""
+    record = reply.record
+    headers: List[Tuple[str, Optional[bytes]]] = []
+    for name, value in record.headers:
+        described = name.lower() in _DESCRIBING
+        headers.append((f"kafka-input-{name.lower()}" if described else name, value))
+    headers.extend(reply.headers)
+    headers.extend(_place(record, worker))
+    return Outgoing(
+        target.topic,
+        record.partition % target.partitions,
+        record.timestamp_ms,
+        record.key,
+        reply.value,
+        headers,
+        record,
+    )
+
+
+def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Outgoing:
+    """The message that keeps a rejected record: untouched, and the reason beside it.
+
+    What does not fit into the dead-letter topic is cut, and `kafka-dead-cut` says how long the
+    value was.
+    """
+    record = rejection.record
+    headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
+    headers.append((DEAD_REASON, rejection.reason.encode("utf-8")))
+    headers.append((DEAD_MESSAGE, rejection.message.encode("utf-8", "replace")))
+    headers.append((INPUT_TIMESTAMP, b"%d" % record.timestamp_ms))
+    headers.extend(_place(record, worker))
+    now_ms = int(time.time() * 1000)
+    letter = Outgoing(
+        target.topic,
+        record.partition % target.partitions,
+        now_ms,
+        record.key,
+        record.value,
+        headers,
+        record,
+    )
+    return _cut(letter, target.max_bytes)
+
+
+def _place(record: Record, worker: str) -> Headers:
+    return (
+        (WORKER, worker.encode("utf-8")),
+        (INPUT_TOPIC, record.topic.encode("utf-8")),
+        (INPUT_PARTITION, b"%d" % record.partition),
+        (INPUT_OFFSET, b"%d" % record.offset),
+    )
+
+
+def size_of(message: Outgoing) -> int:
+    """An upper bound of the bytes that a message takes in the log."""
+    size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
+    for name, value in message.headers:
+        size += _HEADER_OVERHEAD + len(name.encode("utf-8")) + len(value or b"")
+    return size
+
+
+def _cut(letter: Outgoing, max_bytes: int) -> Outgoing:
+    excess = size_of(letter) - max_bytes
+    if excess <= 0 or letter.value is None:
+        return letter
+    length = len(letter.value)
+    headers = [*letter.headers, (DEAD_CUT, b"%d" % length)]
+    marked = letter._replace(headers=headers)
+    kept = max(0, length - (size_of(marked) - max_bytes))
+    return marked._replace(value=letter.value[:kept])
+
+
+def compose(outcome: object, replies: Target, dead_letters: Target, worker: str) -> Outgoing:
+    """The message to publish for an outcome; a reply that is too large becomes a dead letter."""
+    if isinstance(outcome, Reply):
+        message = compose_reply(outcome, replies, worker)
+        size = size_of(message)
+        if size <= replies.max_bytes:
+            return message
+        text = f"the reply has {size} bytes, {replies.topic} takes {replies.max_bytes}"
+        outcome = Rejection(outcome.record, "reply_too_large", text)
+    assert isinstance(outcome, Rejection)
+    return compose_dead_letter(outcome, dead_letters, worker)
