@@ -1,0 +1,97 @@
+"""The command line of the local cluster."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import List, Optional
+
+from kafka.cluster.address import cluster_folder
+from kafka.cluster.local import Cluster
+from kafka.cluster.state import ClusterError
+from kafka.cluster.view import LiveProgress, show_status
+
+_EXAMPLES = """
+examples:
+  python -m kafka.cluster up                  one broker, or whatever ran before
+  python -m kafka.cluster up --brokers 3      survives the death of any broker
+  python -m kafka.cluster status
+  python -m kafka.cluster console-consumer --topic model_output --from-beginning
+  python -m kafka.cluster kill 2              as a power cut would; `up` mends it
+  python -m kafka.cluster down --delete       stop, and forget all records
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 if it did what was asked, 1 if not, 130 after Ctrl-C.
+    """
+    options, _rest = _parser().parse_known_args(arguments)
+    folder = cluster_folder(options.folder)
+    try:
+        return _run(options, folder)
+    except ClusterError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; nothing that this command started is left running\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kafka.cluster",
+        description="Apache Kafka on this machine, from pip alone.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        help="where the cluster keeps everything (KAFKA_CLUSTER_DIR, else .cluster)",
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start the cluster, or what is missing of it")
+    up.add_argument("--brokers", type=_positive, metavar="N", help="how many (1, or as before)")
+    up.add_argument("--port", type=_positive, metavar="P", help="of the first broker (a free one)")
+    status = commands.add_parser("status", help="say what runs, and what would be survived")
+    status.add_argument("--json", action="store_true", help="for programs")
+    down = commands.add_parser("down", help="stop the cluster and keep its records")
+    down.add_argument("--delete", action="store_true", help="do not keep them")
+    commands.add_parser("add", help="add one broker and spread partitions over it")
+    kill = commands.add_parser("kill", help="end one broker with SIGKILL")
+    kill.add_argument("node", type=_positive, metavar="N")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _run(options: argparse.Namespace, folder: Path) -> int:
+    if options.command == "status":
+        return show_status(Cluster(folder), as_json=options.json)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with LiveProgress() as progress:
+        if options.command == "up":
+            Cluster.start(folder, options.brokers, options.port, progress)
+        elif options.command == "add":
+            Cluster(folder, progress).add()
+        elif options.command == "kill":
+            Cluster(folder, progress).kill(options.node)
+        elif options.command == "down":
+            stopped = Cluster(folder, progress).down(delete=options.delete)
+            progress.say(f"stopped {stopped}" if stopped else "nothing was running")
+            return 0
+    return show_status(Cluster(folder), as_json=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""One node: its files, its start, and why it did not start."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import List
+
+from kafka.cluster.address import PROPERTIES_FILE, node_folder
+from kafka.cluster.distribution import Distribution
+from kafka.cluster.process import spawn
+from kafka.cluster.properties import data_folder, logging_properties, server_properties
+from kafka.cluster.state import ClusterError, ClusterState, Node
+
+HEAP_MIB = 512
+
+
+def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) -> None:
+    """Write a node's configuration, and format its data folder if it has none.
+
+    Formatting happens beside the final place, so that one that is interrupted
+    leaves nothing that looks formatted.
+
+    Raises:
+        ClusterError: Kafka's own tool refused.
+    """
+    home = node_folder(folder, node.id)
+    home.mkdir(parents=True, exist_ok=True)
+    data = data_folder(folder, node.id)
+    (home / "log4j2.properties").write_text(
+        logging_properties("INFO", home / "server.log"), encoding="utf-8"
+    )
+    if not data.exists():
+        draft = home / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        properties = home / "format.properties"
+        properties.write_text(server_properties(state, node, draft), encoding="utf-8")
+        _format(state, node, kafka, properties)
+        properties.unlink()
+        draft.rename(data)
+    (home / PROPERTIES_FILE).write_text(server_properties(state, node, data), encoding="utf-8")
+
+
+def launch(folder: Path, node: Node, kafka: Distribution) -> int:
+    """Start a prepared node and return its pid; it is not ready yet."""
+    home = node_folder(folder, node.id)
+    command = kafka.command(
+        "kafka.Kafka",
+        str(home / PROPERTIES_FILE),
+        jvm=[
+            f"-Xmx{HEAP_MIB}m",
+            "-XX:+ExitOnOutOfMemoryError",
+            "-Dlog4j2.configurationFile={}".format(home / "log4j2.properties"),
+        ],
+    )
+    return spawn(command, home / "console.log")
+
+
+def failure(folder: Path, node: Node, what: str) -> ClusterError:
+    """An error that carries the end of the node's log."""
+    home = node_folder(folder, node.id)
+    lines: List[str] = []
+    for name in ("server.log", "console.log"):
+        lines += _last_lines(home / name)
+    return ClusterError(
+        "node {} {}; the end of its log ({}):\n{}".format(
+            node.id, what, home / "server.log", "\n".join("  " + line for line in lines)
+        )
+    )
+
+
+def _format(state: ClusterState, node: Node, kafka: Distribution, properties: Path) -> None:
+    founders = [voter for voter in state.controllers if voter.directory_id is not None]
+    arguments = ["format", "-t", state.cluster_id, "-c", str(properties)]
+    if node in founders:
+        quorum = ",".join(
+            f"{voter.id}@127.0.0.1:{voter.controller_port}:{voter.directory_id}"
+            for voter in founders
+        )
+        arguments += ["--initial-controllers", quorum]
+    else:
+        arguments += ["--no-initial-controllers"]
+    done = subprocess.run(
+        kafka.command("kafka.tools.StorageTool", *arguments, jvm=["-Xmx128m"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"Kafka could not format node {node.id}:\n{done.stdout.strip()[-2000:]}")
+
+
+def _last_lines(log: Path) -> List[str]:
+    """The lines that tell why: errors if there are any, else the last ones."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
+    except OSError:
+        return []
+    # Only the message: what a stack trace adds is in the file that is named.
+    errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
+    return (errors or lines)[-8:]

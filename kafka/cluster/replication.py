@@ -1,0 +1,169 @@
+"""Spreading partitions over the brokers, and whether a broker's death is survived."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, Dict, List
+
+from confluent_kafka import Consumer, ElectionType, KafkaException, Producer
+from confluent_kafka.admin import (
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    ResourceType,
+)
+
+from kafka.cluster.distribution import Distribution
+from kafka.cluster.metadata import QUIET, admin_client
+from kafka.cluster.placement import Placement, plan
+from kafka.cluster.process import await_true
+from kafka.cluster.state import ClusterError, ClusterState
+
+_SPREAD_S = 120.0
+_MIN_IN_SYNC = "min.insync.replicas"
+
+
+def spread(bootstrap: str, state: ClusterState, kafka: Distribution) -> int:
+    """Give every broker its share of every topic, with all the replicas it should have.
+
+    Args:
+        bootstrap: The cluster's brokers.
+        state: Its nodes, for their number.
+        kafka: Kafka's tools, one of which does the moving.
+
+    Returns:
+        How many partitions were changed.
+
+    Raises:
+        ClusterError: The tool refused, or the copies did not catch up in two minutes.
+    """
+    _make_internal_topics(bootstrap)
+    admin = admin_client(bootstrap)
+    brokers = [node.id for node in state.nodes]
+    moves = plan(placements(admin), brokers, state.replication)
+    if moves:
+        _reassign(bootstrap, kafka, moves)
+        wanted = {(move.topic, move.partition): set(move.replicas) for move in moves}
+        if not await_true(lambda: _in_place(admin, wanted), _SPREAD_S):
+            raise ClusterError(
+                f"the new brokers have not copied every partition within {_SPREAD_S:.0f} s; "
+                "`python -m kafka.cluster status` shows how far they are"
+            )
+        _elect_preferred_leaders(admin)
+    _raise_min_in_sync(admin, state.replication)
+    return len(moves)
+
+
+def placements(admin: Any) -> List[Placement]:
+    """Every partition of the cluster and its replicas."""
+    return [
+        Placement(topic.topic, partition.id, tuple(partition.replicas))
+        for topic in admin.list_topics(timeout=10).topics.values()
+        for partition in topic.partitions.values()
+    ]
+
+
+def _make_internal_topics(bootstrap: str) -> None:
+    """Have the topics for offsets and transactions made, if nothing has needed them yet.
+
+    Made later, they would get the replication that the oldest broker was
+    started with, which was right for the cluster of then.
+    """
+    common = {"bootstrap.servers": bootstrap}
+    producer = Producer({**common, "transactional.id": "kafka.cluster"}, logger=QUIET)
+    producer.init_transactions(30)
+    consumer = Consumer({**common, "group.id": "kafka.cluster"}, logger=QUIET)
+    try:
+        await_true(lambda: _coordinator_known(admin_client(bootstrap)), 30)
+    finally:
+        consumer.close()
+
+
+def _coordinator_known(admin: Any) -> bool:
+    try:
+        admin.describe_consumer_groups(["kafka.cluster"], request_timeout=10)[
+            "kafka.cluster"
+        ].result()
+    except KafkaException:
+        return False
+    return True
+
+
+def _reassign(bootstrap: str, kafka: Distribution, moves: List[Placement]) -> None:
+    document = {
+        "version": 1,
+        "partitions": [
+            {"topic": m.topic, "partition": m.partition, "replicas": list(m.replicas)}
+            for m in moves
+        ],
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "reassignment.json"
+        file.write_text(json.dumps(document), encoding="utf-8")
+        arguments = ["--bootstrap-server", bootstrap, "--execute"]
+        done = subprocess.run(
+            kafka.command(
+                "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+                *arguments,
+                "--reassignment-json-file",
+                str(file),
+                jvm=["-Xmx128m"],
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise ClusterError(f"Kafka's reassignment tool refused:\n{done.stdout.strip()[-2000:]}")
+
+
+def _in_place(admin: Any, wanted: Dict[Any, Any]) -> bool:
+    try:
+        topics = admin.list_topics(timeout=5).topics
+    except KafkaException:
+        return False
+    return all(
+        set(topics[topic].partitions[partition].replicas) == replicas
+        and set(topics[topic].partitions[partition].isrs) == replicas
+        for (topic, partition), replicas in wanted.items()
+    )
+
+
+def _elect_preferred_leaders(admin: Any) -> None:
+    """Move leadership at once; brokers would do it by themselves some seconds later."""
+    try:
+        admin.elect_leaders(ElectionType.PREFERRED).result()
+    except KafkaException as error:
+        logging.getLogger(__name__).debug("no election: %s", error)
+
+
+def _raise_min_in_sync(admin: Any, replication: int) -> None:
+    """Where three replicas are kept, an answer counts once two have it."""
+    if replication < 3:
+        return
+    topics = [
+        topic.topic
+        for topic in admin.list_topics(timeout=10).topics.values()
+        if all(len(p.replicas) >= 3 for p in topic.partitions.values())
+    ]
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    if not resources:
+        return
+    for resource, future in admin.describe_configs(resources).items():
+        entry = future.result()[_MIN_IN_SYNC]
+        if int(entry.value) < 2:
+            change = ConfigEntry(
+                _MIN_IN_SYNC,
+                "2",
+                source=ConfigSource.DYNAMIC_TOPIC_CONFIG,
+                incremental_operation=AlterConfigOpType.SET,
+            )
+            altered = ConfigResource(ResourceType.TOPIC, resource.name)
+            altered.add_incremental_config(change)
+            admin.incremental_alter_configs([altered])[altered].result()

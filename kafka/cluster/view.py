@@ -1,0 +1,100 @@
+"""What the command line shows: progress and status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import TracebackType
+from typing import Optional, Type
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from kafka.cluster.address import running_nodes
+from kafka.cluster.local import Cluster
+from kafka.cluster.progress import Progress
+
+
+class LiveProgress(Progress):
+    """Draws a bar for each step on a terminal; elsewhere writes a line for each."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._bars = Bars(
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task: Optional[TaskID] = None
+
+    def __enter__(self) -> LiveProgress:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._bars.stop()
+
+    def begin(self, step: str, total: Optional[int] = None) -> None:
+        """Finish the bar of the step before, and draw one for this."""
+        self._finish()
+        self._task = self._bars.add_task(step, total=total)
+        if not self._console.is_terminal:
+            self._console.print(step, highlight=False)
+
+    def advance(self, parts: int = 1) -> None:
+        """Lengthen the bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, parts)
+
+    def say(self, message: str) -> None:
+        """Print a line above the bars."""
+        self._console.print(message, highlight=False, markup=False)
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        total = self._bars.tasks[self._task].total or 1
+        self._bars.update(self._task, total=total, completed=total)
+
+
+def show_status(cluster: Cluster, as_json: bool) -> int:
+    """Say what runs, and what would survive what.
+
+    Returns:
+        0 if every node runs, else 1.
+    """
+    state = cluster.state
+    running = running_nodes(cluster.folder)
+    healthy = len(running) == len(state.nodes)
+    if as_json:
+        sys.stdout.write(json.dumps({"bootstrap": cluster.bootstrap}) + "\n")
+        return 0 if healthy else 1
+    console = Console(highlight=False)
+    table = Table("node", "roles", "address", "process")
+    for node in state.nodes:
+        pid = running.get(node.id)
+        table.add_row(
+            str(node.id), node.roles, node.address, "[red]dead[/]" if pid is None else str(pid)
+        )
+    console.print(table)
+    return 0 if healthy else 1
