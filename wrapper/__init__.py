@@ -1,1 +1,6 @@
 """The Seldon classes that s2i builds around the model."""
+
+from wrapper.classifiers import KmnistBaseline, KmnistClassifier
+from wrapper.payload import BadPayload
+
+__all__ = ["BadPayload", "KmnistBaseline", "KmnistClassifier"]

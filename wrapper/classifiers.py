@@ -1,0 +1,180 @@
+"""The classes that Seldon serves: the network, and the baseline to compare it with."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+
+import numpy as np
+from numpy.typing import NDArray
+from seldon_core.user_model import SeldonNotImplementedError, SeldonResponse
+from seldon_core.utils import extract_request_parts_json
+
+from model.labels import HIRAGANA, ROMAJI
+from model.loader import SIDE, Baseline, Classifier, load_baseline, load_classifier
+from wrapper import other_json
+from wrapper.half_blocks import draw
+from wrapper.payload import BadPayload, to_rows
+
+ABSTAIN_BELOW = 0.5
+"""A confidence under which the tag `abstain` is true, and a person should look.
+
+The artefact's metrics file says what share of the test images that is, and how many of
+the others are right.
+"""
+
+_LABELS = np.array(HIRAGANA)
+
+
+class ImageClassifier:
+    """What the classes have in common: payloads in, probabilities and tags out.
+
+    Not a `SeldonComponent`: that has every optional method, and those who look whether a
+    class has one (Seldon's server, the stream runtime) would find all of them.
+
+    Attributes:
+        row_tags: Tags that have one entry for each row.
+    """
+
+    row_tags = ("label", "confidence", "abstain")
+
+    _loader: Callable[[], Union[Classifier, Baseline]]
+
+    def __init__(self) -> None:
+        self._classifier: Optional[Union[Classifier, Baseline]] = None
+        self._loading = threading.Lock()
+
+    def load(self) -> None:
+        """Load the artefact, once; Seldon calls this in each of its server processes.
+
+        Raises:
+            model.loader.ArtefactError: It is missing or broken.
+        """
+        self._loaded()
+
+    def predict(self, X: Any, names: Optional[Iterable[str]] = None) -> SeldonResponse:  # noqa: N803
+        """Classify images.
+
+        Args:
+            X: Anything that `to_rows` takes.
+            names: Feature names; of no use here.
+
+        Returns:
+            Probabilities float32 (n, 10) in the order of `class_names`, with the tags
+            `label` (hiragana), `confidence` (the largest probability) and `abstain` for
+            each row, and `model`.
+
+        Raises:
+            BadPayload: `X` can't be taken.
+        """
+        rows = to_rows(X)
+        classifier = self._loaded()
+        probabilities = classifier.probabilities(rows)
+        confidence = probabilities.max(axis=1)
+        return SeldonResponse(
+            probabilities,
+            tags={
+                "label": _LABELS[probabilities.argmax(axis=1)].tolist(),
+                "confidence": confidence.tolist(),
+                "abstain": (confidence < ABSTAIN_BELOW).tolist(),
+                "model": classifier.name,
+            },
+        )
+
+    def predict_raw(self, msg: Any) -> Dict[str, Any]:
+        """Answer Open Inference (V2) and TensorFlow Serving JSON.
+
+        Args:
+            msg: A message as Seldon's server got it: a parsed JSON, or a `SeldonMessage`.
+
+        Returns:
+            The reply, in the format of the message.
+
+        Raises:
+            BadPayload: The message can't be answered. Seldon's own messages are looked
+                through for this too, because its parser would answer ragged rows with
+                status 500.
+            SeldonNotImplementedError: The message is Seldon's; its server goes on with it.
+        """
+        if not isinstance(msg, dict):
+            raise SeldonNotImplementedError("only JSON is taken raw")
+        payload = other_json.payload_of(msg)
+        if payload is None:
+            _check_parses(msg)
+            raise SeldonNotImplementedError("a Seldon message")
+        return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
+
+    def to_rows(self, payload: Any) -> NDArray[np.uint8]:
+        """Turn a payload into uint8 (n, 28, 28), which may be stacked with others' rows.
+
+        Raises:
+            BadPayload: It can't be taken.
+        """
+        return to_rows(payload)
+
+    def describe(self, payload: Any) -> str:
+        """Draw a payload's first image in half-block characters, for operators' eyes.
+
+        Returns:
+            14 lines of 28 characters and one line that says how many images there are;
+            one line that says what is wrong for a payload that can't be taken.
+        """
+        try:
+            rows = to_rows(payload)
+        except BadPayload as error:
+            return f"no image: {error}"
+        return f"{draw(rows[0])}\n1 of {len(rows)} image(s) of 28 x 28"
+
+    def class_names(self) -> List[str]:
+        """The classes in romaji, in the order of the probabilities."""
+        return list(ROMAJI)
+
+    def health_status(self) -> List[str]:
+        """Classify an empty image, so that a broken model is seen as unhealthy.
+
+        Returns:
+            The model's name.
+        """
+        classifier = self._loaded()
+        classifier.probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
+        return [classifier.name]
+
+    def init_metadata(self) -> Dict[str, Any]:
+        """What Seldon's `/metadata` tells about this model."""
+        pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
+        answer = {"messagetype": "tensor", "schema": {"names": list(ROMAJI), "shape": [-1, 10]}}
+        return {
+            "name": type(self).__name__,
+            "versions": ["1"],
+            "platform": "seldon",
+            "inputs": [pixels],
+            "outputs": [answer],
+            "custom": {"labels": "".join(HIRAGANA), "abstain_below": str(ABSTAIN_BELOW)},
+        }
+
+    def _loaded(self) -> Union[Classifier, Baseline]:
+        # An interpreter does not survive a fork, and Seldon makes the object before it
+        # forks its servers: so not in __init__.
+        with self._loading:
+            if self._classifier is None:
+                self._classifier = type(self)._loader()
+            return self._classifier
+
+
+class KmnistClassifier(ImageClassifier):
+    """Reads cursive hiragana with the shipped network."""
+
+    _loader = staticmethod(load_classifier)
+
+
+class KmnistBaseline(ImageClassifier):
+    """Reads cursive hiragana with the scikit-learn baseline."""
+
+    _loader = staticmethod(load_baseline)
+
+
+def _check_parses(message: Dict[str, Any]) -> None:
+    try:
+        extract_request_parts_json(message)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadPayload("bad_shape", f"the message can't be read as arrays: {error}") from error

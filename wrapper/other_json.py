@@ -1,0 +1,106 @@
+"""Open Inference (V2) JSON and TensorFlow Serving JSON on Seldon's `/predict`.
+
+Seldon's server knows neither; the classes take them in `predict_raw`. The replies have
+the form that the stream runtime gives them.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+from seldon_core.user_model import SeldonResponse
+
+from wrapper.payload import BadPayload, as_array
+
+_DATATYPES = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
+_FRACTIONS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+
+
+def payload_of(message: Dict[str, Any]) -> Optional[Any]:
+    """Find the pixels in a message of either format.
+
+    Returns:
+        An array, or the bytes of an image; None if the message is of neither format.
+
+    Raises:
+        BadPayload: It is of one, but contradicts itself.
+    """
+    if "inputs" in message:
+        return _tensor(message["inputs"])
+    if "instances" in message:
+        return _instances(message["instances"])
+    return None
+
+
+def reply_to(
+    message: Dict[str, Any], answer: SeldonResponse, names: List[str], row_tags: Tuple[str, ...]
+) -> Dict[str, Any]:
+    """Write an answer in the format that its message came in.
+
+    Args:
+        message: The message; `inputs` makes it V2.
+        answer: Probabilities float32 (n, classes), and tags.
+        names: The classes' names.
+        row_tags: Which tags have an entry for each row.
+    """
+    if "inputs" not in message:
+        return {"predictions": answer.data.tolist()}
+    rows = _output("predict", "FP32", answer.data)
+    rows["parameters"] = {"names": ",".join(names)}
+    tags = {"label": "BYTES", "confidence": "FP64", "abstain": "BOOL"}
+    identity = message.get("id")
+    return {
+        "id": identity if isinstance(identity, str) else str(uuid.uuid4()),
+        "outputs": [
+            rows,
+            *(_output(name, tags[name], np.array(answer.tags[name])) for name in row_tags),
+        ],
+        "parameters": {name: value for name, value in answer.tags.items() if name not in row_tags},
+    }
+
+
+def _tensor(inputs: Any) -> NDArray[Any]:
+    if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
+        raise BadPayload("unsupported", "inputs must be an array of one tensor")
+    tensor = inputs[0]
+    datatype: Any = tensor.get("datatype")
+    shape: Any = tensor.get("shape")
+    values = as_array(tensor.get("data")).ravel()
+    if datatype in _FRACTIONS and values.dtype.kind in "iuf":
+        values = values.astype(_FRACTIONS[datatype])
+    elif datatype not in _DATATYPES or values.dtype.kind not in "iu":
+        known = ", ".join([*_DATATYPES, *_FRACTIONS])
+        raise BadPayload(
+            "bad_value", f"data must be numbers of the datatype, which is one of {known}"
+        )
+    try:
+        return values.reshape(shape)
+    except (ValueError, TypeError) as error:
+        raise BadPayload(
+            "bad_shape", f"{values.size} values do not fill the shape {shape}"
+        ) from error
+
+
+def _instances(instances: Any) -> Any:
+    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
+        if len(instances) != 1 or not isinstance(instances[0].get("b64"), str):
+            raise BadPayload("unsupported", 'instances must be arrays, or one {"b64": …}')
+        try:
+            return base64.b64decode(instances[0]["b64"], validate=True)
+        except (binascii.Error, ValueError) as error:
+            raise BadPayload("bad_base64", f"b64 is not base64: {error}") from error
+    return as_array(instances)
+
+
+def _output(name: str, datatype: str, values: NDArray[Any]) -> Dict[str, Any]:
+    return {
+        "name": name,
+        "shape": list(values.shape),
+        "datatype": datatype,
+        "data": values.ravel().tolist(),
+    }

@@ -1,0 +1,134 @@
+"""Turns any payload that the classes accept into rows of pixels.
+
+Rows are uint8, 0 for background and 255 for full ink. Whole numbers keep the one scale
+unmistakable: rows may be stacked, split and handed in again without being scaled twice.
+The shipped network rounds its input to them anyway.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from seldon_core.flask_utils import SeldonMicroserviceException
+
+from wrapper import picture_bytes
+
+SIDE = 28
+PIXELS = SIDE * SIDE
+
+_SHAPES = "(28, 28), (n, 28, 28), (n, 28, 28, 1), (784,) or (n, 784)"
+
+
+class BadPayload(SeldonMicroserviceException):  # type: ignore[misc]
+    """A payload that its sender must change; Seldon's server answers it with status 400.
+
+    Attributes:
+        reason: A stable word for programs.
+        message: What is wrong, and what would be right.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message, status_code=400, reason=reason)
+
+    def __str__(self) -> str:
+        """The message; the base class has none here, and gRPC errors would be blank."""
+        return str(self.message)
+
+
+def to_rows(payload: Any) -> NDArray[np.uint8]:
+    """Check a payload and turn it into images.
+
+    Args:
+        payload: An array or nested list of numbers of shape (28, 28), (n, 28, 28),
+            (n, 28, 28, 1), (784,) or (n, 784); or the bytes of a PNG or JPEG picture of
+            28 x 28 pixels; or n x 784 raw bytes. Any number above 1 means a scale of 0
+            to 255 for the whole payload; else integers mean 0 to 255 and floats 0 to 1.
+
+    Returns:
+        uint8 (n, 28, 28), n at least 1, on the scale 0 to 255.
+
+    Raises:
+        BadPayload: The payload is none of these; `reason` is one of `bad_image`,
+            `bad_shape`, `bad_value`, `empty`, `image_too_large`, `not_finite`, `ragged`
+            and `unsupported`.
+    """
+    if isinstance(payload, np.ndarray):
+        return _array_to_rows(payload)
+    if isinstance(payload, (bytes, bytearray, memoryview)):
+        return _bytes_to_rows(bytes(payload))
+    if isinstance(payload, (list, tuple)):
+        return _array_to_rows(as_array(payload))
+    found = "text" if isinstance(payload, str) else f"a {type(payload).__name__}"
+    raise BadPayload(
+        "unsupported", f"expected an array of pixels or the bytes of an image, got {found}"
+    )
+
+
+def as_array(values: Any) -> NDArray[Any]:
+    """Turn nested lists into an array.
+
+    Raises:
+        BadPayload: They are not rectangular, or nested deeper than numpy goes.
+    """
+    try:
+        return np.array(values)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise BadPayload(
+            "ragged", f"rows differ in length, expected 28 rows of 28 numbers ({error})"
+        ) from error
+
+
+def _array_to_rows(array: NDArray[Any]) -> NDArray[np.uint8]:
+    kind = array.dtype.kind
+    if array.size == 0:
+        raise BadPayload("empty", f"the array of shape {array.shape} holds no pixels")
+    if kind not in "uif":
+        held = {"b": "true and false", "U": "text", "S": "text", "c": "complex numbers"}
+        raise BadPayload(
+            "bad_value", f"expected numbers from 0 to 255, got {held.get(kind, 'mixed values')}"
+        )
+    images = _as_images(array)
+    if array.dtype == np.uint8:
+        return images
+    low, high = array.min(), array.max()
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise BadPayload("not_finite", "expected numbers from 0 to 255, got NaN or infinity")
+    if low < 0 or high > 255:
+        wrong = low if low < 0 else high
+        raise BadPayload("bad_value", f"expected numbers from 0 to 255, got {wrong:g}")
+    if kind == "f":
+        images = np.rint(images if high > 1 else images * 255)
+    rows: NDArray[np.uint8] = images.astype(np.uint8)
+    return rows
+
+
+def _as_images(array: NDArray[Any]) -> NDArray[Any]:
+    """Give an array the shape (n, 28, 28), if it says clearly which pixel is where."""
+    shape = array.shape
+    if shape[-2:] == (SIDE, SIDE) and array.ndim in (2, 3):
+        return array.reshape(-1, SIDE, SIDE)
+    if shape[-1:] == (PIXELS,) and array.ndim in (1, 2):
+        return array.reshape(-1, SIDE, SIDE)
+    if array.ndim == 4 and shape[1:] == (SIDE, SIDE, 1):
+        return array.reshape(-1, SIDE, SIDE)
+    if array.ndim in (1, 2) and SIDE not in shape:
+        raise BadPayload("bad_shape", f"expected 784 values for each image, got {shape[-1]}")
+    raise BadPayload("bad_shape", f"expected an array of shape {_SHAPES}, got {shape}")
+
+
+def _bytes_to_rows(content: bytes) -> NDArray[np.uint8]:
+    if not content:
+        raise BadPayload("empty", "the payload has no bytes")
+    if picture_bytes.is_picture(content):
+        try:
+            return picture_bytes.decode(content)[None]
+        except picture_bytes.BadPicture as error:
+            raise BadPayload(error.reason, str(error)) from error
+    if len(content) % PIXELS:
+        raise BadPayload(
+            "bad_shape",
+            f"expected a PNG, a JPEG or 784 bytes for each image, got {len(content)} bytes",
+        )
+    return np.frombuffer(content, np.uint8).reshape(-1, SIDE, SIDE)
