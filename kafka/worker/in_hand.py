@@ -53,8 +53,8 @@ class InHand:
         self._path = folder / (_file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
         self._held: List[Suspect] = []
-        self._size = 0
         self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
         self._write()
 
     def hold(self, records: Sequence[Record]) -> None:

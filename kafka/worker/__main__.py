@@ -1,0 +1,122 @@
+"""`python -m kafka.worker Module.Class`: one worker, without Seldon's server."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import IO, Any, List, Optional
+
+from confluent_kafka import KafkaException
+
+from kafka.served_class import ClassNotUsable, load_class
+from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.worker.intake import GapFound
+from kafka.worker.loop import Halted, Worker, place_of
+from kafka.worker.status import EXIT_STOPPED, STOPPED, StatusPipe
+
+log = logging.getLogger("kafka.worker")
+
+EXAMPLES = """\
+examples:
+  python -m kafka.worker wrapper.KmnistClassifier
+  KAFKA_BROKER=broker:9092 KAFKA_WORKER_ID=a python -m kafka.worker MyModel
+  KAFKA_PROCESSING=at_least_once python -m kafka.worker MyModel
+
+Settings are environment variables; the README has the table of them all.
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs a worker until SIGTERM or Ctrl-C.
+
+    Returns:
+        Exit status: 0 when told to stop, 1 on trouble, 2 on wrong use, 70 when it stopped on
+        purpose and goes on only when an operator says so.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m kafka.worker",
+        description="Answers what arrives on the input topic with a Seldon Python wrapper class.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
+    parser.add_argument(
+        "--index", type=int, default=0, help="number of this worker below its supervisor"
+    )
+    parser.add_argument("--status-fd", type=int, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        settings = require_broker(load_settings())
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    configure_logging(settings)
+    return _run(settings, options)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Logs to stderr, one line an event."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _run(settings: Settings, options: Any) -> int:
+    place = place_of(settings, options.index)
+    status = StatusPipe(options.status_fd)
+    lock = _lock(settings, place.transactional_id)
+    if lock is None:
+        print(
+            f"error: a worker {place.transactional_id!r} runs on this machine already; "
+            "give this one a KAFKA_WORKER_ID of its own",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        served = load_class(options.class_name, os.environ)
+    except ClassNotUsable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if served.why_alone is not None:
+        log.info("the class is called message by message: %s", served.why_alone)
+    worker = Worker(settings, served, place, status)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    return _work(worker, status)
+
+
+def _work(worker: Worker, status: StatusPipe) -> int:
+    try:
+        worker.run()
+    except (Halted, GapFound) as error:
+        log.error("stopped: %s", error)
+        status.tell(status.last._replace(state=STOPPED, detail=str(error)))
+        return EXIT_STOPPED
+    except KafkaException as error:
+        log.error("the worker can't go on: %s", error.args[0].str())
+        return 1
+    return 0
+
+
+def _lock(settings: Settings, transactional_id: str) -> Optional[IO[str]]:
+    """A lock that only one worker of this id on this machine can have, or None."""
+    folder = Path(settings.state_dir)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = (folder / (transactional_id.replace("/", "_") + ".lock")).open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,317 @@
+"""Takes records from the input topic: group membership, start positions, rewinding.
+
+One thread. Partitions come and go inside `take` only, when nothing is in flight.
+"""
+
+from __future__ import annotations
+
+import collections
+import logging
+import time
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from kafka.clients import consumer_config
+from kafka.messages import Record
+from kafka.settings import Settings
+from kafka.worker.positions import Gap, start_of
+
+log = logging.getLogger("kafka.worker")
+
+# How long offsets may stay hidden behind a dead predecessor's open transaction, and partitions
+# without a leader, before the worker gives up and is started again.
+_POSITIONS_WITHIN_S = 60.0
+_REQUEST_S = 5.0
+_NO_OFFSET = confluent_kafka.OFFSET_INVALID
+
+_MISSING = (
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+)
+_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+
+
+class GapFound(Exception):
+    """Retention deleted what the group had not read, and `KAFKA_ON_GAP` is `stop`."""
+
+
+class Events(NamedTuple):
+    """What the intake tells.
+
+    Attributes:
+        assigned: the partitions that are ours now, in any order; also when there are none.
+        gap: messages were deleted before they were read.
+    """
+
+    assigned: Callable[[List[int]], None]
+    gap: Callable[[Gap], None]
+
+
+class Intake:
+    """The consumer side of a worker.
+
+    Args:
+        settings: topic, group, where to start.
+        events: what to tell.
+    """
+
+    def __init__(self, settings: Settings, events: Events) -> None:
+        self._settings = settings
+        self._events = events
+        self._topic = settings.input_topic
+        self._backlog: Deque[Record] = collections.deque()
+        self._positions: Dict[int, int] = {}
+        self._ends: Dict[int, int] = {}
+        self._failure: Optional[Exception] = None
+        self._polled_at = time.monotonic()
+        self._consumer = Consumer(
+            consumer_config(
+                settings,
+                settings.group_id,
+                client_id=settings.worker_id,
+                session_timeout_ms=settings.session_timeout_ms,
+                heartbeat_interval_ms=max(1, settings.session_timeout_ms // 6),
+                partition_assignment_strategy="roundrobin",
+                auto_offset_reset="error",
+                enable_partition_eof=True,
+                allow_auto_create_topics=False,
+                # What is fetched ahead; it bounds memory whatever the backlog.
+                queued_max_messages_kbytes=32 * 1024,
+                fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
+                fetch_wait_max_ms=100,
+                fetch_queue_backoff_ms=20,
+            )
+        )
+
+    def subscribe(self) -> None:
+        """Joins the group."""
+        self._consumer.subscribe(
+            [self._topic],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_revoke,
+        )
+
+    @property
+    def backlog(self) -> Deque[Record]:
+        """Records that are consumed and not yet taken in hand; the worker takes from the left."""
+        return self._backlog
+
+    def group_metadata(self) -> Any:
+        """The group's generation, which fences commits of the batch that is taken now."""
+        return self._consumer.consumer_group_metadata()
+
+    def fill(self, limit: int, wait_s: float) -> None:
+        """Waits for a record, then adds all that has been fetched already to the backlog.
+
+        Args:
+            limit: most records to take.
+            wait_s: longest wait, in seconds.
+
+        Raises:
+            GapFound: see there.
+            KafkaException: the consumer can't go on.
+        """
+        messages = self._consumer.consume(1, wait_s)
+        if messages:
+            messages += self._consumer.consume(limit, 0)
+        self._polled_at = time.monotonic()
+        self._raise_failure()
+        if not messages and self._ends:
+            self._commit_ends()
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._backlog.append(_record(message))
+            else:
+                self._on_error(message, error)
+        self._raise_failure()
+
+    def keep_membership(self, after_s: float) -> None:
+        """Lets the group know that this worker lives, if it took nothing for so long.
+
+        What is revoked meanwhile leaves the backlog.
+        """
+        if time.monotonic() - self._polled_at < after_s:
+            return
+        mine = self._consumer.assignment()
+        self._consumer.pause(mine)
+        self.fill(1, 0)
+        still_mine = self._consumer.assignment()
+        if still_mine:
+            self._consumer.resume(still_mine)
+
+    def rewind(self) -> None:
+        """Goes back to the last published positions: after an abort the consumer does not."""
+        self._backlog.clear()
+        for partition, offset in self._positions.items():
+            try:
+                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            except KafkaException as error:
+                # Revoked meanwhile; the next `fill` says so.
+                log.debug("partition %d is not rewound: %s", partition, error)
+
+    def published(self, positions: Dict[int, int]) -> None:
+        """Notes positions that were committed with their replies."""
+        for partition, offset in positions.items():
+            if partition in self._positions:
+                self._positions[partition] = offset
+
+    def commit(self, positions: Dict[int, int]) -> None:
+        """Commits positions without a transaction.
+
+        Raises:
+            KafkaException: they may not be committed.
+        """
+        results = self._consumer.commit(offsets=self._places(positions), asynchronous=False)
+        for result in results or ():
+            if result.error is not None:
+                raise KafkaException(result.error)
+        self.published(positions)
+
+    def close(self) -> None:
+        """Leaves the group."""
+        self._consumer.close()
+
+    def _on_error(self, message: Any, error: KafkaError) -> None:
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            self._ends[message.partition()] = message.offset()
+        elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            self._restart_partition(message.partition())
+        elif code in _MISSING:
+            log.warning(
+                "topic %s is not there (%s); make it with `python -m kafka.topics create`",
+                self._topic,
+                error.str(),
+            )
+        elif error.fatal():
+            raise KafkaException(error)
+        else:
+            level = logging.DEBUG if code in _PASSING or error.retriable() else logging.WARNING
+            log.log(level, "consumer: %s", error.str())
+
+    def _commit_ends(self) -> None:
+        """Commits past transaction markers at the end of partitions, so that lag reaches zero.
+
+        Only when idle: then every record before those ends is answered.
+        """
+        past = {
+            partition: end
+            for partition, end in self._ends.items()
+            if end > self._positions.get(partition, end)
+        }
+        self._ends = {}
+        if past:
+            try:
+                self.commit(past)
+            except KafkaException as error:
+                log.debug("ends of partitions are not committed: %s", error)
+
+    def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+        self._backlog.clear()
+        self._positions, self._ends = {}, {}
+        try:
+            starts = self._starts([item.partition for item in partitions])
+        except (KafkaException, GapFound) as error:
+            # Raised by `fill`: an exception in here would be lost inside librdkafka.
+            self._failure = error
+            return
+        self._positions = starts
+        consumer.assign(self._places(starts))
+        self._events.assigned(sorted(starts))
+
+    def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+        gone = {item.partition for item in partitions}
+        kept = [record for record in self._backlog if record.partition not in gone]
+        self._backlog.clear()
+        self._backlog.extend(kept)
+        for partition in gone:
+            self._positions.pop(partition, None)
+            self._ends.pop(partition, None)
+
+    def _places(self, positions: Dict[int, int]) -> List[TopicPartition]:
+        return [TopicPartition(self._topic, *item) for item in positions.items()]
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def _starts(self, partitions: List[int]) -> Dict[int, int]:
+        if not partitions:
+            return {}
+        committed = self._eventually(lambda: self._committed(partitions))
+        missing = [partition for partition in partitions if committed[partition] is None]
+        latest = bool(missing) and self._settings.start == "latest" and self._is_new_group()
+        starts = {}
+        for partition in partitions:
+            starts[partition] = self._start(partition, committed[partition], latest)
+        if latest:
+            self._eventually(lambda: self.commit(starts))
+        return starts
+
+    def _start(self, partition: int, committed: Optional[int], latest: bool) -> int:
+        place = TopicPartition(self._topic, partition)
+        first, end = self._eventually(
+            lambda: self._consumer.get_watermark_offsets(place, timeout=_REQUEST_S)
+        )
+        start = start_of(partition, committed, first, end, latest=latest)
+        if start.gap is not None:
+            self._events.gap(start.gap)
+            if self._settings.on_gap == "stop":
+                raise GapFound(str(start.gap))
+        return start.offset
+
+    def _restart_partition(self, partition: int) -> None:
+        position = self._positions.get(partition)
+        if position is not None:
+            offset = self._start(partition, position, latest=False)
+            self._positions[partition] = offset
+            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+
+    def _is_new_group(self) -> bool:
+        """Whether the group has no offset anywhere; what is added later is read from its start."""
+        topics = self._eventually(
+            lambda: self._consumer.list_topics(self._topic, timeout=_REQUEST_S).topics
+        )
+        everywhere = list(topics[self._topic].partitions)
+        committed = self._eventually(lambda: self._committed(everywhere))
+        return all(offset is None for offset in committed.values())
+
+    def _committed(self, partitions: List[int]) -> Dict[int, Optional[int]]:
+        places = [TopicPartition(self._topic, partition) for partition in partitions]
+        found: Dict[int, Optional[int]] = {}
+        for place in self._consumer.committed(places, timeout=_REQUEST_S):
+            if place.error is not None:
+                raise KafkaException(place.error)
+            found[place.partition] = None if place.offset == _NO_OFFSET else place.offset
+        return found
+
+    def _eventually(self, request: Callable[[], Any]) -> Any:
+        """Asks the brokers until they answer."""
+        give_up_at = time.monotonic() + _POSITIONS_WITHIN_S
+        while True:
+            try:
+                return request()
+            except KafkaException as error:
+                if time.monotonic() > give_up_at:
+                    raise
+                log.debug("asking again: %s", error)
+                time.sleep(0.1)
+
+
+def _record(message: Any) -> Record:
+    kind, timestamp_ms = message.timestamp()
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        -1 if kind == confluent_kafka.TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
+        message.key(),
+        message.value(),
+        message.headers() or (),
+    )

@@ -1,0 +1,313 @@
+"""The worker: consumes, has batches answered, and publishes the answers. One thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from confluent_kafka import KafkaException
+
+from kafka.messages import Outcome, Record, Rejection
+from kafka.pipeline import Pipeline, Retriable
+from kafka.replies import Target, compose
+from kafka.served_class import ServedClass
+from kafka.settings import Settings
+from kafka.worker import metrics
+from kafka.worker.breaker import Breaker
+from kafka.worker.in_hand import InHand
+from kafka.worker.intake import Events, Intake
+from kafka.worker.positions import Gap
+from kafka.worker.publisher import NotPublished, PlainPublisher, TransactionalPublisher
+from kafka.worker.status import JOINING, READY, STALLED, StatusPipe
+from kafka.worker.targets import TopicMissing, look_up
+from kafka.worker.watchdog import Watchdog
+
+log = logging.getLogger("kafka.worker")
+
+# How long an idle worker waits before it looks whether it should leave.
+_IDLE_WAIT_S = 0.2
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MOST_S = 5.0
+# A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
+_LONG_BATCH_S = 5.0
+# Others who join the group wait until every member has been heard.
+_KEEP_MEMBERSHIP_S = 2.0
+# A call to the brokers that has not come back by then never will.
+_BROKER_CALL_S = 90.0
+_MIB = 1024 * 1024
+
+
+class Halted(Exception):
+    """The class fails at most of what it gets; consumption stops until an operator restarts."""
+
+
+class Place(NamedTuple):
+    """Which worker this is.
+
+    Attributes:
+        name: as headers, logs and metrics call it.
+        transactional_id: unique in the Kafka cluster, and the same after a restart.
+    """
+
+    name: str
+    transactional_id: str
+
+
+def place_of(settings: Settings, index: int) -> Place:
+    """The worker with this index below the supervisor that the settings name."""
+    name = f"{settings.worker_id}.{index}"
+    return Place(name, f"{settings.group_id}.{name}")
+
+
+class Worker:
+    """Answers what arrives on the input topic until it is told to stop.
+
+    Args:
+        settings: all of them.
+        served: the class that answers.
+        place: which worker this is.
+        status: told what happens.
+    """
+
+    def __init__(
+        self, settings: Settings, served: ServedClass, place: Place, status: StatusPipe
+    ) -> None:
+        self._settings = settings
+        self._served = served
+        self._place = place
+        self._status = status
+        self._stopping = False
+        self._progress = 0
+        self._backoff_s = 0.0
+        self._batch_limit = settings.batch_messages
+        self._breaker = Breaker.of(settings)
+        self._in_hand = InHand(Path(settings.state_dir), place.transactional_id)
+        self._watchdog = Watchdog()
+        self._pipeline = Pipeline(
+            served,
+            settings.max_message_bytes,
+            batching=settings.batching,
+            before_call=lambda: self._watchdog.wind(settings.predict_timeout_s),
+        )
+
+    def stop(self) -> None:
+        """Finishes what is in hand, then leaves; may be called from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> None:
+        """Works until `stop`.
+
+        Raises:
+            Halted: the class fails at most of what it gets.
+            GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
+            KafkaException: the group or the topic can't be used at all.
+        """
+        targets = self._targets()
+        if targets is None:
+            return
+        self._replies = targets[self._settings.output_topic]
+        self._dead_letters = targets[self._settings.dead_letter_topic]
+        self._intake = Intake(self._settings, Events(self._on_assigned, self._on_gap))
+        self._publisher = self._make_publisher()
+        self._start_publisher()
+        self._tell(JOINING)
+        try:
+            self._intake.subscribe()
+            while not self._stopping:
+                self._turn()
+        finally:
+            self._watch_broker_call()
+            self._publisher.close()
+            self._intake.close()
+            self._watchdog.rest()
+        self._in_hand.close()
+
+    def _targets(self) -> Optional[Dict[str, Target]]:
+        """The topics to write to, as soon as they are there; None if told to stop before."""
+        names = (self._settings.output_topic, self._settings.dead_letter_topic)
+        while not self._stopping:
+            try:
+                return look_up(self._settings, names)
+            except TopicMissing as error:
+                self._stalled(str(error))
+            except KafkaException as error:
+                self._stalled(
+                    f"no broker answers at {self._settings.broker}: {error.args[0].str()}"
+                )
+            self._back_off()
+        return None
+
+    def _make_publisher(self) -> Any:
+        # A batch of many messages must not be larger than the smaller topic takes.
+        batch_bytes = min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
+        wind = self._watch_broker_call
+        if self._settings.processing == "exactly_once":
+            return TransactionalPublisher(
+                self._settings, self._place.transactional_id, batch_bytes, wind
+            )
+        return PlainPublisher(self._settings, self._intake.commit, batch_bytes, wind)
+
+    def _watch_broker_call(self) -> None:
+        self._watchdog.wind(_BROKER_CALL_S)
+
+    def _start_publisher(self) -> None:
+        while not self._stopping:
+            try:
+                self._publisher.start()
+                return
+            except NotPublished as error:
+                self._stalled(str(error))
+                self._back_off()
+            finally:
+                self._watchdog.rest()
+
+    def _turn(self) -> None:
+        """One turn: takes what is there, answers it, publishes it."""
+        intake = self._intake
+        if intake.backlog:
+            intake.keep_membership(_KEEP_MEMBERSHIP_S)
+        else:
+            intake.fill(self._settings.commit_messages, _IDLE_WAIT_S)
+        if not intake.backlog:
+            return
+        group_metadata = intake.group_metadata()
+        outcomes = self._answer_backlog()
+        if outcomes:
+            self._publish(outcomes, group_metadata)
+
+    def _answer_backlog(self) -> List[Outcome]:
+        """Answers one transaction's worth of the backlog."""
+        settings = self._settings
+        outcomes: List[Outcome] = []
+        deadline = time.monotonic() + settings.commit_interval_ms / 1000
+        while self._intake.backlog and len(outcomes) < settings.commit_messages:
+            records = self._next_batch()
+            try:
+                outcomes.extend(self._answer(records))
+            except Retriable as error:
+                self._intake.backlog.extendleft(reversed(records))
+                if not outcomes:
+                    metrics.RETRIES.labels(self._place.name).inc()
+                    self._stalled(f"the class asks to try again later: {error}")
+                    self._back_off()
+                break
+            if self._stopping or time.monotonic() >= deadline:
+                break
+        return outcomes
+
+    def _next_batch(self) -> List[Record]:
+        """The next records, up to the limits; one that is suspected stands alone."""
+        backlog = self._intake.backlog
+        records = [backlog.popleft()]
+        if self._in_hand.deaths(records[0]):
+            return records
+        size = len(records[0].value or b"")
+        while backlog and len(records) < self._batch_limit:
+            size += len(backlog[0].value or b"")
+            if size > self._settings.batch_bytes or self._in_hand.deaths(backlog[0]):
+                break
+            records.append(backlog.popleft())
+        return records
+
+    def _answer(self, records: List[Record]) -> List[Outcome]:
+        deaths = self._in_hand.deaths(records[0])
+        if deaths >= self._settings.crash_attempts:
+            text = f"{deaths} workers died with this message in hand"
+            return [Rejection(records[0], "worker_crash", text, failed=True)]
+        self._in_hand.hold(records)
+        started = time.monotonic()
+        try:
+            batch = self._pipeline.run(records)
+        finally:
+            self._in_hand.release()
+            self._watchdog.rest()
+        self._adapt(time.monotonic() - started)
+        name = self._place.name
+        metrics.BATCH_MESSAGES.labels(name).observe(len(records))
+        metrics.ROWS.labels(name).inc(batch.rows)
+        for stage, seconds in batch.seconds.items():
+            metrics.STAGE_SECONDS.labels(name, stage).observe(seconds)
+        return batch.outcomes
+
+    def _adapt(self, seconds: float) -> None:
+        if seconds > _LONG_BATCH_S:
+            self._batch_limit = max(1, self._batch_limit // 2)
+        elif self._batch_limit < self._settings.batch_messages and seconds < _LONG_BATCH_S / 4:
+            self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
+
+    def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
+        breaker, why = self._breaker.after(outcomes)
+        if why is not None:
+            raise Halted(why)
+        messages = [
+            compose(outcome, self._replies, self._dead_letters, self._place.name)
+            for outcome in outcomes
+        ]
+        positions: Dict[int, int] = {}
+        for outcome in outcomes:
+            positions[outcome.record.partition] = outcome.record.offset + 1
+        started = time.perf_counter()
+        try:
+            self._publisher.publish(messages, positions, group_metadata)
+        except NotPublished as error:
+            self._not_published(error)
+            return
+        finally:
+            self._watchdog.rest()
+        seconds = time.perf_counter() - started
+        metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
+        self._breaker = breaker
+        self._published(outcomes, positions)
+
+    def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
+        self._intake.published(positions)
+        for partition, position in positions.items():
+            self._in_hand.forget(self._settings.input_topic, partition, position)
+        metrics.count_published(self._place.name, outcomes)
+        self._backoff_s = 0.0
+        self._progress += 1
+        if self._progress == 1 or self._status.last.state != READY:
+            self._tell(READY)
+
+    def _not_published(self, error: NotPublished) -> None:
+        metrics.ABORTS.labels(self._place.name).inc()
+        log.info("%s does the batch again: %s", self._place.name, error)
+        if self._backoff_s > 1:
+            self._stalled(f"replies can't be published: {error}")
+        self._back_off()
+        self._intake.rewind()
+
+    def _on_assigned(self, partitions: List[int]) -> None:
+        self._in_hand.adopt()
+        metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
+        log.info("%s reads partitions %s", self._place.name, partitions)
+        self._tell(READY, partitions=tuple(partitions))
+
+    def _on_gap(self, gap: Gap) -> None:
+        metrics.GAPS.labels(self._place.name).inc(max(0, gap.first - gap.committed))
+        log.error("%s", gap)
+
+    def _stalled(self, detail: str) -> None:
+        if self._status.last.detail != detail:
+            log.warning("%s waits: %s", self._place.name, detail)
+        self._tell(STALLED, detail)
+
+    def _tell(self, state: str, detail: str = "", partitions: Any = None) -> None:
+        last = self._status.last
+        self._status.tell(
+            last._replace(
+                state=state,
+                detail=detail,
+                partitions=last.partitions if partitions is None else partitions,
+                progress=self._progress,
+            )
+        )
+
+    def _back_off(self) -> None:
+        """Waits a little longer each time, still ready to leave."""
+        self._backoff_s = min(_BACKOFF_MOST_S, max(_BACKOFF_FIRST_S, self._backoff_s * 2))
+        wake_at = time.monotonic() + self._backoff_s
+        while not self._stopping and time.monotonic() < wake_at:
+            time.sleep(min(_IDLE_WAIT_S, max(0.0, wake_at - time.monotonic())))

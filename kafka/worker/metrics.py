@@ -1,0 +1,71 @@
+"""Every metric of the workers, in one place.
+
+Workers write to files in the folder that `PROMETHEUS_MULTIPROC_DIR` names (the supervisor sets
+it), and the supervisor serves them all together.
+"""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from kafka.messages import Outcome, Reply
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_MESSAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+# Messages that were answered and committed.
+REPLIES = Counter("kafka_worker_replies", "Messages answered", ["worker"])
+# Messages that were put on the dead-letter topic, by the reason word.
+DEAD_LETTERS = Counter(
+    "kafka_worker_dead_letters", "Messages put on the dead-letter topic", ["worker", "reason"]
+)
+# Rows (images, texts, …) that the class was asked about.
+ROWS = Counter("kafka_worker_rows", "Rows that the class was asked about", ["worker"])
+# Messages in one call of the pipeline: near the limit under backlog, one under light load.
+BATCH_MESSAGES = Histogram(
+    "kafka_worker_batch_messages", "Messages in a batch", ["worker"], buckets=_MESSAGES
+)
+# Where time goes: decode, predict, encode, and publish (produce and commit).
+STAGE_SECONDS = Histogram(
+    "kafka_worker_stage_seconds",
+    "Time of one batch or transaction in a stage",
+    ["worker", "stage"],
+    buckets=_SECONDS,
+)
+# Transactions that had to be done again; a few at each rebalance, none otherwise.
+ABORTS = Counter("kafka_worker_aborts", "Transactions that were done again", ["worker"])
+# Batches that were put off because the class said that its trouble passes.
+RETRIES = Counter("kafka_worker_retries", "Batches put off for passing trouble", ["worker"])
+# Messages that retention deleted before they were read.
+GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were read", ["worker"])
+# Partitions that the worker reads.
+PARTITIONS = Gauge(
+    "kafka_worker_partitions",
+    "Partitions that the worker reads",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
+# When the youngest published reply's record was sent: lag in time = now - this.
+LAST_TIMESTAMP = Gauge(
+    "kafka_worker_last_timestamp_seconds",
+    "Timestamp of the latest answered message",
+    ["worker"],
+    multiprocess_mode="max",
+)
+
+
+def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
+    """Counts what was committed."""
+    replies = 0
+    latest_ms = -1
+    for outcome in outcomes:
+        latest_ms = max(latest_ms, outcome.record.timestamp_ms)
+        if isinstance(outcome, Reply):
+            replies += 1
+        else:
+            DEAD_LETTERS.labels(worker, outcome.reason).inc()
+    REPLIES.labels(worker).inc(replies)
+    if latest_ms >= 0:
+        LAST_TIMESTAMP.labels(worker).set(latest_ms / 1000)
