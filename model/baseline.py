@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-import skops.io
 import sklearn
+import skops.io
 from sklearn.neural_network import MLPClassifier
 
 from model import dataset

@@ -6,6 +6,7 @@ calibration; the test split is looked at by `model.evaluate` alone.
 
 import argparse
 import dataclasses
+import json
 import sys
 import time
 from pathlib import Path
@@ -128,10 +129,15 @@ def main() -> int:
         return 1
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     model.save(arguments.out)
-    print(
-        f"{arguments.out}: {accuracy(model, validation):.2%} of the validation split, "
-        f"{time.monotonic() - started:.0f} s, settings {settings.digest()}"
-    )
+    facts = {
+        "settings": dataclasses.asdict(settings),
+        "settings_digest": settings.digest(),
+        "images": len(split.labels),
+        "seconds": round(time.monotonic() - started),
+        "validation_accuracy": accuracy(model, validation),
+    }
+    arguments.out.with_suffix(".json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
+    print(f"{arguments.out}: {facts}")
     return 0
 
 
