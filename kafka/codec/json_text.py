@@ -7,6 +7,7 @@ from typing import Any, Dict
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from kafka.reasons import Rejected
 
@@ -36,7 +37,7 @@ def dump_json(document: Dict[str, Any]) -> bytes:
     return orjson.dumps(document, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def array_of(values: Any, what: str) -> np.ndarray:
+def array_of(values: Any, what: str) -> NDArray[Any]:
     """An array of nested lists.
 
     Args:
@@ -63,7 +64,7 @@ def array_of(values: Any, what: str) -> np.ndarray:
     return array
 
 
-def _holds_lists(array: np.ndarray) -> bool:
+def _holds_lists(array: NDArray[Any]) -> bool:
     return any(isinstance(item, list) for item in array.ravel())
 
 

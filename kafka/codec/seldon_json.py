@@ -10,6 +10,7 @@ import binascii
 from typing import Any, Dict, List
 
 import numpy as np
+from numpy.typing import NDArray
 from seldon_core.utils import extract_request_parts_json
 
 from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
@@ -76,14 +77,14 @@ def _names(names: Any) -> Any:
     return tuple(names)
 
 
-def _tensor(tensor: Any) -> np.ndarray:
+def _tensor(tensor: Any) -> NDArray[Any]:
     if not isinstance(tensor, dict):
         raise Rejected("no_payload", "data.tensor must be an object with shape and values")
     values = array_of(tensor.get("values"), "data.tensor.values")
     return reshaped(values, tensor.get("shape"), "data.tensor")
 
 
-def reshaped(values: np.ndarray, shape: Any, what: str) -> np.ndarray:
+def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
     """`values` in `shape`.
 
     Raises:
@@ -149,7 +150,7 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
     return {"data": body}
 
 
-def contiguous(rows: np.ndarray) -> np.ndarray:
+def contiguous(rows: NDArray[Any]) -> NDArray[Any]:
     """`rows` laid out as orjson writes them; a copy only where that is needed."""
     return np.ascontiguousarray(rows)
 

@@ -7,6 +7,7 @@ from typing import Any, Dict
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2
 from seldon_core.utils import array_to_grpc_datadef, grpc_datadef_to_array
 
@@ -70,7 +71,7 @@ def _decode_data(message: Any, meta: Dict[str, Any]) -> Payload:
     return Payload(kind, data, names, meta, message)
 
 
-def _tftensor(data: Any) -> np.ndarray:
+def _tftensor(data: Any) -> NDArray[Any]:
     try:
         return np.asarray(grpc_datadef_to_array(data))
     except Exception as error:

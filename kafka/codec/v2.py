@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
 from kafka.codec.seldon_json import contiguous, reshaped
@@ -15,7 +16,7 @@ from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
 
-_DTYPES = {
+_DTYPES: Dict[str, Any] = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
     "UINT16": np.uint16,
@@ -50,7 +51,7 @@ def decode(document: Dict[str, Any]) -> Payload:
     return Payload("ndarray", array, (), meta, document)
 
 
-def _typed(values: np.ndarray, datatype: Any) -> np.ndarray:
+def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
     if datatype == "BYTES":
         return values.astype(str)
     dtype = _DTYPES.get(datatype) if isinstance(datatype, str) else None
