@@ -17,7 +17,7 @@ from seldon_core.user_model import SeldonResponse
 
 from wrapper.payload import BadPayload, as_array
 
-_DATATYPES = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
+_INTEGERS = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
 _FRACTIONS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
 
 
@@ -68,22 +68,25 @@ def _tensor(inputs: Any) -> NDArray[Any]:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadPayload("unsupported", "inputs must be an array of one tensor")
     tensor = inputs[0]
-    datatype: Any = tensor.get("datatype")
     shape: Any = tensor.get("shape")
-    values = as_array(tensor.get("data")).ravel()
-    if datatype in _FRACTIONS and values.dtype.kind in "iuf":
-        values = values.astype(_FRACTIONS[datatype])
-    elif datatype not in _DATATYPES or values.dtype.kind not in "iu":
-        known = ", ".join([*_DATATYPES, *_FRACTIONS])
-        raise BadPayload(
-            "bad_value", f"data must be numbers of the datatype, which is one of {known}"
-        )
+    values = _typed(as_array(tensor.get("data")).ravel(), str(tensor.get("datatype")))
     try:
         return values.reshape(shape)
     except (ValueError, TypeError) as error:
         raise BadPayload(
             "bad_shape", f"{values.size} values do not fill the shape {shape}"
         ) from error
+
+
+def _typed(values: NDArray[Any], datatype: str) -> NDArray[Any]:
+    """Give values the kind of number that their datatype says, which decides their scale."""
+    if values.dtype.kind in "iuf":
+        if datatype in _FRACTIONS:
+            return values.astype(_FRACTIONS[datatype])
+        if datatype in _INTEGERS and not np.any(values % 1):
+            return values if values.dtype.kind in "iu" else values.astype(np.int64)
+    known = ", ".join([*_INTEGERS, *_FRACTIONS])
+    raise BadPayload("bad_value", f"data must be numbers of the datatype, which is one of {known}")
 
 
 def _instances(instances: Any) -> Any:
