@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
 from typing import List, Optional
 
 from kafka.cluster.address import cluster_folder
+from kafka.cluster.console import TOOLS, split_tool, tool_command
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError
 from kafka.cluster.view import LiveProgress, show_status
@@ -30,10 +32,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     Returns:
         0 if it did what was asked, 1 if not, 130 after Ctrl-C.
     """
-    options, _rest = _parser().parse_known_args(arguments)
+    ours, theirs = split_tool(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(ours)
     folder = cluster_folder(options.folder)
     try:
-        return _run(options, folder)
+        return _run(options, theirs, folder)
     except ClusterError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -65,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("add", help="add one broker and spread partitions over it")
     kill = commands.add_parser("kill", help="end one broker with SIGKILL")
     kill.add_argument("node", type=_positive, metavar="N")
+    for tool in TOOLS:
+        commands.add_parser(tool, help=f"Kafka's own {tool}, with the arguments given")
     return parser
 
 
@@ -75,9 +80,13 @@ def _positive(text: str) -> int:
     return number
 
 
-def _run(options: argparse.Namespace, folder: Path) -> int:
+def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     if options.command == "status":
         return show_status(Cluster(folder), as_json=options.json)
+    if options.command in TOOLS:
+        with LiveProgress() as progress:
+            command = tool_command(options.command, theirs, folder, progress)
+        os.execv(command[0], command)  # noqa: S606 - its signals and status are to be ours
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LiveProgress() as progress:
         if options.command == "up":
@@ -86,6 +95,8 @@ def _run(options: argparse.Namespace, folder: Path) -> int:
             Cluster(folder, progress).add()
         elif options.command == "kill":
             Cluster(folder, progress).kill(options.node)
+            progress.say(f"node {options.node} is dead; `python -m kafka.cluster up` mends it")
+            return 0
         elif options.command == "down":
             stopped = Cluster(folder, progress).down(delete=options.delete)
             progress.say(f"stopped {stopped}" if stopped else "nothing was running")

@@ -17,6 +17,7 @@ FOLDER_VARIABLE = "KAFKA_CLUSTER_DIR"
 STATE_FILE = "cluster.json"
 PROPERTIES_FILE = "server.properties"
 HOST = "127.0.0.1"
+REPOSITORY_FOLDER = Path(__file__).resolve().parents[2] / ".cluster"
 
 _MAIN_CLASS = "kafka.Kafka"
 
@@ -29,7 +30,7 @@ def cluster_folder(folder: Union[str, Path, None] = None) -> Path:
             in the repository root.
     """
     chosen = folder or os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen).resolve() if chosen else Path(__file__).resolve().parents[2] / ".cluster"
+    return Path(chosen).resolve() if chosen else REPOSITORY_FOLDER
 
 
 def node_folder(folder: Path, node: int) -> Path:

@@ -8,11 +8,12 @@ import os
 import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, List
 
+from kafka.cluster.address import REPOSITORY_FOLDER
 from kafka.cluster.progress import Progress
 from kafka.cluster.state import ClusterError
 
@@ -72,21 +73,31 @@ def _java() -> Path:
 
 
 def _class_path(folder: Path, progress: Progress) -> str:
-    remembered = folder / _CLASS_PATH_FILE
-    try:
-        content = json.loads(remembered.read_text(encoding="utf-8"))
-        jars = [Path(jar) for jar in content["jars"]]
-        if content["version"] == KAFKA_VERSION and all(jar.is_file() for jar in jars):
+    # The repository's own folder remembers for clusters elsewhere, those of tests above all.
+    notes = [home / _CLASS_PATH_FILE for home in (folder, REPOSITORY_FOLDER)]
+    for note in notes:
+        jars = _remembered(note)
+        if jars:
             return os.pathsep.join(map(str, jars))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # a first start, or a file that a crash cut short: resolve again
     with _one_download_at_a_time(progress):
         jars = _download(progress)
-    remembered.write_text(
-        json.dumps({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars]}),
-        encoding="utf-8",
-    )
+    content = json.dumps({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars]})
+    for note in notes:
+        with suppress(OSError):  # a checkout that cannot be written to only costs time
+            note.parent.mkdir(parents=True, exist_ok=True)
+            note.write_text(content, encoding="utf-8")
     return os.pathsep.join(map(str, jars))
+
+
+def _remembered(note: Path) -> List[Path]:
+    try:
+        content = json.loads(note.read_text(encoding="utf-8"))
+        jars = [Path(jar) for jar in content["jars"]]
+        if content["version"] == KAFKA_VERSION and all(jar.is_file() for jar in jars):
+            return jars
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a first start, or a file that a crash cut short: resolve again
+    return []
 
 
 @contextmanager

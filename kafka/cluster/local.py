@@ -5,31 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Callable, Dict, Iterable, List, Optional, Set, Type
+from typing import Iterable, List, Optional, Sequence, Type
 
-from kafka.cluster import node as nodes
 from kafka.cluster.address import STATE_FILE, cluster_folder, running_nodes
 from kafka.cluster.distribution import Distribution, get_distribution
-from kafka.cluster.metadata import live_brokers
-from kafka.cluster.process import (
-    alive,
-    answers,
-    await_true,
-    end,
-    exclusive,
-    free_memory_mib,
-    free_port,
-    port_is_free,
-)
+from kafka.cluster.node import configured_roles
+from kafka.cluster.process import end, exclusive
 from kafka.cluster.progress import Progress
-from kafka.cluster.replication import spread
+from kafka.cluster.replication import await_voters, spread
+from kafka.cluster.start import await_ready, check_room, port_picker, start_nodes
 from kafka.cluster.state import ClusterError, ClusterState, Node, load_state, random_id, save_state
+from kafka.cluster.status import Status, cluster_status
 
-_START_S = 60.0
 _STOP_S = 10.0
-_PORT_S = 5.0
-_DISK_MIB = 300
-_MEMORY_MIB = 400  # what one broker takes at rest
 
 
 class Cluster:
@@ -103,11 +91,19 @@ class Cluster:
     @property
     def bootstrap(self) -> str:
         """``host:port`` of every broker, dead ones too, joined by commas."""
-        return ",".join(node.address for node in self.state.nodes)
+        return self.state.bootstrap
 
     def alive(self) -> List[int]:
         """The nodes that have a live process, in order."""
         return sorted(running_nodes(self.folder))
+
+    def status(self) -> Status:
+        """What runs, and whether a broker's death would be survived.
+
+        Raises:
+            ClusterError: The folder holds no cluster.
+        """
+        return cluster_status(self.folder, self.state)
 
     def add(self) -> Node:
         """Add one broker, give it its share of the partitions, and return its node.
@@ -145,7 +141,7 @@ class Cluster:
             state = self.state
             node = state.node(number)
             self._stop([number])
-            self._start_nodes(state, [node])
+            self._start(state, [node], get_distribution(self.folder, self._progress))
 
     def down(self, delete: bool = False) -> List[int]:
         """End all nodes; return those that ran.
@@ -175,39 +171,29 @@ class Cluster:
         if port is not None and had:
             self._progress.say("this cluster keeps its ports; --port is for a new one")
             port = None
-        state = before.grown(wanted, _port_picker(port))
-        missing = [node for node in state.nodes if node.id not in self.alive()]
-        changed = [
-            node
-            for node in before.nodes
-            if node.id in self.alive() and state.node(node.id).roles != node.roles
-        ]
-        if not missing and not changed:
-            self._await_ready(state, state.nodes, running_nodes(self.folder))
-            return
-        self._check_room(len(missing))
+        state = before.grown(wanted, port_picker(port))
+        running = running_nodes(self.folder)
+        missing = [node for node in state.nodes if node.id not in running]
+        check_room(self.folder, len(missing))
         kafka = get_distribution(self.folder, self._progress)
         if not had:
             self._found(state, kafka)
             return
-        # The quorum must answer before others can join it, so those that were there come first.
-        old = [node for node in missing if node.id <= had]
-        if old:
-            self._start_nodes(before, old, kafka)
         save_state(self.folder, state)
-        for node in changed:
+        self._start(state, missing, kafka)
+        # Told by its files, so that a growth that was cut short is gone on with.
+        old = [n for n in state.nodes if configured_roles(self.folder, n) != n.roles]
+        for node in old:
             self._stop([node.id])
-            self._start_nodes(state, [state.node(node.id)], kafka)
-        new = [node for node in missing if node.id > had]
-        if new:
-            self._start_nodes(state, new, kafka)
-        if wanted > 1:
+            self._start(state, [node], kafka)
+        await_ready(self.folder, state, running_nodes(self.folder), self._progress)
+        if wanted > 1 and (missing or old):
             self._spread(state, kafka)
 
     def _found(self, state: ClusterState, kafka: Distribution) -> None:
         save_state(self.folder, state)
         try:
-            self._start_nodes(state, state.nodes, kafka)
+            self._start(state, state.nodes, kafka)
         except BaseException:
             # Nobody has used it yet: the next try is free to take other ports.
             self._delete()
@@ -222,99 +208,14 @@ class Cluster:
 
     def _spread(self, state: ClusterState, kafka: Distribution) -> None:
         self._progress.begin(f"Spreading partitions over {len(state.nodes)} brokers")
-        spread(self.bootstrap, state, kafka)
+        if len(state.controllers) > 1:
+            await_voters(state, kafka)
+        spread(state, kafka)
 
-    def _start_nodes(
-        self, state: ClusterState, wanted: Iterable[Node], kafka: Optional[Distribution] = None
-    ) -> None:
-        kafka = kafka or get_distribution(self.folder, self._progress)
-        wanted = list(wanted)
-        started = {}
-        try:
-            self._progress.begin("Starting Apache Kafka", 2 * len(wanted))
-            for node in wanted:
-                _check_ports(node)
-                nodes.prepare(self.folder, state, node, kafka)
-                started[node.id] = nodes.launch(self.folder, node, kafka)
-                self._progress.advance()
-            self._await_ready(state, wanted, started)
-        except BaseException:
-            # Also those whose start was cut short before their pid was known.
-            ours = {node.id for node in wanted}
-            left = [pid for number, pid in running_nodes(self.folder).items() if number in ours]
-            end(sorted({*left, *started.values()}), patience_s=0)
-            raise
-
-    def _await_ready(
-        self, state: ClusterState, wanted: Iterable[Node], pids: Dict[int, int]
-    ) -> None:
-        for node in wanted:
-            pid = pids[node.id]
-            await_true(lambda n=node, p=pid: answers(n.broker_port) or not alive(p), _START_S)  # type: ignore[misc]
-            self._check_alive(node, pid)
-        waiting = {node.id for node in wanted}
-
-        def all_serve() -> bool:
-            for node in wanted:
-                self._check_alive(node, pids[node.id])
-            return waiting <= live_brokers(self.bootstrap)
-
-        if not await_true(all_serve, _START_S):
-            dead = sorted({node.id for node in state.nodes} - set(self.alive()))
-            first = next(iter(wanted))
-            raise nodes.failure(
-                self.folder,
-                first,
-                "was not ready within {:.0f} s (dead nodes: {})".format(_START_S, dead or "none"),
-            )
-        for _ in waiting:
-            self._progress.advance()
-
-    def _check_alive(self, node: Node, pid: int) -> None:
-        if not alive(pid):
-            raise nodes.failure(self.folder, node, "ended while starting")
+    def _start(self, state: ClusterState, wanted: Sequence[Node], kafka: Distribution) -> None:
+        if wanted:
+            start_nodes(self.folder, state, wanted, kafka, self._progress)
 
     def _stop(self, numbers: Iterable[int], patience_s: float = _STOP_S) -> None:
         running = running_nodes(self.folder)
         end([running[number] for number in numbers if number in running], patience_s)
-
-    def _check_room(self, brokers: int) -> None:
-        memory = free_memory_mib()
-        if memory is not None and memory < brokers * _MEMORY_MIB:
-            raise ClusterError(
-                f"not enough memory: {brokers} brokers take about {brokers * _MEMORY_MIB} MiB, "
-                f"and {memory} MiB are free"
-            )
-        disk = shutil.disk_usage(self.folder).free // 2**20
-        if disk < _DISK_MIB:
-            raise ClusterError(
-                f"not enough disk: {self.folder} has {disk} MiB free, Kafka wants {_DISK_MIB}"
-            )
-
-
-def _port_picker(first: Optional[int]) -> Callable[[], int]:
-    """Ports from a named one on, or free ones; no port twice."""
-    given: Set[int] = set()
-
-    def pick() -> int:
-        port = free_port() if first is None else first + len(given)
-        while port in given:
-            port = free_port()
-        given.add(port)
-        return port
-
-    return pick
-
-
-def _check_ports(node: Node) -> None:
-    """Say which port is taken, before Kafka says it in a stack trace.
-
-    Waits a little: a process that has just died may still hold its port.
-    """
-    for port in (node.broker_port, node.controller_port):
-        if port is not None and not await_true(lambda p=port: port_is_free(p), _PORT_S):  # type: ignore[misc]
-            raise ClusterError(
-                f"port {port} of node {node.id} is taken by another program; end that one, "
-                "or start a new cluster elsewhere: python -m kafka.cluster down --delete, "
-                "then up --port N"
-            )

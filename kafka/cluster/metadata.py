@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Set
+from typing import Any, Dict, List, Sequence, Set
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from kafka.cluster.placement import Placement
+
+MIN_IN_SYNC = "min.insync.replicas"
 
 # A broker that is not there yet is what callers wait for, not something to report.
 QUIET = logging.getLogger("kafka.cluster.client")
@@ -33,3 +37,23 @@ def live_brokers(bootstrap: str) -> Set[int]:
         return set(admin_client(bootstrap).list_topics(timeout=2).brokers)
     except KafkaException:
         return set()
+
+
+def placements(admin: Any) -> List[Placement]:
+    """Every partition of the cluster and its replicas."""
+    return [
+        Placement(topic.topic, partition.id, tuple(partition.replicas))
+        for topic in admin.list_topics(timeout=10).topics.values()
+        for partition in topic.partitions.values()
+    ]
+
+
+def min_in_sync(admin: Any, topics: Sequence[str]) -> Dict[str, int]:
+    """How many replicas must have a record before it counts, for each topic."""
+    if not topics:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    return {
+        resource.name: int(answer.result()[MIN_IN_SYNC].value)
+        for resource, answer in admin.describe_configs(asked).items()
+    }

@@ -57,6 +57,12 @@ def launch(folder: Path, node: Node, kafka: Distribution) -> int:
     return spawn(command, home / "console.log")
 
 
+def configured_roles(folder: Path, node: Node) -> str:
+    """The roles that a node was last started with."""
+    text = (node_folder(folder, node.id) / PROPERTIES_FILE).read_text(encoding="utf-8")
+    return dict(line.partition("=")[::2] for line in text.splitlines())["process.roles"]
+
+
 def failure(folder: Path, node: Node, what: str) -> ClusterError:
     """An error that carries the end of the node's log."""
     home = node_folder(folder, node.id)

@@ -1,4 +1,4 @@
-"""Spreading partitions over the brokers, and whether a broker's death is survived."""
+"""Spreading partitions over the brokers of a cluster that has grown."""
 
 from __future__ import annotations
 
@@ -7,33 +7,62 @@ import logging
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from confluent_kafka import Consumer, ElectionType, KafkaException, Producer
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
     ConfigResource,
-    ConfigSource,
     ResourceType,
 )
 
 from kafka.cluster.distribution import Distribution
-from kafka.cluster.metadata import QUIET, admin_client
+from kafka.cluster.metadata import MIN_IN_SYNC, QUIET, admin_client, min_in_sync, placements
 from kafka.cluster.placement import Placement, plan
 from kafka.cluster.process import await_true
 from kafka.cluster.state import ClusterError, ClusterState
 
 _SPREAD_S = 120.0
-_MIN_IN_SYNC = "min.insync.replicas"
+_VOTERS_S = 60.0
 
 
-def spread(bootstrap: str, state: ClusterState, kafka: Distribution) -> int:
+def await_voters(state: ClusterState, kafka: Distribution) -> None:
+    """Wait until every controller votes; until then a death may stop the quorum.
+
+    Args:
+        state: The cluster's nodes.
+        kafka: Kafka's tools, one of which lists the voters.
+
+    Raises:
+        ClusterError: Some do not vote after a minute.
+    """
+    wanted = {node.id for node in state.controllers}
+    if not await_true(lambda: wanted <= _voters(state.bootstrap, kafka), _VOTERS_S):
+        raise ClusterError(
+            f"nodes {sorted(wanted)} should be controllers, and not all of them have joined "
+            f"the quorum within {_VOTERS_S:.0f} s"
+        )
+
+
+def _voters(bootstrap: str, kafka: Distribution) -> Set[int]:
+    done = _tool(
+        kafka,
+        "org.apache.kafka.tools.MetadataQuorumCommand",
+        *("--bootstrap-server", bootstrap, "describe", "--status"),
+    )
+    for line in done.stdout.splitlines():
+        name, _, value = line.partition(":")
+        if name == "CurrentVoters":
+            return {voter["id"] for voter in json.loads(value)}
+    return set()
+
+
+def spread(state: ClusterState, kafka: Distribution) -> int:
     """Give every broker its share of every topic, with all the replicas it should have.
 
     Args:
-        bootstrap: The cluster's brokers.
-        state: Its nodes, for their number.
+        state: The cluster's nodes, all of them alive.
         kafka: Kafka's tools, one of which does the moving.
 
     Returns:
@@ -42,6 +71,7 @@ def spread(bootstrap: str, state: ClusterState, kafka: Distribution) -> int:
     Raises:
         ClusterError: The tool refused, or the copies did not catch up in two minutes.
     """
+    bootstrap = state.bootstrap
     _make_internal_topics(bootstrap)
     admin = admin_client(bootstrap)
     brokers = [node.id for node in state.nodes]
@@ -57,15 +87,6 @@ def spread(bootstrap: str, state: ClusterState, kafka: Distribution) -> int:
         _elect_preferred_leaders(admin)
     _raise_min_in_sync(admin, state.replication)
     return len(moves)
-
-
-def placements(admin: Any) -> List[Placement]:
-    """Every partition of the cluster and its replicas."""
-    return [
-        Placement(topic.topic, partition.id, tuple(partition.replicas))
-        for topic in admin.list_topics(timeout=10).topics.values()
-        for partition in topic.partitions.values()
-    ]
 
 
 def _make_internal_topics(bootstrap: str) -> None:
@@ -105,22 +126,26 @@ def _reassign(bootstrap: str, kafka: Distribution, moves: List[Placement]) -> No
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "reassignment.json"
         file.write_text(json.dumps(document), encoding="utf-8")
-        arguments = ["--bootstrap-server", bootstrap, "--execute"]
-        done = subprocess.run(
-            kafka.command(
-                "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-                *arguments,
-                "--reassignment-json-file",
-                str(file),
-                jvm=["-Xmx128m"],
-            ),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
+        done = _tool(
+            kafka,
+            "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+            *("--bootstrap-server", bootstrap, "--execute"),
+            *("--reassignment-json-file", str(file)),
         )
     if done.returncode != 0:
         raise ClusterError(f"Kafka's reassignment tool refused:\n{done.stdout.strip()[-2000:]}")
+
+
+def _tool(
+    kafka: Distribution, main_class: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        kafka.command(main_class, *arguments, jvm=["-Xmx128m"]),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def _in_place(admin: Any, wanted: Dict[Any, Any]) -> bool:
@@ -152,18 +177,8 @@ def _raise_min_in_sync(admin: Any, replication: int) -> None:
         for topic in admin.list_topics(timeout=10).topics.values()
         if all(len(p.replicas) >= 3 for p in topic.partitions.values())
     ]
-    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
-    if not resources:
-        return
-    for resource, future in admin.describe_configs(resources).items():
-        entry = future.result()[_MIN_IN_SYNC]
-        if int(entry.value) < 2:
-            change = ConfigEntry(
-                _MIN_IN_SYNC,
-                "2",
-                source=ConfigSource.DYNAMIC_TOPIC_CONFIG,
-                incremental_operation=AlterConfigOpType.SET,
-            )
-            altered = ConfigResource(ResourceType.TOPIC, resource.name)
-            altered.add_incremental_config(change)
+    for topic, least in min_in_sync(admin, topics).items():
+        if least < 2:
+            change = ConfigEntry(MIN_IN_SYNC, "2", incremental_operation=AlterConfigOpType.SET)
+            altered = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[change])
             admin.incremental_alter_configs([altered])[altered].result()

@@ -60,6 +60,11 @@ class ClusterState:
         return min(QUORUM, len(self.nodes))
 
     @property
+    def bootstrap(self) -> str:
+        """``host:port`` of every broker, joined by commas."""
+        return ",".join(node.address for node in self.nodes)
+
+    @property
     def controllers(self) -> Tuple[Node, ...]:
         """The nodes that vote."""
         return tuple(node for node in self.nodes if node.controller_port is not None)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from types import TracebackType
 from typing import Optional, Type
 
+from rich import box
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,9 +21,9 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from kafka.cluster.address import running_nodes
 from kafka.cluster.local import Cluster
 from kafka.cluster.progress import Progress
+from kafka.cluster.status import Status
 
 
 class LiveProgress(Progress):
@@ -78,23 +80,34 @@ class LiveProgress(Progress):
 
 
 def show_status(cluster: Cluster, as_json: bool) -> int:
-    """Say what runs, and what would survive what.
+    """Say what runs, and whether the death of a broker would be survived.
 
     Returns:
         0 if every node runs, else 1.
+
+    Raises:
+        ClusterError: The folder holds no cluster.
     """
-    state = cluster.state
-    running = running_nodes(cluster.folder)
-    healthy = len(running) == len(state.nodes)
+    status = cluster.status()
     if as_json:
-        sys.stdout.write(json.dumps({"bootstrap": cluster.bootstrap}) + "\n")
-        return 0 if healthy else 1
+        sys.stdout.write(json.dumps(asdict(status)) + "\n")
+    else:
+        _print_status(status)
+    return 0 if all(node.pid is not None for node in status.nodes) else 1
+
+
+def _print_status(status: Status) -> None:
     console = Console(highlight=False)
-    table = Table("node", "roles", "address", "process")
-    for node in state.nodes:
-        pid = running.get(node.id)
-        table.add_row(
-            str(node.id), node.roles, node.address, "[red]dead[/]" if pid is None else str(pid)
-        )
+    table = Table("node", "roles", "address", "process", box=box.SIMPLE_HEAD)
+    for node in status.nodes:
+        state = "[red]dead[/]" if node.pid is None else str(node.pid)
+        table.add_row(str(node.id), node.roles, node.address, state)
     console.print(table)
-    return 0 if healthy else 1
+    if status.bootstrap is None:
+        console.print("stopped; `python -m kafka.cluster up` starts it again with its records")
+    elif status.weaknesses:
+        console.print("[yellow]The death of a broker is not survived:[/]")
+        for weakness in status.weaknesses:
+            console.print(f"  - {weakness}", markup=False)
+    else:
+        console.print("[green]Any one broker may die: nothing is lost, all goes on.[/]")

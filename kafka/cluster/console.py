@@ -1,0 +1,72 @@
+"""Kafka's own console tools, pointed at the local cluster."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from kafka.cluster.address import running_bootstrap
+from kafka.cluster.distribution import get_distribution
+from kafka.cluster.progress import Progress
+from kafka.cluster.state import ClusterError
+
+TOOLS: Dict[str, str] = {
+    "console-producer": "org.apache.kafka.tools.ConsoleProducer",
+    "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+}
+
+_BOOTSTRAP = "--bootstrap-server"
+# Kafka's own logging of its tools: warnings, and none of it on standard output.
+_LOGGING = """\
+appender.err.type=Console
+appender.err.name=err
+appender.err.target=SYSTEM_ERR
+appender.err.layout.type=PatternLayout
+appender.err.layout.pattern=[%d] %p %m (%c)%n
+rootLogger.level=WARN
+rootLogger.appenderRef.err.ref=err
+"""
+
+
+def split_tool(arguments: List[str]) -> Tuple[List[str], List[str]]:
+    """Part our own arguments from those of a tool, which are passed on as they are.
+
+    Returns:
+        What is ours, the tool's name included, and what is the tool's.
+    """
+    for at, argument in enumerate(arguments):
+        if argument in TOOLS:
+            return arguments[: at + 1], arguments[at + 1 :]
+    return arguments, []
+
+
+def tool_command(tool: str, arguments: List[str], folder: Path, progress: Progress) -> List[str]:
+    """The command line of a console tool that talks to the local cluster.
+
+    Args:
+        tool: A name in ``TOOLS``.
+        arguments: The tool's; the bootstrap servers are added if they are not there:
+            ``KAFKA_BROKER``, else the local cluster.
+        folder: The cluster's folder.
+        progress: Told about a download.
+
+    Raises:
+        ClusterError: There is no broker to talk to.
+    """
+    if not any(a == _BOOTSTRAP or a.startswith(_BOOTSTRAP + "=") for a in arguments):
+        broker = os.environ.get("KAFKA_BROKER") or running_bootstrap(folder)
+        if broker is None:
+            raise ClusterError(
+                "no broker: start one with `python -m kafka.cluster up`, or set KAFKA_BROKER"
+            )
+        arguments = [_BOOTSTRAP, broker, *arguments]
+    folder.mkdir(parents=True, exist_ok=True)
+    kafka = get_distribution(folder, progress)
+    logging = folder / "tools-log4j2.properties"
+    logging.write_text(_LOGGING, encoding="utf-8")
+    return kafka.command(
+        TOOLS[tool],
+        *arguments,
+        jvm=["-Xmx256m", f"-Dlog4j2.configurationFile={logging}"],
+    )

@@ -1,0 +1,1 @@
+"""What needs a real broker: they all use one local cluster."""

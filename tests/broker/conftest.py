@@ -1,0 +1,67 @@
+"""One local cluster for all tests of a run, and topics of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from kafka.cluster.lease import leased
+from kafka.cluster.local import Cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of one broker, shared by all pytest-xdist workers.
+
+    It ends with the last of them, even if they are killed.
+    """
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    with leased(root / "kafka-cluster") as shared:
+        yield shared
+
+
+@pytest.fixture
+def bootstrap(cluster: Cluster) -> str:
+    """Bootstrap servers of the shared cluster."""
+    return cluster.bootstrap
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name that no other test uses, for topics, groups and transactional ids."""
+    test = re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name)[:60]
+    return f"{test}-{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
+    """Makes topics that are deleted after the test: `new_topic("in", partitions=3)`."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    made: list[str] = []
+
+    def make(suffix: str = "", partitions: int = 1, **config: str) -> str:
+        topic = f"{name}-{suffix}" if suffix else name
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=settings)
+        admin.create_topics([new])[topic].result()
+        made.append(topic)
+        return topic
+
+    yield make
+    if made:
+        for future in admin.delete_topics(made).values():
+            future.result()
+
+
+@pytest.fixture
+def cluster_folder(tmp_path: Path) -> Path:
+    """A folder for a cluster that a test has for itself."""
+    return tmp_path / "cluster"
