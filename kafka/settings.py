@@ -247,11 +247,14 @@ def variables() -> Dict[str, Any]:
     }
 
 
-def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
+def load_settings(
+    environ: Optional[Mapping[str, str]] = None, *, use_local_cluster: bool = True
+) -> Settings:
     """Reads and checks the settings.
 
     Args:
         environ: variables to read; the process's own environment unless given.
+        use_local_cluster: take the running local cluster where `KAFKA_BROKER` is not set.
 
     Returns:
         The settings, with what depends on others filled in (broker of the local cluster, name
@@ -270,13 +273,14 @@ def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
         and not environ[variable].startswith(("tcp://", "udp://"))
     }
     settings = Settings(librdkafka=properties_by_client(environ, known), **values)
+    if use_local_cluster and not settings.broker:
+        settings = dataclasses.replace(settings, broker=running_bootstrap() or "")
     return _complete(settings)
 
 
 def _complete(settings: Settings) -> Settings:
     settings = dataclasses.replace(
         settings,
-        broker=settings.broker or running_bootstrap() or "",
         dead_letter_topic=settings.dead_letter_topic or settings.input_topic + ".dead",
         worker_id=settings.worker_id or socket.gethostname(),
         state_dir=settings.state_dir or _default_state_dir(),

@@ -17,7 +17,7 @@ from kafka.served_class import ClassNotUsable, load_class
 from kafka.settings import Settings, SettingsError, load_settings, require_broker
 from kafka.worker.intake import GapFound
 from kafka.worker.loop import Halted, Worker, place_of
-from kafka.worker.status import EXIT_STOPPED, STOPPED, StatusPipe
+from kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
 
 log = logging.getLogger("kafka.worker")
 
@@ -84,9 +84,14 @@ def _run(settings: Settings, options: Any) -> int:
     except ClassNotUsable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Exception:
+        # The class's own trouble, so its own stack; it may pass (a model store that is away).
+        log.exception("%s can't be made", options.class_name)
+        return 1
     if served.why_alone is not None:
         log.info("the class is called message by message: %s", served.why_alone)
-    worker = Worker(settings, served, place, status)
+    parent = None if options.status_fd is None else os.getppid()
+    worker = Worker(settings, served, place, status, parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     return _work(worker, status)
@@ -97,7 +102,8 @@ def _work(worker: Worker, status: StatusPipe) -> int:
         worker.run()
     except (Halted, GapFound) as error:
         log.error("stopped: %s", error)
-        status.tell(status.last._replace(state=STOPPED, detail=str(error)))
+        state = HALTED if isinstance(error, Halted) else GAP
+        status.tell(status.last._replace(state=state, detail=str(error)))
         return EXIT_STOPPED
     except KafkaException as error:
         log.error("the worker can't go on: %s", error.args[0].str())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional
@@ -69,15 +70,22 @@ class Worker:
         served: the class that answers.
         place: which worker this is.
         status: told what happens.
+        parent: process id of the supervisor; the worker leaves when that is gone.
     """
 
     def __init__(
-        self, settings: Settings, served: ServedClass, place: Place, status: StatusPipe
+        self,
+        settings: Settings,
+        served: ServedClass,
+        place: Place,
+        status: StatusPipe,
+        parent: Optional[int] = None,
     ) -> None:
         self._settings = settings
         self._served = served
         self._place = place
         self._status = status
+        self._parent = parent
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
@@ -166,6 +174,9 @@ class Worker:
     def _turn(self) -> None:
         """One turn: takes what is there, answers it, publishes it."""
         intake = self._intake
+        if self._parent is not None and os.getppid() != self._parent:
+            log.warning("%s leaves: its supervisor is gone", self._place.name)
+            self.stop()
         if intake.backlog:
             intake.keep_membership(_KEEP_MEMBERSHIP_S)
         else:

@@ -10,7 +10,8 @@ STARTING = "starting"
 JOINING = "joining"
 READY = "ready"
 STALLED = "stalled"
-STOPPED = "stopped"
+HALTED = "halted"
+GAP = "gap"
 
 # Exit status of a worker that stopped on purpose and must not be started again by itself.
 EXIT_STOPPED = 70
@@ -21,8 +22,8 @@ class WorkerStatus(NamedTuple):
 
     Attributes:
         state: `starting`, `joining` the group, `ready`, `stalled` (it can't go on now, but
-            tries), or `stopped` (it goes on only when an operator says so).
-        detail: why, for the last two.
+            tries), `halted` or stopped at a `gap` (it goes on only when an operator says so).
+        detail: why, for the last three.
         partitions: what it reads.
         progress: how many transactions it has committed.
     """

@@ -1,0 +1,85 @@
+"""A child process in a session of its own, so that signals reach it through us only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Dict, List, Optional, Sequence
+
+
+class Process:
+    """A running child and whatever it starts.
+
+    Args:
+        command: the program and its arguments.
+        environment: its whole environment.
+        pass_fds: file descriptors that it inherits.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Dict[str, str], pass_fds: Sequence[int] = ()
+    ) -> None:
+        self._popen = subprocess.Popen(
+            list(command),
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=tuple(pass_fds),
+        )
+        self.started_at = time.monotonic()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its process group."""
+        return self._popen.pid
+
+    def poll(self) -> Optional[int]:
+        """Exit status, negative for a signal; None while it runs."""
+        return self._popen.poll()
+
+    def signal(self, number: int) -> None:
+        """Signals the child alone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.send_signal(number)
+
+    def signal_group(self, number: int) -> None:
+        """Signals the child and whatever it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def end(self) -> None:
+        """Kills the child and whatever it started."""
+        self.signal_group(signal.SIGKILL)
+        self._popen.wait()
+
+
+def how_it_died(status: int) -> str:
+    """An exit status in words."""
+    if status < 0:
+        try:
+            return f"killed by {signal.Signals(-status).name}"
+        except ValueError:
+            return f"killed by signal {-status}"
+    return f"exit status {status}"
+
+
+def reap_orphans(children: List[int]) -> None:
+    """Reaps what others left to us as the first process of a container.
+
+    Args:
+        children: our own children, which are waited for elsewhere.
+    """
+    if os.getpid() != 1 or sys.platform != "linux":
+        return
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return
+        if found is None or found.si_pid in children:
+            return
+        os.waitpid(found.si_pid, 0)

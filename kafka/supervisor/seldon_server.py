@@ -1,0 +1,102 @@
+"""Seldon's own server for the class: REST, gRPC and metrics."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from kafka.supervisor.process import Process, how_it_died
+
+_DEFAULT_HTTP_PORT = 9000
+_PING_S = 1.0
+_RESTART_S = 1.0
+# Its REST server may take long to load a model; it is asked this often whether it answers.
+_ASK_EVERY_S = 0.5
+
+
+class SeldonServer:
+    """Runs `seldon-core-microservice` again and again.
+
+    It does not hand SIGTERM on to all its parts and does not end by itself, so its whole
+    process group is signalled, and killed when the workers have left.
+
+    Args:
+        class_name: the wrapper class.
+        environment: its whole environment; Seldon's own variables name the ports.
+    """
+
+    def __init__(self, class_name: str, environment: Dict[str, str]) -> None:
+        self._class_name = class_name
+        self._environment = environment
+        self._process: Optional[Process] = None
+        self._answers = False
+        self._asked_at = 0.0
+        self._start_at = 0.0
+        self.http_port = int(
+            environment.get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", _DEFAULT_HTTP_PORT)
+        )
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Process id of the running server."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answered when asked last."""
+        return self._process is not None and self._answers
+
+    def start(self) -> None:
+        """Starts the server."""
+        script = Path(sys.executable).with_name("seldon-core-microservice")
+        service_type = self._environment.get("SERVICE_TYPE", "MODEL")
+        command: List[str] = [sys.executable, str(script), self._class_name]
+        self._process = Process([*command, "--service-type", service_type], self._environment)
+        self._answers = False
+
+    def look(self) -> Optional[str]:
+        """Asks whether it answers, and starts it again if it died.
+
+        Returns:
+            What happened, in words, if it died since the last look.
+        """
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._start_at:
+                self.start()
+            return None
+        status = self._process.poll()
+        if status is not None:
+            self._process.end()
+            self._process, self._answers = None, False
+            self._start_at = now + _RESTART_S
+            return f"Seldon's server: {how_it_died(status)}"
+        if now - self._asked_at >= _ASK_EVERY_S:
+            self._asked_at = now
+            self._answers = self._ping()
+        return None
+
+    def _ping(self) -> bool:
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=_PING_S)
+        try:
+            connection.request("GET", "/health/ping")
+            return connection.getresponse().status == http.client.OK
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    def stop(self) -> None:
+        """Asks all its parts to leave."""
+        if self._process is not None:
+            self._process.signal_group(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Kills what is left of it."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
