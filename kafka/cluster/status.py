@@ -68,11 +68,10 @@ def _weaknesses(bootstrap: str, state: ClusterState, running: Set[int]) -> List[
     found = [f"node {n.id} is dead" for n in state.nodes if n.id not in running]
     voters = [node for node in state.controllers if node.id in running]
     needed = len(state.controllers) // 2 + 1
-    if len(voters) <= needed:
-        found.append(
-            f"{len(voters)} of {len(state.controllers)} controller(s) are alive, and {needed} "
-            "must be; with 3 brokers or more there are 3 controllers"
-        )
+    if len(state.controllers) == 1:
+        found.append("node 1 alone keeps the cluster's metadata; from 3 brokers on, 3 nodes do")
+    elif len(voters) <= needed:
+        found.append(f"{len(voters)} controllers are alive, and {needed} must be")
     admin = admin_client(bootstrap)
     topics = admin.list_topics(timeout=10).topics
     least = min_in_sync(admin, sorted(topics))

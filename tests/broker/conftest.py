@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
+from kafka.topics.manage import await_usable
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +53,7 @@ def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
         settings = {key.replace("_", "."): value for key, value in config.items()}
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=settings)
         admin.create_topics([new])[topic].result()
+        await_usable(admin, [topic])
         made.append(topic)
         return topic
 

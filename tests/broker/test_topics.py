@@ -1,0 +1,108 @@
+"""`python -m kafka.topics` on a real broker."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from kafka.cluster.local import Cluster
+from kafka.topics.__main__ import main
+
+
+@pytest.fixture
+def topic(cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("KAFKA_BROKER", cluster.bootstrap)
+    monkeypatch.setenv("KAFKA_INPUT_TOPIC", name)
+    monkeypatch.setenv("KAFKA_OUTPUT_TOPIC", f"{name}-out")
+    monkeypatch.setenv("KAFKA_GROUP_ID", name)
+    return name
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> Any:
+    capsys.readouterr()
+    main(["show", "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_create_makes_three_topics_and_says_so(
+    topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["create"]) == 0
+    assert capsys.readouterr().out.count(": made, 12 partitions, replication 1") == 3
+    admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
+    dead = ConfigResource(ResourceType.TOPIC, f"{topic}.dead")
+    assert admin.describe_configs([dead])[dead].result()["retention.ms"].value == "-1"
+
+
+def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
+    topic: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["create", "--partitions", "2"])
+    capsys.readouterr()
+    assert main(["create"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("left as it is") == 3
+    assert out.count("has 2 partitions, wanted 12") == 3
+    assert len(shown(capsys)["topics"][0]["partitions"]) == 2
+
+
+def test_show_says_what_is_missing_and_how_to_make_it(
+    topic: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["show"]) == 1
+    out = capsys.readouterr().out
+    assert topic in out
+    assert "python -m kafka.topics create" in " ".join(out.split())
+
+
+def test_show_tells_offsets_and_the_groups_lag(
+    topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["create", "--partitions", "1"])
+    producer = Producer({"bootstrap.servers": cluster.bootstrap})
+    for _ in range(10):
+        producer.produce(topic, b"x")
+    assert producer.flush(30) == 0
+    assert shown(capsys)["lag"] is None
+    consumer = Consumer(
+        {
+            "bootstrap.servers": cluster.bootstrap,
+            "group.id": topic,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+        }
+    )
+    consumer.subscribe([topic])
+    consumer.commit(message=consumer.consume(4, timeout=20)[3], asynchronous=False)
+    consumer.close()
+    report = shown(capsys)
+    assert report["lag"] == 6
+    (partition,) = report["topics"][0]["partitions"]
+    assert (partition["first"], partition["end"], partition["committed"]) == (0, 10, 4)
+    assert (partition["leader"], partition["in_sync"]) == (1, [1])
+    assert main(["show"]) == 0
+    assert f"lag of {topic}: 6" in " ".join(capsys.readouterr().out.split())
+
+
+def test_add_partitions_widens_all_three_topics(
+    topic: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["create", "--partitions", "2"])
+    assert main(["add-partitions", "5"]) == 0
+    assert [len(t["partitions"]) for t in shown(capsys)["topics"]] == [5, 5, 5]
+    assert main(["add-partitions", "4"]) == 1
+    assert "cannot take any away" in capsys.readouterr().err
+
+
+def test_brokers_that_do_not_answer_are_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")
+    assert main(["create"]) == 1
+    error = capsys.readouterr().err
+    assert "127.0.0.1:1 do not answer" in error
+    assert "Traceback" not in error

@@ -1,0 +1,72 @@
+"""What the topics should be like."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from kafka.settings import load_settings
+from kafka.topics.report import lag
+from kafka.topics.wanted import differences, wanted_topics
+
+SETTINGS = load_settings({"KAFKA_BROKER": "unused:1"})
+
+
+def test_three_topics_of_twelve_partitions_are_wanted() -> None:
+    topics = wanted_topics(SETTINGS, brokers=1)
+    assert [t.name for t in topics] == ["model_input", "model_output", "model_input.dead"]
+    assert {t.partitions for t in topics} == {12}
+
+
+@pytest.mark.parametrize(("brokers", "replication"), [(1, 1), (2, 2), (3, 3), (7, 3)])
+def test_as_many_replicas_as_brokers_are_wanted_and_at_most_three(
+    brokers: int, replication: int
+) -> None:
+    for topic in wanted_topics(SETTINGS, brokers):
+        assert topic.replication == replication
+        assert ("min.insync.replicas" in topic.config) == (replication == 3)
+
+
+def test_dead_letters_keep_for_ever_and_fit_with_their_headers() -> None:
+    taken, _, dead = wanted_topics(SETTINGS, brokers=3)
+    assert dead.config["retention.ms"] == "-1"
+    assert "retention.ms" not in taken.config
+    taken_bytes = int(taken.config["max.message.bytes"])
+    assert taken_bytes > SETTINGS.max_message_bytes
+    assert int(dead.config["max.message.bytes"]) == taken_bytes + 64 * 1024
+
+
+def test_an_existing_topic_that_is_as_wanted_has_no_differences() -> None:
+    for topic in wanted_topics(SETTINGS, brokers=3):
+        config = {**topic.config, "segment.bytes": "1"}
+        assert differences(topic, dataclasses.replace(topic, config=config)) == []
+
+
+def test_every_difference_of_an_existing_topic_is_said() -> None:
+    wanted = wanted_topics(SETTINGS, brokers=3)[2]
+    found = dataclasses.replace(
+        wanted, partitions=1, replication=1, config={**wanted.config, "retention.ms": "604800000"}
+    )
+    assert differences(wanted, found) == [
+        "has 1 partitions, wanted 12",
+        "has replication 1, wanted 3",
+        "has retention.ms=604800000, wanted -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "committed", "expected"),
+    [
+        (0, 10, 4, 6),
+        (0, 10, 10, 0),
+        (8, 10, 4, 2),  # retention has deleted what was not read
+        (0, 10, None, None),
+        (None, None, 4, None),
+        (0, 3, 10, 0),  # the topic was made anew
+    ],
+)
+def test_lag_is_what_is_left_to_read(
+    first: int | None, end: int | None, committed: int | None, expected: int | None
+) -> None:
+    assert lag(first, end, committed) == expected
