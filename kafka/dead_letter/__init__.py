@@ -1,0 +1,4 @@
+"""Dead letters: what could not be answered, listed, explained and replayed.
+
+`python -m kafka.dead_letter`.
+"""

@@ -1,0 +1,110 @@
+"""Reads the dead-letter topic, and sends letters back to the input topic."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Iterator, List, Sequence
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+from kafka.clients import consumer_config, producer_config
+from kafka.dead_letter.letters import REPLAYED, Letter
+from kafka.messages import Record
+from kafka.settings import Settings
+
+_REQUEST_S = 10.0
+
+
+class MailboxError(Exception):
+    """The dead-letter topic can't be read or written; the message says why."""
+
+
+def read_all(settings: Settings) -> Iterator[Record]:
+    """Every message of the dead-letter topic that is there now.
+
+    Raises:
+        MailboxError: the topic is not there, or the brokers don't answer.
+    """
+    group = f"{settings.group_id}.dead-letter-reader"
+    consumer = Consumer(consumer_config(settings, group, enable_partition_eof=True))
+    try:
+        yield from _read(consumer, settings.dead_letter_topic)
+    except KafkaException as error:
+        raise MailboxError(f"no broker answers: {error.args[0].str()}") from error
+    finally:
+        consumer.close()
+
+
+def _read(consumer: Any, topic: str) -> Iterator[Record]:
+    topics = consumer.list_topics(timeout=_REQUEST_S).topics
+    if topic not in topics:
+        raise MailboxError(f"topic {topic} is not there; `python -m kafka.topics create` makes it")
+    left = set(topics[topic].partitions)
+    beginning = confluent_kafka.OFFSET_BEGINNING
+    consumer.assign([TopicPartition(topic, partition, beginning) for partition in left])
+    while left:
+        for message in consumer.consume(500, 1.0):
+            error = message.error()
+            if error is None:
+                yield _record(message)
+            elif error.code() == KafkaError._PARTITION_EOF:
+                left.discard(message.partition())
+            elif not error.retriable():
+                raise KafkaException(error)
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
+    )
+
+
+def replay(settings: Settings, letters: Sequence[Letter]) -> int:
+    """Sends letters to the topic that they came from, and marks them as replayed.
+
+    Both happen in one transaction, so that an interrupted replay can simply be run again.
+
+    Returns:
+        How many were sent.
+
+    Raises:
+        MailboxError: nothing was sent.
+    """
+    config = producer_config(settings)
+    config["transactional.id"] = f"{settings.group_id}.replay.{uuid.uuid4().hex}"
+    producer = Producer(config)
+    try:
+        producer.init_transactions(_REQUEST_S)
+        producer.begin_transaction()
+        for letter in letters:
+            _send(producer, settings, letter)
+        producer.commit_transaction(_REQUEST_S * 3)
+    except KafkaException as error:
+        raise MailboxError(f"nothing was replayed: {error.args[0].str()}") from error
+    return len(letters)
+
+
+def _send(producer: Any, settings: Settings, letter: Letter) -> None:
+    original = letter.original()
+    messages: List[Any] = [
+        (original.topic, {"key": original.key, "value": original.value}, list(original.headers)),
+        (
+            settings.dead_letter_topic,
+            {"partition": letter.record.partition},
+            [(REPLAYED, letter.place.encode("ascii"))],
+        ),
+    ]
+    for topic, fields, headers in messages:
+        while True:
+            try:
+                producer.produce(topic, headers=headers, **fields)
+                break
+            except BufferError:
+                producer.poll(0.1)
