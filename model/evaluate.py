@@ -19,7 +19,7 @@ import numpy as np
 
 from model import dataset
 from model.dataset import Split
-from model.labels import CLASSES, ROMAJI
+from model.labels import ROMAJI
 from model.loader import NETWORK, ArtefactError, Classifier, load_classifier
 
 BATCH = 256
@@ -36,9 +36,9 @@ def quality(classifier: Classifier, split: Split, abstain_below: float = 0.5) ->
         abstain_below: The confidence below which an answer counts as an abstention.
 
     Returns:
-        `accuracy`; `accuracy_by_class`; `calibration_error` (expected calibration error
-        in 15 bins of equal width, Guo et al. 2017, section 3); `abstained` (share), and
-        `accuracy_of_the_rest`.
+        `accuracy`; `accuracy_by_class` (of those in the split); `calibration_error`
+        (expected calibration error in 15 bins of equal width, Guo et al. 2017, section 3);
+        `abstained` (share), and `accuracy_of_the_rest`.
     """
     answers = classifier.probabilities(split.images)
     right = answers.argmax(axis=1) == split.labels
@@ -49,7 +49,8 @@ def quality(classifier: Classifier, split: Split, abstain_below: float = 0.5) ->
     return {
         "accuracy": float(right.mean()),
         "accuracy_by_class": {
-            ROMAJI[i]: round(float(right[split.labels == i].mean()), 4) for i in range(CLASSES)
+            ROMAJI[i]: round(float(right[split.labels == i].mean()), 4)
+            for i in np.unique(split.labels)
         },
         "calibration_error": round(float(np.sum(gaps)) / len(right), 4),
         "abstain_below": abstain_below,

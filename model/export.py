@@ -15,6 +15,7 @@ import numpy as np
 from model import dataset
 from model.config import SHIPPED, Network
 from model.dataset import Split
+from model.exact import make_exact
 from model.loader import NETWORK
 from model.train import ADVICE, RUNS
 
@@ -50,7 +51,8 @@ def fit_temperature(logits: Any, labels: Any) -> float:
 def convert(trained: "keras.Model", network: Network, temperature: float, train: Split) -> bytes:
     """Quantise a network to int8, all but its last layer and the softmax.
 
-    Those stay in float32: int8 would give probabilities in steps of 1/256.
+    Those stay in float32: int8 would give probabilities in steps of 1/256. What is int8
+    is made exact (`model.exact`).
 
     Args:
         trained: A model of `model.networks.build(network)`.
@@ -84,7 +86,7 @@ def convert(trained: "keras.Model", network: Network, temperature: float, train:
             ),
         )
         content: bytes = debugger.get_nondebug_quantized_model()
-    return content
+    return make_exact(content)
 
 
 def _layer_names(content: bytes) -> list[str]:

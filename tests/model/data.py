@@ -1,0 +1,10 @@
+"""Marks tests that need the official data set, which is not in the repository."""
+
+import pytest
+
+from model import dataset
+
+needs_data = pytest.mark.skipif(
+    not (dataset.cached("train") and dataset.cached("test")),
+    reason="the data set is not here: set KMNIST_DATA, or run `python -m model.dataset`",
+)

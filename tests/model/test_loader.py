@@ -1,0 +1,100 @@
+"""The shipped artefacts, as they are loaded for serving."""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model import dataset
+from model.config import SHIPPED
+from model.loader import (
+    BASELINE,
+    NETWORK,
+    ArtefactError,
+    Baseline,
+    Classifier,
+    load_baseline,
+    load_classifier,
+)
+from tests.model.data import needs_data
+
+IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
+LOADED: dict[str, Any] = {"network": load_classifier(), "baseline": load_baseline()}
+
+
+@pytest.mark.parametrize("kind", LOADED)
+@settings(deadline=None, max_examples=25)
+@given(cuts=st.lists(st.integers(0, len(IMAGES)), max_size=6))
+def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) -> None:
+    classifier = LOADED[kind]
+    whole = classifier.probabilities(IMAGES)
+    parts = [classifier.probabilities(part) for part in np.split(IMAGES, sorted(cuts))]
+    assert np.abs(np.concatenate(parts) - whole).max() < 1e-5
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_it_gives_probabilities_for_bytes_and_floats_alike(kind: str) -> None:
+    answers = LOADED[kind].probabilities(IMAGES)
+    assert answers.shape == (150, 10)
+    assert answers.dtype == np.float32
+    assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert np.array_equal(LOADED[kind].probabilities(IMAGES.astype(np.float32)), answers)
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_no_images_give_no_answers(kind: str) -> None:
+    assert LOADED[kind].probabilities(IMAGES[:0]).shape == (0, 10)
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_another_shape_is_refused(kind: str) -> None:
+    with pytest.raises(ValueError, match=r"expected images of shape \(n, 28, 28\)"):
+        LOADED[kind].probabilities(IMAGES.reshape(-1, 784))
+
+
+@pytest.mark.parametrize("kind", LOADED)
+def test_threads_that_share_it_get_their_own_answers(kind: str) -> None:
+    classifier = LOADED[kind]
+    expected = classifier.probabilities(IMAGES)
+
+    def ask(start: int) -> bool:
+        got = classifier.probabilities(IMAGES[start : start + 9])
+        return bool(np.allclose(got, expected[start : start + 9], atol=1e-5))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, [index % 140 for index in range(400)]))
+
+
+def test_a_missing_file_and_a_foreign_file_are_named(tmp_path: Any) -> None:
+    with pytest.raises(ArtefactError, match=r"cannot read the model file .*absent"):
+        load_classifier(tmp_path / "absent.tflite")
+    for kind in (Classifier, Baseline):
+        with pytest.raises(ArtefactError, match="not "):
+            kind(b"something else")
+
+
+@pytest.mark.parametrize(("path", "kind"), [(NETWORK, "network"), (BASELINE, "baseline")])
+def test_the_metrics_file_speaks_of_the_artefact_beside_it(path: Any, kind: str) -> None:
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert facts["name"] == LOADED[kind].name
+    assert facts["name"].endswith(hashlib.sha256(path.read_bytes()).hexdigest()[:8])
+    assert facts["size_bytes"] == path.stat().st_size < 2_000_000
+    assert facts["data_md5"] == dataset.MD5
+
+
+def test_the_artefact_was_trained_with_the_settings_in_the_code() -> None:
+    facts = json.loads(NETWORK.with_suffix(".json").read_text())
+    assert facts["run"]["settings_digest"] == SHIPPED.digest()
+
+
+@needs_data
+@pytest.mark.parametrize(("kind", "least"), [("network", 0.965), ("baseline", 0.80)])
+def test_it_reads_the_official_test_images(kind: str, least: float) -> None:
+    test = dataset.load_split("test")
+    answers = LOADED[kind].probabilities(test.images).argmax(axis=1)
+    assert np.mean(answers == test.labels) >= least
