@@ -1,0 +1,225 @@
+"""The command line of the producer."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import KafkaException, Producer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kafka.clients import producer_config
+from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from model.dataset import DatasetError
+from producer.console_lines import check_text, command, line
+from producer.formats import FORMATS, FormatError, encode
+from producer.messages import messages, total
+from producer.picture import BadPicture
+from producer.send import SendError, Tally, check_topic, send
+from producer.sources import (
+    Source,
+    SourceError,
+    best_source,
+    file_source,
+    sample_source,
+    split_source,
+)
+
+_EXAMPLES = """
+examples:
+  python -m producer                              the test images, else the bundled samples
+  python -m producer --split test --rate 200 --loop
+  python -m producer scan.jpg drawings/ --format png
+  python -m producer --format v2 --batch 16 --key '{n}'
+  python -m producer --stdout --key '{truth}' --headers | \\
+    $(python -m producer --print-command --key '{truth}' --headers)
+
+Brokers and topic come from KAFKA_BROKER (else the local cluster) and KAFKA_INPUT_TOPIC.
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Send what the arguments say.
+
+    Returns:
+        0 if every message was acknowledged, 1 if not, 2 for wrong arguments or
+        settings, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    # What the client retries by itself is no news to whoever waits for the summary.
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    try:
+        return _run(options)
+    except (FormatError, SettingsError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    except (SourceError, SendError, DatasetError, BadPicture) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    except KafkaException as error:
+        sys.stderr.write(f"error: {error.args[0].str()}\n")
+        return 1
+    except BrokenPipeError:
+        # The reader has seen enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m producer",
+        description="Send images of characters to the input topic.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "pictures", nargs="*", type=Path, help="image files and folders: any size, any colour"
+    )
+    parser.add_argument("--split", choices=("train", "validation", "test"), help="of the data set")
+    parser.add_argument("--samples", action="store_true", help="the bundled samples")
+    parser.add_argument("--format", choices=FORMATS, default="ndarray", help="(%(default)s)")
+    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="images a message")
+    parser.add_argument("--count", type=_positive, metavar="N", help="messages at most")
+    parser.add_argument("--loop", action="store_true", help="begin again at the end")
+    parser.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
+    parser.add_argument(
+        "--key", metavar="TEXT", help="{n}: the message's number, {truth}: its label"
+    )
+    parser.add_argument(
+        "--timeout", type=_rate, default=30.0, metavar="S", help="give a message up after (30)"
+    )
+    console = parser.add_argument_group("for Kafka's console producer")
+    console.add_argument("--stdout", action="store_true", help="write lines, send nothing")
+    console.add_argument("--headers", action="store_true", help="put headers into the lines")
+    console.add_argument(
+        "--print-command", action="store_true", help="print the command that reads such lines"
+    )
+    return parser
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _rate(text: str) -> float:
+    if not (number := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return number
+
+
+def _run(options: argparse.Namespace) -> int:
+    if sum((bool(options.pictures), options.split is not None, options.samples)) > 1:
+        raise FormatError("name one source: pictures, --split or --samples")
+    if options.stdout or options.print_command:
+        check_text(FORMATS[options.format])
+    elif options.headers:
+        raise FormatError("--headers goes with --stdout; messages that are sent have them anyway")
+    settings = load_settings()
+    if options.print_command:
+        return _print_command(options, settings.input_topic)
+    if not options.stdout:
+        require_broker(settings)  # before a long download
+    with redirect_stdout(sys.stderr):  # a download's progress is no message
+        source = _source(options)
+    for reason in source.skipped:
+        sys.stderr.write(f"skipped {reason}\n")
+    if options.stdout:
+        return _write_lines(options, source)
+    return _send(options, settings, source)
+
+
+def _source(options: argparse.Namespace) -> Source:
+    if options.pictures:
+        return file_source(options.pictures)
+    if options.samples:
+        return sample_source()
+    return split_source(options.split) if options.split else best_source()
+
+
+def _print_command(options: argparse.Namespace, topic: str) -> int:
+    # White images take as much text as any.
+    largest = encode(FORMATS[options.format], np.full((options.batch, 28, 28), 255, np.uint8))
+    text = command(topic, options.key is not None, options.headers, len(largest))
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _write_lines(options: argparse.Namespace, source: Source) -> int:
+    out = sys.stdout.buffer
+    wire_format = FORMATS[options.format]
+    every = messages(source, wire_format, options.batch, options.key, options.count, options.loop)
+    for message in every:
+        out.write(line(message, options.key is not None, options.headers))
+    out.flush()
+    return 1 if source.skipped else 0
+
+
+def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
+    wire_format = FORMATS[options.format]
+    encode(wire_format, source.images[: options.batch])  # refuses before anything is sent
+    producer = Producer(
+        producer_config(
+            settings,
+            message_timeout_ms=int(options.timeout * 1000),
+            # Messages that are sent as fast as can be may share a request.
+            linger_ms=5 if options.rate is None else 0,
+        )
+    )
+    topic = settings.input_topic
+    check_topic(producer, topic)
+    sys.stderr.write(f"sending the {source.name} to {topic} as {wire_format.name}\n")
+    every = messages(source, wire_format, options.batch, options.key, options.count, options.loop)
+    with _progress(total(source, options.batch, options.count, options.loop)) as bar:
+        tally = send(producer, topic, every, options.rate, bar)
+    _summarise(tally)
+    if tally.interrupted:
+        return 130
+    return 0 if tally.complete and not source.skipped else 1
+
+
+class _Bar:
+    """A progress bar that shows how many messages are acknowledged."""
+
+    def __init__(self, progress: Progress, expected: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task("acknowledged", total=expected)
+
+    def __call__(self, tally: Tally) -> None:
+        self._progress.update(self._task, completed=tally.acknowledged)
+
+
+@contextmanager
+def _progress(expected: int | None) -> Iterator[_Bar]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
+    ) as progress:
+        yield _Bar(progress, expected)
+
+
+def _summarise(tally: Tally) -> None:
+    rate = tally.acknowledged / tally.seconds if tally.seconds else 0.0
+    megabytes = tally.acknowledged_bytes / 1e6
+    sys.stderr.write(
+        f"{tally.sent} messages with {tally.images} images sent, {tally.acknowledged} "
+        f"acknowledged, {tally.failed} failed, in {tally.seconds:.1f} s "
+        f"({rate:.0f} messages/s, {megabytes:.1f} MB)\n"
+    )
+    for reason, number in tally.reasons.items():
+        sys.stderr.write(f"  {number} failed: {reason}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
