@@ -55,8 +55,9 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
 def _open(source: bytes | Path | str) -> Image.Image:
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
-        picture = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-    except Image.DecompressionBombError as error:
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        picture = Image.open(io.BytesIO(content))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadPicture(f"{name} has more than 4096 x 4096 pixels") from error
     except OSError as error:
         raise BadPicture(f"cannot read {name}: {error}") from error
@@ -84,7 +85,7 @@ def _grey(picture: Image.Image) -> NDArray[np.float32]:
         picture = picture.reduce(-(-max(picture.size) // _WORK))
     if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255
         return np.asarray(picture, dtype=np.float32) / 65535
-    if "A" in picture.mode or "transparency" in picture.info:
+    if picture.has_transparency_data:
         paper = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(paper, picture.convert("RGBA"))
     return np.asarray(picture.convert("L"), dtype=np.float32) / 255

@@ -18,7 +18,7 @@ from seldon_core.user_model import SeldonResponse
 from wrapper.payload import BadPayload, as_array
 
 _INTEGERS = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
-_FRACTIONS = {"FP16": np.float16, "FP32": np.float32, "FP64": np.float64}
+_FRACTIONS = ("FP16", "FP32", "FP64")
 
 
 def payload_of(message: Dict[str, Any]) -> Optional[Any]:
@@ -82,7 +82,7 @@ def _typed(values: NDArray[Any], datatype: str) -> NDArray[Any]:
     """Give values the kind of number that their datatype says, which decides their scale."""
     if values.dtype.kind in "iuf":
         if datatype in _FRACTIONS:
-            return values.astype(_FRACTIONS[datatype])
+            return values.astype(np.float64)
         if datatype in _INTEGERS and not np.any(values % 1):
             return values if values.dtype.kind in "iu" else values.astype(np.int64)
     known = ", ".join([*_INTEGERS, *_FRACTIONS])

@@ -76,7 +76,7 @@ def _check_size(picture: Image.Image) -> None:
 def _grey(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255
         return np.asarray(np.asarray(picture) >> 8, dtype=np.uint8)
-    if "A" in picture.mode or "transparency" in picture.info:
+    if picture.has_transparency_data:
         opaque = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
     return np.asarray(picture.convert("L"))

@@ -1,0 +1,135 @@
+"""Any picture of a character becomes 28 x 28 pixels as the data set has them."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image, ImageDraw
+
+from producer.picture import BadPicture, to_kmnist
+
+
+def drawing(size: tuple[int, int] = (200, 120), paper: int = 255, ink: int = 0) -> Image.Image:
+    """A hook, wider than high, left of the middle."""
+    picture = Image.new("L", size, paper)
+    pen = ImageDraw.Draw(picture)
+    pen.line([(20, 30), (100, 30), (100, 70)], fill=ink, width=9, joint="curve")
+    return picture
+
+
+EXPECTED = to_kmnist(drawing())
+
+
+def difference(image: Any) -> float:
+    return float(np.abs(image.astype(int) - EXPECTED).mean())
+
+
+def test_ink_is_white_centred_and_as_large_as_in_the_data_set() -> None:
+    assert EXPECTED.shape == (28, 28)
+    assert EXPECTED.dtype == np.uint8
+    ink = EXPECTED > 64
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    assert columns[-1] - columns[0] + 1 in (27, 28)
+    assert rows[-1] - rows[0] + 1 in (14, 15)
+    assert abs((rows[0] + rows[-1]) / 2 - 13.5) <= 0.5
+    assert EXPECTED[0].max() == 0
+    assert EXPECTED.max() > 240
+
+
+def test_white_on_black_gives_the_same_as_black_on_white() -> None:
+    assert difference(to_kmnist(drawing(paper=0, ink=255))) < 1
+
+
+def test_faint_ink_on_grey_paper_gives_the_same() -> None:
+    assert difference(to_kmnist(drawing(paper=200, ink=120))) < 1
+
+
+def test_where_on_the_paper_it_stands_makes_no_difference() -> None:
+    moved = Image.new("L", (500, 400), 255)
+    moved.paste(drawing(), (250, 200))
+    assert difference(to_kmnist(moved)) == 0
+
+
+def test_a_larger_picture_gives_about_the_same() -> None:
+    large = drawing().resize((3000, 1800), Image.Resampling.BICUBIC)
+    assert difference(to_kmnist(large)) < 4
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
+def test_every_colour_mode_gives_the_same(mode: str) -> None:
+    if mode == "I;16":
+        picture = Image.fromarray(np.asarray(drawing()).astype(np.uint16) * 257)
+    else:
+        picture = drawing().convert(mode)
+    assert difference(to_kmnist(picture)) < 1
+
+
+def test_ink_on_transparent_paper_gives_the_same() -> None:
+    clear = Image.new("RGBA", (200, 120), (0, 0, 0, 0))
+    clear.paste((0, 0, 0, 255), (0, 0), Image.eval(drawing(), lambda level: 255 - level))
+    assert difference(to_kmnist(clear)) < 1
+
+
+def test_bytes_and_paths_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "hook.png"
+    drawing().save(path)
+    assert difference(to_kmnist(path)) == 0
+    assert difference(to_kmnist(str(path))) == 0
+    assert difference(to_kmnist(path.read_bytes())) == 0
+
+
+def test_a_jpeg_photograph_with_noise_gives_about_the_same() -> None:
+    noise = np.random.default_rng(3).normal(0, 4, (120, 200))
+    noisy = np.clip(np.asarray(drawing(paper=225, ink=30)) + noise, 0, 255).astype(np.uint8)
+    sink = io.BytesIO()
+    Image.fromarray(noisy).save(sink, "JPEG", quality=75)
+    assert difference(to_kmnist(sink.getvalue())) < 4
+
+
+@given(arrays(np.uint8, (28, 28)))
+def test_an_image_of_the_data_set_is_left_as_it_is_or_inverted(image: Any) -> None:
+    converted = to_kmnist(Image.fromarray(image))
+    assert np.array_equal(converted, image) or np.array_equal(converted, 255 - image)
+    assert np.array_equal(to_kmnist(Image.fromarray(converted)), converted)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.data())
+def test_no_picture_however_small_makes_it_raise_anything_else(
+    width: int, height: int, data: st.DataObject
+) -> None:
+    pixels = data.draw(arrays(np.uint8, (height, width)))
+    try:
+        assert to_kmnist(Image.fromarray(pixels)).shape == (28, 28)
+    except BadPicture as refusal:
+        assert "no ink" in str(refusal)
+
+
+def test_empty_paper_is_refused() -> None:
+    with pytest.raises(BadPicture, match="shows no ink"):
+        to_kmnist(Image.new("RGB", (100, 100), "white"))
+
+
+def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("1", (4097, 4097)).save(path)
+    with pytest.raises(BadPicture, match="4096 x 4096"):
+        to_kmnist(path)
+    with pytest.raises(BadPicture, match="4096 x 4096"):
+        to_kmnist(Image.new("1", (4097, 4097)))
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    drawing().save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(BadPicture, match=r"cut\.png is broken or cut off"):
+        to_kmnist(path)
+    with pytest.raises(BadPicture, match="cannot read the picture"):
+        to_kmnist(b"not a picture")
+    with pytest.raises(BadPicture, match=r"cannot read .*absent\.png"):
+        to_kmnist(tmp_path / "absent.png")

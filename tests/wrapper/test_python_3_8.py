@@ -1,0 +1,69 @@
+"""The classes on the Python of Seldon's builder image."""
+
+import base64
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from wrapper import KmnistBaseline, KmnistClassifier
+
+ROOT = Path(__file__).resolve().parents[2]
+PYTHON = ROOT / ".venv-3.8" / "bin" / "python"
+
+ASK = """
+import json, sys
+from seldon_core.metrics import SeldonMetrics
+from seldon_core.seldon_methods import predict
+import wrapper
+asked = json.load(sys.stdin)
+instance = getattr(wrapper, asked["class"])()
+instance.load()
+answers = []
+for message in asked["messages"]:
+    try:
+        answers.append(predict(instance, message, SeldonMetrics(lambda: 1)))
+    except wrapper.BadPayload as refusal:
+        answers.append([refusal.reason, str(refusal)])
+print(json.dumps(answers))
+"""
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-3.8 here")
+@pytest.mark.parametrize("kind", [KmnistClassifier, KmnistBaseline])
+def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
+    image = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(image).save(png, "PNG")
+    messages = [
+        {"data": {"ndarray": [image.tolist()]}},
+        {"binData": base64.b64encode(png.getvalue()).decode()},
+        {"instances": [image.tolist()]},
+        {"binData": base64.b64encode(png.getvalue()[:100]).decode()},
+        {"data": {"ndarray": [[0] * 756]}},
+    ]
+    ran = subprocess.run(
+        [PYTHON, "-c", ASK],
+        input=json.dumps({"class": kind.__name__, "messages": messages}),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ),
+    )
+    assert ran.returncode == 0, ran.stderr
+    rows, picture, instances, truncated, narrow = json.loads(ran.stdout.splitlines()[-1])
+    expected = kind().predict(image)
+    for values in (
+        rows["data"]["ndarray"],
+        [picture["data"]["tensor"]["values"]],
+        instances["predictions"],
+    ):
+        assert np.abs(np.array(values) - expected.data).max() < 1e-5
+    assert rows["meta"]["tags"]["label"] == expected.tags["label"]
+    assert truncated[0] == "bad_image"
+    assert narrow == ["bad_shape", "expected 784 values for each image, got 756"]
