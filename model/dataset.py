@@ -12,6 +12,7 @@ import os
 import struct
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 SITE = "http://codh.rois.ac.jp/kmnist/dataset/kmnist/"
@@ -83,11 +85,16 @@ def available(timeout: float) -> bool:
     Args:
         timeout: Seconds that a download may take in all.
     """
-    try:
-        fetch("test", timeout=timeout)
-    except DatasetError:
-        return False
-    return True
+
+    def attempt() -> None:
+        with contextlib.suppress(DatasetError):
+            fetch("test", timeout=timeout)
+
+    # In a thread of its own, because nothing else bounds the look-up of the site's name.
+    download = threading.Thread(target=attempt, daemon=True)
+    download.start()
+    download.join(timeout)
+    return cached("test")
 
 
 def cached(name: SplitName) -> bool:
@@ -116,6 +123,8 @@ def fetch(name: SplitName, timeout: float | None = None) -> tuple[Path, Path]:
             f"{missing[0]} is missing: put the four official files there, or unset KMNIST_DATA "
             f"to download them from {SITE}"
         )
+    if not missing:
+        return paths
     deadline = None if timeout is None else time.monotonic() + timeout
     with _progress() as progress:
         for path in missing:
@@ -138,7 +147,8 @@ def _paths(name: SplitName) -> tuple[Path, Path]:
 @contextlib.contextmanager
 def _progress() -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    with Progress(*columns, TransferSpeedColumn(), transient=True) as progress:
+    screen = Console(stderr=True)  # stdout may be a pipe that carries data
+    with Progress(*columns, TransferSpeedColumn(), console=screen, transient=True) as progress:
         yield progress
 
 

@@ -20,14 +20,16 @@ import numpy as np
 from model import dataset
 from model.dataset import Split
 from model.labels import ROMAJI
-from model.loader import NETWORK, ArtefactError, Classifier, load_classifier
+from model.loader import ABSTAIN_BELOW, NETWORK, ArtefactError, Classifier, load_classifier
 
 BATCH = 256
 _BINS = 15
 _ROUNDS = 200
 
 
-def quality(classifier: Classifier, split: Split, abstain_below: float = 0.5) -> dict[str, Any]:
+def quality(
+    classifier: Classifier, split: Split, abstain_below: float = ABSTAIN_BELOW
+) -> dict[str, Any]:
     """Measure how right a classifier is, and how well it knows.
 
     Args:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List, Optional, Union
 
 import numpy as np
@@ -11,17 +13,19 @@ from seldon_core.user_model import SeldonNotImplementedError, SeldonResponse
 from seldon_core.utils import extract_request_parts_json
 
 from model.labels import HIRAGANA, ROMAJI
-from model.loader import SIDE, Baseline, Classifier, load_baseline, load_classifier
+from model.loader import (
+    ABSTAIN_BELOW,
+    BASELINE,
+    NETWORK,
+    SIDE,
+    Baseline,
+    Classifier,
+    load_baseline,
+    load_classifier,
+)
 from wrapper import other_json
 from wrapper.half_blocks import draw
 from wrapper.payload import BadPayload, to_rows
-
-ABSTAIN_BELOW = 0.5
-"""A confidence under which the tag `abstain` is true, and a person should look.
-
-The artefact's metrics file says what share of the test images that is, and how many of
-the others are right.
-"""
 
 _LABELS = np.array(HIRAGANA)
 
@@ -38,6 +42,7 @@ class ImageClassifier:
 
     row_tags = ("label", "confidence", "abstain")
 
+    _artefact: Path
     _loader: Callable[[], Union[Classifier, Baseline]]
 
     def __init__(self) -> None:
@@ -61,8 +66,8 @@ class ImageClassifier:
 
         Returns:
             Probabilities float32 (n, 10) in the order of `class_names`, with the tags
-            `label` (hiragana), `confidence` (the largest probability) and `abstain` for
-            each row, and `model`.
+            `label` (hiragana), `confidence` (the largest probability) and `abstain`
+            (confidence below `model.loader.ABSTAIN_BELOW`) for each row, and `model`.
 
         Raises:
             BadPayload: `X` can't be taken.
@@ -140,12 +145,16 @@ class ImageClassifier:
         return [classifier.name]
 
     def init_metadata(self) -> Dict[str, Any]:
-        """What Seldon's `/metadata` tells about this model."""
+        """What Seldon's `/metadata` tells about this model.
+
+        Seldon asks before it calls `load`, so the name comes from the metrics file.
+        """
+        facts = json.loads(self._artefact.with_suffix(".json").read_text(encoding="utf-8"))
         pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
         answer = {"messagetype": "tensor", "schema": {"names": list(ROMAJI), "shape": [-1, 10]}}
         return {
             "name": type(self).__name__,
-            "versions": ["1"],
+            "versions": [facts["name"]],
             "platform": "seldon",
             "inputs": [pixels],
             "outputs": [answer],
@@ -164,12 +173,14 @@ class ImageClassifier:
 class KmnistClassifier(ImageClassifier):
     """Reads cursive hiragana with the shipped network."""
 
+    _artefact = NETWORK
     _loader = staticmethod(load_classifier)
 
 
 class KmnistBaseline(ImageClassifier):
     """Reads cursive hiragana with the scikit-learn baseline."""
 
+    _artefact = BASELINE
     _loader = staticmethod(load_baseline)
 
 

@@ -14,8 +14,8 @@ from seldon_core.seldon_methods import predict
 from seldon_core.user_model import SeldonNotImplementedError
 
 from model.labels import HIRAGANA, ROMAJI
+from model.loader import ABSTAIN_BELOW
 from wrapper import BadPayload, KmnistBaseline, KmnistClassifier
-from wrapper.classifiers import ABSTAIN_BELOW
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28)).astype(np.uint8)
 
@@ -57,7 +57,9 @@ def test_predict_takes_no_meta_so_that_messages_may_be_stacked() -> None:
 
 
 def test_its_metadata_passes_seldons_validation(served: Any) -> None:
-    assert validate_model_metadata(served.init_metadata())["name"] == type(served).__name__
+    metadata = validate_model_metadata(served.init_metadata())
+    assert metadata["name"] == type(served).__name__
+    assert metadata["versions"] == served.health_status()
 
 
 def test_health_says_which_model_it_is(served: Any) -> None:
