@@ -95,7 +95,7 @@ def _why_not(value: bytes, error: orjson.JSONDecodeError) -> Rejected:
         return Rejected("invalid_utf8", f"byte {problem.start} is not UTF-8: {problem.reason}")
     if _parses_with_constants(value):
         return Rejected("not_finite", "NaN and Infinity are not JSON; send numbers")
-    if "recursion" in error.msg.lower():
+    if any(word in error.msg.lower() for word in ("recursion", "depth limit")):
         return Rejected("too_deep", "the JSON is nested too deeply")
     return Rejected("not_json", f"not JSON: {error.msg} (at character {error.pos})")
 

@@ -1,0 +1,112 @@
+"""Wrapper classes that the tests serve: none of them knows of images."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from seldon_core.user_model import SeldonComponent, SeldonResponse
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.pipeline import make_pipeline
+
+
+class Double:
+    """Only `predict`: twice the rows."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return np.asarray(X) * 2
+
+
+class TextClassifier:
+    """A scikit-learn classifier of texts with two classes."""
+
+    def load(self) -> None:
+        texts = ["This is an input", "an input it is", "good day to you", "a very good day"]
+        self._model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, [0, 0, 1, 1])
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return self._model.predict_proba(X)
+
+
+class Tagged(SeldonComponent):  # type: ignore[misc]
+    """Tags by row and for all, class names, and a count of its calls."""
+
+    row_tags = ("parity",)
+
+    def __init__(self, model: str = "tagged") -> None:
+        super().__init__()
+        self.model = model
+        self.calls: list[int] = []
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        rows = np.asarray(X, dtype=np.float64)
+        self.calls.append(len(rows))
+        parity = ["even" if row[0] % 2 == 0 else "odd" for row in rows]
+        return SeldonResponse(rows[:, :2], tags={"parity": parity, "model": self.model})
+
+    def class_names(self) -> list[str]:
+        return ["first", "second"]
+
+
+class Total:
+    """Answers one row however many it gets: not a function from rows to rows."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return np.asarray(X).sum(axis=0, keepdims=True)
+
+
+class Centred:
+    """Takes the mean of the batch off: stacking changes its answers."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return X - X.mean()
+
+
+class TakesMeta:
+    """Answers with the sender's own tag."""
+
+    def predict(self, X: Any, names: Any, meta: dict[str, Any]) -> Any:  # noqa: N803
+        return SeldonResponse(np.asarray(X), tags={"from": (meta or {}).get("puid", "?")})
+
+
+class Raw:
+    """Composes whole replies."""
+
+    def predict_raw(self, msg: Any) -> Any:
+        return {"strData": "raw", "meta": {"tags": {"keys": sorted(msg)}}}
+
+
+class Moody:
+    """Fails in the way that the first value of a row asks for.
+
+    666 raises, 500 ends the process, 505 kills it, 777 hangs, 13 answers NaN,
+    503 asks to try again while the file that `MOODY_DOWN` names is there.
+    """
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        first = np.asarray(X)[:, 0]
+        if (first == 666).any():
+            raise ValueError("the number of the beast")
+        if (first == 500).any():
+            os._exit(3)
+        if (first == 505).any():
+            os.abort()
+        if (first == 777).any():
+            time.sleep(3600)
+        down = os.environ.get("MOODY_DOWN")
+        if (first == 503).any() and down and Path(down).exists():
+            raise ConnectionError("the feature store is away")
+        answer = np.asarray(X, dtype=np.float64) + 1
+        answer[first == 13] = np.nan
+        return answer
+
+
+class Broken:
+    """Fails at everything."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        raise RuntimeError("a bad deployment")

@@ -1,0 +1,32 @@
+"""Records for tests."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kafka.messages import Headers, Outcome, Record, Rejection, Reply
+
+
+def record(
+    value: bytes | None,
+    offset: int = 0,
+    headers: Headers = (),
+    key: bytes | None = b"key",
+    partition: int = 3,
+) -> Record:
+    return Record("model_input", partition, offset, 1_700_000_000_000, key, value, headers)
+
+
+def ndarray(rows: Any, offset: int = 0) -> Record:
+    return record(json.dumps({"data": {"ndarray": rows}}).encode(), offset)
+
+
+def answers(outcomes: list[Outcome]) -> list[Any]:
+    """Replies as parsed JSON, rejections as their reason."""
+    return [json.loads(item.value) if isinstance(item, Reply) else item.reason for item in outcomes]
+
+
+def rejection(outcome: Outcome) -> Rejection:
+    assert isinstance(outcome, Rejection)
+    return outcome

@@ -1,0 +1,50 @@
+"""Consumption stops when the class fails at most of what it gets, and not before."""
+
+from __future__ import annotations
+
+from kafka.messages import Outcome, Rejection, Reply
+from kafka.settings import load_settings
+from kafka.worker.breaker import Breaker
+from tests.kafka.helpers import record
+
+GOOD = Reply(record(b"x"), b"", ())
+FAILED = Rejection(record(b"x"), "predict_failed", "a bad deployment", failed=True)
+WRONG = Rejection(record(b"x"), "not_json", "nonsense")
+
+
+def why(batches: list[list[Outcome]], **environ: str) -> str | None:
+    breaker = Breaker.of(load_settings(environ, use_local_cluster=False))
+    reason = None
+    for batch in batches:
+        breaker, met = breaker.after(batch)
+        reason = reason or met
+    return reason
+
+
+def test_a_class_that_fails_in_a_row_stops_consumption_across_batches() -> None:
+    assert why([[FAILED] * 60, [FAILED] * 39]) is None
+    reason = why([[FAILED] * 60, [FAILED] * 40])
+    assert reason is not None
+    assert "100 messages in a row" in reason
+    assert "a bad deployment" in reason
+
+
+def test_one_answer_between_failures_starts_the_row_again() -> None:
+    assert why([[FAILED] * 99, [GOOD], [FAILED] * 99]) is None
+
+
+def test_a_class_that_fails_at_most_of_its_messages_stops_consumption() -> None:
+    assert why([[GOOD, FAILED] * 200]) is None
+    reason = why([[GOOD, FAILED, FAILED] * 100])
+    assert reason is not None
+    assert "of the last 200 messages" in reason
+
+
+def test_no_sender_can_halt_the_service_unless_asked_for() -> None:
+    assert why([[WRONG] * 1000]) is None
+    assert why([[WRONG] * 10], KAFKA_MAX_REJECTED_CONSECUTIVE="10") is not None
+
+
+def test_zero_switches_a_limit_off() -> None:
+    off = {"KAFKA_MAX_FAILED_CONSECUTIVE": "0", "KAFKA_MAX_FAILED_RATIO": "0"}
+    assert why([[FAILED] * 1000], **off) is None

@@ -1,0 +1,70 @@
+"""`python -m kafka.check` says whether a class may be batched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kafka import check
+
+
+@pytest.fixture
+def payload(tmp_path: Path) -> str:
+    path = tmp_path / "request.json"
+    path.write_text('{"data":{"ndarray":[[1,2],[3,5]]}}')
+    return str(path)
+
+
+def run(capsys: Any, *arguments: str) -> tuple[int, str]:
+    status = check.main(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out + captured.err
+
+
+def test_a_class_that_works_row_by_row_is_found_fit(capsys: Any, payload: str) -> None:
+    status, said = run(capsys, "tests.classes.Double", "--payload", payload)
+    assert status == 0
+    assert "batching  on" in said
+    assert "the same answers alone and batched" in said
+
+
+def test_a_class_whose_answers_change_in_a_batch_is_found(
+    capsys: Any, payload: str, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"data":{"ndarray":[[100,200]]}}')
+    status, said = run(
+        capsys, "tests.classes.Centred", "--payload", payload, "--payload", str(other)
+    )
+    assert status == 1
+    assert "KAFKA_BATCHING=off" in said
+
+
+def test_why_a_class_is_called_message_by_message_is_said(capsys: Any, payload: str) -> None:
+    status, said = run(capsys, "tests.classes.TakesMeta", "--payload", payload)
+    assert status == 0
+    assert "off: its predict takes meta" in said
+
+
+def test_rejected_payloads_are_shown(capsys: Any, tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text("nonsense")
+    status, said = run(capsys, "tests.classes.Double", "--payload", str(path))
+    assert status == 1
+    assert "not_json" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("no_such_module.Model", "can't import 'no_such_module'"),
+        ("tests.classes.Missing", "no class 'Missing'"),
+        ("tests.classes.Double", "--payload FILE"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(capsys: Any, name: str, part: str) -> None:
+    status, said = run(capsys, name)
+    assert status == 2
+    assert part in said

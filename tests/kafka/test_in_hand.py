@@ -1,0 +1,61 @@
+"""What a worker had in hand when it died is known to its successor."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from kafka.worker.in_hand import InHand
+from tests.kafka.helpers import record
+
+
+def deaths(in_hand: InHand, *offsets: int) -> list[int]:
+    return [in_hand.deaths(record(b"x", offset)) for offset in offsets]
+
+
+def test_a_successor_suspects_what_its_predecessor_held(tmp_path: Path) -> None:
+    InHand(tmp_path, "group.a.0").hold([record(b"x", offset) for offset in (5, 6, 7)])
+    successor = InHand(tmp_path, "group.a.0")
+    assert deaths(successor, 4, 5, 6, 7, 8) == [0, 1, 1, 1, 0]
+
+
+def test_each_further_death_with_one_record_in_hand_counts_for_that_record(tmp_path: Path) -> None:
+    InHand(tmp_path, "w").hold([record(b"x", offset) for offset in (5, 6, 7)])
+    InHand(tmp_path, "w").hold([record(b"x", 6)])
+    assert deaths(InHand(tmp_path, "w"), 5, 6, 7) == [1, 2, 1]
+
+
+def test_what_was_let_go_is_not_suspected(tmp_path: Path) -> None:
+    first = InHand(tmp_path, "w")
+    first.hold([record(b"x", offset) for offset in range(1000, 2000)])
+    first.release()
+    assert deaths(InHand(tmp_path, "w"), 1000) == [0]
+
+
+def test_answered_suspects_are_forgotten(tmp_path: Path) -> None:
+    InHand(tmp_path, "w").hold([record(b"x", 5), record(b"x", 6)])
+    successor = InHand(tmp_path, "w")
+    successor.forget("model_input", 3, 6)
+    assert deaths(successor, 6) == [1]
+    successor.forget("model_input", 3, 7)
+    successor.release()
+    assert deaths(InHand(tmp_path, "w"), 5, 6) == [0, 0]
+
+
+def test_the_suspects_of_dead_neighbours_are_taken_over(tmp_path: Path) -> None:
+    neighbour = InHand(tmp_path, "w.1")
+    neighbour.hold([record(b"x", 5)])
+    mine = InHand(tmp_path, "w.0")
+    mine.adopt()
+    assert deaths(mine, 5) == [0], "the neighbour is alive"
+    path = next(tmp_path.glob("w.1*"))
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "pid": 2**22 + 1}))
+    mine.adopt()
+    assert deaths(mine, 5) == [1]
+
+
+def test_a_torn_or_foreign_file_is_no_obstacle(tmp_path: Path) -> None:
+    InHand(tmp_path, "w").close()
+    (tmp_path / "w.in-hand.json").write_text('{"held": [')
+    assert deaths(InHand(tmp_path, "w"), 5) == [0]

@@ -1,0 +1,173 @@
+"""The pipeline answers each record once, alone or in any batch, and says why where it can't."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from seldon_core import seldon_methods
+from seldon_core.metrics import SeldonMetrics
+
+from kafka.messages import Reply
+from kafka.pipeline import Pipeline, Retriable
+from kafka.served_class import ServedClass
+from tests import classes
+from tests.kafka.helpers import answers, ndarray, record, rejection
+
+
+def pipeline(instance: Any, **options: Any) -> Pipeline:
+    if hasattr(instance, "load"):
+        instance.load()
+    return Pipeline(ServedClass(instance), 100_000, **options)
+
+
+def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages() -> None:
+    tagged = classes.Tagged()
+    records = [ndarray([[n, 0]] * (1 + n % 3), n) for n in range(10)]
+    outcomes = pipeline(tagged).run(records).outcomes
+    assert tagged.calls == [sum(1 + n % 3 for n in range(10))]
+    for n, answer in enumerate(answers(outcomes)):
+        assert answer["data"]["ndarray"] == [[float(n), 0.0]] * (1 + n % 3)
+        assert answer["data"]["names"] == ["first", "second"]
+        parity = "odd" if n % 2 else "even"
+        assert answer["meta"]["tags"] == {"parity": [parity] * (1 + n % 3), "model": "tagged"}
+
+
+def test_messages_of_other_shape_or_kind_are_stacked_apart() -> None:
+    tagged = classes.Tagged()
+    records = [ndarray([[1, 2]]), ndarray([[1, 2, 3]]), ndarray([[1.5, 2]]), ndarray([[3, 4]])]
+    replies = answers(pipeline(tagged).run(records).outcomes)
+    assert sorted(tagged.calls) == [1, 1, 2]
+    assert [reply["data"]["ndarray"][0][0] for reply in replies] == [1, 1, 1.5, 3]
+
+
+def test_bad_messages_leave_their_neighbours_unharmed() -> None:
+    records = [ndarray([[1]], 0), record(b"nonsense", 1), record(None, 2), ndarray([[2]], 3)]
+    outcomes = pipeline(classes.Double()).run(records).outcomes
+    first, second, third, fourth = answers(outcomes)
+    assert (first["data"]["ndarray"], fourth["data"]["ndarray"]) == ([[2]], [[4]])
+    assert (second, third) == ("not_json", "tombstone")
+
+
+def test_the_message_at_which_the_class_raises_is_found_and_the_others_are_answered() -> None:
+    numbers = list(range(20, 50))
+    numbers[17] = 666
+    outcomes = pipeline(classes.Moody()).run([ndarray([[n]], n) for n in numbers]).outcomes
+    guilty = rejection(outcomes[17])
+    assert guilty.reason == "predict_failed"
+    assert "the number of the beast" in guilty.message
+    assert guilty.failed
+    replies = [item for item in outcomes if isinstance(item, Reply)]
+    assert len(replies) == 29
+
+
+def test_nan_in_an_answer_is_a_failure_of_the_class_for_that_message_alone() -> None:
+    outcomes = pipeline(classes.Moody()).run([ndarray([[1]]), ndarray([[13]])]).outcomes
+    assert isinstance(outcomes[0], Reply)
+    assert rejection(outcomes[1]).reason == "bad_prediction"
+
+
+def test_passing_trouble_is_no_messages_fault(tmp_path: Path, monkeypatch: Any) -> None:
+    down = tmp_path / "down"
+    down.touch()
+    monkeypatch.setenv("MOODY_DOWN", str(down))
+    moody = pipeline(classes.Moody())
+    records = [ndarray([[1]]), ndarray([[503]])]
+    with pytest.raises(Retriable, match="feature store"):
+        moody.run(records)
+    down.unlink()
+    assert all(isinstance(item, Reply) for item in moody.run(records).outcomes)
+
+
+@pytest.mark.parametrize(
+    "instance", [classes.Total(), classes.TakesMeta(), classes.Raw(), classes.TextClassifier()]
+)
+def test_a_class_that_stacking_would_change_is_called_message_by_message(instance: Any) -> None:
+    records = [ndarray([[1, 2], [3, 4]], n) for n in range(3)]
+    if isinstance(instance, classes.TextClassifier):
+        records = [ndarray(["This is an input"], n) for n in range(3)]
+    together = pipeline(instance).run(records).outcomes
+    apart = [pipeline(instance).run([item]).outcomes[0] for item in records]
+    assert answers(together) == answers(apart)
+
+
+def test_a_text_classifier_answers_as_seldons_documentation_shows() -> None:
+    (answer,) = answers(
+        pipeline(classes.TextClassifier()).run([ndarray(["This is an input"])]).outcomes
+    )
+    assert answer["data"]["names"] == ["t:0", "t:1"]
+    (row,) = answer["data"]["ndarray"]
+    assert row[0] > 0.5
+    assert sum(row) == pytest.approx(1)
+    assert answer["meta"]["puid"]
+
+
+def test_the_answer_is_the_one_that_seldons_own_server_gives() -> None:
+    for instance, rows in [
+        (classes.Double(), [[1, 2], [3, 4]]),
+        (classes.Tagged(), [[1.5, 2.5]]),
+        (classes.Total(), [[1, 2], [3, 4]]),
+    ]:
+        for request in (
+            {
+                "data": {"names": ["a", "b"], "ndarray": rows},
+                "meta": {"puid": "x", "tags": {"t": 1}},
+            },
+            {
+                "data": {
+                    "tensor": {
+                        "shape": [len(rows), 2],
+                        "values": [value for row in rows for value in row],
+                    }
+                }
+            },
+        ):
+            expected = seldon_methods.predict(instance, request, SeldonMetrics())
+            outcome = pipeline(instance).run([record(json.dumps(request).encode())]).outcomes
+            (answer,) = answers(outcome)
+            if "puid" not in expected["meta"]:
+                expected["meta"]["puid"] = answer["meta"]["puid"]
+            assert answer == json.loads(json.dumps(expected, default=list))
+
+
+def test_puid_is_kept_or_made_and_is_the_same_when_done_again() -> None:
+    double = pipeline(classes.Double())
+    sent = record(b'{"meta":{"puid":"mine"},"data":{"ndarray":[[1]]}}')
+    made = [ndarray([[1]], 5), ndarray([[1]], 6)]
+    first = answers(double.run([sent, *made]).outcomes)
+    again = answers(double.run([sent, *made]).outcomes)
+    puids = [answer["meta"]["puid"] for answer in first]
+    assert puids[0] == "mine"
+    assert len(set(puids)) == 3
+    assert puids == [answer["meta"]["puid"] for answer in again]
+
+
+def test_batching_can_be_switched_off() -> None:
+    tagged = classes.Tagged()
+    pipeline(tagged, batching=False).run([ndarray([[n, 0]]) for n in range(4)])
+    assert tagged.calls == [1, 1, 1, 1]
+
+
+@given(st.lists(st.lists(st.integers(14, 499), min_size=1, max_size=5), min_size=1, max_size=20))
+def test_every_answer_is_the_same_alone_and_in_any_batch(numbers: list[list[int]]) -> None:
+    records = [ndarray([[n, -n] for n in rows], place) for place, rows in enumerate(numbers)]
+    moody = pipeline(classes.Moody())
+    together = answers(moody.run(records).outcomes)
+    apart = [answers(moody.run([item]).outcomes)[0] for item in records]
+    assert together == apart
+
+
+def test_what_the_class_cannot_double_is_its_failure() -> None:
+    (outcome,) = pipeline(classes.Double()).run([record(b'{"jsonData":{"a":1}}')]).outcomes
+    assert rejection(outcome).reason == "predict_failed"
+
+
+def test_seconds_and_rows_are_counted() -> None:
+    batch = pipeline(classes.Double()).run([ndarray(np.ones((3, 2)).tolist())] * 2)
+    assert batch.rows == 6
+    assert set(batch.seconds) == {"decode", "predict", "encode"}

@@ -1,0 +1,93 @@
+"""What is published carries the sender's key, headers and timestamp, and ours beside them."""
+
+from __future__ import annotations
+
+from kafka.dead_letter.letters import Letter, read_letter, replayed_place, unread
+from kafka.messages import Rejection, Reply
+from kafka.replies import DEAD_CUT, Outgoing, Target, compose, size_of
+from tests.kafka.helpers import record
+
+REPLIES = Target("model_output", 2, 10_000)
+LETTERS = Target("model_input.dead", 12, 10_000)
+HEADERS = (("truth", b"7"), ("Content-Type", b"image/png"), ("trace", None), ("truth", b"8"))
+JSON = (("content-type", b"application/json"),)
+
+
+def composed(outcome: object) -> Outgoing:
+    return compose(outcome, REPLIES, LETTERS, "host.0")
+
+
+def letter_of(message: Outgoing) -> Letter:
+    stored = message.record._replace(
+        topic=message.topic, value=message.value, headers=tuple(message.headers)
+    )
+    letter = read_letter(stored)
+    assert letter is not None
+    return letter
+
+
+def test_a_reply_has_the_identity_of_its_record() -> None:
+    source = record(b"x", offset=9, headers=HEADERS, partition=5)
+    reply = composed(Reply(source, b"{}", JSON))
+    assert (reply.topic, reply.partition) == ("model_output", 1)
+    assert (reply.key, reply.timestamp_ms) == (source.key, source.timestamp_ms)
+    assert reply.headers == [
+        ("truth", b"7"),
+        ("kafka-input-content-type", b"image/png"),
+        ("trace", None),
+        ("truth", b"8"),
+        ("content-type", b"application/json"),
+        ("kafka-worker", b"host.0"),
+        ("kafka-input-topic", b"model_input"),
+        ("kafka-input-partition", b"5"),
+        ("kafka-input-offset", b"9"),
+    ]
+
+
+def test_a_dead_letter_keeps_the_message_untouched_and_says_why() -> None:
+    source = record(b"\xff", offset=9, headers=HEADERS)
+    letter = letter_of(composed(Rejection(source, "not_json", "what is this? é")))
+    assert letter.original() == source
+    assert (letter.reason, letter.message) == ("not_json", "what is this? é")
+    assert letter.source == ("model_input", 3, 9)
+    assert (letter.worker, letter.sent_ms) == ("host.0", source.timestamp_ms)
+
+
+def test_a_dead_letters_own_timestamp_is_that_of_its_rejection() -> None:
+    assert composed(Rejection(record(b"x"), "empty", "")).timestamp_ms > 1_700_000_000_000
+
+
+def test_a_tombstone_stays_a_tombstone() -> None:
+    assert composed(Rejection(record(None), "tombstone", "")).value is None
+
+
+def test_a_letter_that_was_dead_before_gives_back_what_was_sent() -> None:
+    once = letter_of(composed(Rejection(record(b"x", headers=HEADERS), "empty", "first")))
+    again = composed(Rejection(once.record, "not_json", "second"))
+    assert letter_of(again).message == "second"
+    assert letter_of(again).original().headers == once.record.headers
+
+
+def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
+    letter = letter_of(composed(Reply(record(b"x"), b"y" * 20_000, JSON)))
+    assert letter.reason == "reply_too_large"
+    assert "10000" in letter.message
+
+
+def test_what_does_not_fit_into_the_dead_letter_topic_is_cut_and_says_so() -> None:
+    source = record(b"z" * 30_000)
+    message = composed(Rejection(source, "too_large", ""))
+    assert size_of(message) <= LETTERS.max_bytes
+    assert dict(message.headers)[DEAD_CUT] == b"30000"
+    letter = letter_of(message)
+    assert letter.cut_from == 30_000
+    assert 0 < len(letter.record.value or b"") < 10_000
+
+
+def test_replayed_letters_are_known_by_their_markers() -> None:
+    letter = letter_of(composed(Rejection(record(b"x"), "empty", "")))
+    marker = record(None, headers=(("kafka-dead-replayed", letter.place.encode()),))
+    assert read_letter(marker) is None
+    assert replayed_place(marker) == letter.place
+    assert unread([letter], [letter.place]) == []
+    assert unread([letter], ["0:0"]) == [letter]

@@ -1,0 +1,100 @@
+"""Settings come from the environment, checked, with errors that name the variable."""
+
+from __future__ import annotations
+
+import pytest
+
+from kafka.settings import Settings, SettingsError, load_settings, require_broker, variables
+
+
+def load(**environ: str) -> Settings:
+    return load_settings(environ, use_local_cluster=False)
+
+
+def test_defaults_need_no_variable() -> None:
+    settings = load()
+    assert settings.input_topic == "model_input"
+    assert settings.output_topic == "model_output"
+    assert settings.dead_letter_topic == "model_input.dead"
+    assert settings.processing == "exactly_once"
+    assert settings.worker_id
+
+
+def test_names_of_seldons_executor_are_understood() -> None:
+    settings = load(
+        KAFKA_BROKER="b:9092", KAFKA_INPUT_TOPIC="in", KAFKA_OUTPUT_TOPIC="out", KAFKA_WORKERS="3"
+    )
+    assert (settings.broker, settings.input_topic, settings.output_topic) == ("b:9092", "in", "out")
+    assert settings.workers == 3
+    assert settings.dead_letter_topic == "in.dead"
+
+
+def test_a_typing_error_is_an_error_that_names_the_nearest_setting() -> None:
+    with pytest.raises(SettingsError, match=r"KAFKA_INPUT_TOPC.*KAFKA_INPUT_TOPIC"):
+        load(KAFKA_INPUT_TOPC="x")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "part"),
+    [
+        ("KAFKA_WORKERS", "many", "whole number"),
+        ("KAFKA_WORKERS", "0", "from 1 to"),
+        ("KAFKA_PROCESSING", "twice", "exactly_once, at_least_once"),
+        ("KAFKA_BATCHING", "perhaps", "on or off"),
+        ("KAFKA_PREDICT_TIMEOUT_S", "soon", "number"),
+    ],
+)
+def test_a_malformed_value_is_an_error_that_names_its_variable(
+    variable: str, value: str, part: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"{variable}.*{part}"):
+        load(**{variable: value})
+
+
+def test_service_links_of_kubernetes_are_ignored() -> None:
+    settings = load(
+        KAFKA_PORT="tcp://10.0.0.1:9092",
+        KAFKA_SERVICE_HOST="10.0.0.1",
+        KAFKA_SERVICE_PORT_TCP_CLIENTS="9092",
+        KAFKA_PORT_9092_TCP_ADDR="10.0.0.1",
+        KAFKA_BOOTSTRAP_SERVICE_HOST="10.0.0.1",
+        KAFKA_HTTP_PORT="tcp://10.0.0.1:8080",
+        KAFKA_BROKER="tcp://10.0.0.1:9092",
+    )
+    assert settings.http_port == 8080
+    assert settings.broker == ""
+
+
+def test_librdkafka_properties_are_passed_through() -> None:
+    settings = load(KAFKA_CONSUMER_FETCH_MIN_BYTES="7", KAFKA_CLIENT_SOCKET_KEEPALIVE_ENABLE="true")
+    assert settings.librdkafka["consumer"] == {"fetch.min.bytes": "7"}
+    assert settings.librdkafka["client"] == {"socket.keepalive.enable": "true"}
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["KAFKA_PRODUCER_ACKS", "KAFKA_CONSUMER_ISOLATION_LEVEL", "KAFKA_CLIENT_BOOTSTRAP_SERVERS"],
+)
+def test_properties_that_promises_rest_on_are_refused_by_name(variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        load(**{variable: "x"})
+
+
+def test_secrets_are_never_printed() -> None:
+    settings = load(KAFKA_SASL_PASSWORD="hunter2", KAFKA_SSL_CLIENT_KEY_PASS="hunter3")
+    assert settings.sasl_password == "hunter2"
+    assert "hunter" not in repr(settings)
+
+
+def test_three_different_topics_are_needed() -> None:
+    with pytest.raises(SettingsError, match="KAFKA_OUTPUT_TOPIC and KAFKA_INPUT_TOPIC"):
+        load(KAFKA_OUTPUT_TOPIC="model_input")
+
+
+def test_a_missing_broker_is_said_with_what_to_do() -> None:
+    with pytest.raises(SettingsError, match="KAFKA_BROKER=host:port"):
+        require_broker(load())
+
+
+def test_every_setting_has_a_line_of_help() -> None:
+    assert all(field.metadata["help"] for field in variables().values())
