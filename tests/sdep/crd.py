@@ -1,0 +1,101 @@
+"""Custom resource definitions as JSON Schemas that refuse what the API server would not store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft7Validator
+
+Document = dict[str, Any]
+
+# The API server itself checks these; a definition says only that there is metadata.
+_OBJECT_META = {
+    "type": "object",
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {
+        "name": {"type": "string", "pattern": r"^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$"},
+        "namespace": {"type": "string"},
+        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+        "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
+    },
+}
+
+
+class Definitions:
+    """The custom resource definitions of a folder.
+
+    Args:
+        folder: holds them as YAML or JSON files, each as its project publishes it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._schemas: dict[tuple[str, str], Document] = {}
+        for path in sorted(folder.iterdir()):
+            # The folder is shared: definitions of other projects need not be read.
+            if path.name.startswith(("seldon-core", "strimzi")):
+                for definition in yaml.load_all(path.read_text("utf-8"), yaml.CSafeLoader):
+                    self._add(definition["spec"])
+
+    def _add(self, spec: Document) -> None:
+        for version in spec["versions"]:
+            kind = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
+            schema = version["schema"]["openAPIV3Schema"]
+            whole = {"type": "object", "properties": {}, **schema}
+            whole["properties"] = {
+                **whole["properties"],
+                "apiVersion": {"const": kind[0]},
+                "kind": {"const": kind[1]},
+                "metadata": _OBJECT_META,
+            }
+            whole["required"] = sorted({*schema.get("required", ()), "metadata", "spec"})
+            self._schemas[kind] = whole
+
+    def errors(self, document: Document) -> list[str]:
+        """What is wrong with a manifest's document, each with the path to it."""
+        kind = (document.get("apiVersion", ""), document.get("kind", ""))
+        if kind not in self._schemas:
+            return [f"{' '.join(kind)} is not defined"]
+        validator = Draft7Validator(strict(self._schemas[kind]))
+        return [
+            f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
+            for error in validator.iter_errors(document)
+        ]
+
+
+def strict(schema: Document) -> Document:
+    """An OpenAPI v3 structural schema as JSON Schema draft 7.
+
+    The API server drops fields that a schema does not name; here they are errors, because a
+    dropped field is a misspelt one.
+    """
+    converted: Document = {}
+    for key, value in schema.items():
+        if key in ("properties", "patternProperties"):
+            converted[key] = {name: strict(each) for name, each in value.items()}
+        elif key in ("items", "not", "additionalProperties") and isinstance(value, dict):
+            converted[key] = strict(value)
+        elif key in ("allOf", "anyOf", "oneOf"):
+            # They only tighten what stands beside them and name no new fields.
+            converted[key] = value
+        elif not key.startswith("x-kubernetes-"):
+            converted[key] = value
+    if "required" in schema:
+        # Defaults are filled in before anything is required.
+        fields = schema.get("properties", {})
+        filled_in = {name for name, each in fields.items() if "default" in each}
+        converted["required"] = [name for name in schema["required"] if name not in filled_in]
+    return _with_kubernetes_marks(schema, converted)
+
+
+def _with_kubernetes_marks(schema: Document, converted: Document) -> Document:
+    if schema.get("x-kubernetes-int-or-string"):
+        converted["type"] = ["integer", "string"]
+    open_ended = schema.get("x-kubernetes-preserve-unknown-fields")
+    if "properties" in schema and not open_ended:
+        converted.setdefault("additionalProperties", False)
+    if schema.get("nullable") and isinstance(converted.get("type"), str):
+        converted["type"] = [converted["type"], "null"]
+    return converted
