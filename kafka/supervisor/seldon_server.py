@@ -21,8 +21,11 @@ _ASK_EVERY_S = 0.5
 class SeldonServer:
     """Runs `seldon-core-microservice` again and again.
 
-    It does not hand SIGTERM on to all its parts and does not end by itself, so its whole
-    process group is signalled, and killed when the workers have left.
+    Its first process is the REST server. On SIGTERM that finishes what it has in hand, ends the
+    metrics, and then waits for ever for the gRPC servers, which nobody tells: so it is watched
+    until it has come so far, and the rest of its process group is killed. (SIGTERM to the whole
+    group would end the process that holds the metrics before those that clear them at their
+    end, each with a stack trace.)
 
     Args:
         class_name: the wrapper class.
@@ -91,9 +94,14 @@ class SeldonServer:
             connection.close()
 
     def stop(self) -> None:
-        """Asks all its parts to leave."""
+        """Lets its REST server finish what it has in hand."""
         if self._process is not None:
-            self._process.signal_group(signal.SIGTERM)
+            self._process.signal(signal.SIGTERM)
+
+    def has_left(self) -> bool:
+        """Whether, after `stop`, none but the parent of the gRPC servers is left to wait for."""
+        process = self._process
+        return process is None or process.poll() is not None or process.children() <= 1
 
     def end(self) -> None:
         """Kills what is left of it."""

@@ -128,9 +128,18 @@ class Supervisor:
 
     def _leave(self) -> bool:
         """Lets all parts leave; whether the workers did so in time."""
-        if self._server is not None:
-            self._server.stop()
-        return self._leave_workers()
+        if self._server is None:
+            return self._leave_workers()
+        give_up_at = time.monotonic() + self._settings.stop_timeout_s
+        self._server.stop()
+        left = self._leave_workers()
+        while not self._server.has_left():
+            # Not counted against us: a connection that a client merely keeps open does this.
+            if time.monotonic() > give_up_at:
+                log.warning("ending Seldon's server, which has not finished its requests in time")
+                break
+            time.sleep(_TURN_S / 5)
+        return left
 
     def _leave_workers(self) -> bool:
         for slot in self._slots:
