@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 from numpy.typing import NDArray
 from seldon_core import seldon_methods
-from seldon_core.metrics import SeldonMetrics
 from seldon_core.user_model import (
     SeldonComponent,
     SeldonResponse,
@@ -77,6 +76,16 @@ def _parameters(text: str) -> Dict[str, Any]:
         raise ClassNotUsable(f"{PARAMETERS_VARIABLE} can't be read: {error!r}") from error
 
 
+class _UncollectedMetrics:
+    """Stands in for `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
+
+    The class's metrics still travel in `meta.metrics`, from where Seldon's users read them.
+    """
+
+    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
+        """Seldon's functions call this with what the class measured."""
+
+
 class ServedClass:
     """One instance of a wrapper class, and what it can do.
 
@@ -99,7 +108,7 @@ class ServedClass:
         )
         self._takes_meta = _takes_meta(getattr(instance, "predict", None))
         self.why_alone = self._why_alone()
-        self._metrics = SeldonMetrics()
+        self._metrics = _UncollectedMetrics()
 
     @property
     def stacks(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import signal
 import sys
 import time
@@ -34,7 +35,10 @@ class SeldonServer:
 
     def __init__(self, class_name: str, environment: Dict[str, str]) -> None:
         self._class_name = class_name
-        self._environment = environment
+        # Seldon looks for the class in the working folder last, behind whatever package of
+        # the same name is installed; the workers look there first.
+        path = os.pathsep.join(filter(None, [os.getcwd(), environment.get("PYTHONPATH", "")]))
+        self._environment = {**environment, "PYTHONPATH": path}
         self._process: Optional[Process] = None
         self._answers = False
         self._asked_at = 0.0

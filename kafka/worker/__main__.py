@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import fcntl
 import logging
 import os
@@ -56,6 +57,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     configure_logging(settings)
+    # The stack of a native crash (a segmentation fault, an abort) goes to stderr.
+    faulthandler.enable()
     return _run(settings, options)
 
 

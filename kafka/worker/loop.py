@@ -285,10 +285,19 @@ class Worker:
     def _not_published(self, error: NotPublished) -> None:
         metrics.ABORTS.labels(self._place.name).inc()
         log.info("%s does the batch again: %s", self._place.name, error)
+        if error.too_large is not None:
+            self._lower_limit(*error.too_large)
         if self._backoff_s > 1:
             self._stalled(f"replies can't be published: {error}")
         self._back_off()
         self._intake.rewind()
+
+    def _lower_limit(self, topic: str, size: int) -> None:
+        """Believes a broker that takes less than was known of its topic."""
+        if topic == self._replies.topic:
+            self._replies = self._replies._replace(max_bytes=size - 1)
+        else:
+            self._dead_letters = self._dead_letters._replace(max_bytes=size // 2)
 
     def _on_assigned(self, partitions: List[int]) -> None:
         self._in_hand.adopt()

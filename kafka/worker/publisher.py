@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -25,10 +26,11 @@ class NotPublished(Exception):
     """Nothing was published; the records are to be done again from the last position.
 
     Attributes:
-        too_large: the broker refused a message for its size.
+        too_large: the topic whose broker refused a message for its size, and that size in
+            bytes; None for all other reasons.
     """
 
-    def __init__(self, message: str, *, too_large: bool = False) -> None:
+    def __init__(self, message: str, too_large: Optional[Tuple[str, int]] = None) -> None:
         super().__init__(message)
         self.too_large = too_large
 
@@ -38,19 +40,22 @@ class _Deliveries:
 
     def __init__(self) -> None:
         self.first: Optional[KafkaError] = None
+        self._too_large: Optional[Tuple[str, int]] = None
 
     def note(self, error: Optional[KafkaError], message: Any) -> None:
         # A purged message fails because of another failure, which is the one to tell.
         if error is None or self.first is not None:
             return
-        if error.code() not in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
-            self.first = error
+        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
+            return
+        self.first = error
+        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+            self._too_large = (message.topic(), len(message))
 
     def failure(self, fallback: object) -> NotPublished:
-        error = self.first
-        self.first = None
-        too_large = error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE
-        return NotPublished(str(error.str() if error else fallback), too_large=too_large)
+        error, too_large = self.first, self._too_large
+        self.first = self._too_large = None
+        return NotPublished(str(error.str() if error else fallback), too_large)
 
 
 def _config(settings: Settings, batch_bytes: int, deliveries: _Deliveries) -> Any:
@@ -154,7 +159,9 @@ class TransactionalPublisher:
             self._call(producer.commit_transaction)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
-            producer.poll(0)
+            # Delivery reports first: they say what the transaction failed of.
+            with contextlib.suppress(KafkaException):
+                producer.poll(0)
             self._abort(error)
             raise self._deliveries.failure(_text(error)) from error
 

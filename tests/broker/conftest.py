@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
 from kafka.topics.manage import await_usable
+from tests.broker.stream import Stream
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +47,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
     """Makes topics that are deleted after the test: `new_topic("in", partitions=3)`."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    made: list[str] = []
+    made: set[str] = set()
 
     def make(suffix: str = "", partitions: int = 1, **config: str) -> str:
         topic = f"{name}-{suffix}" if suffix else name
@@ -54,12 +55,12 @@ def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
         new = NewTopic(topic, num_partitions=partitions, replication_factor=1, config=settings)
         admin.create_topics([new])[topic].result()
         await_usable(admin, [topic])
-        made.append(topic)
+        made.add(topic)
         return topic
 
     yield make
     if made:
-        for future in admin.delete_topics(made).values():
+        for future in admin.delete_topics(list(made)).values():
             future.result()
 
 
@@ -67,3 +68,34 @@ def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
 def cluster_folder(tmp_path: Path) -> Path:
     """A folder for a cluster that a test has for itself."""
     return tmp_path / "cluster"
+
+
+@pytest.fixture
+def new_stream(
+    bootstrap: str, name: str, new_topic: Callable[..., str], tmp_path: Path
+) -> Iterator[Callable[..., Stream]]:
+    """Makes topics and settings: `new_stream(partitions=3, max_message_bytes="2000000")`."""
+    streams: list[Stream] = []
+
+    def make(partitions: int = 3, output: bool = True, **config: str) -> Stream:
+        new_topic("in", partitions=partitions, **config)
+        new_topic("dead", partitions=partitions, **config)
+        if output:
+            new_topic("out", partitions=partitions)
+        folder = tmp_path / "logs"
+        folder.mkdir()
+        environ = {
+            "KAFKA_BROKER": bootstrap,
+            "KAFKA_INPUT_TOPIC": f"{name}-in",
+            "KAFKA_OUTPUT_TOPIC": f"{name}-out",
+            "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
+            "KAFKA_GROUP_ID": name,
+            "KAFKA_STATE_DIR": str(tmp_path / "state"),
+            "KAFKA_HTTP_PORT": "0",
+        }
+        streams.append(Stream(environ, folder, partitions))
+        return streams[-1]
+
+    yield make
+    for stream in streams:
+        stream.stop()

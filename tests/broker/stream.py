@@ -1,0 +1,194 @@
+"""A pair of topics with workers between them, for tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from kafka.dead_letter.letters import Letter, read_letter
+from kafka.messages import Headers, Record, header
+from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
+from kafka.settings import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
+    """Waits for a condition to become true, and returns what it returned."""
+    give_up_at = time.monotonic() + within_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        assert time.monotonic() < give_up_at, f"not within {within_s} s: {what}"
+        time.sleep(0.05)
+
+
+class Stream:
+    """Topics, settings, and the processes that work on them."""
+
+    def __init__(self, settings: dict[str, str], folder: Path, partitions: int) -> None:
+        self.environ = settings
+        self.folder = folder
+        self.partitions = partitions
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._producer = Producer({"bootstrap.servers": settings["KAFKA_BROKER"]})
+
+    @property
+    def settings(self) -> Settings:
+        return load_settings(self.environ)
+
+    def send(
+        self,
+        values: Sequence[bytes | None],
+        *,
+        partition: int | None = None,
+        headers: Headers = (),
+        key: bytes | None = None,
+    ) -> None:
+        """Sends values, round robin over the partitions unless one is named."""
+        for place, value in enumerate(values):
+            self._producer.produce(
+                self.settings.input_topic,
+                value=value,
+                key=key or b"key-%d" % place,
+                partition=place % self.partitions if partition is None else partition,
+                headers=[("seq", b"%d" % place), *headers],
+                timestamp=1_700_000_000_000 + place,
+            )
+            self._producer.poll(0)
+        assert self._producer.flush(30) == 0
+
+    def log(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def start(self, *command: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Starts `python -m command` with the stream's settings; its log is kept."""
+        log = self.folder / f"{len(self.processes)}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                cwd=ROOT,
+                env={**os.environ, **self.environ, **environ},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        self.processes.append(process)
+        return process
+
+    def worker(self, class_name: str, worker_id: str = "a", **environ: str) -> Any:
+        """Starts a worker without a supervisor."""
+        return self.start(
+            "kafka.worker", f"tests.classes.{class_name}", KAFKA_WORKER_ID=worker_id, **environ
+        )
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def read(self, topic: str, count: int, within_s: float = 40) -> list[Record]:
+        """The first `count` committed messages of a topic, and whatever follows within 0.5 s."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.environ["KAFKA_BROKER"],
+                "group.id": "reader",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+            }
+        )
+        found: list[Record] = []
+        give_up_at = time.monotonic() + within_s
+        try:
+            places = consumer.list_topics(topic, timeout=10).topics[topic].partitions
+            consumer.assign([TopicPartition(topic, place, 0) for place in places])
+            while True:
+                messages = consumer.consume(1000, 0.5)
+                found.extend(_record(message) for message in messages if message.error() is None)
+                if not messages and len(found) >= count:
+                    return found
+                assert time.monotonic() < give_up_at, (
+                    f"{len(found)} of {count} messages in {topic}:\n{self.log()[-3000:]}"
+                )
+        finally:
+            consumer.close()
+
+    def replies(self, count: int, within_s: float = 40) -> list[Record]:
+        return self.read(self.settings.output_topic, count, within_s)
+
+    def letters(self, count: int, within_s: float = 40) -> list[Letter]:
+        records = self.read(self.settings.dead_letter_topic, count, within_s)
+        letters = [read_letter(record) for record in records]
+        assert None not in letters
+        return [letter for letter in letters if letter is not None]
+
+    def lag(self) -> int:
+        """Messages that the group has not committed yet, transaction markers included."""
+        admin = Consumer(
+            {"bootstrap.servers": self.environ["KAFKA_BROKER"], "group.id": self.settings.group_id}
+        )
+        topic = self.settings.input_topic
+        try:
+            places = [TopicPartition(topic, place) for place in range(self.partitions)]
+            lag = 0
+            for place in admin.committed(places, timeout=10):
+                _, end = admin.get_watermark_offsets(place, timeout=10)
+                lag += end - max(place.offset, 0)
+            return lag
+        finally:
+            admin.close()
+
+    def admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.environ["KAFKA_BROKER"]})
+
+
+def _record(message: Any) -> Record:
+    return Record(
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        tuple(message.headers() or ()),
+    )
+
+
+def source(record: Record) -> tuple[int, int]:
+    """Partition and offset of the input that a reply answers."""
+    return (
+        int(header(record.headers, INPUT_PARTITION) or b"-1"),
+        int(header(record.headers, INPUT_OFFSET) or b"-1"),
+    )
+
+
+def numbers(count: int, first: int = 1000) -> list[bytes]:
+    """Requests with one row each: [n, -n]."""
+    return [
+        json.dumps({"data": {"ndarray": [[n, -n]]}}).encode() for n in range(first, first + count)
+    ]
+
+
+def assert_once_and_in_order(records: Sequence[Record], expected: int) -> None:
+    """Each input answered once, and replies of one input partition in input order."""
+    sources = [source(record) for record in records]
+    assert len(sources) == len(set(sources)) == expected
+    latest: dict[int, int] = {}
+    for partition, offset in sources:
+        assert offset > latest.get(partition, -1)
+        latest[partition] = offset

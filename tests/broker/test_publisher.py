@@ -1,0 +1,98 @@
+"""Publishing survives what brokers and rivals do to a transaction."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Consumer
+
+from kafka.replies import Outgoing
+from kafka.worker.publisher import NotPublished, TransactionalPublisher
+from tests.broker.stream import Stream
+from tests.kafka.helpers import record
+
+NewStream = Callable[..., Stream]
+
+
+@pytest.fixture
+def stream(new_stream: NewStream) -> Stream:
+    return new_stream(partitions=1)
+
+
+def publisher(stream: Stream, transactional_id: str, **changes: object) -> TransactionalPublisher:
+    settings = dataclasses.replace(stream.settings, **changes)  # type: ignore[arg-type]
+    return TransactionalPublisher(settings, transactional_id, 1_000_000, lambda: None)
+
+
+def messages(stream: Stream, count: int, topic: str = "") -> list[Outgoing]:
+    topic = topic or stream.settings.output_topic
+    source = record(b"x", partition=0)
+    return [Outgoing(topic, 0, 1, b"k", b"v", [], source) for _ in range(count)]
+
+
+def metadata(stream: Stream) -> object:
+    consumer = Consumer(
+        {"bootstrap.servers": stream.environ["KAFKA_BROKER"], "group.id": stream.settings.group_id}
+    )
+    return consumer.consumer_group_metadata()
+
+
+def test_a_fenced_publisher_publishes_nothing_and_then_makes_a_new_producer(
+    stream: Stream, name: str
+) -> None:
+    first, second = publisher(stream, name), publisher(stream, name)
+    first.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    second.start()
+    with pytest.raises(NotPublished):
+        first.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    assert len(stream.replies(1)) == 1
+    first.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    assert len(stream.replies(2)) == 2
+
+
+def test_a_transaction_that_outlives_its_time_out_is_fenced_and_then_done_again(
+    stream: Stream, name: str
+) -> None:
+    slow = publisher(stream, name, transaction_timeout_ms=1000)
+
+    def a_long_time() -> Iterator[Outgoing]:
+        yield from messages(stream, 1)
+        time.sleep(4)  # the broker looks for such transactions once a second
+        yield from messages(stream, 1)
+
+    with pytest.raises(NotPublished):
+        slow.publish(a_long_time(), {0: 1}, metadata(stream))  # type: ignore[arg-type]
+    assert stream.replies(0) == []
+    slow.publish(messages(stream, 2), {0: 1}, metadata(stream))
+    assert len(stream.replies(2)) == 2
+
+
+def test_a_full_queue_is_waited_for(stream: Stream, name: str) -> None:
+    small = {"producer": {"queue.buffering.max.messages": "10"}}
+    publisher(stream, name, librdkafka=small).publish(
+        messages(stream, 500), {0: 500}, metadata(stream)
+    )
+    assert len(stream.replies(500)) == 500
+
+
+def test_a_topic_that_is_not_there_publishes_nothing(stream: Stream, name: str) -> None:
+    picky = publisher(stream, name, transaction_timeout_ms=2000)
+    mixed = messages(stream, 1) + messages(stream, 1, topic=name + "-none")
+    with pytest.raises(NotPublished):
+        picky.publish(mixed, {0: 1}, metadata(stream))
+    assert stream.replies(0) == []
+    picky.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    assert len(stream.replies(1)) == 1
+
+
+def test_a_message_that_the_broker_finds_too_large_is_told_apart(
+    stream: Stream, name: str, new_topic: Callable[..., str]
+) -> None:
+    small = new_topic("small", max_message_bytes="100000")
+    large = messages(stream, 1, small)[0]._replace(value=b"z" * 200_000)
+    with pytest.raises(NotPublished) as caught:
+        publisher(stream, name).publish([large], {0: 1}, metadata(stream))
+    assert caught.value.too_large == (small, 200_000)

@@ -1,0 +1,186 @@
+"""The container's first process: starts, watches, reports, drains."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
+
+NewStream = Callable[..., Stream]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+class Replica:
+    """A supervisor with its ports."""
+
+    def __init__(self, stream: Stream, class_name: str, *options: str, **environ: str) -> None:
+        self.port = free_port()
+        self.http_port = free_port()
+        self.process: subprocess.Popen[bytes] = stream.start(
+            "kafka.supervisor",
+            f"tests.classes.{class_name}",
+            *options,
+            **{
+                "KAFKA_WORKER_ID": "replica",
+                "KAFKA_HTTP_PORT": str(self.port),
+                "KAFKA_SELDON_SERVER": "off",
+                "PREDICTIVE_UNIT_HTTP_SERVICE_PORT": str(self.http_port),
+                "PREDICTIVE_UNIT_GRPC_SERVICE_PORT": str(free_port()),
+                "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": str(free_port()),
+                **environ,
+            },
+        )
+
+    def ready(self, within_s: float = 40) -> None:
+        wait_until(lambda: get(self.port, "/ready")[0] == 200, within_s, "the replica is ready")
+
+    def status(self) -> Any:
+        return json.loads(get(self.port, "/status")[1])
+
+
+@pytest.fixture
+def stream(new_stream: NewStream) -> Stream:
+    return new_stream()
+
+
+def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
+    replica = Replica(stream, "Double", KAFKA_SELDON_SERVER="on", KAFKA_WORKERS="2")
+    replica.ready()
+    assert get(replica.port, "/live") == (200, "live\n")
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{replica.http_port}/predict",
+        data=b'{"data":{"ndarray":[[1,2]]}}',
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert json.load(answer)["data"]["ndarray"] == [[2, 4]]
+    stream.send([*numbers(50), b"nonsense"])
+    assert_once_and_in_order(stream.replies(50), 50)
+    metrics = wait_until(
+        lambda: get(replica.port, "/metrics")[1] if "not_json" in get(replica.port, "/metrics")[1]
+        else None,
+        10, "the dead letter is counted",
+    )  # fmt: skip
+    answered = [
+        float(line.rsplit(" ", 1)[1])
+        for line in metrics.splitlines()
+        if line.startswith("kafka_worker_replies_total{")
+    ]
+    assert sum(answered) == 50
+    assert 'worker="replica.' in metrics
+    family = psutil.Process(replica.process.pid).children(recursive=True)
+    assert len(family) >= 4
+    replica.process.send_signal(signal.SIGTERM)
+    assert replica.process.wait(5) == 0
+    assert psutil.wait_procs(family, timeout=2)[1] == []
+
+
+def test_a_worker_that_dies_is_started_again_at_once(stream: Stream) -> None:
+    replica = Replica(stream, "Double")
+    replica.ready()
+    stream.send(numbers(10))
+    stream.replies(10)
+    (worker,) = replica.status()["workers"]
+    os.kill(worker["pid"], signal.SIGKILL)
+    stream.send(numbers(10))
+    assert_once_and_in_order(stream.replies(20), 20)
+    assert replica.status()["workers"][0]["restarts"] == 1
+
+
+@pytest.mark.parametrize("deadly", [500, 505, 777])
+def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, deadly: int) -> None:
+    values = numbers(40)
+    values[17] = json.dumps({"data": {"ndarray": [[deadly, 0]]}}).encode()
+    stream.send(values)
+    replica = Replica(stream, "Moody", KAFKA_PREDICT_TIMEOUT_S="1", KAFKA_LOG_LEVEL="debug")
+    (letter,) = stream.letters(1, within_s=60)
+    assert letter.reason == "worker_crash"
+    assert letter.original().value == values[17]
+    assert_once_and_in_order(stream.replies(39), 39)
+    assert letter.source not in [("", *source(reply)) for reply in stream.replies(39)]
+    if deadly != 500:
+        assert "predict" in stream.log(), "the stack says where"
+    assert replica.process.poll() is None
+
+
+def test_a_class_that_fails_at_everything_stops_consumption_until_told_to_resume(
+    stream: Stream,
+) -> None:
+    stream.send(numbers(1000))
+    replica = Replica(stream, "Broken")
+
+    def halted() -> bool:
+        status, why = get(replica.port, "/ready")
+        return status == 503 and "consumption stopped" in why and "a bad deployment" in why
+
+    wait_until(halted, 40, "consumption stops")
+    assert get(replica.port, "/live")[0] == 200
+    assert len(stream.letters(0)) < 400
+    replica.process.terminate()
+    assert replica.process.wait(6) == 0
+    replica = Replica(stream, "Double")
+    wait_until(halted, 20, "a restart by the platform changes nothing")
+    replica.process.terminate()
+    replica.process.wait(6)
+    replica = Replica(stream, "Double", "--resume")
+    wait_until(lambda: stream.lag() == 0, 40, "the mended class goes on")
+
+
+def test_a_worker_that_can_never_start_ends_the_supervisor_with_the_reason(
+    stream: Stream,
+) -> None:
+    replica = Replica(stream, "Missing")
+    assert replica.process.wait(30) == 1
+    assert "no class 'Missing'" in stream.log()
+    assert "giving up" in stream.log()
+
+
+def test_a_killed_supervisor_leaves_no_worker_behind(stream: Stream) -> None:
+    replica = Replica(stream, "Double")
+    replica.ready()
+    (worker,) = replica.status()["workers"]
+    replica.process.kill()
+    replica.process.wait()
+    wait_until(lambda: not psutil.pid_exists(worker["pid"]), 10, "the worker left")
+
+
+def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    with taken:
+        port = str(taken.getsockname()[1])
+        replica = Replica(stream, "Double", KAFKA_HTTP_PORT=port)
+        assert replica.process.wait(20) == 2
+    assert "set KAFKA_HTTP_PORT" in stream.log()
+    replica = Replica(stream, "Double", KAFKA_WORKRES="2")
+    assert replica.process.wait(20) == 2
+    assert "did you mean KAFKA_WORKERS?" in stream.log()
+    assert "Traceback" not in stream.log()

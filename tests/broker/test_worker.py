@@ -1,0 +1,213 @@
+"""Workers between real topics: once each, in order, with the sender's identity."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Producer, TopicPartition
+
+from kafka.messages import header
+from kafka.topics.manage import await_usable
+from tests.broker.stream import (
+    Stream,
+    assert_once_and_in_order,
+    numbers,
+    source,
+    wait_until,
+)
+
+NewStream = Callable[..., Stream]
+
+
+def test_replies_carry_key_headers_and_timestamp_of_their_message(new_stream: NewStream) -> None:
+    stream = new_stream()
+    stream.send(numbers(60), headers=[("truth", b"7"), ("content-type", b"application/json")])
+    stream.worker("Double")
+    replies = stream.replies(60)
+    assert_once_and_in_order(replies, 60)
+    for reply in replies:
+        place = int(header(reply.headers, "seq") or b"-1")
+        assert json.loads(reply.value or b"")["data"]["ndarray"] == [[2 * n for n in _row(place)]]
+        assert reply.key == b"key-%d" % place
+        assert reply.timestamp_ms == 1_700_000_000_000 + place
+        assert reply.partition == source(reply)[0]
+        assert header(reply.headers, "truth") == b"7"
+        assert header(reply.headers, "kafka-input-content-type") == b"application/json"
+        assert header(reply.headers, "kafka-worker") == b"a.0"
+
+
+def _row(place: int) -> list[int]:
+    return [1000 + place, -1000 - place]
+
+
+def test_killing_one_of_two_workers_again_and_again_loses_and_doubles_nothing(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=4)
+    stream.worker("Double", "steady")
+    victim = stream.worker("Double", "victim")
+    wait_until(lambda: stream.log().count("reads partitions") >= 3, 30, "both workers read")
+    total = 0
+    for _ in range(3):
+        stream.send(numbers(1500))
+        total += 1500
+        wait_until(lambda: stream.lag() < 1400, 30, "some messages are answered")
+        victim.kill()
+        victim.wait()
+        victim = stream.worker("Double", "victim")
+    assert_once_and_in_order(stream.replies(total, within_s=60), total)
+    wait_until(lambda: stream.lag() == 0, 20, "everything is committed")
+
+
+def test_a_zombie_that_comes_back_publishes_nothing(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=2)
+    zombie = stream.worker("Double", "zombie")
+    stream.send(numbers(100))
+    stream.replies(100)
+    zombie.send_signal(signal.SIGSTOP)
+    stream.send(numbers(500))
+    stream.worker("Double", "heir")
+    stream.replies(600)
+    zombie.send_signal(signal.SIGCONT)
+    stream.send(numbers(500))
+    assert_once_and_in_order(stream.replies(1100), 1100)
+
+
+def test_sigterm_commits_what_is_in_hand_and_exits_0_within_seconds(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream()
+    worker = stream.worker("Double")
+    stream.send(numbers(3000))
+    wait_until(lambda: stream.lag() < 3000, 30, "work has begun")
+    worker.terminate()
+    assert worker.wait(5) == 0
+    left = stream.lag()
+    answered = stream.replies(3000 - left)
+    assert_once_and_in_order(answered, 3000 - left)
+
+
+def test_at_least_once_answers_everything_too(new_stream: NewStream) -> None:
+    stream = new_stream()
+    stream.send(numbers(500))
+    stream.worker("Double", KAFKA_PROCESSING="at_least_once")
+    assert_once_and_in_order(stream.replies(500), 500)
+    wait_until(lambda: stream.lag() == 0, 10, "everything is committed")
+
+
+def test_passing_trouble_of_the_class_puts_nothing_on_the_dead_letter_topic(
+    new_stream: NewStream, tmp_path: Path
+) -> None:
+    stream = new_stream()
+    down = tmp_path / "down"
+    down.touch()
+    stream.send([*numbers(10), b'{"data":{"ndarray":[[503,0]]}}'])
+    stream.worker("Moody", MOODY_DOWN=str(down))
+    wait_until(lambda: "the feature store is away" in stream.log(), 30, "the worker waits")
+    down.unlink()
+    assert_once_and_in_order(stream.replies(11), 11)
+    assert stream.letters(0) == []
+
+
+def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
+    new_stream: NewStream, new_topic: Callable[..., str]
+) -> None:
+    stream = new_stream(output=False)
+    stream.send(numbers(10))
+    stream.worker("Double")
+    wait_until(lambda: "python -m kafka.topics create" in stream.log(), 30, "the worker says so")
+    assert stream.settings.output_topic not in stream.admin().list_topics(timeout=10).topics
+    new_topic("out", partitions=3)
+    assert_once_and_in_order(stream.replies(10), 10)
+
+
+def test_lag_reaches_zero_past_transaction_markers(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=1)
+    stream.worker("Double")
+    producer = Producer(
+        {
+            "bootstrap.servers": stream.environ["KAFKA_BROKER"],
+            "transactional.id": stream.settings.group_id + "-sender",
+        }
+    )
+    producer.init_transactions()
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        for value in numbers(5):
+            producer.produce(stream.settings.input_topic, value, partition=0)
+        producer.flush()
+        end()
+    assert len(stream.replies(5)) == 5
+    wait_until(lambda: stream.lag() == 0, 15, "no lag is left")
+
+
+def test_messages_deleted_before_they_were_read_are_said_and_not_skipped_in_silence(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=1)
+    stream.send(numbers(10))
+    worker = stream.worker("Double")
+    stream.replies(10)
+    worker.terminate()
+    worker.wait(5)
+    stream.send(numbers(10))
+    place = TopicPartition(stream.settings.input_topic, 0, 15)
+    admin = stream.admin()
+    for future in admin.delete_records([place]).values():
+        future.result()
+    stopped = stream.worker("Double")
+    assert stopped.wait(30) == 70
+    assert "5 messages from offset 10 on were deleted" in stream.log()
+    stream.worker("Double", KAFKA_ON_GAP="continue")
+    assert len(stream.replies(15)) == 15
+
+
+def test_a_new_group_may_start_at_the_end(new_stream: NewStream) -> None:
+    stream = new_stream()
+    stream.send(numbers(10))
+    stream.worker("Double", KAFKA_START="latest")
+    wait_until(lambda: "reads partitions [0, 1, 2]" in stream.log(), 30, "the worker reads")
+    stream.send(numbers(4, first=5000))
+    replies = stream.replies(4)
+    assert sorted(source(reply)[1] for reply in replies) == [3, 3, 4, 5]
+
+
+def test_a_second_worker_of_the_same_id_on_one_machine_is_refused(new_stream: NewStream) -> None:
+    stream = new_stream()
+    stream.worker("Double", "same")
+    wait_until(lambda: "reads partitions" in stream.log(), 30, "the first worker reads")
+    assert stream.worker("Double", "same").wait(20) == 2
+    assert "KAFKA_WORKER_ID of its own" in stream.log()
+
+
+def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
+    new_stream: NewStream, new_topic: Callable[..., str]
+) -> None:
+    stream = new_stream()
+    stream.worker("Double")
+    stream.send(numbers(30))
+    stream.replies(30)
+    admin = stream.admin()
+    output = stream.settings.output_topic
+    admin.delete_topics([output])[output].result()
+    wait_until(lambda: output not in admin.list_topics(timeout=10).topics, 10, "it is gone")
+    stream.send(numbers(30))
+    time.sleep(1)
+    new_topic("out", partitions=3)
+    await_usable(admin, [output])
+    assert_once_and_in_order(stream.replies(30, within_s=60), 30)
+
+
+def test_the_class_that_takes_texts_is_served_as_well(new_stream: NewStream) -> None:
+    stream = new_stream()
+    stream.send([b'{"data":{"ndarray":["This is an input"]}}'] * 5)
+    stream.worker("TextClassifier")
+    for reply in stream.replies(5):
+        answer: dict[str, Any] = json.loads(reply.value or b"")
+        assert answer["data"]["names"] == ["t:0", "t:1"]
+        assert answer["meta"]["puid"]
