@@ -1,0 +1,44 @@
+"""Replicas that run as in the image, below each Python that is here, and the broker's fixtures."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
+from tests.s2i.replica import ROOT, Replica
+
+__all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
+
+PYTHON38 = Path(os.environ.get("PYTHON38") or ROOT / ".venv-3.8" / "bin" / "python")
+NewReplica = Callable[..., Replica]
+
+
+@pytest.fixture(params=["this Python", "Python 3.8"])
+def python(request: pytest.FixtureRequest) -> str:
+    """An interpreter with what requirements.txt names; the image has Python 3.8."""
+    if request.param == "this Python":
+        return sys.executable
+    if not PYTHON38.exists():
+        pytest.skip(f"there is no {PYTHON38.name} of version 3.8: set PYTHON38, or make .venv-3.8")
+    return str(PYTHON38)
+
+
+@pytest.fixture
+def new_replica(tmp_path: Path) -> Iterator[NewReplica]:
+    """Starts replicas that are killed after the test: `new_replica(python, KAFKA_BROKER=…)`."""
+    replicas: list[Replica] = []
+
+    def start(python: str, **environ: str) -> Replica:
+        log = tmp_path / f"replica-{len(replicas)}.log"
+        replicas.append(Replica(python, log, environ))
+        replicas[-1].await_ready()
+        return replicas[-1]
+
+    yield start
+    for replica in replicas:
+        replica.kill()
