@@ -99,7 +99,8 @@ def test_lines_piped_through_kafkas_console_producer_arrive_as_messages(
     found = sorted(read(bootstrap, topic, 4), key=lambda m: m.key() or b"")
     for number, message in enumerate(found):
         headers = dict(message.headers() or [])
-        assert message.key() == f"{number}:".encode() + (headers["truth"] or b"")
+        truth = bytes(headers["truth"] or b"")  # type: ignore[arg-type]
+        assert message.key() == f"{number}:".encode() + truth
         assert headers["content-type"] == b"application/json"
         document = json.loads(message.value() or b"")
         assert document["data"]["ndarray"] == samples.images[number : number + 1].tolist()

@@ -1,0 +1,98 @@
+"""Answers as lines: JSON, CSV, or plain text for a pipe."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from typing import IO
+
+from consumer.answers import Answer
+
+Write = Callable[[Answer, float | None], None]
+"""Takes an answer and its latency in ms, where that is known."""
+
+COLUMNS = (
+    "input_topic",
+    "input_partition",
+    "input_offset",
+    "row",
+    "key",
+    "label",
+    "hiragana",
+    "confidence",
+    "abstain",
+    "truth",
+    "worker",
+    "latency_ms",
+    "dead_reason",
+    "dead_message",
+)
+
+
+def json_lines(out: IO[str]) -> Write:
+    """Writes one JSON object a message."""
+
+    def write(answer: Answer, latency_ms: float | None) -> None:
+        topic, partition, offset = answer.place or (None, None, None)
+        document = {
+            "input": {"topic": topic, "partition": partition, "offset": offset},
+            "key": answer.key,
+            "labels": [
+                {
+                    "label": label.name,
+                    "hiragana": label.hiragana,
+                    "confidence": label.confidence,
+                    "abstain": label.abstain,
+                }
+                for label in answer.labels
+            ],
+            "truth": list(answer.truth),
+            "worker": answer.worker,
+            "latency_ms": latency_ms,
+            "dead": {"reason": answer.reason, "message": answer.message} if answer.dead else None,
+        }
+        out.write(json.dumps(document, ensure_ascii=False) + "\n")
+
+    return write
+
+
+def csv_lines(out: IO[str]) -> Write:
+    """Writes a header, and one line an image; a dead letter has one line too."""
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+
+    def write(answer: Answer, latency_ms: float | None) -> None:
+        place = answer.place or ("", "", "")
+        latency = "" if latency_ms is None else f"{latency_ms:.1f}"
+        if answer.dead:
+            nothing = [""] * 5
+            why = [answer.reason, answer.message]
+            writer.writerow([*place, "", answer.key, *nothing, answer.worker, latency, *why])
+        for row, label in enumerate(answer.labels):
+            truth = answer.truth[row] if row < len(answer.truth) else ""
+            judged = [label.name, label.hiragana, f"{label.confidence:.6f}", label.abstain, truth]
+            writer.writerow([*place, row, answer.key, *judged, answer.worker, latency, "", ""])
+
+    return write
+
+
+def text_lines(out: IO[str]) -> Write:
+    """Writes one readable line a message."""
+
+    def write(answer: Answer, latency_ms: float | None) -> None:
+        out.write(caption(answer, latency_ms) + "\n")
+
+    return write
+
+
+def caption(answer: Answer, latency_ms: float | None) -> str:
+    """An answer in one line."""
+    if answer.reason is not None:
+        what = f"dead: {answer.reason}: {answer.message}"
+    elif not answer.labels:
+        what = answer.message
+    else:
+        what = " ".join(f"{n.hiragana}{n.name} {n.confidence:.3f}" for n in answer.labels)
+    latency = "" if latency_ms is None else f"  {latency_ms:.0f} ms"
+    return f"{what}  {answer.worker}{latency}"

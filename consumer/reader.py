@@ -1,0 +1,160 @@
+"""Reading topics from a place that is known before the first message is sent."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+_PATIENCE_S = 10.0
+_LOOK_S = 5.0  # how often new partitions are looked for
+_COMMIT_S = 1.0
+
+
+class ReadError(Exception):
+    """The topics cannot be read; the message says what to do."""
+
+
+class Reader:
+    """Reads whole topics, from their end or beginning, or as a member of a group.
+
+    Without a group it reads every partition, those that are added later too, and
+    leaves no trace on the brokers. With one it shares the partitions with the
+    other members and commits what it has returned, so that it is never lost and
+    may come twice.
+    """
+
+    def __init__(
+        self,
+        config: dict[str, Any],
+        topics: Sequence[str],
+        from_beginning: bool = False,
+        group: bool = False,
+    ) -> None:
+        """Find the place to read from; what is sent after this is not missed.
+
+        Args:
+            config: Of a `confluent_kafka.Consumer`.
+            topics: What to read; they must exist.
+            from_beginning: Read what is there already, too; in a group, only if
+                that has not read any of it.
+            group: Join the group that the configuration names.
+
+        Raises:
+            ReadError: A topic does not exist, or no broker answers.
+        """
+        reset = "earliest" if from_beginning else "latest"
+        # An empty partition would hold the first answer from another one up for half a second.
+        own = {"auto.offset.reset": reset, "fetch.wait.max.ms": 100}
+        self._consumer = Consumer({**config, **own})
+        self._topics = tuple(topics)
+        self._group = group
+        self._known: set[tuple[str, int]] = set()
+        self._next_look = time.monotonic() + _LOOK_S
+        self._next_commit = 0.0
+        self._uncommitted = False
+        try:
+            found = self._partitions(must_exist=True)
+            if group:
+                self._consumer.subscribe(list(topics))
+            else:
+                self._consumer.assign([self._start(*each, from_beginning) for each in found])
+                self._known = set(found)
+        except KafkaException as error:
+            self._consumer.close()
+            raise ReadError(f"no broker answers: {error.args[0].str()}") from error
+
+    def read(self, count: int, timeout_s: float) -> list[Message]:
+        """Messages that have come, at most so many, waiting at most so long for the first.
+
+        Raises:
+            ReadError: The brokers refuse.
+        """
+        self._housekeep()
+        first = self._consumer.poll(timeout_s)
+        if first is None:
+            return []
+        found = [first, *self._consumer.consume(count - 1, timeout=0)] if count > 1 else [first]
+        good = []
+        for message in found:
+            error = message.error()
+            if error is None:
+                good.append(message)
+            elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+                raise ReadError(f"the topics cannot be read any more: {error.str()}")
+        self._uncommitted |= bool(good)
+        return good
+
+    def close(self) -> None:
+        """Commit, in a group, and leave."""
+        if self._group and self._uncommitted:
+            self._commit(asynchronous=False)
+        self._consumer.close()
+
+    def _housekeep(self) -> None:
+        now = time.monotonic()
+        if self._group:
+            if self._uncommitted and now >= self._next_commit:
+                self._commit(asynchronous=True)
+                self._next_commit = now + _COMMIT_S
+        elif now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            try:
+                new = [each for each in self._partitions() if each not in self._known]
+            except KafkaException:
+                return  # a broker that is away for a moment: look again later
+            if new:
+                # All that is in a partition is new, since the partition is.
+                self._consumer.incremental_assign([self._start(*each, True) for each in new])
+                self._known.update(new)
+
+    def _commit(self, asynchronous: bool) -> None:
+        try:
+            if asynchronous:
+                self._consumer.commit(asynchronous=True)
+            else:
+                self._consumer.commit(asynchronous=False)
+        except KafkaException as error:
+            # Without a commit the same comes again, which is what a group promises.
+            if error.args[0].code() != KafkaError._NO_OFFSET and not asynchronous:
+                raise ReadError(f"cannot commit: {error.args[0].str()}") from error
+        self._uncommitted = False
+
+    def _partitions(self, must_exist: bool = False) -> list[tuple[str, int]]:
+        every = self._consumer.list_topics(timeout=_PATIENCE_S).topics
+        missing = [topic for topic in self._topics if topic not in every]
+        if missing and must_exist:
+            self._consumer.close()
+            raise ReadError(
+                f"there is no topic {', '.join(missing)}; make it: python -m kafka.topics create"
+            )
+        return [
+            (topic, partition)
+            for topic in self._topics
+            if topic in every
+            for partition in sorted(every[topic].partitions)
+        ]
+
+    def _start(self, topic: str, partition: int, from_beginning: bool) -> TopicPartition:
+        at = TopicPartition(topic, partition)
+        low, high = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
+        return TopicPartition(topic, partition, low if from_beginning else high)
+
+
+def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
+    """The first and the next offset of each partition of a topic; nothing if it is missing.
+
+    Raises:
+        KafkaException: No broker answers.
+    """
+    every = consumer.list_topics(timeout=_PATIENCE_S).topics
+    if topic not in every:
+        return {}
+    return {
+        partition: consumer.get_watermark_offsets(
+            TopicPartition(topic, partition), timeout=_PATIENCE_S
+        )
+        for partition in every[topic].partitions
+    }

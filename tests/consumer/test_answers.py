@@ -1,0 +1,150 @@
+"""What a message of the output or dead-letter topic says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
+from seldon_core.proto import prediction_pb2
+
+from consumer.answers import Answer, Label, read_answer, read_labels
+from consumer.labels import HIRAGANA
+from model import labels as model_labels
+
+NAMES = list(HIRAGANA)
+ROWS = [[0.1] * 7 + [0.8, 0.1, 0.1], [0.9] + [0.01] * 9]
+VALUES = [value for row in ROWS for value in row]
+EXPECTED = (Label("ya", 0.8), Label("o", 0.9, abstain=True))
+
+
+@dataclass
+class FakeMessage:
+    """What `confluent_kafka.Message` has, which cannot be made by hand."""
+
+    content: bytes | None
+    its_headers: list[tuple[str, bytes]] = field(default_factory=list)
+    its_topic: str = "out"
+    its_key: bytes | None = None
+    its_timestamp: tuple[int, int] = (TIMESTAMP_CREATE_TIME, 1234)
+
+    def value(self) -> bytes | None:
+        return self.content
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        return self.its_headers
+
+    def topic(self) -> str:
+        return self.its_topic
+
+    def key(self) -> bytes | None:
+        return self.its_key
+
+    def timestamp(self) -> tuple[int, int]:
+        return self.its_timestamp
+
+
+def read(message: FakeMessage) -> Answer:
+    return read_answer(message, "dead")  # type: ignore[arg-type]
+
+
+def seldon(data: dict[str, Any]) -> dict[str, Any]:
+    tags = {"label": ["や", "お"], "confidence": [0.8, 0.9], "abstain": [False, True]}
+    return {"data": {"names": NAMES, **data}, "meta": {"puid": "p", "tags": tags}}
+
+
+def tensor() -> dict[str, Any]:
+    return {"tensor": {"shape": [2, 10], "values": VALUES}}
+
+
+def v2() -> dict[str, Any]:
+    def output(name: str, datatype: str, data: list[Any]) -> dict[str, Any]:
+        return {"name": name, "shape": [2], "datatype": datatype, "data": data}
+
+    first = output("predict", "FP64", VALUES)
+    first.update(shape=[2, 10], parameters={"names": ",".join(NAMES)})
+    tags = [output("confidence", "FP64", [0.8, 0.9]), output("abstain", "BOOL", [False, True])]
+    return {"id": "p", "outputs": [first, *tags]}
+
+
+@pytest.mark.parametrize(
+    "document", [seldon({"ndarray": ROWS}), seldon(tensor()), v2()], ids=["ndarray", "tensor", "v2"]
+)
+def test_labels_are_read_from_every_json_format(document: dict[str, Any]) -> None:
+    assert read_labels(json.dumps(document).encode()) == EXPECTED
+
+
+def test_tensorflow_serving_has_no_names_and_ten_columns_are_the_ten_characters() -> None:
+    value = json.dumps({"predictions": ROWS}).encode()
+    assert read_labels(value) == (Label("ya", 0.8), Label("o", 0.9))
+
+
+def test_labels_are_read_from_protobuf() -> None:
+    message = prediction_pb2.SeldonMessage()
+    message.data.names.extend(NAMES)
+    message.data.tensor.shape.extend([2, 10])
+    message.data.tensor.values.extend(VALUES)
+    for name, values in (("confidence", [0.8, 0.9]), ("abstain", [False, True])):
+        message.meta.tags[name].list_value.extend(values)
+    value = message.SerializeToString()
+    assert read_labels(value, b"seldon.protos.SeldonMessage") == EXPECTED
+
+
+def test_another_model_without_names_gets_seldons_own() -> None:
+    value = json.dumps({"data": {"ndarray": [[0.2, 0.8]]}}).encode()
+    assert read_labels(value) == (Label("t:1", 0.8),)
+
+
+def test_a_label_that_is_none_of_the_ten_has_no_hiragana() -> None:
+    assert Label("ya", 1.0).hiragana == "や"
+    assert Label("t:1", 1.0).hiragana == ""
+
+
+def test_the_characters_are_those_of_the_model_in_its_order() -> None:
+    assert tuple(HIRAGANA.items()) == tuple(
+        zip(model_labels.ROMAJI, model_labels.HIRAGANA, strict=True)
+    )
+
+
+def test_a_reply_says_which_input_it_answers_who_did_it_and_what_was_true() -> None:
+    answer = read(
+        FakeMessage(
+            json.dumps(seldon({"ndarray": ROWS})).encode(),
+            [
+                ("truth", b"ya o"),
+                ("kafka-worker", b"w.0"),
+                ("kafka-input-topic", b"in"),
+                ("kafka-input-partition", b"3"),
+                ("kafka-input-offset", b"42"),
+            ],
+            its_key="鍵".encode(),
+        )
+    )
+    assert answer == Answer(("in", 3, 42), "鍵", "w.0", 1234, ("ya", "o"), EXPECTED)
+    assert not answer.dead
+
+
+def test_a_dead_letter_says_why() -> None:
+    answer = read(
+        FakeMessage(
+            b"\xff",
+            [("kafka-dead-reason", b"bad_shape"), ("kafka-dead-message", b"expected 784")],
+            its_topic="dead",
+        )
+    )
+    assert answer.dead
+    assert (answer.reason, answer.message) == ("bad_shape", "expected 784")
+    assert answer.labels == ()
+
+
+@pytest.mark.parametrize(
+    "value", [None, b"", b"no json", b"[]", b"3", b'{"data":{}}', b'{"strData":"x"}', b"\xff"]
+)
+def test_a_reply_that_cannot_be_read_is_no_crash_and_says_so(value: bytes | None) -> None:
+    answer = read(FakeMessage(value, its_timestamp=(TIMESTAMP_NOT_AVAILABLE, 0)))
+    assert answer.labels == ()
+    assert "cannot be read" in answer.message
+    assert answer.place is None
+    assert answer.timestamp_ms is None
