@@ -136,9 +136,11 @@ class View:
         return come or now > card.asked_s + _PICTURE_WAIT_S
 
     def _frame(self) -> RenderableType:
-        grid = Table.grid(padding=(0, 2, 1, 0))
+        grid = Table.grid(padding=(0, 2, 0, 0))
         for start in range(0, len(self._cards), self._across):
             row = self._cards[start : start + self._across]
+            if start:
+                grid.add_row()
             grid.add_row(*(self._draw(card) for card in row))
         figures = Text(summary(self._score, None), no_wrap=True, overflow="ellipsis")
         dead = [
