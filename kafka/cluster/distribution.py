@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator, List
+from xml.etree import ElementTree
 
 from kafka.cluster.address import REPOSITORY_FOLDER
 from kafka.cluster.progress import Progress
@@ -123,7 +124,7 @@ def _download(progress: Progress) -> List[Path]:
         ) from error
     progress.begin(f"Asking Maven Central what Apache Kafka {KAFKA_VERSION} needs")
     try:
-        artifacts = jgo.resolve(_COORDINATES)
+        artifacts = _resolve(jgo)
         artifacts.append(_log_binding(artifacts))
         progress.begin(f"Downloading Apache Kafka {KAFKA_VERSION}", len(artifacts))
         return _fetch(artifacts, progress)
@@ -132,6 +133,19 @@ def _download(progress: Progress) -> List[Path]:
             f"Apache Kafka could not be downloaded from Maven Central: {_brief(error)}. "
             "Check the network (or HTTPS_PROXY) and start again; what has arrived is kept."
         ) from error
+
+
+def _resolve(jgo: Any) -> List[Any]:
+    try:
+        artifacts: List[Any] = jgo.resolve(_COORDINATES)
+    except ElementTree.ParseError:  # an earlier download was cut short
+        for description in jgo.GlobalSettings.load().repo_cache.rglob("*.pom"):
+            try:
+                ElementTree.parse(description)  # noqa: S314 - Maven Central's, checked by its sum
+            except ElementTree.ParseError:
+                description.unlink()
+        artifacts = jgo.resolve(_COORDINATES)
+    return artifacts
 
 
 def _log_binding(artifacts: List[Any]) -> Any:

