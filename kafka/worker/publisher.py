@@ -18,7 +18,7 @@ log = logging.getLogger("kafka.worker")
 # One attempt at a transactional call; unfinished ones are tried again.
 _CALL_S = 5.0
 # After so long the outcome of a call stays unknown, and a new producer finds it out.
-_GIVE_UP_S = 30.0
+_GIVE_UP_S = 15.0
 _QUEUE_FULL_S = 0.05
 
 
@@ -176,7 +176,7 @@ class TransactionalPublisher:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:
                     raise
-                log.debug("%s: again after %s", function.__name__, _text(error))
+                log.warning("%s: again after %s", function.__name__, _text(error))
 
     def _abort(self, error: Exception) -> None:
         fatal = isinstance(error, KafkaException) and error.args[0].fatal()

@@ -1,0 +1,67 @@
+# `make demo` shows everything, `make test` proves it; both set up what they need.
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+
+# The first Python from 3.10 to 3.12; name another with `make PYTHON=python3.11`.
+PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
+	$$python -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' \
+	2>/dev/null && echo $$python && break; done)
+# The s2i builder image's Python, if this machine has it: the image's code is tested on it too.
+PYTHON38 ?= $(shell for python in python3.8 "$$HOME"/.pyenv/versions/3.8.*/bin/python3.8; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 8))' \
+	2>/dev/null && echo "$$python" && break; done)
+
+RUN := .venv/bin/python
+WORKERS ?= 2
+
+.PHONY: help demo test test-unit test-full check train python environment environments clean
+
+help:
+	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
+	@echo "make test        all checks and tests (about 10 minutes)"
+	@echo "make test-unit   the tests that need no broker"
+	@echo "make test-full   the longer ones too"
+	@echo "make check       style, types, imports"
+	@echo "make train       train the network again"
+	@echo "make clean       remove environments, caches and the local cluster"
+
+python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "error: Python 3.10, 3.11 or 3.12 is needed, and none is on the PATH." \
+		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; fi
+
+environment: python
+	@$(PYTHON) install.py .venv requirements-dev.txt
+
+environments: environment
+	@$(PYTHON) install.py .venv-train requirements-train.txt
+	@if [ -n "$(PYTHON38)" ]; then \
+		"$(PYTHON38)" install.py --any-python .venv-3.8 requirements.txt; \
+	else echo "no Python 3.8 here: what the image runs is tested on this Python only"; fi
+
+demo: environment
+	@$(RUN) -m consumer.demo
+
+check: environment
+	$(RUN) -m ruff check
+	$(RUN) -m ruff format --check
+	$(RUN) -m mypy
+	$(RUN:python=lint-imports)
+
+test: environments check
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not full"
+
+test-unit: environment
+	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer
+
+test-full: environments check
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+
+train: environment
+	@$(PYTHON) install.py .venv-train requirements-train.txt
+	@.venv-train/bin/python -m model.train
+
+clean:
+	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi
+	rm -rf .venv .venv-train .venv-3.8 .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,162 @@
+"""`make demo`: everything at work on this machine, in half a minute."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from kafka.cluster.address import running_bootstrap
+from kafka.cluster.lease import leased
+from kafka.cluster.state import ClusterError
+from kafka.cluster.view import LiveProgress
+from kafka.replicas import ReplicaError, Replicas
+from kafka.settings import SettingsError, load_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+CLUSTER = ROOT / ".cluster-demo"
+REPLICAS = 2
+MESSAGES = 600
+RATE = 60
+"""Messages a second: quick enough to see it flow, slow enough to see each image."""
+
+_QUIET_S = 20
+
+
+class DemoError(Exception):
+    """A step failed; the message says which and what to do."""
+
+
+def main() -> int:
+    """Runs the demo.
+
+    Returns:
+        Exit status: 0 when all went well, 1 when a step failed, 130 on Ctrl-C.
+    """
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _broker(console) as broker, tempfile.TemporaryDirectory() as folder:
+            return _run(console, broker, Path(folder))
+    except KeyboardInterrupt:
+        console.print("stopped; nothing is left running")
+        return 130
+    except (ClusterError, DemoError, ReplicaError, SettingsError) as error:
+        Console(stderr=True, highlight=False).print(f"error: {error}", markup=False)
+        return 1
+
+
+@contextmanager
+def _broker(console: Console) -> Iterator[str]:
+    """The broker that is there, or a local one that ends with the demo."""
+    found = os.environ.get("KAFKA_BROKER") or running_bootstrap()
+    if found:
+        _done(console, f"Kafka at {found}")
+        yield found
+        return
+    with ExitStack() as stack:
+        with LiveProgress() as progress:
+            cluster = stack.enter_context(leased(CLUSTER, progress=progress))
+        _done(console, f"Apache Kafka at {cluster.bootstrap}, a broker for this demo alone")
+        yield cluster.bootstrap
+
+
+def _run(console: Console, broker: str, folder: Path) -> int:
+    environment = {"KAFKA_BROKER": broker, "KAFKA_STATE_DIR": str(folder / "state")}
+    everywhere = {**os.environ, **environment}
+    settings = load_settings(everywhere)
+    _step(["kafka.topics", "create"], everywhere)
+    _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
+    with _bar(console) as bar:
+        task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
+        replicas = Replicas(REPLICAS, environment, folder, lambda _: bar.advance(task))
+        replicas.__enter__()
+    try:
+        for replica in replicas.replicas:
+            port = replica.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
+            _done(console, f"{replica.name}: process {replica.pid}, REST on port {port}")
+        return _watch(console, everywhere)
+    finally:
+        # A second Ctrl-C must not leave anything behind.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with console.status("stopping"):
+            replicas.__exit__()
+
+
+def _watch(console: Console, environment: dict[str, str]) -> int:
+    """Feeds images and shows what comes out."""
+    command = ["consumer", "--count", str(MESSAGES), "--timeout", str(_QUIET_S)]
+    consumer = _start(command, environment, stderr=subprocess.PIPE)
+    producer = None
+    try:
+        assert consumer.stderr is not None
+        # Nothing that is sent after this line is missed.
+        consumer.stderr.readline()
+        send = ["producer", "--count", str(MESSAGES), "--rate", str(RATE), "--loop"]
+        producer = _start(send, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        status = consumer.wait()
+        said = producer.communicate(timeout=_QUIET_S)[0].decode("utf-8", "replace").strip()
+        for line in said.splitlines():
+            console.print(f"[dim]producer: {line}[/dim]")
+        if producer.returncode:
+            raise DemoError(f"the producer failed: {said}")
+        complaint = consumer.stderr.read().decode("utf-8", "replace").strip()
+        if complaint:
+            raise DemoError(complaint)
+        return status
+    finally:
+        for process in (producer, consumer):
+            if process is not None and process.poll() is None:
+                process.send_signal(signal.SIGINT)
+                process.wait()
+
+
+def _start(
+    command: list[str],
+    environment: dict[str, str],
+    stdout: int | None = None,
+    stderr: int | None = None,
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _step(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise DemoError((done.stderr or done.stdout).strip())
+
+
+def _bar(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
+
+
+def _done(console: Console, text: str) -> None:
+    console.print(f"[green]✓[/green] {text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
