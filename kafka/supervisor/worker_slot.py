@@ -82,6 +82,8 @@ class WorkerSlot:
         status = self._process.poll()
         if status is None:
             return None
+        # What the class started must not outlive the worker, whose lock it may hold.
+        self._process.end()
         pid, self._process = self._process.pid, None
         self._read()
         self._close_pipe()

@@ -41,7 +41,9 @@ class Stream:
         self.folder = folder
         self.partitions = partitions
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._producer = Producer({"bootstrap.servers": settings["KAFKA_BROKER"]})
+        self._producer = Producer(
+            {"bootstrap.servers": settings["KAFKA_BROKER"], "message.max.bytes": 10_000_000}
+        )
 
     @property
     def settings(self) -> Settings:
