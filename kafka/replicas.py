@@ -128,7 +128,8 @@ class Replicas:
         told: Callable[[Replica], None] = lambda replica: None,
     ) -> None:
         self._count = count
-        self._environment = {"PYTHON": sys.executable, **environment}
+        local = {"PYTHON": sys.executable, "KAFKA_HTTP_HOST": "127.0.0.1"}
+        self._environment = {**local, **environment}
         self._folder = folder
         self._told = told
         self.replicas: List[Replica] = []

@@ -37,7 +37,7 @@ class SeldonServer:
         self._class_name = class_name
         # Seldon looks for the class in the working folder last, behind whatever package of
         # the same name is installed; the workers look there first.
-        path = os.pathsep.join(filter(None, [os.getcwd(), environment.get("PYTHONPATH", "")]))
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
         self._process: Optional[Process] = None
         self._answers = False

@@ -60,6 +60,7 @@ class Supervisor:
             ]
         self._halted = self._marker.read() if self._slots else None
         self._stopping = False
+        self._told_at = 0.0
         self._turned_at = time.monotonic()
         self._http = StatusServer(
             settings.http_host, settings.http_port, self.report, self._metrics_folder
@@ -67,7 +68,9 @@ class Supervisor:
 
     def stop(self) -> None:
         """Lets everything finish and leave; may be called from a signal handler."""
-        self._stopping = True
+        if not self._stopping:
+            self._told_at = time.monotonic()
+            self._stopping = True
 
     def run(self) -> int:
         """Works until `stop`, or until restarting a worker is no use.
@@ -120,7 +123,7 @@ class Supervisor:
         self._marker.write(why)
         log.error("consumption stops: %s", why)
         log.error("mend the class, then start again with --resume (or as a new replica)")
-        self._leave_workers()
+        self._leave_workers(time.monotonic() + self._settings.stop_timeout_s)
 
     def _say(self, event: Optional[str]) -> None:
         if event:
@@ -128,11 +131,13 @@ class Supervisor:
 
     def _leave(self) -> bool:
         """Lets all parts leave; whether the workers did so in time."""
+        # From the signal on, even if this turn was a long one: whoever sent it may not wait.
+        told_at = self._told_at if self._stopping else time.monotonic()
+        give_up_at = told_at + self._settings.stop_timeout_s
         if self._server is None:
-            return self._leave_workers()
-        give_up_at = time.monotonic() + self._settings.stop_timeout_s
+            return self._leave_workers(give_up_at)
         self._server.stop()
-        left = self._leave_workers()
+        left = self._leave_workers(give_up_at)
         while not self._server.has_left():
             # Not counted against us: a connection that a client merely keeps open does this.
             if time.monotonic() > give_up_at:
@@ -141,10 +146,9 @@ class Supervisor:
             time.sleep(_TURN_S / 5)
         return left
 
-    def _leave_workers(self) -> bool:
+    def _leave_workers(self, give_up_at: float) -> bool:
         for slot in self._slots:
             slot.stop()
-        give_up_at = time.monotonic() + self._settings.stop_timeout_s
         while not all(slot.has_left() for slot in self._slots):
             if time.monotonic() > give_up_at:
                 late = [str(slot.index) for slot in self._slots if not slot.has_left()]
