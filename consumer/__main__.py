@@ -63,6 +63,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KafkaException as error:
         sys.stderr.write(f"error: {error.args[0].str()}\n")
         return 1
+    except KeyboardInterrupt:  # before anything was read
+        return 130
     except BrokenPipeError:
         # The reader has seen enough. Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -115,14 +117,14 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     reader = Reader(config, topics, options.from_beginning, group=options.group is not None)
     score = Score(started_ms=int(1000 * time.time()))  # whole, as Kafka's timestamps are
     interrupted = False
-    # Whoever starts us may wait for this line: nothing that is sent after it is missed.
-    sys.stderr.write(f"reading {' and '.join(topics)}\n")
-    sys.stderr.flush()
-    with closing(reader), _sink(options, settings, config, score) as sink:
-        try:
+    try:
+        # Whoever starts us may wait for this line: nothing that is sent after it is missed.
+        sys.stderr.write(f"reading {' and '.join(topics)}\n")
+        sys.stderr.flush()
+        with closing(reader), _sink(options, settings, config, score) as sink:
             _pump(reader, settings.dead_letter_topic, score, sink, options.count, options.timeout)
-        except KeyboardInterrupt:
-            interrupted = True
+    except KeyboardInterrupt:
+        interrupted = True
     out = Console(stderr=as_lines, highlight=False)
     if options.score:
         show_score(score, out)

@@ -8,10 +8,10 @@ import sys
 from dataclasses import asdict
 from typing import Any, List, Optional
 
-from confluent_kafka import KafkaException
+from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from kafka.clients import admin_config
+from kafka.clients import admin_config, consumer_config
 from kafka.settings import Settings, SettingsError, load_settings
 from kafka.topics.manage import TopicError, add_partitions, broker_count, create
 from kafka.topics.report import report
@@ -38,8 +38,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = load_settings()
-        admin = AdminClient(admin_config(settings))
-        return _run(options, settings, admin)
+        return _run(options, settings)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -90,12 +89,13 @@ def _positive(text: str) -> int:
     return number
 
 
-def _run(options: argparse.Namespace, settings: Settings, admin: Any) -> int:
+def _run(options: argparse.Namespace, settings: Settings) -> int:
     names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
+    if options.command == "show":
+        return _show(settings, names, options.group or settings.group_id, options.json)
+    admin = AdminClient(admin_config(settings))
     if options.command == "create":
         return _create(options, settings, admin)
-    if options.command == "show":
-        return _show(admin, names, options.group or settings.group_id, options.json)
     changed = add_partitions(admin, options.topic or names, options.partitions)
     for name in options.topic or names:
         done = "now has" if name in changed else "had already"
@@ -120,8 +120,12 @@ def _create(options: argparse.Namespace, settings: Settings, admin: Any) -> int:
     return 0
 
 
-def _show(admin: Any, names: List[str], group: str, as_json: bool) -> int:
-    reports = report(admin, names, group)
+def _show(settings: Settings, names: List[str], group: str, as_json: bool) -> int:
+    consumer = Consumer(consumer_config(settings, group))
+    try:
+        reports = report(consumer, names)
+    finally:
+        consumer.close()
     if as_json:
         content = {
             "group": group,

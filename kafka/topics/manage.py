@@ -11,7 +11,7 @@ from confluent_kafka.admin import ConfigResource, NewPartitions, NewTopic, Resou
 
 from kafka.topics.wanted import Topic, differences
 
-_TIMEOUT_S = 15
+_TIMEOUT_S = 10
 
 
 class TopicError(Exception):
@@ -80,10 +80,15 @@ def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
     return made
 
 
-def await_usable(admin: Any, names: Sequence[str]) -> None:
+def await_usable(admin: Any, names: Sequence[str], partitions: int = 1) -> None:
     """Wait until brokers know topics and every partition has a leader.
 
     The controller answers before the brokers have heard of what it has made.
+
+    Args:
+        admin: A `confluent_kafka.admin.AdminClient`.
+        names: The topics.
+        partitions: How many each has at least.
 
     Raises:
         TopicError: They do not within 15 s.
@@ -91,16 +96,16 @@ def await_usable(admin: Any, names: Sequence[str]) -> None:
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
         topics = admin.list_topics(timeout=_TIMEOUT_S).topics
-        if all(name in topics and _has_leaders(topics[name]) for name in names):
+        if all(name in topics and _has_leaders(topics[name], partitions) for name in names):
             return
         if time.monotonic() > deadline:
             raise TopicError(f"not every partition of {', '.join(names)} has a leader")
         time.sleep(0.02)
 
 
-def _has_leaders(topic: Any) -> bool:
-    partitions = topic.partitions.values()
-    return bool(partitions) and all(p.leader >= 0 for p in partitions)
+def _has_leaders(topic: Any, partitions: int) -> bool:
+    known = topic.partitions.values()
+    return len(known) >= partitions and all(p.leader >= 0 for p in known)
 
 
 def _create(admin: Any, topic: Topic) -> bool:
@@ -149,4 +154,5 @@ def add_partitions(admin: Any, names: Sequence[str], partitions: int) -> List[st
                 future.result()
             except KafkaException as error:
                 raise TopicError(f"topic {name}: {error.args[0].str()}") from error
+        await_usable(admin, short, partitions)
     return short

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec
+from confluent_kafka import KafkaException, TopicPartition
 
-_TIMEOUT_S = 15
-_COORDINATOR_BUSY = (
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-)
+_TIMEOUT_S = 10
+_PARTITION_S = 2
 
 
 @dataclass(frozen=True)
@@ -56,50 +50,43 @@ class TopicReport:
         return sum(known) if known else None
 
 
-def report(admin: Any, names: Sequence[str], group: str) -> List[TopicReport]:
+def report(consumer: Any, names: Sequence[str]) -> List[TopicReport]:
     """Ask the brokers about topics.
 
     Args:
-        admin: A `confluent_kafka.admin.AdminClient`.
+        consumer: A `confluent_kafka.Consumer`; the commits of its group are told. It
+            does not join. (`AdminClient.list_offsets` of confluent-kafka 2.16 would
+            ask for all partitions at once, and ends the process with a segmentation
+            fault where a partition has no leader yet.)
         names: The topics; one that does not exist is reported as such.
-        group: The consumer group whose commits and lag are told.
 
     Raises:
         KafkaException: The brokers do not answer.
     """
-    topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+    topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
     every = [
         TopicPartition(name, number)
         for name in names
         if name in topics
         for number in sorted(topics[name].partitions)
     ]
-    served = [tp for tp in every if topics[tp.topic].partitions[tp.partition].leader >= 0]
-    first = _offsets(admin, served, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
-    end = _offsets(admin, served, OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    committed = _committed(admin, group, every)
-    reports = []
-    for name in names:
-        if name not in topics:
-            reports.append(TopicReport(name, None))
-            continue
-        partitions = []
-        for number, known in sorted(topics[name].partitions.items()):
-            at = (name, number)
-            partitions.append(
-                Partition(
-                    partition=number,
-                    leader=known.leader if known.leader >= 0 else None,
-                    replicas=tuple(known.replicas),
-                    in_sync=tuple(sorted(known.isrs)),
-                    first=first.get(at),
-                    end=end.get(at),
-                    committed=committed.get(at),
-                    lag=lag(first.get(at), end.get(at), committed.get(at)),
-                )
-            )
-        reports.append(TopicReport(name, tuple(partitions)))
-    return reports
+    committed = {
+        (tp.topic, tp.partition): tp.offset
+        for tp in (consumer.committed(every, timeout=_TIMEOUT_S) if every else ())
+        if tp.offset >= 0
+    }
+    return [
+        TopicReport(
+            name,
+            None
+            if name not in topics
+            else tuple(
+                _partition(consumer, name, known, committed.get((name, number)))
+                for number, known in sorted(topics[name].partitions.items())
+            ),
+        )
+        for name in names
+    ]
 
 
 def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> Optional[int]:
@@ -109,36 +96,25 @@ def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> O
     return max(0, end - max(committed, first or 0))
 
 
-def _offsets(
-    admin: Any, partitions: Sequence[TopicPartition], spec: OffsetSpec
-) -> Dict[Tuple[str, int], int]:
-    if not partitions:
-        return {}
-    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_TIMEOUT_S)
-    return {(tp.topic, tp.partition): f.result().offset for tp, f in answers.items()}
+def _partition(consumer: Any, topic: str, known: Any, committed: Optional[int]) -> Partition:
+    first, end = _offsets(consumer, TopicPartition(topic, known.id)) or (None, None)
+    return Partition(
+        partition=known.id,
+        leader=known.leader if known.leader >= 0 else None,
+        replicas=tuple(known.replicas),
+        in_sync=tuple(sorted(known.isrs)),
+        first=first,
+        end=end,
+        committed=committed,
+        lag=lag(first, end, committed),
+    )
 
 
-def _committed(
-    admin: Any, group: str, partitions: Sequence[TopicPartition]
-) -> Dict[Tuple[str, int], int]:
-    if not partitions:
-        return {}
-    answers = _group_offsets(admin, ConsumerGroupTopicPartitions(group, list(partitions)))
-    return {(tp.topic, tp.partition): tp.offset for tp in answers if tp.offset >= 0}
-
-
-def _group_offsets(admin: Any, asked: ConsumerGroupTopicPartitions) -> List[TopicPartition]:
-    deadline = time.monotonic() + _TIMEOUT_S
-    while True:
-        future = admin.list_consumer_group_offsets([asked], request_timeout=_TIMEOUT_S)
-        try:
-            partitions: List[TopicPartition] = future[asked.group_id].result().topic_partitions
-            return partitions
-        except KafkaException as error:
-            code = error.args[0].code()
-            if code == KafkaError.GROUP_ID_NOT_FOUND:
-                return []
-            # A broker that has just started, or taken the group over, reads its commits first.
-            if code not in _COORDINATOR_BUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(0.1)
+def _offsets(consumer: Any, partition: TopicPartition) -> Optional[Tuple[int, int]]:
+    try:
+        offsets: Optional[Tuple[int, int]] = consumer.get_watermark_offsets(
+            partition, timeout=_PARTITION_S
+        )
+    except KafkaException:  # it has no leader now, which is shown
+        return None
+    return offsets

@@ -24,8 +24,10 @@ def topic(cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def shown(capsys: pytest.CaptureFixture[str]) -> Any:
     capsys.readouterr()
-    main(["show", "--json"])
-    return json.loads(capsys.readouterr().out)
+    status = main(["show", "--json"])
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    return json.loads(said.out)
 
 
 def test_create_makes_three_topics_and_says_so(
@@ -102,6 +104,7 @@ def test_brokers_that_do_not_answer_are_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")
+    monkeypatch.setattr("kafka.topics.manage._TIMEOUT_S", 1)
     assert main(["create"]) == 1
     error = capsys.readouterr().err
     assert "127.0.0.1:1 do not answer" in error
