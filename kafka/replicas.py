@@ -128,8 +128,7 @@ class Replicas:
         told: Callable[[Replica], None] = lambda replica: None,
     ) -> None:
         self._count = count
-        local = {"PYTHON": sys.executable, "KAFKA_HTTP_HOST": "127.0.0.1"}
-        self._environment = {**local, **environment}
+        self._environment = {"PYTHON": sys.executable, **environment}
         self._folder = folder
         self._told = told
         self.replicas: List[Replica] = []
@@ -180,6 +179,8 @@ def _image_environment() -> Dict[str, str]:
         for line in ENVIRONMENT.read_text("utf-8").splitlines()
         if "=" in line and not line.startswith("#")
     )
+    # The image's own address is for probes from outside of a container; here is none.
+    found["KAFKA_HTTP_HOST"] = "127.0.0.1"
     return {**found, **os.environ}
 
 

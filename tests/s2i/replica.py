@@ -73,12 +73,13 @@ class Replica:
     def await_ready(self) -> None:
         """Waits until Kubernetes would send it requests."""
         give_up_at = time.monotonic() + READY_S
-        while not self._is_ready():
+        while not self.is_ready():
             assert self.process.poll() is None, f"it ended:\n{self.log[-3000:]}"
             assert time.monotonic() < give_up_at, f"not ready:\n{self.log[-3000:]}"
             time.sleep(0.05)
 
-    def _is_ready(self) -> bool:
+    def is_ready(self) -> bool:
+        """Whether `/ready` says so."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/ready", timeout=5):
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -118,5 +119,20 @@ def test_a_request_in_hand_at_sigterm_is_answered(new_replica: NewReplica, pytho
         time.sleep(0.5)
         assert replica.terminate() < STOP_S
         assert asked.result() == [[1]]
+    assert replica.process.returncode == 0
+    assert replica.left_behind() == []
+
+
+@pytest.mark.parametrize("python", ["this Python"], indirect=True)
+def test_an_idle_connection_holds_up_neither_others_nor_the_end(
+    new_replica: NewReplica, python: str
+) -> None:
+    replica = new_replica(python)
+    with socket.create_connection(("127.0.0.1", replica.rest)):
+        time.sleep(2)  # so that it is asked again whether it answers
+        assert replica.is_ready()
+        (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray")
+        assert_close(replica.over_rest(value), wanted)
+        assert replica.terminate() < STOP_S
     assert replica.process.returncode == 0
     assert replica.left_behind() == []
