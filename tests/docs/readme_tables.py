@@ -1,0 +1,50 @@
+"""The README's tables, made from the code. `python -m tests.docs.readme_tables` writes them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from kafka.cluster.properties import TAKE_OVER
+from kafka.settings import variables
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+
+
+def settings_table() -> str:
+    """A row for each setting: variable, default, meaning."""
+    rows = ["| variable | default | |", "| --- | --- | --- |"]
+    for variable, field in variables().items():
+        rows.append(f"| `{variable}` | {_default(field.default)} | {field.metadata['help']} |")
+    return "\n".join(rows)
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, bool):
+        return "`on`" if value else "`off`"
+    return f"`{value}`" if value != "" else ""
+
+
+def broker_settings_table() -> str:
+    """A row for each broker setting that a quick take-over needs."""
+    rows = ["| broker setting | value |", "| --- | --- |"]
+    rows += [f"| `{name}` | `{value}` |" for name, value in TAKE_OVER.items()]
+    return "\n".join(rows)
+
+
+def with_tables(text: str) -> str:
+    """The README's text with both tables as the code has them."""
+    for name, table in (
+        ("settings", settings_table()),
+        ("broker settings", broker_settings_table()),
+    ):
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        text = re.sub(
+            f"{begin}.*{end}", lambda _, t=f"{begin}\n{table}\n{end}": t, text, flags=re.S
+        )
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(with_tables(README.read_text("utf-8")), "utf-8")

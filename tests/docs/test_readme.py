@@ -1,0 +1,67 @@
+"""What the README says is so."""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+import pytest
+
+from consumer.__main__ import main as consumer
+from kafka.check import main as check
+from kafka.cluster.__main__ import main as cluster
+from kafka.dead_letter.__main__ import main as dead_letter
+from kafka.replicas import main as replicas
+from kafka.topics.__main__ import main as topics
+from kafka.worker.__main__ import main as worker
+from producer.__main__ import main as producer
+from tests.docs.readme_tables import README, with_tables
+
+TEXT = README.read_text("utf-8")
+MAINS = {
+    "consumer": consumer,
+    "kafka.check": check,
+    "kafka.cluster": cluster,
+    "kafka.dead_letter": dead_letter,
+    "kafka.replicas": replicas,
+    "kafka.topics": topics,
+    "kafka.worker": worker,
+    "producer": producer,
+}
+
+
+def test_tables_are_those_of_the_code() -> None:
+    assert with_tables(TEXT) == TEXT, "run python -m tests.docs.readme_tables"
+
+
+def test_every_file_that_is_linked_is_there() -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (README.parent / target).exists(), target
+
+
+def commands() -> list[list[str]]:
+    """Every `python -m …` of the README, without comments, pipes and variables."""
+    found = []
+    for line in TEXT.splitlines():
+        for part in line.split("|"):
+            match = re.match(r"^(?:[A-Z_]+=\S+ )*python -m (\S.*)$", part.strip())
+            if match:
+                found.append(shlex.split(match[1], comments=True))
+    return found
+
+
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_every_command_exists_and_has_help(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = MAINS[command[0]]
+    subcommand = command[1:2] if command[0] in ("kafka.cluster", "kafka.topics", "kafka.dead_letter") else []  # fmt: skip
+    if subcommand and subcommand[0].startswith("console-"):
+        subcommand = []
+    with pytest.raises(SystemExit) as ended:
+        main([*subcommand, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for option in command[1:]:
+        if option.startswith("--") and not command[1].startswith("console-"):
+            assert option in said
