@@ -70,6 +70,11 @@ class Stream:
             self._producer.poll(0)
         assert self._producer.flush(30) == 0
 
+    @property
+    def whole_environ(self) -> dict[str, str]:
+        """The stream's settings over this process's own environment."""
+        return {**os.environ, **self.environ}
+
     def log(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
 
@@ -80,10 +85,21 @@ class Stream:
             process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 cwd=ROOT,
-                env={**os.environ, **self.environ, **environ},
+                env={**self.whole_environ, **environ},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        self.processes.append(process)
+        return process
+
+    def start_piped(self, *command: str) -> subprocess.Popen[bytes]:
+        """Starts `python -m command` with its output in a pipe."""
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=self.whole_environ,
+            stdout=subprocess.PIPE,
+        )
         self.processes.append(process)
         return process
 
