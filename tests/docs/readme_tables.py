@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,8 @@ def with_tables(text: str) -> str:
         ("broker settings", broker_settings_table()),
     ):
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        text = re.sub(
-            f"{begin}.*{end}", lambda _, t=f"{begin}\n{table}\n{end}": t, text, flags=re.S
-        )
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
     return text
 
 
