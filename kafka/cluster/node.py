@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import List
 
@@ -14,6 +15,7 @@ from kafka.cluster.properties import data_folder, logging_properties, server_pro
 from kafka.cluster.state import ClusterError, ClusterState, Node
 
 HEAP_MIB = 512
+_DRAFT = "format-"
 
 
 def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) -> None:
@@ -32,13 +34,15 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
         logging_properties("INFO", home / "server.log"), encoding="utf-8"
     )
     if not data.exists():
-        draft = home / "data.new"
-        shutil.rmtree(draft, ignore_errors=True)
-        properties = home / "format.properties"
-        properties.write_text(server_properties(state, node, draft), encoding="utf-8")
+        for left in home.glob(_DRAFT + "*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A new name each time: the tool of a start that was killed may still be at work.
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
+        properties = draft / PROPERTIES_FILE
+        properties.write_text(server_properties(state, node, draft / "data"), encoding="utf-8")
         _format(state, node, kafka, properties)
-        properties.unlink()
-        draft.rename(data)
+        (draft / "data").rename(data)
+        shutil.rmtree(draft)
     (home / PROPERTIES_FILE).write_text(server_properties(state, node, data), encoding="utf-8")
 
 
