@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.multiprocess import MultiProcessCollector
 
 _TEXT = "text/plain; charset=utf-8"
+_LOOK_EVERY_S = 0.05
 
 
 class Report(NamedTuple):
@@ -47,7 +48,10 @@ class StatusServer:
         self._metrics_folder = metrics_folder
         self._server = http.server.ThreadingHTTPServer((host, port), _handler(self._answer))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        # It looks so often whether it is to stop, and whoever stops it waits for that.
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_LOOK_EVERY_S,), daemon=True
+        )
 
     @property
     def port(self) -> int:
