@@ -14,6 +14,7 @@ from prometheus_client.multiprocess import mark_process_dead
 from kafka.settings import Settings
 from kafka.supervisor.halt_marker import HaltMarker
 from kafka.supervisor.http import Report, StatusServer
+from kafka.supervisor.open_inference import Served
 from kafka.supervisor.process import reap_orphans
 from kafka.supervisor.seldon_server import SeldonServer
 from kafka.supervisor.worker_slot import GaveUp, WorkerSlot
@@ -62,8 +63,14 @@ class Supervisor:
         self._stopping = False
         self._told_at = 0.0
         self._turned_at = time.monotonic()
+        name = environment.get("PREDICTIVE_UNIT_ID", class_name)
         self._http = StatusServer(
-            settings.http_host, settings.http_port, self.report, self._metrics_folder
+            settings.http_host,
+            settings.http_port,
+            self.report,
+            self._metrics_folder,
+            Served(name, self._server.http_port if self._server is not None else None),
+            settings.max_message_bytes,
         )
 
     def stop(self) -> None:
@@ -80,7 +87,7 @@ class Supervisor:
         """
         self._http.start()
         log.info(
-            "serving /live, /ready, /status and /metrics on %s:%d",
+            "serving /live, /ready, /status, /metrics and /v2 on %s:%d",
             self._settings.http_host,
             self._http.port,
         )

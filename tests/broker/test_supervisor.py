@@ -37,6 +37,22 @@ def get(port: int, path: str) -> tuple[int, str]:
         return 0, ""
 
 
+def infer(port: int, model: str, rows: list[list[Any]]) -> tuple[int, Any]:
+    """Asks on the Open Inference path."""
+    shape = [len(rows), len(rows[0])]
+    tensor = {"name": "x", "shape": shape, "datatype": "INT64", "data": rows}
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v2/models/{model}/infer",
+        data=json.dumps({"inputs": [tensor]}).encode(),
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
 class Replica:
     """A supervisor with its ports."""
 
@@ -81,6 +97,12 @@ def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["data"]["ndarray"] == [[2, 4]]
+    status, answer = infer(replica.port, "tests.classes.Double", [[1, 2], [3, 4]])
+    assert status == 200
+    assert answer["outputs"][0]["shape"] == [2, 2]
+    assert answer["outputs"][0]["data"] == [2, 4, 6, 8]
+    assert infer(replica.port, "another", [[1, 2]])[0] == 404
+    assert infer(replica.port, "tests.classes.Double", [[1, "x"]])[0] == 400
     stream.send([*numbers(50), b"nonsense"])
     assert_once_and_in_order(stream.replies(50), 50)
     metrics = wait_until(

@@ -108,11 +108,12 @@ def test_a_text_classifier_answers_as_seldons_documentation_shows() -> None:
 
 
 def test_the_answer_is_the_one_that_seldons_own_server_gives() -> None:
-    for instance, rows in [
+    cases: list[tuple[Any, list[list[float]]]] = [
         (classes.Double(), [[1, 2], [3, 4]]),
         (classes.Tagged(), [[1.5, 2.5]]),
         (classes.Total(), [[1, 2], [3, 4]]),
-    ]:
+    ]
+    for instance, rows in cases:
         for request in (
             {
                 "data": {"names": ["a", "b"], "ndarray": rows},
