@@ -94,7 +94,8 @@ class View:
         while error is None and (self._fresh or self._loading) and time.monotonic() < deadline:
             self.tick(at_once=True)
             time.sleep(0.02)
-        self._live.update(self._frame(), refresh=True)
+        # The whole summary is printed below.
+        self._live.update(self._frame(with_figures=False), refresh=True)
         self._live.stop()
 
     def show(self, answer: Answer, latency_ms: float | None) -> None:
@@ -135,7 +136,7 @@ class View:
             card.picture = half_blocks(images[card.row], self._side)
         return come or now > card.asked_s + _PICTURE_WAIT_S
 
-    def _frame(self) -> RenderableType:
+    def _frame(self, with_figures: bool = True) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for start in range(0, len(self._cards), self._across):
             row = self._cards[start : start + self._across]
@@ -148,7 +149,7 @@ class View:
             for letter in self._dead
         ]
         title = Text(self._title, "bold", no_wrap=True, overflow="ellipsis")
-        return Group(title, Text(), grid, *dead, figures)
+        return Group(title, Text(), grid, *dead, *([figures] if with_figures else []))
 
     def _draw(self, card: _Card | None) -> RenderableType:
         cell = Table.grid(padding=(0, 1, 0, 0))

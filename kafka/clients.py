@@ -14,6 +14,11 @@ log = logging.getLogger("kafka.client")
 _FRAMING_BYTES = 1024 * 1024
 
 
+def most_bytes(settings: Settings) -> int:
+    """The largest message that our clients send and fetch in one piece, framing included."""
+    return settings.max_message_bytes + _FRAMING_BYTES
+
+
 def _base(settings: Settings) -> Dict[str, Any]:
     require_broker(settings)
     config: Dict[str, Any] = {
@@ -67,7 +72,7 @@ def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
             # As Kafka's own tools do, so that one key meets in one partition whoever sends it.
             "partitioner": "murmur2_random",
             "linger.ms": 0,
-            "message.max.bytes": settings.max_message_bytes + _FRAMING_BYTES,
+            "message.max.bytes": most_bytes(settings),
             "compression.type": "none",
         }
     )
@@ -91,7 +96,7 @@ def consumer_config(settings: Settings, group_id: str, **properties: Any) -> Dic
             "group.id": group_id,
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
-            "fetch.message.max.bytes": settings.max_message_bytes + _FRAMING_BYTES,
+            "fetch.message.max.bytes": most_bytes(settings),
         }
     )
     base.update({name.replace("_", "."): value for name, value in properties.items()})

@@ -11,6 +11,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
 
+# Stands for the headers of a message whose header names are not UTF-8: the client library can't
+# hand them over. Such a message is rejected, whatever its value.
+UNREADABLE_HEADERS: Headers = (("kafka-unreadable-headers", b"names are not UTF-8"),)
+
+
 class Record(NamedTuple):
     """A message as it was consumed.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 REASONS = {
     "bad_base64": "binData must be base64 text; encode the bytes again.",
+    "bad_headers": "Kafka's header names are UTF-8 text; send them so.",
     "bad_image": "The bytes are no readable PNG or JPEG image of the kind the class takes.",
     "bad_payload": "The class refused the payload; its message says why.",
     "bad_prediction": "The class answered with NaN, infinity or a shape that can't be sent.",
@@ -18,6 +19,7 @@ REASONS = {
     "not_protobuf": "The bytes are not the message that proto-name says.",
     "predict_failed": "The class raised; mend the class, then replay.",
     "ragged": "Rows differ in length; send a rectangular array.",
+    "reply_refused": "The output topic's broker refuses the reply; the message says why.",
     "reply_too_large": "The reply is larger than the output topic takes; send fewer rows.",
     "tombstone": "The value is null; the input topic takes requests only.",
     "too_deep": "Arrays may be nested 32 deep.",

@@ -10,7 +10,7 @@ from typing import Dict, NamedTuple
 from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_json
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import Payload, Record, header
+from kafka.messages import UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
 __all__ = ["Decoded", "WireFormat", "decode"]
@@ -48,6 +48,8 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         Rejected: the value is not a request in any of the formats.
     """
     value = record.value
+    if record.headers is UNREADABLE_HEADERS:
+        raise Rejected("bad_headers", "header names are not UTF-8, so the headers are lost")
     if value is None:
         raise Rejected("tombstone", "the value is null; a request was expected")
     if not value:

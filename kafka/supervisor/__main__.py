@@ -59,10 +59,12 @@ def main(arguments: Optional[List[str]] = None) -> int:
     if not settings.broker and not settings.seldon_server:
         return _wrong("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
     configure_logging(settings)
-    if options.resume:
-        HaltMarker(settings).remove()
     try:
+        if options.resume:
+            HaltMarker(settings).remove()
         supervisor = Supervisor(settings, options.class_name, dict(os.environ))
+    except SettingsError as error:
+        return _wrong(str(error))
     except OSError as error:
         address = f"{settings.http_host}:{settings.http_port}"
         return _wrong(f"can't listen on {address}: {error.strerror}; set KAFKA_HTTP_PORT")

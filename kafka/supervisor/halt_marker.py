@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional
 
 from kafka.settings import Settings
+from kafka.worker.place import file_name, state_folder
 
 
 class HaltMarker:
@@ -13,11 +13,14 @@ class HaltMarker:
 
     Args:
         settings: which group and replica, and where its state is.
+
+    Raises:
+        SettingsError: the state folder can't be used.
     """
 
     def __init__(self, settings: Settings) -> None:
-        name = f"{settings.group_id}.{settings.worker_id}.halted".replace("/", "_")
-        self.path = Path(settings.state_dir) / name
+        name = file_name(f"{settings.group_id}.{settings.worker_id}.halted")
+        self.path = state_folder(settings) / name
 
     def read(self) -> Optional[str]:
         """Why consumption stopped, or None if it did not."""
@@ -28,7 +31,6 @@ class HaltMarker:
 
     def write(self, why: str) -> None:
         """Remembers why."""
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.path.write_text(why, "utf-8")
 
     def remove(self) -> None:

@@ -18,6 +18,8 @@ from kafka.supervisor.open_inference import Served
 from kafka.supervisor.process import reap_orphans
 from kafka.supervisor.seldon_server import SeldonServer
 from kafka.supervisor.worker_slot import GaveUp, WorkerSlot
+from kafka.worker.in_hand import pardon
+from kafka.worker.place import place_of, state_folder
 from kafka.worker.status import HALTED
 
 log = logging.getLogger("kafka.supervisor")
@@ -161,7 +163,10 @@ class Supervisor:
                 late = [str(slot.index) for slot in self._slots if not slot.has_left()]
                 log.error("killing workers that did not leave in time: %s", ", ".join(late))
                 for slot in self._slots:
-                    slot.end()
+                    if not slot.has_left():
+                        slot.end()
+                        place = place_of(self._settings, slot.index)
+                        pardon(state_folder(self._settings), place.transactional_id)
                 return False
             time.sleep(_TURN_S / 5)
         return True

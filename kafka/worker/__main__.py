@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
-import fcntl
 import logging
 import os
 import signal
 import sys
-from pathlib import Path
-from typing import IO, Any, List, Optional
+from typing import Any, List, Optional
 
 from confluent_kafka import KafkaException
 
 from kafka.served_class import ClassNotUsable, load_class
 from kafka.settings import Settings, SettingsError, load_settings, require_broker
-from kafka.worker.intake import GapFound
-from kafka.worker.loop import Halted, Worker, place_of
+from kafka.worker.assignment import GapFound
+from kafka.worker.loop import Halted, Worker
+from kafka.worker.place import lock, place_of
 from kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
 
 log = logging.getLogger("kafka.worker")
@@ -74,8 +73,12 @@ def configure_logging(settings: Settings) -> None:
 def _run(settings: Settings, options: Any) -> int:
     place = place_of(settings, options.index)
     status = StatusPipe(options.status_fd)
-    lock = _lock(settings, place.transactional_id)
-    if lock is None:
+    try:
+        held = lock(settings, place.transactional_id)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if held is None:
         print(
             f"error: a worker {place.transactional_id!r} runs on this machine already; "
             "give this one a KAFKA_WORKER_ID of its own",
@@ -112,19 +115,6 @@ def _work(worker: Worker, status: StatusPipe) -> int:
         log.error("the worker can't go on: %s", error.args[0].str())
         return 1
     return 0
-
-
-def _lock(settings: Settings, transactional_id: str) -> Optional[IO[str]]:
-    """A lock that only one worker of this id on this machine can have, or None."""
-    folder = Path(settings.state_dir)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (folder / (transactional_id.replace("/", "_") + ".lock")).open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        return None
-    return lock
 
 
 if __name__ == "__main__":

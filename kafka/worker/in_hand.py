@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from kafka.messages import Record
+from kafka.worker.place import file_name
 
 _SUFFIX = ".in-hand.json"
+# Older suspicions are dropped: the topic may have been made anew, with the same offsets.
+_REMEMBERED_S = 24 * 3600.0
 
 
 class Suspect(NamedTuple):
@@ -48,9 +52,8 @@ class InHand:
     """
 
     def __init__(self, folder: Path, transactional_id: str) -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
-        self._path = folder / (_file_name(transactional_id) + _SUFFIX)
+        self._path = folder / (file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
         self._held: List[Suspect] = []
         self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
@@ -110,8 +113,12 @@ class InHand:
         self._size = max(self._size, len(text))
 
 
-def _file_name(transactional_id: str) -> str:
-    return "".join(char if char.isalnum() or char in "._-" else "_" for char in transactional_id)
+def pardon(folder: Path, transactional_id: str) -> None:
+    """Forgets what a worker held that was killed for leaving too slowly: nobody is to blame."""
+    path = folder / (file_name(transactional_id) + _SUFFIX)
+    document = _load(path)
+    if document.get("held"):
+        path.write_text(json.dumps({**document, "held": []}), "ascii")
 
 
 def _load(path: Path) -> Dict[str, Any]:
@@ -124,6 +131,8 @@ def _load(path: Path) -> Dict[str, Any]:
 
 def suspects_of(path: Path) -> List[Suspect]:
     """What a dead worker's file makes suspect: what it held, and what it knew of."""
+    if not path.exists() or time.time() - path.stat().st_mtime > _REMEMBERED_S:
+        return []
     document = _load(path)
     return _suspects(document.get("suspects", ()), 0) + _suspects(document.get("held", ()), 1)
 

@@ -14,17 +14,12 @@ import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kafka.clients import consumer_config
-from kafka.messages import Record
+from kafka.messages import UNREADABLE_HEADERS, Headers, Record
 from kafka.settings import Settings
-from kafka.worker.positions import Gap, start_of
+from kafka.worker.assignment import GapFound, StartPositions
+from kafka.worker.positions import Gap
 
 log = logging.getLogger("kafka.worker")
-
-# How long offsets may stay hidden behind a dead predecessor's open transaction, and partitions
-# without a leader, before the worker gives up and is started again.
-_POSITIONS_WITHIN_S = 60.0
-_REQUEST_S = 5.0
-_NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
 _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -32,10 +27,6 @@ _MISSING = (
     KafkaError._UNKNOWN_PARTITION,
 )
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
-
-
-class GapFound(Exception):
-    """Retention deleted what the group had not read, and `KAFKA_ON_GAP` is `stop`."""
 
 
 class Events(NamedTuple):
@@ -66,6 +57,8 @@ class Intake:
         self._positions: Dict[int, int] = {}
         self._ends: Dict[int, int] = {}
         self._failure: Optional[Exception] = None
+        self._rebalances = 0
+        self._group_metadata: Any = None
         self._polled_at = time.monotonic()
         self._consumer = Consumer(
             consumer_config(
@@ -85,6 +78,7 @@ class Intake:
                 fetch_queue_backoff_ms=20,
             )
         )
+        self._starts = StartPositions(settings, self._consumer, events.gap)
 
     def subscribe(self) -> None:
         """Joins the group."""
@@ -101,8 +95,12 @@ class Intake:
         return self._backlog
 
     def group_metadata(self) -> Any:
-        """The group's generation, which fences commits of the batch that is taken now."""
-        return self._consumer.consumer_group_metadata()
+        """The generation under which our partitions were assigned, which fences their commits.
+
+        It is the one of the assignment, not the current one: a member that the group has given
+        up has no generation any more, and commits without one are not fenced at all.
+        """
+        return self._group_metadata
 
     def fill(self, limit: int, wait_s: float) -> None:
         """Waits for a record, then adds all that has been fetched already to the backlog.
@@ -117,10 +115,13 @@ class Intake:
         """
         messages = self._consumer.consume(1, wait_s)
         if messages:
-            messages += self._consumer.consume(limit, 0)
+            rebalances = self._rebalances
+            more = self._consumer.consume(limit, 0)
+            # What came before a rebalance belongs to others now, or comes again.
+            messages = messages + more if rebalances == self._rebalances else more
         self._polled_at = time.monotonic()
         self._raise_failure()
-        if not messages and self._ends:
+        if not messages and not self._backlog and self._ends:
             self._commit_ends()
         for message in messages:
             error = message.error()
@@ -212,10 +213,15 @@ class Intake:
                 log.debug("ends of partitions are not committed: %s", error)
 
     def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+        self._rebalances += 1
         self._backlog.clear()
         self._positions, self._ends = {}, {}
+        self._group_metadata = consumer.consumer_group_metadata()
+        if not consumer.memberid():
+            # The group has given us up already; that these partitions are lost comes next.
+            return
         try:
-            starts = self._starts([item.partition for item in partitions])
+            starts = self._starts.find([item.partition for item in partitions])
         except (KafkaException, GapFound) as error:
             # Raised by `fill`: an exception in here would be lost inside librdkafka.
             self._failure = error
@@ -225,6 +231,7 @@ class Intake:
         self._events.assigned(sorted(starts))
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+        self._rebalances += 1
         gone = {item.partition for item in partitions}
         kept = [record for record in self._backlog if record.partition not in gone]
         self._backlog.clear()
@@ -241,67 +248,12 @@ class Intake:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _starts(self, partitions: List[int]) -> Dict[int, int]:
-        if not partitions:
-            return {}
-        committed = self._eventually(lambda: self._committed(partitions))
-        missing = [partition for partition in partitions if committed[partition] is None]
-        latest = bool(missing) and self._settings.start == "latest" and self._is_new_group()
-        starts = {}
-        for partition in partitions:
-            starts[partition] = self._start(partition, committed[partition], latest)
-        if latest:
-            self._eventually(lambda: self.commit(starts))
-        return starts
-
-    def _start(self, partition: int, committed: Optional[int], latest: bool) -> int:
-        place = TopicPartition(self._topic, partition)
-        first, end = self._eventually(
-            lambda: self._consumer.get_watermark_offsets(place, timeout=_REQUEST_S)
-        )
-        start = start_of(partition, committed, first, end, latest=latest)
-        if start.gap is not None:
-            self._events.gap(start.gap)
-            if self._settings.on_gap == "stop":
-                raise GapFound(str(start.gap))
-        return start.offset
-
     def _restart_partition(self, partition: int) -> None:
         position = self._positions.get(partition)
         if position is not None:
-            offset = self._start(partition, position, latest=False)
+            offset = self._starts.find_one(partition, position, latest=False)
             self._positions[partition] = offset
             self._consumer.seek(TopicPartition(self._topic, partition, offset))
-
-    def _is_new_group(self) -> bool:
-        """Whether the group has no offset anywhere; what is added later is read from its start."""
-        topics = self._eventually(
-            lambda: self._consumer.list_topics(self._topic, timeout=_REQUEST_S).topics
-        )
-        everywhere = list(topics[self._topic].partitions)
-        committed = self._eventually(lambda: self._committed(everywhere))
-        return all(offset is None for offset in committed.values())
-
-    def _committed(self, partitions: List[int]) -> Dict[int, Optional[int]]:
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
-        found: Dict[int, Optional[int]] = {}
-        for place in self._consumer.committed(places, timeout=_REQUEST_S):
-            if place.error is not None:
-                raise KafkaException(place.error)
-            found[place.partition] = None if place.offset == _NO_OFFSET else place.offset
-        return found
-
-    def _eventually(self, request: Callable[[], Any]) -> Any:
-        """Asks the brokers until they answer."""
-        give_up_at = time.monotonic() + _POSITIONS_WITHIN_S
-        while True:
-            try:
-                return request()
-            except KafkaException as error:
-                if time.monotonic() > give_up_at:
-                    raise
-                log.debug("asking again: %s", error)
-                time.sleep(0.1)
 
 
 def _record(message: Any) -> Record:
@@ -313,5 +265,12 @@ def _record(message: Any) -> Record:
         -1 if kind == confluent_kafka.TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         message.key(),
         message.value(),
-        message.headers() or (),
+        _headers(message),
     )
+
+
+def _headers(message: Any) -> Headers:
+    try:
+        return message.headers() or ()
+    except UnicodeDecodeError:
+        return UNREADABLE_HEADERS

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
-from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from confluent_kafka import KafkaException
 
-from kafka.messages import Outcome, Record, Rejection
-from kafka.pipeline import Pipeline, Retriable
+from kafka.messages import Outcome
+from kafka.pipeline import Retriable
 from kafka.replies import Target, compose
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
+from kafka.worker.answering import Answering
 from kafka.worker.breaker import Breaker
 from kafka.worker.in_hand import InHand
 from kafka.worker.intake import Events, Intake
+from kafka.worker.place import Place, state_folder
 from kafka.worker.positions import Gap
-from kafka.worker.publisher import NotPublished, PlainPublisher, TransactionalPublisher
+from kafka.worker.publisher import (
+    NotPublished,
+    PlainPublisher,
+    Refusal,
+    TransactionalPublisher,
+)
 from kafka.worker.status import JOINING, READY, STALLED, StatusPipe
 from kafka.worker.targets import TopicMissing, look_up
 from kafka.worker.watchdog import Watchdog
@@ -31,8 +38,6 @@ log = logging.getLogger("kafka.worker")
 _IDLE_WAIT_S = 0.2
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
-# A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
-_LONG_BATCH_S = 5.0
 # Others who join the group wait until every member has been heard.
 _KEEP_MEMBERSHIP_S = 2.0
 # A call to the brokers that has not come back by then never will.
@@ -42,24 +47,6 @@ _MIB = 1024 * 1024
 
 class Halted(Exception):
     """The class fails at most of what it gets; consumption stops until an operator restarts."""
-
-
-class Place(NamedTuple):
-    """Which worker this is.
-
-    Attributes:
-        name: as headers, logs and metrics call it.
-        transactional_id: unique in the Kafka cluster, and the same after a restart.
-    """
-
-    name: str
-    transactional_id: str
-
-
-def place_of(settings: Settings, index: int) -> Place:
-    """The worker with this index below the supervisor that the settings name."""
-    name = f"{settings.worker_id}.{index}"
-    return Place(name, f"{settings.group_id}.{name}")
 
 
 class Worker:
@@ -82,23 +69,16 @@ class Worker:
         parent: Optional[int] = None,
     ) -> None:
         self._settings = settings
-        self._served = served
         self._place = place
         self._status = status
         self._parent = parent
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
-        self._batch_limit = settings.batch_messages
         self._breaker = Breaker.of(settings)
-        self._in_hand = InHand(Path(settings.state_dir), place.transactional_id)
+        self._in_hand = InHand(state_folder(settings), place.transactional_id)
         self._watchdog = Watchdog()
-        self._pipeline = Pipeline(
-            served,
-            settings.max_message_bytes,
-            batching=settings.batching,
-            before_call=lambda: self._watchdog.wind(settings.predict_timeout_s),
-        )
+        self._answering = Answering(settings, served, self._in_hand, self._watchdog, place.name)
 
     def stop(self) -> None:
         """Finishes what is in hand, then leaves; may be called from a signal handler."""
@@ -115,8 +95,7 @@ class Worker:
         targets = self._targets()
         if targets is None:
             return
-        self._replies = targets[self._settings.output_topic]
-        self._dead_letters = targets[self._settings.dead_letter_topic]
+        self._use(targets)
         self._intake = Intake(self._settings, Events(self._on_assigned, self._on_gap))
         self._publisher = self._make_publisher()
         self._start_publisher()
@@ -134,10 +113,9 @@ class Worker:
 
     def _targets(self) -> Optional[Dict[str, Target]]:
         """The topics to write to, as soon as they are there; None if told to stop before."""
-        names = (self._settings.output_topic, self._settings.dead_letter_topic)
         while not self._stopping:
             try:
-                return look_up(self._settings, names)
+                return look_up(self._settings, self._target_names())
             except TopicMissing as error:
                 self._stalled(str(error))
             except KafkaException as error:
@@ -146,6 +124,13 @@ class Worker:
                 )
             self._back_off()
         return None
+
+    def _target_names(self) -> Tuple[str, str]:
+        return self._settings.output_topic, self._settings.dead_letter_topic
+
+    def _use(self, targets: Dict[str, Target]) -> None:
+        self._replies = targets[self._settings.output_topic]
+        self._dead_letters = targets[self._settings.dead_letter_topic]
 
     def _make_publisher(self) -> Any:
         # A batch of many messages must not be larger than the smaller topic takes.
@@ -189,64 +174,13 @@ class Worker:
             self._publish(outcomes, group_metadata)
 
     def _answer_backlog(self) -> List[Outcome]:
-        """Answers one transaction's worth of the backlog."""
-        settings = self._settings
-        outcomes: List[Outcome] = []
-        deadline = time.monotonic() + settings.commit_interval_ms / 1000
-        while self._intake.backlog and len(outcomes) < settings.commit_messages:
-            records = self._next_batch()
-            try:
-                outcomes.extend(self._answer(records))
-            except Retriable as error:
-                self._intake.backlog.extendleft(reversed(records))
-                if not outcomes:
-                    metrics.RETRIES.labels(self._place.name).inc()
-                    self._stalled(f"the class asks to try again later: {error}")
-                    self._back_off()
-                break
-            if self._stopping or time.monotonic() >= deadline:
-                break
-        return outcomes
-
-    def _next_batch(self) -> List[Record]:
-        """The next records, up to the limits; one that is suspected stands alone."""
-        backlog = self._intake.backlog
-        records = [backlog.popleft()]
-        if self._in_hand.deaths(records[0]):
-            return records
-        size = len(records[0].value or b"")
-        while backlog and len(records) < self._batch_limit:
-            size += len(backlog[0].value or b"")
-            if size > self._settings.batch_bytes or self._in_hand.deaths(backlog[0]):
-                break
-            records.append(backlog.popleft())
-        return records
-
-    def _answer(self, records: List[Record]) -> List[Outcome]:
-        deaths = self._in_hand.deaths(records[0])
-        if deaths >= self._settings.crash_attempts:
-            text = f"{deaths} workers died with this message in hand"
-            return [Rejection(records[0], "worker_crash", text, failed=True)]
-        self._in_hand.hold(records)
-        started = time.monotonic()
         try:
-            batch = self._pipeline.run(records)
-        finally:
-            self._in_hand.release()
-            self._watchdog.rest()
-        self._adapt(time.monotonic() - started)
-        name = self._place.name
-        metrics.BATCH_MESSAGES.labels(name).observe(len(records))
-        metrics.ROWS.labels(name).inc(batch.rows)
-        for stage, seconds in batch.seconds.items():
-            metrics.STAGE_SECONDS.labels(name, stage).observe(seconds)
-        return batch.outcomes
-
-    def _adapt(self, seconds: float) -> None:
-        if seconds > _LONG_BATCH_S:
-            self._batch_limit = max(1, self._batch_limit // 2)
-        elif self._batch_limit < self._settings.batch_messages and seconds < _LONG_BATCH_S / 4:
-            self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
+            return self._answering.answer(self._intake.backlog)
+        except Retriable as error:
+            metrics.RETRIES.labels(self._place.name).inc()
+            self._stalled(f"the class asks to try again later: {error}")
+            self._back_off()
+            return []
 
     def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
         breaker, why = self._breaker.after(outcomes)
@@ -274,8 +208,7 @@ class Worker:
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
         self._intake.published(positions)
-        for partition, position in positions.items():
-            self._in_hand.forget(self._settings.input_topic, partition, position)
+        self._answering.published(positions)
         metrics.count_published(self._place.name, outcomes)
         self._backoff_s = 0.0
         self._progress += 1
@@ -285,19 +218,26 @@ class Worker:
     def _not_published(self, error: NotPublished) -> None:
         metrics.ABORTS.labels(self._place.name).inc()
         log.info("%s does the batch again: %s", self._place.name, error)
-        if error.too_large is not None:
-            self._lower_limit(*error.too_large)
+        if error.refusal is not None:
+            self._note_refusal(error.refusal)
+        elif self._backoff_s > 1:
+            self._look_up_again()
         if self._backoff_s > 1:
             self._stalled(f"replies can't be published: {error}")
         self._back_off()
         self._intake.rewind()
 
-    def _lower_limit(self, topic: str, size: int) -> None:
-        """Believes a broker that takes less than was known of its topic."""
-        if topic == self._replies.topic:
-            self._replies = self._replies._replace(max_bytes=size - 1)
+    def _note_refusal(self, refusal: Refusal) -> None:
+        """Sees to it that what a broker won't take does not come again."""
+        if refusal.topic == self._replies.topic:
+            self._answering.refuse(refusal.source, refusal.why)
         else:
-            self._dead_letters = self._dead_letters._replace(max_bytes=size // 2)
+            self._dead_letters = self._dead_letters._replace(max_bytes=refusal.size // 2)
+
+    def _look_up_again(self) -> None:
+        """Topics may have been made anew, with other partitions than before."""
+        with contextlib.suppress(TopicMissing, KafkaException):
+            self._use(look_up(self._settings, self._target_names()))
 
     def _on_assigned(self, partitions: List[int]) -> None:
         self._in_hand.adopt()

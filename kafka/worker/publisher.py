@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from kafka.clients import producer_config
-from kafka.replies import Outgoing
+from kafka.messages import header
+from kafka.replies import INPUT_OFFSET, INPUT_PARTITION, Outgoing
 from kafka.settings import Settings
 
 log = logging.getLogger("kafka.worker")
@@ -22,17 +23,48 @@ _GIVE_UP_S = 15.0
 _QUEUE_FULL_S = 0.05
 
 
+# Errors that a message has by itself: sending it again can't help.
+_REFUSED = (
+    KafkaError.MSG_SIZE_TOO_LARGE,
+    KafkaError.INVALID_TIMESTAMP,
+    KafkaError.INVALID_RECORD,
+)
+
+
+class Refusal(NamedTuple):
+    """A message that a broker won't take, whatever else is published with it.
+
+    Attributes:
+        topic: where it was to go.
+        source: partition and offset of the record that it comes of.
+        size: bytes of its value.
+        why: the broker's words.
+    """
+
+    topic: str
+    source: Tuple[int, int]
+    size: int
+    why: str
+
+
 class NotPublished(Exception):
     """Nothing was published; the records are to be done again from the last position.
 
     Attributes:
-        too_large: the topic whose broker refused a message for its size, and that size in
-            bytes; None for all other reasons.
+        refusal: the message that a broker won't take, if that was the reason.
     """
 
-    def __init__(self, message: str, too_large: Optional[Tuple[str, int]] = None) -> None:
+    def __init__(self, message: str, refusal: Optional[Refusal] = None) -> None:
         super().__init__(message)
-        self.too_large = too_large
+        self.refusal = refusal
+
+
+# A message that was purged, or stood in one batch with a refused one, fails because of another.
+_OTHERS_FAULT = (
+    KafkaError._PURGE_QUEUE,
+    KafkaError._PURGE_INFLIGHT,
+    KafkaError._INVALID_DIFFERENT_RECORD,
+)
 
 
 class _Deliveries:
@@ -40,22 +72,26 @@ class _Deliveries:
 
     def __init__(self) -> None:
         self.first: Optional[KafkaError] = None
-        self._too_large: Optional[Tuple[str, int]] = None
+        self._refusal: Optional[Refusal] = None
 
     def note(self, error: Optional[KafkaError], message: Any) -> None:
-        # A purged message fails because of another failure, which is the one to tell.
-        if error is None or self.first is not None:
+        if error is None or error.code() in _OTHERS_FAULT:
             return
-        if error.code() in (KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT):
-            return
-        self.first = error
-        if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-            self._too_large = (message.topic(), len(message))
+        self.first = self.first or error
+        if error.code() in _REFUSED and self._refusal is None:
+            self._refusal = _refusal(message, error)
 
     def failure(self, fallback: object) -> NotPublished:
-        error, too_large = self.first, self._too_large
-        self.first = self._too_large = None
-        return NotPublished(str(error.str() if error else fallback), too_large)
+        error, refusal = self.first, self._refusal
+        self.first = self._refusal = None
+        return NotPublished(str(error.str() if error else fallback), refusal)
+
+
+def _refusal(message: Any, error: KafkaError) -> Refusal:
+    headers = message.headers() or ()
+    partition = int(header(headers, INPUT_PARTITION) or b"-1")
+    offset = int(header(headers, INPUT_OFFSET) or b"-1")
+    return Refusal(message.topic(), (partition, offset), len(message), error.str())
 
 
 def _config(settings: Settings, batch_bytes: int, deliveries: _Deliveries) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
-from kafka.clients import admin_config
+from kafka.clients import admin_config, most_bytes
 from kafka.replies import Target
 from kafka.settings import Settings
 
@@ -36,7 +36,8 @@ def look_up(settings: Settings, names: Iterable[str]) -> Dict[str, Target]:
             raise TopicMissing(
                 f"topic {name} is not there; make it with `python -m kafka.topics create`"
             )
-        found[name] = Target(name, len(listed[name].partitions), _max_bytes(admin, name))
+        most = min(_max_bytes(admin, name), most_bytes(settings))
+        found[name] = Target(name, len(listed[name].partitions), most)
     return found
 
 

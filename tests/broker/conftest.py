@@ -78,10 +78,12 @@ def new_stream(
     streams: list[Stream] = []
 
     def make(partitions: int = 3, output: bool = True, **config: str) -> Stream:
+        # The tests' messages are of long ago, so that their timestamps can be told apart.
+        config.setdefault("retention_ms", "-1")
         new_topic("in", partitions=partitions, **config)
         new_topic("dead", partitions=partitions, **config)
         if output:
-            new_topic("out", partitions=partitions)
+            new_topic("out", partitions=partitions, retention_ms="-1")
         folder = tmp_path / "logs"
         folder.mkdir()
         environ = {

@@ -95,4 +95,6 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
     large = messages(stream, 1, small)[0]._replace(value=b"z" * 200_000)
     with pytest.raises(NotPublished) as caught:
         publisher(stream, name).publish([large], {0: 1}, metadata(stream))
-    assert caught.value.too_large == (small, 200_000)
+    refusal = caught.value.refusal
+    assert refusal is not None
+    assert (refusal.topic, refusal.size) == (small, 200_000)

@@ -122,7 +122,7 @@ def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
     stream.worker("Double")
     wait_until(lambda: "python -m kafka.topics create" in stream.log(), 30, "the worker says so")
     assert stream.settings.output_topic not in stream.admin().list_topics(timeout=10).topics
-    new_topic("out", partitions=3)
+    new_topic("out", partitions=3, retention_ms="-1")
     assert_once_and_in_order(stream.replies(10), 10)
 
 
@@ -198,7 +198,7 @@ def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
     wait_until(lambda: output not in admin.list_topics(timeout=10).topics, 10, "it is gone")
     stream.send(numbers(30))
     time.sleep(1)
-    new_topic("out", partitions=3)
+    new_topic("out", partitions=3, retention_ms="-1")
     await_usable(admin, [output])
     assert_once_and_in_order(stream.replies(30, within_s=60), 30)
 

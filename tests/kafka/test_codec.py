@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from seldon_core.proto import prediction_pb2
 
 from kafka.codec import decode
-from kafka.messages import Prediction
+from kafka.messages import UNREADABLE_HEADERS, Prediction
 from kafka.reasons import REASONS, Rejected
 from tests.kafka.helpers import record
 
@@ -272,3 +272,8 @@ def test_no_json_makes_the_decoder_raise_anything_but_a_rejection(document: Any)
         decode(record(json.dumps(document).encode()), MAX_BYTES)
     except Rejected as error:
         assert error.reason in REASONS
+
+
+def test_headers_that_cannot_be_read_are_said_whatever_the_value() -> None:
+    good = b'{"data":{"ndarray":[[1]]}}'
+    assert refused(good, UNREADABLE_HEADERS).reason == "bad_headers"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
-from kafka.worker.in_hand import InHand
+from kafka.worker.in_hand import InHand, pardon
 from tests.kafka.helpers import record
 
 
@@ -58,4 +59,17 @@ def test_the_suspects_of_dead_neighbours_are_taken_over(tmp_path: Path) -> None:
 def test_a_torn_or_foreign_file_is_no_obstacle(tmp_path: Path) -> None:
     InHand(tmp_path, "w").close()
     (tmp_path / "w.in-hand.json").write_text('{"held": [')
+    assert deaths(InHand(tmp_path, "w"), 5) == [0]
+
+
+def test_a_worker_that_was_killed_for_leaving_slowly_leaves_no_suspicion(tmp_path: Path) -> None:
+    InHand(tmp_path, "w").hold([record(b"x", 5)])
+    pardon(tmp_path, "w")
+    assert deaths(InHand(tmp_path, "w"), 5) == [0]
+
+
+def test_suspicions_of_long_ago_are_dropped(tmp_path: Path) -> None:
+    InHand(tmp_path, "w").hold([record(b"x", 5)])
+    path = tmp_path / "w.in-hand.json"
+    os.utime(path, (0, 0))
     assert deaths(InHand(tmp_path, "w"), 5) == [0]
