@@ -46,7 +46,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
     """Makes topics that are deleted after the test: `new_topic("in", partitions=3)`."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     made: set[str] = set()
 
     def make(suffix: str = "", partitions: int = 1, **config: str) -> str:

@@ -42,7 +42,11 @@ class Stream:
         self.partitions = partitions
         self.processes: list[subprocess.Popen[bytes]] = []
         self._producer = Producer(
-            {"bootstrap.servers": settings["KAFKA_BROKER"], "message.max.bytes": 10_000_000}
+            {
+                "bootstrap.servers": settings["KAFKA_BROKER"],
+                "message.max.bytes": 10_000_000,
+                "log_level": 2,
+            }
         )
 
     @property
@@ -172,7 +176,7 @@ class Stream:
             admin.close()
 
     def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.environ["KAFKA_BROKER"]})
+        return AdminClient({"bootstrap.servers": self.environ["KAFKA_BROKER"], "log_level": 2})
 
 
 def _record(message: Any) -> Record:
