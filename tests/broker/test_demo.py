@@ -28,7 +28,7 @@ class Terminal:
             [sys.executable, "-m", "consumer.demo"],
             cwd=ROOT,
             # A cluster that a person runs here is not the demo's to use in a test.
-            env={**environ, "KAFKA_CLUSTER_DIR": "no-such-cluster", "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+            env={**environ, "KAFKA_CLUSTER_DIR": "no-such-cluster", "TERM": "xterm-256color"},
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         )  # fmt: skip
         os.close(slave)
