@@ -96,7 +96,11 @@ def install(folder: Path, requirements: Path, expected_lines: int) -> None:
     if pip.returncode:
         errors = [line for line in said if line.startswith("ERROR")] or said
         raise Trouble(
-            f"pip could not install what {folder} needs:\n  " + "\n  ".join(errors[-3:]) + "\n"
+            f"pip could not install what {folder} needs:\n  "
+            + "\n  ".join(
+                line if len(line) < 200 else f"{line[:90]} … {line[-90:]}" for line in errors[-3:]
+            )
+            + "\n"
             "If that is the network or a proxy, mend it and run the same command again."
         )
     show(folder, 1.0, "")
