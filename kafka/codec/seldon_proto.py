@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Dict
 
 import numpy as np
@@ -32,16 +33,30 @@ def check_name(proto_name: bytes) -> None:
         raise Rejected("unknown_proto_name", f"proto-name {found!r} is not {NAME}")
 
 
+def parse(value: bytes) -> Any:
+    """The `SeldonMessage` in these bytes.
+
+    Raises:
+        Rejected: they are none, or only begin like one.
+    """
+    try:
+        with warnings.catch_warnings():
+            # protobuf's C++ parser (Python 3.8 to 3.10) only warns of bytes that it left over; as
+            # an error the warning arrives as SystemError.
+            warnings.simplefilter("error", RuntimeWarning)
+            return prediction_pb2.SeldonMessage.FromString(value)
+    except (DecodeError, SystemError) as error:
+        why = error.__cause__ or error
+        raise Rejected("not_protobuf", f"the value is no {NAME}: {why}") from None
+
+
 def decode(value: bytes) -> Payload:
     """The payload of a `SeldonMessage`.
 
     Raises:
         Rejected: the bytes are none, or it holds no data.
     """
-    try:
-        message = prediction_pb2.SeldonMessage.FromString(value)
-    except DecodeError as error:
-        raise Rejected("not_protobuf", f"the value is no {NAME}: {error}") from None
+    message = parse(value)
     kind = message.WhichOneof("data_oneof")
     if kind is None:
         raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")

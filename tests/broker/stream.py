@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from kafka.clients import admin_config
 from kafka.dead_letter.letters import Letter, read_letter
 from kafka.messages import Headers, Record, header
 from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
@@ -41,13 +43,11 @@ class Stream:
         self.folder = folder
         self.partitions = partitions
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._producer = Producer(
-            {
-                "bootstrap.servers": settings["KAFKA_BROKER"],
-                "message.max.bytes": 10_000_000,
-                "log_level": 2,
-            }
-        )
+        self._producer = Producer(self.client({"message.max.bytes": 10_000_000, "log_level": 2}))
+
+    def client(self, config: dict[str, Any]) -> dict[str, Any]:
+        """A client's configuration, with what the stream's brokers ask of clients."""
+        return {**admin_config(self.settings), **config}
 
     @property
     def settings(self) -> Settings:
@@ -81,6 +81,11 @@ class Stream:
 
     def log(self) -> str:
         return "\n".join(path.read_text() for path in sorted(self.folder.glob("*.log")))
+
+    def readers(self) -> set[str]:
+        """Names of the workers whose latest assignment has partitions."""
+        latest = dict(re.findall(r"(\S+) reads partitions \[(.*)\]", self.log()))
+        return {worker for worker, partitions in latest.items() if partitions}
 
     def start(self, *command: str, **environ: str) -> subprocess.Popen[bytes]:
         """Starts `python -m command` with the stream's settings; its log is kept."""
@@ -127,12 +132,13 @@ class Stream:
     def read(self, topic: str, count: int, within_s: float = 40) -> list[Record]:
         """The first `count` committed messages of a topic, and whatever follows within 0.5 s."""
         consumer = Consumer(
-            {
-                "bootstrap.servers": self.environ["KAFKA_BROKER"],
-                "group.id": "reader",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-            }
+            self.client(
+                {
+                    "group.id": "reader",
+                    "isolation.level": "read_committed",
+                    "enable.auto.commit": False,
+                }
+            )
         )
         found: list[Record] = []
         give_up_at = time.monotonic() + within_s
@@ -161,9 +167,7 @@ class Stream:
 
     def lag(self) -> int:
         """Messages that the group has not committed yet, transaction markers included."""
-        admin = Consumer(
-            {"bootstrap.servers": self.environ["KAFKA_BROKER"], "group.id": self.settings.group_id}
-        )
+        admin = Consumer(self.client({"group.id": self.settings.group_id}))
         topic = self.settings.input_topic
         try:
             places = [TopicPartition(topic, place) for place in range(self.partitions)]
@@ -176,7 +180,7 @@ class Stream:
             admin.close()
 
     def admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.environ["KAFKA_BROKER"], "log_level": 2})
+        return AdminClient(self.client({"log_level": 2}))
 
 
 def _record(message: Any) -> Record:

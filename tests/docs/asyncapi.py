@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from google.protobuf.message import DecodeError
 from jsonschema import Draft7Validator, RefResolver
-from seldon_core.proto import prediction_pb2
 
+from kafka.codec.seldon_proto import parse
 from kafka.messages import Headers
+from kafka.reasons import Rejected
 
 Document = dict[str, Any]
 
@@ -105,9 +105,9 @@ def message_errors(
 def _protobuf_errors(text: str, value: bytes) -> list[str]:
     """Whether a value is a `SeldonMessage`, with no fields but those of a proto file."""
     try:
-        message = prediction_pb2.SeldonMessage.FromString(value)
-    except DecodeError as error:
-        return [str(error)]
+        message = parse(value)
+    except Rejected as error:
+        return [error.message]
     known = proto_fields(text)
     described = {name for name, _ in known}
     found = [] if message.WhichOneof("data_oneof") else ["it holds no data"]
