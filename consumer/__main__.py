@@ -24,6 +24,7 @@ from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
 from kafka.clients import consumer_config
+from kafka.refusal import explained
 from kafka.settings import Settings, SettingsError, load_settings
 
 _BATCH = 500
@@ -187,7 +188,10 @@ class _Inputs:
     def __init__(self, config: dict[str, Any], topic: str, from_beginning: bool) -> None:
         self._consumer = Consumer(config)
         self._topic = topic
-        offsets = end_offsets(self._consumer, topic)
+        try:
+            offsets = end_offsets(self._consumer, topic)
+        except KafkaException as error:
+            raise explained(error, config) from error
         self._from = {p: low if from_beginning else high for p, (low, high) in offsets.items()}
 
     def sent(self) -> int | None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from kafka.refusal import explained
+
 _PATIENCE_S = 10.0
 _LOOK_S = 5.0  # how often new partitions are looked for
 _COMMIT_S = 1.0
@@ -64,7 +66,8 @@ class Reader:
                 self._known = set(found)
         except KafkaException as error:
             self._consumer.close()
-            raise ReadError(f"no broker answers: {error.args[0].str()}") from error
+            why = explained(error, config).args[0].str()
+            raise ReadError(f"no broker answers: {why}") from error
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
         """Messages that have come, at most so many, waiting at most so long for the first.

@@ -168,16 +168,15 @@ def _write_lines(options: argparse.Namespace, source: Source) -> int:
 def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
     wire_format = FORMATS[options.format]
     encode(wire_format, source.images[: options.batch])  # refuses before anything is sent
-    producer = Producer(
-        producer_config(
-            settings,
-            message_timeout_ms=int(options.timeout * 1000),
-            # Messages that are sent as fast as can be may share a request.
-            linger_ms=5 if options.rate is None else 0,
-        )
+    config = producer_config(
+        settings,
+        message_timeout_ms=int(options.timeout * 1000),
+        # Messages that are sent as fast as can be may share a request.
+        linger_ms=5 if options.rate is None else 0,
     )
+    producer = Producer(config)
     topic = settings.input_topic
-    check_topic(producer, topic)
+    check_topic(producer, topic, config)
     sys.stderr.write(f"sending the {source.name} to {topic} as {wire_format.name}\n")
     every = messages(source, wire_format, options.batch, options.key, options.count, options.loop)
     with _progress(total(source, options.batch, options.count, options.loop)) as bar:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
+from kafka.refusal import explained
 from producer.messages import Message
 
 _FLUSH_STEP_S = 0.1
@@ -48,8 +49,13 @@ class Tally:
         return not self.interrupted and self.acknowledged == self.sent
 
 
-def check_topic(producer: Producer, topic: str) -> None:
+def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> None:
     """Find out before the first message whether the topic is there.
+
+    Args:
+        producer: That will send.
+        topic: Where to.
+        config: The producer's, to ask why the brokers do not let it in.
 
     Raises:
         SendError: No broker answers, or there is no such topic.
@@ -57,7 +63,8 @@ def check_topic(producer: Producer, topic: str) -> None:
     try:
         found = producer.list_topics(topic, timeout=10).topics[topic]
     except KafkaException as error:
-        raise SendError(f"no broker answers: {error.args[0].str()}") from error
+        why = explained(error, config).args[0].str()
+        raise SendError(f"no broker answers: {why}") from error
     if found.error is not None:
         raise SendError(
             f"topic {topic}: {found.error.str()}; make it with `python -m kafka.topics create`"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import collections
 import json
+import logging
 import os
 import sys
 import time
@@ -35,6 +36,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         2 on wrong use, 130 on Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    # What the client retries by itself is no news to whoever asked for one thing.
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
         settings = require_broker(load_settings())
         return int(options.run(settings, options))

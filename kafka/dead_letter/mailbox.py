@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from kafka.clients import consumer_config, producer_config
 from kafka.dead_letter.letters import REPLAYED, Letter
 from kafka.messages import Record
+from kafka.refusal import explained
 from kafka.settings import Settings
 
 _REQUEST_S = 10.0
@@ -27,11 +28,13 @@ def read_all(settings: Settings) -> Iterator[Record]:
         MailboxError: the topic is not there, or the brokers don't answer.
     """
     group = f"{settings.group_id}.dead-letter-reader"
-    consumer = Consumer(consumer_config(settings, group, enable_partition_eof=True))
+    config = consumer_config(settings, group, enable_partition_eof=True)
+    consumer = Consumer(config)
     try:
         yield from _read(consumer, settings.dead_letter_topic)
     except KafkaException as error:
-        raise MailboxError(f"no broker answers: {error.args[0].str()}") from error
+        why = explained(error, config).args[0].str()
+        raise MailboxError(f"no broker answers: {why}") from error
     finally:
         consumer.close()
 

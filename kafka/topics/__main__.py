@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from dataclasses import asdict
 from typing import Any, List, Optional
@@ -12,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from kafka.clients import admin_config, consumer_config
+from kafka.refusal import explained
 from kafka.settings import Settings, SettingsError, load_settings
 from kafka.topics.manage import TopicError, add_partitions, broker_count, create
 from kafka.topics.report import report
@@ -36,6 +38,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         0 if it did what was asked, 1 if not, 2 for wrong settings, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    # What the client retries by itself is no news to whoever asked for one thing.
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
         settings = load_settings()
         return _run(options, settings)
@@ -46,9 +50,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KafkaException as error:
-        sys.stderr.write(
-            f"error: the brokers at {settings.broker} do not answer: {error.args[0].str()}\n"
-        )
+        why = explained(error, admin_config(settings)).args[0].str()
+        sys.stderr.write(f"error: the brokers at {settings.broker} do not answer: {why}\n")
         return 1
     except KeyboardInterrupt:
         return 130

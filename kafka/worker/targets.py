@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from kafka.clients import admin_config, most_bytes
+from kafka.refusal import explained
 from kafka.replies import Target
 from kafka.settings import Settings
 
@@ -25,11 +26,15 @@ def look_up(settings: Settings, names: Iterable[str]) -> Dict[str, Target]:
 
     Raises:
         TopicMissing: one of them does not exist.
-        KafkaException: the brokers don't answer.
+        KafkaException: the brokers don't answer, or refuse us.
     """
-    admin = AdminClient(admin_config(settings))
+    config = admin_config(settings)
+    admin = AdminClient(config)
     # All topics are listed, since asking for one by name makes it on some brokers.
-    listed = admin.list_topics(timeout=_REQUEST_S).topics
+    try:
+        listed = admin.list_topics(timeout=_REQUEST_S).topics
+    except KafkaException as error:
+        raise explained(error, config) from error
     found = {}
     for name in names:
         if name not in listed or not listed[name].partitions:
