@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional
 
-from kafka.cluster.address import running_bootstrap
+from kafka.cluster.address import recorded_security, running_bootstrap
 from kafka.environment import (
     Parser,
     SettingsError,
@@ -309,14 +309,22 @@ def _check_topics(settings: Settings) -> None:
 
 
 def require_broker(settings: Settings) -> Settings:
-    """The same settings, checked to name a broker.
+    """The same settings, checked to name a broker, and to suit it if it is the local cluster's.
 
     Raises:
-        SettingsError: neither `KAFKA_BROKER` is set nor does a local cluster run.
+        SettingsError: neither `KAFKA_BROKER` is set nor does a local cluster run, or the one
+            that runs is secured in another way.
     """
     if not settings.broker:
         raise SettingsError(
             "no Kafka broker: set KAFKA_BROKER=host:port, "
             "or start a local one with `python -m kafka.cluster up`"
+        )
+    local = recorded_security()
+    if local not in (None, settings.security_protocol) and settings.broker == running_bootstrap():
+        raise SettingsError(
+            f"the local cluster speaks {local}, and KAFKA_SECURITY_PROTOCOL is "
+            f"{settings.security_protocol}: "
+            'run eval "$(python -m kafka.cluster environment)" first'
         )
     return settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -12,13 +13,16 @@ from typing import List, Optional
 from kafka.cluster.address import cluster_folder
 from kafka.cluster.console import TOOLS, split_tool, tool_command
 from kafka.cluster.local import Cluster
-from kafka.cluster.state import ClusterError
+from kafka.cluster.state import SECURITY, ClusterError
 from kafka.cluster.view import LiveProgress, show_status
 
 _EXAMPLES = """
 examples:
   python -m kafka.cluster up                  one broker, or whatever ran before
   python -m kafka.cluster up --brokers 3      survives the death of any broker
+  python -m kafka.cluster up --security sasl_ssl
+  eval "$(python -m kafka.cluster environment)"
+                                              what clients need, the password too
   python -m kafka.cluster status
   python -m kafka.cluster console-consumer --topic model_output --from-beginning
   python -m kafka.cluster kill 2              as a power cut would; `up` mends it
@@ -61,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start the cluster, or what is missing of it")
     up.add_argument("--brokers", type=_positive, metavar="N", help="how many (1, or as before)")
     up.add_argument("--port", type=_positive, metavar="P", help="of the first broker (a free one)")
+    up.add_argument(
+        "--security", choices=SECURITY, help="what clients must speak (plaintext, or as before)"
+    )
+    commands.add_parser("environment", help="print what clients need, for `eval`")
     status = commands.add_parser("status", help="say what runs, and what would be survived")
     status.add_argument("--json", action="store_true", help="for programs")
     down = commands.add_parser("down", help="stop the cluster and keep its records")
@@ -83,6 +91,10 @@ def _positive(text: str) -> int:
 def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     if options.command == "status":
         return show_status(Cluster(folder), as_json=options.json)
+    if options.command == "environment":
+        for variable, value in Cluster(folder).client_environment().items():
+            sys.stdout.write(f"export {variable}={shlex.quote(value)}\n")
+        return 0
     if options.command in TOOLS:
         with LiveProgress() as progress:
             command = tool_command(options.command, theirs, folder, progress)
@@ -90,7 +102,7 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LiveProgress() as progress:
         if options.command == "up":
-            Cluster.start(folder, options.brokers, options.port, progress)
+            Cluster.start(folder, options.brokers, options.port, progress, options.security)
         elif options.command == "add":
             Cluster(folder, progress).add()
         elif options.command == "kill":

@@ -17,6 +17,7 @@ FOLDER_VARIABLE = "KAFKA_CLUSTER_DIR"
 STATE_FILE = "cluster.json"
 PROPERTIES_FILE = "server.properties"
 HOST = "127.0.0.1"
+PLAINTEXT = "plaintext"
 REPOSITORY_FOLDER = Path(__file__).resolve().parents[2] / ".cluster"
 
 _MAIN_CLASS = "kafka.Kafka"
@@ -68,6 +69,19 @@ def running_bootstrap(folder: Union[str, Path, None] = None) -> Optional[str]:
         return None
     alive = sorted(node for node in running_nodes(at) if node in ports)
     return ",".join(f"{HOST}:{ports[node]}" for node in alive) or None
+
+
+def recorded_security(folder: Union[str, Path, None] = None) -> Optional[str]:
+    """What clients of the local cluster must speak, such as ``sasl_ssl``; None if there is none.
+
+    Args:
+        folder: As for :func:`cluster_folder`.
+    """
+    try:
+        state = json.loads((cluster_folder(folder) / STATE_FILE).read_text(encoding="utf-8"))
+        return str(state.get("security", PLAINTEXT))
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _processes() -> Iterator[Tuple[int, List[str]]]:

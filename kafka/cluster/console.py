@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from kafka.cluster.address import running_bootstrap
 from kafka.cluster.distribution import get_distribution
 from kafka.cluster.progress import Progress
-from kafka.cluster.state import ClusterError
+from kafka.cluster.security import tool_arguments
+from kafka.cluster.state import ClusterError, load_state
 
 TOOLS: Dict[str, str] = {
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
@@ -17,6 +18,7 @@ TOOLS: Dict[str, str] = {
 }
 
 _BOOTSTRAP = "--bootstrap-server"
+_CONFIGS = ("--command-config", "--producer.config", "--consumer.config")
 # Kafka's own logging of its tools: warnings, and none of it on standard output.
 _LOGGING = """\
 appender.err.type=Console
@@ -47,20 +49,29 @@ def tool_command(tool: str, arguments: List[str], folder: Path, progress: Progre
     Args:
         tool: A name in ``TOOLS``.
         arguments: The tool's; the bootstrap servers are added if they are not there:
-            ``KAFKA_BROKER``, else the local cluster.
+            ``KAFKA_BROKER``, else the local cluster. If they are those of the local
+            cluster and that is secured, what it asks of clients is added too.
         folder: The cluster's folder.
         progress: Told about a download.
 
     Raises:
         ClusterError: There is no broker to talk to.
     """
-    if not any(a == _BOOTSTRAP or a.startswith(_BOOTSTRAP + "=") for a in arguments):
+    broker = _option(arguments, _BOOTSTRAP)
+    if broker is None:
         broker = os.environ.get("KAFKA_BROKER") or running_bootstrap(folder)
         if broker is None:
             raise ClusterError(
                 "no broker: start one with `python -m kafka.cluster up`, or set KAFKA_BROKER"
             )
         arguments = [_BOOTSTRAP, broker, *arguments]
+    state = load_state(folder)
+    if (
+        state is not None
+        and set(broker.split(",")) & set(state.bootstrap.split(","))
+        and all(_option(arguments, name) is None for name in _CONFIGS)
+    ):
+        arguments = [*tool_arguments(folder, state), *arguments]
     folder.mkdir(parents=True, exist_ok=True)
     kafka = get_distribution(folder, progress)
     logging = folder / "tools-log4j2.properties"
@@ -70,3 +81,13 @@ def tool_command(tool: str, arguments: List[str], folder: Path, progress: Progre
         *arguments,
         jvm=["-Xmx256m", f"-Dlog4j2.configurationFile={logging}"],
     )
+
+
+def _option(arguments: List[str], name: str) -> Optional[str]:
+    """The value of an option, written `--name value` or `--name=value`, or None."""
+    for at, argument in enumerate(arguments):
+        if argument == name:
+            return "".join(arguments[at + 1 : at + 2])
+        if argument.startswith(name + "="):
+            return argument[len(name) + 1 :]
+    return None

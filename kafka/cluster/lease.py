@@ -23,7 +23,10 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def leased(
-    folder: Path, brokers: int = 1, progress: Optional[Progress] = None
+    folder: Path,
+    brokers: int = 1,
+    progress: Optional[Progress] = None,
+    security: Optional[str] = None,
 ) -> Iterator[Cluster]:
     """Use a cluster together with whoever else uses it; the last one ends it.
 
@@ -31,6 +34,7 @@ def leased(
         folder: Where it keeps everything; its records are deleted in the end.
         brokers: How many there shall be at least.
         progress: Told about download and start.
+        security: As for :meth:`Cluster.start`.
 
     Raises:
         ClusterError: It cannot be started.
@@ -48,7 +52,7 @@ def leased(
         if not guard.stdout.readline():
             raise ClusterError(f"the guard of the cluster in {folder} did not start")
         try:
-            yield Cluster.start(folder, brokers, progress=progress)
+            yield Cluster.start(folder, brokers, progress=progress, security=security)
         finally:
             guard.stdin.close()
             guard.wait()

@@ -5,16 +5,24 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Iterable, List, Optional, Sequence, Type
+from typing import Dict, Iterable, List, Optional, Sequence, Type
 
-from kafka.cluster.address import STATE_FILE, cluster_folder, running_nodes
+from kafka.cluster.address import PLAINTEXT, STATE_FILE, cluster_folder, running_nodes
 from kafka.cluster.distribution import Distribution, get_distribution
 from kafka.cluster.node import configured_roles
 from kafka.cluster.process import end, exclusive
 from kafka.cluster.progress import Progress
 from kafka.cluster.replication import await_voters, spread
+from kafka.cluster.security import client_environment, make_credentials
 from kafka.cluster.start import await_ready, check_room, port_picker, start_nodes
-from kafka.cluster.state import ClusterError, ClusterState, Node, load_state, random_id, save_state
+from kafka.cluster.state import (
+    ClusterError,
+    ClusterState,
+    Node,
+    load_state,
+    random_id,
+    save_state,
+)
 from kafka.cluster.status import Status, cluster_status
 
 _STOP_S = 10.0
@@ -46,6 +54,7 @@ class Cluster:
         brokers: Optional[int] = None,
         port: Optional[int] = None,
         progress: Optional[Progress] = None,
+        security: Optional[str] = None,
     ) -> Cluster:
         """Start a cluster, or what is missing of it, and wait until it answers.
 
@@ -56,13 +65,16 @@ class Cluster:
             port: Where the first broker listens when the cluster is new, and the
                 next ones behind it; None picks free ones.
             progress: Told what happens.
+            security: ``plaintext``, ``ssl`` (clients have certificates),
+                ``sasl_plaintext`` or ``sasl_ssl`` (they have a password); None takes
+                what it was, or ``plaintext``.
 
         Raises:
             ClusterError: It cannot; what this call started has been ended again.
         """
         cluster = cls(folder, progress)
         with exclusive(cluster.folder, cluster._progress.say):
-            cluster._up(brokers, port)
+            cluster._up(brokers, port, security)
         return cluster
 
     def __enter__(self) -> Cluster:
@@ -92,6 +104,14 @@ class Cluster:
     def bootstrap(self) -> str:
         """``host:port`` of every broker, dead ones too, joined by commas."""
         return self.state.bootstrap
+
+    def client_environment(self) -> Dict[str, str]:
+        """The ``KAFKA_…`` variables that a client needs, the password among them.
+
+        Raises:
+            ClusterError: The folder holds no cluster, or its credentials are gone.
+        """
+        return client_environment(self.folder, self.state)
 
     def alive(self) -> List[int]:
         """The nodes that have a live process, in order."""
@@ -160,8 +180,10 @@ class Cluster:
                 self._delete()
         return running
 
-    def _up(self, brokers: Optional[int], port: Optional[int]) -> None:
-        before = load_state(self.folder) or ClusterState(cluster_id=random_id())
+    def _up(
+        self, brokers: Optional[int], port: Optional[int], security: Optional[str] = None
+    ) -> None:
+        before = self._known(security)
         had = len(before.nodes)
         wanted = max(brokers or 1, had)
         if brokers is not None and brokers < had:
@@ -190,7 +212,20 @@ class Cluster:
         if wanted > 1 and (missing or old):
             self._spread(state, kafka)
 
+    def _known(self, security: Optional[str]) -> ClusterState:
+        """What there is, or a cluster without nodes."""
+        known = load_state(self.folder)
+        if known is None:
+            return ClusterState(cluster_id=random_id(), security=security or PLAINTEXT)
+        if security not in (None, known.security):
+            raise ClusterError(
+                f"this cluster is {known.security} and stays so; "
+                f"`python -m kafka.cluster down --delete` first, then `up --security {security}`"
+            )
+        return known
+
     def _found(self, state: ClusterState, kafka: Distribution) -> None:
+        make_credentials(self.folder, state.security)
         save_state(self.folder, state)
         try:
             self._start(state, state.nodes, kafka)
@@ -209,8 +244,8 @@ class Cluster:
     def _spread(self, state: ClusterState, kafka: Distribution) -> None:
         self._progress.begin(f"Spreading partitions over {len(state.nodes)} brokers")
         if len(state.controllers) > 1:
-            await_voters(state, kafka)
-        spread(state, kafka)
+            await_voters(self.folder, state, kafka)
+        spread(self.folder, state, kafka)
 
     def _start(self, state: ClusterState, wanted: Sequence[Node], kafka: Distribution) -> None:
         if wanted:

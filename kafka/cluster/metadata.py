@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Sequence, Set
+from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
@@ -18,11 +18,15 @@ QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
 
-def admin_client(bootstrap: str) -> Any:
-    """A client for administration that is patient and silent."""
+def admin_client(client: Mapping[str, Any]) -> Any:
+    """A client for administration that is patient and silent.
+
+    Args:
+        client: The librdkafka properties that every client of the cluster needs.
+    """
     return AdminClient(
         {
-            "bootstrap.servers": bootstrap,
+            **client,
             "reconnect.backoff.ms": 50,
             "reconnect.backoff.max.ms": 200,
             "socket.timeout.ms": 10000,
@@ -31,10 +35,10 @@ def admin_client(bootstrap: str) -> Any:
     )
 
 
-def live_brokers(bootstrap: str) -> Set[int]:
+def live_brokers(client: Mapping[str, Any]) -> Set[int]:
     """The brokers that the cluster counts as alive; none where nobody answers."""
     try:
-        return set(admin_client(bootstrap).list_topics(timeout=2).brokers)
+        return set(admin_client(client).list_topics(timeout=2).brokers)
     except KafkaException:
         return set()
 

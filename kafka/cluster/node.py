@@ -6,12 +6,13 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 from kafka.cluster.address import PROPERTIES_FILE, node_folder
 from kafka.cluster.distribution import Distribution
 from kafka.cluster.process import spawn
 from kafka.cluster.properties import data_folder, logging_properties, server_properties
+from kafka.cluster.security import broker_properties, scram_user, write_private
 from kafka.cluster.state import ClusterError, ClusterState, Node
 
 HEAP_MIB = 512
@@ -30,6 +31,7 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
     home = node_folder(folder, node.id)
     home.mkdir(parents=True, exist_ok=True)
     data = data_folder(folder, node.id)
+    security = broker_properties(folder, state)
     (home / "log4j2.properties").write_text(
         logging_properties("INFO", home / "server.log"), encoding="utf-8"
     )
@@ -39,11 +41,11 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
         # A new name each time: the tool of a start that was killed may still be at work.
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
         properties = draft / PROPERTIES_FILE
-        properties.write_text(server_properties(state, node, draft / "data"), encoding="utf-8")
-        _format(state, node, kafka, properties)
+        write_private(properties, server_properties(state, node, draft / "data", security))
+        _format(state, node, kafka, properties, scram_user(folder, state))
         (draft / "data").rename(data)
         shutil.rmtree(draft)
-    (home / PROPERTIES_FILE).write_text(server_properties(state, node, data), encoding="utf-8")
+    write_private(home / PROPERTIES_FILE, server_properties(state, node, data, security))
 
 
 def launch(folder: Path, node: Node, kafka: Distribution) -> int:
@@ -80,7 +82,9 @@ def failure(folder: Path, node: Node, what: str) -> ClusterError:
     )
 
 
-def _format(state: ClusterState, node: Node, kafka: Distribution, properties: Path) -> None:
+def _format(
+    state: ClusterState, node: Node, kafka: Distribution, properties: Path, user: str
+) -> None:
     founders = [voter for voter in state.controllers if voter.directory_id is not None]
     arguments = ["format", "-t", state.cluster_id, "-c", str(properties)]
     if node in founders:
@@ -89,10 +93,15 @@ def _format(state: ClusterState, node: Node, kafka: Distribution, properties: Pa
             for voter in founders
         )
         arguments += ["--initial-controllers", quorum]
+        if user:
+            arguments += ["--add-scram", user]
     else:
         arguments += ["--no-initial-controllers"]
+    # By way of a file, which Java reads: the process table shows no password then.
+    hidden = properties.with_name("arguments")
+    write_private(hidden, java_argument_file(["kafka.tools.StorageTool", *arguments]))
     done = subprocess.run(
-        kafka.command("kafka.tools.StorageTool", *arguments, jvm=["-Xmx128m"]),
+        kafka.command(f"@{hidden}", jvm=["-Xmx128m"]),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -100,6 +109,14 @@ def _format(state: ClusterState, node: Node, kafka: Distribution, properties: Pa
     )
     if done.returncode != 0:
         raise ClusterError(f"Kafka could not format node {node.id}:\n{done.stdout.strip()[-2000:]}")
+
+
+def java_argument_file(arguments: Sequence[str]) -> str:
+    """Arguments as Java's launcher reads them from a file: quoted, one a line."""
+    return "".join(
+        '"{}"\n'.format(argument.replace("\\", "\\\\").replace('"', '\\"'))
+        for argument in arguments
+    )
 
 
 def _last_lines(log: Path) -> List[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Mapping
 
 from kafka.cluster.address import HOST, node_folder
 from kafka.cluster.state import ClusterState, Node
@@ -45,17 +45,21 @@ _LAPTOP: Dict[str, str] = {
 }
 
 
-def server_properties(state: ClusterState, node: Node, data: Path) -> str:
+def server_properties(
+    state: ClusterState, node: Node, data: Path, security: Mapping[str, str]
+) -> str:
     """The text of a node's ``server.properties``.
 
     Args:
         state: The whole cluster, for the quorum and the replication.
         node: The node that will read it.
         data: Where the node keeps its records.
+        security: What the listener for clients, and for other brokers, needs.
     """
+    protocol = state.security.upper()
     replication = state.replication
     in_sync = 2 if replication >= 3 else 1
-    listeners = [f"PLAINTEXT://{node.address}"]
+    listeners = [f"{protocol}://{node.address}"]
     if node.controller_port is not None:
         listeners.append(f"CONTROLLER://{HOST}:{node.controller_port}")
     quorum = ",".join(f"{HOST}:{voter.controller_port}" for voter in state.controllers)
@@ -63,10 +67,10 @@ def server_properties(state: ClusterState, node: Node, data: Path) -> str:
         "node.id": str(node.id),
         "process.roles": node.roles,
         "listeners": ",".join(listeners),
-        "advertised.listeners": f"PLAINTEXT://{node.address}",
-        "inter.broker.listener.name": "PLAINTEXT",
+        "advertised.listeners": f"{protocol}://{node.address}",
+        "inter.broker.listener.name": protocol,
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
         "controller.quorum.bootstrap.servers": quorum,
         "log.dirs": str(data),
         "default.replication.factor": str(replication),
@@ -77,6 +81,7 @@ def server_properties(state: ClusterState, node: Node, data: Path) -> str:
         "share.coordinator.state.topic.min.isr": str(in_sync),
         **TAKE_OVER,
         **_LAPTOP,
+        **security,
     }
     if node.controller_port is not None:
         # A controller that was not among the founders becomes a voter by itself.

@@ -7,7 +7,7 @@ import logging
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Set
+from typing import Any, Dict, List, Mapping, Set
 
 from confluent_kafka import Consumer, ElectionType, KafkaException, Producer
 from confluent_kafka.admin import (
@@ -21,16 +21,18 @@ from kafka.cluster.distribution import Distribution
 from kafka.cluster.metadata import MIN_IN_SYNC, QUIET, admin_client, min_in_sync, placements
 from kafka.cluster.placement import Placement, plan
 from kafka.cluster.process import await_true
+from kafka.cluster.security import client_config, tool_arguments
 from kafka.cluster.state import ClusterError, ClusterState
 
 _SPREAD_S = 120.0
 _VOTERS_S = 60.0
 
 
-def await_voters(state: ClusterState, kafka: Distribution) -> None:
+def await_voters(folder: Path, state: ClusterState, kafka: Distribution) -> None:
     """Wait until every controller votes; until then a death may stop the quorum.
 
     Args:
+        folder: The cluster's folder.
         state: The cluster's nodes.
         kafka: Kafka's tools, one of which lists the voters.
 
@@ -38,18 +40,23 @@ def await_voters(state: ClusterState, kafka: Distribution) -> None:
         ClusterError: Some do not vote after a minute.
     """
     wanted = {node.id for node in state.controllers}
-    if not await_true(lambda: wanted <= _voters(state.bootstrap, kafka), _VOTERS_S):
+    brokers = _brokers(folder, state)
+    if not await_true(lambda: wanted <= _voters(brokers, kafka), _VOTERS_S):
         raise ClusterError(
             f"nodes {sorted(wanted)} should be controllers, and not all of them have joined "
             f"the quorum within {_VOTERS_S:.0f} s"
         )
 
 
-def _voters(bootstrap: str, kafka: Distribution) -> Set[int]:
+def _brokers(folder: Path, state: ClusterState) -> List[str]:
+    return ["--bootstrap-server", state.bootstrap, *tool_arguments(folder, state)]
+
+
+def _voters(brokers: List[str], kafka: Distribution) -> Set[int]:
     done = _tool(
         kafka,
         "org.apache.kafka.tools.MetadataQuorumCommand",
-        *("--bootstrap-server", bootstrap, "describe", "--status"),
+        *(*brokers, "describe", "--status"),
     )
     for line in done.stdout.splitlines():
         name, _, value = line.partition(":")
@@ -58,10 +65,11 @@ def _voters(bootstrap: str, kafka: Distribution) -> Set[int]:
     return set()
 
 
-def spread(state: ClusterState, kafka: Distribution) -> int:
+def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
     """Give every broker its share of every topic, with all the replicas it should have.
 
     Args:
+        folder: The cluster's folder.
         state: The cluster's nodes, all of them alive.
         kafka: Kafka's tools, one of which does the moving.
 
@@ -71,13 +79,13 @@ def spread(state: ClusterState, kafka: Distribution) -> int:
     Raises:
         ClusterError: The tool refused, or the copies did not catch up in two minutes.
     """
-    bootstrap = state.bootstrap
-    _make_internal_topics(bootstrap)
-    admin = admin_client(bootstrap)
+    client = client_config(folder, state)
+    _make_internal_topics(client)
+    admin = admin_client(client)
     brokers = [node.id for node in state.nodes]
     moves = plan(placements(admin), brokers, state.replication)
     if moves:
-        _reassign(bootstrap, kafka, moves)
+        _reassign(_brokers(folder, state), kafka, moves)
         wanted = {(move.topic, move.partition): set(move.replicas) for move in moves}
         if not await_true(lambda: _in_place(admin, wanted), _SPREAD_S):
             raise ClusterError(
@@ -89,18 +97,17 @@ def spread(state: ClusterState, kafka: Distribution) -> int:
     return len(moves)
 
 
-def _make_internal_topics(bootstrap: str) -> None:
+def _make_internal_topics(client: Mapping[str, Any]) -> None:
     """Have the topics for offsets and transactions made, if nothing has needed them yet.
 
     Made later, they would get the replication that the oldest broker was
     started with, which was right for the cluster of then.
     """
-    common = {"bootstrap.servers": bootstrap}
-    producer = Producer({**common, "transactional.id": "kafka.cluster"}, logger=QUIET)
+    producer = Producer({**client, "transactional.id": "kafka.cluster"}, logger=QUIET)
     producer.init_transactions(30)
-    consumer = Consumer({**common, "group.id": "kafka.cluster"}, logger=QUIET)
+    consumer = Consumer({**client, "group.id": "kafka.cluster"}, logger=QUIET)
     try:
-        await_true(lambda: _coordinator_known(admin_client(bootstrap)), 30)
+        await_true(lambda: _coordinator_known(admin_client(client)), 30)
     finally:
         consumer.close()
 
@@ -115,7 +122,7 @@ def _coordinator_known(admin: Any) -> bool:
     return True
 
 
-def _reassign(bootstrap: str, kafka: Distribution, moves: List[Placement]) -> None:
+def _reassign(brokers: List[str], kafka: Distribution, moves: List[Placement]) -> None:
     document = {
         "version": 1,
         "partitions": [
@@ -129,7 +136,7 @@ def _reassign(bootstrap: str, kafka: Distribution, moves: List[Placement]) -> No
         done = _tool(
             kafka,
             "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
-            *("--bootstrap-server", bootstrap, "--execute"),
+            *(*brokers, "--execute"),
             *("--reassignment-json-file", str(file)),
         )
     if done.returncode != 0:

@@ -20,6 +20,7 @@ from kafka.cluster.process import (
     port_is_free,
 )
 from kafka.cluster.progress import Progress
+from kafka.cluster.security import client_config
 from kafka.cluster.state import ClusterError, ClusterState, Node
 
 _READY_S = 60.0
@@ -72,6 +73,7 @@ def await_ready(
         ClusterError: One ended, or was not ready in a minute.
     """
     serving: Set[int] = set()
+    client = client_config(folder, state)
 
     def all_serve() -> bool:
         for number, pid in pids.items():
@@ -79,7 +81,7 @@ def await_ready(
                 raise failure(folder, state.node(number), "ended while starting")
         # Asking costs a client; a closed port answers sooner.
         if all(answers(state.node(number).broker_port) for number in pids):
-            now = live_brokers(state.bootstrap) & set(pids)
+            now = live_brokers(client) & set(pids)
             progress.advance(len(now - serving))
             serving.update(now)
         return len(serving) == len(pids)

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
-from kafka.cluster.address import HOST, STATE_FILE
+from kafka.cluster.address import HOST, PLAINTEXT, STATE_FILE
 
 QUORUM = 3
+SECURITY = (PLAINTEXT, "ssl", "sasl_plaintext", "sasl_ssl")
 
 
 class ClusterError(Exception):
@@ -49,10 +50,17 @@ class Node:
 
 @dataclass(frozen=True)
 class ClusterState:
-    """A cluster's id and nodes, in order of their ids."""
+    """A cluster's id and nodes, in order of their ids, and how clients reach them.
+
+    Attributes:
+        cluster_id: As Kafka writes ids.
+        nodes: In order.
+        security: One of ``SECURITY``; it does not change in a cluster's life.
+    """
 
     cluster_id: str
     nodes: Tuple[Node, ...] = ()
+    security: str = PLAINTEXT
 
     @property
     def replication(self) -> int:
@@ -121,7 +129,8 @@ def load_state(folder: Path) -> Optional[ClusterState]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         nodes = tuple(Node(**node) for node in content["nodes"])
-        return ClusterState(cluster_id=content["cluster_id"], nodes=nodes)
+        security = content.get("security", PLAINTEXT)  # which older clusters do not say
+        return ClusterState(content["cluster_id"], nodes, security)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

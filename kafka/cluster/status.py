@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Set, Tuple
+from typing import Any, List, Optional, Set, Tuple
 
 from confluent_kafka import KafkaException
 
 from kafka.cluster.address import running_nodes
 from kafka.cluster.metadata import admin_client, min_in_sync
+from kafka.cluster.security import client_config
 from kafka.cluster.state import ClusterState
 
 
@@ -31,11 +32,13 @@ class Status:
         bootstrap: The living brokers, or None if all are dead.
         nodes: All nodes.
         weaknesses: Why the death of a broker would not be survived; empty if it would.
+        security: What clients must speak, such as ``sasl_ssl``.
     """
 
     bootstrap: Optional[str]
     nodes: Tuple[NodeStatus, ...]
     weaknesses: Tuple[str, ...]
+    security: str
 
 
 def cluster_status(folder: Path, state: ClusterState) -> Status:
@@ -51,7 +54,8 @@ def cluster_status(folder: Path, state: ClusterState) -> Status:
     weak = ["no broker runs"]
     if bootstrap is not None:
         try:
-            weak = _weaknesses(bootstrap, state, set(running))
+            client = {**client_config(folder, state), "bootstrap.servers": bootstrap}
+            weak = _weaknesses(admin_client(client), state, set(running))
         except KafkaException as error:
             weak = [f"the brokers do not answer: {error.args[0].str()}"]
     return Status(
@@ -61,10 +65,11 @@ def cluster_status(folder: Path, state: ClusterState) -> Status:
             for node in state.nodes
         ),
         tuple(weak),
+        state.security,
     )
 
 
-def _weaknesses(bootstrap: str, state: ClusterState, running: Set[int]) -> List[str]:
+def _weaknesses(admin: Any, state: ClusterState, running: Set[int]) -> List[str]:
     found = [f"node {n.id} is dead" for n in state.nodes if n.id not in running]
     voters = [node for node in state.controllers if node.id in running]
     needed = len(state.controllers) // 2 + 1
@@ -72,7 +77,6 @@ def _weaknesses(bootstrap: str, state: ClusterState, running: Set[int]) -> List[
         found.append("node 1 alone keeps the cluster's metadata; from 3 brokers on, 3 nodes do")
     elif len(voters) <= needed:
         found.append(f"{len(voters)} controllers are alive, and {needed} must be")
-    admin = admin_client(bootstrap)
     topics = admin.list_topics(timeout=10).topics
     least = min_in_sync(admin, sorted(topics))
     for name in sorted(topics):

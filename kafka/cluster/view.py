@@ -21,6 +21,7 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.table import Table
 
+from kafka.cluster.address import PLAINTEXT
 from kafka.cluster.local import Cluster
 from kafka.cluster.progress import Progress
 from kafka.cluster.status import Status
@@ -103,6 +104,11 @@ def _print_status(status: Status) -> None:
         state = "[red]dead[/]" if node.pid is None else str(node.pid)
         table.add_row(str(node.id), node.roles, node.address, state)
     console.print(table)
+    if status.security != PLAINTEXT:
+        console.print(
+            f"clients speak {status.security}; "
+            "`python -m kafka.cluster environment` prints what they need"
+        )
     if status.bootstrap is None:
         console.print("stopped; `python -m kafka.cluster up` starts it again with its records")
     elif status.weaknesses:

@@ -104,7 +104,7 @@ def test_ids_are_what_kafka_takes_on_its_command_line() -> None:
 def test_the_broker_settings_of_a_quick_take_over_are_in_every_node(tmp_path: Path) -> None:
     state = grown(3)
     for node in state.nodes:
-        lines = server_properties(state, node, tmp_path).splitlines()
+        lines = server_properties(state, node, tmp_path, {}).splitlines()
         assert {f"{key}={value}" for key, value in TAKE_OVER.items()} <= set(lines)
         assert "auto.create.topics.enable=false" in lines
         assert "transaction.state.log.replication.factor=3" in lines
@@ -113,7 +113,7 @@ def test_the_broker_settings_of_a_quick_take_over_are_in_every_node(tmp_path: Pa
 
 def test_a_broker_listens_on_this_machine_only(tmp_path: Path) -> None:
     state = grown(3)
-    text = server_properties(state, state.node(1), tmp_path)
+    text = server_properties(state, state.node(1), tmp_path, {})
     listeners = next(line for line in text.splitlines() if line.startswith("listeners="))
     assert all(part.startswith("127.0.0.1:") for part in listeners.split("://")[1:])
 

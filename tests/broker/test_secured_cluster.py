@@ -1,0 +1,215 @@
+"""A cluster that asks who its clients are: every part of the system works over it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kafka.cluster.address import running_nodes
+from kafka.cluster.lease import leased
+from kafka.cluster.local import Cluster
+from kafka.topics.__main__ import main as topics
+from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
+
+NewStream = Callable[[Cluster], Stream]
+
+# Each cluster is started once, by the one process that has all its tests.
+SASL_SSL = pytest.mark.xdist_group("sasl_ssl cluster")
+SSL = pytest.mark.xdist_group("ssl cluster")
+
+
+@pytest.fixture(scope="module")
+def sasl_ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with leased(tmp_path_factory.mktemp("sasl_ssl"), security="sasl_ssl") as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with leased(tmp_path_factory.mktemp("ssl"), security="ssl") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def new_stream_on(name: str, tmp_path: Path) -> Iterator[NewStream]:
+    """Makes topics with our own command, and settings that say all that a client needs."""
+    streams: list[Stream] = []
+
+    def make(cluster: Cluster) -> Stream:
+        environ = {
+            **cluster.client_environment(),
+            "KAFKA_INPUT_TOPIC": f"{name}-in",
+            "KAFKA_OUTPUT_TOPIC": f"{name}-out",
+            "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
+            "KAFKA_GROUP_ID": name,
+            "KAFKA_STATE_DIR": str(tmp_path / "state"),
+            "KAFKA_HTTP_PORT": "0",
+        }
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        streams.append(Stream(environ, logs, partitions=3))
+        made = ran(streams[-1], "kafka.topics", "create", "--partitions", "3")
+        assert made.returncode == 0, made.stderr
+        return streams[-1]
+
+    yield make
+    for stream in streams:
+        stream.stop()
+
+
+def ran(
+    stream: Stream, *command: str, given: str = "", **environ: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env={**stream.whole_environ, **environ},
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def cluster_ran(folder: Path, *arguments: str, given: str = "") -> str:
+    environ = {key: value for key, value in os.environ.items() if key != "KAFKA_BROKER"}
+    done = subprocess.run(
+        [sys.executable, "-m", "kafka.cluster", "--folder", str(folder), *arguments],
+        cwd=ROOT,
+        env=environ,
+        input=given,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def open_files_with(secret: str, folder: Path) -> list[Path]:
+    """Files that hold the secret and can be read by others than their owner."""
+    return [
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o077 and secret.encode() in path.read_bytes()
+    ]
+
+
+@SASL_SSL
+def test_messages_are_answered_over_tls_with_a_password(
+    sasl_ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    assert stream.settings.security_protocol == "sasl_ssl"
+    stream.send([*numbers(300), b"no JSON"])
+    worker = stream.worker("Double")
+    assert_once_and_in_order(stream.replies(300), 300)
+    assert [letter.reason for letter in stream.letters(1)] == ["not_json"]
+    wait_until(lambda: stream.lag() == 0, 15, "everything is committed")
+    worker.terminate()
+    assert worker.wait(10) == 0
+    password = stream.environ["KAFKA_SASL_PASSWORD"]
+    assert password not in stream.log()
+    assert open_files_with(password, sasl_ssl.folder) == []
+    for pid in running_nodes(sasl_ssl.folder).values():
+        assert password.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@SASL_SSL
+def test_producer_and_consumer_work_with_what_environment_prints(
+    sasl_ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    printed = cluster_ran(sasl_ssl.folder, "environment").splitlines()
+    said = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in printed)
+    assert said == sasl_ssl.client_environment()
+    stream.start("kafka.worker", "wrapper.KmnistClassifier")
+    sent = ran(stream, "producer", "--samples", "--count", "20")
+    assert sent.returncode == 0, sent.stderr
+    read = ran(stream, "consumer", "--from-beginning", "--count", "20", "--timeout", "30", "--json")
+    assert read.returncode == 0, read.stderr
+    assert len([json.loads(line) for line in read.stdout.splitlines()]) == 20
+
+
+@SASL_SSL
+def test_a_wrong_password_is_one_clear_line_of_a_worker_that_waits(
+    sasl_ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    worker = stream.worker("Double", KAFKA_SASL_PASSWORD="not-this-one")
+    wait_until(lambda: "invalid credentials" in stream.log(), 30, "the worker says why it waits")
+    worker.terminate()
+    assert worker.wait(15) == 0
+    assert stream.log().count("invalid credentials") == 1
+    assert "KAFKA_SASL_PASSWORD" in stream.log()
+    assert "not-this-one" not in stream.log()
+    assert "Traceback" not in stream.log()
+
+
+@SASL_SSL
+def test_a_wrong_password_is_one_clear_line_of_a_command(
+    sasl_ssl: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for variable, value in sasl_ssl.client_environment().items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "not-this-one")
+    monkeypatch.setattr("kafka.topics.manage._TIMEOUT_S", 1)
+    assert topics(["create"]) == 1
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "invalid credentials" in line
+    assert "not-this-one" not in line
+
+
+@SASL_SSL
+def test_kafkas_console_tools_are_given_what_the_cluster_asks_for(
+    sasl_ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    topic = new_stream_on(sasl_ssl).settings.input_topic
+    lines = "か\nna\n"
+    cluster_ran(sasl_ssl.folder, "console-producer", "--topic", topic, given=lines)
+    got = cluster_ran(
+        sasl_ssl.folder,
+        *("console-consumer", "--topic", topic, "--from-beginning", "--max-messages", "2"),
+        # Ours to name, too: the rest is still filled in.
+        *("--bootstrap-server", sasl_ssl.bootstrap),
+    )
+    assert sorted(got.split()) == sorted(lines.split())
+
+
+@SASL_SSL
+def test_a_broker_that_is_added_trusts_and_is_trusted(
+    sasl_ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    stream.send(numbers(30))
+    stream.worker("Double")
+    stream.replies(30)
+    added = sasl_ssl.add()
+    placed = stream.admin().list_topics(timeout=10).topics[stream.settings.input_topic].partitions
+    assert all(sorted(each.isrs) == [1, added.id] for each in placed.values())
+    assert added.id in {each.leader for each in placed.values()}
+    stream.send(numbers(30))
+    assert_once_and_in_order(stream.replies(60), 60)
+
+
+@SSL
+def test_messages_are_answered_for_clients_with_a_certificate_and_for_no_others(
+    ssl: Cluster, new_stream_on: NewStream
+) -> None:
+    stream = new_stream_on(ssl)
+    assert stream.settings.ssl_client_key_file
+    stream.send(numbers(60))
+    stream.worker("Double", "known")
+    assert_once_and_in_order(stream.replies(60), 60)
+    stream.worker("Double", "stranger", KAFKA_SSL_CLIENT_CERT_FILE="", KAFKA_SSL_CLIENT_KEY_FILE="")
+    wait_until(lambda: "KAFKA_SSL_" in stream.log(), 30, "the stranger says why it waits")
+    assert "Traceback" not in stream.log()
+    shown = cluster_ran(ssl.folder, "status")
+    assert "clients speak ssl" in shown

@@ -1,0 +1,195 @@
+"""What secures the local cluster, as far as it needs no broker: files, settings, certificates."""
+
+from __future__ import annotations
+
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from kafka.cluster.__main__ import main
+from kafka.cluster.certificates import make_certificates
+from kafka.cluster.local import Cluster
+from kafka.cluster.node import java_argument_file
+from kafka.cluster.process import end, spawn
+from kafka.cluster.properties import server_properties
+from kafka.cluster.security import (
+    broker_properties,
+    client_config,
+    client_environment,
+    make_credentials,
+    scram_user,
+    tool_arguments,
+)
+from kafka.cluster.state import SECURITY, ClusterError, ClusterState, Node, load_state, save_state
+from kafka.refusal import refusal_of
+from kafka.settings import SettingsError, load_settings, require_broker
+
+NODE = Node(id=1, broker_port=20000, controller_port=20001, directory_id="d")
+
+
+def secured(folder: Path, security: str) -> ClusterState:
+    make_credentials(folder, security)
+    return ClusterState("id", (NODE,), security)
+
+
+@pytest.mark.parametrize("security", SECURITY)
+def test_how_a_cluster_is_secured_is_read_back(security: str, tmp_path: Path) -> None:
+    state = ClusterState("id", (NODE,), security)
+    save_state(tmp_path, state)
+    assert load_state(tmp_path) == state
+
+
+def test_a_cluster_from_before_there_was_security_is_plaintext(tmp_path: Path) -> None:
+    (tmp_path / "cluster.json").write_text('{"cluster_id": "id", "nodes": []}')
+    state = load_state(tmp_path)
+    assert state is not None
+    assert state.security == "plaintext"
+
+
+@pytest.mark.parametrize("security", SECURITY)
+def test_clients_and_brokers_get_the_one_secured_listener(security: str, tmp_path: Path) -> None:
+    state = secured(tmp_path, security)
+    text = server_properties(state, NODE, tmp_path, broker_properties(tmp_path, state))
+    lines = text.splitlines()
+    name = security.upper()
+    assert f"advertised.listeners={name}://127.0.0.1:20000" in lines
+    assert f"inter.broker.listener.name={name}" in lines
+    assert ("ssl.client.auth=required" in lines) == (security == "ssl")
+    assert ("PLAINTEXT://" in text.replace("SASL_PLAINTEXT", "")) == (security == "plaintext")
+
+
+@pytest.mark.parametrize("security", SECURITY)
+def test_only_the_owner_reads_what_is_secret(security: str, tmp_path: Path) -> None:
+    secured(tmp_path, security)
+    made = list(tmp_path.rglob("*"))
+    assert bool(made) == (security != "plaintext")
+    for path in made:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+@pytest.mark.parametrize("security", SECURITY)
+def test_the_environment_of_clients_is_complete_and_taken_by_the_settings(
+    security: str, tmp_path: Path
+) -> None:
+    state = secured(tmp_path, security)
+    environment = client_environment(tmp_path, state)
+    assert load_settings(environment).security_protocol == security
+    assert ("KAFKA_SASL_PASSWORD" in environment) == security.startswith("sasl")
+    assert ("KAFKA_SSL_CA_CERT_FILE" in environment) == security.endswith("ssl")
+    assert ("KAFKA_SSL_CLIENT_KEY_FILE" in environment) == (security == "ssl")
+    assert all(Path(v).is_file() for k, v in environment.items() if k.endswith("_FILE"))
+    assert client_config(tmp_path, state)["security.protocol"] == security
+
+
+def test_no_password_is_on_a_tools_command_line(tmp_path: Path) -> None:
+    state = secured(tmp_path, "sasl_ssl")
+    password = client_environment(tmp_path, state)["KAFKA_SASL_PASSWORD"]
+    option, file = tool_arguments(tmp_path, state)
+    assert option == "--command-config"
+    assert password not in file
+    assert password in Path(file).read_text()
+    assert tool_arguments(tmp_path, ClusterState("id", (NODE,))) == []
+
+
+def test_every_founder_is_given_the_same_user_and_each_cluster_another_one(tmp_path: Path) -> None:
+    state = secured(tmp_path / "a", "sasl_ssl")
+    other = secured(tmp_path / "b", "sasl_ssl")
+    user = scram_user(tmp_path / "a", state)
+    assert user.startswith("SCRAM-SHA-512=[name=kafka,salt=")
+    assert scram_user(tmp_path / "a", state) == user
+    assert scram_user(tmp_path / "b", other) != user
+    assert scram_user(tmp_path, secured(tmp_path, "ssl")) == ""
+
+
+def test_java_reads_arguments_back_as_they_were() -> None:
+    assert java_argument_file(['a b="c"', "d\\e"]) == '"a b=\\"c\\""\n"d\\\\e"\n'
+
+
+def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
+    authority, broker, client = make_certificates()
+    root = x509.load_pem_x509_certificate(authority.encode())
+    for identity, uses in (
+        (broker, {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}),
+        (client, {ExtendedKeyUsageOID.CLIENT_AUTH}),
+    ):
+        certificate = x509.load_pem_x509_certificate(identity.certificate.encode())
+        certificate.verify_directly_issued_by(root)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+        assert [str(ip) for ip in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+        extension = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+        assert set(extension.value) == uses
+        assert identity.key not in repr(identity)
+
+
+def test_an_existing_cluster_keeps_its_security_and_says_how_to_change_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_state(tmp_path, ClusterState("id", (NODE,)))
+    with pytest.raises(ClusterError, match=r"is plaintext and stays so.*down --delete"):
+        Cluster.start(tmp_path, security="sasl_ssl")
+    assert main(["--folder", str(tmp_path), "up", "--security", "ssl"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "up --security ssl" in line
+
+
+def test_lost_credentials_are_one_clear_error(tmp_path: Path) -> None:
+    save_state(tmp_path, ClusterState("id", (NODE,), "sasl_ssl"))
+    with pytest.raises(ClusterError, match="down --delete"):
+        Cluster(tmp_path).client_environment()
+
+
+def test_environment_prints_what_a_shell_can_eval(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    save_state(folder, secured(folder, "ssl"))
+    assert main(["--folder", str(folder), "environment"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "export KAFKA_BROKER=127.0.0.1:20000" in lines
+    assert f"export KAFKA_SSL_CA_CERT_FILE='{folder}/security/ca.pem'" in lines
+
+
+def test_programs_without_credentials_are_told_where_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = secured(tmp_path, "sasl_ssl")
+    save_state(tmp_path, state)
+    monkeypatch.setenv("KAFKA_CLUSTER_DIR", str(tmp_path))
+    properties = tmp_path / "node-1" / "server.properties"
+    properties.parent.mkdir()
+    wait = "import time; time.sleep(60)"
+    pid = spawn([sys.executable, "-c", wait, "kafka.Kafka", str(properties)], tmp_path / "log")
+    try:
+        with pytest.raises(SettingsError, match=r"sasl_ssl.*python -m kafka.cluster environment"):
+            require_broker(load_settings({}))
+        require_broker(load_settings(client_environment(tmp_path, state)))
+    finally:
+        end([pid], patience_s=0)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "advice"),
+    [
+        (KafkaError._AUTHENTICATION, "invalid credentials (after 3ms in state X)", "PASSWORD"),
+        (KafkaError._SSL, "certificate verify failed (after 3ms in state X)", "KAFKA_SSL_"),
+        (KafkaError._TRANSPORT, "SSL routines::certificate required (after 3ms)", "KAFKA_SSL_"),
+    ],
+)
+def test_a_refusal_is_the_same_line_each_time_and_names_the_settings(
+    code: int, said: str, advice: str
+) -> None:
+    refusal = refusal_of(KafkaError(code, said))
+    assert refusal is not None
+    assert advice in refusal.str()
+    assert "3ms" not in refusal.str()
+
+
+def test_a_broker_that_is_merely_away_has_refused_nobody() -> None:
+    assert refusal_of(KafkaError(KafkaError._TRANSPORT, "Connection refused")) is None
