@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from kafka.cluster.address import running_nodes
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
 from kafka.topics.__main__ import main as topics
+from kafka.topics.manage import create
+from kafka.topics.wanted import wanted_topics
 from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[[Cluster], Stream]
@@ -39,7 +42,7 @@ def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def new_stream_on(name: str, tmp_path: Path) -> Iterator[NewStream]:
-    """Makes topics with our own command, and settings that say all that a client needs."""
+    """Makes topics, and settings that say all that a client needs."""
     streams: list[Stream] = []
 
     def make(cluster: Cluster) -> Stream:
@@ -55,8 +58,14 @@ def new_stream_on(name: str, tmp_path: Path) -> Iterator[NewStream]:
         logs = tmp_path / "logs"
         logs.mkdir()
         streams.append(Stream(environ, logs, partitions=3))
-        made = ran(streams[-1], "kafka.topics", "create", "--partitions", "3")
-        assert made.returncode == 0, made.stderr
+        create(
+            streams[-1].admin(),
+            [
+                # The messages' timestamps are of 2023: retention would take them from the workers.
+                replace(topic, config={**topic.config, "retention.ms": "-1"})
+                for topic in wanted_topics(streams[-1].settings, 1, partitions=3)
+            ],
+        )
         return streams[-1]
 
     yield make
@@ -108,6 +117,8 @@ def test_messages_are_answered_over_tls_with_a_password(
 ) -> None:
     stream = new_stream_on(sasl_ssl)
     assert stream.settings.security_protocol == "sasl_ssl"
+    made = ran(stream, "kafka.topics", "create", "--partitions", "3")
+    assert made.stdout.count("there already") == 3, made.stderr
     stream.send([*numbers(300), b"no JSON"])
     worker = stream.worker("Double")
     assert_once_and_in_order(stream.replies(300), 300)
