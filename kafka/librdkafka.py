@@ -23,6 +23,7 @@ _OFFSETS = "the worker commits offsets itself, with the replies"
 # Property -> why it is refused, with the setting to use instead where there is one.
 _REFUSED = {
     "acks": _EXACTLY_ONCE,
+    "allow.auto.create.topics": "workers make no topic by accident",
     "auto.commit.enable": _OFFSETS,
     "auto.offset.reset": "use KAFKA_START",
     "bootstrap.servers": "use KAFKA_BROKER",
@@ -32,6 +33,7 @@ _REFUSED = {
     "enable.idempotence": "use KAFKA_PROCESSING",
     "enable.partition.eof": "lag reaches zero by it",
     "group.id": "use KAFKA_GROUP_ID",
+    "group.instance.id": "workers below one supervisor would fence each other",
     "group.protocol": "take-over within 10 s needs the classic protocol",
     "isolation.level": _EXACTLY_ONCE,
     "max.in.flight": _EXACTLY_ONCE,

@@ -103,6 +103,8 @@ class Pipeline:
             try:
                 decoded = decode(record, self._max_message_bytes)
                 rows = self._rows(decoded.payload)
+                # By the whole type: a narrower one beside a wider would be computed with as such.
+                key = rows is not None and (rows.shape[1:], rows.dtype, decoded.payload.names)
             except Exception as error:
                 outcomes[index] = _rejection(record, error)
                 continue
@@ -110,7 +112,6 @@ class Pipeline:
             if rows is None:
                 alone.append(request)
             else:
-                key = (rows.shape[1:], rows.dtype.kind, decoded.payload.names)
                 stacks.setdefault(key, []).append(request)
         return list(stacks.values()), alone
 
@@ -120,7 +121,7 @@ class Pipeline:
         if not served.stacks:
             return None
         if served.to_rows is not None:
-            return served.to_rows(payload.data)
+            return _rows_of(served.to_rows(payload.data))
         data = payload.data
         if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
             return data if len(data) else None
@@ -133,11 +134,11 @@ class Pipeline:
         if not self._served.stacks:
             return sum(self._answer_alone(request, outcomes, answers) for request in requests)
         counts = [len(request.rows) for request in requests]
-        stacked = requests[0].rows
-        if len(requests) > 1:
-            stacked = np.concatenate([request.rows for request in requests])
         self._before_call()
         try:
+            stacked = requests[0].rows
+            if len(requests) > 1:
+                stacked = np.concatenate([request.rows for request in requests])
             prediction = self._served.predict_rows(stacked, requests[0].decoded.payload.names)
         except Exception as error:
             if len(requests) == 1:
@@ -181,6 +182,13 @@ class Pipeline:
         return (
             len(payload.data) if isinstance(payload.data, np.ndarray) and payload.data.ndim else 1
         )
+
+
+def _rows_of(rows: Any) -> NDArray[Any]:
+    array = np.asarray(rows)
+    if array.ndim == 0:
+        raise BadPrediction("to_rows returned no rows")
+    return array
 
 
 def puid_of(record: Record, payload: Payload) -> str:

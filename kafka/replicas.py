@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import http.client
 import os
 import signal
 import socket
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 from kafka.settings import SettingsError, load_settings, require_broker
+from kafka.supervisor.probe import answers_ok
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN = ROOT / ".s2i" / "bin" / "run"
@@ -49,20 +49,21 @@ class Replica:
 
     Args:
         name: its worker id.
+        ports: one for each of `_PORTS`.
         environment: what it gets beside `.s2i/environment`.
         log: file that its output goes to.
     """
 
-    def __init__(self, name: str, environment: Dict[str, str], log: Path) -> None:
+    def __init__(self, name: str, ports: List[int], environment: Dict[str, str], log: Path) -> None:
         self.name = name
         self.log = log
-        self.ports = dict(zip(_PORTS, _free_ports(len(_PORTS))))
-        ports = {variable: str(port) for variable, port in self.ports.items()}
+        self.ports = dict(zip(_PORTS, ports))
+        own = {variable: str(port) for variable, port in self.ports.items()}
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [str(RUN)],
                 cwd=str(ROOT),
-                env={**_image_environment(), **environment, **ports, "KAFKA_WORKER_ID": name},
+                env={**_image_environment(), **environment, **own, "KAFKA_WORKER_ID": name},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -85,16 +86,7 @@ class Replica:
             raise ReplicaError(
                 f"replica {self.name} ended: {' '.join(last)} (all of it: {self.log})"
             )
-        connection = http.client.HTTPConnection(
-            "127.0.0.1", self.ports["KAFKA_HTTP_PORT"], timeout=1
-        )
-        try:
-            connection.request("GET", "/ready")
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+        return answers_ok(self.ports["KAFKA_HTTP_PORT"], "/ready")
 
     def stop(self) -> None:
         """Asks it to finish and leave."""
@@ -141,10 +133,12 @@ class Replicas:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            for number in range(1, self._count + 1):
-                name = f"replica-{number}"
+            ports = _free_ports(self._count * len(_PORTS))
+            for number in range(self._count):
+                name = f"replica-{number + 1}"
+                own = ports[number * len(_PORTS) : (number + 1) * len(_PORTS)]
                 log = self._folder / f"{name}.log"
-                self.replicas.append(Replica(name, self._environment, log))
+                self.replicas.append(Replica(name, own, self._environment, log))
             self._await_ready()
         except BaseException:
             self.__exit__()

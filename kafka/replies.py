@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import List, NamedTuple, Optional, Tuple
 
-from kafka.messages import Headers, Record, Rejection, Reply
+from kafka.messages import Headers, Outcome, Record, Rejection, Reply
 
 # Every header of the runtime's own begins so; all others are the sender's.
 PREFIX = "kafka-"
@@ -115,24 +115,36 @@ def size_of(message: Outgoing) -> int:
 
 
 def _cut(letter: Outgoing, max_bytes: int) -> Outgoing:
-    excess = size_of(letter) - max_bytes
-    if excess <= 0 or letter.value is None:
+    """The letter, cut until it fits: its value, then the sender's headers, then the key."""
+    if size_of(letter) <= max_bytes:
         return letter
-    length = len(letter.value)
-    headers = [*letter.headers, (DEAD_CUT, b"%d" % length)]
-    marked = letter._replace(headers=headers)
-    kept = max(0, length - (size_of(marked) - max_bytes))
-    return marked._replace(value=letter.value[:kept])
+    length = len(letter.value or b"")
+    marked = letter._replace(headers=[*letter.headers, (DEAD_CUT, b"%d" % length)])
+    if letter.value is not None:
+        kept = max(0, length - (size_of(marked) - max_bytes))
+        marked = marked._replace(value=letter.value[:kept])
+    if size_of(marked) > max_bytes:
+        own = max(place for place, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
+        marked = marked._replace(headers=marked.headers[own:])
+    if size_of(marked) > max_bytes:
+        marked = marked._replace(key=None)
+    return marked
 
 
-def compose(outcome: object, replies: Target, dead_letters: Target, worker: str) -> Outgoing:
-    """The message to publish for an outcome; a reply that is too large becomes a dead letter."""
+def compose(
+    outcome: Outcome, replies: Target, dead_letters: Target, worker: str
+) -> Tuple[Outcome, Outgoing]:
+    """The message to publish for an outcome.
+
+    Returns:
+        The outcome, a rejection in place of a reply that is too large for its topic, and the
+        message.
+    """
     if isinstance(outcome, Reply):
         message = compose_reply(outcome, replies, worker)
         size = size_of(message)
         if size <= replies.max_bytes:
-            return message
+            return outcome, message
         text = f"the reply has {size} bytes, {replies.topic} takes {replies.max_bytes}"
         outcome = Rejection(outcome.record, "reply_too_large", text)
-    assert isinstance(outcome, Rejection)
-    return compose_dead_letter(outcome, dead_letters, worker)
+    return outcome, compose_dead_letter(outcome, dead_letters, worker)

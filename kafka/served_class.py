@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import importlib
 import inspect
 import json
 import math
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +75,19 @@ def _parameters(text: str) -> Dict[str, Any]:
         return {item["name"]: _PARSERS[item["type"]](item["value"]) for item in listed}
     except (ValueError, KeyError, TypeError) as error:
         raise ClassNotUsable(f"{PARAMETERS_VARIABLE} can't be read: {error!r}") from error
+
+
+class ClassLeft(Exception):
+    """The class called `sys.exit`."""
+
+
+@contextlib.contextmanager
+def _staying() -> Iterator[None]:
+    """Turns the class's wish to end the process into a failure of its call."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ClassLeft(f"the class called sys.exit({error.code!r})") from error
 
 
 class _UncollectedMetrics:
@@ -147,7 +161,8 @@ class ServedClass:
             BadPrediction: the answer is of no kind that Seldon knows.
             Exception: whatever the class raises.
         """
-        return self._finished(SeldonResponse.create(self.instance.predict(rows, list(names))))
+        with _staying():
+            return self._finished(SeldonResponse.create(self.instance.predict(rows, list(names))))
 
     def predict_payload(self, payload: Payload) -> Prediction:
         """Answers one message, through Seldon's own functions.
@@ -156,6 +171,10 @@ class ServedClass:
             BadPrediction: the answer is of no kind that Seldon knows.
             Exception: whatever the class raises.
         """
+        with _staying():
+            return self._predict_payload(payload)
+
+    def _predict_payload(self, payload: Payload) -> Prediction:
         if self.takes_raw:
             request = payload.request if payload.request is not None else _as_request(payload)
             reply = seldon_methods.predict(self.instance, request, self._metrics)

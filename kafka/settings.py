@@ -124,7 +124,8 @@ class Settings:
     )
     crash_attempts: int = _setting(
         "KAFKA_CRASH_ATTEMPTS",
-        integer(1, 100),
+        # At the first death the guilty one is not told from those in hand with it.
+        integer(2, 100),
         2,
         "deaths of a worker after which the message in hand becomes a dead letter",
     )

@@ -28,6 +28,10 @@ def decode(document: Dict[str, Any]) -> Payload:
     meta = document.get("meta") or {}
     if not isinstance(meta, dict):
         raise Rejected("no_payload", "meta must be an object")
+    if not isinstance(meta.get("tags") or {}, dict):
+        raise Rejected("bad_value", "meta.tags must be an object")
+    if not isinstance(meta.get("metrics") or [], list):
+        raise Rejected("bad_value", "meta.metrics must be an array")
     if "data" in document:
         return _decode_data(document, meta)
     if "jsonData" in document:

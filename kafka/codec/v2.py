@@ -62,11 +62,16 @@ def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
         raise Rejected("bad_value", f"inputs[0].data holds what is no {datatype}")
     if np.issubdtype(dtype, np.integer) and values.size:
         limits = np.iinfo(dtype)
-        if values.min() < limits.min or values.max() > limits.max:
+        # As Python's numbers: in floating point 2^64 is not larger than the largest UINT64.
+        if int(values.min()) < limits.min or int(values.max()) > limits.max:
             raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
         if values.dtype.kind == "f" and np.any(values % 1):
             raise Rejected("bad_value", f"inputs[0].data holds fractions, datatype is {datatype}")
-    return values.astype(dtype)
+    with np.errstate(over="ignore"):
+        typed = values.astype(dtype)
+    if typed.dtype.kind == "f" and not np.isfinite(typed).all():
+        raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
+    return typed
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:

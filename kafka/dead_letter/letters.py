@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Dict, List, Optional, Tuple
 
-from kafka.messages import Record, header
+from kafka.messages import Headers, Record, header
 from kafka.replies import (
     DEAD_CUT,
     DEAD_MESSAGE,
@@ -50,8 +50,8 @@ class Letter:
 
     def original(self) -> Record:
         """The message as it was sent, without what the runtime added."""
-        headers = list(self.record.headers)
-        added = max(place for place, item in enumerate(headers) if item[0] == DEAD_REASON)
+        headers = self.record.headers
+        added = _added_from(headers)
         topic, partition, offset = self.source
         return Record(
             topic,
@@ -60,7 +60,7 @@ class Letter:
             self.sent_ms,
             self.record.key,
             self.record.value,
-            tuple(headers[:added]),
+            tuple(headers[: max(added, 0)]),
         )
 
     def as_dict(self) -> Dict[str, Any]:
@@ -81,23 +81,31 @@ class Letter:
 
 def read_letter(record: Record) -> Optional[Letter]:
     """The letter in a message of the dead-letter topic; None if it is none of ours."""
-    reason = header(record.headers, DEAD_REASON)
-    if reason is None:
+    added = _added_from(record.headers)
+    if added < 0:
         return None
-    cut_from = header(record.headers, DEAD_CUT)
+    # What the sender wrote under the same names is the sender's.
+    record_of_ours = record._replace(headers=record.headers[added:])
+    cut_from = _number(record_of_ours, DEAD_CUT)
     return Letter(
         record=record,
-        reason=reason.decode("utf-8", "replace"),
-        message=_text(record, DEAD_MESSAGE),
+        reason=_text(record_of_ours, DEAD_REASON),
+        message=_text(record_of_ours, DEAD_MESSAGE),
         source=(
-            _text(record, INPUT_TOPIC),
-            _number(record, INPUT_PARTITION),
-            _number(record, INPUT_OFFSET),
+            _text(record_of_ours, INPUT_TOPIC),
+            _number(record_of_ours, INPUT_PARTITION),
+            _number(record_of_ours, INPUT_OFFSET),
         ),
-        sent_ms=_number(record, INPUT_TIMESTAMP),
-        worker=_text(record, WORKER),
-        cut_from=int(cut_from) if cut_from else None,
+        sent_ms=_number(record_of_ours, INPUT_TIMESTAMP),
+        worker=_text(record_of_ours, WORKER),
+        cut_from=cut_from if cut_from >= 0 else None,
     )
+
+
+def _added_from(headers: Headers) -> int:
+    """Where our own headers begin: at the last reason; -1 if there is none."""
+    places = [place for place, item in enumerate(headers) if item[0] == DEAD_REASON]
+    return places[-1] if places else -1
 
 
 def replayed_place(record: Record) -> Optional[str]:

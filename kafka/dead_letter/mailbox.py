@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
+import contextlib
 from typing import Any, Iterator, List, Sequence
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from kafka.clients import consumer_config, producer_config
+from kafka.consumed import record_of
 from kafka.dead_letter.letters import REPLAYED, Letter
 from kafka.messages import Record
 from kafka.refusal import explained
@@ -50,23 +51,11 @@ def _read(consumer: Any, topic: str) -> Iterator[Record]:
         for message in consumer.consume(500, 1.0):
             error = message.error()
             if error is None:
-                yield _record(message)
+                yield record_of(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 left.discard(message.partition())
             elif not error.retriable():
                 raise KafkaException(error)
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        tuple(message.headers() or ()),
-    )
 
 
 def replay(settings: Settings, letters: Sequence[Letter]) -> int:
@@ -78,20 +67,35 @@ def replay(settings: Settings, letters: Sequence[Letter]) -> int:
         How many were sent.
 
     Raises:
-        MailboxError: nothing was sent.
+        MailboxError: nothing was sent, or it is not known whether; the message says which.
     """
     config = producer_config(settings)
-    config["transactional.id"] = f"{settings.group_id}.replay.{uuid.uuid4().hex}"
+    # One id for a group: what an interrupted replay left open, the next one ends at once.
+    config["transactional.id"] = f"{settings.group_id}.replay"
+    config["transaction.timeout.ms"] = settings.transaction_timeout_ms
     producer = Producer(config)
+    outcome = "nothing was replayed"
     try:
         producer.init_transactions(_REQUEST_S)
         producer.begin_transaction()
         for letter in letters:
             _send(producer, settings, letter)
-        producer.commit_transaction(_REQUEST_S * 3)
+        producer.flush(_REQUEST_S)
+        outcome = "whether anything was replayed is not known, `list` shows it"
+        producer.commit_transaction(_REQUEST_S)
     except KafkaException as error:
-        raise MailboxError(f"nothing was replayed: {error.args[0].str()}") from error
+        _abort(producer)
+        raise MailboxError(f"{outcome}: {explained(error, config).args[0].str()}") from error
+    except BaseException:
+        # Readers of the input topic would wait for what is left open.
+        _abort(producer)
+        raise
     return len(letters)
+
+
+def _abort(producer: Any) -> None:
+    with contextlib.suppress(KafkaException):
+        producer.abort_transaction(_REQUEST_S)
 
 
 def _send(producer: Any, settings: Settings, letter: Letter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import sys
@@ -10,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from kafka.supervisor.probe import answers_ok
 from kafka.supervisor.process import Process, how_it_died
 
 _DEFAULT_HTTP_PORT = 9000
-_PING_S = 1.0
 _RESTART_S = 1.0
 # Its REST server may take long to load a model; it is asked this often whether it answers.
 _ASK_EVERY_S = 0.5
@@ -84,18 +83,8 @@ class SeldonServer:
             return f"Seldon's server: {how_it_died(status)}"
         if now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at = now
-            self._answers = self._ping()
+            self._answers = answers_ok(self.http_port, "/health/ping")
         return None
-
-    def _ping(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=_PING_S)
-        try:
-            connection.request("GET", "/health/ping")
-            return connection.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
 
     def stop(self) -> None:
         """Lets its REST server finish what it has in hand."""

@@ -71,6 +71,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def _run(settings: Settings, options: Any) -> int:
+    parent = None if options.status_fd is None else os.getppid()
     place = place_of(settings, options.index)
     status = StatusPipe(options.status_fd)
     try:
@@ -96,7 +97,6 @@ def _run(settings: Settings, options: Any) -> int:
         return 1
     if served.why_alone is not None:
         log.info("the class is called message by message: %s", served.why_alone)
-    parent = None if options.status_fd is None else os.getppid()
     worker = Worker(settings, served, place, status, parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())

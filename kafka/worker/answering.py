@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Deque, Dict, List, Tuple
+from typing import Callable, Deque, Dict, List, Tuple
 
 from kafka.messages import Outcome, Record, Rejection
 from kafka.pipeline import Pipeline, Retriable
@@ -26,6 +26,7 @@ class Answering:
         in_hand: told what the class looks at.
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
+        stopping: whether the worker is to leave as soon as it can.
     """
 
     def __init__(
@@ -35,11 +36,15 @@ class Answering:
         in_hand: InHand,
         watchdog: Watchdog,
         worker: str,
+        stopping: Callable[[], bool],
     ) -> None:
         self._settings = settings
         self._in_hand = in_hand
         self._watchdog = watchdog
         self._worker = worker
+        self._served = served
+        self._stopping = stopping
+        self._most = settings.commit_messages
         self._batch_limit = settings.batch_messages
         self._refused: Dict[Tuple[int, int], str] = {}
         self._pipeline = Pipeline(
@@ -57,7 +62,10 @@ class Answering:
         """
         outcomes: List[Outcome] = []
         deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
-        while backlog and len(outcomes) < self._settings.commit_messages:
+        while backlog and len(outcomes) < self._most:
+            if outcomes and self._stands_alone(backlog[0]):
+                # What is answered so far must not be undone by another death.
+                break
             records = self._next_batch(backlog)
             try:
                 outcomes.extend(self._answer_batch(records))
@@ -66,7 +74,7 @@ class Answering:
                 if outcomes:
                     break
                 raise
-            if time.monotonic() >= deadline:
+            if time.monotonic() >= deadline or self._stopping():
                 break
         return outcomes
 
@@ -76,6 +84,7 @@ class Answering:
 
     def published(self, positions: Dict[int, int]) -> None:
         """Forgets what was noted of records before these positions (partition -> offset)."""
+        self._most = min(self._settings.commit_messages, self._most * 2)
         for partition, position in positions.items():
             self._in_hand.forget(self._settings.input_topic, partition, position)
         if self._refused:
@@ -85,13 +94,20 @@ class Answering:
                 if source[1] >= positions.get(source[0], 0)
             }
 
+    def not_published(self) -> None:
+        """Makes the next transaction smaller: what did not get through in time may so."""
+        self._most = max(1, self._most // 2)
+
     def _next_batch(self, backlog: Deque[Record]) -> List[Record]:
         """The next records, up to the limits; one that is suspected stands alone."""
         records = [backlog.popleft()]
         if self._stands_alone(records[0]):
             return records
         size = len(records[0].value or b"")
-        while backlog and len(records) < self._batch_limit:
+        # Called message by message, the class gains nothing from a batch, and leaving, which
+        # waits for the end of it, would take longer.
+        most = self._batch_limit if self._served.stacks else 1
+        while backlog and len(records) < most:
             size += len(backlog[0].value or b"")
             if size > self._settings.batch_bytes or self._stands_alone(backlog[0]):
                 break
@@ -116,9 +132,13 @@ class Answering:
         started = time.monotonic()
         try:
             batch = self._pipeline.run(records)
-        finally:
+        except Retriable:
             self._in_hand.release()
+            raise
+        finally:
             self._watchdog.rest()
+        # Not after any other exception: it ends the worker, and is these records' doing.
+        self._in_hand.release()
         self._adapt(time.monotonic() - started)
         metrics.BATCH_MESSAGES.labels(self._worker).observe(len(records))
         metrics.ROWS.labels(self._worker).inc(batch.rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import confluent_kafka
 from confluent_kafka import KafkaException, TopicPartition
@@ -50,43 +50,50 @@ class StartPositions:
         if not partitions:
             return {}
         committed = self._eventually(lambda: self._committed(partitions))
-        missing = [partition for partition in partitions if committed[partition] is None]
-        latest = bool(missing) and self._settings.start == "latest" and self._is_new_group()
-        starts = {
-            partition: self.find_one(partition, committed[partition], latest=latest)
-            for partition in partitions
+        if None in committed.values() and self._settings.start == "latest":
+            self._start_new_group_at_the_end()
+            committed = self._eventually(lambda: self._committed(partitions))
+        return {
+            partition: self.find_one(partition, committed[partition]) for partition in partitions
         }
-        if latest:
-            # Committed at once: a restart before the first message must not skip it.
-            self._eventually(lambda: self._commit(starts))
-        return starts
 
-    def find_one(self, partition: int, committed: Optional[int], *, latest: bool) -> int:
+    def find_one(self, partition: int, committed: Optional[int]) -> int:
         """The offset to read one partition from.
 
         Raises:
             GapFound: see there.
             KafkaException: the brokers did not answer in time.
         """
-        place = TopicPartition(self._topic, partition)
-        first, end = self._eventually(
-            lambda: self._consumer.get_watermark_offsets(place, timeout=_REQUEST_S)
-        )
-        start = start_of(partition, committed, first, end, latest=latest)
+        first, end = self._watermarks(partition)
+        start = start_of(partition, committed, first, end)
         if start.gap is not None:
             self._gap(start.gap)
             if self._settings.on_gap == "stop":
                 raise GapFound(str(start.gap))
         return start.offset
 
-    def _is_new_group(self) -> bool:
-        """Whether the group has no offset anywhere; what is added later is read from its start."""
+    def _start_new_group_at_the_end(self) -> None:
+        """Commits the ends of all partitions, for all members, if the group stands nowhere yet.
+
+        What is added later is read from its start, and so is nothing skipped that was sent while
+        the group's first members found each other.
+        """
         topics = self._eventually(
             lambda: self._consumer.list_topics(self._topic, timeout=_REQUEST_S).topics
         )
         everywhere = list(topics[self._topic].partitions)
         committed = self._eventually(lambda: self._committed(everywhere))
-        return all(offset is None for offset in committed.values())
+        if any(offset is not None for offset in committed.values()):
+            return
+        ends = {partition: self._watermarks(partition)[1] for partition in everywhere}
+        self._eventually(lambda: self._commit(ends))
+
+    def _watermarks(self, partition: int) -> Tuple[int, int]:
+        place = TopicPartition(self._topic, partition)
+        first, end = self._eventually(
+            lambda: self._consumer.get_watermark_offsets(place, timeout=_REQUEST_S)
+        )
+        return first, end
 
     def _committed(self, partitions: List[int]) -> Dict[int, Optional[int]]:
         places = [TopicPartition(self._topic, partition) for partition in partitions]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from kafka.messages import Outcome, Rejection
@@ -31,16 +32,17 @@ class Count(NamedTuple):
 
     def after(self, troubles: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
         """The count after further messages, and which limit was met on the way, if any."""
-        consecutive, window, met = self.consecutive, list(self.window), None
+        consecutive, met = self.consecutive, None
+        window = collections.deque(self.window, maxlen=WINDOW)
+        bad = sum(window)
         for trouble in troubles:
             consecutive = consecutive + 1 if trouble else 0
+            bad += trouble - (window[0] if len(window) == WINDOW else 0)
             window.append(trouble)
             if limits.consecutive and consecutive >= limits.consecutive:
                 met = met or f"{consecutive} messages in a row"
-        window = window[-WINDOW:]
-        share = sum(window) / WINDOW
-        if limits.ratio and len(window) == WINDOW and share > limits.ratio:
-            met = met or f"{share:.0%} of the last {WINDOW} messages"
+            if limits.ratio and len(window) == WINDOW and bad > limits.ratio * WINDOW:
+                met = met or f"{bad / WINDOW:.0%} of the last {WINDOW} messages"
         return Count(consecutive, tuple(window)), met
 
 
@@ -53,11 +55,12 @@ class Breaker(NamedTuple):
     rejected: Count = Count()
 
     @classmethod
-    def of(cls, settings: Settings) -> Breaker:
-        """A breaker with the settings' limits."""
+    def of(cls, settings: Settings, failed: int = 0) -> Breaker:
+        """A breaker with the settings' limits, after so many failures in a row."""
         return cls(
             Limits(settings.max_failed_consecutive, settings.max_failed_ratio),
             Limits(settings.max_rejected_consecutive, settings.max_rejected_ratio),
+            Count(failed),
         )
 
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import collections
 import logging
 import time
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
 
-import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kafka.clients import consumer_config
-from kafka.messages import UNREADABLE_HEADERS, Headers, Record
+from kafka.consumed import record_of
+from kafka.messages import Record
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
 from kafka.worker.positions import Gap
@@ -34,11 +34,15 @@ class Events(NamedTuple):
 
     Attributes:
         assigned: the partitions that are ours now, in any order; also when there are none.
+        revoked: no partition is ours now.
         gap: messages were deleted before they were read.
+        trouble: why nothing comes, in words.
     """
 
     assigned: Callable[[List[int]], None]
+    revoked: Callable[[], None]
     gap: Callable[[Gap], None]
+    trouble: Callable[[str], None]
 
 
 class Intake:
@@ -56,6 +60,7 @@ class Intake:
         self._backlog: Deque[Record] = collections.deque()
         self._positions: Dict[int, int] = {}
         self._ends: Dict[int, int] = {}
+        self._gone: Set[int] = set()
         self._failure: Optional[Exception] = None
         self._rebalances = 0
         self._group_metadata: Any = None
@@ -113,6 +118,8 @@ class Intake:
             GapFound: see there.
             KafkaException: the consumer can't go on.
         """
+        if self._gone and not self._backlog:
+            self._restart_gone()
         messages = self._consumer.consume(1, wait_s)
         if messages:
             rebalances = self._rebalances
@@ -126,7 +133,7 @@ class Intake:
         for message in messages:
             error = message.error()
             if error is None:
-                self._backlog.append(_record(message))
+                self._backlog.append(record_of(message))
             else:
                 self._on_error(message, error)
         self._raise_failure()
@@ -148,6 +155,7 @@ class Intake:
     def rewind(self) -> None:
         """Goes back to the last published positions: after an abort the consumer does not."""
         self._backlog.clear()
+        self._ends.clear()
         for partition, offset in self._positions.items():
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
@@ -182,12 +190,10 @@ class Intake:
         if code == KafkaError._PARTITION_EOF:
             self._ends[message.partition()] = message.offset()
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._restart_partition(message.partition())
+            self._gone.add(message.partition())
         elif code in _MISSING:
-            log.warning(
-                "topic %s is not there (%s); make it with `python -m kafka.topics create`",
-                self._topic,
-                error.str(),
+            self._events.trouble(
+                f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
             )
         elif error.fatal():
             raise KafkaException(error)
@@ -228,6 +234,8 @@ class Intake:
             return
         self._positions = starts
         consumer.assign(self._places(starts))
+        # A partition that was paused when it went away comes back paused.
+        consumer.resume(self._places(starts))
         self._events.assigned(sorted(starts))
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
@@ -239,6 +247,8 @@ class Intake:
         for partition in gone:
             self._positions.pop(partition, None)
             self._ends.pop(partition, None)
+        self._gone -= gone
+        self._events.revoked()
 
     def _places(self, positions: Dict[int, int]) -> List[TopicPartition]:
         return [TopicPartition(self._topic, *item) for item in positions.items()]
@@ -248,29 +258,19 @@ class Intake:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _restart_partition(self, partition: int) -> None:
-        position = self._positions.get(partition)
-        if position is not None:
-            offset = self._starts.find_one(partition, position, latest=False)
-            self._positions[partition] = offset
-            self._consumer.seek(TopicPartition(self._topic, partition, offset))
+    def _restart_gone(self) -> None:
+        """Reads on behind what was deleted while we read; librdkafka has given up there."""
+        for partition in self._gone & set(self._positions):
+            position = self._positions[partition]
+            self._positions[partition] = self._starts.find_one(partition, position)
+        self._gone.clear()
+        self._consumer.assign(self._places(self._positions))
 
+    def reload_positions(self) -> None:
+        """Asks the brokers where the group stands, when a commit's outcome is not known.
 
-def _record(message: Any) -> Record:
-    kind, timestamp_ms = message.timestamp()
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        -1 if kind == confluent_kafka.TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
-        message.key(),
-        message.value(),
-        _headers(message),
-    )
-
-
-def _headers(message: Any) -> Headers:
-    try:
-        return message.headers() or ()
-    except UnicodeDecodeError:
-        return UNREADABLE_HEADERS
+        Raises:
+            GapFound: messages were deleted meanwhile.
+            KafkaException: the brokers don't answer.
+        """
+        self._positions = self._starts.find(list(self._positions))

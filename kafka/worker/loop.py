@@ -18,16 +18,12 @@ from kafka.settings import Settings
 from kafka.worker import metrics
 from kafka.worker.answering import Answering
 from kafka.worker.breaker import Breaker
+from kafka.worker.deliveries import NotPublished, Refusal
 from kafka.worker.in_hand import InHand
 from kafka.worker.intake import Events, Intake
 from kafka.worker.place import Place, state_folder
 from kafka.worker.positions import Gap
-from kafka.worker.publisher import (
-    NotPublished,
-    PlainPublisher,
-    Refusal,
-    TransactionalPublisher,
-)
+from kafka.worker.publisher import PlainPublisher, TransactionalPublisher, text_of
 from kafka.worker.status import JOINING, READY, STALLED, StatusPipe
 from kafka.worker.targets import TopicMissing, look_up
 from kafka.worker.watchdog import Watchdog
@@ -75,10 +71,13 @@ class Worker:
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
-        self._breaker = Breaker.of(settings)
         self._in_hand = InHand(state_folder(settings), place.transactional_id)
+        # A class at which worker after worker dies fails as much as one that raises.
+        self._breaker = Breaker.of(settings, self._in_hand.failed)
         self._watchdog = Watchdog()
-        self._answering = Answering(settings, served, self._in_hand, self._watchdog, place.name)
+        self._answering = Answering(
+            settings, served, self._in_hand, self._watchdog, place.name, lambda: self._stopping
+        )
 
     def stop(self) -> None:
         """Finishes what is in hand, then leaves; may be called from a signal handler."""
@@ -96,7 +95,7 @@ class Worker:
         if targets is None:
             return
         self._use(targets)
-        self._intake = Intake(self._settings, Events(self._on_assigned, self._on_gap))
+        self._intake = Intake(self._settings, self._events())
         self._publisher = self._make_publisher()
         self._start_publisher()
         self._tell(JOINING)
@@ -133,14 +132,17 @@ class Worker:
         self._dead_letters = targets[self._settings.dead_letter_topic]
 
     def _make_publisher(self) -> Any:
-        # A batch of many messages must not be larger than the smaller topic takes.
-        batch_bytes = min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
+        batch_bytes = self._batch_bytes()
         wind = self._watch_broker_call
         if self._settings.processing == "exactly_once":
             return TransactionalPublisher(
                 self._settings, self._place.transactional_id, batch_bytes, wind
             )
         return PlainPublisher(self._settings, self._intake.commit, batch_bytes, wind)
+
+    def _batch_bytes(self) -> int:
+        """The largest batch of many messages: not larger than the smaller topic takes."""
+        return min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
 
     def _watch_broker_call(self) -> None:
         self._watchdog.wind(_BROKER_CALL_S)
@@ -183,13 +185,15 @@ class Worker:
             return []
 
     def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
+        messages = []
+        for number, outcome in enumerate(outcomes):
+            outcomes[number], message = compose(
+                outcome, self._replies, self._dead_letters, self._place.name
+            )
+            messages.append(message)
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
-        messages = [
-            compose(outcome, self._replies, self._dead_letters, self._place.name)
-            for outcome in outcomes
-        ]
         positions: Dict[int, int] = {}
         for outcome in outcomes:
             positions[outcome.record.partition] = outcome.record.offset + 1
@@ -204,6 +208,7 @@ class Worker:
         seconds = time.perf_counter() - started
         metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
         self._breaker = breaker
+        self._in_hand.failed = breaker.failed.consecutive
         self._published(outcomes, positions)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
@@ -220,16 +225,45 @@ class Worker:
         log.info("%s does the batch again: %s", self._place.name, error)
         if error.refusal is not None:
             self._note_refusal(error.refusal)
-        elif self._backoff_s > 1:
+        elif self._backoff_s > 1 and not error.unknown:
             self._look_up_again()
         if self._backoff_s > 1:
             self._stalled(f"replies can't be published: {error}")
+        self._answering.not_published()
         self._back_off()
+        if error.unknown:
+            self._settle()
         self._intake.rewind()
 
+    def _settle(self) -> None:
+        """Finds out whether a commit of unknown outcome was one, before anything is done again."""
+        while not self._stopping:
+            try:
+                # Ends what the last producer left open; then the group's position is certain.
+                self._publisher.start()
+                self._intake.reload_positions()
+                return
+            except NotPublished as error:
+                self._stalled(str(error))
+            except KafkaException as error:
+                self._stalled(f"the group's position can't be read: {text_of(error)}")
+            finally:
+                self._watchdog.rest()
+            self._back_off()
+
     def _note_refusal(self, refusal: Refusal) -> None:
-        """Sees to it that what a broker won't take does not come again."""
-        if refusal.topic == self._replies.topic:
+        """Sees to it that what a broker won't take does not come again as it was."""
+        self._look_up_again()
+        of_replies = refusal.topic == self._replies.topic
+        if refusal.size > (self._replies if of_replies else self._dead_letters).max_bytes:
+            # The topic takes less than it did; now that this is known, composing heeds it.
+            return
+        known = self._batch_bytes()
+        smaller = known if self._publisher.batch_bytes > known else 1
+        if self._publisher.batch_bytes > smaller:
+            # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
+            self._publisher.send_smaller(smaller)
+        elif of_replies:
             self._answering.refuse(refusal.source, refusal.why)
         else:
             self._dead_letters = self._dead_letters._replace(max_bytes=refusal.size // 2)
@@ -244,6 +278,13 @@ class Worker:
         metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
         log.info("%s reads partitions %s", self._place.name, partitions)
         self._tell(READY, partitions=tuple(partitions))
+
+    def _events(self) -> Events:
+        return Events(self._on_assigned, self._on_revoked, self._on_gap, self._stalled)
+
+    def _on_revoked(self) -> None:
+        metrics.PARTITIONS.labels(self._place.name).set(0)
+        self._tell(self._status.last.state, self._status.last.detail, partitions=())
 
     def _on_gap(self, gap: Gap) -> None:
         metrics.GAPS.labels(self._place.name).inc(max(0, gap.first - gap.committed))

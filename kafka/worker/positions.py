@@ -38,9 +38,7 @@ class Start(NamedTuple):
     gap: Optional[Gap] = None
 
 
-def start_of(
-    partition: int, committed: Optional[int], first: int, end: int, *, latest: bool
-) -> Start:
+def start_of(partition: int, committed: Optional[int], first: int, end: int) -> Start:
     """Where to start.
 
     Args:
@@ -48,10 +46,9 @@ def start_of(
         committed: the group's offset in it, or None.
         first: offset of the first message there is (low watermark).
         end: offset after the last one (high watermark).
-        latest: whether the group is new and starts at the end.
     """
     if committed is None:
-        return Start(end if latest else first)
+        return Start(first)
     if first <= committed <= end:
         return Start(committed)
     return Start(first, Gap(partition, committed, first))

@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kafka.clients import admin_config
+from kafka.consumed import record_of
 from kafka.dead_letter.letters import Letter, read_letter
 from kafka.messages import Headers, Record, header
 from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
@@ -147,7 +148,7 @@ class Stream:
             consumer.assign([TopicPartition(topic, place, 0) for place in places])
             while True:
                 messages = consumer.consume(1000, 0.5)
-                found.extend(_record(message) for message in messages if message.error() is None)
+                found.extend(record_of(message) for message in messages if message.error() is None)
                 if not messages and len(found) >= count:
                     return found
                 assert time.monotonic() < give_up_at, (
@@ -181,18 +182,6 @@ class Stream:
 
     def admin(self) -> AdminClient:
         return AdminClient(self.client({"log_level": 2}))
-
-
-def _record(message: Any) -> Record:
-    return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        tuple(message.headers() or ()),
-    )
 
 
 def source(record: Record) -> tuple[int, int]:

@@ -10,7 +10,8 @@ import pytest
 from confluent_kafka import Consumer
 
 from kafka.replies import Outgoing
-from kafka.worker.publisher import NotPublished, TransactionalPublisher
+from kafka.worker.deliveries import NotPublished
+from kafka.worker.publisher import TransactionalPublisher
 from tests.broker.stream import Stream
 from tests.kafka.helpers import record
 
@@ -64,7 +65,7 @@ def test_a_transaction_that_outlives_its_time_out_is_fenced_and_then_done_again(
         yield from messages(stream, 1)
 
     with pytest.raises(NotPublished):
-        slow.publish(a_long_time(), {0: 1}, metadata(stream))  # type: ignore[arg-type]
+        slow.publish(a_long_time(), {0: 1}, metadata(stream))
     assert stream.replies(0) == []
     slow.publish(messages(stream, 2), {0: 1}, metadata(stream))
     assert len(stream.replies(2)) == 2
@@ -97,4 +98,5 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
         publisher(stream, name).publish([large], {0: 1}, metadata(stream))
     refusal = caught.value.refusal
     assert refusal is not None
-    assert (refusal.topic, refusal.size) == (small, 200_000)
+    assert (refusal.topic, refusal.source) == (small, (0, 0))
+    assert 200_000 < refusal.size < 201_000

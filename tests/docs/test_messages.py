@@ -51,7 +51,7 @@ def published(pipeline: Pipeline, value: bytes | None, headers: Headers) -> Outg
     record = Record("model_input", 3, 41, 1_700_000_000_000, b"key", value, tuple(headers))
     (outcome,) = pipeline.run([record]).outcomes
     largest = Target("model_output", 12, LIMIT), Target("model_input.dead", 12, LIMIT)
-    return compose(outcome, *largest, "kmnist-0.0")
+    return compose(outcome, *largest, "kmnist-0.0")[1]
 
 
 def example(message: str, name: str) -> Document:
@@ -168,7 +168,7 @@ def test_what_cannot_be_answered_becomes_a_dead_letter_of_the_document(
 def test_a_letter_that_was_cut_is_in_the_document_too() -> None:
     record = Record("model_input", 0, 7, -1, None, b"x" * 5000, ())
     target = Target("model_input.dead", 1, 2000)
-    letter = compose(Rejection(record, "too_large", "too large"), target, target, "w.0")
+    _, letter = compose(Rejection(record, "too_large", "too large"), target, target, "w.0")
     assert "kafka-dead-cut" in dict(letter.headers)
     message = asyncapi.messages(DOCUMENT, "deadLetters")["deadLetter"]
     assert asyncapi.message_errors(DOCUMENT, message, letter.headers, letter.value) == []

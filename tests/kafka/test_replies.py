@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kafka.dead_letter.letters import Letter, read_letter, replayed_place, unread
-from kafka.messages import Rejection, Reply
+from kafka.messages import Outcome, Rejection, Reply
 from kafka.replies import DEAD_CUT, Outgoing, Target, compose, size_of
 from tests.kafka.helpers import record
 
@@ -13,8 +13,8 @@ HEADERS = (("truth", b"7"), ("Content-Type", b"image/png"), ("trace", None), ("t
 JSON = (("content-type", b"application/json"),)
 
 
-def composed(outcome: object) -> Outgoing:
-    return compose(outcome, REPLIES, LETTERS, "host.0")
+def composed(outcome: Outcome) -> Outgoing:
+    return compose(outcome, REPLIES, LETTERS, "host.0")[1]
 
 
 def letter_of(message: Outgoing) -> Letter:
