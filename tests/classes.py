@@ -110,3 +110,11 @@ class Broken:
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         raise RuntimeError("a bad deployment")
+
+
+class Slow:
+    """Takes meta, so that it is called message by message, and its time over each."""
+
+    def predict(self, X: Any, names: Any, meta: Any) -> Any:  # noqa: N803
+        time.sleep(float(os.environ.get("SLOW_S", "0.05")))
+        return np.asarray(X)

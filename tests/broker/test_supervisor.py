@@ -152,6 +152,16 @@ def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, de
     assert replica.process.poll() is None
 
 
+def test_many_messages_at_which_workers_die_are_all_found(stream: Stream) -> None:
+    values = numbers(20)
+    for place in (3, 4, 9, 10):
+        values[place] = b'{"data":{"ndarray":[[500,0]]}}'
+    stream.send(values, partition=0)
+    Replica(stream, "Moody", KAFKA_SESSION_TIMEOUT_MS="1500")
+    assert [letter.reason for letter in stream.letters(4, within_s=90)] == ["worker_crash"] * 4
+    assert_once_and_in_order(stream.replies(16), 16)
+
+
 def test_a_class_that_fails_at_everything_stops_consumption_until_told_to_resume(
     stream: Stream,
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from kafka.messages import header
 from kafka.topics.manage import await_usable
@@ -211,3 +212,48 @@ def test_the_class_that_takes_texts_is_served_as_well(new_stream: NewStream) -> 
         answer: dict[str, Any] = json.loads(reply.value or b"")
         assert answer["data"]["names"] == ["t:0", "t:1"]
         assert answer["meta"]["puid"]
+
+
+def test_sigterm_does_not_wait_for_a_slow_classs_backlog(new_stream: NewStream) -> None:
+    stream = new_stream()
+    worker = stream.worker("Slow")
+    stream.send(numbers(500))
+    wait_until(lambda: stream.lag() < 500, 30, "work has begun")
+    worker.terminate()
+    assert worker.wait(3) == 0
+    answered = 500 - stream.lag()
+    assert_once_and_in_order(stream.replies(answered), answered)
+
+
+def test_partitions_that_come_back_during_a_backlog_are_read_on(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=4)
+    # Longer than what is waited for before the group is told that the worker lives.
+    stream.worker("Slow", "first", SLOW_S="0.03")
+    stream.send(numbers(600))
+    wait_until(lambda: stream.lag() < 550, 30, "work has begun")
+    second = stream.worker("Slow", "second", SLOW_S="0.03")
+    wait_until(lambda: len(stream.readers()) == 2, 30, "both read")
+    second.terminate()
+    second.wait(10)
+    stream.worker("Slow", "second", SLOW_S="0.03")
+    assert_once_and_in_order(stream.replies(600, within_s=60), 600)
+
+
+def test_a_topic_that_takes_less_than_before_gets_what_it_takes(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=1)
+    stream.worker("Double")
+    stream.send(numbers(1))
+    stream.replies(1)
+    output = ConfigResource(ResourceType.TOPIC, stream.settings.output_topic)
+    output.add_incremental_config(
+        ConfigEntry("max.message.bytes", "20000", incremental_operation=AlterConfigOpType.SET)
+    )
+    admin = stream.admin()
+    for future in admin.incremental_alter_configs([output]).values():
+        future.result()
+    wide = [json.dumps({"data": {"ndarray": [[n] * 1000]}}).encode() for n in range(60)]
+    wide[30] = json.dumps({"data": {"ndarray": [[7] * 20_000]}}).encode()
+    stream.send(wide)
+    assert len(stream.replies(60)) == 60
+    (letter,) = stream.letters(1)
+    assert letter.reason == "reply_too_large"

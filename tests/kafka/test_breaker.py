@@ -48,3 +48,15 @@ def test_no_sender_can_halt_the_service_unless_asked_for() -> None:
 def test_zero_switches_a_limit_off() -> None:
     off = {"KAFKA_MAX_FAILED_CONSECUTIVE": "0", "KAFKA_MAX_FAILED_RATIO": "0"}
     assert why([[FAILED] * 1000], **off) is None
+
+
+def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
+    good: list[Outcome] = [GOOD] * 200
+    bad: list[Outcome] = [FAILED, FAILED, GOOD] * 66
+    assert why([good + bad + good]) is not None
+
+
+def test_failures_of_dead_predecessors_count() -> None:
+    settings = load_settings({}, use_local_cluster=False)
+    assert Breaker.of(settings, failed=99).after([FAILED])[1] is not None
+    assert Breaker.of(settings, failed=98).after([FAILED])[1] is None

@@ -73,6 +73,8 @@ def test_open_inference_json_is_typed_as_it_says() -> None:
         ({"data": [0, 0.5]}, "bad_value"),
         ({"data": [0, "x"]}, "bad_value"),
         ({"datatype": "COMPLEX"}, "bad_value"),
+        ({"datatype": "UINT64", "data": [0, 1.8446744073709552e19]}, "bad_value"),
+        ({"datatype": "FP16", "data": [0, 1e6]}, "bad_value"),
         ({"datatype": None}, "bad_value"),
         ({"shape": [3]}, "bad_shape"),
         ({"shape": "2"}, "bad_shape"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
 
-from kafka.messages import Reply
+from kafka.messages import Record, Reply
 from kafka.pipeline import Pipeline, Retriable
 from kafka.served_class import ServedClass
 from tests import classes
@@ -172,3 +173,54 @@ def test_seconds_and_rows_are_counted() -> None:
     batch = pipeline(classes.Double()).run([ndarray(np.ones((3, 2)).tolist())] * 2)
     assert batch.rows == 6
     assert set(batch.seconds) == {"decode", "predict", "encode"}
+
+
+class Leaves:
+    """Calls `sys.exit` at 3."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        if (np.asarray(X) == 3).any():
+            sys.exit(3)
+        return X
+
+
+class Lists:
+    """Its `to_rows` gives lists."""
+
+    def to_rows(self, payload: Any) -> Any:
+        return payload.tolist()
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return X
+
+
+def test_a_class_that_ends_the_process_fails_at_that_message_alone() -> None:
+    records = [ndarray([[1]], 0), ndarray([[3]], 1), ndarray([[5]], 2)]
+    first, second, third = pipeline(Leaves()).run(records).outcomes
+    assert isinstance(first, Reply)
+    assert isinstance(third, Reply)
+    assert "sys.exit(3)" in rejection(second).message
+
+
+def test_rows_may_come_as_lists() -> None:
+    first, second = answers(pipeline(Lists()).run([ndarray([[1]]), ndarray([[2]])]).outcomes)
+    assert (first["data"]["ndarray"], second["data"]["ndarray"]) == ([[1]], [[2]])
+
+
+def test_rows_of_narrow_types_are_not_widened_by_their_neighbours() -> None:
+    def request(datatype: str) -> Record:
+        tensor = {"name": "x", "shape": [1, 1], "datatype": datatype, "data": [250]}
+        return record(json.dumps({"inputs": [tensor]}).encode())
+
+    double = classes.Double()
+    together = answers(pipeline(double).run([request("UINT8"), request("UINT16")]).outcomes)
+    apart = answers(pipeline(double).run([request("UINT8")]).outcomes)
+    assert together[0]["outputs"] == apart[0]["outputs"]
+
+
+@pytest.mark.parametrize("meta", [{"tags": [1]}, {"metrics": 5}])
+def test_what_a_sender_gets_wrong_in_meta_is_not_held_against_the_class(meta: Any) -> None:
+    value = json.dumps({"meta": meta, "data": {"ndarray": [[1]]}}).encode()
+    (outcome,) = pipeline(classes.Double()).run([record(value)]).outcomes
+    assert rejection(outcome).reason == "bad_value"
+    assert not rejection(outcome).failed

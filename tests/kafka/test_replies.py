@@ -91,3 +91,15 @@ def test_replayed_letters_are_known_by_their_markers() -> None:
     assert replayed_place(marker) == letter.place
     assert unread([letter], [letter.place]) == []
     assert unread([letter], ["0:0"]) == [letter]
+
+
+def test_what_a_sender_wrote_under_our_names_is_the_senders() -> None:
+    headers = (("kafka-dead-cut", b"abc"), ("kafka-dead-reason", b"mine"))
+    letter = letter_of(composed(Rejection(record(b"x", headers=headers), "empty", "ours")))
+    assert (letter.reason, letter.cut_from) == ("empty", None)
+    assert letter.original().headers == headers
+
+
+def test_headers_and_a_key_that_are_too_large_do_not_jam_the_dead_letter_topic() -> None:
+    source = record(b"v", headers=(("big", b"h" * 20_000),), key=b"k" * 20_000)
+    assert size_of(composed(Rejection(source, "empty", ""))) <= LETTERS.max_bytes
