@@ -32,13 +32,21 @@ class StartPositions:
         settings: topic, where a new group starts, what to do about a gap.
         consumer: asks for the group.
         gap: told of messages that were deleted before they were read.
+        stopping: whether the worker is to leave, and no longer asks.
     """
 
-    def __init__(self, settings: Settings, consumer: Any, gap: Callable[[Gap], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        consumer: Any,
+        gap: Callable[[Gap], None],
+        stopping: Callable[[], bool],
+    ) -> None:
         self._settings = settings
         self._topic = settings.input_topic
         self._consumer = consumer
         self._gap = gap
+        self._stopping = stopping
 
     def find(self, partitions: List[int]) -> Dict[int, int]:
         """The offset to read each partition from.
@@ -115,7 +123,7 @@ class StartPositions:
             try:
                 return request()
             except KafkaException as error:
-                if time.monotonic() > give_up_at:
+                if time.monotonic() > give_up_at or self._stopping():
                     raise
                 log.debug("asking again: %s", error)
                 time.sleep(0.1)

@@ -37,12 +37,14 @@ class Events(NamedTuple):
         revoked: no partition is ours now.
         gap: messages were deleted before they were read.
         trouble: why nothing comes, in words.
+        stopping: asked whether the worker is to leave.
     """
 
     assigned: Callable[[List[int]], None]
     revoked: Callable[[], None]
     gap: Callable[[Gap], None]
     trouble: Callable[[str], None]
+    stopping: Callable[[], bool]
 
 
 class Intake:
@@ -83,7 +85,7 @@ class Intake:
                 fetch_queue_backoff_ms=20,
             )
         )
-        self._starts = StartPositions(settings, self._consumer, events.gap)
+        self._starts = StartPositions(settings, self._consumer, events.gap, events.stopping)
 
     def subscribe(self) -> None:
         """Joins the group."""

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional
 
 from confluent_kafka import KafkaException
 
 from kafka.messages import Outcome
 from kafka.pipeline import Retriable
-from kafka.replies import Target, compose
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
 from kafka.worker.answering import Answering
 from kafka.worker.breaker import Breaker
-from kafka.worker.deliveries import NotPublished, Refusal
+from kafka.worker.deliveries import NotPublished
 from kafka.worker.in_hand import InHand
 from kafka.worker.intake import Events, Intake
+from kafka.worker.outbox import Outbox
 from kafka.worker.place import Place, state_folder
 from kafka.worker.positions import Gap
-from kafka.worker.publisher import PlainPublisher, TransactionalPublisher, text_of
+from kafka.worker.publisher import text_of
 from kafka.worker.status import JOINING, READY, STALLED, StatusPipe
-from kafka.worker.targets import TopicMissing, look_up
+from kafka.worker.targets import TopicMissing
 from kafka.worker.watchdog import Watchdog
 
 log = logging.getLogger("kafka.worker")
@@ -38,7 +37,6 @@ _BACKOFF_MOST_S = 5.0
 _KEEP_MEMBERSHIP_S = 2.0
 # A call to the brokers that has not come back by then never will.
 _BROKER_CALL_S = 90.0
-_MIB = 1024 * 1024
 
 
 class Halted(Exception):
@@ -76,7 +74,7 @@ class Worker:
         self._breaker = Breaker.of(settings, self._in_hand.failed)
         self._watchdog = Watchdog()
         self._answering = Answering(
-            settings, served, self._in_hand, self._watchdog, place.name, lambda: self._stopping
+            settings, served, self._in_hand, self._watchdog, place.name, self._is_stopping
         )
 
     def stop(self) -> None:
@@ -91,72 +89,50 @@ class Worker:
             GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the group or the topic can't be used at all.
         """
-        targets = self._targets()
-        if targets is None:
+        outbox = self._make_outbox()
+        if outbox is None:
             return
-        self._use(targets)
+        self._outbox = outbox
         self._intake = Intake(self._settings, self._events())
-        self._publisher = self._make_publisher()
-        self._start_publisher()
         self._tell(JOINING)
         try:
             self._intake.subscribe()
             while not self._stopping:
                 self._turn()
+        except KafkaException:
+            if not self._stopping:
+                raise
         finally:
             self._watch_broker_call()
-            self._publisher.close()
+            self._outbox.close()
             self._intake.close()
             self._watchdog.rest()
         self._in_hand.close()
 
-    def _targets(self) -> Optional[Dict[str, Target]]:
-        """The topics to write to, as soon as they are there; None if told to stop before."""
+    def _make_outbox(self) -> Optional[Outbox]:
+        """The way out, as soon as topics and brokers are there; None if told to stop before."""
+        outbox = None
         while not self._stopping:
             try:
-                return look_up(self._settings, self._target_names())
-            except TopicMissing as error:
+                outbox = outbox or Outbox(
+                    self._settings, self._place, self._commit, self._watch_broker_call
+                )
+                outbox.start()
+                return outbox
+            except (TopicMissing, NotPublished) as error:
                 self._stalled(str(error))
             except KafkaException as error:
-                self._stalled(
-                    f"no broker answers at {self._settings.broker}: {error.args[0].str()}"
-                )
+                self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
+            finally:
+                self._watchdog.rest()
             self._back_off()
         return None
 
-    def _target_names(self) -> Tuple[str, str]:
-        return self._settings.output_topic, self._settings.dead_letter_topic
-
-    def _use(self, targets: Dict[str, Target]) -> None:
-        self._replies = targets[self._settings.output_topic]
-        self._dead_letters = targets[self._settings.dead_letter_topic]
-
-    def _make_publisher(self) -> Any:
-        batch_bytes = self._batch_bytes()
-        wind = self._watch_broker_call
-        if self._settings.processing == "exactly_once":
-            return TransactionalPublisher(
-                self._settings, self._place.transactional_id, batch_bytes, wind
-            )
-        return PlainPublisher(self._settings, self._intake.commit, batch_bytes, wind)
-
-    def _batch_bytes(self) -> int:
-        """The largest batch of many messages: not larger than the smaller topic takes."""
-        return min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
+    def _commit(self, positions: Dict[int, int]) -> None:
+        self._intake.commit(positions)
 
     def _watch_broker_call(self) -> None:
         self._watchdog.wind(_BROKER_CALL_S)
-
-    def _start_publisher(self) -> None:
-        while not self._stopping:
-            try:
-                self._publisher.start()
-                return
-            except NotPublished as error:
-                self._stalled(str(error))
-                self._back_off()
-            finally:
-                self._watchdog.rest()
 
     def _turn(self) -> None:
         """One turn: takes what is there, answers it, publishes it."""
@@ -185,12 +161,7 @@ class Worker:
             return []
 
     def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
-        messages = []
-        for number, outcome in enumerate(outcomes):
-            outcomes[number], message = compose(
-                outcome, self._replies, self._dead_letters, self._place.name
-            )
-            messages.append(message)
+        outcomes, messages = self._outbox.compose(outcomes)
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
@@ -199,7 +170,7 @@ class Worker:
             positions[outcome.record.partition] = outcome.record.offset + 1
         started = time.perf_counter()
         try:
-            self._publisher.publish(messages, positions, group_metadata)
+            self._outbox.publish(messages, positions, group_metadata)
         except NotPublished as error:
             self._not_published(error)
             return
@@ -223,10 +194,12 @@ class Worker:
     def _not_published(self, error: NotPublished) -> None:
         metrics.ABORTS.labels(self._place.name).inc()
         log.info("%s does the batch again: %s", self._place.name, error)
-        if error.refusal is not None:
-            self._note_refusal(error.refusal)
+        refusal = error.refusal
+        if refusal is not None:
+            if self._outbox.heed(refusal):
+                self._answering.refuse(refusal.source, refusal.why)
         elif self._backoff_s > 1 and not error.unknown:
-            self._look_up_again()
+            self._outbox.look_up_again()
         if self._backoff_s > 1:
             self._stalled(f"replies can't be published: {error}")
         self._answering.not_published()
@@ -240,7 +213,7 @@ class Worker:
         while not self._stopping:
             try:
                 # Ends what the last producer left open; then the group's position is certain.
-                self._publisher.start()
+                self._outbox.start()
                 self._intake.reload_positions()
                 return
             except NotPublished as error:
@@ -251,28 +224,6 @@ class Worker:
                 self._watchdog.rest()
             self._back_off()
 
-    def _note_refusal(self, refusal: Refusal) -> None:
-        """Sees to it that what a broker won't take does not come again as it was."""
-        self._look_up_again()
-        of_replies = refusal.topic == self._replies.topic
-        if refusal.size > (self._replies if of_replies else self._dead_letters).max_bytes:
-            # The topic takes less than it did; now that this is known, composing heeds it.
-            return
-        known = self._batch_bytes()
-        smaller = known if self._publisher.batch_bytes > known else 1
-        if self._publisher.batch_bytes > smaller:
-            # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
-            self._publisher.send_smaller(smaller)
-        elif of_replies:
-            self._answering.refuse(refusal.source, refusal.why)
-        else:
-            self._dead_letters = self._dead_letters._replace(max_bytes=refusal.size // 2)
-
-    def _look_up_again(self) -> None:
-        """Topics may have been made anew, with other partitions than before."""
-        with contextlib.suppress(TopicMissing, KafkaException):
-            self._use(look_up(self._settings, self._target_names()))
-
     def _on_assigned(self, partitions: List[int]) -> None:
         self._in_hand.adopt()
         metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
@@ -280,7 +231,12 @@ class Worker:
         self._tell(READY, partitions=tuple(partitions))
 
     def _events(self) -> Events:
-        return Events(self._on_assigned, self._on_revoked, self._on_gap, self._stalled)
+        return Events(
+            self._on_assigned, self._on_revoked, self._on_gap, self._stalled, self._is_stopping
+        )
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
 
     def _on_revoked(self) -> None:
         metrics.PARTITIONS.labels(self._place.name).set(0)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kafka.clients import admin_config
@@ -173,7 +173,9 @@ class Stream:
         try:
             places = [TopicPartition(topic, place) for place in range(self.partitions)]
             lag = 0
-            for place in admin.committed(places, timeout=10):
+            # On a new cluster the first group waits for the topic of offsets to be made.
+            committed = wait_until(lambda: _unless_retriable(admin, places), 20, "a coordinator")
+            for place in committed:
                 _, end = admin.get_watermark_offsets(place, timeout=10)
                 lag += end - max(place.offset, 0)
             return lag
@@ -182,6 +184,15 @@ class Stream:
 
     def admin(self) -> AdminClient:
         return AdminClient(self.client({"log_level": 2}))
+
+
+def _unless_retriable(consumer: Consumer, places: list[TopicPartition]) -> Any:
+    try:
+        return consumer.committed(places, timeout=10)
+    except KafkaException as error:
+        if not error.args[0].retriable():
+            raise
+        return None
 
 
 def source(record: Record) -> tuple[int, int]:

@@ -1,0 +1,119 @@
+"""Where outcomes go: the topics, what they take, and the publisher that writes to them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, List, Tuple
+
+from confluent_kafka import KafkaException
+
+from kafka.messages import Outcome
+from kafka.replies import Outgoing, Target, compose
+from kafka.settings import Settings
+from kafka.worker.deliveries import Refusal
+from kafka.worker.place import Place
+from kafka.worker.publisher import PlainPublisher, TransactionalPublisher
+from kafka.worker.targets import TopicMissing, look_up
+
+_MIB = 1024 * 1024
+
+
+class Outbox:
+    """Composes messages from outcomes and publishes them.
+
+    Args:
+        settings: topics, and how often a message may come.
+        place: which worker this is.
+        commit: commits positions, where that is not part of a transaction.
+        before_call: called before each call that may take long, for the watchdog.
+
+    Raises:
+        TopicMissing: a topic is not there.
+        KafkaException: the brokers don't answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        place: Place,
+        commit: Callable[[Dict[int, int]], None],
+        before_call: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._worker = place.name
+        self._replies: Target
+        self._dead_letters: Target
+        self._look_up()
+        most = self._batch_bytes()
+        self._publisher: Any
+        if settings.processing == "exactly_once":
+            self._publisher = TransactionalPublisher(
+                settings, place.transactional_id, most, before_call
+            )
+        else:
+            self._publisher = PlainPublisher(settings, commit, most, before_call)
+
+    def start(self) -> None:
+        """Makes the publisher ready, and ends what a predecessor left open.
+
+        Raises:
+            NotPublished: the brokers don't answer; try again.
+        """
+        self._publisher.start()
+
+    def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
+        """The messages for outcomes, and the outcomes: a reply too large has become a rejection."""
+        pairs = [
+            compose(outcome, self._replies, self._dead_letters, self._worker)
+            for outcome in outcomes
+        ]
+        return [outcome for outcome, _ in pairs], [message for _, message in pairs]
+
+    def publish(
+        self, messages: List[Outgoing], positions: Dict[int, int], group_metadata: Any
+    ) -> None:
+        """Publishes messages and commits positions.
+
+        Raises:
+            NotPublished: they are to be done again.
+        """
+        self._publisher.publish(messages, positions, group_metadata)
+
+    def heed(self, refusal: Refusal) -> bool:
+        """Sees to it that what a broker won't take does not come again as it was.
+
+        Returns:
+            Whether the record itself is to be rejected: its reply can't be sent in any way.
+        """
+        self.look_up_again()
+        of_replies = refusal.topic == self._replies.topic
+        if refusal.size > (self._replies if of_replies else self._dead_letters).max_bytes:
+            # The topic takes less than it did; now that this is known, composing heeds it.
+            return False
+        known = self._batch_bytes()
+        smaller = known if self._publisher.batch_bytes > known else 1
+        if self._publisher.batch_bytes > smaller:
+            # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
+            self._publisher.send_smaller(smaller)
+            return False
+        if not of_replies:
+            self._dead_letters = self._dead_letters._replace(max_bytes=refusal.size // 2)
+        return of_replies
+
+    def look_up_again(self) -> None:
+        """Topics may have been made anew, with other partitions or limits than before."""
+        with contextlib.suppress(TopicMissing, KafkaException):
+            self._look_up()
+
+    def _look_up(self) -> None:
+        names = (self._settings.output_topic, self._settings.dead_letter_topic)
+        targets = look_up(self._settings, names)
+        self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
+
+    def _batch_bytes(self) -> int:
+        """The largest batch of many messages: not larger than the smaller topic takes."""
+        return min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
+
+    def close(self) -> None:
+        """Drops the publisher; nothing is under way between calls."""
+        self._publisher.close()
