@@ -22,7 +22,29 @@ _PAUSE_S = 0.05
 _GIVE_UP_S = 15.0
 
 
-class TransactionalPublisher:
+class _Publisher:
+    """What both kinds have: a producer that is made when it is needed."""
+
+    def __init__(
+        self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
+    ) -> None:
+        self._deliveries = Deliveries()
+        self._config = publisher_config(settings, batch_bytes)
+        self._before_call = before_call
+        self._producer: Any = None
+
+    @property
+    def batch_bytes(self) -> int:
+        """Largest batch that is sent."""
+        return int(self._config["batch.size"])
+
+    def send_smaller(self, batch_bytes: int) -> None:
+        """From now on sends smaller batches."""
+        self._config["batch.size"] = batch_bytes
+        self._producer = None
+
+
+class TransactionalPublisher(_Publisher):
     """Publishes exactly once: messages and offsets in one transaction.
 
     Args:
@@ -40,23 +62,10 @@ class TransactionalPublisher:
         batch_bytes: int,
         before_call: Callable[[], None],
     ) -> None:
-        self._deliveries = Deliveries()
-        self._config = publisher_config(settings, batch_bytes)
+        super().__init__(settings, batch_bytes, before_call)
         self._config["transactional.id"] = transactional_id
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._topic = settings.input_topic
-        self._before_call = before_call
-        self._producer: Any = None
-
-    @property
-    def batch_bytes(self) -> int:
-        """Largest batch that is sent."""
-        return int(self._config["batch.size"])
-
-    def send_smaller(self, batch_bytes: int) -> None:
-        """From now on sends smaller batches."""
-        self._config["batch.size"] = batch_bytes
-        self._producer = None
 
     def start(self) -> None:
         """Makes the producer and ends what a predecessor of the same id left open.
@@ -141,7 +150,7 @@ class TransactionalPublisher:
         self._producer = None
 
 
-class PlainPublisher:
+class PlainPublisher(_Publisher):
     """Publishes at least once: messages first, then the positions.
 
     Args:
@@ -158,21 +167,8 @@ class PlainPublisher:
         batch_bytes: int,
         before_call: Callable[[], None],
     ) -> None:
-        self._deliveries = Deliveries()
-        self._config = publisher_config(settings, batch_bytes)
+        super().__init__(settings, batch_bytes, before_call)
         self._commit = commit
-        self._before_call = before_call
-        self._producer: Any = None
-
-    @property
-    def batch_bytes(self) -> int:
-        """Largest batch that is sent."""
-        return int(self._config["batch.size"])
-
-    def send_smaller(self, batch_bytes: int) -> None:
-        """From now on sends smaller batches."""
-        self._config["batch.size"] = batch_bytes
-        self._producer = None
 
     def start(self) -> None:
         """Makes the producer."""
