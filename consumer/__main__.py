@@ -23,6 +23,7 @@ from consumer.reader import Reader, ReadError, end_offsets
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
+from kafka.arguments import positive_integer, positive_number
 from kafka.clients import consumer_config
 from kafka.refusal import explained
 from kafka.settings import Settings, SettingsError, load_settings
@@ -86,23 +87,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dead-letters", action="store_true", help="also in lines (view: always)")
     parser.add_argument("--from-beginning", action="store_true", help="what is there already, too")
     parser.add_argument("--group", metavar="ID", help="share the work, and go on where it ended")
-    parser.add_argument("--count", type=_positive, metavar="N", help="end after so many messages")
     parser.add_argument(
-        "--timeout", type=_seconds, metavar="S", help="end when nothing has come for so long"
+        "--count", type=positive_integer, metavar="N", help="end after so many messages"
+    )
+    parser.add_argument(
+        "--timeout", type=positive_number, metavar="S", help="end when nothing has come for so long"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def _seconds(text: str) -> float:
-    if not (number := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:

@@ -64,35 +64,25 @@ def on_off(variable: str, value: str) -> bool:
 
 def integer(low: int, high: int) -> Parser:
     """A parser for a whole number from `low` to `high`."""
-
-    def parse(variable: str, value: str) -> int:
-        try:
-            parsed = int(value.strip())
-        except ValueError:
-            raise SettingsError(f"{variable}={value!r}: a whole number is needed") from None
-        _check_range(variable, parsed, low, high)
-        return parsed
-
-    return parse
+    return _within(int, "a whole number", low, high)
 
 
 def number(low: float, high: float) -> Parser:
     """A parser for a number from `low` to `high`."""
+    return _within(float, "a number", low, high)
 
+
+def _within(convert: Callable[[str], float], what: str, low: float, high: float) -> Parser:
     def parse(variable: str, value: str) -> float:
         try:
-            parsed = float(value.strip())
+            parsed = convert(value.strip())
         except ValueError:
-            raise SettingsError(f"{variable}={value!r}: a number is needed") from None
-        _check_range(variable, parsed, low, high)
+            raise SettingsError(f"{variable}={value!r}: {what} is needed") from None
+        if not low <= parsed <= high:
+            raise SettingsError(f"{variable}={parsed}: must be from {low} to {high}")
         return parsed
 
     return parse
-
-
-def _check_range(variable: str, parsed: float, low: float, high: float) -> None:
-    if not low <= parsed <= high:
-        raise SettingsError(f"{variable}={parsed}: must be from {low} to {high}")
 
 
 def is_foreign(variable: str, value: str) -> bool:

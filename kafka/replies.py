@@ -7,8 +7,7 @@ from typing import List, NamedTuple, Optional, Tuple
 
 from kafka.messages import Headers, Outcome, Record, Rejection, Reply
 
-# Every header of the runtime's own begins so; all others are the sender's.
-PREFIX = "kafka-"
+# Every header of the runtime's own begins with `kafka-`; all others are the sender's.
 WORKER = "kafka-worker"
 INPUT_TOPIC = "kafka-input-topic"
 INPUT_PARTITION = "kafka-input-partition"

@@ -18,6 +18,7 @@ from kafka.environment import (
     SettingsError,
     choice,
     integer,
+    is_foreign,
     number,
     on_off,
     refuse_unknown,
@@ -270,8 +271,7 @@ def load_settings(
     values = {
         field.name: field.metadata["parse"](variable, environ[variable])
         for variable, field in known.items()
-        if environ.get(variable, "") != ""
-        and not environ[variable].startswith(("tcp://", "udp://"))
+        if environ.get(variable, "") != "" and not is_foreign(variable, environ[variable])
     }
     settings = Settings(librdkafka=properties_by_client(environ, known), **values)
     if use_local_cluster and not settings.broker:

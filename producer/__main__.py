@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, Producer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from kafka.arguments import positive_integer, positive_number
 from kafka.clients import producer_config
 from kafka.settings import Settings, SettingsError, load_settings, require_broker
 from model.dataset import DatasetError
@@ -87,15 +88,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("train", "validation", "test"), help="of the data set")
     parser.add_argument("--samples", action="store_true", help="the bundled samples")
     parser.add_argument("--format", choices=FORMATS, default="ndarray", help="(%(default)s)")
-    parser.add_argument("--batch", type=_positive, default=1, metavar="N", help="images a message")
-    parser.add_argument("--count", type=_positive, metavar="N", help="messages at most")
+    parser.add_argument(
+        "--batch", type=positive_integer, default=1, metavar="N", help="images a message"
+    )
+    parser.add_argument("--count", type=positive_integer, metavar="N", help="messages at most")
     parser.add_argument("--loop", action="store_true", help="begin again at the end")
-    parser.add_argument("--rate", type=_rate, metavar="R", help="messages a second")
+    parser.add_argument("--rate", type=positive_number, metavar="R", help="messages a second")
     parser.add_argument(
         "--key", metavar="TEXT", help="{n}: the message's number, {truth}: its label"
     )
     parser.add_argument(
-        "--timeout", type=_rate, default=30.0, metavar="S", help="give a message up after (30)"
+        "--timeout",
+        type=positive_number,
+        default=30.0,
+        metavar="S",
+        help="give a message up after (30)",
     )
     console = parser.add_argument_group("for Kafka's console producer")
     console.add_argument("--stdout", action="store_true", help="write lines, send nothing")
@@ -104,18 +111,6 @@ def _parser() -> argparse.ArgumentParser:
         "--print-command", action="store_true", help="print the command that reads such lines"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
-
-
-def _rate(text: str) -> float:
-    if not (number := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import List, Optional
 
+from kafka.arguments import positive_integer
 from kafka.cluster.address import cluster_folder
 from kafka.cluster.console import TOOLS, split_tool, tool_command
 from kafka.cluster.local import Cluster
@@ -63,8 +64,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start the cluster, or what is missing of it")
-    up.add_argument("--brokers", type=_positive, metavar="N", help="how many (1, or as before)")
-    up.add_argument("--port", type=_positive, metavar="P", help="of the first broker (a free one)")
+    up.add_argument(
+        "--brokers", type=positive_integer, metavar="N", help="how many (1, or as before)"
+    )
+    up.add_argument(
+        "--port", type=positive_integer, metavar="P", help="of the first broker (a free one)"
+    )
     up.add_argument(
         "--security", choices=SECURITY, help="what clients must speak (plaintext, or as before)"
     )
@@ -75,17 +80,10 @@ def _parser() -> argparse.ArgumentParser:
     down.add_argument("--delete", action="store_true", help="do not keep them")
     commands.add_parser("add", help="add one broker and spread partitions over it")
     kill = commands.add_parser("kill", help="end one broker with SIGKILL")
-    kill.add_argument("node", type=_positive, metavar="N")
+    kill.add_argument("node", type=positive_integer, metavar="N")
     for tool in TOOLS:
         commands.add_parser(tool, help=f"Kafka's own {tool}, with the arguments given")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -31,7 +30,6 @@ class Process:
             start_new_session=True,
             pass_fds=tuple(pass_fds),
         )
-        self.started_at = time.monotonic()
 
     @property
     def pid(self) -> int:

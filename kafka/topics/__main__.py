@@ -12,6 +12,7 @@ from typing import Any, List, Optional
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from kafka.arguments import positive_integer
 from kafka.clients import admin_config, consumer_config
 from kafka.refusal import explained
 from kafka.settings import Settings, SettingsError, load_settings
@@ -66,9 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     make = commands.add_parser("create", help="make those that are missing; change none")
-    make.add_argument("--partitions", type=_positive, default=PARTITIONS, metavar="N")
+    make.add_argument("--partitions", type=positive_integer, default=PARTITIONS, metavar="N")
     make.add_argument(
-        "--replication", type=_positive, metavar="N", help="as many as brokers, at most 3"
+        "--replication", type=positive_integer, metavar="N", help="as many as brokers, at most 3"
     )
     look = commands.add_parser("show", help="partitions, leaders, offsets and the group's lag")
     look.add_argument("--json", action="store_true", help="for programs")
@@ -80,16 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         "before, so that messages of one key are in order again only when those sent "
         "before have been answered.",
     )
-    more.add_argument("partitions", type=_positive, metavar="N", help="how many there shall be")
+    more.add_argument(
+        "partitions", type=positive_integer, metavar="N", help="how many there shall be"
+    )
     more.add_argument("--topic", action="append", help="only this one (all three)")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
-    return number
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
