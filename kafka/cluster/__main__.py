@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--security", choices=SECURITY, help="what clients must speak (plaintext, or as before)"
     )
+    up.add_argument("--host", metavar="H", help="where a new cluster's brokers listen (127.0.0.1)")
     commands.add_parser("environment", help="print what clients need, for `eval`")
     status = commands.add_parser("status", help="say what runs, and what would be survived")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -100,7 +101,9 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LiveProgress() as progress:
         if options.command == "up":
-            Cluster.start(folder, options.brokers, options.port, progress, options.security)
+            Cluster.start(
+                folder, options.brokers, options.port, progress, options.security, options.host
+            )
         elif options.command == "add":
             Cluster(folder, progress).add()
         elif options.command == "kill":

@@ -64,11 +64,14 @@ def running_bootstrap(folder: Union[str, Path, None] = None) -> Optional[str]:
     at = cluster_folder(folder)
     try:
         nodes = json.loads((at / STATE_FILE).read_text(encoding="utf-8"))["nodes"]
-        ports = {int(node["id"]): int(node["broker_port"]) for node in nodes}
-    except (OSError, ValueError, KeyError, TypeError):
+        addresses = {
+            int(node["id"]): f"{node.get('host', HOST)}:{int(node['broker_port'])}"
+            for node in nodes
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    alive = sorted(node for node in running_nodes(at) if node in ports)
-    return ",".join(f"{HOST}:{ports[node]}" for node in alive) or None
+    alive = sorted(node for node in running_nodes(at) if node in addresses)
+    return ",".join(addresses[node] for node in alive) or None
 
 
 def recorded_security(folder: Union[str, Path, None] = None) -> Optional[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Dict, Iterable, List, Optional, Sequence, Type
 
-from kafka.cluster.address import PLAINTEXT, STATE_FILE, cluster_folder, running_nodes
+from kafka.cluster.address import HOST, PLAINTEXT, STATE_FILE, cluster_folder, running_nodes
 from kafka.cluster.distribution import Distribution, get_distribution
 from kafka.cluster.node import configured_roles
 from kafka.cluster.process import end, exclusive
@@ -55,6 +55,7 @@ class Cluster:
         port: Optional[int] = None,
         progress: Optional[Progress] = None,
         security: Optional[str] = None,
+        host: Optional[str] = None,
     ) -> Cluster:
         """Start a cluster, or what is missing of it, and wait until it answers.
 
@@ -68,13 +69,15 @@ class Cluster:
             security: ``plaintext``, ``ssl`` (clients have certificates),
                 ``sasl_plaintext`` or ``sasl_ssl`` (they have a password); None takes
                 what it was, or ``plaintext``.
+            host: This machine's address at which the brokers of a new cluster listen;
+                None takes 127.0.0.1, the only one that their certificates name.
 
         Raises:
             ClusterError: It cannot; what this call started has been ended again.
         """
         cluster = cls(folder, progress)
         with exclusive(cluster.folder, cluster._progress.say):
-            cluster._up(brokers, port, security)
+            cluster._up(brokers, port, security, host)
         return cluster
 
     def __enter__(self) -> Cluster:
@@ -181,7 +184,11 @@ class Cluster:
         return running
 
     def _up(
-        self, brokers: Optional[int], port: Optional[int], security: Optional[str] = None
+        self,
+        brokers: Optional[int],
+        port: Optional[int],
+        security: Optional[str] = None,
+        host: Optional[str] = None,
     ) -> None:
         before = self._known(security)
         had = len(before.nodes)
@@ -193,7 +200,9 @@ class Cluster:
         if port is not None and had:
             self._progress.say("this cluster keeps its ports; --port is for a new one")
             port = None
-        state = before.grown(wanted, port_picker(port))
+        if host is not None and before.security.endswith("ssl"):
+            raise ClusterError("the brokers' certificates are for 127.0.0.1; leave the host out")
+        state = before.grown(wanted, port_picker(port), host or HOST)
         running = running_nodes(self.folder)
         missing = [node for node in state.nodes if node.id not in running]
         check_room(self.folder, len(missing))

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Callable, Dict, Optional, Sequence, Set
 
-from kafka.cluster.address import running_nodes
+from kafka.cluster.address import HOST, running_nodes
 from kafka.cluster.distribution import Distribution
 from kafka.cluster.metadata import live_brokers
 from kafka.cluster.node import failure, launch, prepare
@@ -80,7 +80,8 @@ def await_ready(
             if not alive(pid):
                 raise failure(folder, state.node(number), "ended while starting")
         # Asking costs a client; a closed port answers sooner.
-        if all(answers(state.node(number).broker_port) for number in pids):
+        asked = [state.node(number) for number in pids]
+        if all(answers(node.broker_port, node.host) for node in asked):
             now = live_brokers(client) & set(pids)
             progress.advance(len(now - serving))
             serving.update(now)
@@ -126,9 +127,12 @@ def port_picker(first: Optional[int]) -> Callable[[], int]:
 
 def _check_ports(node: Node) -> None:
     """Say which port is taken, before Kafka says it in a stack trace."""
-    for port in (node.broker_port, node.controller_port):
+    for port, host in ((node.broker_port, node.host), (node.controller_port, HOST)):
         # A process that has just died may hold its port for a moment.
-        if port is not None and not await_true(lambda p=port: port_is_free(p), _PORT_S):  # type: ignore[misc]
+        if port is not None and not await_true(
+            lambda p=port, h=host: port_is_free(p, h),  # type: ignore[misc]
+            _PORT_S,
+        ):
             raise ClusterError(
                 f"port {port}, which node {node.id} needs, is taken by another program: end "
                 "that one, or start a new cluster at other ports (`down --delete`, then `up`)"

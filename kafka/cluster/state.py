@@ -30,12 +30,14 @@ class Node:
         controller_port: Where the quorum talks, or None for a broker only.
         directory_id: Kafka's id of the data folder, known beforehand for the
             controllers that found the quorum; None for those that join later.
+        host: Where clients, and other brokers, find it.
     """
 
     id: int
     broker_port: int
     controller_port: Optional[int] = None
     directory_id: Optional[str] = None
+    host: str = HOST
 
     @property
     def roles(self) -> str:
@@ -45,7 +47,7 @@ class Node:
     @property
     def address(self) -> str:
         """``host:port`` for clients."""
-        return f"{HOST}:{self.broker_port}"
+        return f"{self.host}:{self.broker_port}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class ClusterState:
         known = ", ".join(str(node.id) for node in self.nodes)
         raise ClusterError(f"there is no node {number}; this cluster has: {known}")
 
-    def grown(self, brokers: int, free_port: Callable[[], int]) -> ClusterState:
+    def grown(self, brokers: int, free_port: Callable[[], int], host: str = HOST) -> ClusterState:
         """This cluster with nodes added up to a number of brokers.
 
         Nodes 1 to 3 vote as soon as there are three; with fewer, node 1 alone
@@ -98,12 +100,15 @@ class ClusterState:
         Args:
             brokers: How many there shall be; fewer than there are changes nothing.
             free_port: Picks a port for what needs one.
+            host: Where a new cluster's brokers listen; others stay where they are.
         """
         founding = not self.nodes
+        if not founding:
+            host = self.nodes[0].host
         voters = QUORUM if max(brokers, len(self.nodes)) >= QUORUM else 1
         nodes = list(self.nodes)
         for number in range(len(nodes) + 1, brokers + 1):
-            nodes.append(Node(id=number, broker_port=free_port()))
+            nodes.append(Node(id=number, broker_port=free_port(), host=host))
         for at, node in enumerate(nodes[:voters]):
             if node.controller_port is None:
                 directory_id = random_id() if founding else None

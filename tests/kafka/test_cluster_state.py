@@ -213,3 +213,14 @@ def test_the_address_of_the_cluster_needs_no_other_package() -> None:
     out = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout
     top = {name.partition(".")[0] for name in json.loads(out)}
     assert top - set(sys.stdlib_module_names) == {"kafka"}
+
+
+def test_brokers_listen_where_the_first_of_them_was_told_to(tmp_path: Path) -> None:
+    founded = ClusterState(cluster_id="id").grown(1, ports(), "127.0.0.2")
+    state = founded.grown(3, ports())
+    assert [node.host for node in state.nodes] == ["127.0.0.2"] * 3
+    assert state.bootstrap.startswith("127.0.0.2:")
+    properties = server_properties(state, state.nodes[2], tmp_path, {})
+    assert f"advertised.listeners=PLAINTEXT://127.0.0.2:{state.nodes[2].broker_port}" in properties
+    save_state(tmp_path, state)
+    assert load_state(tmp_path) == state
