@@ -101,7 +101,7 @@ class Pipeline:
         self._before_call()
         for index, record in enumerate(records):
             try:
-                decoded = decode(record, self._max_message_bytes)
+                decoded = _decoded(record, self._max_message_bytes)
                 rows = self._rows(decoded.payload)
                 # By the whole type: a narrower one beside a wider would be computed with as such.
                 key = rows is not None and (rows.shape[1:], rows.dtype, decoded.payload.names)
@@ -182,6 +182,17 @@ class Pipeline:
         return (
             len(payload.data) if isinstance(payload.data, np.ndarray) and payload.data.ndim else 1
         )
+
+
+def _decoded(record: Record, max_bytes: int) -> Decoded:
+    try:
+        return decode(record, max_bytes)
+    except Rejected:
+        raise
+    except Exception as error:
+        # A gap in our decoder; but what fell through it is the sender's, and no failure of the
+        # class, of which too many stop consumption.
+        raise Rejected("unreadable", _text(error)[:_MESSAGE_LIMIT]) from error
 
 
 def _rows_of(rows: Any) -> NDArray[Any]:

@@ -26,6 +26,7 @@ REASONS = {
     "too_large": "Send fewer rows in a message, or raise KAFKA_MAX_MESSAGE_BYTES.",
     "unknown_content_type": "Use one of the content types that the message lists.",
     "unknown_proto_name": "proto-name must be seldon.protos.SeldonMessage.",
+    "unreadable": "The runtime can't read this payload, though it should; please report it.",
     "unsupported": "The format allows it, but not here; the message says what is taken.",
     "worker_crash": "A worker died each time it had this message in hand; look at its log.",
 }

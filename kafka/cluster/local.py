@@ -10,9 +10,10 @@ from typing import Dict, Iterable, List, Optional, Sequence, Type
 from kafka.cluster.address import HOST, PLAINTEXT, STATE_FILE, cluster_folder, running_nodes
 from kafka.cluster.distribution import Distribution, get_distribution
 from kafka.cluster.node import configured_roles
+from kafka.cluster.placement import Placement
 from kafka.cluster.process import end, exclusive
 from kafka.cluster.progress import Progress
-from kafka.cluster.replication import await_voters, spread
+from kafka.cluster.replication import active_controller, await_voters, move, spread
 from kafka.cluster.security import client_environment, make_credentials
 from kafka.cluster.start import await_ready, check_room, port_picker, start_nodes
 from kafka.cluster.state import (
@@ -165,6 +166,26 @@ class Cluster:
             node = state.node(number)
             self._stop([number])
             self._start(state, [node], get_distribution(self.folder, self._progress))
+
+    def controller(self) -> int:
+        """The node that leads the quorum of controllers now.
+
+        Raises:
+            ClusterError: Nobody does, or nobody says.
+        """
+        return active_controller(
+            self.folder, self.state, get_distribution(self.folder, self._progress)
+        )
+
+    def move(self, placements: Sequence[Placement]) -> None:
+        """Put partitions on other brokers, each led by the first that is named for it.
+
+        Raises:
+            ClusterError: Kafka refused, or the copies did not catch up in two minutes.
+        """
+        with exclusive(self.folder, self._progress.say):
+            kafka = get_distribution(self.folder, self._progress)
+            move(self.folder, self.state, kafka, placements)
 
     def down(self, delete: bool = False) -> List[int]:
         """End all nodes; return those that ran.

@@ -7,7 +7,7 @@ import logging
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Set
+from typing import Any, Dict, List, Mapping, Sequence, Set
 
 from confluent_kafka import Consumer, ElectionType, KafkaException, Producer
 from confluent_kafka.admin import (
@@ -53,16 +53,31 @@ def _brokers(folder: Path, state: ClusterState) -> List[str]:
 
 
 def _voters(brokers: List[str], kafka: Distribution) -> Set[int]:
+    voters = _quorum(brokers, kafka).get("CurrentVoters", "[]")
+    return {voter["id"] for voter in json.loads(voters)}
+
+
+def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> int:
+    """The node that leads the quorum now.
+
+    Raises:
+        ClusterError: Nobody says.
+    """
+    leader = _quorum(_brokers(folder, state), kafka).get("LeaderId", "-1").strip()
+    if int(leader) < 0:
+        raise ClusterError("the cluster has no active controller")
+    return int(leader)
+
+
+def _quorum(brokers: List[str], kafka: Distribution) -> Dict[str, str]:
+    """What Kafka's own tool says of the quorum; nothing if it fails."""
     done = _tool(
         kafka,
         "org.apache.kafka.tools.MetadataQuorumCommand",
         *(*brokers, "describe", "--status"),
     )
-    for line in done.stdout.splitlines():
-        name, _, value = line.partition(":")
-        if name == "CurrentVoters":
-            return {voter["id"] for voter in json.loads(value)}
-    return set()
+    lines = (line.partition(":") for line in done.stdout.splitlines())
+    return {name: value for name, _, value in lines}
 
 
 def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
@@ -85,16 +100,34 @@ def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
     brokers = [node.id for node in state.nodes]
     moves = plan(placements(admin), brokers, state.replication)
     if moves:
-        _reassign(_brokers(folder, state), kafka, moves)
-        wanted = {(move.topic, move.partition): set(move.replicas) for move in moves}
-        if not await_true(lambda: _in_place(admin, wanted), _SPREAD_S):
-            raise ClusterError(
-                f"the new brokers have not copied every partition within {_SPREAD_S:.0f} s; "
-                "`python -m kafka.cluster status` shows how far they are"
-            )
-        _elect_preferred_leaders(admin)
+        move(folder, state, kafka, moves)
     _raise_min_in_sync(admin, state.replication)
     return len(moves)
+
+
+def move(
+    folder: Path, state: ClusterState, kafka: Distribution, moves: Sequence[Placement]
+) -> None:
+    """Put partitions on the brokers that are named, led by the first of each.
+
+    Args:
+        folder: The cluster's folder.
+        state: The cluster's nodes.
+        kafka: Kafka's tools, one of which does the moving.
+        moves: Where each partition shall be.
+
+    Raises:
+        ClusterError: The tool refused, or the copies did not catch up in two minutes.
+    """
+    admin = admin_client(client_config(folder, state))
+    _reassign(_brokers(folder, state), kafka, moves)
+    wanted = {(move.topic, move.partition): set(move.replicas) for move in moves}
+    if not await_true(lambda: _in_place(admin, wanted), _SPREAD_S):
+        raise ClusterError(
+            f"the brokers have not copied every partition within {_SPREAD_S:.0f} s; "
+            "`python -m kafka.cluster status` shows how far they are"
+        )
+    _elect_preferred_leaders(admin)
 
 
 def _make_internal_topics(client: Mapping[str, Any]) -> None:
@@ -122,7 +155,7 @@ def _coordinator_known(admin: Any) -> bool:
     return True
 
 
-def _reassign(brokers: List[str], kafka: Distribution, moves: List[Placement]) -> None:
+def _reassign(brokers: List[str], kafka: Distribution, moves: Sequence[Placement]) -> None:
     document = {
         "version": 1,
         "partitions": [

@@ -56,7 +56,16 @@ def decode(value: bytes) -> Payload:
     Raises:
         Rejected: the bytes are none, or it holds no data.
     """
-    message = parse(value)
+    try:
+        return _payload(parse(value))
+    except UnicodeDecodeError as error:
+        # Of protobuf's parsers one looks at texts at once, another when they are asked for.
+        raise Rejected("invalid_utf8", f"a text in the {NAME} is not UTF-8: {error}") from None
+    except json_format.Error as error:
+        raise Rejected("bad_value", f"the {NAME} holds what JSON has not: {error}") from None
+
+
+def _payload(message: Any) -> Payload:
     kind = message.WhichOneof("data_oneof")
     if kind is None:
         raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")

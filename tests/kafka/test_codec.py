@@ -169,6 +169,8 @@ def test_what_is_no_protobuf_is_refused() -> None:
     assert refused(b"\x0a\xff", headers=PROTO).reason == "not_protobuf"
     empty = prediction_pb2.SeldonMessage().SerializeToString() or b"\x12\x00"
     assert refused(empty, headers=PROTO).reason == "no_payload"
+    for no_text in (b"\x1a\x02\x0a\x00" + b"\x2a\x01\xe5", b"\x1a\x05\x0a\x03\xe5\xe5\xe5"):
+        assert refused(no_text, headers=PROTO).reason == "invalid_utf8"
     other = (("proto-name", b"tensorflow.serving.PredictRequest"),)
     assert refused(b"\x0a", headers=other).reason == "unknown_proto_name"
 
