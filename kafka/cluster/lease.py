@@ -27,6 +27,7 @@ def leased(
     brokers: int = 1,
     progress: Optional[Progress] = None,
     security: Optional[str] = None,
+    host: Optional[str] = None,
 ) -> Iterator[Cluster]:
     """Use a cluster together with whoever else uses it; the last one ends it.
 
@@ -35,6 +36,7 @@ def leased(
         brokers: How many there shall be at least.
         progress: Told about download and start.
         security: As for :meth:`Cluster.start`.
+        host: As for :meth:`Cluster.start`.
 
     Raises:
         ClusterError: It cannot be started.
@@ -52,7 +54,7 @@ def leased(
         if not guard.stdout.readline():
             raise ClusterError(f"the guard of the cluster in {folder} did not start")
         try:
-            yield Cluster.start(folder, brokers, progress=progress, security=security)
+            yield Cluster.start(folder, brokers, progress=progress, security=security, host=host)
         finally:
             guard.stdin.close()
             guard.wait()

@@ -63,9 +63,6 @@ class Answering:
         outcomes: List[Outcome] = []
         deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
         while backlog and len(outcomes) < self._most:
-            if outcomes and self._stands_alone(backlog[0]):
-                # What is answered so far must not be undone by another death.
-                break
             records = self._next_batch(backlog)
             try:
                 outcomes.extend(self._answer_batch(records))

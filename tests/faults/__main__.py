@@ -1,0 +1,153 @@
+"""`python -m tests.faults`: breaks everything that can be broken, and proves what held."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kafka.cluster.lease import leased
+from kafka.cluster.local import Cluster
+from kafka.cluster.state import ClusterError
+from tests.faults import link, report
+from tests.faults.catalogue import FAULTS
+from tests.faults.catalogue.brokers import unmount_fourth
+from tests.faults.fault import Fault
+from tests.faults.run import Run, document
+from tests.faults.scene import Scene
+
+_EXAMPLES = """
+examples:
+  python -m tests.faults                     20 minutes on three brokers of its own
+  python -m tests.faults --minutes 5 --seed 7
+  python -m tests.faults --only 'SIGKILL' --minutes 2
+  python -m tests.faults --list
+  KAFKA_BROKER=staging:9092 python -m tests.faults
+                                             on your brokers: topics of its own, which
+                                             it deletes; no broker is harmed
+
+A run without root leaves out the network, memory and disk faults, and says so.
+"""
+_RESERVE_S = 60.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs it.
+
+    Returns:
+        0 if every promise was kept, 1 if not, 2 on wrong use, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    faults = [f for f in FAULTS if any(part in f.name for part in options.only or [""])]
+    if options.quick:
+        faults = [fault for fault in faults if fault.quick]
+    if options.list:
+        for fault in faults:
+            print(fault.name)
+        return 0
+    if not faults:
+        print("error: no fault has such a name; --list shows them all", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _run(options, faults)
+    except ClusterError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; nothing that this run started is left", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.faults",
+        description="Injects faults under load, and proves by number that nothing is lost, "
+        "doubled, reordered or wrong.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--minutes", type=float, default=20, help="how long in all (20)")
+    parser.add_argument("--seed", type=int, help="of the schedule; a new one unless given")
+    parser.add_argument(
+        "--only", action="append", metavar="PART", help="faults with this in the name"
+    )
+    parser.add_argument("--quick", action="store_true", help="only the faults of the reduced run")
+    parser.add_argument(
+        "--backlog", type=int, default=20_000, help="to measure the drain rate (20000)"
+    )
+    parser.add_argument("--list", action="store_true", help="name the faults, and inject none")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="write it as Markdown")
+    parser.add_argument("--keep", action="store_true", help="keep logs and topics")
+    return parser
+
+
+def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
+    seed = random.SystemRandom().randrange(1_000_000) if options.seed is None else options.seed
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="faults-"))
+    print(f"seed {seed}; logs in {folder}", flush=True)
+    good = False
+    try:
+        with _scene(folder, seed, options.keep) as scene:
+            seconds = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
+            outcome = Run(scene, faults, seed, seconds, _say).run(options.backlog)
+        good = not outcome.failures
+        report.show(outcome)
+        if options.json:
+            options.json.write_bytes(document(outcome))
+        if options.report:
+            options.report.write_text(report.markdown([outcome]), "utf-8")
+        return 0 if good else 1
+    finally:
+        if good and not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _scene(folder: Path, seed: int, keep: bool) -> Iterator[Scene]:
+    name = f"faults-{seed}-{os.getpid()}"
+    with contextlib.ExitStack() as stack:
+        cluster: Cluster | None = None
+        line: link.Link | None = None
+        environ = {k: v for k, v in os.environ.items() if k.startswith("KAFKA_")}
+        if "KAFKA_BROKER" not in environ:
+            if link.why_impossible() is None:
+                line = stack.enter_context(link.Link())
+            _say("starting three brokers")
+            cluster = stack.enter_context(
+                leased(folder / "cluster", brokers=3, host=link.HERE if line else None)
+            )
+            stack.callback(_unmount, cluster)
+            environ["KAFKA_BROKER"] = cluster.bootstrap
+        scene = Scene(environ, name, folder, cluster, line, seed)
+        try:
+            yield scene
+        finally:
+            for replica in scene.running():
+                replica.kill()
+            scene.load.stop()
+            if cluster is None and not keep:
+                scene.delete_topics()
+
+
+def _unmount(cluster: Cluster) -> None:
+    cluster.down(delete=False)
+    unmount_fourth(cluster)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

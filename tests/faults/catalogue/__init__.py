@@ -1,0 +1,14 @@
+"""Every fault that there is."""
+
+from tests.faults.catalogue import brokers, classes, inputs, machine, network, upstream, workers
+from tests.faults.fault import Fault
+
+FAULTS: tuple[Fault, ...] = (
+    *workers.FAULTS,
+    *brokers.FAULTS,
+    *network.FAULTS,
+    *inputs.FAULTS,
+    *classes.FAULTS,
+    *machine.FAULTS,
+    *upstream.FAULTS,
+)

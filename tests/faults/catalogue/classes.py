@@ -1,0 +1,158 @@
+"""A class that raises, hangs, crashes, bloats, leaks, answers nonsense or lacks what it needs."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+
+from tests import classes
+from tests.faults import images, memory, served
+from tests.faults.checker import EITHER
+from tests.faults.fault import Fault, NotSeen
+from tests.faults.fleet import Replica, signal_to
+from tests.faults.scene import Scene, wait_for
+from tests.faults.side import side_stream
+
+_BETWEEN = 5
+_AWAY_S = 6
+_LIMIT_MIB = 400
+_LEAKS = 60
+_LETTERS = 100
+
+
+def _send_marked(scene: Scene, code: int, expect: str) -> int:
+    """An image that asks for trouble, right between good ones of the same key."""
+    image = scene.random.randrange(images.count())
+    value = served.marked(images.images()[image], code).tobytes()
+    key = b"among-neighbours"
+    for place in range(2 * _BETWEEN):
+        if place == _BETWEEN:
+            number = scene.load.send(
+                value, expect=expect, headers=images.encoded("raw", 0).headers, key=key
+            )
+        scene.load.send_image((image + place) % images.count(), "raw", key=key)
+    return number
+
+
+def _raise_on_one(scene: Scene) -> str:
+    return f"message {_send_marked(scene, served.RAISE, 'predict_failed')}"
+
+
+def _not_a_number(scene: Scene) -> str:
+    return f"message {_send_marked(scene, served.NAN, 'bad_prediction')}"
+
+
+def _wrong_shape(scene: Scene) -> str:
+    return f"message {_send_marked(scene, served.WRONG_SHAPE, 'bad_prediction')}"
+
+
+def _restarts(scene: Scene) -> int:
+    return sum(replica.restarts() for replica in scene.running())
+
+
+def _deadly(scene: Scene, code: int, stack: str | None) -> str:
+    """An image at which workers die: twice, and then it is a dead letter."""
+    before = _restarts(scene)
+    logs = {replica: replica.log.stat().st_size for replica in scene.running()}
+    number = _send_marked(scene, code, "worker_crash")
+    wait_for(lambda: _restarts(scene) >= before + 2, 60, "two workers die of it")
+    if stack is not None and not any(_logged(*item, stack) for item in logs.items()):
+        raise NotSeen(f"no log shows the stack, {stack!r}")
+    return f"message {number}, dead letter after {_restarts(scene) - before} deaths"
+
+
+def _logged(replica: Replica, start: int, text: str) -> bool:
+    with replica.log.open("rb") as log:
+        log.seek(start)
+        return text.encode() in log.read()
+
+
+def _hang(scene: Scene) -> str:
+    return _deadly(scene, served.HANG, "in _misbehave")
+
+
+def _segfault(scene: Scene) -> str:
+    return _deadly(scene, served.SEGFAULT, "in _misbehave")
+
+
+@contextmanager
+def _little_memory(scene: Scene) -> Iterator[None]:
+    """All supervisors, and so the workers that they start again, with a limit for each."""
+    with ExitStack() as limits:
+        for replica in scene.running():
+            limits.enter_context(memory.limited(replica.pid, _LIMIT_MIB))
+            # The worker that runs is in its old group; its successor will not be.
+            pid = wait_for(replica.worker, 30, "there is a worker")
+            signal_to(pid, signal.SIGTERM)
+            wait_for(partial(_has_another, replica, pid), 30, "there is another")
+            wait_for(replica.is_ready, 60, "it is ready")
+        yield
+
+
+def _has_another(replica: Replica, pid: int) -> bool:
+    return replica.worker() not in (None, pid)
+
+
+def _bloat(scene: Scene) -> str:
+    with _little_memory(scene):
+        return _deadly(scene, served.BLOAT, None)
+
+
+def _leak(scene: Scene) -> str:
+    with _little_memory(scene):
+        before = _restarts(scene)
+        for _ in range(_LEAKS):
+            _send_marked(scene, served.LEAK, EITHER)
+        wait_for(lambda: _restarts(scene) > before, 60, "the kernel kills a worker")
+        scene.recovered()
+        return f"{_restarts(scene) - before} workers killed for memory by the kernel"
+
+
+def _away(scene: Scene) -> str:
+    store = scene.folder / served.STORE_AWAY
+    store.touch()
+    try:
+        time.sleep(_AWAY_S)
+        why = {replica.name: replica.ask("/ready")[1].strip() for replica in scene.running()}
+    finally:
+        store.unlink()
+    if not all("try again later" in text for text in why.values()):
+        raise NotSeen(f"/ready does not say what is the matter: {why}")
+    return f"ConnectionError for {_AWAY_S} s; /ready said so"
+
+
+def _raise_on_everything(scene: Scene) -> str:
+    broken = f"{classes.__name__}.{classes.Broken.__name__}"
+    with side_stream(scene, f"broken-{scene.load.sent}", class_name=broken) as side:
+        side.send(1000)
+        side.replica.start()
+
+        def halted() -> bool:
+            status, text = side.replica.ask("/ready")
+            return status == 503 and "consumption stopped" in text
+
+        wait_for(halted, 60, "consumption stops")
+        letters = len(side.letters())
+        if letters > _LETTERS:
+            raise NotSeen(f"{letters} dead letters, more than the limit of {_LETTERS}")
+    return f"consumption stopped after {letters} dead letters of 1000 messages"
+
+
+def _no_memory_limit(scene: Scene) -> str | None:
+    return memory.why_impossible()
+
+
+FAULTS = (
+    Fault("class: raises on one image", "class", _raise_on_one, quick=True),
+    Fault("class: raises on everything", "class", _raise_on_everything, mixes=False),
+    Fault("class: ConnectionError for a while", "class", _away, quick=True),
+    Fault("class: hangs on one image", "workers", _hang),
+    Fault("class: segmentation fault on one image", "workers", _segfault, quick=True),
+    Fault("class: bloats on one image", "workers", _bloat, _no_memory_limit),
+    Fault("class: answers NaN", "class", _not_a_number, quick=True),
+    Fault("class: answers the wrong shape", "class", _wrong_shape, quick=True),
+    Fault("class: leaks memory", "workers", _leak, _no_memory_limit),
+)

@@ -1,0 +1,79 @@
+"""Input that no sender should send."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.faults import fuzz
+from tests.faults.checker import EITHER
+from tests.faults.fault import Fault, NotSeen
+from tests.faults.scene import Scene
+from tests.hostile import Hostile, hostile_messages
+from tests.poison import BAD
+
+_FUZZED = 400
+_FUZZ_S = 20
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def _poison(scene: Scene) -> str:
+    for _, value, headers, reason, _ in BAD:
+        scene.load.send(value, expect=reason, headers=headers)
+    return f"{len(BAD)} kinds of bad messages among good ones"
+
+
+def _generated(scene: Scene) -> str:
+    """Hostile messages made by hypothesis; what is to become of each is not known before."""
+
+    @seed(scene.random.getrandbits(64))
+    @settings(
+        max_examples=_FUZZED,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(hostile_messages(), st.sampled_from((b"", None, b"\x00\xff")))
+    def send(message: Hostile, key: bytes | None) -> None:
+        scene.load.send(message.value, expect=EITHER, headers=message.headers, key=key)
+
+    send()
+    return f"{_FUZZED} messages made by hypothesis"
+
+
+def _fuzzed_decoder(scene: Scene) -> str:
+    """The decoder alone, under a fuzzer that follows coverage, in a process of its own."""
+    with tempfile.TemporaryDirectory() as corpus:
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "tests.faults.fuzz", corpus),
+                *(f"-max_total_time={_FUZZ_S}", f"-seed={scene.random.randrange(1, 2**31)}"),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_FUZZ_S + 60,
+            check=False,
+        )
+    if done.returncode != 0:
+        raise NotSeen(f"the fuzzer found something: {done.stdout[-1500:]}")
+    last = [line for line in done.stdout.splitlines() if line.startswith("Done ")]
+    return f"atheris: {last[-1].rstrip('(s)') if last else 'done'}"
+
+
+def _no_atheris(scene: Scene) -> str | None:
+    return fuzz.why_impossible()
+
+
+FAULTS = (
+    Fault("input: the poison corpus", "input", _poison, quick=True),
+    Fault("input: fuzzed messages (hypothesis)", "input", _generated, quick=True),
+    Fault("input: fuzzed decoder (atheris)", "input", _fuzzed_decoder, _no_atheris),
+)

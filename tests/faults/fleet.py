@@ -1,0 +1,178 @@
+"""The replicas under test: started as the image starts them, and killed by pid."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.faults import served
+
+ROOT = Path(__file__).resolve().parents[2]
+_LEAVE_S = 30.0
+
+
+class Replica:
+    """A supervisor and its worker.
+
+    Attributes:
+        name: its worker id.
+        left_after: seconds from each SIGTERM to the supervisor's exit.
+
+    Args:
+        name: its worker id.
+        environ: settings.
+        folder: for its log, and the files that steer its class.
+        command: what starts the Python of this replica, such as `ip netns exec …`.
+        host: address of its HTTP port.
+        class_name: the class that it serves.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        environ: dict[str, str],
+        folder: Path,
+        command: tuple[str, ...] = (),
+        host: str = "127.0.0.1",
+        class_name: str = f"{served.__name__}.{served.Faulty.__name__}",
+    ) -> None:
+        self.name = name
+        self.left_after: list[float] = []
+        self.log = folder / f"{name}.log"
+        self._environ = environ
+        self._folder = folder
+        self._command = command
+        self._host = host
+        self._class_name = class_name
+        self._port = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._told_at = 0.0
+
+    def start(self, **environ: str) -> None:
+        """Starts it, with further variables."""
+        self._port = _free_port()
+        own = {
+            "KAFKA_WORKER_ID": self.name,
+            "KAFKA_HTTP_HOST": self._host,
+            "KAFKA_HTTP_PORT": str(self._port),
+            "KAFKA_SELDON_SERVER": "off",
+            served.FOLDER: str(self._folder),
+            served.REPLICA: self.name,
+            # Two replicas, three brokers and a load on a few cores: one thread each.
+            "OMP_NUM_THREADS": "1",
+        }
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self._command, sys.executable, "-m", "kafka.supervisor", self._class_name],
+                cwd=ROOT,
+                env={**os.environ, **self._environ, **own, **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def runs(self) -> bool:
+        """Whether its supervisor is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Process id of the supervisor."""
+        assert self._process is not None
+        return self._process.pid
+
+    def worker(self) -> int | None:
+        """Process id of its worker, or None while there is none."""
+        try:
+            children = psutil.Process(self.pid).children()
+        except psutil.NoSuchProcess:
+            return None
+        return next((child.pid for child in children if _is_worker(child)), None)
+
+    def is_ready(self) -> bool:
+        """Whether `/ready` says so."""
+        return self.ask("/ready")[0] == 200
+
+    def ask(self, path: str) -> tuple[int, str]:
+        """Status and text of a GET; status 0 where nobody answers."""
+        url = f"http://{self._host}:{self._port}{path}"
+        try:
+            with urllib.request.urlopen(url, timeout=2) as got:
+                return got.status, got.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str) -> float:
+        """The sum of a metric over its labels; 0 where nobody answers."""
+        families = text_string_to_metric_families(self.ask("/metrics")[1])
+        samples = [sample for family in families for sample in family.samples]
+        return float(sum(sample.value for sample in samples if sample.name == name))
+
+    def restarts(self) -> int:
+        """How often its worker was started again."""
+        status, text = self.ask("/status")
+        return int(json.loads(text)["workers"][0]["restarts"]) if status == 200 else 0
+
+    def terminate(self) -> None:
+        """SIGTERM to the supervisor, as Kubernetes does it."""
+        assert self._process is not None
+        self._told_at = time.monotonic()
+        self._process.terminate()
+
+    def wait(self) -> int:
+        """Waits until it has left, and notes how long that took.
+
+        Raises:
+            subprocess.TimeoutExpired: it does not leave.
+        """
+        assert self._process is not None
+        status = self._process.wait(_LEAVE_S)
+        self.left_after.append(time.monotonic() - self._told_at)
+        return status
+
+    def kill(self) -> None:
+        """SIGKILL to the supervisor and its worker, as the death of a pod."""
+        assert self._process is not None
+        worker = self.worker()
+        self._process.kill()
+        if worker is not None:
+            signal_to(worker, signal.SIGKILL)
+        self._process.wait()
+
+
+def signal_to(pid: int, number: signal.Signals) -> bool:
+    """Sends a signal; whether the process was there."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    try:
+        return "kafka.worker" in process.cmdline()
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,179 @@
+"""A network between this machine and a namespace of it, whose packets can be delayed or lost.
+
+Each end is a TUN device, and a process of ours carries the packets between them, as a bad line
+would: what TCP makes of it is real. (`tc netem` would do as much where the kernel has it.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import os
+import random
+import select
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+
+HERE = "10.213.0.1"
+THERE = "10.213.0.2"
+
+_TUN = Path("/dev/net/tun")
+_TUNSETIFF = 0x400454CA
+_IFF_TUN_NO_PI = 0x1001
+_MTU = 60_000
+_MOST_WAITING = 20_000
+
+
+class Line(NamedTuple):
+    """How the line is.
+
+    Attributes:
+        delay_ms: each packet takes at least so long.
+        jitter_ms: and up to so much more; packets do not overtake each other.
+        to_there: packets from this machine arrive.
+        to_here: packets from the namespace arrive.
+    """
+
+    delay_ms: float = 0
+    jitter_ms: float = 0
+    to_there: bool = True
+    to_here: bool = True
+
+
+def why_impossible() -> str | None:
+    """Why there can be no such network here, or None."""
+    if os.geteuid() != 0:
+        return "network namespaces need root"
+    if not _TUN.exists():
+        return f"the kernel has no {_TUN}"
+    return None
+
+
+class Link:
+    """A namespace and the line to it, as a context manager.
+
+    Attributes:
+        namespace: its name, for `ip netns exec`.
+    """
+
+    def __init__(self) -> None:
+        self.namespace = f"faults-{os.getpid()}"
+
+    def __enter__(self) -> Link:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.link", self.namespace],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._process.stdout is not None
+        if not self._process.stdout.readline():
+            raise OSError(f"the line to the namespace {self.namespace} can't be made")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+    def be(self, line: Line) -> None:
+        """Changes the line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        self._process.stdin.flush()
+
+
+class _Way:
+    """One direction: packets that wait until their time has come."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._waiting: list[tuple[float, int, bytes]] = []
+        self._count = 0
+        self._latest = 0.0
+
+    def put(self, packet: bytes, delay_s: float) -> None:
+        due = self._latest = max(self._latest, time.monotonic() + delay_s)
+        if len(self._waiting) < _MOST_WAITING:
+            self._count += 1
+            heapq.heappush(self._waiting, (due, self._count, packet))
+
+    def deliver(self) -> float:
+        """Delivers what is due; returns the seconds until the next packet is."""
+        while self._waiting:
+            wait_s = self._waiting[0][0] - time.monotonic()
+            if wait_s > 0:
+                return wait_s
+            os.write(self._target, heapq.heappop(self._waiting)[2])
+        return 1.0
+
+
+def _carry(here: int, there: int) -> None:
+    """Carries packets until standard input ends."""
+    line = Line()
+    ways = {here: _Way(there), there: _Way(here)}
+    orders = sys.stdin.fileno()
+    while True:
+        wait_s = min(way.deliver() for way in ways.values())
+        ready, _, _ = select.select([here, there, orders], [], [], wait_s)
+        for source in ready:
+            if source == orders:
+                text = sys.stdin.readline()
+                if not text:
+                    return
+                line = Line(*json.loads(text))
+                continue
+            packet = os.read(source, 65536)
+            if line.to_there if source == here else line.to_here:
+                delay_ms = line.delay_ms + random.uniform(0, line.jitter_ms)
+                ways[source].put(packet, delay_ms / 1000)
+
+
+def _device(name: str) -> int:
+    descriptor = os.open(_TUN, os.O_RDWR)
+    fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH", name.encode(), _IFF_TUN_NO_PI))
+    return descriptor
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, stdin=subprocess.DEVNULL)
+
+
+def _up(address: str, peer: str, device: str, *namespace: str) -> None:
+    _ip(*namespace, "address", "add", address, "peer", peer, "dev", device)
+    _ip(*namespace, "link", "set", device, "mtu", str(_MTU), "up")
+
+
+def main(namespace: str) -> None:
+    """Makes the namespace and its line, serves it, and takes all away again."""
+    number = os.getpid()
+    near, far = f"near{number}", f"far{number}"
+    here, there = _device(near), _device(far)
+    _ip("netns", "add", namespace)
+    try:
+        _ip("link", "set", far, "netns", namespace)
+        _up(HERE, THERE, near)
+        _up(THERE, HERE, far, "-n", namespace)
+        _ip("-n", namespace, "link", "set", "lo", "up")
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        _carry(here, there)
+    finally:
+        _ip("netns", "delete", namespace)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,185 @@
+"""The steady load: keyed, numbered images, sent on a schedule whether or not answers come."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from typing import Any
+
+from confluent_kafka import KafkaError, Message, Producer
+
+from kafka.clients import producer_config
+from kafka.messages import Headers
+from kafka.settings import Settings
+from tests.faults import images
+from tests.faults.checker import EXPECT, IMAGE, NUMBER, REPLY
+
+KEYS = 97
+
+_TURN_S = 0.02
+_FLUSH_S = 60.0
+# Beyond this the load would only grow in memory while brokers are away.
+_MOST_QUEUED = 500_000
+
+
+class Load:
+    """Sends numbered messages, from a thread of its own while it is on.
+
+    Attributes:
+        sent: how many messages were handed over.
+        acknowledged: how many of them the brokers have confirmed.
+        withdrawn: how many of those were in a transaction that was aborted after all.
+        refused: errors of the others, in words.
+
+    Args:
+        settings: where to.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.acknowledged = 0
+        self.withdrawn = 0
+        self.refused: list[str] = []
+        self.rate = 0.0
+        self._topic = settings.input_topic
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._on = threading.Event()
+        self._producer = Producer(
+            producer_config(
+                settings,
+                client_id="load",
+                linger_ms=10,
+                # The images come again and again, and disks are small.
+                compression_type="lz4",
+                queue_buffering_max_messages=_MOST_QUEUED,
+                queue_buffering_max_kbytes=2 * 1024 * 1024,
+            )
+        )
+        self._thread: threading.Thread | None = None
+        self.sent = 0
+
+    def number(self) -> int:
+        """The next message's number."""
+        with self._lock:
+            self.sent += 1
+            return next(self._numbers)
+
+    def start(self, rate: float) -> None:
+        """Begins to send so many messages a second."""
+        self.rate = rate
+        self._on.set()
+        self._thread = threading.Thread(target=self._send_on_schedule, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the schedule; what was handed over is still sent."""
+        self._on.clear()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def flush(self) -> int:
+        """Waits until all is sent; returns how many messages are not confirmed."""
+        return int(self._producer.flush(_FLUSH_S))
+
+    def burst(self, count: int) -> None:
+        """Sends so many good images at once."""
+        for _ in range(count):
+            self._send_image()
+
+    def send(
+        self,
+        value: bytes | None,
+        *,
+        expect: str,
+        headers: Headers = (),
+        image: int = -1,
+        key: bytes | None = b"",
+        partition: int | None = None,
+    ) -> int:
+        """Sends one message of any kind.
+
+        Args:
+            value: its value.
+            expect: what is to become of it, see `checker.EXPECT`.
+            headers: beside those that number it.
+            image: which image it holds, if it does.
+            key: its key; one by its number unless given, None for none.
+            partition: where to; by the key unless given.
+
+        Returns:
+            Its number.
+        """
+        number = self.number()
+        self.produce(
+            self._producer, number, value, expect, headers, image, _key(number, key), partition
+        )
+        return number
+
+    def send_image(self, image: int, wire_format: str, **how: bytes | None) -> int:
+        """Sends one good image."""
+        coded = images.encoded(wire_format, image)
+        return self.send(coded.value, expect=REPLY, headers=coded.headers, image=image, **how)  # type: ignore[arg-type]
+
+    def produce(
+        self,
+        producer: Producer,
+        number: int,
+        value: bytes | None,
+        expect: str,
+        headers: Headers,
+        image: int,
+        key: bytes | None,
+        partition: int | None = None,
+    ) -> None:
+        """Hands a numbered message to any producer, and counts its confirmation."""
+        where: Any = {} if partition is None else {"partition": partition}
+        named = [(NUMBER, b"%d" % number), (IMAGE, b"%d" % image), (EXPECT, expect.encode())]
+        while True:
+            try:
+                producer.produce(
+                    self._topic,
+                    value=value,
+                    key=key,
+                    headers=[*named, *headers],
+                    on_delivery=self._delivered,
+                    **where,
+                )
+                break
+            except BufferError:
+                producer.poll(0.1)
+        producer.poll(0)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        with self._lock:
+            if error is None:
+                self.acknowledged += 1
+            else:
+                self.refused.append(error.str())
+
+    def _send_image(self) -> None:
+        number = self.number()
+        coded = images.encoded(images.MIX[number % len(images.MIX)], number % images.count())
+        self.produce(
+            self._producer,
+            number,
+            coded.value,
+            REPLY,
+            coded.headers,
+            number % images.count(),
+            _key(number, b""),
+        )
+
+    def _send_on_schedule(self) -> None:
+        began, done = time.monotonic(), 0
+        while self._on.is_set():
+            due = int((time.monotonic() - began) * self.rate)
+            for _ in range(due - done):
+                self._send_image()
+            done = due
+            self._producer.poll(_TURN_S)
+
+
+def _key(number: int, key: bytes | None) -> bytes | None:
+    return b"key-%d" % (number % KEYS) if key == b"" else key

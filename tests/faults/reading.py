@@ -1,0 +1,47 @@
+"""Reads whole topics as a `read_committed` reader, from the beginning to the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from kafka.clients import consumer_config
+from kafka.consumed import record_of
+from kafka.messages import Record
+from kafka.settings import Settings
+from tests.faults.scene import quiet
+
+_REQUEST_S = 20.0
+
+
+def read_all(settings: Settings, topic: str, handle: Callable[[Record], None]) -> int:
+    """Hands over every committed message of a topic, partition by partition in order.
+
+    Returns:
+        How many partitions the topic has.
+
+    Raises:
+        KafkaException: the topic can't be read.
+    """
+    config = consumer_config(settings, f"{settings.group_id}.checker", enable_partition_eof=True)
+    consumer: Any = Consumer(quiet(config))
+    try:
+        partitions = sorted(
+            consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic].partitions
+        )
+        consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
+        left = set(partitions)
+        while left:
+            for message in consumer.consume(5000, 1.0):
+                error = message.error()
+                if error is None:
+                    handle(record_of(message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    left.discard(message.partition())
+                elif not error.retriable():
+                    raise KafkaException(error)
+        return len(partitions)
+    finally:
+        consumer.close()

@@ -1,0 +1,117 @@
+"""What a run found, for a terminal and for docs/faults.md."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.fault import Injection
+from tests.faults.run import Outcome
+
+_HEAD = ("faults injected", "messages", "lost", "doubled", "out of order", "wrong", "longest stall")
+
+
+def show(outcome: Outcome) -> None:
+    """Prints the tables, and on failure the seed and the first offending messages."""
+    console = Console()
+    table = Table(title="Faults", title_justify="left")
+    for name, justify in (("fault", "left"), ("alone", "right"), ("mixed", "right"),
+                          ("longest stall", "right"), ("longest recovery", "right")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for row in rows(outcome):
+        table.add_row(*row)
+    console.print(table)
+    for name, why in outcome.impossible.items():
+        console.print(f"impossible here: {name}: {why}")
+    totals = Table(title="What became of the messages", title_justify="left")
+    for name in _HEAD:
+        totals.add_column(name, justify="right")
+    totals.add_row(*total(outcome))
+    console.print(totals)
+    for line in figures(outcome):
+        console.print(line)
+    if outcome.failures:
+        console.print(f"FAILED with seed {outcome.seed}:", style="bold red")
+        for failure in outcome.failures[:20]:
+            console.print(f"  {failure}", markup=False)
+    else:
+        console.print(f"every promise was kept (seed {outcome.seed})", style="bold green")
+
+
+def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
+    """A row for each fault: how often it was injected, alone and mixed, and what it cost."""
+    found: dict[str, list[Injection]] = collections.defaultdict(list)
+    for injection in outcome.injections:
+        found[injection.fault].append(injection)
+    for fault in FAULTS:
+        injections = found.get(fault.name, [])
+        if not injections:
+            continue
+        alone = [each for each in injections if each.mixed_with is None]
+        # What is mixed stalls for both, so only those alone say what a fault costs.
+        counted = alone or injections
+        yield (
+            fault.name,
+            str(len(alone)),
+            str(len(injections) - len(alone)),
+            f"{max(each.stall_s for each in counted):.1f} s",
+            f"{max(each.took_s for each in counted):.1f} s",
+        )
+
+
+def total(outcome: Outcome) -> tuple[str, ...]:
+    """The row of the table of promises."""
+    verdict = outcome.verdict
+    longest = max((each.stall_s for each in outcome.injections), default=0.0)
+    return (
+        str(len(outcome.injections)),
+        f"{verdict.messages:,}",
+        str(verdict.lost),
+        str(verdict.doubled),
+        str(verdict.out_of_order),
+        str(verdict.wrong),
+        f"{longest:.1f} s",
+    )
+
+
+def figures(outcome: Outcome) -> list[str]:
+    """What was measured of the stream, a line each."""
+    found, verdict = outcome.figures, outcome.verdict
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(verdict.reasons.items()))
+    return [
+        f"drain rate {found.drain_rate:,.0f} messages a second; load {found.load_rate:,.0f} a "
+        f"second ({found.load_rate / found.drain_rate:.0%}) for {found.load_s:,.0f} s",
+        f"{found.partitions} partitions, {found.replicas} replicas, "
+        f"{found.batch_messages:.1f} messages in a batch",
+        f"{verdict.replies:,} replies and {verdict.letters:,} dead letters ({reasons or 'none'})",
+        f"group offsets at the end of {found.partitions - verdict.uncommitted} of "
+        f"{found.partitions} partitions",
+        f"SIGTERM to exit: {found.left_after_s:.1f} s at most",
+    ]
+
+
+def markdown(outcomes: Sequence[Outcome]) -> str:
+    """The tables of runs as Markdown."""
+    lines = []
+    for outcome in outcomes:
+        lines += [f"## Seed {outcome.seed}", "", _row(_HEAD), _rule(len(_HEAD))]
+        lines += [_row(total(outcome)), ""]
+        lines += [f"- {line}" for line in figures(outcome)]
+        head = ("fault", "alone", "mixed", "longest stall", "longest recovery")
+        lines += ["", _row(head), _rule(len(head)), *(_row(row) for row in rows(outcome)), ""]
+        for name, why in outcome.impossible.items():
+            lines.append(f"- impossible on this machine: {name}: {why}")
+        lines += [f"- FAILED: {failure}" for failure in outcome.failures]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _rule(columns: int) -> str:
+    return f"| --- {'| ---: ' * (columns - 1)}|"

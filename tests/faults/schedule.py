@@ -1,0 +1,33 @@
+"""Which fault comes when: each alone first, then mixed with others, all drawn from the seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+from tests.faults.fault import Fault
+
+Round = tuple[Fault, ...]
+"""Faults that are injected together."""
+
+
+def rounds(faults: Sequence[Fault], seed: int) -> Iterator[Round]:
+    """Endless rounds of faults.
+
+    The first ones have each fault alone, in an order drawn from the seed; what follows is mixed:
+    two faults that break different parts, with one alone now and then.
+
+    Args:
+        faults: those that can be injected.
+        seed: the same seed gives the same rounds.
+    """
+    chance = random.Random(seed)
+    alone = list(faults)
+    chance.shuffle(alone)
+    for fault in alone:
+        yield (fault,)
+    mixing = [fault for fault in faults if fault.mixes]
+    while True:
+        first = chance.choice(mixing)
+        others = [fault for fault in mixing if fault.part != first.part]
+        yield (first, chance.choice(others)) if others and chance.random() < 0.8 else (first,)

@@ -1,0 +1,137 @@
+"""The shipped classifier with a grudge: marked images make it misbehave, and files kill it.
+
+A worker imports this class like any other, and so it is also where the harness
+gets a hook into the worker: at the chosen points of `KillPoints`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from seldon_core.user_model import SeldonResponse
+
+from kafka.pipeline import Pipeline
+from kafka.worker.publisher import TransactionalPublisher
+from wrapper import KmnistClassifier
+
+FOLDER = "FAULTS_FOLDER"
+"""Variable with the folder of the files that steer the class."""
+REPLICA = "FAULTS_REPLICA"
+"""Variable with the name of the replica, for files that are for one of them."""
+
+AFTER_PREDICT = "after-predict"
+BEFORE_COMMIT = "after-produce-before-commit"
+DURING_COMMIT = "during-commit"
+STORE_AWAY = "store-away"
+
+MARK = (251, 17, 93)
+"""The first three pixels of an image that makes the class misbehave; the fourth says how."""
+RAISE, HANG, SEGFAULT, BLOAT, NAN, WRONG_SHAPE, LEAK = range(1, 8)
+
+_COMMIT_S = 0.004
+_MIB = 1024 * 1024
+_leaked: list[bytearray] = []
+
+
+def marked(image: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
+    """A copy of an image (28, 28) that asks for this misbehaviour."""
+    copy = image.copy()
+    copy[0, :4] = (*MARK, code)
+    return copy
+
+
+def order(folder: Path, point: str, replica: str) -> Path:
+    """The file that, once there, kills the replica's worker at a point; it then is gone."""
+    return folder / f"{point}.{replica}"
+
+
+class Faulty(KmnistClassifier):
+    """Answers as the shipped classifier does, unless an image or a file asks for trouble."""
+
+    def load(self) -> None:
+        super().load()
+        self._folder = Path(os.environ[FOLDER])
+        KillPoints(self._folder, os.environ[REPLICA]).install()
+
+    def predict(self, X: Any, names: Any = None) -> SeldonResponse:  # noqa: N803
+        if (self._folder / STORE_AWAY).exists():
+            raise ConnectionError("the feature store is away")
+        rows = self.to_rows(X)
+        is_marked = (rows[:, 0, :3] == MARK).all(axis=1)
+        codes = set(rows[is_marked, 0, 3].tolist())
+        _misbehave(codes)
+        response = super().predict(rows)
+        if NAN in codes:
+            response.data[is_marked & (rows[:, 0, 3] == NAN)] = np.nan
+        if WRONG_SHAPE in codes:
+            return SeldonResponse(response.data[:-1])
+        return response
+
+
+def _misbehave(codes: set[int]) -> None:
+    if RAISE in codes:
+        raise ValueError("this image is beyond me")
+    if HANG in codes:
+        time.sleep(3600)
+    if SEGFAULT in codes:
+        ctypes.string_at(0)
+    if BLOAT in codes:
+        hoard = []
+        while True:
+            hoard.append(bytearray(os.urandom(_MIB)) * 16)
+    if LEAK in codes:
+        _leaked.append(bytearray(os.urandom(_MIB)) * 8)
+
+
+class KillPoints:
+    """Kills this process where it is told to, which no signal from outside could hit.
+
+    Args:
+        folder: where the orders are, see `order`.
+        replica: whose worker this is.
+    """
+
+    def __init__(self, folder: Path, replica: str) -> None:
+        self._folder = folder
+        self._replica = replica
+
+    def install(self) -> None:
+        """Puts itself around what the worker does."""
+        self._after(Pipeline, "run", AFTER_PREDICT)
+        call: Any = TransactionalPublisher._call
+
+        def hooked(publisher: Any, function: Any, *arguments: Any) -> None:
+            if function.__name__ == "send_offsets_to_transaction":
+                self._obey(BEFORE_COMMIT)
+            elif function.__name__ == "commit_transaction" and self._ordered(DURING_COMMIT):
+                # The request is on its way by then, or its answer.
+                threading.Timer(_COMMIT_S, self._obey, [DURING_COMMIT]).start()
+            call(publisher, function, *arguments)
+
+        TransactionalPublisher._call = hooked  # type: ignore[assignment, method-assign]
+
+    def _after(self, owner: Any, method: str, point: str) -> None:
+        original = getattr(owner, method)
+
+        def hooked(*arguments: Any) -> Any:
+            answer = original(*arguments)
+            self._obey(point)
+            return answer
+
+        setattr(owner, method, hooked)
+
+    def _ordered(self, point: str) -> bool:
+        return order(self._folder, point, self._replica).exists()
+
+    def _obey(self, point: str) -> None:
+        if self._ordered(point):
+            order(self._folder, point, self._replica).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,35 @@
+"""The schedule: reproducible, complete, and within what was promised."""
+
+from __future__ import annotations
+
+import itertools
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.schedule import rounds
+
+
+def names(seed: int, count: int) -> list[list[str]]:
+    found = itertools.islice(rounds(FAULTS, seed), count)
+    return [[fault.name for fault in together] for together in found]
+
+
+def test_the_same_seed_gives_the_same_schedule_and_another_seed_another() -> None:
+    assert names(7, 200) == names(7, 200)
+    assert names(7, 200) != names(8, 200)
+
+
+def test_every_fault_comes_alone_first() -> None:
+    first = names(7, len(FAULTS))
+    assert sorted(first) == sorted([fault.name] for fault in FAULTS)
+
+
+def test_then_faults_of_different_parts_are_mixed() -> None:
+    mixed = list(itertools.islice(rounds(FAULTS, 7), len(FAULTS), len(FAULTS) + 200))
+    assert sum(len(together) == 2 for together in mixed) > 100
+    for together in mixed:
+        assert all(fault.mixes for fault in together)
+        assert len({fault.part for fault in together}) == len(together)
+
+
+def test_every_fault_has_a_name_of_its_own() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS)
