@@ -141,16 +141,22 @@ class Pipeline:
                 stacked = np.concatenate([request.rows for request in requests])
             prediction = self._served.predict_rows(stacked, requests[0].decoded.payload.names)
         except Exception as error:
-            if len(requests) == 1:
-                outcomes[requests[0].place] = _rejection(requests[0].record, error)
-                return counts[0]
-            if _is_retriable(error):
-                raise Retriable(_text(error)) from error
-            half = len(requests) // 2
-            return self._answer_stack(requests[:half], outcomes, answers) + self._answer_stack(
-                requests[half:], outcomes, answers
-            )
+            return self._isolate(requests, error, outcomes, answers)
         return self._split(requests, counts, prediction, outcomes, answers)
+
+    def _isolate(
+        self, requests: List[_Request], error: Exception, outcomes: List[Any], answers: List[Any]
+    ) -> int:
+        """Rejects the one message that the class failed at, or asks about each half again."""
+        if len(requests) == 1:
+            outcomes[requests[0].place] = _rejection(requests[0].record, error)
+            return len(requests[0].rows)
+        if _is_retriable(error):
+            raise Retriable(_text(error)) from error
+        half = len(requests) // 2
+        return self._answer_stack(requests[:half], outcomes, answers) + self._answer_stack(
+            requests[half:], outcomes, answers
+        )
 
     def _split(
         self,
@@ -163,6 +169,9 @@ class Pipeline:
         try:
             parts = split(prediction, counts)
         except BadPrediction as error:
+            if self._served.to_rows is not None:
+                # It has said that it answers row by row: one message makes it break its word.
+                return self._isolate(requests, error, outcomes, answers)
             # Not a function from rows to rows, so stacking would change its answers.
             self._served.call_alone(f"it does not answer row by row: {error}")
             return sum(self._answer_alone(request, outcomes, answers) for request in requests)

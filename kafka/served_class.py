@@ -181,9 +181,12 @@ class ServedClass:
             return Prediction(reply, (), {}, (), [], raw=True)
         data = payload.data if self.to_rows is None else self.to_rows(payload.data)
         if self._takes_meta is False:
-            return self.predict_rows(data, payload.names)
-        response = client_predict(self.instance, data, list(payload.names), meta=payload.meta)
-        return self._finished(response)
+            prediction = self.predict_rows(data, payload.names)
+        else:
+            response = client_predict(self.instance, data, list(payload.names), meta=payload.meta)
+            prediction = self._finished(response)
+        # What answers row by row, as `to_rows` says, has an answer for each.
+        return prediction if self.to_rows is None else split(prediction, [len(data)])[0]
 
     def _finished(self, response: Any) -> Prediction:
         data = response.data

@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--quick", action="store_true", help="only the faults of the reduced run")
     parser.add_argument(
-        "--backlog", type=int, default=20_000, help="to measure the drain rate (20000)"
+        "--backlog", type=int, default=40_000, help="to measure the drain rate (40000)"
     )
     parser.add_argument("--list", action="store_true", help="name the faults, and inject none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")

@@ -12,7 +12,7 @@ import orjson
 
 from tests.faults import images
 from tests.faults.checker import Checker, Verdict
-from tests.faults.fault import Fault, Injection
+from tests.faults.fault import Fault, Injection, NotSeen
 from tests.faults.reading import read_all
 from tests.faults.scene import LOCAL, REMOTE, NotRecovered, Scene, topics_of, wait_for
 from tests.faults.schedule import Round, rounds
@@ -161,6 +161,8 @@ class Run:
         started, first = time.monotonic(), scene.lag() or 0
         wait_for(lambda: left_at_most(0.1 * backlog), _DRAIN_S, "all but a tenth is answered")
         rate = (first - (scene.lag() or 0)) / (time.monotonic() - started)
+        if not rate:
+            raise NotSeen(f"a backlog of {backlog} is too small to measure the drain rate with")
         wait_for(lambda: left_at_most(0), _DRAIN_S, "all is answered")
         self._say(f"two replicas answer {rate:,.0f} messages a second")
         return rate

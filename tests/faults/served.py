@@ -31,6 +31,7 @@ AFTER_PREDICT = "after-predict"
 BEFORE_COMMIT = "after-produce-before-commit"
 DURING_COMMIT = "during-commit"
 STORE_AWAY = "store-away"
+HOARD = "hoard"
 
 MARK = (251, 17, 93)
 """The first three pixels of an image that makes the class misbehave; the fourth says how."""
@@ -49,7 +50,7 @@ def marked(image: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
 
 
 def order(folder: Path, point: str, replica: str) -> Path:
-    """The file that, once there, kills the replica's worker at a point; it then is gone."""
+    """The file that, once there, has the replica's worker die at a point; it then is gone."""
     return folder / f"{point}.{replica}"
 
 
@@ -59,11 +60,16 @@ class Faulty(KmnistClassifier):
     def load(self) -> None:
         super().load()
         self._folder = Path(os.environ[FOLDER])
-        KillPoints(self._folder, os.environ[REPLICA]).install()
+        self._replica = os.environ[REPLICA]
+        KillPoints(self._folder, self._replica).install()
 
     def predict(self, X: Any, names: Any = None) -> SeldonResponse:  # noqa: N803
         if (self._folder / STORE_AWAY).exists():
             raise ConnectionError("the feature store is away")
+        hoard = order(self._folder, HOARD, self._replica)
+        if hoard.exists():
+            hoard.unlink()
+            _hoard()
         rows = self.to_rows(X)
         is_marked = (rows[:, 0, :3] == MARK).all(axis=1)
         codes = set(rows[is_marked, 0, 3].tolist())
@@ -84,11 +90,16 @@ def _misbehave(codes: set[int]) -> None:
     if SEGFAULT in codes:
         ctypes.string_at(0)
     if BLOAT in codes:
-        hoard = []
-        while True:
-            hoard.append(bytearray(os.urandom(_MIB)) * 16)
+        _hoard()
     if LEAK in codes:
         _leaked.append(bytearray(os.urandom(_MIB)) * 8)
+
+
+def _hoard() -> None:
+    """Takes memory until there is none."""
+    hoard = []
+    while True:
+        hoard.append(bytearray(os.urandom(_MIB)) * 16)
 
 
 class KillPoints:

@@ -224,3 +224,33 @@ def test_what_a_sender_gets_wrong_in_meta_is_not_held_against_the_class(meta: An
     (outcome,) = pipeline(classes.Double()).run([record(value)]).outcomes
     assert rejection(outcome).reason == "bad_value"
     assert not rejection(outcome).failed
+
+
+class Picky:
+    """Says by `to_rows` that it answers row by row, and answers one row less where it sees a 7."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def to_rows(self, payload: Any) -> Any:
+        return np.asarray(payload)
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        self.calls.append(len(X))
+        return X[:-1] if (X == 7).any() else X
+
+
+@pytest.mark.parametrize("batching", [True, False])
+def test_one_message_with_an_answer_of_the_wrong_shape_is_found_among_its_neighbours(
+    batching: bool,
+) -> None:
+    picky = Picky()
+    tried = pipeline(picky, batching=batching)
+    found = answers(tried.run([ndarray([[n]]) for n in range(16)]).outcomes)
+    assert found[7] == "bad_prediction"
+    assert [answer["data"]["ndarray"] for answer in found[:7] + found[8:]] == [
+        [[n]] for n in range(16) if n != 7
+    ]
+    picky.calls.clear()
+    tried.run([ndarray([[n]]) for n in range(10, 20)])
+    assert picky.calls == ([10] if batching else [1] * 10), "one bad answer ends no batching"

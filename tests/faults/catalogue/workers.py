@@ -127,7 +127,8 @@ def _scale(scene: Scene) -> str:
 def _out_of_memory(scene: Scene) -> str:
     replica = _any(scene)
     pid = _worker_of(replica)
-    with memory.limited(pid, mib=8):
+    with memory.limited(pid, mib=64):
+        served.order(scene.folder, served.HOARD, replica.name).touch()
         wait_for(lambda: replica.worker() != pid, 30, "the kernel kills the worker")
     return f"the worker of {replica.name}, by the kernel"
 
