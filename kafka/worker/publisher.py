@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from typing import Any, Callable, Dict, Iterable
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from kafka.replies import Outgoing
 from kafka.settings import Settings
@@ -20,6 +21,10 @@ _CALL_S = 5.0
 _PAUSE_S = 0.05
 # After so long the outcome of a call stays unknown, and a new producer finds it out.
 _GIVE_UP_S = 15.0
+
+
+# As librdkafka says it: "… Disconnected (after 1234ms in state UP)".
+_CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
 class _Publisher:
@@ -47,6 +52,13 @@ class _Publisher:
 class TransactionalPublisher(_Publisher):
     """Publishes exactly once: messages and offsets in one transaction.
 
+    A transaction during which a connection broke or a call had to be repeated is the last of its
+    producer. What is still under way of it, in a broker's queue or on a line that was only slow,
+    could otherwise be taken for a part of the next one: librdkafka has the first version of the
+    transaction protocol only, in which all transactions of a producer look alike
+    (https://github.com/confluentinc/librdkafka/issues/5423). A new producer has a new epoch, and
+    brokers refuse what comes with an older one.
+
     Args:
         settings: broker and time-outs.
         transactional_id: stable across restarts, so that a successor ends at once what its
@@ -65,7 +77,9 @@ class TransactionalPublisher(_Publisher):
         super().__init__(settings, batch_bytes, before_call)
         self._config["transactional.id"] = transactional_id
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
+        self._config["error_cb"] = self._on_error
         self._topic = settings.input_topic
+        self._disturbed = False
 
     def start(self) -> None:
         """Makes the producer and ends what a predecessor of the same id left open.
@@ -74,13 +88,19 @@ class TransactionalPublisher(_Publisher):
             NotPublished: the brokers don't answer; try again.
         """
         if self._producer is not None:
-            return
+            # What happened since the last transaction is told in here.
+            self._producer.poll(0)
+            if not self._disturbed:
+                return
+            log.info("a new producer goes on, which what is left of the last one can't disturb")
+            self._producer = None
         producer = Producer(self._config)
         try:
             self._call(producer.init_transactions)
         except KafkaException as error:
             raise NotPublished(f"no transaction can be started: {text_of(error)}") from error
         self._producer = producer
+        self._disturbed = False
 
     def publish(
         self,
@@ -121,6 +141,14 @@ class TransactionalPublisher(_Publisher):
                 self._producer = None
             raise self._deliveries.failure(text_of(error), unknown=unknown) from error
 
+    def _on_error(self, error: KafkaError) -> None:
+        """Told by librdkafka of broken connections, and of requests that were not answered."""
+        state = _CONNECTION_STATE.search(error.str())
+        # Where no connection was, no request is under way: a broker that stays away is harmless.
+        if state is not None and state.group(1) == "UP":
+            log.info("publishing was disturbed: %s", error.str())
+            self._disturbed = True
+
     def _call(self, function: Callable[..., Any], *args: Any) -> None:
         """Calls, and calls again while the outcome is unknown."""
         give_up_at = time.monotonic() + _GIVE_UP_S
@@ -133,6 +161,7 @@ class TransactionalPublisher(_Publisher):
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:
                     raise
                 log.warning("%s: again after %s", function.__name__, text_of(error))
+                self._disturbed = True
                 time.sleep(_PAUSE_S)
 
     def _aborted(self, error: Exception) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from kafka.replies import Outgoing
 from kafka.worker.deliveries import NotPublished
@@ -100,3 +100,31 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
     assert refusal is not None
     assert (refusal.topic, refusal.source) == (small, (0, 0))
     assert 200_000 < refusal.size < 201_000
+
+
+def test_after_a_broken_connection_what_the_last_producer_left_is_fenced(
+    stream: Stream, name: str
+) -> None:
+    tried = publisher(stream, name)
+    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    last = tried._producer
+    broken = "127.0.0.1:9092/1: Disconnected (after 5ms in state UP)"
+    tried._on_error(KafkaError(KafkaError._TRANSPORT, broken))
+    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    last.begin_transaction()
+    last.produce(stream.settings.output_topic, b"late")
+    with pytest.raises(KafkaException, match="fenced"):
+        last.commit_transaction(10)
+    assert len(stream.replies(2)) == 2
+
+
+def test_a_broker_that_stays_away_does_not_cost_a_new_producer_each_time(
+    stream: Stream, name: str
+) -> None:
+    tried = publisher(stream, name)
+    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    last = tried._producer
+    away = "127.0.0.1:9093/2: Connect to ipv4#127.0.0.1:9093 failed: Connection refused"
+    tried._on_error(KafkaError(KafkaError._TRANSPORT, f"{away} (after 0ms in state CONNECT)"))
+    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    assert tried._producer is last
