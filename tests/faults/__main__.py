@@ -14,15 +14,18 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from confluent_kafka import KafkaException
+
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError
 from tests.faults import link, report
 from tests.faults.catalogue import FAULTS
 from tests.faults.catalogue.brokers import unmount_fourth
-from tests.faults.fault import Fault
+from tests.faults.fault import Fault, NotSeen
 from tests.faults.run import Run, document
-from tests.faults.scene import Scene
+from tests.faults.scene import NotRecovered, Scene
+from tests.faults.soak import soak
 
 _EXAMPLES = """
 examples:
@@ -30,6 +33,7 @@ examples:
   python -m tests.faults --minutes 5 --seed 7
   python -m tests.faults --only 'SIGKILL' --minutes 2
   python -m tests.faults --list
+  python -m tests.faults --soak 30
   KAFKA_BROKER=staging:9092 python -m tests.faults
                                              on your brokers: topics of its own, which
                                              it deletes; no broker is harmed
@@ -59,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(options, faults)
-    except ClusterError as error:
+    except (ClusterError, NotRecovered, NotSeen, KafkaException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -80,9 +84,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", action="append", metavar="PART", help="faults with this in the name"
     )
-    parser.add_argument("--quick", action="store_true", help="only the faults of the reduced run")
+    parser.add_argument(
+        "--quick", action="store_true", help="each of the quicker faults once, mixed"
+    )
     parser.add_argument(
         "--backlog", type=int, default=40_000, help="to measure the drain rate (40000)"
+    )
+    parser.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="full load and no faults, and watch memory"
     )
     parser.add_argument("--list", action="store_true", help="name the faults, and inject none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
@@ -99,7 +108,13 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
     good = False
     try:
         with _scene(folder, seed, options.keep) as scene:
-            seconds = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
+            if options.soak:
+                report.show_soak(soak(scene, options.soak * 60, _say))
+                good = True
+                return 0
+            seconds = None
+            if not options.quick:
+                seconds = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
             outcome = Run(scene, faults, seed, seconds, _say).run(options.backlog)
         good = not outcome.failures
         report.show(outcome)

@@ -47,7 +47,7 @@ class Injection:
         took_s: until the stream had recovered.
         stall_s: the longest that readers of a partition were held up meanwhile.
         seen: what the fault says of itself.
-        mixed_with: the fault that came with it, if one did.
+        mixed_with: the faults that came with it, if any did.
         failure: what went wrong with the injection or the recovery, if something did.
     """
 

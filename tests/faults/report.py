@@ -11,6 +11,7 @@ from rich.table import Table
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Injection
 from tests.faults.run import Outcome
+from tests.faults.soak import Soak
 
 _HEAD = ("faults injected", "messages", "lost", "doubled", "out of order", "wrong", "longest stall")
 
@@ -40,6 +41,29 @@ def show(outcome: Outcome) -> None:
             console.print(f"  {failure}", markup=False)
     else:
         console.print(f"every promise was kept (seed {outcome.seed})", style="bold green")
+
+
+def show_soak(found: Soak) -> None:
+    """Prints what a soak found."""
+    console = Console()
+    for line in soak_lines(found):
+        console.print(line)
+
+
+def soak_lines(found: Soak) -> list[str]:
+    """What a soak found as the rows of a Markdown table."""
+    rate = found.messages / found.seconds
+    head = ("process", "after the warm-up", "in the end", "slope")
+    lines = [
+        f"{found.messages:,} messages in {found.seconds:,.0f} s, {rate:,.0f} a second",
+        "",
+        _row(head),
+        _rule(len(head)),
+    ]
+    for each in found.growth:
+        memory = (f"{each.first_mib:.1f} MiB", f"{each.last_mib:.1f} MiB")
+        lines.append(_row((each.process, *memory, f"{each.slope_mib_per_hour:+.2f} MiB an hour")))
+    return lines
 
 
 def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:

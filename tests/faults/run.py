@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -15,7 +15,7 @@ from tests.faults.checker import Checker, Verdict
 from tests.faults.fault import Fault, Injection, NotSeen
 from tests.faults.reading import read_all
 from tests.faults.scene import LOCAL, REMOTE, NotRecovered, Scene, topics_of, wait_for
-from tests.faults.schedule import Round, rounds
+from tests.faults.schedule import Round, packed, rounds
 
 Say = Callable[[str], None]
 
@@ -79,12 +79,13 @@ class Run:
         scene: where.
         faults: which.
         seed: of the schedule.
-        seconds: for how long faults are injected, at least each once.
+        seconds: for how long faults are injected, at least each once; None injects each once,
+            together with others.
         say: told what happens, a line each.
     """
 
     def __init__(
-        self, scene: Scene, faults: Sequence[Fault], seed: int, seconds: float, say: Say
+        self, scene: Scene, faults: Sequence[Fault], seed: int, seconds: float | None, say: Say
     ) -> None:
         self._scene = scene
         self._seed = seed
@@ -183,14 +184,21 @@ class Run:
         return (after[0] - before[0]) / max(1.0, after[1] - before[1])
 
     def _inject_all(self) -> None:
-        end_at = self._began + self._seconds
-        for number, together in enumerate(rounds(self._possible, self._seed)):
-            if number >= len(self._possible) and time.monotonic() > end_at:
-                return
+        for together in self._rounds():
             self._inject(together)
             if any(each.failure for each in self._injections[-len(together) :]):
                 # What comes after a stream that has stopped says nothing.
                 return
+
+    def _rounds(self) -> Iterator[Round]:
+        if self._seconds is None:
+            yield from packed(self._possible, self._seed)
+            return
+        end_at = self._began + self._seconds
+        for number, together in enumerate(rounds(self._possible, self._seed)):
+            if number >= len(self._possible) and time.monotonic() > end_at:
+                return
+            yield together
 
     def _inject(self, together: Round) -> None:
         scene = self._scene
@@ -224,7 +232,7 @@ class Run:
                 took_s,
                 stall_s,
                 seen,
-                next((other.name for other in together if other is not fault), None),
+                ", ".join(other.name for other in together if other is not fault) or None,
                 failure or recovery,
             )
             self._injections.append(injection)

@@ -127,7 +127,7 @@ class Scene:
         """The replicas that run."""
         return [replica for replica in self.fleet.values() if replica.runs]
 
-    def start(self, *names: str, within_s: float = 60) -> None:
+    def start(self, *names: str, within_s: float = 120) -> None:
         """Starts replicas and waits until they are ready.
 
         Raises:
@@ -163,7 +163,7 @@ class Scene:
             _, ends[place.partition] = self._group.get_watermark_offsets(place, timeout=_ASK_S)
         return committed, ends
 
-    def recovered(self, within_s: float = 120) -> None:
+    def recovered(self, within_s: float = 240) -> None:
         """Waits until all replicas are ready and the lag is no more than a second of the load.
 
         Raises:

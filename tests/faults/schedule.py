@@ -11,6 +11,23 @@ Round = tuple[Fault, ...]
 """Faults that are injected together."""
 
 
+def packed(faults: Sequence[Fault], seed: int) -> list[Round]:
+    """Few rounds that have every fault once, each round with as many parts as there are left.
+
+    Args:
+        faults: those that can be injected.
+        seed: the same seed gives the same rounds.
+    """
+    chance = random.Random(seed)
+    left: dict[str, list[Fault]] = {}
+    for fault in chance.sample(list(faults), len(faults)):
+        left.setdefault(fault.part, []).append(fault)
+    found: list[Round] = []
+    while any(left.values()):
+        found.append(tuple(of_part.pop() for of_part in left.values() if of_part))
+    return found
+
+
 def rounds(faults: Sequence[Fault], seed: int) -> Iterator[Round]:
     """Endless rounds of faults.
 

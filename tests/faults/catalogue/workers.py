@@ -14,6 +14,7 @@ _SESSION_S = 6.0
 # A killed replica stays away for so long that the other one takes over all of its partitions.
 _AWAY_S = 14.0
 _LEAVE_S = 5.0
+_READY_S = 120.0
 _STORM = 12
 
 
@@ -47,7 +48,7 @@ def _kill_at(scene: Scene, point: str) -> str:
     pid = _worker_of(replica)
     order = served.order(scene.folder, point, replica.name)
     order.touch()
-    wait_for(lambda: not order.exists(), 30, f"a worker comes to the point {point}")
+    wait_for(lambda: not order.exists(), 60, f"a worker comes to the point {point}")
     wait_for(lambda: replica.worker() != pid, 10, "it dies there")
     return f"the worker of {replica.name}"
 
@@ -83,7 +84,7 @@ def _storm(scene: Scene) -> str:
             time.sleep(0.01)
         left.append(_leave(replica))
         replica.start()
-        wait_for(replica.is_ready, 60, f"{name} is ready again")
+        wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"{_STORM} to each replica; left after {_seconds(left)}"
 
 
@@ -94,7 +95,7 @@ def _rolling(scene: Scene) -> str:
         replica.terminate()
         left.append(_leave(replica))
         replica.start()
-        wait_for(replica.is_ready, 60, f"{name} is ready again")
+        wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"one replica after the other; left after {_seconds(left)}"
 
 
