@@ -15,13 +15,14 @@ PYTHON38 ?= $(shell for python in python3.8 "$$HOME"/.pyenv/versions/3.8.*/bin/p
 RUN := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test test-unit test-full check train python environment environments clean
+.PHONY: help demo test test-unit test-full check faults train python environment environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
 	@echo "make test        all checks and tests (about 10 minutes)"
 	@echo "make test-unit   the tests that need no broker"
 	@echo "make test-full   the longer ones too"
+	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
 	@echo "make check       style, types, imports"
 	@echo "make train       train the network again"
 	@echo "make clean       remove environments, caches and the local cluster"
@@ -57,6 +58,9 @@ test-unit: environment
 
 test-full: environments check
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+
+faults: environment
+	@$(RUN) -m tests.faults $(FAULTS)
 
 train: environment
 	@$(PYTHON) install.py .venv-train requirements-train.txt

@@ -80,6 +80,9 @@ class Intake:
                 allow_auto_create_topics=False,
                 # What is fetched ahead; it bounds memory whatever the backlog.
                 queued_max_messages_kbytes=32 * 1024,
+                # Small pieces of each partition by turns: out of a backlog, as after a take-over,
+                # none waits for all of another. A message that is larger comes all the same.
+                fetch_message_max_bytes=256 * 1024,
                 fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
                 fetch_wait_max_ms=100,
                 fetch_queue_backoff_ms=20,

@@ -32,6 +32,7 @@ LOCAL, REMOTE = "a", "b"
 """The two replicas that always run; the second one is behind the line, if there is one."""
 
 _ASK_S = 5.0
+_ON_END_S = 1.5
 
 
 class NotRecovered(Exception):
@@ -166,16 +167,23 @@ class Scene:
     def recovered(self, within_s: float = 240) -> None:
         """Waits until all replicas are ready and the lag is no more than a second of the load.
 
+        Both for a while on end: right after a fault nobody has noticed it yet.
+
         Raises:
             NotRecovered: they are not in time.
         """
         give_up_at = time.monotonic() + within_s
         most = max(1000.0, self.load.rate)
+        good_since: float | None = None
         while True:
             lag = self.lag()
             unready = [replica.name for replica in self.running() if not replica.is_ready()]
-            if not unready and lag is not None and lag < most:
-                return
+            if unready or lag is None or lag > most:
+                good_since = None
+            else:
+                good_since = good_since or time.monotonic()
+                if time.monotonic() - good_since > _ON_END_S:
+                    return
             if time.monotonic() > give_up_at:
                 why = "; ".join(f"{n}: {self.fleet[n].ask('/ready')[1].strip()}" for n in unready)
                 raise NotRecovered(f"after {within_s:.0f} s the lag is {lag}; {why or 'all ready'}")
