@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from kafka.messages import Headers, Record, header
 from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
 
 IMAGE = "image"
-"""Header of an input: which image it holds."""
+"""Header of an input: which images it holds."""
 NUMBER = "n"
 """Header of an input: its number, unique in the run."""
 EXPECT = "expect"
@@ -26,14 +27,14 @@ _SHOWN = 20
 
 Place = tuple[int, int]
 """Partition and offset of an input."""
-IsAnswer = Callable[[bytes, "bytes | None", int], bool]
+IsAnswer = Callable[[bytes, "bytes | None", str], bool]
 
 
 class Sent(NamedTuple):
     """What the checker keeps of an input: digests, so that millions fit into memory."""
 
     number: int
-    image: int
+    shown: str
     expect: str
     identity: int
     content: int
@@ -80,8 +81,8 @@ class Checker:
     """Is told every input first, then every answer, each topic in its own order.
 
     Args:
-        is_answer: whether a value, with the header `proto-name` beside it, is the answer to an
-            image.
+        is_answer: whether a value, with the header `proto-name` beside it, is the answer to the
+            images that the header `IMAGE` names.
         output_partitions: how many partitions the output topic has.
         dead_partitions: how many the dead-letter topic has.
     """
@@ -101,8 +102,8 @@ class Checker:
         headers = record.headers
         self._sent[record.partition, record.offset] = Sent(
             _number(headers, NUMBER),
-            _number(headers, IMAGE),
-            (header(headers, EXPECT) or REPLY.encode()).decode("utf-8", "replace"),
+            _text(headers, IMAGE),
+            _text(headers, EXPECT) or REPLY,
             _identity(record.key, _described(headers), record.timestamp_ms),
             _digest(record.value, _flat(headers)),
         )
@@ -120,7 +121,7 @@ class Checker:
         if identity != sent.identity:
             self._wrong(record, sent, "came back with another key, header or timestamp")
         elif sent.expect == REPLY and not self._is_answer(
-            record.value or b"", header(record.headers, "proto-name"), sent.image
+            record.value or b"", header(record.headers, "proto-name"), sent.shown
         ):
             self._wrong(record, sent, f"got the wrong answer: {record.value!r:.300}")
 
@@ -220,6 +221,11 @@ def _number(headers: Headers, name: str) -> int:
         return int(header(headers, name) or b"-1")
     except ValueError:
         return -1
+
+
+def _text(headers: Headers, name: str) -> str:
+    # Few different ones, and millions of them.
+    return sys.intern((header(headers, name) or b"").decode("utf-8", "replace"))
 
 
 def _described(headers: Headers) -> list[tuple[str, bytes | None]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -84,9 +83,9 @@ class Load:
         return int(self._producer.flush(_FLUSH_S))
 
     def burst(self, count: int) -> None:
-        """Sends so many good images at once."""
+        """Sends so many messages of good images at once."""
         for _ in range(count):
-            self._send_image()
+            self._send_next()
 
     def send(
         self,
@@ -94,9 +93,8 @@ class Load:
         *,
         expect: str,
         headers: Headers = (),
-        image: int = -1,
+        shown: str = "",
         key: bytes | None = b"",
-        partition: int | None = None,
     ) -> int:
         """Sends one message of any kind.
 
@@ -104,23 +102,21 @@ class Load:
             value: its value.
             expect: what is to become of it, see `checker.EXPECT`.
             headers: beside those that number it.
-            image: which image it holds, if it does.
+            shown: which images it holds, see `images.Coded`.
             key: its key; one by its number unless given, None for none.
-            partition: where to; by the key unless given.
 
         Returns:
             Its number.
         """
         number = self.number()
-        self.produce(
-            self._producer, number, value, expect, headers, image, _key(number, key), partition
-        )
+        self.produce(self._producer, number, value, expect, headers, shown, _key(number, key))
         return number
 
-    def send_image(self, image: int, wire_format: str, **how: bytes | None) -> int:
-        """Sends one good image."""
-        coded = images.encoded(wire_format, image)
-        return self.send(coded.value, expect=REPLY, headers=coded.headers, image=image, **how)  # type: ignore[arg-type]
+    def send_images(self, coded: images.Coded, key: bytes | None = b"") -> int:
+        """Sends good images as one message; returns its number."""
+        return self.send(
+            coded.value, expect=REPLY, headers=coded.headers, shown=coded.shown, key=key
+        )
 
     def produce(
         self,
@@ -129,13 +125,11 @@ class Load:
         value: bytes | None,
         expect: str,
         headers: Headers,
-        image: int,
+        shown: str,
         key: bytes | None,
-        partition: int | None = None,
     ) -> None:
         """Hands a numbered message to any producer, and counts its confirmation."""
-        where: Any = {} if partition is None else {"partition": partition}
-        named = [(NUMBER, b"%d" % number), (IMAGE, b"%d" % image), (EXPECT, expect.encode())]
+        named = [(NUMBER, b"%d" % number), (IMAGE, shown.encode()), (EXPECT, expect.encode())]
         while True:
             try:
                 producer.produce(
@@ -144,7 +138,6 @@ class Load:
                     key=key,
                     headers=[*named, *headers],
                     on_delivery=self._delivered,
-                    **where,
                 )
                 break
             except BufferError:
@@ -158,16 +151,16 @@ class Load:
             else:
                 self.refused.append(error.str())
 
-    def _send_image(self) -> None:
+    def _send_next(self) -> None:
         number = self.number()
-        coded = images.encoded(images.MIX[number % len(images.MIX)], number % images.count())
+        coded = images.message(number)
         self.produce(
             self._producer,
             number,
             coded.value,
             REPLY,
             coded.headers,
-            number % images.count(),
+            coded.shown,
             _key(number, b""),
         )
 
@@ -176,7 +169,7 @@ class Load:
         while self._on.is_set():
             due = int((time.monotonic() - began) * self.rate)
             for _ in range(due - done):
-                self._send_image()
+                self._send_next()
             done = due
             self._producer.poll(_TURN_S)
 

@@ -15,7 +15,7 @@ from kafka.dead_letter.letters import Letter, read_letter
 from kafka.messages import Record
 from kafka.settings import load_settings
 from tests.faults.fleet import Replica
-from tests.faults.images import MIX, count, encoded
+from tests.faults.images import message
 from tests.faults.scene import Scene, make_topics, quiet, topics_of
 
 PARTITIONS = 2
@@ -46,7 +46,7 @@ class Side:
         """Sends so many good images."""
         producer = Producer(quiet(producer_config(self.settings)))
         for number in range(messages):
-            coded: Any = encoded(MIX[number % len(MIX)], number % count())
+            coded: Any = message(number)
             producer.produce(
                 self.settings.input_topic,
                 coded.value,

@@ -32,9 +32,9 @@ def _send_marked(scene: Scene, code: int, expect: str) -> int:
     for place in range(2 * _BETWEEN):
         if place == _BETWEEN:
             number = scene.load.send(
-                value, expect=expect, headers=images.encoded("raw", 0).headers, key=key
+                value, expect=expect, headers=images.coded("raw", image).headers, key=key
             )
-        scene.load.send_image((image + place) % images.count(), "raw", key=key)
+        scene.load.send_images(images.coded("raw", (image + place) % images.count()), key)
     return number
 
 

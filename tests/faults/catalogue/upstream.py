@@ -33,10 +33,9 @@ def _one_transaction(scene: Scene, producer: Producer) -> None:
     producer.begin_transaction()
     for _ in range(_MESSAGES):
         number = scene.load.number()
-        image = number % images.count()
-        coded = images.encoded("raw", image)
+        coded = images.message(number)
         scene.load.produce(
-            producer, number, coded.value, REPLY, coded.headers, image, b"%d" % number
+            producer, number, coded.value, REPLY, coded.headers, coded.shown, b"%d" % number
         )
     producer.flush(_WAIT_S)
 
@@ -60,8 +59,7 @@ def _aborted(scene: Scene) -> str:
 
 def _keyless(scene: Scene) -> str:
     for _ in range(_KEYLESS):
-        image = scene.load.sent % images.count()
-        scene.load.send_image(image, "ndarray", key=None)
+        scene.load.send_images(images.message(scene.load.sent), key=None)
     return f"{_KEYLESS} messages without a key"
 
 
@@ -69,7 +67,7 @@ def _replay(scene: Scene) -> str:
     """Dead letters are sent again, and become dead letters again, each once for each try."""
     value = served.marked(images.images()[0], served.RAISE).tobytes()
     for _ in range(5):
-        scene.load.send(value, expect="predict_failed", headers=images.encoded("raw", 0).headers)
+        scene.load.send(value, expect="predict_failed", headers=images.coded("raw", 0).headers)
     scene.recovered()
     command = [sys.executable, "-m", "kafka.dead_letter", "replay", "--reason", "predict_failed"]
 
