@@ -95,7 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--list", action="store_true", help="name the faults, and inject none")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="write it as Markdown")
     parser.add_argument("--keep", action="store_true", help="keep logs and topics")
     return parser
 
@@ -109,7 +108,10 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
     try:
         with _scene(folder, seed, options.keep) as scene:
             if options.soak:
-                report.show_soak(soak(scene, options.soak * 60, _say))
+                found = soak(scene, options.soak * 60, _say)
+                report.show_soak(found)
+                if options.json:
+                    options.json.write_bytes(document(found))
                 good = True
                 return 0
             seconds = None
@@ -120,8 +122,6 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
         report.show(outcome)
         if options.json:
             options.json.write_bytes(document(outcome))
-        if options.report:
-            options.report.write_text(report.markdown([outcome]), "utf-8")
         return 0 if good else 1
     finally:
         if good and not options.keep:

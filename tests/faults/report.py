@@ -1,18 +1,31 @@
-"""What a run found, for a terminal and for docs/faults.md."""
+"""What a run found, for a terminal and for docs/faults.md.
+
+`python -m tests.faults.report RUN.json … SOAK.json` writes the latter's tables anew.
+"""
 
 from __future__ import annotations
 
 import collections
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import orjson
 from rich.console import Console
 from rich.table import Table
 
 from tests.faults.catalogue import FAULTS
+from tests.faults.checker import Verdict
 from tests.faults.fault import Injection
-from tests.faults.run import Outcome
-from tests.faults.soak import Soak
+from tests.faults.run import Figures, Outcome
+from tests.faults.soak import Growth, Soak
 
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+BEGIN = "<!-- runs -->"
+END = "<!-- end of runs -->"
+
+_FAULT_HEAD = ("fault", "alone", "mixed", "longest stall", "promised", "longest recovery")
 _HEAD = ("faults injected", "messages", "lost", "doubled", "out of order", "wrong", "longest stall")
 
 
@@ -20,9 +33,8 @@ def show(outcome: Outcome) -> None:
     """Prints the tables, and on failure the seed and the first offending messages."""
     console = Console()
     table = Table(title="Faults", title_justify="left")
-    for name, justify in (("fault", "left"), ("alone", "right"), ("mixed", "right"),
-                          ("longest stall", "right"), ("longest recovery", "right")):  # fmt: skip
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for name in _FAULT_HEAD:
+        table.add_column(name, justify="left" if name == "fault" else "right")
     for row in rows(outcome):
         table.add_row(*row)
     console.print(table)
@@ -83,6 +95,7 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
             str(len(alone)),
             str(len(injections) - len(alone)),
             f"{max(each.stall_s for each in counted):.1f} s",
+            "" if fault.stall_s is None else f"{fault.stall_s:.0f} s",
             f"{max(each.took_s for each in counted):.1f} s",
         )
 
@@ -125,12 +138,40 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         lines += [f"## Seed {outcome.seed}", "", _row(_HEAD), _rule(len(_HEAD))]
         lines += [_row(total(outcome)), ""]
         lines += [f"- {line}" for line in figures(outcome)]
-        head = ("fault", "alone", "mixed", "longest stall", "longest recovery")
-        lines += ["", _row(head), _rule(len(head)), *(_row(row) for row in rows(outcome)), ""]
+        lines += ["", _row(_FAULT_HEAD), _rule(len(_FAULT_HEAD))]
+        lines += [*(_row(row) for row in rows(outcome)), ""]
         for name, why in outcome.impossible.items():
             lines.append(f"- impossible on this machine: {name}: {why}")
         lines += [f"- FAILED: {failure}" for failure in outcome.failures]
     return "\n".join(lines) + "\n"
+
+
+def main(files: Sequence[str]) -> None:
+    """Puts the tables of these outcomes (JSON) into docs/faults.md."""
+    outcomes, soaks = [], []
+    for file in files:
+        found = orjson.loads(Path(file).read_bytes())
+        if "growth" in found:
+            soaks.append(Soak(**{**found, "growth": [Growth(**each) for each in found["growth"]]}))
+        else:
+            outcomes.append(_outcome(found))
+    text = markdown(outcomes)
+    for each in soaks:
+        text += "\n".join(["", "## Soak", "", *soak_lines(each), ""])
+    before, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{begin}\n{text}{end}{after}", "utf-8")
+
+
+def _outcome(found: dict[str, Any]) -> Outcome:
+    return Outcome(
+        **{
+            **found,
+            "injections": [Injection(**each) for each in found["injections"]],
+            "figures": Figures(**found["figures"]),
+            "verdict": Verdict(**found["verdict"]),
+        }
+    )
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -139,3 +180,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _rule(columns: int) -> str:
     return f"| --- {'| ---: ' * (columns - 1)}|"
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

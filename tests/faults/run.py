@@ -16,6 +16,7 @@ from tests.faults.fault import Fault, Injection, NotSeen
 from tests.faults.reading import read_all
 from tests.faults.scene import LOCAL, REMOTE, NotRecovered, Scene, topics_of, wait_for
 from tests.faults.schedule import Round, packed, rounds
+from tests.faults.soak import Soak
 
 Say = Callable[[str], None]
 
@@ -303,6 +304,6 @@ def line_of(injection: Injection) -> str:
     )
 
 
-def document(outcome: Outcome) -> bytes:
-    """The outcome as JSON."""
+def document(outcome: Outcome | Soak) -> bytes:
+    """What was found as JSON."""
     return orjson.dumps(dataclasses.asdict(outcome), option=orjson.OPT_INDENT_2)
