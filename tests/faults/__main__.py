@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 import random
 import shutil
@@ -61,6 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("error: no fault has such a name; --list shows them all", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # What the clients see of brokers that are broken on purpose is no news.
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
         return _run(options, faults)
     except (ClusterError, NotRecovered, NotSeen, KafkaException) as error:

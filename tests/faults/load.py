@@ -48,7 +48,8 @@ class Load:
             producer_config(
                 settings,
                 client_id="load",
-                linger_ms=10,
+                # As busy senders do: a request for each message would keep the brokers busy.
+                linger_ms=100,
                 # The images come again and again, and disks are small.
                 compression_type="lz4",
                 queue_buffering_max_messages=_MOST_QUEUED,
