@@ -31,7 +31,7 @@ _HEAD = ("faults injected", "messages", "lost", "doubled", "out of order", "wron
 
 def show(outcome: Outcome) -> None:
     """Prints the tables, and on failure the seed and the first offending messages."""
-    console = Console()
+    console = _console()
     table = Table(title="Faults", title_justify="left")
     for name in _FAULT_HEAD:
         table.add_column(name, justify="left" if name == "fault" else "right")
@@ -55,9 +55,15 @@ def show(outcome: Outcome) -> None:
         console.print(f"every promise was kept (seed {outcome.seed})", style="bold green")
 
 
+def _console() -> Console:
+    console = Console()
+    # Into a file or a pipe: as wide as the tables are.
+    return console if console.is_terminal else Console(width=120)
+
+
 def show_soak(found: Soak) -> None:
     """Prints what a soak found."""
-    console = Console()
+    console = _console()
     for line in soak_lines(found):
         console.print(line)
 

@@ -237,7 +237,7 @@ class Run:
                 failure or recovery,
             )
             self._injections.append(injection)
-            self._say(line_of(injection))
+        self._say(text_of(self._injections[-len(together) :]))
 
     def _drained(self) -> list[str]:
         try:
@@ -294,14 +294,18 @@ def judge(
     return failures
 
 
-def line_of(injection: Injection) -> str:
-    """An injection in one line."""
-    beside = f" beside {injection.mixed_with}" if injection.mixed_with else ""
-    outcome = f"FAILED: {injection.failure}" if injection.failure else injection.seen
-    return (
-        f"{injection.at_s:6.0f} s  {injection.fault}{beside}: {outcome} "
-        f"(stall {injection.stall_s:.1f} s, recovered after {injection.took_s:.1f} s)"
+def text_of(together: Sequence[Injection]) -> str:
+    """A round in words: when, how long, and a line for each of its faults."""
+    first = together[0]
+    head = (
+        f"{first.at_s:6.0f} s  longest stall {first.stall_s:.1f} s, "
+        f"recovered after {first.took_s:.1f} s"
     )
+    lines = [
+        f"          {each.fault}: {f'FAILED: {each.failure}' if each.failure else each.seen}"
+        for each in together
+    ]
+    return "\n".join([head, *lines])
 
 
 def document(outcome: Outcome | Soak) -> bytes:

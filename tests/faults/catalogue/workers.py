@@ -139,14 +139,14 @@ def _no_memory_limit(scene: Scene) -> str | None:
 
 
 FAULTS = (
-    Fault("worker: SIGKILL at a random moment", "workers", _kill_worker, quick=True),
+    Fault("worker: SIGKILL at a random moment", "workers", _kill_worker),
     Fault("worker: SIGKILL of a whole replica", "workers", _kill_replica, stall_s=10, quick=True),
-    Fault("worker: SIGKILL after predict", "workers", _after_predict, quick=True),
+    Fault("worker: SIGKILL after predict", "workers", _after_predict),
     Fault("worker: SIGKILL after produce, before commit", "workers", _before_commit, quick=True),
     Fault("worker: SIGKILL during commit", "workers", _during_commit, quick=True),
     Fault("worker: SIGSTOP beyond the session, then SIGCONT", "workers", _freeze, quick=True),
     Fault("worker: a storm of SIGTERM", "workers", _storm),
-    Fault("worker: rolling restart of all", "workers", _rolling, stall_s=5, quick=True),
+    Fault("worker: rolling restart of all", "workers", _rolling, stall_s=5),
     Fault("worker: scaling 1 to 4 to 1", "workers", _scale),
     Fault("worker: killed for memory", "workers", _out_of_memory, _no_memory_limit),
 )
