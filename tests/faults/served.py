@@ -72,7 +72,7 @@ class Faulty(KmnistClassifier):
             _hoard()
         rows = self.to_rows(X)
         is_marked = (rows[:, 0, :3] == MARK).all(axis=1)
-        codes = set(rows[is_marked, 0, 3].tolist())
+        codes = rows[is_marked, 0, 3].tolist()
         _misbehave(codes)
         response = super().predict(rows)
         if NAN in codes:
@@ -82,7 +82,7 @@ class Faulty(KmnistClassifier):
         return response
 
 
-def _misbehave(codes: set[int]) -> None:
+def _misbehave(codes: list[int]) -> None:
     if RAISE in codes:
         raise ValueError("this image is beyond me")
     if HANG in codes:
@@ -91,7 +91,7 @@ def _misbehave(codes: set[int]) -> None:
         ctypes.string_at(0)
     if BLOAT in codes:
         _hoard()
-    if LEAK in codes:
+    for _ in range(codes.count(LEAK)):
         _leaked.append(bytearray(os.urandom(_MIB)) * 8)
 
 
