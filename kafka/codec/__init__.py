@@ -5,15 +5,16 @@ The format is chosen by the `proto-name` and `content-type` headers, else by wha
 
 from __future__ import annotations
 
-from typing import Dict, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple
 
 from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_json
+from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
-__all__ = ["Decoded", "WireFormat", "decode"]
+__all__ = ["Decoded", "WireFormat", "decode", "decode_json"]
 
 _BY_CONTENT_TYPE: Dict[str, str] = {
     "application/json": "json",
@@ -60,7 +61,7 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         )
     family = _family(record, value)
     if family == "json":
-        return _decode_json(value)
+        return decode_json(value)
     wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
     return Decoded(wire_format.decode(value), wire_format)
 
@@ -86,11 +87,28 @@ def _family_of(content_type: bytes) -> str:
     return family
 
 
-def _decode_json(value: bytes) -> Decoded:
+def decode_json(value: bytes) -> Decoded:
+    """Reads JSON text of any of the formats.
+
+    Raises:
+        Rejected: it is no request in any of them.
+    """
     document = parse_json(value)
+    check_texts(value, _arrays(document))
     wire_format: WireFormat = seldon_json.FORMAT
     if "inputs" in document:
         wire_format = v2.FORMAT
     elif "instances" in document:
         wire_format = tfserving.FORMAT
     return Decoded(wire_format.decode(document), wire_format)
+
+
+def _arrays(document: Dict[str, Any]) -> Iterator[Any]:
+    """What of a request becomes an array, whatever its format; it may be none yet."""
+    data, inputs = document.get("data"), document.get("inputs")
+    if isinstance(data, dict):
+        yield data.get("ndarray")
+        yield data["tensor"].get("values") if isinstance(data.get("tensor"), dict) else None
+    for tensor in inputs if isinstance(inputs, list) else ():
+        yield tensor.get("data") if isinstance(tensor, dict) else None
+    yield document.get("instances")

@@ -9,6 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from kafka.codec.limits import check_containers
 from kafka.reasons import Rejected
 
 JSON_HEADERS = (("content-type", b"application/json"),)
@@ -21,8 +22,9 @@ def parse_json(value: bytes) -> Dict[str, Any]:
     """The JSON object in `value`; of duplicate keys the last one wins.
 
     Raises:
-        Rejected: it is not UTF-8, not JSON, or not an object.
+        Rejected: it is not UTF-8, not JSON, not an object, or has too many arrays in it.
     """
+    check_containers(value)
     try:
         document = orjson.loads(value)
     except orjson.JSONDecodeError as error:

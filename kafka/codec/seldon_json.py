@@ -11,12 +11,15 @@ from typing import Any, Dict, List
 
 import numpy as np
 from numpy.typing import NDArray
-from seldon_core.utils import extract_request_parts_json
 
-from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
+from kafka.codec import tf_tensor
+from kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
+
+# An array without values may have any shape, and a class may make something of each row or column.
+_LARGEST_EMPTY = 65_536
 
 
 def decode(document: Dict[str, Any]) -> Payload:
@@ -69,7 +72,7 @@ def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
     if "ndarray" in data:
         return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
     if "tftensor" in data:
-        return Payload("tftensor", _tftensor(document), names, meta, document)
+        return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
     raise Rejected("no_payload", "data has none of ndarray, tensor, tftensor")
 
 
@@ -94,23 +97,20 @@ def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
     Raises:
         Rejected: the shape is none, or holds another number of values.
     """
-    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+    if not isinstance(shape, list):
         raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
-    if len(shape) > 32:
-        raise Rejected("too_deep", f"{what}.shape has more than 32 dimensions")
+    if len(shape) > MAX_DEPTH:
+        raise Rejected("too_deep", f"{what}.shape has more than {MAX_DEPTH} dimensions")
+    if not all(type(size) is int and size >= 0 for size in shape):
+        raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
     count = 1
     for size in shape:
         count *= size
     if count != values.size:
         raise Rejected("bad_shape", f"{what}.shape {shape} needs {count} values, got {values.size}")
+    if not count and max(shape) > _LARGEST_EMPTY:
+        raise Rejected("bad_shape", f"{what}.shape {shape} is too large to hold nothing")
     return values.reshape(shape)
-
-
-def _tftensor(document: Dict[str, Any]) -> Any:
-    try:
-        return extract_request_parts_json(document)[0]
-    except Exception as error:
-        raise Rejected("bad_value", f"data.tftensor can't be read: {error}") from None
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:

@@ -8,11 +8,12 @@ from typing import Any, Dict
 import numpy as np
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError
-from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2
-from seldon_core.utils import array_to_grpc_datadef, grpc_datadef_to_array
+from seldon_core.utils import array_to_grpc_datadef
 
+from kafka.codec import tf_tensor
 from kafka.codec.json_text import array_of
+from kafka.codec.limits import check_array_of_texts, check_fields
 from kafka.codec.seldon_json import composed_meta, reshaped
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
@@ -37,8 +38,9 @@ def parse(value: bytes) -> Any:
     """The `SeldonMessage` in these bytes.
 
     Raises:
-        Rejected: they are none, or only begin like one.
+        Rejected: they are none, or only begin like one, or nest too deeply or too much.
     """
+    check_fields(value, prediction_pb2.SeldonMessage.DESCRIPTOR)
     try:
         with warnings.catch_warnings():
             # protobuf's C++ parser (Python 3.8 to 3.10) only warns of bytes that it left over; as
@@ -48,6 +50,8 @@ def parse(value: bytes) -> Any:
     except (DecodeError, SystemError) as error:
         why = error.__cause__ or error
         raise Rejected("not_protobuf", f"the value is no {NAME}: {why}") from None
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def decode(value: bytes) -> Payload:
@@ -69,14 +73,12 @@ def _payload(message: Any) -> Payload:
     kind = message.WhichOneof("data_oneof")
     if kind is None:
         raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")
-    meta: Dict[str, Any] = (
-        json_format.MessageToDict(message.meta) if message.HasField("meta") else {}
-    )
+    meta: Dict[str, Any] = _as_json(message.meta) if message.HasField("meta") else {}
     if kind == "data":
         return _decode_data(message, meta)
     data = getattr(message, kind)
     if kind == "jsonData":
-        data = json_format.MessageToDict(data)
+        data = _as_json(data)
     return Payload(kind, data, (), meta, message)
 
 
@@ -87,19 +89,25 @@ def _decode_data(message: Any, meta: Dict[str, Any]) -> Payload:
         values = np.array(message.data.tensor.values, dtype=np.float64)
         data = reshaped(values, list(message.data.tensor.shape), "data.tensor")
     elif kind == "ndarray":
-        data = array_of(json_format.MessageToDict(message.data.ndarray), "data.ndarray")
+        rows = _as_json(message.data.ndarray)
+        check_array_of_texts(rows)
+        data = array_of(rows, "data.ndarray")
     elif kind == "tftensor":
-        data = _tftensor(message.data)
+        data = tf_tensor.of_proto(message.data)
     else:
         raise Rejected("no_payload", "data has none of ndarray, tensor, tftensor")
     return Payload(kind, data, names, meta, message)
 
 
-def _tftensor(data: Any) -> NDArray[Any]:
+def _too_deep() -> Rejected:
+    return Rejected("too_deep", f"the {NAME} is nested too deeply")
+
+
+def _as_json(message: Any) -> Any:
     try:
-        return np.asarray(grpc_datadef_to_array(data))
-    except Exception as error:
-        raise Rejected("bad_value", f"data.tftensor can't be read: {error}") from None
+        return json_format.MessageToDict(message)
+    except RecursionError:
+        raise _too_deep() from None
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:

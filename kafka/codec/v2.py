@@ -53,6 +53,8 @@ def decode(document: Dict[str, Any]) -> Payload:
 
 def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
     if datatype == "BYTES":
+        if values.size and values.dtype.kind != "U":
+            raise Rejected("bad_value", "inputs[0].data holds what is no BYTES: send texts")
         return values.astype(str)
     dtype = _DTYPES.get(datatype) if isinstance(datatype, str) else None
     if dtype is None:

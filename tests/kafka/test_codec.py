@@ -14,6 +14,7 @@ from hypothesis.extra import numpy as hnp
 from seldon_core.proto import prediction_pb2
 
 from kafka.codec import decode
+from kafka.codec.proto_fields import count_fields
 from kafka.messages import UNREADABLE_HEADERS, Prediction
 from kafka.reasons import REASONS, Rejected
 from tests.kafka.helpers import record
@@ -281,3 +282,54 @@ def test_no_json_makes_the_decoder_raise_anything_but_a_rejection(document: Any)
 def test_headers_that_cannot_be_read_are_said_whatever_the_value() -> None:
     good = b'{"data":{"ndarray":[[1]]}}'
     assert refused(good, UNREADABLE_HEADERS).reason == "bad_headers"
+
+
+@pytest.mark.parametrize(
+    ("value", "headers", "reason"),
+    [
+        (b'{"data":{"tensor":{"shape":[0,1000000000],"values":[]}}}', (), "bad_shape"),
+        (b'{"data":{"tensor":{"shape":[1000000000,0],"values":[]}}}', (), "bad_shape"),
+        (b'{"data":{"tensor":{"shape":[0,9223372036854775807,9],"values":[]}}}', (), "bad_shape"),
+        (b'{"data":{"ndarray":[%s]}}' % b",".join([b"[1]"] * 400_000), (), "too_large"),
+        (b'{"data":{"ndarray":["%s"%s]}}' % (b"x" * 50_000, b',""' * 16_000), (), "too_large"),
+        (b"\x1a\xe0\xd4\x03\x1a\xdc\xd4\x03" + b"\x0a\x00" * 150_010, PROTO, "too_large"),
+    ],
+)
+def test_what_would_take_much_more_memory_than_its_bytes_is_refused(
+    value: bytes, headers: Any, reason: str
+) -> None:
+    with pytest.raises(Rejected) as caught:
+        decode(record(value, headers=headers), 8 * MAX_BYTES)
+    assert caught.value.reason == reason
+
+
+def test_brackets_in_texts_are_no_arrays_and_long_texts_stand_alone() -> None:
+    text = '[{"\\' * 300_000
+    value = json.dumps({"strData": text}).encode()
+    assert decode(record(value), 8 * MAX_BYTES).payload.data == text
+    texts = ["x" * 20_000] * 100
+    value = json.dumps({"data": {"names": ["a"], "ndarray": [texts]}}).encode()
+    assert decode(record(value), 8 * MAX_BYTES).payload.data.tolist() == [texts]
+
+
+def test_an_empty_tensor_may_say_how_wide_it_is() -> None:
+    assert payload_of({"data": {"tensor": {"shape": [0, 784], "values": []}}}).data.shape == (
+        0,
+        784,
+    )
+
+
+def test_fields_of_protobuf_are_counted_as_they_are_written() -> None:
+    descriptor = prediction_pb2.SeldonMessage.DESCRIPTOR
+    message = prediction_pb2.SeldonMessage()
+    message.meta.tags["a"].number_value = 1  # meta, its entry, key and value, the number
+    message.data.names.extend(["x", "y"])
+    message.data.tensor.shape.extend([1, 300])  # three bytes of numbers
+    message.data.tensor.values.extend([0.5] * 300)
+    assert count_fields(message.SerializeToString(), descriptor, 1000) == 5 + 1 + 2 + 1 + 1 + 3 + 1
+    assert count_fields(message.SerializeToString(), descriptor, 3) == 4
+
+
+@given(st.binary(max_size=400))
+def test_counting_the_fields_of_any_bytes_ends(value: bytes) -> None:
+    assert count_fields(value, prediction_pb2.SeldonMessage.DESCRIPTOR, 10**6) <= 4 * len(value)
