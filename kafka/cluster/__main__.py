@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from kafka.arguments import positive_integer
 from kafka.cluster.address import cluster_folder
@@ -16,6 +16,8 @@ from kafka.cluster.console import TOOLS, split_tool, tool_command
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import SECURITY, ClusterError
 from kafka.cluster.view import LiveProgress, show_status
+from kafka.rights import ROLES
+from kafka.settings import SettingsError, load_settings
 
 _EXAMPLES = """
 examples:
@@ -23,7 +25,9 @@ examples:
   python -m kafka.cluster up --brokers 3      survives the death of any broker
   python -m kafka.cluster up --security sasl_ssl
   eval "$(python -m kafka.cluster environment)"
-                                              what clients need, the password too
+                                              what the operator's clients need
+  eval "$(python -m kafka.cluster user camera --role producer)"
+                                              what one needs that may do no more
   python -m kafka.cluster status
   python -m kafka.cluster console-consumer --topic model_output --from-beginning
   python -m kafka.cluster kill 2              as a power cut would; `up` mends it
@@ -35,13 +39,16 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Run one command.
 
     Returns:
-        0 if it did what was asked, 1 if not, 130 after Ctrl-C.
+        0 if it did what was asked, 1 if not, 2 for wrong settings, 130 after Ctrl-C.
     """
     ours, theirs = split_tool(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(ours)
     folder = cluster_folder(options.folder)
     try:
         return _run(options, theirs, folder)
+    except SettingsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
     except ClusterError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -74,7 +81,19 @@ def _parser() -> argparse.ArgumentParser:
         "--security", choices=SECURITY, help="what clients must speak (plaintext, or as before)"
     )
     up.add_argument("--host", metavar="H", help="where a new cluster's brokers listen (127.0.0.1)")
-    commands.add_parser("environment", help="print what clients need, for `eval`")
+    commands.add_parser(
+        "environment", help="print what the operator's clients need, the password too, for `eval`"
+    )
+    user = commands.add_parser(
+        "user",
+        help="make a user, and print what its clients need, for `eval`",
+        description="Make a user of a secured cluster, or find it, and print what its clients "
+        "need. It may do what its roles need (the README has the table), and no more.",
+    )
+    user.add_argument("name", metavar="NAME")
+    user.add_argument(
+        "--role", action="append", default=[], choices=ROLES, help="may be given several times"
+    )
     status = commands.add_parser("status", help="say what runs, and what would be survived")
     status.add_argument("--json", action="store_true", help="for programs")
     down = commands.add_parser("down", help="stop the cluster and keep its records")
@@ -91,9 +110,11 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     if options.command == "status":
         return show_status(Cluster(folder), as_json=options.json)
     if options.command == "environment":
-        for variable, value in Cluster(folder).client_environment().items():
-            sys.stdout.write(f"export {variable}={shlex.quote(value)}\n")
-        return 0
+        return _print_exports(Cluster(folder).client_environment())
+    if options.command == "user":
+        settings = load_settings(use_local_cluster=False)
+        rights = [right for role in options.role for right in ROLES[role](settings)]
+        return _print_exports(Cluster(folder).user(options.name, rights))
     if options.command in TOOLS:
         with LiveProgress() as progress:
             command = tool_command(options.command, theirs, folder, progress)
@@ -115,6 +136,12 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
             progress.say(f"stopped {stopped}" if stopped else "nothing was running")
             return 0
     return show_status(Cluster(folder), as_json=False)
+
+
+def _print_exports(environment: Dict[str, str]) -> int:
+    for variable, value in environment.items():
+        sys.stdout.write(f"export {variable}={shlex.quote(value)}\n")
+    return 0
 
 
 if __name__ == "__main__":

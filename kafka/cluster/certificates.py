@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Any
 
 from kafka.cluster.address import HOST
 from kafka.cluster.state import ClusterError
@@ -31,70 +31,96 @@ class Identity:
         return "Identity(certificate=…, key=…)"
 
 
-def make_certificates() -> Tuple[str, Identity, Identity]:
-    """Make an authority that signs two certificates and is then forgotten.
-
-    Nobody can sign a third one: the authority's key is never written anywhere.
-
-    Returns:
-        The authority's certificate (PEM), the brokers' identity (for
-        127.0.0.1 and localhost, on both ends of a connection), and a client's.
+def make_authority() -> Identity:
+    """Make an authority that can sign certificates and nothing else.
 
     Raises:
         ClusterError: The package `cryptography` is missing.
     """
+    x509, ec = _cryptography()
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(x509, "Local Kafka cluster's authority")
+    builder = _unsigned(x509, name, name, key, _VALID).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    return _signed(builder, key, key)
+
+
+def issue(
+    authority: Identity,
+    common_name: str,
+    *,
+    server: bool = False,
+    valid_for: datetime.timedelta = _VALID,
+) -> Identity:
+    """Have an authority sign a new identity, for 127.0.0.1 and localhost.
+
+    Args:
+        authority: Who signs.
+        common_name: Whom the certificate is for; brokers know a client by it.
+        server: It is for brokers, on both ends of a connection; else for clients only.
+        valid_for: From now on; what is negative has expired already.
+
+    Raises:
+        ClusterError: The package `cryptography` is missing.
+    """
+    x509, ec = _cryptography()
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    issuer = x509.load_pem_x509_certificate(authority.certificate.encode("ascii")).subject
+    signer = load_pem_private_key(authority.key.encode("ascii"), password=None)
+    key = ec.generate_private_key(ec.SECP256R1())
+    uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    if server:
+        uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
+    here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
+    builder = (
+        _unsigned(x509, _name(x509, common_name), issuer, key, valid_for)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        .add_extension(x509.SubjectAlternativeName(here), critical=False)
+    )
+    return _signed(builder, key, signer)
+
+
+def _cryptography() -> Any:
     try:
         from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
         from cryptography.hazmat.primitives.asymmetric import ec
-        from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
     except ImportError as error:
         raise ClusterError(
             "no certificates: the package cryptography is missing; "
             "run `pip install -r requirements-dev.txt`"
         ) from error
+    return x509, ec
 
+
+def _name(x509: Any, common_name: str) -> Any:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _unsigned(x509: Any, subject: Any, issuer: Any, key: Any, valid_for: datetime.timedelta) -> Any:
     now = datetime.datetime.now(datetime.timezone.utc)
-    authority_key = ec.generate_private_key(ec.SECP256R1())
-
-    def name(common_name: str) -> x509.Name:
-        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-    authority = name("Local Kafka cluster's authority")
-
-    def unsigned(subject: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(authority)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SLACK)
-            .not_valid_after(now + _VALID)
-        )
-
-    def pem(builder: x509.CertificateBuilder) -> str:
-        signed = builder.sign(authority_key, hashes.SHA256())
-        return signed.public_bytes(serialization.Encoding.PEM).decode("ascii")
-
-    def identity(common_name: str, *uses: x509.ObjectIdentifier) -> Identity:
-        key = ec.generate_private_key(ec.SECP256R1())
-        here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
-        builder = (
-            unsigned(name(common_name), key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.ExtendedKeyUsage(list(uses)), critical=False)
-            .add_extension(x509.SubjectAlternativeName(here), critical=False)
-        )
-        private = key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return Identity(pem(builder), private.decode("ascii"))
-
-    root = unsigned(authority, authority_key).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SLACK)
+        .not_valid_after(now + valid_for)
     )
-    server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
-    return pem(root), identity("broker", server, client), identity("client", client)
+
+
+def _signed(builder: Any, key: Any, signer: Any) -> Identity:
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    certificate = builder.sign(signer, hashes.SHA256())
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    pem = certificate.public_bytes(serialization.Encoding.PEM)
+    return Identity(pem.decode("ascii"), private.decode("ascii"))

@@ -25,6 +25,8 @@ from kafka.cluster.state import (
     save_state,
 )
 from kafka.cluster.status import Status, cluster_status
+from kafka.cluster.users import grant, make_user, revoke
+from kafka.rights import Right
 
 _STOP_S = 10.0
 
@@ -116,6 +118,29 @@ class Cluster:
             ClusterError: The folder holds no cluster, or its credentials are gone.
         """
         return client_environment(self.folder, self.state)
+
+    def user(self, name: str, rights: Sequence[Right] = ()) -> Dict[str, str]:
+        """Make a user of a secured cluster, or find it, and let it do these things.
+
+        Returns:
+            The ``KAFKA_…`` variables that its programs need, the password among them.
+
+        Raises:
+            ClusterError: The cluster is not secured, or does not run.
+        """
+        with exclusive(self.folder, self._progress.say):
+            environment = make_user(self.folder, self.state, name)
+            if rights:
+                grant(self.folder, self.state, name, rights)
+        return environment
+
+    def revoke(self, name: str, rights: Sequence[Right]) -> None:
+        """Take rights back that a user was given.
+
+        Raises:
+            ClusterError: The cluster does not run.
+        """
+        revoke(self.folder, self.state, name, rights)
 
     def alive(self) -> List[int]:
         """The nodes that have a live process, in order."""

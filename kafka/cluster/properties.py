@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Dict, Mapping
 
 from kafka.cluster.address import HOST, node_folder
+from kafka.cluster.security import controller_protocol
 from kafka.cluster.state import ClusterState, Node
 
 # What the promise "takes over quickly" needs of a broker.
@@ -70,7 +71,9 @@ def server_properties(
         "advertised.listeners": f"{protocol}://{node.address}",
         "inter.broker.listener.name": protocol,
         "controller.listener.names": "CONTROLLER",
-        "listener.security.protocol.map": f"{protocol}:{protocol},CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": (
+            f"{protocol}:{protocol},CONTROLLER:{controller_protocol(state.security)}"
+        ),
         "controller.quorum.bootstrap.servers": quorum,
         "log.dirs": str(data),
         "default.replication.factor": str(replication),

@@ -1,10 +1,14 @@
 """A cluster that asks who its clients are: credentials, and the settings of both ends.
 
-Clients and brokers use one listener and one user: brokers are each other's
-clients. Only controllers talk in plain text, on 127.0.0.1: a broker learns the
-users from them, and so cannot need a user to ask. The mechanism is
-SCRAM-SHA-512, which real clusters use; the user is part of the cluster's
-metadata from its first record on, so that no broker ever waits for it.
+Clients and brokers use one listener: brokers are each other's clients. The
+mechanism is SCRAM-SHA-512, which real clusters use; the operator's user, which
+is the brokers' too, is part of the cluster's metadata from its first record on,
+so that no broker ever waits for it. Controllers ask for no password: a broker
+learns the users from them, and so cannot need one to ask. Where there is TLS
+they ask for the brokers' certificate instead.
+
+Whoever is not the operator may do only what an access control list says
+(``kafka.cluster.users`` makes such users).
 """
 
 from __future__ import annotations
@@ -19,15 +23,20 @@ from typing import Any, Dict, List
 
 from kafka.clients import admin_config
 from kafka.cluster.address import PLAINTEXT
-from kafka.cluster.certificates import make_certificates
+from kafka.cluster.certificates import Identity, issue, make_authority
 from kafka.cluster.state import ClusterError, ClusterState
 from kafka.settings import load_settings
 
 USER = "kafka"
 MECHANISM = "SCRAM-SHA-512"
 
+_AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+_BROKER_NAME = "broker"
+_CLIENT_NAME = "client"
+
 _FOLDER = "security"
 _AUTHORITY = "ca.pem"
+_AUTHORITY_KEY = "ca-key.pem"
 _BROKER_STORE = "broker.pem"
 _CLIENT_STORE = "client.pem"
 _CLIENT_CERTIFICATE = "client-certificate.pem"
@@ -51,13 +60,16 @@ def make_credentials(folder: Path, security: str) -> None:
     if security == PLAINTEXT:
         return
     home.mkdir(mode=0o700, parents=True)
-    if _uses_sasl(security):
+    if uses_sasl(security):
         write_private(home / _PASSWORD, secrets.token_urlsafe(24))
     if _uses_tls(security):
-        authority, broker, client = make_certificates()
-        write_private(home / _AUTHORITY, authority)
+        authority = make_authority()
+        write_private(home / _AUTHORITY, authority.certificate)
+        write_private(home / _AUTHORITY_KEY, authority.key)
+        broker = issue(authority, _BROKER_NAME, server=True)
         write_private(home / _BROKER_STORE, broker.key + broker.certificate)
     if _asks_for_certificate(security):
+        client = issue(authority, _CLIENT_NAME)
         write_private(home / _CLIENT_STORE, client.key + client.certificate)
         write_private(home / _CLIENT_CERTIFICATE, client.certificate)
         write_private(home / _CLIENT_KEY, client.key)
@@ -71,8 +83,23 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
+def authority_of(folder: Path) -> Identity:
+    """The authority whose certificates the cluster believes.
+
+    Raises:
+        ClusterError: Its files are gone.
+    """
+    home = folder / _FOLDER
+    return Identity(_secret(home / _AUTHORITY), _secret(home / _AUTHORITY_KEY))
+
+
+def users_folder(folder: Path) -> Path:
+    """Where the credentials of further users are kept."""
+    return folder / _FOLDER / "users"
+
+
 def client_environment(folder: Path, state: ClusterState) -> Dict[str, str]:
-    """The ``KAFKA_…`` variables with which our own programs reach a cluster.
+    """The ``KAFKA_…`` variables with which the operator's programs reach a cluster.
 
     Raises:
         ClusterError: Its credentials are gone.
@@ -82,7 +109,7 @@ def client_environment(folder: Path, state: ClusterState) -> Dict[str, str]:
         "KAFKA_BROKER": state.bootstrap,
         "KAFKA_SECURITY_PROTOCOL": state.security,
     }
-    if _uses_sasl(state.security):
+    if uses_sasl(state.security):
         environment["KAFKA_SASL_MECHANISM"] = MECHANISM
         environment["KAFKA_SASL_USERNAME"] = USER
         environment["KAFKA_SASL_PASSWORD"] = _password(folder)
@@ -121,8 +148,8 @@ def broker_properties(folder: Path, state: ClusterState) -> Dict[str, str]:
     Raises:
         ClusterError: The cluster's credentials are gone.
     """
-    settings: Dict[str, str] = {}
-    if _uses_sasl(state.security):
+    settings = _access(state.security)
+    if uses_sasl(state.security):
         listener = f"listener.name.{state.security}"
         settings["sasl.enabled.mechanisms"] = MECHANISM
         settings["sasl.mechanism.inter.broker.protocol"] = MECHANISM
@@ -130,9 +157,29 @@ def broker_properties(folder: Path, state: ClusterState) -> Dict[str, str]:
     if _uses_tls(state.security):
         settings.update(_trust(folder))
         settings.update(_own(folder, _BROKER_STORE))
+        settings["listener.name.controller.ssl.client.auth"] = "required"
     if _asks_for_certificate(state.security):
         settings["ssl.client.auth"] = "required"
     return settings
+
+
+def controller_protocol(security: str) -> str:
+    """What controllers speak, as Kafka calls it."""
+    return "SSL" if _uses_tls(security) else "PLAINTEXT"
+
+
+def _access(security: str) -> Dict[str, str]:
+    """Who may do everything; all others may do what an access control list grants them."""
+    if security == PLAINTEXT:
+        return {}  # where nobody has a name, nobody can be told from another
+    every = [f"User:{USER}"] if uses_sasl(security) else [f"User:CN={_CLIENT_NAME}"]
+    if _uses_tls(security):
+        every.append(f"User:CN={_BROKER_NAME}")
+    else:
+        # Without TLS, whoever reaches the controllers is one of the brokers to them. They
+        # listen on this machine only, and to the other listener nobody comes without a name.
+        every.append("User:ANONYMOUS")
+    return {"authorizer.class.name": _AUTHORIZER, "super.users": ";".join(every)}
 
 
 def scram_user(folder: Path, state: ClusterState) -> str:
@@ -141,14 +188,15 @@ def scram_user(folder: Path, state: ClusterState) -> str:
     Raises:
         ClusterError: The cluster's credentials are gone.
     """
-    if not _uses_sasl(state.security):
+    if not uses_sasl(state.security):
         return ""
     # Each founder is given the user by itself, and all of them must agree on every bit.
     salt = base64.b64encode(hashlib.sha256(state.cluster_id.encode()).digest()[:16]).decode()
     return f'{MECHANISM}=[name={USER},salt="{salt}",password={_password(folder)}]'
 
 
-def _uses_sasl(security: str) -> bool:
+def uses_sasl(security: str) -> bool:
+    """Whether a password is what tells who a client is."""
     return security.startswith("sasl")
 
 
@@ -162,12 +210,15 @@ def _asks_for_certificate(security: str) -> bool:
 
 
 def _password(folder: Path) -> str:
-    path = folder / _FOLDER / _PASSWORD
+    return _secret(folder / _FOLDER / _PASSWORD)
+
+
+def _secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ClusterError(
-            f"the cluster's password cannot be read ({path}: {error.strerror}); "
+            f"the cluster's credentials cannot be read ({path}: {error.strerror}); "
             "`python -m kafka.cluster down --delete` starts afresh"
         ) from error
 
@@ -181,7 +232,7 @@ def _login(folder: Path) -> str:
 
 def _java_client(folder: Path, security: str) -> Dict[str, str]:
     settings = {"security.protocol": security.upper()}
-    if _uses_sasl(security):
+    if uses_sasl(security):
         settings["sasl.mechanism"] = MECHANISM
         settings["sasl.jaas.config"] = _login(folder)
     if _uses_tls(security):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from kafka.cluster.__main__ import main
-from kafka.cluster.certificates import make_certificates
+from kafka.cluster.certificates import issue, make_authority
 from kafka.cluster.local import Cluster
 from kafka.cluster.node import java_argument_file
 from kafka.cluster.process import end, spawn
@@ -63,6 +64,46 @@ def test_clients_and_brokers_get_the_one_secured_listener(security: str, tmp_pat
     assert ("PLAINTEXT://" in text.replace("SASL_PLAINTEXT", "")) == (security == "plaintext")
 
 
+@pytest.mark.parametrize(
+    ("security", "everything_is_allowed_to", "controllers"),
+    [
+        ("plaintext", None, "PLAINTEXT"),
+        ("sasl_plaintext", "User:kafka;User:ANONYMOUS", "PLAINTEXT"),
+        ("sasl_ssl", "User:kafka;User:CN=broker", "SSL"),
+        ("ssl", "User:CN=client;User:CN=broker", "SSL"),
+    ],
+)
+def test_only_the_operator_and_the_brokers_may_do_what_nobody_granted(
+    security: str, everything_is_allowed_to: str | None, controllers: str, tmp_path: Path
+) -> None:
+    state = secured(tmp_path, security)
+    text = server_properties(state, NODE, tmp_path, broker_properties(tmp_path, state))
+    settings = dict(line.split("=", 1) for line in text.splitlines())
+    assert settings.get("super.users") == everything_is_allowed_to
+    assert ("authorizer.class.name" in settings) == (security != "plaintext")
+    assert "allow.everyone.if.no.acl.found" not in settings, "Kafka's own default is no"
+    listeners = settings["listener.security.protocol.map"]
+    assert listeners == f"{security.upper()}:{security.upper()},CONTROLLER:{controllers}"
+    if controllers == "SSL":
+        assert settings["listener.name.controller.ssl.client.auth"] == "required"
+
+
+def test_a_plaintext_cluster_has_no_users_and_says_how_to_get_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_state(tmp_path, ClusterState("id", (NODE,)))
+    assert main(["--folder", str(tmp_path), "user", "camera", "--role", "producer"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "up --security sasl_ssl" in line
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, "a=b"])
+def test_a_users_name_is_no_path_and_no_list(name: str, tmp_path: Path) -> None:
+    save_state(tmp_path, secured(tmp_path, "ssl"))
+    with pytest.raises(ClusterError, match="is no name for a user"):
+        Cluster(tmp_path).user(name)
+
+
 @pytest.mark.parametrize("security", SECURITY)
 def test_only_the_owner_reads_what_is_secret(security: str, tmp_path: Path) -> None:
     secured(tmp_path, security)
@@ -111,8 +152,9 @@ def test_java_reads_arguments_back_as_they_were() -> None:
 
 
 def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
-    authority, broker, client = make_certificates()
-    root = x509.load_pem_x509_certificate(authority.encode())
+    authority = make_authority()
+    broker, client = issue(authority, "broker", server=True), issue(authority, "client")
+    root = x509.load_pem_x509_certificate(authority.certificate.encode())
     for identity, uses in (
         (broker, {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}),
         (client, {ExtendedKeyUsageOID.CLIENT_AUTH}),
@@ -125,6 +167,12 @@ def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
         extension = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
         assert set(extension.value) == uses
         assert identity.key not in repr(identity)
+
+
+def test_a_certificate_may_have_expired_already() -> None:
+    late = issue(make_authority(), "late", valid_for=timedelta(hours=-1))
+    certificate = x509.load_pem_x509_certificate(late.certificate.encode())
+    assert certificate.not_valid_after < datetime.utcnow()
 
 
 def test_an_existing_cluster_keeps_its_security_and_says_how_to_change_it(

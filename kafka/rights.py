@@ -1,0 +1,165 @@
+"""What each part of the system must be allowed to do on brokers that ask: the access control lists.
+
+`python -m kafka.rights worker User:model` prints them for Kafka's own tool; the README's table, the
+users of the local cluster and the tests are made from the same list. A right to read, write or
+alter includes Kafka's Describe; all that is left out is not needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from kafka.settings import Settings, SettingsError, load_settings
+
+TOPIC, GROUP, TRANSACTIONAL_ID = "Topic", "Group", "TransactionalId"
+READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
+ALTER, DESCRIBE_CONFIGS = "Alter", "DescribeConfigs"
+
+_EXAMPLES = """
+examples:
+  python -m kafka.rights worker User:model          commands that grant the worker's rights
+  python -m kafka.rights producer User:CN=camera    to whoever has this certificate
+
+Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC and KAFKA_GROUP_ID.
+"""
+
+
+class Right(NamedTuple):
+    """One line of an access control list.
+
+    Attributes:
+        resource: `Topic`, `Group` or `TransactionalId`.
+        name: which one, or how its name begins.
+        operation: as Kafka calls it.
+        purpose: what it is needed for.
+        prefixed: `name` is the beginning of many names.
+    """
+
+    resource: str
+    name: str
+    operation: str
+    purpose: str
+    prefixed: bool = False
+
+    def __str__(self) -> str:
+        beginning = "prefix " if self.prefixed else ""
+        return f"{self.operation} on {self.resource} {beginning}{self.name}"
+
+
+class RightMissing(Exception):
+    """The brokers don't let us do what we must.
+
+    Args:
+        rights: what is not allowed.
+        role: whose rights they are, a key of `ROLES`.
+    """
+
+    def __init__(self, rights: Sequence[Right], role: str = "worker") -> None:
+        named = ", ".join(str(right) for right in rights)
+        super().__init__(
+            f"not allowed: {named}; grant it to this user "
+            f"(`python -m kafka.rights {role} User:NAME` prints how)"
+        )
+
+
+def worker_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of the workers of one group."""
+    return (
+        Right(TOPIC, settings.input_topic, READ, "requests"),
+        Right(GROUP, settings.group_id, READ, "sharing the partitions, committing offsets"),
+        Right(TOPIC, settings.output_topic, WRITE, "replies"),
+        Right(TOPIC, settings.output_topic, DESCRIBE_CONFIGS, "how large a reply may be"),
+        Right(TOPIC, settings.dead_letter_topic, WRITE, "dead letters"),
+        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "how large one may be"),
+        Right(TRANSACTIONAL_ID, settings.group_id + ".", WRITE, "exactly once", prefixed=True),
+    )
+
+
+def producer_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever sends requests."""
+    return (Right(TOPIC, settings.input_topic, WRITE, "requests"),)
+
+
+def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer`; with `--group ID`, as in your own app, also Read on that Group."""
+    return (
+        Right(TOPIC, settings.output_topic, READ, "replies"),
+        Right(TOPIC, settings.dead_letter_topic, READ, "what could not be answered"),
+        Right(TOPIC, settings.input_topic, READ, "the pictures, and how many were sent"),
+    )
+
+
+def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever looks at dead letters and replays them."""
+    return (
+        Right(TOPIC, settings.dead_letter_topic, READ, "looking at them"),
+        Right(TOPIC, settings.dead_letter_topic, WRITE, "marking what was replayed"),
+        Right(TOPIC, settings.input_topic, WRITE, "replaying"),
+        Right(TRANSACTIONAL_ID, settings.group_id + ".replay", WRITE, "replaying exactly once"),
+    )
+
+
+def topics_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever makes the topics and looks after them (`python -m kafka.topics`)."""
+    names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+    purposes = (
+        (CREATE, "`create`"),
+        (DESCRIBE_CONFIGS, "`create`: how a topic differs"),
+        (ALTER, "`add-partitions`"),
+    )
+    every = [Right(TOPIC, name, *purpose) for purpose in purposes for name in names]
+    return (*every, Right(GROUP, settings.group_id, DESCRIBE, "`show`: the lag"))
+
+
+ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
+    "worker": worker_rights,
+    "producer": producer_rights,
+    "consumer": consumer_rights,
+    "dead-letters": dead_letter_rights,
+    "topics": topics_rights,
+}
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Prints the commands that grant a role's rights.
+
+    Returns:
+        Exit status: 0, or 2 for wrong arguments or settings.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m kafka.rights",
+        description="Print what Kafka's own kafka-acls.sh must be told for a role.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("role", choices=ROLES, metavar="ROLE", help=", ".join(ROLES))
+    parser.add_argument("principal", metavar="User:NAME", help="whom to grant them to")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    if not options.principal.startswith("User:"):
+        sys.stderr.write(f"error: Kafka calls it User:{options.principal}\n")
+        return 2
+    for right in ROLES[options.role](settings):
+        sys.stdout.write(_command(right, options.principal, settings.broker) + "\n")
+    return 0
+
+
+def _command(right: Right, principal: str, broker: str) -> str:
+    option = {TOPIC: "--topic", GROUP: "--group", TRANSACTIONAL_ID: "--transactional-id"}
+    words = ["kafka-acls.sh", "--bootstrap-server", broker or "localhost:9092", "--add"]
+    words += ["--allow-principal", principal, "--operation", right.operation]
+    words += [option[right.resource], right.name]
+    if right.prefixed:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
