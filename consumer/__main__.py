@@ -25,7 +25,7 @@ from consumer.summary import show_score, summary
 from consumer.view import View
 from kafka.arguments import positive_integer, positive_number
 from kafka.clients import consumer_config
-from kafka.refusal import explained
+from kafka.refusal import admitted, explained
 from kafka.settings import Settings, SettingsError, load_settings
 
 _BATCH = 500
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     # What the client retries by itself is no news to whoever watches.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
-        return _run(options, load_settings())
+        return _run(options, admitted(load_settings()))
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

@@ -8,7 +8,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kafka.refusal import explained
+from kafka.refusal import explained, why_unreadable
+from kafka.rights import GROUP, READ, Right, RightMissing
 
 _PATIENCE_S = 10.0
 _LOOK_S = 5.0  # how often new partitions are looked for
@@ -52,7 +53,7 @@ class Reader:
         own = {"auto.offset.reset": reset, "fetch.wait.max.ms": 100}
         self._consumer = Consumer({**config, **own})
         self._topics = tuple(topics)
-        self._group = group
+        self._group: str | None = config["group.id"] if group else None
         self._known: set[tuple[str, int]] = set()
         self._next_look = time.monotonic() + _LOOK_S
         self._next_commit = 0.0
@@ -85,10 +86,19 @@ class Reader:
             error = message.error()
             if error is None:
                 good.append(message)
-            elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
-                raise ReadError(f"the topics cannot be read any more: {error.str()}")
+            else:
+                self._check(error)
         self._uncommitted |= bool(good)
         return good
+
+    def _check(self, error: KafkaError) -> None:
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            # The client looks for a coordinator even where it joins no group.
+            if self._group is not None:
+                joining = Right(GROUP, self._group, READ, "joining it")
+                raise ReadError(str(RightMissing([joining], "consumer")))
+        elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
+            raise ReadError(f"the topics cannot be read any more: {error.str()}")
 
     def close(self) -> None:
         """Commit, in a group, and leave."""
@@ -129,10 +139,9 @@ class Reader:
         every = self._consumer.list_topics(timeout=_PATIENCE_S).topics
         missing = [topic for topic in self._topics if topic not in every]
         if missing and must_exist:
+            why = why_unreadable(self._consumer, missing[0], "consumer")
             self._consumer.close()
-            raise ReadError(
-                f"there is no topic {', '.join(missing)}; make it: python -m kafka.topics create"
-            )
+            raise ReadError(why)
         return [
             (topic, partition)
             for topic in self._topics

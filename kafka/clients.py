@@ -1,17 +1,74 @@
-"""Configurations of the Kafka clients, from the settings."""
+"""Configurations of the Kafka clients, from the settings, and whether the library takes them."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict
+import re
+from typing import Any, Dict, Tuple
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
 
 from kafka.librdkafka import merged
-from kafka.settings import Settings, require_broker
+from kafka.settings import Settings, SettingsError, require_broker
 
 log = logging.getLogger("kafka.client")
+_QUIET = logging.getLogger("kafka.clients.check")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
 
 # Room for a message's key, headers and framing beyond the largest value.
 _FRAMING_BYTES = 1024 * 1024
+
+
+# The settings that decide what a client presents, by librdkafka's names.
+_TLS = {
+    "ssl.ca.location": "ssl_ca_cert_file",
+    "ssl.certificate.location": "ssl_client_cert_file",
+    "ssl.key.location": "ssl_client_key_file",
+    "ssl.ca.pem": "ssl_ca_cert",
+    "ssl.certificate.pem": "ssl_client_cert",
+    "ssl.key.pem": "ssl_client_key",
+    "ssl.key.password": "ssl_client_key_pass",
+}
+_SASL = {
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_username",
+    "sasl.password": "sasl_password",
+}
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, after the client library has read its keys, certificates and properties.
+
+    Raises:
+        SettingsError: it can't, or there is no broker; the message names the variable.
+    """
+    made: Tuple[Tuple[Any, Dict[str, Any]], ...] = (
+        (AdminClient, admin_config(settings)),
+        (Producer, producer_config(settings)),
+        (Consumer, consumer_config(settings, settings.group_id)),
+    )
+    for client, config in made:
+        try:
+            client({**config, "logger": _QUIET})
+        except KafkaException as error:
+            raise SettingsError(_why_unusable(error.args[0].str())) from error
+    return settings
+
+
+def _why_unusable(text: str) -> str:
+    why = with_variables(re.sub(r"^Failed to create [a-z ]+: ", "", text))
+    if "KAFKA_SSL_" in why:
+        why += "; is it there, is it PEM, and is KAFKA_SSL_CLIENT_KEY_PASS the key's?"
+    return why
+
+
+def with_variables(text: str) -> str:
+    """The client library's words, with our variables in place of its properties."""
+    for name, field in {**_TLS, **_SASL}.items():
+        text = text.replace(name, f"KAFKA_{field.upper()}")
+    return text
 
 
 def most_bytes(settings: Settings) -> int:
@@ -31,25 +88,11 @@ def _base(settings: Settings) -> Dict[str, Any]:
         "topic.metadata.refresh.interval.ms": 30_000,
     }
     if settings.security_protocol.startswith("sasl"):
-        config["sasl.mechanism"] = settings.sasl_mechanism
-        config["sasl.username"] = settings.sasl_username
-        config["sasl.password"] = settings.sasl_password
+        config.update({name: getattr(settings, field) for name, field in _SASL.items()})
     if settings.security_protocol.endswith("ssl"):
-        config.update(_tls(settings))
+        values = {name: getattr(settings, field) for name, field in _TLS.items()}
+        config.update({name: value for name, value in values.items() if value})
     return config
-
-
-def _tls(settings: Settings) -> Dict[str, Any]:
-    wanted = {
-        "ssl.ca.location": settings.ssl_ca_cert_file,
-        "ssl.certificate.location": settings.ssl_client_cert_file,
-        "ssl.key.location": settings.ssl_client_key_file,
-        "ssl.ca.pem": settings.ssl_ca_cert,
-        "ssl.certificate.pem": settings.ssl_client_cert,
-        "ssl.key.pem": settings.ssl_client_key,
-        "ssl.key.password": settings.ssl_client_key_pass,
-    }
-    return {name: value for name, value in wanted.items() if value}
 
 
 def admin_config(settings: Settings) -> Dict[str, Any]:

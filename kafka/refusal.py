@@ -8,13 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from kafka.clients import admin_config, checked, with_variables
+from kafka.rights import READ, TOPIC, Right, RightMissing
+from kafka.settings import Settings
+
 _WAIT_S = 3.0
 _LATE_S = 0.5
+_PATIENCE_S = 10.0
+_LOOK_S = 0.05
 _NOBODY_ANSWERED = (
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
@@ -24,13 +30,60 @@ _NOBODY_ANSWERED = (
 _CONNECTION = ("bootstrap.", "security.", "sasl.", "ssl.")
 _ADVICE: Dict[int, str] = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD",
-    KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…",
+    KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, and which host the broker's is for",
 }
 
 # What is tried again and again would be logged as often; the one line is what we return.
 _QUIET = logging.getLogger("kafka.refusal.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
+
+
+class Inquiry:
+    """A client for administration that notices when the brokers refuse it.
+
+    Args:
+        config: of any client; only what concerns the connection is taken.
+
+    Attributes:
+        admin: the `confluent_kafka.admin.AdminClient` to ask with.
+    """
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        self._said: List[KafkaError] = []
+        asking: Dict[str, Any] = {n: v for n, v in config.items() if n.startswith(_CONNECTION)}
+        asking.update(logger=_QUIET, error_cb=self._said.append)
+        self.admin: Any = AdminClient(asking)
+
+    def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
+        """Waits until all answers are there, which the request's own time-out bounds.
+
+        Args:
+            futures: what the questions returned.
+            when_down_s: how long to wait once no broker could be reached at all.
+
+        Raises:
+            Refused: the brokers don't let us in.
+            KafkaException: no broker could be reached.
+        """
+        give_up_at: Optional[float] = None
+        waiting = list(futures)
+        while not all(future.done() for future in waiting):
+            self.admin.poll(_LOOK_S)
+            for error in self._said:
+                refusal = refusal_of(error)
+                if refusal is not None:
+                    raise Refused(refusal)
+                if error.code() == KafkaError._ALL_BROKERS_DOWN and when_down_s is not None:
+                    # Nobody there at all, or what they said is still on its way.
+                    give_up_at = give_up_at or time.monotonic() + when_down_s
+            self._said.clear()
+            if give_up_at is not None and time.monotonic() > give_up_at:
+                raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+
+
+class Refused(KafkaException):
+    """The brokers don't let us in; the error's text says why, and what decides it."""
 
 
 def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaException:
@@ -44,22 +97,48 @@ def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaExceptio
     """
     if error.args[0].code() not in _NOBODY_ANSWERED:
         return error
-    said: List[KafkaError] = []
-    asking: Dict[str, Any] = {n: v for n, v in config.items() if n.startswith(_CONNECTION)}
-    asking.update(logger=_QUIET, error_cb=said.append)
-    client = AdminClient(asking)
-    give_up_at = time.monotonic() + _WAIT_S
-    while time.monotonic() < give_up_at:
-        client.poll(0.1)
-        for answer in said:
-            refusal = refusal_of(answer)
-            if refusal is not None:
-                return KafkaException(refusal)
-        if any(answer.code() == KafkaError._ALL_BROKERS_DOWN for answer in said):
-            # Nobody there at all, or what they said is still on its way.
-            give_up_at = min(give_up_at, time.monotonic() + _LATE_S)
-            said.clear()
+    inquiry = Inquiry(config)
+    try:
+        inquiry.wait([inquiry.admin.describe_cluster(request_timeout=_WAIT_S)], _LATE_S)
+    except Refused as refused:
+        return KafkaException(*refused.args)
+    except KafkaException:
+        pass
     return error
+
+
+def admitted(settings: Settings) -> Settings:
+    """The same settings, after a broker has let a client with them in.
+
+    A command asks this first: a refusal then is told at once, while brokers that merely are
+    away are waited for.
+
+    Raises:
+        SettingsError: the client library can't use the settings.
+        KafkaException: the brokers refuse us, or none answers within ten seconds.
+    """
+    inquiry = Inquiry(admin_config(checked(settings)))
+    answer = inquiry.admin.describe_cluster(request_timeout=_PATIENCE_S)
+    inquiry.wait([answer])
+    answer.result()
+    return settings
+
+
+def why_unreadable(consumer: Any, topic: str, role: str) -> str:
+    """Why brokers don't list a topic: it is not there, or this user may not know of it.
+
+    Args:
+        consumer: a `confluent_kafka.Consumer`; to ask a producer might make the topic.
+        topic: its name.
+        role: of the client, a key of `kafka.rights.ROLES`.
+
+    Raises:
+        KafkaException: the brokers don't answer.
+    """
+    found = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].error
+    if found is not None and found.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+        return str(RightMissing([Right(TOPIC, topic, READ, "")], role))
+    return f"topic {topic} is not there; make it with `python -m kafka.topics create`"
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
@@ -71,5 +150,5 @@ def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
     if code not in _ADVICE:
         return None
     # The time that it took differs each time, and would make it another line each time.
-    words = answer.str().partition(" (after ")[0]
+    words = with_variables(answer.str().partition(" (after ")[0])
     return KafkaError(code, f"{words}; see {_ADVICE[code]}")

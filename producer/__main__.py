@@ -17,7 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from kafka.arguments import positive_integer, positive_number
 from kafka.clients import producer_config
-from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.refusal import admitted
+from kafka.settings import Settings, SettingsError, load_settings
 from model.dataset import DatasetError
 from producer.console_lines import check_text, command, line
 from producer.formats import FORMATS, FormatError, encode
@@ -124,7 +125,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.print_command:
         return _print_command(options, settings.input_topic)
     if not options.stdout:
-        require_broker(settings)  # before a long download
+        admitted(settings)  # before a long download
     with redirect_stdout(sys.stderr):  # a download's progress is no message
         source = _source(options)
     for reason in source.skipped:

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from kafka.refusal import explained
+from kafka.rights import TOPIC, WRITE, Right, RightMissing
 from producer.messages import Message
 
 _FLUSH_STEP_S = 0.1
@@ -58,7 +59,7 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         config: The producer's, to ask why the brokers do not let it in.
 
     Raises:
-        SendError: No broker answers, or there is no such topic.
+        SendError: No broker answers, or there is no such topic, or it may not be written.
     """
     try:
         found = producer.list_topics(topic, timeout=10).topics[topic]
@@ -66,6 +67,8 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         why = explained(error, config).args[0].str()
         raise SendError(f"no broker answers: {why}") from error
     if found.error is not None:
+        if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise SendError(str(RightMissing([Right(TOPIC, topic, WRITE, "")], "producer")))
         raise SendError(
             f"topic {topic}: {found.error.str()}; make it with `python -m kafka.topics create`"
         )

@@ -11,12 +11,15 @@ import sys
 import time
 from typing import Any, List, Optional, Tuple
 
+from confluent_kafka import KafkaException
+
 from kafka.codec import decode
 from kafka.dead_letter.letters import Letter, read_letter, replayed_place, unread
 from kafka.dead_letter.mailbox import MailboxError, read_all, replay
 from kafka.reasons import REASONS, Rejected
+from kafka.refusal import admitted
 from kafka.served_class import ClassNotUsable, load_class
-from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.settings import Settings, SettingsError, load_settings
 
 EXAMPLES = """\
 examples:
@@ -39,12 +42,14 @@ def main(arguments: Optional[List[str]] = None) -> int:
     # What the client retries by itself is no news to whoever asked for one thing.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
-        settings = require_broker(load_settings())
+        settings = admitted(load_settings())
         return int(options.run(settings, options))
     except SettingsError as error:
         return _say(f"error: {error}", 2)
     except MailboxError as error:
         return _say(f"error: {error}", 1)
+    except KafkaException as error:
+        return _say(f"error: {error.args[0].str()}", 1)
     except KeyboardInterrupt:
         return 130
 

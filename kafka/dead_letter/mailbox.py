@@ -12,7 +12,7 @@ from kafka.clients import consumer_config, producer_config
 from kafka.consumed import record_of
 from kafka.dead_letter.letters import REPLAYED, Letter
 from kafka.messages import Record
-from kafka.refusal import explained
+from kafka.refusal import explained, why_unreadable
 from kafka.settings import Settings
 
 _REQUEST_S = 10.0
@@ -43,7 +43,7 @@ def read_all(settings: Settings) -> Iterator[Record]:
 def _read(consumer: Any, topic: str) -> Iterator[Record]:
     topics = consumer.list_topics(timeout=_REQUEST_S).topics
     if topic not in topics:
-        raise MailboxError(f"topic {topic} is not there; `python -m kafka.topics create` makes it")
+        raise MailboxError(why_unreadable(consumer, topic, "dead-letters"))
     left = set(topics[topic].partitions)
     beginning = confluent_kafka.OFFSET_BEGINNING
     consumer.assign([TopicPartition(topic, partition, beginning) for partition in left])
@@ -54,7 +54,8 @@ def _read(consumer: Any, topic: str) -> Iterator[Record]:
                 yield record_of(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 left.discard(message.partition())
-            elif not error.retriable():
+            elif not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+                # (The client looks for the coordinator of a group that it does not join.)
                 raise KafkaException(error)
 
 

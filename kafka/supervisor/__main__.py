@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import List, Optional
 
+from kafka.clients import checked
 from kafka.settings import SettingsError, load_settings
 from kafka.supervisor.halt_marker import HaltMarker
 from kafka.supervisor.supervision import Supervisor
@@ -52,6 +53,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     options = parser.parse_args(arguments)
     try:
         settings = load_settings(use_local_cluster=False)
+        if settings.broker:
+            checked(settings)
     except SettingsError as error:
         return _wrong(str(error))
     if not options.class_name:

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from kafka.arguments import positive_integer
 from kafka.clients import admin_config, consumer_config
-from kafka.refusal import explained
+from kafka.refusal import admitted, explained
 from kafka.settings import Settings, SettingsError, load_settings
 from kafka.topics.manage import TopicError, add_partitions, broker_count, create
 from kafka.topics.report import report
@@ -43,7 +43,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
         settings = load_settings()
-        return _run(options, settings)
+        return _run(options, admitted(settings))
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2

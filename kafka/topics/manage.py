@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewPartitions, NewTopic, ResourceType
 
+from kafka.rights import DESCRIBE, TOPIC, Right, RightMissing
 from kafka.topics.wanted import Topic, differences
 
 _TIMEOUT_S = 10
@@ -74,7 +75,11 @@ def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
         if topic.name not in found and _create(admin, topic):
             made.append(Made(topic, created=True))
             continue
-        now = found.get(topic.name) or existing(admin, [topic.name])[topic.name]
+        now = found.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
+        if now is None:
+            # It is there, and not shown to us.
+            describe = Right(TOPIC, topic.name, DESCRIBE, "knowing of it")
+            raise TopicError(str(RightMissing([describe], "topics")))
         made.append(Made(topic, created=False, differences=tuple(differences(topic, now))))
     await_usable(admin, [topic.name for topic in wanted])
     return made

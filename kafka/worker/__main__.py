@@ -12,8 +12,9 @@ from typing import Any, List, Optional
 
 from confluent_kafka import KafkaException
 
+from kafka.clients import checked
 from kafka.served_class import ClassNotUsable, load_class
-from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.settings import Settings, SettingsError, load_settings
 from kafka.worker.assignment import GapFound
 from kafka.worker.loop import Halted, Worker
 from kafka.worker.place import lock, place_of
@@ -51,7 +52,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--status-fd", type=int, default=None, help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     try:
-        settings = require_broker(load_settings())
+        settings = checked(load_settings())
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

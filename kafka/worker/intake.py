@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from kafka.clients import consumer_config
 from kafka.consumed import record_of
 from kafka.messages import Record
+from kafka.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
 from kafka.worker.positions import Gap
@@ -26,6 +27,11 @@ _MISSING = (
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 )
+# What may not be used, by the error that says so.
+_DENIED = {
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: TOPIC,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: GROUP,
+}
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
 
@@ -121,6 +127,7 @@ class Intake:
 
         Raises:
             GapFound: see there.
+            RightMissing: we may not read the topic, or not as this group.
             KafkaException: the consumer can't go on.
         """
         if self._gone and not self._backlog:
@@ -200,6 +207,9 @@ class Intake:
             self._events.trouble(
                 f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
             )
+        elif code in _DENIED:
+            rights = [r for r in worker_rights(self._settings) if r.operation == READ]
+            raise RightMissing([r for r in rights if r.resource == _DENIED[code]])
         elif error.fatal():
             raise KafkaException(error)
         else:

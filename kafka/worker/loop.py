@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 
 from kafka.messages import Outcome
 from kafka.pipeline import Retriable
+from kafka.rights import RightMissing
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
@@ -89,12 +90,22 @@ class Worker:
             GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the group or the topic can't be used at all.
         """
+        while not self._stopping:
+            try:
+                self._serve()
+            except RightMissing as error:
+                self._stalled(str(error))
+                self._back_off()
+
+    def _serve(self) -> None:
+        """Joins the group and works until `stop`, or until the brokers no longer let us."""
         outbox = self._make_outbox()
         if outbox is None:
             return
         self._outbox = outbox
         self._intake = Intake(self._settings, self._events())
-        self._tell(JOINING)
+        if self._status.last.state != STALLED:
+            self._tell(JOINING)
         try:
             self._intake.subscribe()
             while not self._stopping:
@@ -119,7 +130,7 @@ class Worker:
                 )
                 outbox.start()
                 return outbox
-            except (TopicMissing, NotPublished) as error:
+            except (TopicMissing, RightMissing, NotPublished) as error:
                 self._stalled(str(error))
             except KafkaException as error:
                 self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")

@@ -29,6 +29,7 @@ class Outbox:
 
     Raises:
         TopicMissing: a topic is not there.
+        RightMissing: a topic may not be used.
         KafkaException: the brokers don't answer.
     """
 
@@ -58,6 +59,7 @@ class Outbox:
 
         Raises:
             NotPublished: the brokers don't answer; try again.
+            RightMissing: transactions are not allowed.
         """
         self._publisher.start()
 
@@ -101,14 +103,16 @@ class Outbox:
         return of_replies
 
     def look_up_again(self) -> None:
-        """Topics may have been made anew, with other partitions or limits than before."""
+        """Topics may have been made anew, with other partitions or limits than before.
+
+        Raises:
+            RightMissing: we may no longer write to them.
+        """
         with contextlib.suppress(TopicMissing, KafkaException):
             self._look_up()
 
     def _look_up(self) -> None:
-        names = (self._settings.output_topic, self._settings.dead_letter_topic)
-        targets = look_up(self._settings, names)
-        self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
+        self._replies, self._dead_letters = look_up(self._settings)
 
     def _batch_bytes(self) -> int:
         """The largest batch of many messages: not larger than the smaller topic takes."""

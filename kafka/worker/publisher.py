@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterable
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from kafka.replies import Outgoing
+from kafka.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.deliveries import Deliveries, NotPublished, publisher_config
 
@@ -80,12 +81,14 @@ class TransactionalPublisher(_Publisher):
         self._config["error_cb"] = self._on_error
         self._topic = settings.input_topic
         self._disturbed = False
+        self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
 
     def start(self) -> None:
         """Makes the producer and ends what a predecessor of the same id left open.
 
         Raises:
             NotPublished: the brokers don't answer; try again.
+            RightMissing: transactions are not allowed.
         """
         if self._producer is not None:
             # What happened since the last transaction is told in here.
@@ -98,6 +101,8 @@ class TransactionalPublisher(_Publisher):
         try:
             self._call(producer.init_transactions)
         except KafkaException as error:
+            if error.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+                raise RightMissing(self._rights) from error
             raise NotPublished(f"no transaction can be started: {text_of(error)}") from error
         self._producer = producer
         self._disturbed = False

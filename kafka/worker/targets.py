@@ -1,56 +1,103 @@
-"""Looks up the topics that the worker writes to; it never makes one."""
+"""Looks up the topics that the worker lives on; it never makes one."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable
+from typing import Any, Dict, List, Tuple
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 
 from kafka.clients import admin_config, most_bytes
-from kafka.refusal import explained
+from kafka.refusal import Inquiry
 from kafka.replies import Target
+from kafka.rights import (
+    DESCRIBE_CONFIGS,
+    READ,
+    TOPIC,
+    WRITE,
+    Right,
+    RightMissing,
+    worker_rights,
+)
 from kafka.settings import Settings
 
-_REQUEST_S = 5.0
-# Kafka's default for max.message.bytes, for where we may not ask.
-_DEFAULT_MAX_BYTES = 1024 * 1024 + 12
+# Shorter than `KAFKA_STOP_TIMEOUT_S`: a worker that waits for brokers still leaves in time.
+_REQUEST_S = 3.0
+_OPERATIONS = {
+    READ: AclOperation.READ,
+    WRITE: AclOperation.WRITE,
+    DESCRIBE_CONFIGS: AclOperation.DESCRIBE_CONFIGS,
+}
 
 
 class TopicMissing(Exception):
     """A topic is not there; the message says how to make it."""
 
 
-def look_up(settings: Settings, names: Iterable[str]) -> Dict[str, Target]:
-    """Partitions and size limits of topics.
+def look_up(settings: Settings) -> Tuple[Target, Target]:
+    """Partitions and size limits of the topics for replies and dead letters.
 
     Raises:
-        TopicMissing: one of them does not exist.
+        TopicMissing: one of them, or the input topic, does not exist.
+        RightMissing: we may not do with them what a worker does.
         KafkaException: the brokers don't answer, or refuse us.
     """
-    config = admin_config(settings)
-    admin = AdminClient(config)
-    # All topics are listed, since asking for one by name makes it on some brokers.
-    try:
-        listed = admin.list_topics(timeout=_REQUEST_S).topics
-    except KafkaException as error:
-        raise explained(error, config) from error
-    found = {}
+    inquiry = Inquiry(admin_config(settings))
+    names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
+    described = _describe(inquiry, names)
+    _check_rights(settings, described)
+    replies, dead_letters = (
+        Target(name, len(described[name].partitions), _max_bytes(inquiry, settings, name))
+        for name in names[1:]
+    )
+    return replies, dead_letters
+
+
+def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
+    """Each topic's description, with what we may do; None where we may not even know of it."""
+    # Unlike listing a topic by its name, this makes it on no broker.
+    futures = inquiry.admin.describe_topics(
+        TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
+    )
+    inquiry.wait(futures.values())
+    described: Dict[str, Any] = {}
     for name in names:
-        if name not in listed or not listed[name].partitions:
-            raise TopicMissing(
-                f"topic {name} is not there; make it with `python -m kafka.topics create`"
-            )
-        most = min(_max_bytes(admin, name), most_bytes(settings))
-        found[name] = Target(name, len(listed[name].partitions), most)
-    return found
+        try:
+            described[name] = futures[name].result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(
+                    f"topic {name} is not there; make it with `python -m kafka.topics create`"
+                ) from error
+            if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            described[name] = None
+    return described
 
 
-def _max_bytes(admin: Any, name: str) -> int:
+def _check_rights(settings: Settings, described: Dict[str, Any]) -> None:
+    missing = [
+        right
+        for right in worker_rights(settings)
+        if right.resource == TOPIC and not _is_allowed(right, described[right.name])
+    ]
+    if missing:
+        raise RightMissing(missing)
+
+
+def _is_allowed(right: Right, topic: Any) -> bool:
+    if topic is None:
+        # Reading or writing would let us know of it; whether we may more is not told.
+        return right.operation == DESCRIBE_CONFIGS
+    # Brokers older than 2.3 do not say.
+    allowed = topic.authorized_operations
+    return not allowed or _OPERATIONS[right.operation] in allowed
+
+
+def _max_bytes(inquiry: Inquiry, settings: Settings, name: str) -> int:
     resource = ConfigResource(ResourceType.TOPIC, name)
-    try:
-        described = admin.describe_configs([resource], request_timeout=_REQUEST_S)
-        return int(described[resource].result()["max.message.bytes"].value)
-    except KafkaException:
-        # Not allowed to ask; the broker itself still refuses what is too large.
-        return _DEFAULT_MAX_BYTES
+    described = inquiry.admin.describe_configs([resource], request_timeout=_REQUEST_S)
+    inquiry.wait(described.values())
+    allowed = int(described[resource].result()["max.message.bytes"].value)
+    return min(allowed, most_bytes(settings))

@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,13 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
-from kafka.topics.manage import await_usable
+from kafka.topics.manage import await_usable, create
+from kafka.topics.wanted import wanted_topics
 from tests.broker.stream import Stream
+
+# Each secured cluster is started once, by the one process that has all its tests.
+SASL_SSL = pytest.mark.xdist_group("sasl_ssl cluster")
+SSL = pytest.mark.xdist_group("ssl cluster")
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +34,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         root = root.parent
     with leased(root / "kafka-cluster") as shared:
         yield shared
+
+
+@pytest.fixture(scope="session")
+def sasl_ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of one broker that asks for a password, over TLS."""
+    with leased(tmp_path_factory.mktemp("sasl_ssl"), security="sasl_ssl") as secured:
+        yield secured
+
+
+@pytest.fixture(scope="session")
+def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A cluster of one broker that asks for a certificate."""
+    with leased(tmp_path_factory.mktemp("ssl"), security="ssl") as secured:
+        yield secured
 
 
 @pytest.fixture
@@ -96,6 +116,39 @@ def new_stream(
             "KAFKA_HTTP_PORT": "0",
         }
         streams.append(Stream(environ, folder, partitions))
+        return streams[-1]
+
+    yield make
+    for stream in streams:
+        stream.stop()
+
+
+@pytest.fixture
+def new_stream_on(name: str, tmp_path: Path) -> Iterator[Callable[[Cluster], Stream]]:
+    """Makes topics on a secured cluster, and settings with which its operator uses them."""
+    streams: list[Stream] = []
+
+    def make(cluster: Cluster) -> Stream:
+        environ = {
+            **cluster.client_environment(),
+            "KAFKA_INPUT_TOPIC": f"{name}-in",
+            "KAFKA_OUTPUT_TOPIC": f"{name}-out",
+            "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
+            "KAFKA_GROUP_ID": name,
+            "KAFKA_STATE_DIR": str(tmp_path / "state"),
+            "KAFKA_HTTP_PORT": "0",
+        }
+        logs = tmp_path / "logs"
+        logs.mkdir()
+        streams.append(Stream(environ, logs, partitions=3))
+        create(
+            streams[-1].admin(),
+            [
+                # The messages' timestamps are of 2023: retention would take them from the workers.
+                replace(topic, config={**topic.config, "retention.ms": "-1"})
+                for topic in wanted_topics(streams[-1].settings, 1, partitions=3)
+            ],
+        )
         return streams[-1]
 
     yield make

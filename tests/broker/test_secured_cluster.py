@@ -7,70 +7,15 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from kafka.cluster.address import running_nodes
-from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
-from kafka.topics.__main__ import main as topics
-from kafka.topics.manage import create
-from kafka.topics.wanted import wanted_topics
+from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[[Cluster], Stream]
-
-# Each cluster is started once, by the one process that has all its tests.
-SASL_SSL = pytest.mark.xdist_group("sasl_ssl cluster")
-SSL = pytest.mark.xdist_group("ssl cluster")
-
-
-@pytest.fixture(scope="module")
-def sasl_ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with leased(tmp_path_factory.mktemp("sasl_ssl"), security="sasl_ssl") as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="module")
-def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with leased(tmp_path_factory.mktemp("ssl"), security="ssl") as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def new_stream_on(name: str, tmp_path: Path) -> Iterator[NewStream]:
-    """Makes topics, and settings that say all that a client needs."""
-    streams: list[Stream] = []
-
-    def make(cluster: Cluster) -> Stream:
-        environ = {
-            **cluster.client_environment(),
-            "KAFKA_INPUT_TOPIC": f"{name}-in",
-            "KAFKA_OUTPUT_TOPIC": f"{name}-out",
-            "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
-            "KAFKA_GROUP_ID": name,
-            "KAFKA_STATE_DIR": str(tmp_path / "state"),
-            "KAFKA_HTTP_PORT": "0",
-        }
-        logs = tmp_path / "logs"
-        logs.mkdir()
-        streams.append(Stream(environ, logs, partitions=3))
-        create(
-            streams[-1].admin(),
-            [
-                # The messages' timestamps are of 2023: retention would take them from the workers.
-                replace(topic, config={**topic.config, "retention.ms": "-1"})
-                for topic in wanted_topics(streams[-1].settings, 1, partitions=3)
-            ],
-        )
-        return streams[-1]
-
-    yield make
-    for stream in streams:
-        stream.stop()
 
 
 def ran(
@@ -147,35 +92,6 @@ def test_producer_and_consumer_work_with_what_environment_prints(
     read = ran(stream, "consumer", "--from-beginning", "--count", "20", "--timeout", "30", "--json")
     assert read.returncode == 0, read.stderr
     assert len([json.loads(line) for line in read.stdout.splitlines()]) == 20
-
-
-@SASL_SSL
-def test_a_wrong_password_is_one_clear_line_of_a_worker_that_waits(
-    sasl_ssl: Cluster, new_stream_on: NewStream
-) -> None:
-    stream = new_stream_on(sasl_ssl)
-    worker = stream.worker("Double", KAFKA_SASL_PASSWORD="not-this-one")
-    wait_until(lambda: "invalid credentials" in stream.log(), 30, "the worker says why it waits")
-    worker.terminate()
-    assert worker.wait(15) == 0
-    assert stream.log().count("invalid credentials") == 1
-    assert "KAFKA_SASL_PASSWORD" in stream.log()
-    assert "not-this-one" not in stream.log()
-    assert "Traceback" not in stream.log()
-
-
-@SASL_SSL
-def test_a_wrong_password_is_one_clear_line_of_a_command(
-    sasl_ssl: Cluster, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    for variable, value in sasl_ssl.client_environment().items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("KAFKA_SASL_PASSWORD", "not-this-one")
-    monkeypatch.setattr("kafka.topics.manage._TIMEOUT_S", 1)
-    assert topics(["create"]) == 1
-    (line,) = capfd.readouterr().err.splitlines()
-    assert "invalid credentials" in line
-    assert "not-this-one" not in line
 
 
 @SASL_SSL

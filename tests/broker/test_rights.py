@@ -1,0 +1,178 @@
+"""Brokers that allow only what the README's table lists: that suffices, and all of it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from consumer.__main__ import main as consumer
+from kafka.cluster.local import Cluster
+from kafka.dead_letter.__main__ import main as dead_letter
+from kafka.rights import ROLES, Right, worker_rights
+from kafka.settings import load_settings
+from kafka.topics.__main__ import main as topics
+from producer.__main__ import main as producer
+from tests.broker.conftest import SASL_SSL, SSL
+from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
+from tests.broker.test_supervisor import Replica, get
+
+NewStream = Callable[[Cluster], Stream]
+
+
+@pytest.fixture
+def user(name: str) -> str:
+    """A user of this test's own; a certificate takes no long names."""
+    return name[-8:]
+
+
+def log_of(stream: Stream, number: int) -> str:
+    return (stream.folder / f"{number}.log").read_text()
+
+
+def logged(stream: Stream, number: int, text: str) -> bool:
+    return text in log_of(stream, number)
+
+
+@SASL_SSL
+def test_a_worker_needs_each_of_its_rights_names_the_missing_one_and_goes_on_once_it_is_granted(
+    sasl_ssl: Cluster, new_stream_on: NewStream, user: str
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    stream.send(numbers(60))
+    rights = worker_rights(stream.settings)
+    for number, missing in enumerate(rights):
+        others = [right for right in rights if right != missing]
+        stream.worker("Double", f"w{number}", **sasl_ssl.user(f"{user}.{number}", others))
+    for number, missing in enumerate(rights):
+        line = f"w{number}.0 waits: not allowed: {missing}; grant it to this user"
+        wait_until(partial(logged, stream, number, line), 60, line)
+    assert stream.readers() == set()
+    assert stream.replies(0) == []
+    for number, missing in enumerate(rights):
+        assert log_of(stream, number).count(" waits: ") == 1
+        assert "Traceback" not in log_of(stream, number)
+        sasl_ssl.user(f"{user}.{number}", [missing])
+    assert_once_and_in_order(stream.replies(60), 60)
+    for number in range(len(rights)):
+        wait_until(partial(logged, stream, number, "reads partitions"), 30, "all joined")
+
+
+@SSL
+def test_a_worker_with_a_certificate_of_its_own_and_the_rights_of_the_table_answers(
+    ssl: Cluster, new_stream_on: NewStream, user: str
+) -> None:
+    stream = new_stream_on(ssl)
+    values = [*numbers(60), b"no JSON"]
+    stream.send(values)
+    stream.worker("Double", **ssl.user(user, worker_rights(stream.settings)))
+    assert_once_and_in_order(stream.replies(60), 60)
+    assert [letter.reason for letter in stream.letters(1)] == ["not_json"]
+    wait_until(lambda: stream.lag() == 0, 15, "everything is committed")
+    stream.worker("Double", "nobody", **ssl.user(user + ".nobody"))
+    wait_until(lambda: "nobody.0 waits: not allowed: " in stream.log(), 30, "it says why it waits")
+
+
+@SASL_SSL
+def test_a_replica_is_not_ready_while_a_right_is_missing_and_says_which(
+    sasl_ssl: Cluster, new_stream_on: NewStream, user: str
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    *others, missing = worker_rights(stream.settings)
+    replica = Replica(stream, "Double", **sasl_ssl.user(user, others))
+
+    def says_why() -> bool:
+        status, text = get(replica.port, "/ready")
+        return status == 503 and f"worker 0: stalled: not allowed: {missing}; grant" in text
+
+    wait_until(says_why, 40, "the replica says what is missing")
+    assert get(replica.port, "/live")[0] == 200
+    assert str(missing) in replica.status()["workers"][0]["detail"]
+    sasl_ssl.user(user, [missing])
+    replica.ready()
+    # A right that is taken back while the worker runs is missed as well.
+    stream.send(numbers(3))
+    stream.replies(3)
+    sasl_ssl.revoke(user, [others[0]])
+    wait_until(
+        lambda: f"stalled: not allowed: {others[0]}; grant" in get(replica.port, "/ready")[1],
+        40,
+        "the replica says what is missing now",
+    )
+    sasl_ssl.user(user, [others[0]])
+    stream.send(numbers(3))
+    assert_once_and_in_order(stream.replies(6), 6)
+    replica.ready()
+
+
+def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
+    """Runs the commands of a role until one fails; whether none does."""
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
+    commands: dict[str, list[tuple[Callable[[list[str]], int], str]]] = {
+        "producer": [(producer, "--samples --count 5 --timeout 5")],
+        "consumer": [(consumer, "--from-beginning --dead-letters --json --count 2 --timeout 20")],
+        "dead-letters": [(dead_letter, "list"), (dead_letter, "replay --all")],
+        "topics": [
+            (topics, "create --partitions 3"),
+            (topics, "add-partitions 3"),
+            (topics, "show"),
+        ],
+    }
+    return not any(main(arguments.split()) for main, arguments in commands[role])
+
+
+@pytest.fixture
+def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
+    """A stream with one reply and one dead letter."""
+    stream = new_stream_on(sasl_ssl)
+    stream.send([*numbers(1), b"no JSON"])
+    stream.worker("Double")
+    stream.replies(1)
+    stream.letters(1)
+    return stream
+
+
+@SASL_SSL
+def test_everybody_else_does_their_work_with_the_rights_of_the_table(
+    sasl_ssl: Cluster, answered: Stream, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for role in ("consumer", "dead-letters", "topics", "producer"):
+        environ = sasl_ssl.user(f"{user}.{role}", ROLES[role](answered.settings))
+        assert all_work(role, monkeypatch, {**answered.environ, **environ}), role
+
+
+def rights_of_others() -> list[tuple[str, int]]:
+    """Each right of each role, by its number; the consumer's last only adds to what it shows."""
+    settings = load_settings({}, use_local_cluster=False)
+    counts = {role: len(ROLES[role](settings)) for role in ("producer", "dead-letters", "topics")}
+    return [("consumer", 0), ("consumer", 1)] + [
+        (role, number) for role, count in counts.items() for number in range(count)
+    ]
+
+
+@pytest.mark.full
+@SASL_SSL
+def test_everybody_else_needs_each_right_of_the_table(
+    sasl_ssl: Cluster,
+    answered: Stream,
+    user: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    unneeded: list[tuple[str, Right]] = []
+    for role, number in rights_of_others():
+        rights = list(ROLES[role](answered.settings))
+        missing = rights.pop(number)
+        monkeypatch.undo()
+        environ = sasl_ssl.user(f"{user}.{role}.{number}", rights)
+        capfd.readouterr()
+        works = all_work(role, monkeypatch, {**answered.environ, **environ})
+        said = capfd.readouterr().err
+        if works:
+            unneeded.append((role, missing))
+            continue
+        assert "error: " in said
+        assert "Traceback" not in said
+    assert unneeded == []
