@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import http.server
 import json
+import logging
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from kafka.supervisor import open_inference
+from kafka.supervisor.listener import Answer, Listener, line
 from kafka.supervisor.open_inference import Served
 
-_TEXT = "text/plain; charset=utf-8"
-_JSON = "application/json"
-_NOT_FOUND = (404, _TEXT, b"there is /live, /ready, /status, /metrics and /v2/models/NAME/infer\n")
+log = logging.getLogger("kafka.supervisor")
 
-Answer = Tuple[int, str, bytes]
+_JSON = "application/json"
+_OWN_PATHS = ("/live", "/ready", "/status", "/metrics")
+_NOT_FOUND = line(404, "there is /live, /ready, /status, /metrics and /v2/models/NAME/infer")
+
 _LOOK_EVERY_S = 0.05
 
 
@@ -62,9 +64,7 @@ class StatusServer:
         self._report = report
         self._metrics_folder = metrics_folder
         self._served = served
-        handler = _handler(self._get, self._post, max_bytes)
-        self._server = http.server.ThreadingHTTPServer((host, port), handler)
-        self._server.daemon_threads = True
+        self._server = Listener(host, port, self._get, self._post, max_bytes)
         # It looks so often whether it is to stop, and whoever stops it waits for that.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_LOOK_EVERY_S,), daemon=True
@@ -85,56 +85,42 @@ class StatusServer:
         self._server.server_close()
 
     def _post(self, path: str, body: bytes) -> Answer:
-        return _as_json(open_inference.answer_post(path, body, self._served))
+        if path in _OWN_PATHS:
+            return line(405, "this path is only read", allow="GET, HEAD")
+        return _guarded(lambda: _as_json(open_inference.answer_post(path, body, self._served)))
 
     def _get(self, path: str) -> Answer:
+        return _guarded(lambda: self._read(path))
+
+    def _read(self, path: str) -> Answer:
         report = self._report()
         if path == "/live":
-            return (200, _TEXT, b"live\n") if report.live else (503, _TEXT, b"not live\n")
+            return line(200, "live") if report.live else line(503, "not live")
         if path == "/ready":
             if not report.why_not_ready:
-                return 200, _TEXT, b"ready\n"
-            return 503, _TEXT, ("\n".join(report.why_not_ready) + "\n").encode("utf-8")
+                return line(200, "ready")
+            return line(503, "\n".join(report.why_not_ready))
         if path == "/status":
-            return 200, _JSON, json.dumps(report.status).encode("utf-8")
+            return Answer(200, _JSON, json.dumps(report.status).encode("utf-8"))
         if path == "/metrics":
             registry = CollectorRegistry()
             MultiProcessCollector(registry, path=self._metrics_folder)
-            return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
+            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+        if open_inference.is_infer(path):
+            return line(405, "an inference is asked for by POST", allow="POST")
         return _as_json(open_inference.answer_get(path, self._served, not report.why_not_ready))
+
+
+def _guarded(answer: Callable[[], Answer]) -> Answer:
+    try:
+        return answer()
+    except Exception:
+        # Why is for our log, not for whoever asked.
+        log.exception("a request can't be answered")
+        return line(500, "internal error")
 
 
 def _as_json(answer: Optional[open_inference.Answer]) -> Answer:
     if answer is None:
         return _NOT_FOUND
-    return answer[0], _JSON, json.dumps(answer[1]).encode("utf-8")
-
-
-def _handler(
-    get: Callable[[str], Answer], post: Callable[[str, bytes], Answer], max_bytes: int
-) -> Any:
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._send(get(self.path.split("?")[0]))
-
-        def do_POST(self) -> None:
-            length = self.headers.get("Content-Length", "")
-            if not length.isdigit() or int(length) > max_bytes:
-                self.close_connection = True
-                error = f"Content-Length must be given, and at most {max_bytes}"
-                self._send(_as_json((413, {"error": error})))
-                return
-            self._send(post(self.path.split("?")[0], self.rfile.read(int(length))))
-
-        def _send(self, answer: Answer) -> None:
-            status, content_type, body = answer
-            self.send_response(status)
-            self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            """Probes come every few seconds; they are not logged."""
-
-    return Handler
+    return Answer(answer[0], _JSON, json.dumps(answer[1]).encode("utf-8"))

@@ -10,17 +10,19 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import threading
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from kafka.codec import v2
-from kafka.codec.json_text import dump_json, parse_json
+from kafka.codec import decode_json, v2
+from kafka.codec.json_text import dump_json
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
 
 _MODEL_PATH = re.compile(r"^/v2/models/([^/]+)(?:/versions/[^/]+)?(/ready|/infer)?$")
 _ANSWER_WITHIN_S = 60.0
+_READING = threading.Semaphore(2)
 _OK, _BAD_REQUEST, _NOT_FOUND, _BAD_GATEWAY, _UNAVAILABLE = 200, 400, 404, 502, 503
 
 
@@ -66,25 +68,42 @@ def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
     if served.port is None:
         return _UNAVAILABLE, {"error": "KAFKA_SELDON_SERVER is off"}
     try:
-        document = parse_json(body)
-        if "inputs" not in document:
-            raise Rejected("no_payload", "inputs is missing")
-        payload = v2.decode(document)
+        # Reading one takes many times its bytes; the others wait.
+        with _READING:
+            meta, request = _as_seldons(body)
     except Rejected as error:
         return _BAD_REQUEST, {"error": f"{error.reason}: {error.message}"}
-    return _infer(payload, served)
+    return _infer(meta, request, served)
+
+
+def is_infer(path: str) -> bool:
+    """Whether a path is one of those that take inference requests."""
+    found = _MODEL_PATH.match(path)
+    return found is not None and found[2] == "/infer"
+
+
+def _as_seldons(body: bytes) -> Tuple[Dict[str, Any], bytes]:
+    """A request's `meta`, and the request in Seldon's own format.
+
+    Raises:
+        Rejected: it is no request of this protocol.
+    """
+    payload, wire_format = decode_json(body)
+    if wire_format is not v2.FORMAT:
+        raise Rejected("no_payload", "inputs is missing")
+    request = {"data": {"ndarray": payload.data.tolist()}, "meta": payload.meta}
+    return payload.meta, dump_json(request)
 
 
 def _unknown(name: str, served: Served) -> Answer:
     return _NOT_FOUND, {"error": f"there is no model {name!r}, but {served.name!r}"}
 
 
-def _infer(payload: Payload, served: Served) -> Answer:
-    request = {"data": {"ndarray": payload.data.tolist()}, "meta": payload.meta}
+def _infer(meta: Dict[str, Any], request: bytes, served: Served) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=_ANSWER_WITHIN_S)
     try:
         headers = {"Content-Type": "application/json"}
-        connection.request("POST", "/predict", dump_json(request), headers)
+        connection.request("POST", "/predict", request, headers)
         answer = connection.getresponse()
         reply = json.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:
@@ -93,7 +112,8 @@ def _infer(payload: Payload, served: Served) -> Answer:
         connection.close()
     if answer.status != _OK:
         return answer.status, {"error": (reply.get("status") or {}).get("info", "")}
-    written = v2.encode(payload, _prediction(reply), str(payload.meta.get("puid", "")))
+    asked = Payload("ndarray", None, (), meta, None)
+    written = v2.encode(asked, _prediction(reply), str(meta.get("puid", "")))
     return _OK, {"model_name": served.name, **json.loads(written)}
 
 
