@@ -15,6 +15,10 @@ Headers = Sequence[Tuple[str, Optional[bytes]]]
 # hand them over. Such a message is rejected, whatever its value.
 UNREADABLE_HEADERS: Headers = (("kafka-unreadable-headers", b"names are not UTF-8"),)
 
+# The same for a message of which the client library can hand nothing over, because its batch can't
+# be decompressed, or not within `receive.message.max.bytes` (100 MB).
+UNREADABLE_BATCH: Headers = (("kafka-unreadable-batch", b"it can't be decompressed"),)
+
 
 class Record(NamedTuple):
     """A message as it was consumed.

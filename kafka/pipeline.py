@@ -201,7 +201,7 @@ def _decoded(record: Record, max_bytes: int) -> Decoded:
     except Exception as error:
         # A gap in our decoder; but what fell through it is the sender's, and no failure of the
         # class, of which too many stop consumption.
-        raise Rejected("unreadable", _text(error)[:_MESSAGE_LIMIT]) from error
+        raise Rejected("undecodable", _text(error)[:_MESSAGE_LIMIT]) from error
 
 
 def _rows_of(rows: Any) -> NDArray[Any]:

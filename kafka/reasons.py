@@ -24,9 +24,10 @@ REASONS = {
     "tombstone": "The value is null; the input topic takes requests only.",
     "too_deep": "Arrays may be nested 32 deep.",
     "too_large": "Send fewer rows in a message, or raise KAFKA_MAX_MESSAGE_BYTES.",
+    "undecodable": "The runtime can't decode this payload, though it should; please report it.",
     "unknown_content_type": "Use one of the content types that the message lists.",
     "unknown_proto_name": "proto-name must be seldon.protos.SeldonMessage.",
-    "unreadable": "The runtime can't read this payload, though it should; please report it.",
+    "unreadable": "No part of it could be had; send it again, in smaller or other batches.",
     "unsupported": "The format allows it, but not here; the message says what is taken.",
     "worker_crash": "A worker died each time it had this message in hand; look at its log.",
 }

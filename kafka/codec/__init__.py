@@ -11,7 +11,7 @@ from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_json
 from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_HEADERS, Payload, Record, header
+from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
 __all__ = ["Decoded", "WireFormat", "decode", "decode_json"]
@@ -49,6 +49,8 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         Rejected: the value is not a request in any of the formats.
     """
     value = record.value
+    if record.headers is UNREADABLE_BATCH:
+        raise Rejected("unreadable", "its batch can't be decompressed, or only to over 100 MB")
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected("bad_headers", "header names are not UTF-8, so the headers are lost")
     if value is None:

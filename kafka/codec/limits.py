@@ -15,7 +15,7 @@ from typing import Any, Iterable, Iterator, Sequence, Set
 from kafka.codec.proto_fields import count_fields
 from kafka.reasons import Rejected
 
-MOST_TIMES = 40
+MOST_TIMES = 32
 """Memory that a message may take while it is read, in messages of the largest size."""
 
 # Arrays and objects of JSON: a Python list or dict takes about 200 bytes, so beyond the first ones

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kafka.clients import consumer_config
 from kafka.consumed import record_of
-from kafka.messages import Record
+from kafka.messages import UNREADABLE_BATCH, Record
 from kafka.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
@@ -32,6 +32,8 @@ _DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TOPIC,
     KafkaError.GROUP_AUTHORIZATION_FAILED: GROUP,
 }
+# What the library can't unpack; it would try the same again for ever.
+_UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED)
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
 
@@ -92,6 +94,8 @@ class Intake:
                 fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
                 fetch_wait_max_ms=100,
                 fetch_queue_backoff_ms=20,
+                # How long a partition rests after each record of it that can't be read.
+                fetch_error_backoff_ms=50,
             )
         )
         self._starts = StartPositions(settings, self._consumer, events.gap, events.stopping)
@@ -207,6 +211,8 @@ class Intake:
             self._events.trouble(
                 f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
             )
+        elif code in _UNREADABLE and message.partition() in self._positions:
+            self._pass_over(message, error)
         elif code in _DENIED:
             rights = [r for r in worker_rights(self._settings) if r.operation == READ]
             raise RightMissing([r for r in rights if r.resource == _DENIED[code]])
@@ -215,6 +221,24 @@ class Intake:
         else:
             level = logging.DEBUG if code in _PASSING or error.retriable() else logging.WARNING
             log.log(level, "consumer: %s", error.str())
+
+    def _pass_over(self, message: Any, error: KafkaError) -> None:
+        """Takes a record that can't be had for one that is to be rejected, and reads on behind it.
+
+        Only the next one, though all of its batch can't be: how many they are is not known.
+        """
+        partition = message.partition()
+        ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
+        # The error is at the batch's first record; those before our position are answered.
+        offset = max([self._positions[partition], message.offset(), *ours])
+        try:
+            self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
+        except KafkaException as problem:
+            log.debug("partition %d is tried again: %s", partition, problem)
+            return
+        log.warning("partition %d offset %d can't be read: %s", partition, offset, error.str())
+        nothing = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
+        self._backlog.append(nothing)
 
     def _commit_ends(self) -> None:
         """Commits past transaction markers at the end of partitions, so that lag reaches zero.

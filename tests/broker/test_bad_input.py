@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import psutil
 import pytest
+from confluent_kafka import Producer
 
 from kafka.messages import Record, header
 from producer.bundled_samples import load_samples
-from tests.broker.stream import Stream, wait_until
+from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.poison import BAD, ndarray
 
 NewStream = Callable[..., Stream]
@@ -60,3 +61,23 @@ def by_place(replies: list[Record]) -> dict[int, Record]:
 def probabilities(reply: Record) -> list[float]:
     (row,) = json.loads(reply.value or b"")["data"]["ndarray"]
     return list(row)
+
+
+def test_a_batch_that_can_not_be_unpacked_is_dead_and_holds_up_nobody(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=1)
+    stream.send(numbers(3))
+    config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 500}
+    packing = Producer(stream.client({**config, "batch.size": 10**9}))
+    for _ in range(2):
+        packing.produce(stream.settings.input_topic, bytes(60_000_000), partition=0)
+    assert packing.flush(60) == 0
+    stream.send(numbers(3))
+    stream.worker("Double")
+    replies = stream.replies(6)
+    assert [source(reply) for reply in replies] == [(0, place) for place in (0, 1, 2, 5, 6, 7)]
+    letters = stream.letters(2)
+    assert [letter.reason for letter in letters] == ["unreadable"] * 2
+    assert [letter.source[2] for letter in letters] == [3, 4]
+    wait_until(lambda: stream.lag() == 0, 20, "everything is committed")

@@ -45,7 +45,7 @@ def test_hostile_messages_are_the_senders_fault_and_their_neighbours_are_answere
     for outcome in outcomes:
         if isinstance(outcome, Rejection):
             assert outcome.reason in REASONS
-            assert outcome.reason != "unreadable", outcome.message
+            assert outcome.reason != "undecodable", outcome.message
             assert not outcome.failed, outcome.message
             assert outcome.message
     (alone,) = classifier.run(records[:1]).outcomes
@@ -60,6 +60,6 @@ def test_what_falls_through_the_decoder_is_not_held_against_the_class(
 
     monkeypatch.setattr("kafka.pipeline.decode", broken)
     (outcome,) = Pipeline(ServedClass(classes.Double()), MAX_BYTES).run([record(b"[]")]).outcomes
-    assert rejection(outcome).reason == "unreadable"
+    assert rejection(outcome).reason == "undecodable"
     assert not rejection(outcome).failed
     assert "IndexError: a gap" in rejection(outcome).message
