@@ -107,7 +107,7 @@ def topics_rights(settings: Settings) -> Tuple[Right, ...]:
     names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
     purposes = (
         (CREATE, "`create`"),
-        (DESCRIBE_CONFIGS, "`create`: how a topic differs"),
+        (DESCRIBE_CONFIGS, "`create`"),
         (ALTER, "`add-partitions`"),
     )
     every = [Right(TOPIC, name, *purpose) for purpose in purposes for name in names]

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from kafka.cluster.properties import TAKE_OVER
-from kafka.settings import variables
+from kafka.rights import ROLES, Right
+from kafka.settings import load_settings, variables
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -32,11 +33,29 @@ def broker_settings_table() -> str:
     return "\n".join(rows)
 
 
+def rights_table() -> str:
+    """What each role may do with each resource, as the default settings name them."""
+    rows = ["| who | on | may | for |", "| --- | --- | --- | --- |"]
+    settings = load_settings({}, use_local_cluster=False)
+    for role, rights in ROLES.items():
+        resources: dict[str, list[Right]] = {}
+        for right in rights(settings):
+            beginning = " (prefix)" if right.prefixed else ""
+            resource = f"{right.resource} `{right.name}`{beginning}"
+            resources.setdefault(resource, []).append(right)
+        for resource, its in resources.items():
+            operations = ", ".join(right.operation for right in its)
+            purposes = "; ".join(dict.fromkeys(right.purpose for right in its))
+            rows.append(f"| `{role}` | {resource} | {operations} | {purposes} |")
+    return "\n".join(rows)
+
+
 def with_tables(text: str) -> str:
-    """The README's text with both tables as the code has them."""
+    """The README's text with all tables as the code has them."""
     for name, table in (
         ("settings", settings_table()),
         ("broker settings", broker_settings_table()),
+        ("rights", rights_table()),
     ):
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)

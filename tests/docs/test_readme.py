@@ -12,6 +12,7 @@ from kafka.check import main as check
 from kafka.cluster.__main__ import main as cluster
 from kafka.dead_letter.__main__ import main as dead_letter
 from kafka.replicas import main as replicas
+from kafka.rights import main as rights
 from kafka.topics.__main__ import main as topics
 from kafka.worker.__main__ import main as worker
 from producer.__main__ import main as producer
@@ -24,6 +25,7 @@ MAINS = {
     "kafka.cluster": cluster,
     "kafka.dead_letter": dead_letter,
     "kafka.replicas": replicas,
+    "kafka.rights": rights,
     "kafka.topics": topics,
     "kafka.worker": worker,
     "producer": producer,
