@@ -7,6 +7,7 @@ only that nobody answered. What the brokers said comes by another way.
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
@@ -30,8 +31,11 @@ _NOBODY_ANSWERED = (
 _CONNECTION = ("bootstrap.", "security.", "sasl.", "ssl.")
 _ADVICE: Dict[int, str] = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD",
-    KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, and which host the broker's is for",
+    KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER",
 }
+_TLS_WORDS = "SSL routines::"
+_NOT_VERIFIED = "certificate verify failed"
+_BROKER = re.compile(r"^\w+://[^ ]+: ")
 
 # What is tried again and again would be logged as often; the one line is what we return.
 _QUIET = logging.getLogger("kafka.refusal.client")
@@ -142,13 +146,19 @@ def why_unreadable(consumer: Any, topic: str, role: str) -> str:
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
-    """What brokers object to and which settings decide it, in one line; None for other errors."""
+    """What brokers object to and which settings decide it, in one line; None for other errors.
+
+    The line is the same each time, whichever broker is asked, so that it need not be logged again.
+    """
     code = answer.code()
     # With TLS 1.3 a broker looks at the client's certificate after the handshake.
-    if code == KafkaError._TRANSPORT and "SSL routines" in answer.str():
+    if code == KafkaError._TRANSPORT and _TLS_WORDS in answer.str():
         code = KafkaError._SSL
     if code not in _ADVICE:
         return None
-    # The time that it took differs each time, and would make it another line each time.
-    words = with_variables(answer.str().partition(" (after ")[0])
-    return KafkaError(code, f"{words}; see {_ADVICE[code]}")
+    # Before them stands which broker, and behind them how long it took and in which state.
+    words = _BROKER.sub("", answer.str()).partition(" (after ")[0].rpartition(_TLS_WORDS)[2]
+    if words.startswith(_NOT_VERIFIED):
+        # Said with more or fewer words, by whether the library or its OpenSSL is first.
+        words = f"{_NOT_VERIFIED}: the broker's is of another authority, for another host, or old"
+    return KafkaError(code, f"{with_variables(words)}; see {_ADVICE[code]}")

@@ -239,5 +239,22 @@ def test_a_refusal_is_the_same_line_each_time_and_names_the_settings(
     assert "3ms" not in refusal.str()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "ssl://a:1/bootstrap: error:0A000086:SSL routines::certificate verify failed",
+        "ssl://b:2/1: SSL handshake failed: error:0A000086:SSL routines::certificate verify "
+        "failed: broker certificate could not be verified (after 3ms in state X)",
+    ],
+)
+def test_a_refusal_is_the_same_line_from_every_broker(said: str) -> None:
+    refusal = refusal_of(KafkaError(KafkaError._SSL, said))
+    assert refusal is not None
+    assert refusal.str() == (
+        "certificate verify failed: the broker's is of another authority, for another host, or "
+        "old; see KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER"
+    )
+
+
 def test_a_broker_that_is_merely_away_has_refused_nobody() -> None:
     assert refusal_of(KafkaError(KafkaError._TRANSPORT, "Connection refused")) is None
