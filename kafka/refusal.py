@@ -28,7 +28,8 @@ _NOBODY_ANSWERED = (
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT_QUEUE,
 )
-_CONNECTION = ("bootstrap.", "security.", "sasl.", "ssl.")
+# A consumer or producer has properties that are none of an administration client's.
+_CONNECTION = ("bootstrap.", "broker.", "client.", "enable.ssl.", "sasl.", "security.", "ssl.")
 _ADVICE: Dict[int, str] = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD",
     KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER",
@@ -47,7 +48,7 @@ class Inquiry:
     """A client for administration that notices when the brokers refuse it.
 
     Args:
-        config: of any client; only what concerns the connection is taken.
+        config: `kafka.clients.admin_config`'s, or what of another concerns the connection.
 
     Attributes:
         admin: the `confluent_kafka.admin.AdminClient` to ask with.
@@ -55,9 +56,8 @@ class Inquiry:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._said: List[KafkaError] = []
-        asking: Dict[str, Any] = {n: v for n, v in config.items() if n.startswith(_CONNECTION)}
-        asking.update(logger=_QUIET, error_cb=self._said.append)
-        self.admin: Any = AdminClient(asking)
+        own: Dict[str, Any] = {"logger": _QUIET, "error_cb": self._said.append}
+        self.admin: Any = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
         """Waits until all answers are there, which the request's own time-out bounds.
@@ -101,7 +101,7 @@ def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaExceptio
     """
     if error.args[0].code() not in _NOBODY_ANSWERED:
         return error
-    inquiry = Inquiry(config)
+    inquiry = Inquiry({n: value for n, value in config.items() if n.startswith(_CONNECTION)})
     try:
         inquiry.wait([inquiry.admin.describe_cluster(request_timeout=_WAIT_S)], _LATE_S)
     except Refused as refused:

@@ -33,7 +33,7 @@ _DENIED = {
     KafkaError.GROUP_AUTHORIZATION_FAILED: GROUP,
 }
 # What the library can't unpack; it would try the same again for ever.
-_UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED)
+_UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED)
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
 
