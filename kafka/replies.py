@@ -16,6 +16,7 @@ INPUT_TIMESTAMP = "kafka-input-timestamp"
 DEAD_REASON = "kafka-dead-reason"
 DEAD_MESSAGE = "kafka-dead-message"
 DEAD_CUT = "kafka-dead-cut"
+DEAD_ATTEMPTS = "kafka-dead-attempts"
 
 # Headers that describe a value; those of the input are kept under `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")

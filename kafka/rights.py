@@ -16,7 +16,7 @@ from kafka.settings import Settings, SettingsError, load_settings
 
 TOPIC, GROUP, TRANSACTIONAL_ID = "Topic", "Group", "TransactionalId"
 READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
-ALTER, DESCRIBE_CONFIGS = "Alter", "DescribeConfigs"
+ALTER, DELETE, DESCRIBE_CONFIGS = "Alter", "Delete", "DescribeConfigs"
 
 _EXAMPLES = """
 examples:
@@ -98,7 +98,15 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
         Right(TOPIC, settings.dead_letter_topic, READ, "looking at them"),
         Right(TOPIC, settings.dead_letter_topic, WRITE, "marking what was replayed"),
         Right(TOPIC, settings.input_topic, WRITE, "replaying"),
-        Right(TRANSACTIONAL_ID, settings.group_id + ".replay", WRITE, "replaying exactly once"),
+        Right(
+            TRANSACTIONAL_ID,
+            settings.dead_letter_topic + ".replay",
+            WRITE,
+            "replaying exactly once",
+        ),
+        Right(TOPIC, settings.input_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
+        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
+        Right(TOPIC, settings.dead_letter_topic, DELETE, "purging them"),
     )
 
 

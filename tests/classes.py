@@ -118,3 +118,13 @@ class Slow:
     def predict(self, X: Any, names: Any, meta: Any) -> Any:  # noqa: N803
         time.sleep(float(os.environ.get("SLOW_S", "0.05")))
         return np.asarray(X)
+
+
+class Undescribing:
+    """Has no words for any payload."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return np.asarray(X)
+
+    def describe(self, payload: Any) -> str:
+        raise RuntimeError("no words")

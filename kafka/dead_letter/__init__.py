@@ -1,4 +1,4 @@
-"""Dead letters: what could not be answered, listed, explained and replayed.
+"""Dead letters: what could not be answered, listed, shown, replayed and purged.
 
 `python -m kafka.dead_letter`.
 """

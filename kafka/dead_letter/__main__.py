@@ -1,33 +1,49 @@
-"""`python -m kafka.dead_letter`: list, explain and replay what could not be answered."""
+"""`python -m kafka.dead_letter`: list, show, replay and purge what could not be answered."""
 
 from __future__ import annotations
 
 import argparse
-import collections
-import json
 import logging
-import os
 import sys
 import time
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional
 
 from confluent_kafka import KafkaException
 
-from kafka.codec import decode
-from kafka.dead_letter.letters import Letter, read_letter, replayed_place, unread
-from kafka.dead_letter.mailbox import MailboxError, read_all, replay
-from kafka.reasons import REASONS, Rejected
+from kafka.arguments import positive_integer
+from kafka.dead_letter import commands
+from kafka.dead_letter.letters import parse_place
+from kafka.dead_letter.mailbox import MailboxError
+from kafka.dead_letter.replay import ATTEMPTS
+from kafka.dead_letter.selection import Selection, parse_time
 from kafka.refusal import admitted
-from kafka.served_class import ClassNotUsable, load_class
-from kafka.settings import Settings, SettingsError, load_settings
+from kafka.settings import SettingsError, load_settings
 
 EXAMPLES = """\
 examples:
-  python -m kafka.dead_letter list
-  python -m kafka.dead_letter list --reason bad_shape --json
-  python -m kafka.dead_letter explain 3:17
-  python -m kafka.dead_letter replay --reason predict_failed
+  python -m kafka.dead_letter list --reason bad_shape --since 2h
+  python -m kafka.dead_letter list --waiting --limit 0 --json
+  python -m kafka.dead_letter show 3:17 --class wrapper.KmnistClassifier
+  python -m kafka.dead_letter replay --reason predict_failed --dry-run
   python -m kafka.dead_letter replay 3:17 3:18
+  python -m kafka.dead_letter purge --replayed --until 30d
+
+exit status: 0 done; 1 there was nothing to do, something was left out (stderr says what and why),
+or the brokers don't answer; 2 wrong use; 130 Ctrl-C.
+"""
+_REPLAY = """\
+Sends letters to the topic and partition that they came from, with their key, value and headers,
+and marks them, each exactly once: a replay that was interrupted can simply be run again, and one
+that starts ends any other of the same topic.
+
+A replayed message has the time of the replay as its timestamp, since its own may be so old that
+retention would delete it unread. Behind its headers stand kafka-dead-attempts, how often it has
+been replayed, and kafka-input-timestamp, when it was first sent; both travel with its reply. If it
+is rejected again, the new letter has them too.
+"""
+_PURGE = """\
+Deletes letters for good. Kafka deletes from the start of a partition only, so a letter goes if it
+and all before it are selected; those that stay are counted.
 """
 
 
@@ -35,174 +51,157 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Runs one command.
 
     Returns:
-        Exit status: 0 when done, 1 when there was nothing to do or the brokers don't answer,
-        2 on wrong use, 130 on Ctrl-C.
+        Exit status, as `--help` has it.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
     # What the client retries by itself is no news to whoever asked for one thing.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("kafka.worker").setLevel(logging.CRITICAL)
     try:
         settings = admitted(load_settings())
         return int(options.run(settings, options))
-    except SettingsError as error:
-        return _say(f"error: {error}", 2)
+    except (SettingsError, commands.WrongUse) as error:
+        return _failed(error, 2)
     except MailboxError as error:
-        return _say(f"error: {error}", 1)
+        return _failed(error, 1)
     except KafkaException as error:
-        return _say(f"error: {error.args[0].str()}", 1)
+        return _failed(error.args[0].str(), 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _failed(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def selection_of(options: Any) -> Selection:
+    """The letters that the command line means."""
+    return Selection(
+        places=frozenset(options.places),
+        reasons=frozenset(options.reason),
+        since_ms=options.since,
+        until_ms=options.until,
+        keys=frozenset(options.key),
+        partitions=frozenset(options.partition),
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kafka.dead_letter",
-        description="Lists, explains and replays dead letters.",
+        description="Lists, shows, replays and purges dead letters: what could not be answered.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    listing = commands.add_parser("list", help="what is there, and why")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    listing.add_argument("--limit", type=int, default=50, help="newest letters to show (50)")
-    listing.set_defaults(run=_list)
-    explaining = commands.add_parser("explain", help="all about one letter")
-    explaining.add_argument("place", metavar="PARTITION:OFFSET", help="as `list` shows it")
-    explaining.add_argument(
-        "--class",
-        dest="class_name",
-        default=os.environ.get("MODEL_NAME"),
-        metavar="Module.Class",
-        help="shows the payload through this class's `describe`; MODEL_NAME unless given",
-    )
-    explaining.set_defaults(run=_explain)
-    replaying = commands.add_parser("replay", help="send letters to the input topic again")
-    replaying.add_argument("places", metavar="PARTITION:OFFSET", nargs="*", help="these letters")
-    replaying.add_argument("--all", action="store_true", help="all that were not replayed yet")
-    replaying.add_argument("--again", action="store_true", help="also what was replayed before")
-    replaying.set_defaults(run=_replay)
-    for command in (listing, replaying):
-        command.add_argument("--reason", help="only letters with this reason word")
+    add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
+    _add_list(add("list", help="what is there, and why"))
+    _add_show(add("show", help="all about one letter, its payload too"))
+    _add_replay(_described(add, "replay", "send letters to the input topic again", _REPLAY))
+    _add_purge(_described(add, "purge", "delete letters for good", _PURGE))
     return parser
 
 
-def _say(text: str, status: int) -> int:
-    print(text, file=sys.stderr)
-    return status
-
-
-def _read(settings: Settings) -> Tuple[List[Letter], List[str]]:
-    letters, replayed = [], []
-    for record in read_all(settings):
-        letter = read_letter(record)
-        if letter is not None:
-            letters.append(letter)
-        else:
-            place = replayed_place(record)
-            if place is not None:
-                replayed.append(place)
-    letters.sort(key=lambda item: item.record.timestamp_ms)
-    return letters, replayed
-
-
-def _list(settings: Settings, options: Any) -> int:
-    letters, replayed = _read(settings)
-    if options.reason:
-        letters = [letter for letter in letters if letter.reason == options.reason]
-    shown = letters[-options.limit :] if options.limit > 0 else letters
-    done = set(replayed)
-    for letter in shown:
-        if options.json:
-            print(json.dumps({**letter.as_dict(), "replayed": letter.place in done}))
-        else:
-            _print_line(letter, letter.place in done)
-    if not options.json:
-        _print_summary(letters, len(shown))
-    return 0
-
-
-def _print_line(letter: Letter, replayed: bool) -> None:
-    topic, partition, offset = letter.source
-    mark = " (replayed)" if replayed else ""
-    print(
-        f"{letter.place:>9}  {_when(letter.record.timestamp_ms)}  {letter.reason:<20} "
-        f"{topic}/{partition}/{offset}  {letter.message}{mark}"
+def _described(add: Any, name: str, help_text: str, description: str) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    made: argparse.ArgumentParser = add(
+        name, help=help_text, description=description, formatter_class=raw
     )
+    return made
 
 
-def _print_summary(letters: List[Letter], shown: int) -> None:
-    if not letters:
-        print("no dead letters")
-        return
-    counts = collections.Counter(letter.reason for letter in letters)
-    kinds = ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-    older = f"; the newest {shown} are shown, --limit 0 shows all" if shown < len(letters) else ""
-    print(f"{len(letters)} dead letters: {kinds}{older}")
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--replayed", action="store_true", help="that were replayed")
+    which.add_argument("--waiting", action="store_true", help="that were not replayed yet")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--limit", type=_natural, default=50, metavar="N", help="the newest N; 0: all (50)"
+    )
+    parser.set_defaults(run=commands.list_letters)
 
 
-def _when(timestamp_ms: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp_ms / 1000))
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", type=_place, metavar="PARTITION:OFFSET", help="as `list` shows it")
+    parser.add_argument(
+        "--class",
+        dest="class_name",
+        metavar="Module.Class",
+        help="shows the payload through this class's `describe` (MODEL_NAME)",
+    )
+    parser.set_defaults(run=commands.show_letter)
 
 
-def _explain(settings: Settings, options: Any) -> int:
-    letters, replayed = _read(settings)
-    letter = next((item for item in letters if item.place == options.place), None)
-    if letter is None:
-        return _say(f"error: no dead letter stands at {options.place}; `list` shows them", 1)
-    original = letter.original()
-    topic, partition, offset = letter.source
-    print(f"reason    {letter.reason}: {letter.message}")
-    print(f"advice    {REASONS.get(letter.reason, 'This reason is one of the class itself.')}")
-    print(f"from      {topic} partition {partition} offset {offset}")
-    print(f"sent      {_when(letter.sent_ms) if letter.sent_ms >= 0 else 'without a timestamp'}")
-    print(f"rejected  {_when(letter.record.timestamp_ms)} by {letter.worker}")
-    print(f"replayed  {'yes' if letter.place in replayed else 'no'}")
-    print(f"key       {original.key!r}")
-    for name, value in original.headers:
-        print(f"header    {name}: {value!r}")
-    length = len(original.value or b"")
-    cut = f" of {letter.cut_from}; the rest was cut to fit" if letter.cut_from else ""
-    print(f"value     {length} bytes{cut}")
-    print(_payload_text(letter, options.class_name))
-    return 0
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    parser.add_argument("--all", action="store_true", help="every letter")
+    parser.add_argument("--again", action="store_true", help="also what was replayed before")
+    parser.add_argument(
+        "--attempts",
+        type=positive_integer,
+        default=ATTEMPTS,
+        metavar="N",
+        help=f"leave out what was replayed so often ({ATTEMPTS})",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    parser.set_defaults(run=commands.replay_letters)
 
 
-def _payload_text(letter: Letter, class_name: Optional[str]) -> str:
-    original = letter.original()
+def _add_purge(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    parser.add_argument("--replayed", action="store_true", help="that were replayed")
+    parser.add_argument("--all", action="store_true", help="every letter")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.set_defaults(run=commands.purge_letters)
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which letters (those that meet every condition)")
+    group.add_argument(
+        "places", type=_place, nargs="*", metavar="PARTITION:OFFSET", help="as `list` shows them"
+    )
+    group.add_argument(
+        "--reason", action="append", default=[], metavar="WORD", help="reason word; may be repeated"
+    )
+    time_help = "rejected %s TIME: 90s, 2h, 7d ago, or 2024-05-31T12:30 (local time, or with Z)"
+    group.add_argument("--since", type=_time, metavar="TIME", help=time_help % "at or after")
+    group.add_argument("--until", type=_time, metavar="TIME", help=time_help % "before")
+    group.add_argument(
+        "--key", action="append", default=[], metavar="TEXT", help="message key; may be repeated"
+    )
+    group.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        type=_natural,
+        metavar="N",
+        help="partition of the input topic that they came from; may be repeated",
+    )
+    parser.set_defaults(selection=selection_of)
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _place(text: str) -> Any:
     try:
-        payload: Any = decode(original, sys.maxsize).payload.data
-    except Rejected:
-        return repr((original.value or b"")[:400])
-    if class_name is None:
-        return repr(payload)[:400]
+        return parse_place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _time(text: str) -> int:
     try:
-        return load_class(class_name).describe(payload)
-    except ClassNotUsable as error:
-        return f"{payload!r:.400}\n(not described: {error})"
-
-
-def _replay(settings: Settings, options: Any) -> int:
-    if not options.places and not options.all and not options.reason:
-        return _say("error: which letters? PARTITION:OFFSET …, --reason WORD or --all", 2)
-    letters, replayed = _read(settings)
-    known = {letter.place for letter in letters}
-    missing = [place for place in options.places if place not in known]
-    if missing:
-        return _say(f"error: no dead letter stands at {', '.join(missing)}", 1)
-    chosen = letters if options.again else unread(letters, replayed)
-    if options.places:
-        chosen = [letter for letter in chosen if letter.place in options.places]
-    if options.reason:
-        chosen = [letter for letter in chosen if letter.reason == options.reason]
-    for letter in chosen:
-        if letter.cut_from:
-            _say(f"left out: {letter.place} was cut, its end is lost", 0)
-    chosen = [letter for letter in chosen if not letter.cut_from]
-    if not chosen:
-        return _say("nothing to replay", 1)
-    count = replay(settings, chosen)
-    print(f"replayed {count} dead letter{'s' if count != 1 else ''}")
-    return 0
+        return parse_time(text, int(time.time() * 1000))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 if __name__ == "__main__":

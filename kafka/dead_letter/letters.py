@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, List, Optional, Tuple
+import sys
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from kafka.messages import Headers, Record, header
 from kafka.replies import (
+    DEAD_ATTEMPTS,
     DEAD_CUT,
     DEAD_MESSAGE,
     DEAD_REASON,
@@ -20,48 +22,65 @@ from kafka.replies import (
 REPLAYED = "kafka-dead-replayed"
 """Header of the marker that says that a letter was replayed: its `partition:offset`."""
 
+_KEY_CHARACTERS = 200
+
+
+class Place(NamedTuple):
+    """Where a letter stands in the dead-letter topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}:{self.offset}"
+
+
+def parse_place(text: str) -> Place:
+    """The place that `PARTITION:OFFSET` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    partition, _, offset = text.partition(":")
+    if not (partition.isdecimal() and offset.isdecimal()):
+        raise ValueError(f"{text!r} is not PARTITION:OFFSET")
+    return Place(int(partition), int(offset))
+
 
 @dataclasses.dataclass(frozen=True)
-class Letter:
-    """A dead letter.
+class Envelope:
+    """What is known of a letter without opening it: small, whatever the message's size.
 
     Attributes:
-        record: the message as it stands in the dead-letter topic.
+        at: where it stands in the dead-letter topic.
+        rejected_ms: when it was rejected.
         reason: stable word.
         message: what was wrong.
+        key: the key as text, or None; a long one is cut.
         source: topic, partition and offset that it was read from.
-        sent_ms: the input's timestamp, or -1.
+        sent_ms: when it was first sent, or -1.
         worker: who rejected it.
+        attempts: how often it had been replayed when it was rejected.
+        size: bytes of the whole message.
         cut_from: bytes of the original value, if it was cut to fit.
     """
 
-    record: Record
+    at: Place
+    rejected_ms: int
     reason: str
     message: str
+    key: Optional[str]
     source: Tuple[str, int, int]
     sent_ms: int
     worker: str
+    attempts: int
+    size: int
     cut_from: Optional[int]
 
     @property
     def place(self) -> str:
         """Where it stands in the dead-letter topic: `partition:offset`."""
-        return f"{self.record.partition}:{self.record.offset}"
-
-    def original(self) -> Record:
-        """The message as it was sent, without what the runtime added."""
-        headers = self.record.headers
-        added = _added_from(headers)
-        topic, partition, offset = self.source
-        return Record(
-            topic,
-            partition,
-            offset,
-            self.sent_ms,
-            self.record.key,
-            self.record.value,
-            tuple(headers[: max(added, 0)]),
-        )
+        return str(self.at)
 
     def as_dict(self) -> Dict[str, Any]:
         """The letter for `--json`; the value is left out."""
@@ -70,36 +89,113 @@ class Letter:
             "place": self.place,
             "reason": self.reason,
             "message": self.message,
+            "key": self.key,
             "input": {"topic": topic, "partition": partition, "offset": offset},
-            "rejected_ms": self.record.timestamp_ms,
+            "rejected_ms": self.rejected_ms,
             "sent_ms": self.sent_ms,
             "worker": self.worker,
-            "bytes": len(self.record.value or b""),
+            "attempts": self.attempts,
+            "bytes": self.size,
             "cut_from": self.cut_from,
         }
 
 
-def read_letter(record: Record) -> Optional[Letter]:
-    """The letter in a message of the dead-letter topic; None if it is none of ours."""
+@dataclasses.dataclass(frozen=True)
+class Letter(Envelope):
+    """A dead letter with all that is in it.
+
+    Attributes:
+        record: the message as it stands in the dead-letter topic.
+    """
+
+    record: Record
+
+    def original(self) -> Record:
+        """The message as it was first sent, without what the runtime added."""
+        theirs = self.record.headers[: _added_from(self.record.headers)]
+        earlier = _earlier_replay(theirs)
+        topic, partition, offset = self.source
+        return Record(
+            topic,
+            partition,
+            offset,
+            self.sent_ms,
+            self.record.key,
+            self.record.value,
+            tuple(theirs if earlier is None else theirs[:-_REPLAY_HEADERS]),
+        )
+
+
+def read_envelope(record: Record) -> Optional[Envelope]:
+    """What a message of the dead-letter topic says of itself; None if it is no letter of ours."""
     added = _added_from(record.headers)
     if added < 0:
         return None
     # What the sender wrote under the same names is the sender's.
-    record_of_ours = record._replace(headers=record.headers[added:])
-    cut_from = _number(record_of_ours, DEAD_CUT)
-    return Letter(
-        record=record,
-        reason=_text(record_of_ours, DEAD_REASON),
-        message=_text(record_of_ours, DEAD_MESSAGE),
+    ours = record.headers[added:]
+    topic = _text(ours, INPUT_TOPIC)
+    if not topic:
+        return None
+    cut_from = _number(ours, DEAD_CUT)
+    attempts, sent_ms = _earlier_replay(record.headers[:added]) or (
+        0,
+        _number(ours, INPUT_TIMESTAMP),
+    )
+    return Envelope(
+        at=Place(record.partition, record.offset),
+        rejected_ms=record.timestamp_ms,
+        # Thousands of letters often have these in common.
+        reason=sys.intern(_text(ours, DEAD_REASON)),
+        message=sys.intern(_text(ours, DEAD_MESSAGE)),
+        key=_key_text(record.key),
         source=(
-            _text(record_of_ours, INPUT_TOPIC),
-            _number(record_of_ours, INPUT_PARTITION),
-            _number(record_of_ours, INPUT_OFFSET),
+            sys.intern(topic),
+            _number(ours, INPUT_PARTITION),
+            _number(ours, INPUT_OFFSET),
         ),
-        sent_ms=_number(record_of_ours, INPUT_TIMESTAMP),
-        worker=_text(record_of_ours, WORKER),
+        sent_ms=sent_ms,
+        worker=sys.intern(_text(ours, WORKER)),
+        attempts=attempts,
+        size=_size(record),
         cut_from=cut_from if cut_from >= 0 else None,
     )
+
+
+def read_letter(record: Record) -> Optional[Letter]:
+    """The letter in a message of the dead-letter topic; None if it is none of ours."""
+    envelope = read_envelope(record)
+    return None if envelope is None else Letter(**vars(envelope), record=record)
+
+
+def replay_headers(attempts: int, sent_ms: int) -> Headers:
+    """What a replayed message has behind its sender's headers.
+
+    Args:
+        attempts: how often it has been replayed, this time included.
+        sent_ms: when it was first sent; its own timestamp is the time of the replay.
+    """
+    return ((DEAD_ATTEMPTS, b"%d" % attempts), (INPUT_TIMESTAMP, b"%d" % sent_ms))
+
+
+_REPLAY_HEADERS = len(replay_headers(1, 0))
+
+
+def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
+    """Attempts and first timestamp, if these headers of an input message are of a replayed one."""
+    last = headers[-_REPLAY_HEADERS:]
+    if [name for name, _ in last] != [DEAD_ATTEMPTS, INPUT_TIMESTAMP]:
+        return None
+    attempts = _number(last, DEAD_ATTEMPTS)
+    return (attempts, _number(last, INPUT_TIMESTAMP)) if attempts > 0 else None
+
+
+def replayed_place(record: Record) -> Optional[Place]:
+    """The place of the letter that this marker says was replayed; None if it is no marker."""
+    place = header(record.headers, REPLAYED)
+    try:
+        return None if place is None else parse_place(place.decode("ascii"))
+    except ValueError:
+        return None
 
 
 def _added_from(headers: Headers) -> int:
@@ -108,24 +204,24 @@ def _added_from(headers: Headers) -> int:
     return places[-1] if places else -1
 
 
-def replayed_place(record: Record) -> Optional[str]:
-    """The place of the letter that this marker says was replayed; None if it is no marker."""
-    place = header(record.headers, REPLAYED)
-    return place.decode("utf-8", "replace") if place is not None else None
+def _size(record: Record) -> int:
+    headers = sum(len(name) + len(value or b"") for name, value in record.headers)
+    return len(record.key or b"") + len(record.value or b"") + headers
 
 
-def _text(record: Record, name: str) -> str:
-    return (header(record.headers, name) or b"").decode("utf-8", "replace")
+def _key_text(key: Optional[bytes]) -> Optional[str]:
+    if key is None:
+        return None
+    text = key[: 4 * _KEY_CHARACTERS + 4].decode("utf-8", "backslashreplace")
+    return text if len(text) <= _KEY_CHARACTERS else text[:_KEY_CHARACTERS] + "…"
 
 
-def _number(record: Record, name: str) -> int:
+def _text(headers: Headers, name: str) -> str:
+    return (header(headers, name) or b"").decode("utf-8", "replace")
+
+
+def _number(headers: Headers, name: str) -> int:
     try:
-        return int(_text(record, name))
+        return int(_text(headers, name))
     except ValueError:
         return -1
-
-
-def unread(letters: List[Letter], replayed: List[str]) -> List[Letter]:
-    """The letters that were not replayed yet."""
-    done = set(replayed)
-    return [letter for letter in letters if letter.place not in done]

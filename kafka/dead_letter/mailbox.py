@@ -1,118 +1,184 @@
-"""Reads the dead-letter topic, and sends letters back to the input topic."""
+"""Reads the dead-letter topic, and deletes from it."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import Any, Iterator, List, Sequence
+import itertools
+import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
 
 import confluent_kafka
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
-from kafka.clients import consumer_config, producer_config
+from kafka.clients import admin_config, consumer_config
 from kafka.consumed import record_of
-from kafka.dead_letter.letters import REPLAYED, Letter
+from kafka.dead_letter.letters import Envelope, Letter, read_letter
+from kafka.dead_letter.terminal import Notice
 from kafka.messages import Record
 from kafka.refusal import explained, why_unreadable
 from kafka.settings import Settings
 
 _REQUEST_S = 10.0
+# Beyond the time-out of a worker's transaction: how long brokers take to end one, or are away.
+_PATIENCE_S = 30.0
+_QUEUE_KIB = 16 * 1024
 
 
 class MailboxError(Exception):
     """The dead-letter topic can't be read or written; the message says why."""
 
 
-def read_all(settings: Settings) -> Iterator[Record]:
-    """Every message of the dead-letter topic that is there now.
+class Mailbox:
+    """The dead-letter topic; close it after use.
 
-    Raises:
-        MailboxError: the topic is not there, or the brokers don't answer.
+    Args:
+        settings: names the topic.
+
+    Attributes:
+        ends: by partition, the offset after what `records` has read.
     """
-    group = f"{settings.group_id}.dead-letter-reader"
-    config = consumer_config(settings, group, enable_partition_eof=True)
-    consumer = Consumer(config)
-    try:
-        yield from _read(consumer, settings.dead_letter_topic)
-    except KafkaException as error:
-        why = explained(error, config).args[0].str()
-        raise MailboxError(f"no broker answers: {why}") from error
-    finally:
-        consumer.close()
 
+    def __init__(self, settings: Settings) -> None:
+        self.ends: Dict[int, int] = {}
+        self._settings = settings
+        self._topic = settings.dead_letter_topic
+        self._patience_s = _PATIENCE_S + settings.transaction_timeout_ms / 1000
+        self._group = f"{settings.group_id}.dead-letter-reader"
+        self._config = consumer_config(
+            settings,
+            self._group,
+            enable_partition_eof=True,
+            auto_offset_reset="earliest",
+            # What is fetched ahead; it bounds memory whatever the letters' size.
+            queued_max_messages_kbytes=_QUEUE_KIB,
+            fetch_max_bytes=max(_QUEUE_KIB * 1024, settings.max_message_bytes * 2),
+        )
+        self._consumer = Consumer(self._config)
 
-def _read(consumer: Any, topic: str) -> Iterator[Record]:
-    topics = consumer.list_topics(timeout=_REQUEST_S).topics
-    if topic not in topics:
-        raise MailboxError(why_unreadable(consumer, topic, "dead-letters"))
-    left = set(topics[topic].partitions)
-    beginning = confluent_kafka.OFFSET_BEGINNING
-    consumer.assign([TopicPartition(topic, partition, beginning) for partition in left])
-    while left:
-        for message in consumer.consume(500, 1.0):
-            error = message.error()
-            if error is None:
-                yield record_of(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left.discard(message.partition())
-            elif not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-                # (The client looks for the coordinator of a group that it does not join.)
-                raise KafkaException(error)
+    def __enter__(self) -> Mailbox:
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
 
-def replay(settings: Settings, letters: Sequence[Letter]) -> int:
-    """Sends letters to the topic that they came from, and marks them as replayed.
+    def records(self, starts: Mapping[int, int], settled: bool = False) -> Iterator[Record]:
+        """Messages that are there now, each partition's in order.
 
-    Both happen in one transaction, so that an interrupted replay can simply be run again.
+        Args:
+            starts: by partition, the offset to read from.
+            settled: waits for the open transactions of workers, behind which more may stand.
 
-    Returns:
-        How many were sent.
+        Raises:
+            MailboxError: the brokers don't answer, or a transaction stays open.
+        """
+        try:
+            until = self._high_watermarks(starts) if settled else {}
+            yield from self._records(starts, until)
+        except KafkaException as error:
+            raise self._error("the dead letters can't be read", error) from error
 
-    Raises:
-        MailboxError: nothing was sent, or it is not known whether; the message says which.
-    """
-    config = producer_config(settings)
-    # One id for a group: what an interrupted replay left open, the next one ends at once.
-    config["transactional.id"] = f"{settings.group_id}.replay"
-    config["transaction.timeout.ms"] = settings.transaction_timeout_ms
-    producer = Producer(config)
-    outcome = "nothing was replayed"
-    try:
-        producer.init_transactions(_REQUEST_S)
-        producer.begin_transaction()
-        for letter in letters:
-            _send(producer, settings, letter)
-        producer.flush(_REQUEST_S)
-        outcome = "whether anything was replayed is not known, `list` shows it"
-        producer.commit_transaction(_REQUEST_S)
-    except KafkaException as error:
-        _abort(producer)
-        raise MailboxError(f"{outcome}: {explained(error, config).args[0].str()}") from error
-    except BaseException:
-        # Readers of the input topic would wait for what is left open.
-        _abort(producer)
-        raise
-    return len(letters)
+    def everything(self, settled: bool = False) -> Iterator[Record]:
+        """All messages that are there now; see `records`."""
+        beginning = confluent_kafka.OFFSET_BEGINNING
+        return self.records(dict.fromkeys(self.partitions(), beginning), settled)
 
+    def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
+        """The letters themselves, by partition and offset; one that was deleted is passed over.
 
-def _abort(producer: Any) -> None:
-    with contextlib.suppress(KafkaException):
-        producer.abort_transaction(_REQUEST_S)
+        Raises:
+            MailboxError: the brokers don't answer.
+        """
+        by_place = sorted(envelopes, key=lambda item: item.at)
+        for partition, group in itertools.groupby(by_place, key=lambda item: item.at.partition):
+            wanted = [item.at.offset for item in group]
+            left = set(wanted)
+            for record in self.records({partition: wanted[0]}):
+                letter = read_letter(record) if record.offset in left else None
+                if letter is not None:
+                    yield letter
+                if record.offset >= wanted[-1]:
+                    break
 
+    def partitions(self) -> List[int]:
+        """The topic's partitions.
 
-def _send(producer: Any, settings: Settings, letter: Letter) -> None:
-    original = letter.original()
-    messages: List[Any] = [
-        (original.topic, {"key": original.key, "value": original.value}, list(original.headers)),
-        (
-            settings.dead_letter_topic,
-            {"partition": letter.record.partition},
-            [(REPLAYED, letter.place.encode("ascii"))],
-        ),
-    ]
-    for topic, fields, headers in messages:
-        while True:
-            try:
-                producer.produce(topic, headers=headers, **fields)
-                break
-            except BufferError:
-                producer.poll(0.1)
+        Raises:
+            MailboxError: the topic is not there, or the brokers don't answer.
+        """
+        try:
+            topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
+        except KafkaException as error:
+            raise self._error("no broker answers", error) from error
+        if self._topic not in topics:
+            raise MailboxError(why_unreadable(self._consumer, self._topic, "dead-letters"))
+        return sorted(topics[self._topic].partitions)
+
+    def delete(self, before: Mapping[int, int]) -> None:
+        """Deletes from each partition what stands before an offset.
+
+        Raises:
+            MailboxError: the brokers refuse, or don't answer.
+        """
+        admin = AdminClient(admin_config(self._settings))
+        places = [TopicPartition(self._topic, *item) for item in before.items()]
+        try:
+            answers = admin.delete_records(places, request_timeout=_REQUEST_S)
+            for answer in answers.values():
+                answer.result()
+        except KafkaException as error:
+            raise self._error("not all could be deleted", error) from error
+
+    def _records(self, starts: Mapping[int, int], until: Mapping[int, int]) -> Iterator[Record]:
+        self._consumer.assign([TopicPartition(self._topic, *item) for item in starts.items()])
+        left = set(starts)
+        notice, count = Notice(), 0
+        give_up_at = time.monotonic() + self._patience_s
+        while left:
+            messages = self._consumer.consume(1, 1.0) + self._consumer.consume(500, 0)
+            notice.tell("messages read:", count)
+            if messages:
+                give_up_at = time.monotonic() + self._patience_s
+            elif time.monotonic() > give_up_at:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
+            for message in messages:
+                if message.error() is None:
+                    count += 1
+                    yield record_of(message)
+                else:
+                    left -= self._ended(message, until)
+
+    def _ended(self, message: Any, until: Mapping[int, int]) -> Set[int]:
+        """The partition that an end-of-partition event says is read to its end, if it is one."""
+        error, partition = message.error(), message.partition()
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.ends[partition] = message.offset()
+            return {partition} if message.offset() >= until.get(partition, 0) else set()
+        # The client looks for the coordinator of a group that it does not join.
+        if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        return set()
+
+    def _why_no_end(self, partitions: Iterable[int]) -> str:
+        listed = ", ".join(str(partition) for partition in sorted(partitions))
+        return (
+            f"the end of partition {listed} did not come within {self._patience_s:.0f} s; "
+            "the brokers are away, or a transaction is left open there"
+        )
+
+    def _high_watermarks(self, partitions: Mapping[int, int]) -> Dict[int, int]:
+        """Offsets after the last message, those of open transactions included."""
+        consumer = Consumer(
+            consumer_config(self._settings, self._group, isolation_level="read_uncommitted")
+        )
+        try:
+            return {
+                partition: consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, partition), timeout=_REQUEST_S
+                )[1]
+                for partition in partitions
+            }
+        finally:
+            consumer.close()
+
+    def _error(self, what: str, error: KafkaException) -> MailboxError:
+        return MailboxError(f"{what}: {explained(error, self._config).args[0].str()}")

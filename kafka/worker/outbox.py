@@ -112,7 +112,9 @@ class Outbox:
             self._look_up()
 
     def _look_up(self) -> None:
-        self._replies, self._dead_letters = look_up(self._settings)
+        names = (self._settings.output_topic, self._settings.dead_letter_topic)
+        targets = look_up(self._settings, names, "worker")
+        self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
 
     def _batch_bytes(self) -> int:
         """The largest batch of many messages: not larger than the smaller topic takes."""

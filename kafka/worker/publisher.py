@@ -117,7 +117,7 @@ class TransactionalPublisher(_Publisher):
 
         Args:
             messages: replies and dead letters.
-            positions: by partition of the input topic, the offset to go on from.
+            positions: by partition of the input topic, the offset to go on from; may be empty.
             group_metadata: the group's generation when the records were taken.
 
         Raises:
@@ -130,8 +130,9 @@ class TransactionalPublisher(_Publisher):
             producer.begin_transaction()
             for message in messages:
                 self._deliveries.produce(producer, message)
-            offsets = [TopicPartition(self._topic, *item) for item in positions.items()]
-            self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
+            if positions:
+                offsets = [TopicPartition(self._topic, *item) for item in positions.items()]
+                self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
             committing = True
             self._call(producer.commit_transaction)
             producer.poll(0)

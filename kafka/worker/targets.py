@@ -1,8 +1,8 @@
-"""Looks up the topics that the worker lives on; it never makes one."""
+"""Looks up topics that are written to, and whether we may; it never makes one."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
@@ -13,11 +13,11 @@ from kafka.replies import Target
 from kafka.rights import (
     DESCRIBE_CONFIGS,
     READ,
+    ROLES,
     TOPIC,
     WRITE,
     Right,
     RightMissing,
-    worker_rights,
 )
 from kafka.settings import Settings
 
@@ -34,23 +34,33 @@ class TopicMissing(Exception):
     """A topic is not there; the message says how to make it."""
 
 
-def look_up(settings: Settings) -> Tuple[Target, Target]:
-    """Partitions and size limits of the topics for replies and dead letters.
+def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, Target]:
+    """Partitions and size limits of topics.
+
+    Args:
+        settings: brokers, and the topics of the role.
+        names: the topics that are asked for.
+        role: whose rights we need, a key of `kafka.rights.ROLES`.
 
     Raises:
-        TopicMissing: one of them, or the input topic, does not exist.
-        RightMissing: we may not do with them what a worker does.
+        TopicMissing: one of them, or of the role's, does not exist.
+        RightMissing: we may not do with the topics what the role does.
         KafkaException: the brokers don't answer, or refuse us.
     """
     inquiry = Inquiry(admin_config(settings))
-    names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
-    described = _describe(inquiry, names)
-    _check_rights(settings, described)
-    replies, dead_letters = (
-        Target(name, len(described[name].partitions), _max_bytes(inquiry, settings, name))
-        for name in names[1:]
-    )
-    return replies, dead_letters
+    rights = [
+        right
+        for right in ROLES[role](settings)
+        if right.resource == TOPIC and right.operation in _OPERATIONS
+    ]
+    described = _describe(inquiry, list(dict.fromkeys([*(r.name for r in rights), *names])))
+    missing = [right for right in rights if not _is_allowed(right, described[right.name])]
+    if missing:
+        raise RightMissing(missing, role)
+    return {
+        name: Target(name, len(described[name].partitions), _max_bytes(inquiry, settings, name))
+        for name in names
+    }
 
 
 def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
@@ -74,16 +84,6 @@ def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
                 raise
             described[name] = None
     return described
-
-
-def _check_rights(settings: Settings, described: Dict[str, Any]) -> None:
-    missing = [
-        right
-        for right in worker_rights(settings)
-        if right.resource == TOPIC and not _is_allowed(right, described[right.name])
-    ]
-    if missing:
-        raise RightMissing(missing)
 
 
 def _is_allowed(right: Right, topic: Any) -> bool:

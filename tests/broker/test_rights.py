@@ -113,7 +113,11 @@ def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
     commands: dict[str, list[tuple[Callable[[list[str]], int], str]]] = {
         "producer": [(producer, "--samples --count 5 --timeout 5")],
         "consumer": [(consumer, "--from-beginning --dead-letters --json --count 2 --timeout 20")],
-        "dead-letters": [(dead_letter, "list"), (dead_letter, "replay --all")],
+        "dead-letters": [
+            (dead_letter, "list"),
+            (dead_letter, "replay --all"),
+            (dead_letter, "purge --all --yes"),
+        ],
         "topics": [
             (topics, "create --partitions 3"),
             (topics, "add-partitions 3"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafka.dead_letter.letters import Letter, read_letter, replayed_place, unread
+from kafka.dead_letter.letters import Letter, read_letter
 from kafka.messages import Outcome, Rejection, Reply
 from kafka.replies import DEAD_CUT, Outgoing, Target, compose, size_of
 from tests.kafka.helpers import record
@@ -82,15 +82,6 @@ def test_what_does_not_fit_into_the_dead_letter_topic_is_cut_and_says_so() -> No
     letter = letter_of(message)
     assert letter.cut_from == 30_000
     assert 0 < len(letter.record.value or b"") < 10_000
-
-
-def test_replayed_letters_are_known_by_their_markers() -> None:
-    letter = letter_of(composed(Rejection(record(b"x"), "empty", "")))
-    marker = record(None, headers=(("kafka-dead-replayed", letter.place.encode()),))
-    assert read_letter(marker) is None
-    assert replayed_place(marker) == letter.place
-    assert unread([letter], [letter.place]) == []
-    assert unread([letter], ["0:0"]) == [letter]
 
 
 def test_what_a_sender_wrote_under_our_names_is_the_senders() -> None:
