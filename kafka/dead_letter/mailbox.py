@@ -48,6 +48,8 @@ class Mailbox:
             settings,
             self._group,
             enable_partition_eof=True,
+            fetch_wait_max_ms=50,
+            fetch_queue_backoff_ms=20,
             auto_offset_reset="earliest",
             # What is fetched ahead; it bounds memory whatever the letters' size.
             queued_max_messages_kbytes=_QUEUE_KIB,

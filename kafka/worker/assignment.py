@@ -33,6 +33,9 @@ class StartPositions:
         consumer: asks for the group.
         gap: told of messages that were deleted before they were read.
         stopping: whether the worker is to leave, and no longer asks.
+
+    Attributes:
+        notes: by partition, what was committed beside the position that was found last.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class StartPositions:
         self._consumer = consumer
         self._gap = gap
         self._stopping = stopping
+        self.notes: Dict[int, str] = {}
 
     def find(self, partitions: List[int]) -> Dict[int, int]:
         """The offset to read each partition from.
@@ -110,6 +114,7 @@ class StartPositions:
             if place.error is not None:
                 raise KafkaException(place.error)
             found[place.partition] = None if place.offset == _NO_OFFSET else place.offset
+            self.notes[place.partition] = place.metadata or ""
         return found
 
     def _commit(self, positions: Dict[int, int]) -> None:

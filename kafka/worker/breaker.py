@@ -1,8 +1,14 @@
-"""Stops consumption when the class fails at most of what it gets, before the topic is emptied."""
+"""Stops consumption when the class fails at most of what it gets, before the topic is emptied.
+
+How many messages in a row it failed at is committed beside the group's positions, as their
+metadata: whoever reads the partition next goes on counting, after whatever restart, on whatever
+machine.
+"""
 
 from __future__ import annotations
 
 import collections
+import re
 from typing import NamedTuple, Optional, Sequence, Tuple
 
 from kafka.messages import Outcome, Rejection
@@ -10,6 +16,9 @@ from kafka.settings import Settings
 
 WINDOW = 200
 """How many of the latest messages the ratios are taken over."""
+
+_NOTE = "failed="
+_IS_NOTE = re.compile(_NOTE + r"\d{1,9}$")
 
 
 class Limits(NamedTuple):
@@ -47,28 +56,55 @@ class Count(NamedTuple):
 
 
 class Breaker(NamedTuple):
-    """Counts what the class failed at, and apart from it what senders got wrong."""
+    """Counts what the class failed at, and apart from it what senders got wrong.
+
+    Attributes:
+        failed_limits: for what the class failed at.
+        rejected_limits: for what senders got wrong.
+        failed: counts what the class failed at.
+        rejected: counts what senders got wrong.
+        proven: the class has answered a message in this process.
+    """
 
     failed_limits: Limits
     rejected_limits: Limits
     failed: Count = Count()
     rejected: Count = Count()
+    proven: bool = False
 
     @classmethod
-    def of(cls, settings: Settings, failed: int = 0) -> Breaker:
-        """A breaker with the settings' limits, after so many failures in a row."""
+    def of(cls, settings: Settings) -> Breaker:
+        """A breaker with the settings' limits."""
         return cls(
             Limits(settings.max_failed_consecutive, settings.max_failed_ratio),
             Limits(settings.max_rejected_consecutive, settings.max_rejected_ratio),
-            Count(failed),
         )
+
+    def inheriting(self, note: str) -> Breaker:
+        """The breaker that goes on counting where whoever wrote the note stopped.
+
+        A class that has answered here needs no testimony of others.
+        """
+        failed = int(note[len(_NOTE) :]) if _IS_NOTE.match(note) else 0
+        if self.proven or failed <= self.failed.consecutive:
+            return self
+        return self._replace(failed=self.failed._replace(consecutive=failed))
+
+    @property
+    def note(self) -> str:
+        """What a successor is to inherit; "" if that is nothing."""
+        failed = self.failed.consecutive
+        return f"{_NOTE}{failed}" if failed else ""
 
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
         """The breaker after further outcomes, and why to stop before publishing them, if so."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
-        failed, why_failed = self.failed.after(
-            [item is not None and item.failed for item in rejections], self.failed_limits
-        )
+        # The class never saw what a sender got wrong, which is no sign that it works.
+        troubles = [item is not None for item in rejections if item is None or item.failed]
+        proven = self.proven or not all(troubles)
+        # At its first answer a mended class leaves the past behind, even if one before it failed.
+        before = self.failed if proven == self.proven else self.failed._replace(consecutive=0)
+        failed, why_failed = before.after(troubles, self.failed_limits)
         rejected, why_rejected = self.rejected.after(
             [item is not None and not item.failed for item in rejections], self.rejected_limits
         )
@@ -78,4 +114,4 @@ class Breaker(NamedTuple):
             why = f"the class failed at {why_failed}, last: {latest.message}"
         elif why_rejected:
             why = f"senders got {why_rejected} wrong"
-        return self._replace(failed=failed, rejected=rejected), why
+        return self._replace(failed=failed, rejected=rejected, proven=proven), why

@@ -43,9 +43,6 @@ class Suspect(NamedTuple):
 class InHand:
     """The file of one worker.
 
-    Attributes:
-        failed: how many messages in a row the class failed at, its workers' deaths among them.
-
     Args:
         folder: where the files of all workers on this machine are.
         transactional_id: the worker; a successor under the same id finds its file.
@@ -59,7 +56,6 @@ class InHand:
         self._path = folder / (file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
         self._held: List[Suspect] = []
-        self.failed: int = _number(_load(self._path).get("failed"))
         self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
         self._size = os.fstat(self._descriptor).st_size
         self._write()
@@ -114,7 +110,6 @@ class InHand:
             "pid": os.getpid(),
             "held": self._held,
             "suspects": self._suspects,
-            "failed": self.failed,
         }
         text = json.dumps(document, separators=(",", ":")).encode("ascii")
         # One write that also covers what was longer before, so that no reader sees half of it.
@@ -128,10 +123,6 @@ def pardon(folder: Path, transactional_id: str) -> None:
     document = _load(path)
     if document.get("held"):
         path.write_text(json.dumps({**document, "held": []}), "ascii")
-
-
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else 0
 
 
 def _load(path: Path) -> Dict[str, Any]:

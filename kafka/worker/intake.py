@@ -41,14 +41,15 @@ class Events(NamedTuple):
     """What the intake tells.
 
     Attributes:
-        assigned: the partitions that are ours now, in any order; also when there are none.
+        assigned: the partitions that are ours now, in any order, and what was committed beside
+            the position of each; also when there are none.
         revoked: no partition is ours now.
         gap: messages were deleted before they were read.
         trouble: why nothing comes, in words.
         stopping: asked whether the worker is to leave.
     """
 
-    assigned: Callable[[List[int]], None]
+    assigned: Callable[[Dict[int, str]], None]
     revoked: Callable[[], None]
     gap: Callable[[Gap], None]
     trouble: Callable[[str], None]
@@ -69,6 +70,7 @@ class Intake:
         self._topic = settings.input_topic
         self._backlog: Deque[Record] = collections.deque()
         self._positions: Dict[int, int] = {}
+        self._notes: Dict[int, str] = {}
         self._ends: Dict[int, int] = {}
         self._gone: Set[int] = set()
         self._failure: Optional[Exception] = None
@@ -179,23 +181,33 @@ class Intake:
                 # Revoked meanwhile; the next `fill` says so.
                 log.debug("partition %d is not rewound: %s", partition, error)
 
-    def published(self, positions: Dict[int, int]) -> None:
-        """Notes positions that were committed with their replies."""
+    def noted_otherwise(self, note: str) -> Dict[int, int]:
+        """Positions of our partitions beside which another note was committed."""
+        return {
+            partition: position
+            for partition, position in self._positions.items()
+            if self._notes[partition] != note
+        }
+
+    def published(self, positions: Dict[int, int], note: str) -> None:
+        """Remembers positions that were committed with their replies, and this note beside them."""
         for partition, offset in positions.items():
             if partition in self._positions:
                 self._positions[partition] = offset
+                self._notes[partition] = note
 
-    def commit(self, positions: Dict[int, int]) -> None:
-        """Commits positions without a transaction.
+    def commit(self, positions: Dict[int, int], note: str) -> None:
+        """Commits positions without a transaction, and a note beside each.
 
         Raises:
             KafkaException: they may not be committed.
         """
-        results = self._consumer.commit(offsets=self._places(positions), asynchronous=False)
+        places = [TopicPartition(self._topic, *item, metadata=note) for item in positions.items()]
+        results = self._consumer.commit(offsets=places, asynchronous=False)
         for result in results or ():
             if result.error is not None:
                 raise KafkaException(result.error)
-        self.published(positions)
+        self.published(positions, note)
 
     def close(self) -> None:
         """Leaves the group."""
@@ -251,16 +263,17 @@ class Intake:
             if end > self._positions.get(partition, end)
         }
         self._ends = {}
-        if past:
+        for note in {self._notes[partition] for partition in past}:
+            alike = {place: end for place, end in past.items() if self._notes[place] == note}
             try:
-                self.commit(past)
+                self.commit(alike, note)
             except KafkaException as error:
                 log.debug("ends of partitions are not committed: %s", error)
 
     def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
         self._backlog.clear()
-        self._positions, self._ends = {}, {}
+        self._positions, self._notes, self._ends = {}, {}, {}
         self._group_metadata = consumer.consumer_group_metadata()
         if not consumer.memberid():
             # The group has given us up already; that these partitions are lost comes next.
@@ -272,10 +285,11 @@ class Intake:
             self._failure = error
             return
         self._positions = starts
+        self._notes = {partition: self._starts.notes[partition] for partition in starts}
         consumer.assign(self._places(starts))
         # A partition that was paused when it went away comes back paused.
         consumer.resume(self._places(starts))
-        self._events.assigned(sorted(starts))
+        self._events.assigned(self._notes)
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
@@ -285,6 +299,7 @@ class Intake:
         self._backlog.extend(kept)
         for partition in gone:
             self._positions.pop(partition, None)
+            self._notes.pop(partition, None)
             self._ends.pop(partition, None)
         self._gone -= gone
         self._events.revoked()
@@ -313,3 +328,4 @@ class Intake:
             KafkaException: the brokers don't answer.
         """
         self._positions = self._starts.find(list(self._positions))
+        self._notes = {partition: self._starts.notes[partition] for partition in self._positions}

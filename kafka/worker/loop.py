@@ -71,8 +71,7 @@ class Worker:
         self._progress = 0
         self._backoff_s = 0.0
         self._in_hand = InHand(state_folder(settings), place.transactional_id)
-        # A class at which worker after worker dies fails as much as one that raises.
-        self._breaker = Breaker.of(settings, self._in_hand.failed)
+        self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()
         self._answering = Answering(
             settings, served, self._in_hand, self._watchdog, place.name, self._is_stopping
@@ -139,8 +138,8 @@ class Worker:
             self._back_off()
         return None
 
-    def _commit(self, positions: Dict[int, int]) -> None:
-        self._intake.commit(positions)
+    def _commit(self, positions: Dict[int, int], note: str) -> None:
+        self._intake.commit(positions, note)
 
     def _watch_broker_call(self) -> None:
         self._watchdog.wind(_BROKER_CALL_S)
@@ -176,12 +175,13 @@ class Worker:
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
-        positions: Dict[int, int] = {}
+        # In every partition, or one that is not read for long would keep what is long past.
+        positions = self._intake.noted_otherwise(breaker.note)
         for outcome in outcomes:
             positions[outcome.record.partition] = outcome.record.offset + 1
         started = time.perf_counter()
         try:
-            self._outbox.publish(messages, positions, group_metadata)
+            self._outbox.publish(messages, positions, group_metadata, breaker.note)
         except NotPublished as error:
             self._not_published(error)
             return
@@ -190,11 +190,10 @@ class Worker:
         seconds = time.perf_counter() - started
         metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
         self._breaker = breaker
-        self._in_hand.failed = breaker.failed.consecutive
         self._published(outcomes, positions)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
-        self._intake.published(positions)
+        self._intake.published(positions, self._breaker.note)
         self._answering.published(positions)
         metrics.count_published(self._place.name, outcomes)
         self._backoff_s = 0.0
@@ -235,7 +234,10 @@ class Worker:
                 self._watchdog.rest()
             self._back_off()
 
-    def _on_assigned(self, partitions: List[int]) -> None:
+    def _on_assigned(self, notes: Dict[int, str]) -> None:
+        partitions = sorted(notes)
+        for note in notes.values():
+            self._breaker = self._breaker.inheriting(note)
         self._in_hand.adopt()
         metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
         log.info("%s reads partitions %s", self._place.name, partitions)

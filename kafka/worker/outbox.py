@@ -24,7 +24,7 @@ class Outbox:
     Args:
         settings: topics, and how often a message may come.
         place: which worker this is.
-        commit: commits positions, where that is not part of a transaction.
+        commit: commits positions, and a note beside each, where that is not part of a transaction.
         before_call: called before each call that may take long, for the watchdog.
 
     Raises:
@@ -37,7 +37,7 @@ class Outbox:
         self,
         settings: Settings,
         place: Place,
-        commit: Callable[[Dict[int, int]], None],
+        commit: Callable[[Dict[int, int], str], None],
         before_call: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -72,14 +72,14 @@ class Outbox:
         return [outcome for outcome, _ in pairs], [message for _, message in pairs]
 
     def publish(
-        self, messages: List[Outgoing], positions: Dict[int, int], group_metadata: Any
+        self, messages: List[Outgoing], positions: Dict[int, int], group_metadata: Any, note: str
     ) -> None:
-        """Publishes messages and commits positions.
+        """Publishes messages and commits positions, with a note beside each.
 
         Raises:
             NotPublished: they are to be done again.
         """
-        self._publisher.publish(messages, positions, group_metadata)
+        self._publisher.publish(messages, positions, group_metadata, note)
 
     def heed(self, refusal: Refusal) -> bool:
         """Sees to it that what a broker won't take does not come again as it was.

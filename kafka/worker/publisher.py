@@ -112,6 +112,7 @@ class TransactionalPublisher(_Publisher):
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
         group_metadata: Any,
+        note: str = "",
     ) -> None:
         """Publishes the messages and commits the positions, or neither.
 
@@ -119,6 +120,7 @@ class TransactionalPublisher(_Publisher):
             messages: replies and dead letters.
             positions: by partition of the input topic, the offset to go on from; may be empty.
             group_metadata: the group's generation when the records were taken.
+            note: is committed beside each position.
 
         Raises:
             NotPublished: neither; or, if it says `unknown`, perhaps both.
@@ -131,7 +133,9 @@ class TransactionalPublisher(_Publisher):
             for message in messages:
                 self._deliveries.produce(producer, message)
             if positions:
-                offsets = [TopicPartition(self._topic, *item) for item in positions.items()]
+                offsets = [
+                    TopicPartition(self._topic, *item, metadata=note) for item in positions.items()
+                ]
                 self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
             committing = True
             self._call(producer.commit_transaction)
@@ -190,7 +194,7 @@ class PlainPublisher(_Publisher):
 
     Args:
         settings: broker.
-        commit: commits positions.
+        commit: commits positions, and a note beside each.
         batch_bytes: largest batch that the topics take.
         before_call: called before each call that may take long, for the watchdog.
     """
@@ -198,7 +202,7 @@ class PlainPublisher(_Publisher):
     def __init__(
         self,
         settings: Settings,
-        commit: Callable[[Dict[int, int]], None],
+        commit: Callable[[Dict[int, int], str], None],
         batch_bytes: int,
         before_call: Callable[[], None],
     ) -> None:
@@ -215,6 +219,7 @@ class PlainPublisher(_Publisher):
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
         group_metadata: Any,
+        note: str = "",
     ) -> None:
         """Publishes the messages, then commits the positions.
 
@@ -229,7 +234,7 @@ class PlainPublisher(_Publisher):
             if self._deliveries.failed:
                 raise self._deliveries.failure("")
             self._before_call()
-            self._commit(positions)
+            self._commit(positions, note)
         except NotPublished:
             self._producer = None
             raise

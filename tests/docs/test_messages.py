@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from seldon_core.proto import prediction_pb2
 
-from kafka.dead_letter.letters import REPLAYED
+from kafka.dead_letter.letters import REPLAYED, replay_headers
 from kafka.messages import Headers, Record, Rejection
 from kafka.pipeline import Pipeline
 from kafka.replies import Outgoing, Target, compose
@@ -170,6 +170,20 @@ def test_a_letter_that_was_cut_is_in_the_document_too() -> None:
     target = Target("model_input.dead", 1, 2000)
     _, letter = compose(Rejection(record, "too_large", "too large"), target, target, "w.0")
     assert "kafka-dead-cut" in dict(letter.headers)
+    message = asyncapi.messages(DOCUMENT, "deadLetters")["deadLetter"]
+    assert asyncapi.message_errors(DOCUMENT, message, letter.headers, letter.value) == []
+
+
+def test_what_becomes_of_a_replayed_message_is_in_the_document(pipeline: Pipeline) -> None:
+    headers = [("truth", b"o"), *replay_headers(2, -1)]
+    added = {"kafka-dead-attempts", "kafka-input-timestamp"}
+    assert {name for name, _ in replay_headers(2, -1)} == added
+    assert added <= DOCUMENT["components"]["schemas"]["Origin"]["properties"].keys()
+    reply = published(pipeline, encode(FORMATS["ndarray"], IMAGES[:1]), headers)
+    kinds = asyncapi.kinds(DOCUMENT, "modelOutput", reply.headers, reply.value)
+    assert kinds == ["seldonJson"]
+    assert asyncapi.headers_object(reply.headers)["kafka-dead-attempts"] == "2"
+    letter = published(pipeline, b"not json", headers)
     message = asyncapi.messages(DOCUMENT, "deadLetters")["deadLetter"]
     assert asyncapi.message_errors(DOCUMENT, message, letter.headers, letter.value) == []
 

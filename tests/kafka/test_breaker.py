@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from kafka.messages import Outcome, Rejection, Reply
 from kafka.settings import load_settings
 from kafka.worker.breaker import Breaker
@@ -56,7 +58,30 @@ def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
     assert why([good + bad + good]) is not None
 
 
-def test_failures_of_dead_predecessors_count() -> None:
-    settings = load_settings({}, use_local_cluster=False)
-    assert Breaker.of(settings, failed=99).after([FAILED])[1] is not None
-    assert Breaker.of(settings, failed=98).after([FAILED])[1] is None
+def test_failures_of_predecessors_count() -> None:
+    breaker = Breaker.of(load_settings({}, use_local_cluster=False))
+    note = breaker.after([FAILED] * 98)[0].note
+    assert breaker.inheriting(note).after([FAILED])[1] is None
+    assert breaker.inheriting(note).after([FAILED] * 2)[1] is not None
+    worst = breaker.inheriting("failed=3").inheriting(note).inheriting("failed=7")
+    assert worst.note == note
+
+
+def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
+    breaker = Breaker.of(load_settings({}, use_local_cluster=False)).inheriting("failed=99")
+    breaker, met = breaker.after([FAILED, GOOD, FAILED])
+    assert met is None
+    assert breaker.note == "failed=1"
+    breaker, _ = breaker.after([GOOD])
+    assert breaker.note == ""
+    assert breaker.inheriting("failed=99").after([FAILED])[1] is None, "it is proven here"
+
+
+@pytest.mark.parametrize("note", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
+def test_a_note_that_is_not_ours_means_nothing(note: str) -> None:
+    assert Breaker.of(load_settings({}, use_local_cluster=False)).inheriting(note).note == ""
+
+
+def test_what_senders_got_wrong_does_not_hide_that_the_class_fails_at_all_it_gets() -> None:
+    assert why([[FAILED, WRONG, WRONG] * 100]) is not None
+    assert why([[FAILED, WRONG, GOOD] * 100]) is None
