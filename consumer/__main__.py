@@ -165,7 +165,8 @@ def _pump(
         received_ms = 1000 * time.time()
         for message in found:
             answer = read_answer(message, dead_letter_topic)
-            sink.take(answer, score.add(answer, received_ms))
+            if answer is not None:
+                sink.take(answer, score.add(answer, received_ms))
         sink.idle()
         if found:
             last = time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from consumer.labels import HIRAGANA
+from kafka.dead_letter.letters import REPLAYED
 from kafka.messages import header
 from kafka.replies import (
     DEAD_MESSAGE,
@@ -78,8 +79,10 @@ class Answer:
         return self.reason is not None
 
 
-def read_answer(message: Message, dead_letter_topic: str) -> Answer:
+def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
     """What a message says; a reply that cannot be read has no labels, and says why.
+
+    None if it is no answer: the mark of a replay stands between the dead letters.
 
     Args:
         message: From the output or the dead-letter topic.
@@ -90,6 +93,8 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer:
     labels: tuple[Label, ...] = ()
     reason, text = None, ""
     if dead:
+        if header(headers, DEAD_REASON) is None and header(headers, REPLAYED) is not None:
+            return None
         reason = _text(header(headers, DEAD_REASON)) or "unknown"
         text = _text(header(headers, DEAD_MESSAGE))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 import time
 from typing import Any, List, Optional
@@ -15,7 +16,7 @@ from kafka.dead_letter import commands
 from kafka.dead_letter.letters import parse_place
 from kafka.dead_letter.mailbox import MailboxError
 from kafka.dead_letter.replay import ATTEMPTS
-from kafka.dead_letter.selection import Selection, parse_time
+from kafka.dead_letter.selection import parse_time
 from kafka.refusal import admitted
 from kafka.settings import SettingsError, load_settings
 
@@ -53,14 +54,19 @@ def main(arguments: Optional[List[str]] = None) -> int:
     Returns:
         Exit status, as `--help` has it.
     """
-    parser = _parser()
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     # What the client retries by itself is no news to whoever asked for one thing.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     logging.getLogger("kafka.worker").setLevel(logging.CRITICAL)
     try:
         settings = admitted(load_settings())
-        return int(options.run(settings, options))
+        status = int(options.run(settings, options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read has had enough; what Python still holds would fail again when it leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (SettingsError, commands.WrongUse) as error:
         return _failed(error, 2)
     except MailboxError as error:
@@ -74,18 +80,6 @@ def main(arguments: Optional[List[str]] = None) -> int:
 def _failed(error: object, status: int) -> int:
     print(f"error: {error}", file=sys.stderr)
     return status
-
-
-def selection_of(options: Any) -> Selection:
-    """The letters that the command line means."""
-    return Selection(
-        places=frozenset(options.places),
-        reasons=frozenset(options.reason),
-        since_ms=options.since,
-        until_ms=options.until,
-        keys=frozenset(options.key),
-        partitions=frozenset(options.partition),
-    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,8 +108,8 @@ def _described(add: Any, name: str, help_text: str, description: str) -> argpars
 def _add_list(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--replayed", action="store_true", help="that were replayed")
-    which.add_argument("--waiting", action="store_true", help="that were not replayed yet")
+    which.add_argument("--replayed", action="store_true", help="only those that were replayed")
+    which.add_argument("--waiting", action="store_true", help="only those that were not")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument(
         "--limit", type=_natural, default=50, metavar="N", help="the newest N; 0: all (50)"
@@ -151,7 +145,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
-    parser.add_argument("--replayed", action="store_true", help="that were replayed")
+    parser.add_argument("--replayed", action="store_true", help="only those that were replayed")
     parser.add_argument("--all", action="store_true", help="every letter")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
@@ -180,7 +174,6 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="partition of the input topic that they came from; may be repeated",
     )
-    parser.set_defaults(selection=selection_of)
 
 
 def _natural(text: str) -> int:

@@ -13,6 +13,7 @@ from kafka.dead_letter.letters import Envelope, read_letter, replayed_place
 from kafka.dead_letter.mailbox import Mailbox, MailboxError
 from kafka.dead_letter.purge import Plan, plan
 from kafka.dead_letter.replay import Chosen, Replay, choose, chunks
+from kafka.dead_letter.selection import Selection
 from kafka.dead_letter.show import shown
 from kafka.dead_letter.terminal import Notice, count, plain, when
 from kafka.settings import Settings
@@ -28,7 +29,7 @@ class WrongUse(Exception):
 def list_letters(settings: Settings, options: Any) -> int:
     """Lists letters, the newest last."""
     with Mailbox(settings) as mailbox:
-        index = index_of(mailbox.everything(), options.selection(options))
+        index = index_of(mailbox.everything(), _selection(options))
     if options.replayed or options.waiting:
         index = index.only(replayed=options.replayed)
     limit = options.limit or len(index.letters)
@@ -62,21 +63,22 @@ def show_letter(settings: Settings, options: Any) -> int:
 
 def replay_letters(settings: Settings, options: Any) -> int:
     """Sends letters to the input topic again."""
-    _require_selection(options, options.all)
+    selection = _some(options, options.all)
     if options.dry_run:
         with Mailbox(settings) as mailbox:
-            index = index_of(mailbox.everything(), options.selection(options))
+            index = index_of(mailbox.everything(), selection)
             chosen = choose(index, options.attempts, options.again)
         _tell_letters(chosen.letters, index)
         print(f"would replay {count(len(chosen.letters))}")
-        return _tell_rest(chosen, chosen.left_out)
+        return max(_tell_rest(chosen, chosen.left_out), _tell_missing(selection, index))
     replay = Replay(settings)
     try:
         with Mailbox(settings) as mailbox:
             # After the replay was made, and to the very end: all markers are there now.
-            index = index_of(mailbox.everything(settled=True), options.selection(options))
+            index = index_of(mailbox.everything(settled=True), selection)
             chosen = choose(index, options.attempts, options.again)
-            return _tell_rest(chosen, chosen.left_out + _send(replay, mailbox, index, chosen))
+            left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
+            return max(_tell_rest(chosen, left_out), _tell_missing(selection, index))
     finally:
         replay.close()
 
@@ -85,16 +87,15 @@ def _send(
     replay: Replay, mailbox: Mailbox, index: Index, chosen: Chosen
 ) -> List[Tuple[Envelope, str]]:
     """Sends what was chosen, and says how many; returns what had to be left out after all."""
-    notice, sent, passed = Notice(), 0, 0
+    notice, passed = Notice(), 0
     left_out: List[Tuple[Envelope, str]] = []
     try:
         for chunk in chunks(mailbox.letters(chosen.letters)):
-            number, refused = replay.send(chunk, index.replays)
-            sent, passed = sent + number, passed + len(chunk)
-            left_out += refused
-            notice.tell("replayed", sent, len(chosen.letters))
+            left_out += replay.send(chunk, index.replays)
+            passed += len(chunk)
+            notice.tell("replayed", replay.sent, len(chosen.letters))
     finally:
-        print(f"replayed {count(sent)}", flush=True)
+        print(f"replayed {count(replay.sent)}", flush=True)
     if passed < len(chosen.letters):
         gone = len(chosen.letters) - passed
         print(f"{count(gone)} deleted by somebody else meanwhile", file=sys.stderr)
@@ -109,21 +110,22 @@ def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
         print(f"left out: {letter.place}: {why}", file=sys.stderr)
     if len(left_out) > _LINES:
         print(f"left out: {len(left_out) - _LINES:,} more", file=sys.stderr)
-    if not chosen.letters and not chosen.done and not left_out:
-        print("no dead letter is selected; `list` shows them", file=sys.stderr)
+    if not (chosen.letters or chosen.done or left_out):
+        print("no dead letter is meant by that; `list` shows them", file=sys.stderr)
         return _NOT_ALL
     return _NOT_ALL if left_out else _DONE
 
 
 def purge_letters(settings: Settings, options: Any) -> int:
     """Deletes letters."""
-    _require_selection(options, options.all or options.replayed)
+    selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
         raise WrongUse("nobody can be asked here; add --yes to delete, or --dry-run to see what")
     with Mailbox(settings) as mailbox:
-        index = index_of(mailbox.everything(), options.selection(options))
+        index = index_of(mailbox.everything(), selection)
         if options.replayed:
             index = index.only(replayed=True)
+        missing = _tell_missing(selection, index)
         purge = plan(index, mailbox.ends)
         if options.dry_run:
             _tell_letters(purge.deleted, index)
@@ -134,7 +136,7 @@ def purge_letters(settings: Settings, options: Any) -> int:
                 return _NOT_ALL
             mailbox.delete(purge.before)
             print(f"deleted {count(len(purge.deleted))}")
-    return _NOT_ALL if purge.staying or not purge.deleted else _DONE
+    return _NOT_ALL if missing or purge.staying or not purge.deleted else _DONE
 
 
 def _tell_plan(purge: Plan, index: Index) -> None:
@@ -145,7 +147,7 @@ def _tell_plan(purge: Plan, index: Index) -> None:
         blocker = f"{first.at.partition}:{index.kept_from[first.at.partition]}"
         print(
             f"{count(len(purge.staying))} can't: Kafka deletes from the start of a partition, and "
-            f"what is not selected stands before them (before {first.place}: {blocker})",
+            f"what is to stay stands before them (before {first.place}: {blocker})",
             file=sys.stderr,
         )
 
@@ -155,9 +157,32 @@ def _confirmed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _require_selection(options: Any, anyway: bool) -> None:
-    if options.selection(options).is_everything and not anyway:
+def _selection(options: Any) -> Selection:
+    """The letters that the command line means."""
+    return Selection(
+        places=frozenset(options.places),
+        reasons=frozenset(options.reason),
+        since_ms=options.since,
+        until_ms=options.until,
+        keys=frozenset(options.key),
+        partitions=frozenset(options.partition),
+    )
+
+
+def _some(options: Any, all_of_them: bool) -> Selection:
+    selection = _selection(options)
+    if selection.is_everything and not all_of_them:
         raise WrongUse("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")
+    return selection
+
+
+def _tell_missing(selection: Selection, index: Index) -> int:
+    """Says which of the named places hold no letter that is meant; the exit status."""
+    missing = sorted(selection.places - {letter.at for letter in index.letters})
+    if missing:
+        listed = ", ".join(map(str, missing[:_LINES]))
+        print(f"no dead letter that is meant stands at {listed}", file=sys.stderr)
+    return _NOT_ALL if missing else _DONE
 
 
 def _tell_letters(letters: Sequence[Envelope], index: Index) -> None:

@@ -80,9 +80,12 @@ class Mailbox:
             raise self._error("the dead letters can't be read", error) from error
 
     def everything(self, settled: bool = False) -> Iterator[Record]:
-        """All messages that are there now; see `records`."""
-        beginning = confluent_kafka.OFFSET_BEGINNING
-        return self.records(dict.fromkeys(self.partitions(), beginning), settled)
+        """All messages that are there now, and how far that is; see `records`."""
+        beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
+        notice = Notice()
+        for number, record in enumerate(self.records(beginning, settled), 1):
+            notice.tell("messages read:", number)
+            yield record
 
     def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
         """The letters themselves, by partition and offset; one that was deleted is passed over.
@@ -133,18 +136,18 @@ class Mailbox:
     def _records(self, starts: Mapping[int, int], until: Mapping[int, int]) -> Iterator[Record]:
         self._consumer.assign([TopicPartition(self._topic, *item) for item in starts.items()])
         left = set(starts)
-        notice, count = Notice(), 0
+        notice = Notice()
         give_up_at = time.monotonic() + self._patience_s
         while left:
             messages = self._consumer.consume(1, 1.0) + self._consumer.consume(500, 0)
-            notice.tell("messages read:", count)
             if messages:
                 give_up_at = time.monotonic() + self._patience_s
-            elif time.monotonic() > give_up_at:
+            else:
+                notice.tell("brokers, or open transactions, are waited for; partitions:", len(left))
+            if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
             for message in messages:
                 if message.error() is None:
-                    count += 1
                     yield record_of(message)
                 else:
                     left -= self._ended(message, until)

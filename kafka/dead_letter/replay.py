@@ -7,6 +7,8 @@ left open, and fences one that still runs; only then are the markers read.
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import time
 from typing import Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
@@ -93,11 +95,15 @@ class Replay:
     Args:
         settings: topics and brokers.
 
+    Attributes:
+        sent: how many letters were sent so far.
+
     Raises:
         MailboxError: a topic is not there, or the brokers don't answer.
     """
 
     def __init__(self, settings: Settings) -> None:
+        self.sent = 0
         self._settings = settings
         self._targets: Dict[str, Target] = {}
         mine = self._look_up(settings.dead_letter_topic)
@@ -113,17 +119,15 @@ class Replay:
             rights = [r for r in ROLES[_ROLE](settings) if r.resource == TRANSACTIONAL_ID]
             raise MailboxError(str(RightMissing(rights, _ROLE))) from error
 
-    def send(
-        self, letters: List[Letter], replays: Dict[Place, int]
-    ) -> Tuple[int, List[Tuple[Envelope, str]]]:
-        """Sends letters in one transaction.
+    def send(self, letters: List[Letter], replays: Dict[Place, int]) -> List[Tuple[Envelope, str]]:
+        """Sends letters in one transaction; Ctrl-C has to wait for the end of it.
 
         Args:
             letters: at most a chunk.
             replays: how often each was replayed before.
 
         Returns:
-            How many were sent, and those that were left out, with the reason of each.
+            Those that were left out, and why each.
 
         Raises:
             MailboxError: none was sent, or it is not known whether; the message says which.
@@ -139,9 +143,11 @@ class Replay:
                 left_out.append((letter, why))
             else:
                 messages += [copy, self._marker(letter, now_ms)]
-        if messages:
-            self._publish(messages)
-        return len(letters) - len(left_out), left_out
+        with _uninterrupted():
+            if messages:
+                self._publish(messages)
+            self.sent += len(letters) - len(left_out)
+        return left_out
 
     def close(self) -> None:
         """Lets go of the brokers."""
@@ -171,7 +177,7 @@ class Replay:
         try:
             self._publisher.publish(messages, {}, None)
         except NotPublished as error:
-            raise MailboxError(_what_happened(error)) from error
+            raise MailboxError(what_happened(error)) from error
 
     def _look_up(self, topic: str) -> Target:
         if topic not in self._targets:
@@ -184,7 +190,21 @@ class Replay:
         return self._targets[topic]
 
 
-def _what_happened(error: NotPublished) -> str:
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Lets Ctrl-C wait: readers of the input would wait for a transaction that is left open."""
+    pressed: List[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def what_happened(error: NotPublished) -> str:
+    """Why a transaction failed, whether its letters were sent, and what to do."""
     cause = error.__cause__
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:
         return (

@@ -192,10 +192,10 @@ def letters_of(stream: Stream, attempts: int) -> list[Any]:
 @pytest.mark.parametrize(
     ("method", "number", "when"),
     [
-        ("init_transactions", 1, "after"),
-        ("begin_transaction", 2, "after"),
+        pytest.param("init_transactions", 1, "after", marks=pytest.mark.full),
+        pytest.param("begin_transaction", 2, "after", marks=pytest.mark.full),
         ("produce", 1300, "before"),
-        ("commit_transaction", 1, "before"),
+        pytest.param("commit_transaction", 1, "before", marks=pytest.mark.full),
         ("commit_transaction", 2, "during"),
         ("commit_transaction", 2, "after"),
     ],
@@ -226,6 +226,20 @@ def test_a_second_replay_fences_the_first_which_says_so(stream: Stream) -> None:
     assert "another replay of this topic has taken over" in stream.log()
     assert "replayed 500 dead letters" in stream.log()
     assert_each_replayed_once(stream, SOME)
+
+
+def test_ctrl_c_waits_for_the_letters_that_are_under_way(stream: Stream) -> None:
+    put_letters(stream, SOME)
+    replay = stream.start(
+        "tests.broker.replay_until", "commit_transaction", "2", "stopped", "--all"
+    )
+    wait_until(lambda: _is_stopped(replay.pid), 40, "the replay stands before a commit")
+    os.kill(replay.pid, signal.SIGINT)
+    os.kill(replay.pid, signal.SIGCONT)
+    assert replay.wait(60) == 130
+    assert "replayed 1,000 dead letters" in stream.log()
+    assert "Traceback" not in stream.log()
+    assert len(inputs(stream, 1000)) == 1000
 
 
 def _is_stopped(pid: int) -> bool:
@@ -281,7 +295,8 @@ def test_a_purge_deletes_what_stands_before_all_that_stays(stream: Stream) -> No
         (["show", "99:7"], 1, "no dead letter stands at 99:7"),
         (["list", "--since", "soon"], 2, "2h, 7d"),
         (["list", "--limit", "-1"], 2, "negative"),
-        (["replay", "--reason", "nothing"], 1, "no dead letter is selected"),
+        (["replay", "--reason", "nothing"], 1, "no dead letter is meant"),
+        (["replay", "0:0", "2:9"], 1, "no dead letter that is meant stands at 0:0, 2:9"),
         (["explain", "0:0"], 2, "invalid choice"),
     ],
 )

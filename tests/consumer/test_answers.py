@@ -47,7 +47,9 @@ class FakeMessage:
 
 
 def read(message: FakeMessage) -> Answer:
-    return read_answer(message, "dead")  # type: ignore[arg-type]
+    answer = read_answer(message, "dead")  # type: ignore[arg-type]
+    assert answer is not None
+    return answer
 
 
 def seldon(data: dict[str, Any]) -> dict[str, Any]:
@@ -137,6 +139,11 @@ def test_a_dead_letter_says_why() -> None:
     assert answer.dead
     assert (answer.reason, answer.message) == ("bad_shape", "expected 784")
     assert answer.labels == ()
+
+
+def test_the_mark_of_a_replay_is_no_dead_letter() -> None:
+    mark = FakeMessage(None, [("kafka-dead-replayed", b"3:17")], its_topic="dead")
+    assert read_answer(mark, "dead") is None  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

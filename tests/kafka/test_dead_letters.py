@@ -18,10 +18,11 @@ from kafka.dead_letter.letters import (
     replay_headers,
 )
 from kafka.dead_letter.purge import plan
-from kafka.dead_letter.replay import choose, chunks
+from kafka.dead_letter.replay import choose, chunks, what_happened
 from kafka.dead_letter.selection import Selection, parse_time
 from kafka.messages import Headers, Record, Rejection
 from kafka.replies import Target, compose
+from kafka.worker.deliveries import NotPublished, Refusal
 from tests.kafka.helpers import record
 
 TARGET = Target("model_input.dead", 12, 10_000)
@@ -241,3 +242,12 @@ def test_a_chunk_is_bounded_by_letters_and_by_bytes() -> None:
     assert sum(counts) == 2000
     assert max(counts) * large.size <= 8 * 1024 * 1024
     assert list(chunks([])) == []
+
+
+def test_a_failed_transaction_says_whether_its_letters_were_sent() -> None:
+    unknown = what_happened(NotPublished("timed out", unknown=True))
+    assert "not known whether the last letters were sent: timed out" in unknown
+    assert "nothing is sent twice" in unknown
+    assert "were not sent" in what_happened(NotPublished("no leader"))
+    refusal = Refusal("in", (3, 17), 9000, "too large")
+    assert "refuse the letter at 3:17" in what_happened(NotPublished("too large", refusal))
