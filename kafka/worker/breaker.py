@@ -99,7 +99,7 @@ class Breaker(NamedTuple):
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
         """The breaker after further outcomes, and why to stop before publishing them, if so."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
-        # The class never saw what a sender got wrong, which is no sign that it works.
+        # What a sender got wrong is no sign that the class works.
         troubles = [item is not None for item in rejections if item is None or item.failed]
         proven = self.proven or not all(troubles)
         # At its first answer a mended class leaves the past behind, even if one before it failed.

@@ -183,6 +183,9 @@ class Worker:
         try:
             self._outbox.publish(messages, positions, group_metadata, breaker.note)
         except NotPublished as error:
+            if error.unknown:
+                # Counted twice they stop consumption early; not at all, after too many letters.
+                self._breaker = breaker
             self._not_published(error)
             return
         finally:
