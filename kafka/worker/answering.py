@@ -45,6 +45,10 @@ class Answering:
         self._served = served
         self._stopping = stopping
         self._most = settings.commit_messages
+        # A death undoes what is answered and not yet committed; a transaction for each message
+        # that stands alone would take long. So the first has one of its own, and then it doubles:
+        # there is a commit between two deaths.
+        self._most_alone = 1
         self._batch_limit = settings.batch_messages
         self._refused: Dict[Tuple[int, int], str] = {}
         self._pipeline = Pipeline(
@@ -61,8 +65,13 @@ class Answering:
             Retriable: the class met passing trouble at the first batch; nothing was taken.
         """
         outcomes: List[Outcome] = []
+        alone = 0
         deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
         while backlog and len(outcomes) < self._most:
+            if self._stands_alone(backlog[0]):
+                if alone >= self._most_alone or (outcomes and not alone):
+                    break
+                alone += 1
             records = self._next_batch(backlog)
             try:
                 outcomes.extend(self._answer_batch(records))
@@ -82,6 +91,7 @@ class Answering:
     def published(self, positions: Dict[int, int]) -> None:
         """Forgets what was noted of records before these positions (partition -> offset)."""
         self._most = min(self._settings.commit_messages, self._most * 2)
+        self._most_alone = min(self._settings.commit_messages, self._most_alone * 2)
         for partition, position in positions.items():
             self._in_hand.forget(self._settings.input_topic, partition, position)
         if self._refused:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from kafka.dead_letter.letters import read_letter
 from kafka.messages import Headers, Record, header
-from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
+from kafka.replies import DEAD_REASON, INPUT_OFFSET, INPUT_PARTITION, INPUT_TIMESTAMP
 
 IMAGE = "image"
 """Header of an input: which images it holds."""
@@ -136,14 +136,13 @@ class Checker:
         sent = self._answer("letter", record, (partition, offset))
         if sent is None:
             return
-        original = letter.original()
+        headers, timestamp_ms = _as_sent(record.headers)
         if sent.expect not in (letter.reason, EITHER):
             why = f"{letter.reason} ({letter.message})"
             self._wrong(record, sent, f"is a dead letter, {why}, and {sent.expect} was due")
         elif letter.cut_from is None and (
-            sent.content != _digest(original.value, _flat(original.headers))
-            or sent.identity
-            != _identity(original.key, _described(original.headers), original.timestamp_ms)
+            sent.content != _digest(record.value, _flat(headers))
+            or sent.identity != _identity(record.key, _described(headers), timestamp_ms)
         ):
             self._wrong(record, sent, "is a dead letter that is not what was sent")
 
@@ -242,6 +241,12 @@ def _of_sender(headers: Headers) -> list[tuple[str, bytes | None]]:
         if name in _DESCRIBING:
             return list(headers[:place])
     return list(headers)
+
+
+def _as_sent(headers: Headers) -> tuple[Headers, int]:
+    """The headers of a dead letter that came with the input, and the input's timestamp."""
+    added = max(place for place, (name, _) in enumerate(headers) if name == DEAD_REASON)
+    return headers[:added], _number(headers[added:], INPUT_TIMESTAMP)
 
 
 def _identity(

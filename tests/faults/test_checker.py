@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kafka.dead_letter.letters import replay_headers
 from kafka.messages import Record, Rejection, Reply
 from kafka.replies import Target, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
@@ -153,6 +154,16 @@ def test_an_altered_dead_letter_is_found(sent: list[Record], good: list[Record])
     assert verdict(sent, good, [dead._replace(value=b"value 8")]).wrong == 1
     assert verdict(sent, good, [dead._replace(key=b"another")]).wrong == 1
     assert verdict(sent, good, [letter(sent[9], "predict_failed")]).wrong == 1
+
+
+def test_the_dead_letter_of_a_replayed_message_is_as_good_as_any(
+    sent: list[Record], good: list[Record]
+) -> None:
+    replayed = [*sent[9].headers, *replay_headers(1, 1_600_000_000_000)]
+    sent[9] = sent[9]._replace(headers=replayed)
+    assert verdict(sent, good, [letter(sent[9])]).good
+    altered = sent[9]._replace(headers=replayed[:-1])
+    assert verdict(sent, good, [letter(altered)]).wrong == 1
 
 
 def test_a_dead_letter_where_an_answer_was_due_is_found(
