@@ -27,14 +27,17 @@ def plan(index: Index, ends: Mapping[int, int]) -> Plan:
 
     Args:
         index: the letters.
-        ends: by partition, the offset after the last message.
+        ends: by partition, the offset up to which messages were read for sure.
     """
     before: Dict[int, int] = {}
     deleted: List[Envelope] = []
     staying: List[Envelope] = []
     for letter in index.letters:
         partition, offset = letter.at
-        limit = index.kept_from.get(partition, ends[partition])
+        if offset >= ends[partition]:
+            # It came while the others were read: neither this purge's, nor in its way.
+            continue
+        limit = min(ends[partition], index.kept_from.get(partition, ends[partition]))
         if offset < limit:
             before[partition] = limit
             deleted.append(letter)

@@ -32,6 +32,11 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 _BATCH_BYTES = 1024 * 1024
 _BY_KEY = -1
 _ROLE = "dead-letters"
+# These letters are not what was sent.
+_INCOMPLETE = {
+    "unreadable": "its message could not be read, none of it is left",
+    "bad_headers": "its headers could not be read, they are lost",
+}
 _FENCED = (
     KafkaError._FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,
@@ -68,6 +73,8 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
             done += 1
         elif letter.cut_from is not None:
             left_out.append((letter, "it was cut, its end is lost"))
+        elif letter.reason in _INCOMPLETE:
+            left_out.append((letter, _INCOMPLETE[letter.reason]))
         elif tried >= attempts:
             left_out.append((letter, f"it was replayed {tried} times (--attempts allows more)"))
         else:
@@ -106,10 +113,18 @@ class Replay:
         self.sent = 0
         self._settings = settings
         self._targets: Dict[str, Target] = {}
-        mine = self._look_up(settings.dead_letter_topic)
-        most = min(_BATCH_BYTES, mine.max_bytes, self._look_up(settings.input_topic).max_bytes)
+        try:
+            mine, theirs = map(self._target, (settings.dead_letter_topic, settings.input_topic))
+        except TopicMissing as error:
+            raise MailboxError(str(error)) from error
+        most = min(_BATCH_BYTES, mine.max_bytes, theirs.max_bytes)
         self._publisher = TransactionalPublisher(
-            settings, f"{settings.dead_letter_topic}.replay", most, lambda: None
+            settings,
+            f"{settings.dead_letter_topic}.replay",
+            most,
+            lambda: None,
+            # Another replay may have sent meanwhile what this one has in its index.
+            renews=False,
         )
         try:
             self._publisher.start()
@@ -136,10 +151,15 @@ class Replay:
         messages: List[Outgoing] = []
         left_out: List[Tuple[Envelope, str]] = []
         for letter in letters:
-            copy = self._copy(letter, letter.attempts + replays.get(letter.at, 0) + 1, now_ms)
-            most = self._targets[copy.topic].max_bytes
-            if size_of(copy) > most:
-                why = f"it takes {size_of(copy)} bytes, and topic {copy.topic} takes {most}"
+            try:
+                target = self._target(letter.source[0])
+            except TopicMissing as error:
+                left_out.append((letter, str(error)))
+                continue
+            attempts = letter.attempts + replays.get(letter.at, 0) + 1
+            copy = _copy(letter, target.partitions, attempts, now_ms)
+            if size_of(copy) > target.max_bytes:
+                why = f"it takes {size_of(copy)} bytes, and {copy.topic} takes {target.max_bytes}"
                 left_out.append((letter, why))
             else:
                 messages += [copy, self._marker(letter, now_ms)]
@@ -153,21 +173,6 @@ class Replay:
         """Lets go of the brokers."""
         self._publisher.close()
 
-    def _copy(self, letter: Letter, attempts: int, now_ms: int) -> Outgoing:
-        original = letter.original()
-        # The partition that it came from, whatever its sender chose it by.
-        partitions = self._look_up(original.topic).partitions
-        return Outgoing(
-            original.topic,
-            original.partition if 0 <= original.partition < partitions else _BY_KEY,
-            # Its own may be so long ago that retention would delete it before it is read.
-            now_ms,
-            original.key,
-            original.value,
-            [*original.headers, *replay_headers(attempts, original.timestamp_ms)],
-            letter.record,
-        )
-
     def _marker(self, letter: Letter, now_ms: int) -> Outgoing:
         headers = [(REPLAYED, letter.place.encode("ascii"))]
         topic = self._settings.dead_letter_topic
@@ -179,15 +184,30 @@ class Replay:
         except NotPublished as error:
             raise MailboxError(what_happened(error)) from error
 
-    def _look_up(self, topic: str) -> Target:
+    def _target(self, topic: str) -> Target:
         if topic not in self._targets:
             try:
                 self._targets.update(look_up(self._settings, [topic], _ROLE))
-            except (TopicMissing, RightMissing) as error:
+            except RightMissing as error:
                 raise MailboxError(str(error)) from error
             except KafkaException as error:
                 raise MailboxError(f"no broker answers: {text_of(error)}") from error
         return self._targets[topic]
+
+
+def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Outgoing:
+    original = letter.original()
+    return Outgoing(
+        original.topic,
+        # The one that it came from, whatever its sender chose it by.
+        original.partition if 0 <= original.partition < partitions else _BY_KEY,
+        # Its own may be so long ago that retention would delete it before it is read.
+        now_ms,
+        original.key,
+        original.value,
+        [*original.headers, *replay_headers(attempts, original.timestamp_ms)],
+        letter.record,
+    )
 
 
 @contextlib.contextmanager

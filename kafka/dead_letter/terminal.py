@@ -20,7 +20,11 @@ def plain(text: str) -> str:
 
 def when(timestamp_ms: int) -> str:
     """A time, milliseconds since 1970, in local time; `--since` takes it as it is written."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp_ms / 1000))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp_ms / 1000))
+    except (OverflowError, OSError, ValueError):
+        # Senders may write any number.
+        return f"{timestamp_ms} ms after 1970"
 
 
 def count(number: int, noun: str = "dead letter") -> str:

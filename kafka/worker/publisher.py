@@ -66,6 +66,9 @@ class TransactionalPublisher(_Publisher):
             predecessor left open.
         batch_bytes: largest batch that the topics take.
         before_call: called before each call that may take long, for the watchdog.
+        renews: whether a new producer goes on where the last one is of no more use. It fences
+            whoever has taken the id over meanwhile, so that what was read before must be read
+            again; who can't do that does without.
     """
 
     def __init__(
@@ -74,8 +77,12 @@ class TransactionalPublisher(_Publisher):
         transactional_id: str,
         batch_bytes: int,
         before_call: Callable[[], None],
+        *,
+        renews: bool = True,
     ) -> None:
         super().__init__(settings, batch_bytes, before_call)
+        self._renews = renews
+        self._started = False
         self._config["transactional.id"] = transactional_id
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
@@ -95,8 +102,11 @@ class TransactionalPublisher(_Publisher):
             self._producer.poll(0)
             if not self._disturbed:
                 return
-            log.info("a new producer goes on, which what is left of the last one can't disturb")
             self._producer = None
+            if self._renews:
+                log.info("a new producer goes on, which what is left of the last one can't disturb")
+        if self._started and not self._renews:
+            raise NotPublished("the connection to the brokers broke")
         producer = Producer(self._config)
         try:
             self._call(producer.init_transactions)
@@ -105,6 +115,7 @@ class TransactionalPublisher(_Publisher):
                 raise RightMissing(self._rights) from error
             raise NotPublished(f"no transaction can be started: {text_of(error)}") from error
         self._producer = producer
+        self._started = True
         self._disturbed = False
 
     def publish(

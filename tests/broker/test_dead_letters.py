@@ -15,10 +15,14 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 
 from kafka.dead_letter.__main__ import main
+from kafka.dead_letter.index import index_of
 from kafka.dead_letter.letters import REPLAYED
+from kafka.dead_letter.mailbox import Mailbox, MailboxError
+from kafka.dead_letter.replay import Replay, chunks
+from kafka.dead_letter.selection import Selection
 from kafka.messages import Record, Rejection, header
 from kafka.replies import Target, compose
 from producer.bundled_samples import load_samples
@@ -63,7 +67,9 @@ def listed(stream: Stream, *arguments: str) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def put_letters(stream: Stream, count: int, reason: str = "predict_failed") -> None:
+def put_letters(
+    stream: Stream, count: int, reason: str = "predict_failed", topic: str | None = None
+) -> None:
     """Puts letters as a worker does; of inputs that are not there, numbered by their keys."""
     settings = stream.settings
     target = Target(settings.dead_letter_topic, PARTITIONS, 8_000_000)
@@ -71,7 +77,7 @@ def put_letters(stream: Stream, count: int, reason: str = "predict_failed") -> N
     for number in range(count):
         partition, offset = number % PARTITIONS, number // PARTITIONS
         source = Record(
-            settings.input_topic, partition, offset, 1_700_000_000_000 + number,
+            topic or settings.input_topic, partition, offset, 1_700_000_000_000 + number,
             b"key-%d" % number, numbers(1, number)[0], (("truth", b"%d" % number),),
         )  # fmt: skip
         letter = compose(Rejection(source, reason, "why not"), target, target, "w.0")[1]
@@ -226,6 +232,35 @@ def test_a_second_replay_fences_the_first_which_says_so(stream: Stream) -> None:
     assert "another replay of this topic has taken over" in stream.log()
     assert "replayed 500 dead letters" in stream.log()
     assert_each_replayed_once(stream, SOME)
+
+
+def test_a_replay_whose_connection_broke_does_not_fence_the_one_that_took_over(
+    stream: Stream,
+) -> None:
+    put_letters(stream, SOME)
+    first = Replay(stream.settings)
+    with Mailbox(stream.settings) as mailbox:
+        index = index_of(mailbox.everything(settled=True), Selection())
+        parts = chunks(mailbox.letters(index.letters))
+        assert first.send(next(parts), index.replays) == []
+        assert run(stream, "replay", "--all").returncode == 0
+        broken = "127.0.0.1:9092/1: Disconnected (after 5ms in state UP)"
+        first._publisher._on_error(KafkaError(KafkaError._TRANSPORT, broken))
+        with pytest.raises(MailboxError, match=r"were not sent: the connection .* run it again"):
+            first.send(next(parts), index.replays)
+    assert_each_replayed_once(stream, SOME)
+
+
+def test_letters_of_a_topic_that_is_gone_are_left_out_and_the_others_are_sent(
+    stream: Stream,
+) -> None:
+    put_letters(stream, 3)
+    put_letters(stream, 1, topic="gone")
+    done = run(stream, "replay", "--all")
+    assert done.returncode == 1
+    assert "replayed 3 dead letters" in done.stdout
+    assert "left out: 0:1: topic gone is not there" in done.stderr
+    assert len(inputs(stream, 3)) == 3
 
 
 def test_ctrl_c_waits_for_the_letters_that_are_under_way(stream: Stream) -> None:

@@ -20,6 +20,7 @@ from kafka.dead_letter.letters import (
 from kafka.dead_letter.purge import plan
 from kafka.dead_letter.replay import choose, chunks, what_happened
 from kafka.dead_letter.selection import Selection, parse_time
+from kafka.dead_letter.show import shown
 from kafka.messages import Headers, Record, Rejection
 from kafka.replies import Target, compose
 from kafka.worker.deliveries import NotPublished, Refusal
@@ -206,6 +207,30 @@ def test_a_purge_of_everything_takes_the_markers_along() -> None:
 def test_nothing_is_deleted_where_no_letter_is_selected() -> None:
     records = [marker("3:0", 1), record(b"a stranger's", 2)]
     assert plan(index_of(records, EVERYTHING), {3: 3}).before == {}
+
+
+def test_what_comes_while_a_purge_looks_is_neither_deleted_nor_in_its_way() -> None:
+    records = [stored(record(b"x"), 0), marker("9:9", 1), stored(record(b"x"), 2)]
+    found = plan(index_of(records, EVERYTHING), {3: 2})
+    assert (found.before, places(found.deleted), found.staying) == ({3: 2}, ["3:0"], [])
+    late = index_of(records, Selection(places=frozenset({Place(3, 0)})))
+    assert plan(late, {3: 1}).before == {3: 1}
+
+
+def test_a_replay_leaves_out_letters_that_are_not_what_was_sent() -> None:
+    records = [
+        stored(record(b"x"), 0),
+        stored(record(b"x"), 1, reason="unreadable"),
+        stored(record(b"x"), 2, reason="bad_headers"),
+    ]
+    chosen = choose(index_of(records, EVERYTHING), attempts=3, again=False)
+    assert places(chosen.letters) == ["3:0"]
+    assert places(item for item, _ in chosen.left_out) == ["3:1", "3:2"]
+
+
+def test_a_letter_with_an_impossible_time_is_shown_all_the_same() -> None:
+    source = record(b"x", headers=replay_headers(1, 10**20))
+    assert "100000000000000000000 ms" in shown(letter(source), 0, None)
 
 
 def test_a_replay_leaves_out_what_was_replayed_cut_or_tried_too_often() -> None:
