@@ -18,9 +18,10 @@ TAKE_OVER: Dict[str, str] = {
     "group.min.session.timeout.ms": "1000",
     # Kafka makes a new group wait 3 s for more members; ours rebalance quickly anyway.
     "group.initial.rebalance.delay.ms": "0",
-    # A broker that is silent this long is taken for dead (Kafka: 9 s).
-    "broker.session.timeout.ms": "6000",
-    "broker.heartbeat.interval.ms": "1000",
+    # A broker that is silent this long is taken for dead (Kafka: 9 s). A new controller counts from
+    # its own beginning, so that the death of a broker that was the controller takes longer.
+    "broker.session.timeout.ms": "3000",
+    "broker.heartbeat.interval.ms": "500",
     # A group that sleeps over a long holiday keeps its place: one year (Kafka: 7 days).
     "offsets.retention.minutes": "525600",
 }

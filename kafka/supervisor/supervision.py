@@ -111,8 +111,9 @@ class Supervisor:
         self._turned_at = time.monotonic()
         if self._server is not None:
             self._say(self._server.look())
-        if self._halted is None:
-            for slot in self._slots:
+        for slot in self._slots:
+            # One that halts has stopped them all, and none is to be started again.
+            if self._halted is None:
                 self._look_at(slot)
         children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
         reap_orphans([pid for pid in children if pid])

@@ -15,6 +15,8 @@ from kafka.worker.watchdog import Watchdog
 
 # A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
 _LONG_BATCH_S = 5.0
+# The first batch: of a class whose speed is not known yet, it must not take a minute.
+_FIRST_BATCH = 8
 
 
 class Answering:
@@ -49,7 +51,9 @@ class Answering:
         # that stands alone would take long. So the first has one of its own, and then it doubles:
         # there is a commit between two deaths.
         self._most_alone = 1
-        self._batch_limit = settings.batch_messages
+        self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
+        # Nor may one take longer than a worker that is told to leave has time for.
+        self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
         self._refused: Dict[Tuple[int, int], str] = {}
         self._pipeline = Pipeline(
             served,
@@ -72,7 +76,7 @@ class Answering:
                 if alone >= self._most_alone or (outcomes and not alone):
                     break
                 alone += 1
-            records = self._next_batch(backlog)
+            records = self._next_batch(backlog, self._most - len(outcomes))
             try:
                 outcomes.extend(self._answer_batch(records))
             except Retriable:
@@ -105,15 +109,15 @@ class Answering:
         """Makes the next transaction smaller: what did not get through in time may so."""
         self._most = max(1, self._most // 2)
 
-    def _next_batch(self, backlog: Deque[Record]) -> List[Record]:
-        """The next records, up to the limits; one that is suspected stands alone."""
+    def _next_batch(self, backlog: Deque[Record], room: int) -> List[Record]:
+        """The next records, up to the limits and to `room`; one that is suspected stands alone."""
         records = [backlog.popleft()]
         if self._stands_alone(records[0]):
             return records
         size = len(records[0].value or b"")
         # Called message by message, the class gains nothing from a batch, and leaving, which
         # waits for the end of it, would take longer.
-        most = self._batch_limit if self._served.stacks else 1
+        most = min(room, self._batch_limit) if self._served.stacks else 1
         while backlog and len(records) < most:
             size += len(backlog[0].value or b"")
             if size > self._settings.batch_bytes or self._stands_alone(backlog[0]):
@@ -146,15 +150,16 @@ class Answering:
             self._watchdog.rest()
         # Not after any other exception: it ends the worker, and is these records' doing.
         self._in_hand.release()
-        self._adapt(time.monotonic() - started)
+        self._adapt(len(records), time.monotonic() - started)
         metrics.BATCH_MESSAGES.labels(self._worker).observe(len(records))
         metrics.ROWS.labels(self._worker).inc(batch.rows)
         for stage, seconds in batch.seconds.items():
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
         return batch.outcomes
 
-    def _adapt(self, seconds: float) -> None:
-        if seconds > _LONG_BATCH_S:
-            self._batch_limit = max(1, self._batch_limit // 2)
-        elif self._batch_limit < self._settings.batch_messages and seconds < _LONG_BATCH_S / 4:
+    def _adapt(self, records: int, seconds: float) -> None:
+        """A slow batch is followed by a smaller one, a full one that was quick by a larger one."""
+        if seconds > self._long_batch_s:
+            self._batch_limit = max(1, min(records, self._batch_limit) // 2)
+        elif records >= self._batch_limit and seconds < self._long_batch_s / 4:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)

@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import confluent_kafka
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from kafka.settings import Settings
 from kafka.worker.positions import Gap, start_of
@@ -17,7 +17,9 @@ log = logging.getLogger("kafka.worker")
 # How long offsets may stay hidden behind a dead predecessor's open transaction, and partitions
 # without a leader, before the worker gives up and is started again.
 _WITHIN_S = 60.0
-_REQUEST_S = 5.0
+_REQUEST_S = 3.0
+# A question that is asked again and again, and must not keep a worker from leaving.
+_ASIDE_S = 1.0
 _NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
 
@@ -83,6 +85,15 @@ class StartPositions:
             if self._settings.on_gap == "stop":
                 raise GapFound(str(start.gap))
         return start.offset
+
+    def topic_is_missing(self) -> bool:
+        """Whether the brokers say that the topic is not there."""
+        try:
+            known = self._consumer.list_topics(self._topic, timeout=_ASIDE_S).topics
+        except KafkaException:
+            return False
+        error = known[self._topic].error if self._topic in known else None
+        return error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
     def _start_new_group_at_the_end(self) -> None:
         """Commits the ends of all partitions, for all members, if the group stands nowhere yet.

@@ -8,13 +8,14 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from confluent_kafka import KafkaError, KafkaException
 
-from kafka.clients import producer_config
+from kafka.clients import most_bytes, producer_config
 from kafka.replies import Outgoing, size_of
 from kafka.settings import Settings
 
 # How long a full queue is waited for.
 _ROOM_WITHIN_S = 15.0
 _POLL_S = 0.05
+_QUEUE_KIB = 64 * 1024
 
 # Errors that a message, or the batch that it stands in, has by itself: sending it again in the
 # same way can't help.
@@ -134,7 +135,8 @@ def publisher_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
         batch_size=batch_bytes,
         # Back-to-back transactions wait for this before they try to add partitions again.
         retry_backoff_ms=10,
-        queue_buffering_max_kbytes=64 * 1024,
+        # A message that does not fit would be waited for in vain.
+        queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * most_bytes(settings) // 1024),
     )
     config["delivery.report.only.error"] = True
     return config

@@ -12,7 +12,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from kafka.messages import Record
 from kafka.worker.place import file_name
@@ -23,13 +23,18 @@ _REMEMBERED_S = 24 * 3600.0
 
 
 class Suspect(NamedTuple):
-    """Offsets `first` to `last` of a partition, in hand at so many deaths."""
+    """Offsets `first` to `last` of a partition, in hand at so many deaths, the last one at a time.
+
+    Attributes:
+        at_s: that time, in seconds since 1970.
+    """
 
     topic: str
     partition: int
     first: int
     last: int
     deaths: int
+    at_s: float = 0.0
 
     def covers(self, record: Record) -> bool:
         """Whether the record is one of them."""
@@ -46,13 +51,15 @@ class InHand:
     Args:
         folder: where the files of all workers on this machine are.
         transactional_id: the worker; a successor under the same id finds its file.
+        group: its consumer group; what others died of is no concern of its workers.
 
     Raises:
         OSError: the folder can't be written.
     """
 
-    def __init__(self, folder: Path, transactional_id: str) -> None:
+    def __init__(self, folder: Path, transactional_id: str, group: str) -> None:
         self._folder = folder
+        self._group = group
         self._path = folder / (file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
         self._held: List[Suspect] = []
@@ -92,13 +99,19 @@ class InHand:
                 if (item.topic, item.partition) != (topic, partition) or item.last >= position
             ]
 
-    def adopt(self) -> None:
-        """Takes over the suspects of dead workers whose partitions may have come here."""
+    def adopt(self, positions: Mapping[int, int], topic: str) -> None:
+        """Takes over what other workers of the group know of partitions that have come here.
+
+        Args:
+            positions: by partition, the offset that is read from; what is before it is answered.
+            topic: the input topic.
+        """
         for path in sorted(self._folder.glob("*" + _SUFFIX)):
-            if path != self._path and not _is_alive(path):
-                self._suspects.extend(
-                    item for item in suspects_of(path) if item not in self._suspects
-                )
+            if path != self._path and _load(path).get("group") == self._group:
+                found = suspects_of(path, died=not _is_alive(path))
+                self._suspects.extend(item for item in found if item not in self._suspects)
+        for partition, position in positions.items():
+            self.forget(topic, partition, position)
 
     def close(self) -> None:
         """Removes the file: this worker leaves with nothing in hand."""
@@ -108,6 +121,7 @@ class InHand:
     def _write(self) -> None:
         document = {
             "pid": os.getpid(),
+            "group": self._group,
             "held": self._held,
             "suspects": self._suspects,
         }
@@ -133,20 +147,18 @@ def _load(path: Path) -> Dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def suspects_of(path: Path) -> List[Suspect]:
-    """What a dead worker's file makes suspect: what it held, and what it knew of."""
-    if not path.exists() or time.time() - path.stat().st_mtime > _REMEMBERED_S:
+def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
+    """What a worker's file makes suspect: what it knew of, and what it held if it died."""
+    if not path.exists():
         return []
-    document = _load(path)
-    return _suspects(document.get("suspects", ()), 0) + _suspects(document.get("held", ()), 1)
-
-
-def _suspects(items: Iterable[Any], further_deaths: int) -> List[Suspect]:
-    found = []
-    for item in items:
-        suspect = Suspect(*item)
-        found.append(suspect._replace(deaths=suspect.deaths + further_deaths))
-    return found
+    document, written_at = _load(path), path.stat().st_mtime
+    found = [Suspect(*item) for item in document.get("suspects", ())]
+    if died:
+        found += [
+            Suspect(*item)._replace(deaths=Suspect(*item).deaths + 1, at_s=written_at)
+            for item in document.get("held", ())
+        ]
+    return [item for item in found if time.time() - item.at_s < _REMEMBERED_S]
 
 
 def _is_alive(path: Path) -> bool:

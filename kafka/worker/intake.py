@@ -12,12 +12,12 @@ from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from kafka.clients import consumer_config
 from kafka.consumed import record_of
 from kafka.messages import UNREADABLE_BATCH, Record
 from kafka.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
+from kafka.worker.fetching import fetching_config
 from kafka.worker.positions import Gap
 
 log = logging.getLogger("kafka.worker")
@@ -41,15 +41,15 @@ class Events(NamedTuple):
     """What the intake tells.
 
     Attributes:
-        assigned: the partitions that are ours now, in any order, and what was committed beside
-            the position of each; also when there are none.
+        assigned: the position of each partition that is ours now, and what was committed beside
+            it; also when there are none.
         revoked: no partition is ours now.
         gap: messages were deleted before they were read.
         trouble: why nothing comes, in words.
         stopping: asked whether the worker is to leave.
     """
 
-    assigned: Callable[[Dict[int, str]], None]
+    assigned: Callable[[Dict[int, int], Dict[int, str]], None]
     revoked: Callable[[], None]
     gap: Callable[[Gap], None]
     trouble: Callable[[str], None]
@@ -68,38 +68,20 @@ class Intake:
         self._settings = settings
         self._events = events
         self._topic = settings.input_topic
+        self._missing = (
+            f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
+        )
         self._backlog: Deque[Record] = collections.deque()
         self._positions: Dict[int, int] = {}
         self._notes: Dict[int, str] = {}
         self._ends: Dict[int, int] = {}
         self._gone: Set[int] = set()
+        self._passed_over: Set[int] = set()
         self._failure: Optional[Exception] = None
         self._rebalances = 0
         self._group_metadata: Any = None
         self._polled_at = time.monotonic()
-        self._consumer = Consumer(
-            consumer_config(
-                settings,
-                settings.group_id,
-                client_id=settings.worker_id,
-                session_timeout_ms=settings.session_timeout_ms,
-                heartbeat_interval_ms=max(1, settings.session_timeout_ms // 6),
-                partition_assignment_strategy="roundrobin",
-                auto_offset_reset="error",
-                enable_partition_eof=True,
-                allow_auto_create_topics=False,
-                # What is fetched ahead; it bounds memory whatever the backlog.
-                queued_max_messages_kbytes=32 * 1024,
-                # Small pieces of each partition by turns: out of a backlog, as after a take-over,
-                # none waits for all of another. A message that is larger comes all the same.
-                fetch_message_max_bytes=256 * 1024,
-                fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
-                fetch_wait_max_ms=100,
-                fetch_queue_backoff_ms=20,
-                # How long a partition rests after each record of it that can't be read.
-                fetch_error_backoff_ms=50,
-            )
-        )
+        self._consumer = Consumer(fetching_config(settings))
         self._starts = StartPositions(settings, self._consumer, events.gap, events.stopping)
 
     def subscribe(self) -> None:
@@ -115,6 +97,12 @@ class Intake:
     def backlog(self) -> Deque[Record]:
         """Records that are consumed and not yet taken in hand; the worker takes from the left."""
         return self._backlog
+
+    def why_without_partitions(self) -> str:
+        """Why the group may have given us none for long, in words."""
+        if self._starts.topic_is_missing():
+            return self._missing
+        return "no partitions: the group's other members, or its coordinator, tarry"
 
     def group_metadata(self) -> Any:
         """The generation under which our partitions were assigned, which fences their commits.
@@ -148,6 +136,7 @@ class Intake:
         self._raise_failure()
         if not messages and not self._backlog and self._ends:
             self._commit_ends()
+        self._passed_over.clear()
         for message in messages:
             error = message.error()
             if error is None:
@@ -189,6 +178,16 @@ class Intake:
             if self._notes[partition] != note
         }
 
+    def reached_ends(self) -> Dict[int, int]:
+        """Ends of partitions, past transaction markers, with nothing in the backlog before them."""
+        past = {
+            partition: end
+            for partition, end in self._ends.items()
+            if end > self._positions.get(partition, end)
+        }
+        waiting = {record.partition for record in self._backlog} if past else set()
+        return {partition: end for partition, end in past.items() if partition not in waiting}
+
     def published(self, positions: Dict[int, int], note: str) -> None:
         """Remembers positions that were committed with their replies, and this note beside them."""
         for partition, offset in positions.items():
@@ -220,9 +219,7 @@ class Intake:
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self._gone.add(message.partition())
         elif code in _MISSING:
-            self._events.trouble(
-                f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
-            )
+            self._events.trouble(self._missing)
         elif code in _UNREADABLE and message.partition() in self._positions:
             self._pass_over(message, error)
         elif code in _DENIED:
@@ -237,9 +234,12 @@ class Intake:
     def _pass_over(self, message: Any, error: KafkaError) -> None:
         """Takes a record that can't be had for one that is to be rejected, and reads on behind it.
 
-        Only the next one, though all of its batch can't be: how many they are is not known.
+        Only the next one, though all of its batch can't be: how many they are is not known. And
+        only one at a time: while nothing was taken, the library has said the same of it again.
         """
         partition = message.partition()
+        if partition in self._passed_over:
+            return
         ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
         # The error is at the batch's first record; those before our position are answered.
         offset = max([self._positions[partition], message.offset(), *ours])
@@ -251,17 +251,14 @@ class Intake:
         log.warning("partition %d offset %d can't be read: %s", partition, offset, error.str())
         nothing = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
         self._backlog.append(nothing)
+        self._passed_over.add(partition)
 
     def _commit_ends(self) -> None:
         """Commits past transaction markers at the end of partitions, so that lag reaches zero.
 
         Only when idle: then every record before those ends is answered.
         """
-        past = {
-            partition: end
-            for partition, end in self._ends.items()
-            if end > self._positions.get(partition, end)
-        }
+        past = self.reached_ends()
         self._ends = {}
         for note in {self._notes[partition] for partition in past}:
             alike = {place: end for place, end in past.items() if self._notes[place] == note}
@@ -274,10 +271,12 @@ class Intake:
         self._rebalances += 1
         self._backlog.clear()
         self._positions, self._notes, self._ends = {}, {}, {}
-        self._group_metadata = consumer.consumer_group_metadata()
         if not consumer.memberid():
-            # The group has given us up already; that these partitions are lost comes next.
+            # The group has given us up already; that these partitions are lost comes next. Without
+            # this the library would assign them all the same, and nothing fence what comes of it.
+            consumer.assign([])
             return
+        self._group_metadata = consumer.consumer_group_metadata()
         try:
             starts = self._starts.find([item.partition for item in partitions])
         except (KafkaException, GapFound) as error:
@@ -289,7 +288,7 @@ class Intake:
         consumer.assign(self._places(starts))
         # A partition that was paused when it went away comes back paused.
         consumer.resume(self._places(starts))
-        self._events.assigned(self._notes)
+        self._events.assigned(starts, self._notes)
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1

@@ -36,6 +36,9 @@ _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # Others who join the group wait until every member has been heard.
 _KEEP_MEMBERSHIP_S = 2.0
+# After so long without partitions, or without a commit, a worker no longer says that it is ready:
+# within that time others take over, and leaders move.
+_STALLED_AFTER_S = 10.0
 # A call to the brokers that has not come back by then never will.
 _BROKER_CALL_S = 90.0
 
@@ -70,7 +73,9 @@ class Worker:
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
-        self._in_hand = InHand(state_folder(settings), place.transactional_id)
+        self._without_partitions_since: Optional[float] = None
+        self._unpublished_since: Optional[float] = None
+        self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
         self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()
         self._answering = Answering(
@@ -150,6 +155,8 @@ class Worker:
         if self._parent is not None and os.getppid() != self._parent:
             log.warning("%s leaves: its supervisor is gone", self._place.name)
             self.stop()
+        if _is_long_ago(self._without_partitions_since):
+            self._stalled(intake.why_without_partitions())
         if intake.backlog:
             intake.keep_membership(_KEEP_MEMBERSHIP_S)
         else:
@@ -179,6 +186,9 @@ class Worker:
         positions = self._intake.noted_otherwise(breaker.note)
         for outcome in outcomes:
             positions[outcome.record.partition] = outcome.record.offset + 1
+        for partition, end in self._intake.reached_ends().items():
+            positions[partition] = max(end, positions.get(partition, end))
+        self._unpublished_since = self._unpublished_since or time.monotonic()
         started = time.perf_counter()
         try:
             self._outbox.publish(messages, positions, group_metadata, breaker.note)
@@ -200,6 +210,7 @@ class Worker:
         self._answering.published(positions)
         metrics.count_published(self._place.name, outcomes)
         self._backoff_s = 0.0
+        self._unpublished_since = None
         self._progress += 1
         if self._progress == 1 or self._status.last.state != READY:
             self._tell(READY)
@@ -213,7 +224,7 @@ class Worker:
                 self._answering.refuse(refusal.source, refusal.why)
         elif self._backoff_s > 1 and not error.unknown:
             self._outbox.look_up_again()
-        if self._backoff_s > 1:
+        if self._backoff_s > 1 or _is_long_ago(self._unpublished_since):
             self._stalled(f"replies can't be published: {error}")
         self._answering.not_published()
         self._back_off()
@@ -237,11 +248,12 @@ class Worker:
                 self._watchdog.rest()
             self._back_off()
 
-    def _on_assigned(self, notes: Dict[int, str]) -> None:
-        partitions = sorted(notes)
+    def _on_assigned(self, positions: Dict[int, int], notes: Dict[int, str]) -> None:
+        partitions = sorted(positions)
         for note in notes.values():
             self._breaker = self._breaker.inheriting(note)
-        self._in_hand.adopt()
+        self._in_hand.adopt(positions, self._settings.input_topic)
+        self._without_partitions_since = None
         metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
         log.info("%s reads partitions %s", self._place.name, partitions)
         self._tell(READY, partitions=tuple(partitions))
@@ -256,6 +268,7 @@ class Worker:
 
     def _on_revoked(self) -> None:
         metrics.PARTITIONS.labels(self._place.name).set(0)
+        self._without_partitions_since = time.monotonic()
         self._tell(self._status.last.state, self._status.last.detail, partitions=())
 
     def _on_gap(self, gap: Gap) -> None:
@@ -284,3 +297,7 @@ class Worker:
         wake_at = time.monotonic() + self._backoff_s
         while not self._stopping and time.monotonic() < wake_at:
             time.sleep(min(_IDLE_WAIT_S, max(0.0, wake_at - time.monotonic())))
+
+
+def _is_long_ago(since: Optional[float]) -> bool:
+    return since is not None and time.monotonic() - since > _STALLED_AFTER_S

@@ -168,17 +168,23 @@ class Stream:
 
     def lag(self) -> int:
         """Messages that the group has not committed yet, transaction markers included."""
+        return sum(self.lags().values())
+
+    def lags(self) -> dict[int, int]:
+        """The lag in each partition."""
         admin = Consumer(self.client({"group.id": self.settings.group_id}))
         topic = self.settings.input_topic
         try:
             places = [TopicPartition(topic, place) for place in range(self.partitions)]
-            lag = 0
             # On a new cluster the first group waits for the topic of offsets to be made.
             committed = wait_until(lambda: _unless_retriable(admin, places), 20, "a coordinator")
-            for place in committed:
-                _, end = admin.get_watermark_offsets(place, timeout=10)
-                lag += end - max(place.offset, 0)
-            return lag
+            ends = {
+                place.partition: admin.get_watermark_offsets(place, timeout=10)[1]
+                for place in committed
+            }
+            return {
+                place.partition: ends[place.partition] - max(place.offset, 0) for place in committed
+            }
         finally:
             admin.close()
 

@@ -63,16 +63,21 @@ def probabilities(reply: Record) -> list[float]:
     return list(row)
 
 
+def send_what_is_too_large_unpacked(stream: Stream, messages: int) -> None:
+    """One batch of so many messages, more than 100 MB together."""
+    config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 500}
+    packing = Producer(stream.client({**config, "batch.size": 10**9}))
+    for _ in range(messages):
+        packing.produce(stream.settings.input_topic, bytes(120_000_000 // messages), partition=0)
+    assert packing.flush(60) == 0
+
+
 def test_a_batch_that_can_not_be_unpacked_is_dead_and_holds_up_nobody(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=1)
     stream.send(numbers(3))
-    config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 500}
-    packing = Producer(stream.client({**config, "batch.size": 10**9}))
-    for _ in range(2):
-        packing.produce(stream.settings.input_topic, bytes(60_000_000), partition=0)
-    assert packing.flush(60) == 0
+    send_what_is_too_large_unpacked(stream, 2)
     stream.send(numbers(3))
     stream.worker("Double")
     replies = stream.replies(6)
@@ -80,4 +85,19 @@ def test_a_batch_that_can_not_be_unpacked_is_dead_and_holds_up_nobody(
     letters = stream.letters(2)
     assert [letter.reason for letter in letters] == ["unreadable"] * 2
     assert [letter.source[2] for letter in letters] == [3, 4]
+    wait_until(lambda: stream.lag() == 0, 20, "everything is committed")
+
+
+def test_what_can_not_be_unpacked_takes_no_neighbour_along_however_slow_the_class(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=1)
+    stream.send(numbers(3))
+    send_what_is_too_large_unpacked(stream, 1)
+    stream.send(numbers(3))
+    # The library says what is wrong again and again while the class takes its time.
+    stream.worker("Slow", SLOW_S="0.5")
+    replies = stream.replies(6)
+    assert [source(reply) for reply in replies] == [(0, place) for place in (0, 1, 2, 4, 5, 6)]
+    assert [letter.source[2] for letter in stream.letters(1)] == [3]
     wait_until(lambda: stream.lag() == 0, 20, "everything is committed")

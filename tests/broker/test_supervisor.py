@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from kafka.topics.manage import await_usable
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
@@ -76,6 +77,10 @@ class Replica:
 
     def ready(self, within_s: float = 40) -> None:
         wait_until(lambda: get(self.port, "/ready")[0] == 200, within_s, "the replica is ready")
+
+    def halted(self) -> bool:
+        status, why = get(self.port, "/ready")
+        return status == 503 and "consumption stopped" in why and "a bad deployment" in why
 
     def status(self) -> Any:
         return json.loads(get(self.port, "/status")[1])
@@ -168,21 +173,44 @@ def test_a_class_that_fails_at_everything_stops_consumption_until_told_to_resume
     stream.send(numbers(1000))
     replica = Replica(stream, "Broken")
 
-    def halted() -> bool:
-        status, why = get(replica.port, "/ready")
-        return status == 503 and "consumption stopped" in why and "a bad deployment" in why
-
-    wait_until(halted, 40, "consumption stops")
+    wait_until(replica.halted, 40, "consumption stops")
     assert get(replica.port, "/live")[0] == 200
     assert len(stream.letters(0)) < 400
     replica.process.terminate()
     assert replica.process.wait(6) == 0
     replica = Replica(stream, "Double")
-    wait_until(halted, 20, "a restart by the platform changes nothing")
+    wait_until(replica.halted, 20, "a restart by the platform changes nothing")
     replica.process.terminate()
     replica.process.wait(6)
     replica = Replica(stream, "Double", "--resume")
     wait_until(lambda: stream.lag() == 0, 40, "the mended class goes on")
+
+
+def test_when_consumption_stops_all_workers_stop(stream: Stream) -> None:
+    stream.send(numbers(1000))
+    replica = Replica(stream, "Broken", KAFKA_WORKERS="3")
+    wait_until(replica.halted, 40, "consumption stops")
+    wait_until(
+        lambda: not any(worker["pid"] for worker in replica.status()["workers"]), 10, "all leave"
+    )
+
+
+def test_a_replica_whose_input_topic_is_deleted_is_not_ready_until_it_is_there_again(
+    stream: Stream, new_topic: Callable[..., str]
+) -> None:
+    replica = Replica(stream, "Double", KAFKA_CLIENT_TOPIC_METADATA_REFRESH_INTERVAL_MS="1000")
+    replica.ready()
+    admin, topic = stream.admin(), stream.settings.input_topic
+    admin.delete_topics([topic])[topic].result()
+
+    def told() -> bool:
+        status, why = get(replica.port, "/ready")
+        return status == 503 and f"topic {topic} is not there" in why
+
+    wait_until(told, 40, "/ready says so")
+    new_topic("in", partitions=3, retention_ms="-1")
+    await_usable(admin, [topic])
+    replica.ready()
 
 
 def test_a_worker_that_can_never_start_ends_the_supervisor_with_the_reason(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -127,24 +128,44 @@ def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
     assert_once_and_in_order(stream.replies(10), 10)
 
 
-def test_lag_reaches_zero_past_transaction_markers(new_stream: NewStream) -> None:
-    stream = new_stream(partitions=1)
-    stream.worker("Double")
-    producer = Producer(
-        {
-            "bootstrap.servers": stream.environ["KAFKA_BROKER"],
-            "transactional.id": stream.settings.group_id + "-sender",
-        }
-    )
+def send_in_transactions(stream: Stream, partition: int) -> None:
+    """Five messages that are committed, and five that are aborted."""
+    config = {"transactional.id": stream.settings.group_id + "-sender"}
+    producer = Producer(stream.client(config))
     producer.init_transactions()
     for end in (producer.commit_transaction, producer.abort_transaction):
         producer.begin_transaction()
         for value in numbers(5):
-            producer.produce(stream.settings.input_topic, value, partition=0)
+            producer.produce(stream.settings.input_topic, value, partition=partition)
         producer.flush()
         end()
+
+
+def test_lag_reaches_zero_past_transaction_markers(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=1)
+    stream.worker("Double")
+    send_in_transactions(stream, 0)
     assert len(stream.replies(5)) == 5
     wait_until(lambda: stream.lag() == 0, 15, "no lag is left")
+
+
+def test_a_quiet_partition_has_no_lag_though_another_is_always_busy(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=2)
+    stream.worker("Double")
+    enough = threading.Event()
+
+    def feed() -> None:
+        while not enough.wait(0.02):
+            stream.send(numbers(1), partition=1)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        send_in_transactions(stream, 0)
+        wait_until(lambda: stream.lags()[0] == 0, 20, "no lag is left in the quiet one")
+    finally:
+        enough.set()
+        feeder.join()
 
 
 def test_messages_deleted_before_they_were_read_are_said_and_not_skipped_in_silence(

@@ -1,0 +1,33 @@
+"""Configuration of the consumer that a worker reads the input topic with."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from kafka.clients import consumer_config
+from kafka.settings import Settings
+
+
+def fetching_config(settings: Settings) -> Dict[str, Any]:
+    """A member of the group that is told of everything, and fetches ahead within bounds."""
+    return consumer_config(
+        settings,
+        settings.group_id,
+        client_id=settings.worker_id,
+        session_timeout_ms=settings.session_timeout_ms,
+        heartbeat_interval_ms=max(1, settings.session_timeout_ms // 6),
+        partition_assignment_strategy="roundrobin",
+        auto_offset_reset="error",
+        enable_partition_eof=True,
+        allow_auto_create_topics=False,
+        # What is fetched ahead; it bounds memory whatever the backlog.
+        queued_max_messages_kbytes=32 * 1024,
+        # Small pieces of each partition by turns: out of a backlog, as after a take-over,
+        # none waits for all of another. A message that is larger comes all the same.
+        fetch_message_max_bytes=256 * 1024,
+        fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
+        fetch_wait_max_ms=100,
+        fetch_queue_backoff_ms=20,
+        # How long a partition rests after each record of it that can't be read.
+        fetch_error_backoff_ms=50,
+    )
