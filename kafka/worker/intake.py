@@ -19,6 +19,7 @@ from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
 from kafka.worker.fetching import fetching_config
 from kafka.worker.positions import Gap
+from kafka.worker.standing import Standing
 
 log = logging.getLogger("kafka.worker")
 
@@ -72,9 +73,7 @@ class Intake:
             f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
         )
         self._backlog: Deque[Record] = collections.deque()
-        self._positions: Dict[int, int] = {}
-        self._notes: Dict[int, str] = {}
-        self._ends: Dict[int, int] = {}
+        self._standing = Standing()
         self._gone: Set[int] = set()
         self._passed_over: Set[int] = set()
         self._failure: Optional[Exception] = None
@@ -134,7 +133,7 @@ class Intake:
             messages = messages + more if rebalances == self._rebalances else more
         self._polled_at = time.monotonic()
         self._raise_failure()
-        if not messages and not self._backlog and self._ends:
+        if not messages and not self._backlog:
             self._commit_ends()
         self._passed_over.clear()
         for message in messages:
@@ -162,8 +161,8 @@ class Intake:
     def rewind(self) -> None:
         """Goes back to the last published positions: after an abort the consumer does not."""
         self._backlog.clear()
-        self._ends.clear()
-        for partition, offset in self._positions.items():
+        self._standing.forget_ends()
+        for partition, offset in self._standing.positions.items():
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException as error:
@@ -172,28 +171,15 @@ class Intake:
 
     def noted_otherwise(self, note: str) -> Dict[int, int]:
         """Positions of our partitions beside which another note was committed."""
-        return {
-            partition: position
-            for partition, position in self._positions.items()
-            if self._notes[partition] != note
-        }
+        return self._standing.noted_otherwise(note)
 
     def reached_ends(self) -> Dict[int, int]:
         """Ends of partitions, past transaction markers, with nothing in the backlog before them."""
-        past = {
-            partition: end
-            for partition, end in self._ends.items()
-            if end > self._positions.get(partition, end)
-        }
-        waiting = {record.partition for record in self._backlog} if past else set()
-        return {partition: end for partition, end in past.items() if partition not in waiting}
+        return self._standing.reached_ends({record.partition for record in self._backlog})
 
     def published(self, positions: Dict[int, int], note: str) -> None:
         """Remembers positions that were committed with their replies, and this note beside them."""
-        for partition, offset in positions.items():
-            if partition in self._positions:
-                self._positions[partition] = offset
-                self._notes[partition] = note
+        self._standing.move(positions, note)
 
     def commit(self, positions: Dict[int, int], note: str) -> None:
         """Commits positions without a transaction, and a note beside each.
@@ -215,12 +201,12 @@ class Intake:
     def _on_error(self, message: Any, error: KafkaError) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
-            self._ends[message.partition()] = message.offset()
+            self._standing.see_end(message.partition(), message.offset())
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self._gone.add(message.partition())
         elif code in _MISSING:
             self._events.trouble(self._missing)
-        elif code in _UNREADABLE and message.partition() in self._positions:
+        elif code in _UNREADABLE and message.partition() in self._standing.positions:
             self._pass_over(message, error)
         elif code in _DENIED:
             rights = [r for r in worker_rights(self._settings) if r.operation == READ]
@@ -242,7 +228,7 @@ class Intake:
             return
         ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
         # The error is at the batch's first record; those before our position are answered.
-        offset = max([self._positions[partition], message.offset(), *ours])
+        offset = max([self._standing.positions[partition], message.offset(), *ours])
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
         except KafkaException as problem:
@@ -259,9 +245,10 @@ class Intake:
         Only when idle: then every record before those ends is answered.
         """
         past = self.reached_ends()
-        self._ends = {}
-        for note in {self._notes[partition] for partition in past}:
-            alike = {place: end for place, end in past.items() if self._notes[place] == note}
+        self._standing.forget_ends()
+        notes = dict(self._standing.notes)
+        for note in {notes[partition] for partition in past}:
+            alike = {place: end for place, end in past.items() if notes[place] == note}
             try:
                 self.commit(alike, note)
             except KafkaException as error:
@@ -270,7 +257,7 @@ class Intake:
     def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
         self._backlog.clear()
-        self._positions, self._notes, self._ends = {}, {}, {}
+        self._standing.begin({}, {})
         if not consumer.memberid():
             # The group has given us up already; that these partitions are lost comes next. Without
             # this the library would assign them all the same, and nothing fence what comes of it.
@@ -283,12 +270,11 @@ class Intake:
             # Raised by `fill`: an exception in here would be lost inside librdkafka.
             self._failure = error
             return
-        self._positions = starts
-        self._notes = {partition: self._starts.notes[partition] for partition in starts}
+        self._standing.begin(starts, self._starts.notes)
         consumer.assign(self._places(starts))
         # A partition that was paused when it went away comes back paused.
         consumer.resume(self._places(starts))
-        self._events.assigned(starts, self._notes)
+        self._events.assigned(starts, self._standing.notes)
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
@@ -297,9 +283,7 @@ class Intake:
         self._backlog.clear()
         self._backlog.extend(kept)
         for partition in gone:
-            self._positions.pop(partition, None)
-            self._notes.pop(partition, None)
-            self._ends.pop(partition, None)
+            self._standing.leave(partition)
         self._gone -= gone
         self._events.revoked()
 
@@ -313,11 +297,11 @@ class Intake:
 
     def _restart_gone(self) -> None:
         """Reads on behind what was deleted while we read; librdkafka has given up there."""
-        for partition in self._gone & set(self._positions):
-            position = self._positions[partition]
-            self._positions[partition] = self._starts.find_one(partition, position)
+        positions = self._standing.positions
+        for partition in self._gone & set(positions):
+            positions[partition] = self._starts.find_one(partition, positions[partition])
         self._gone.clear()
-        self._consumer.assign(self._places(self._positions))
+        self._consumer.assign(self._places(positions))
 
     def reload_positions(self) -> None:
         """Asks the brokers where the group stands, when a commit's outcome is not known.
@@ -326,5 +310,5 @@ class Intake:
             GapFound: messages were deleted meanwhile.
             KafkaException: the brokers don't answer.
         """
-        self._positions = self._starts.find(list(self._positions))
-        self._notes = {partition: self._starts.notes[partition] for partition in self._positions}
+        positions = self._starts.find(list(self._standing.positions))
+        self._standing.begin(positions, self._starts.notes)
