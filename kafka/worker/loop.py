@@ -40,7 +40,7 @@ _KEEP_MEMBERSHIP_S = 2.0
 # within that time others take over, and leaders move.
 _STALLED_AFTER_S = 10.0
 # A call to the brokers that has not come back by then never will.
-_BROKER_CALL_S = 90.0
+_BROKER_CALL_S = 30.0
 
 
 class Halted(Exception):

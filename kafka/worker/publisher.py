@@ -13,12 +13,15 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from kafka.replies import Outgoing
 from kafka.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from kafka.settings import Settings
+from kafka.worker.bounded import bounded
 from kafka.worker.deliveries import Deliveries, NotPublished, publisher_config
 
 log = logging.getLogger("kafka.worker")
 
 # One attempt at a transactional call; unfinished ones are tried again.
 _CALL_S = 5.0
+# How much longer one may take that does not keep to this.
+_GRACE_S = 1.0
 _PAUSE_S = 0.05
 # After so long the outcome of a call stays unknown, and a new producer finds it out.
 _GIVE_UP_S = 15.0
@@ -176,7 +179,7 @@ class TransactionalPublisher(_Publisher):
         while True:
             self._before_call()
             try:
-                function(*args, _CALL_S)
+                bounded(function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from kafka.replies import Outgoing
+from kafka.worker import publisher as publisher_module
 from kafka.worker.deliveries import NotPublished
 from kafka.worker.publisher import TransactionalPublisher
 from tests.broker.stream import Stream
@@ -116,6 +119,27 @@ def test_after_a_broken_connection_what_the_last_producer_left_is_fenced(
     with pytest.raises(KafkaException, match="fenced"):
         last.commit_transaction(10)
     assert len(stream.replies(2)) == 2
+
+
+def test_a_call_that_never_comes_back_is_given_up_and_done_again(
+    stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released = threading.Event()
+
+    class Stuck(Producer):
+        def send_offsets_to_transaction(self, *_: Any) -> None:
+            released.wait()
+
+    monkeypatch.setattr(publisher_module, "_CALL_S", 2.0)
+    monkeypatch.setattr(publisher_module, "Producer", Stuck)
+    tried = publisher(stream, name)
+    with pytest.raises(NotPublished, match="send_offsets_to_transaction did not come back") as why:
+        tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    assert not why.value.unknown, "nothing was committed yet"
+    monkeypatch.setattr(publisher_module, "Producer", Producer)
+    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    released.set()
+    assert len(stream.replies(1)) == 1
 
 
 def test_a_broker_that_stays_away_does_not_cost_a_new_producer_each_time(
