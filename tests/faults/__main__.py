@@ -23,8 +23,10 @@ from kafka.cluster.state import ClusterError
 from tests.faults import link, report
 from tests.faults.catalogue import FAULTS
 from tests.faults.catalogue.brokers import unmount_fourth
+from tests.faults.environment import connection
 from tests.faults.fault import Fault, NotSeen
-from tests.faults.run import Run, document
+from tests.faults.outcome import document
+from tests.faults.run import Run
 from tests.faults.scene import NotRecovered, Scene
 from tests.faults.soak import soak
 
@@ -41,7 +43,10 @@ examples:
 
 A run without root leaves out the network, memory and disk faults, and says so.
 """
-_RESERVE_S = 60.0
+# To measure the drain rate, and to end the last fault and the replicas.
+_RESERVE_S = 70.0
+# Reading a second's messages back takes so much of a second.
+_READ_BACK_SHARE = 0.18
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not faults:
         print("error: no fault has such a name; --list shows them all", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     # What the clients see of brokers that are broken on purpose is no news.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
@@ -72,6 +78,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing that this run started is left", file=sys.stderr)
         return 130
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """Ctrl-C once: what then is taken away is taken away to the end."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, lambda number, frame: None)
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -119,7 +132,8 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
                 return 0
             seconds = None
             if not options.quick:
-                seconds = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
+                left_s = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
+                seconds = left_s / (1 + _READ_BACK_SHARE)
             outcome = Run(scene, faults, seed, seconds, _say).run(options.backlog)
         good = not outcome.failures
         report.show(outcome)
@@ -137,23 +151,22 @@ def _scene(folder: Path, seed: int, keep: bool) -> Iterator[Scene]:
     with contextlib.ExitStack() as stack:
         cluster: Cluster | None = None
         line: link.Link | None = None
-        environ = {k: v for k, v in os.environ.items() if k.startswith("KAFKA_")}
+        environ = connection(os.environ)
         if "KAFKA_BROKER" not in environ:
             if link.why_impossible() is None:
                 line = stack.enter_context(link.Link())
             _say("starting three brokers")
             cluster = stack.enter_context(
-                leased(folder / "cluster", brokers=3, host=link.HERE if line else None)
+                leased(folder / "cluster", brokers=3, host=line.here if line else None)
             )
             stack.callback(_unmount, cluster)
-            environ["KAFKA_BROKER"] = cluster.bootstrap
+            environ = {"KAFKA_BROKER": cluster.bootstrap}
         scene = Scene(environ, name, folder, cluster, line, seed)
         try:
+            scene.make_topics()
             yield scene
         finally:
-            for replica in scene.running():
-                replica.kill()
-            scene.load.stop()
+            scene.end()
             if cluster is None and not keep:
                 scene.delete_topics()
 

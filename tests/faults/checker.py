@@ -9,9 +9,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kafka.dead_letter.letters import read_letter
+from kafka.dead_letter.letters import read_letter, replayed_place
 from kafka.messages import Headers, Record, header
 from kafka.replies import DEAD_REASON, INPUT_OFFSET, INPUT_PARTITION, INPUT_TIMESTAMP
+from tests.faults.numbers import Numbers
+from tests.faults.replays import Replays, is_copy
 
 IMAGE = "image"
 """Header of an input: which images it holds."""
@@ -49,8 +51,10 @@ class Verdict:
         replies: messages of the output topic.
         letters: messages of the dead-letter topic.
         reasons: how many dead letters there are of each reason.
-        lost: inputs that neither topic answers.
-        doubled: answers beyond the first to an input.
+        lost: inputs that neither topic answers, and messages that a replay says it sent again
+            and did not.
+        doubled: answers beyond the first to an input, and messages that a replay sent again
+            more often than it says.
         out_of_order: answers behind that of a later input of the same partition.
         wrong: answers that differ from what the class says of the image alone, that are not the
             sender's (key, headers, timestamp, a dead letter's value), that are a reply where a
@@ -80,6 +84,9 @@ class Verdict:
 class Checker:
     """Is told every input first, then every answer, each topic in its own order.
 
+    Attributes:
+        seen: the numbers of the inputs.
+
     Args:
         is_answer: whether a value, with the header `proto-name` beside it, is the answer to the
             images that the header `IMAGE` names.
@@ -96,12 +103,19 @@ class Checker:
         self._counts: collections.Counter[str] = collections.Counter()
         self._reasons: collections.Counter[str] = collections.Counter()
         self._problems: list[str] = []
+        self._replays = Replays()
+        self.seen = Numbers()
 
     def sent(self, record: Record) -> None:
         """An input, as a `read_committed` reader sees it."""
         headers = record.headers
+        number = _number_of(headers)
+        if number >= 0:
+            self.seen.add(number)
+        if is_copy(headers):
+            self._replays.copy(number)
         self._sent[record.partition, record.offset] = Sent(
-            _number(headers, NUMBER),
+            number,
             _text(headers, IMAGE),
             _text(headers, EXPECT) or REPLY,
             _identity(record.key, _described(headers), record.timestamp_ms),
@@ -126,10 +140,16 @@ class Checker:
             self._wrong(record, sent, f"got the wrong answer: {record.value!r:.300}")
 
     def letter(self, record: Record) -> None:
-        """A message of the dead-letter topic; markers of replays are passed over."""
+        """A message of the dead-letter topic: a letter, or the marker of a replay."""
         letter = read_letter(record)
         if letter is None:
+            replayed = replayed_place(record)
+            if replayed is None:
+                self._wrong(record, None, "is neither a dead letter nor a marker of a replay")
+            else:
+                self._replays.marker(replayed)
             return
+        self._replays.letter(letter.at, _number_of(record.headers))
         self._counts["letters"] += 1
         self._reasons[letter.reason] += 1
         _, partition, offset = letter.source
@@ -140,9 +160,8 @@ class Checker:
         if sent.expect not in (letter.reason, EITHER):
             why = f"{letter.reason} ({letter.message})"
             self._wrong(record, sent, f"is a dead letter, {why}, and {sent.expect} was due")
-        elif letter.cut_from is None and (
-            sent.content != _digest(record.value, _flat(headers))
-            or sent.identity != _identity(record.key, _described(headers), timestamp_ms)
+        elif sent.content != _digest(record.value, _flat(headers)) or sent.identity != _identity(
+            record.key, _described(headers), timestamp_ms
         ):
             self._wrong(record, sent, "is a dead letter that is not what was sent")
 
@@ -156,6 +175,9 @@ class Checker:
         lost = [place for place in self._sent if place not in self._answered]
         for place in lost[:_SHOWN]:
             self._note(f"lost: {_name(place, self._sent[place])} was never answered")
+        lost_copies, doubled_copies, notes = self._replays.verdict()
+        for note in notes:
+            self._note(note)
         behind = {p: end for p, end in ends.items() if committed.get(p, 0) != end}
         for partition, end in behind.items():
             at = committed.get(partition, 0)
@@ -165,8 +187,8 @@ class Checker:
             replies=self._counts["replies"],
             letters=self._counts["letters"],
             reasons=dict(self._reasons),
-            lost=len(lost),
-            doubled=self._counts["doubled"],
+            lost=len(lost) + lost_copies,
+            doubled=self._counts["doubled"] + doubled_copies,
             out_of_order=self._counts["out of order"],
             wrong=self._counts["wrong"],
             uncommitted=len(behind),
@@ -215,16 +237,30 @@ def _source(headers: Headers) -> Place:
     return _number(headers, INPUT_PARTITION), _number(headers, INPUT_OFFSET)
 
 
+def _first(headers: Headers, name: str) -> bytes | None:
+    """The harness's own headers come first; hostile ones behind them may be called the same."""
+    return next((value for found, value in headers if found == name), None)
+
+
+def _number_of(headers: Headers) -> int:
+    """An input's number, or -1."""
+    return _whole(_first(headers, NUMBER))
+
+
 def _number(headers: Headers, name: str) -> int:
+    return _whole(header(headers, name))
+
+
+def _whole(value: bytes | None) -> int:
     try:
-        return int(header(headers, name) or b"-1")
+        return int(value or b"-1")
     except ValueError:
         return -1
 
 
 def _text(headers: Headers, name: str) -> str:
     # Few different ones, and millions of them.
-    return sys.intern((header(headers, name) or b"").decode("utf-8", "replace"))
+    return sys.intern((_first(headers, name) or b"").decode("utf-8", "replace"))
 
 
 def _described(headers: Headers) -> list[tuple[str, bytes | None]]:

@@ -11,12 +11,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults import served
+from tests.faults.environment import with_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 _LEAVE_S = 30.0
@@ -76,7 +78,7 @@ class Replica:
             self._process = subprocess.Popen(
                 [*self._command, sys.executable, "-m", "kafka.supervisor", self._class_name],
                 cwd=ROOT,
-                env={**os.environ, **self._environ, **own, **environ},
+                env=with_settings({**self._environ, **own, **environ}),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -108,15 +110,26 @@ class Replica:
 
     def ask(self, path: str) -> tuple[int, str]:
         """Status and text of a GET; status 0 where nobody answers."""
-        url = f"http://{self._host}:{self._port}{path}"
         try:
-            with urllib.request.urlopen(url, timeout=2) as got:
+            with urllib.request.urlopen(self._url(path), timeout=2) as got:
                 return got.status, got.read().decode()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read().decode()
         except OSError:
             return 0, ""
+
+    def clock(self) -> float | None:
+        """What its supervisor takes for the time, by the `Date` of an answer; None without one."""
+        try:
+            with urllib.request.urlopen(self._url("/live"), timeout=2) as got:
+                date = got.headers["Date"]
+        except OSError:
+            return None
+        return None if date is None else parsedate_to_datetime(date).timestamp()
+
+    def _url(self, path: str) -> str:
+        return f"http://{self._host}:{self._port}{path}"
 
     def metric(self, name: str) -> float:
         """The sum of a metric over its labels; 0 where nobody answers."""

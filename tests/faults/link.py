@@ -20,8 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-HERE = "10.213.0.1"
-THERE = "10.213.0.2"
+from tests.faults.environment import with_settings
 
 _TUN = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
@@ -60,14 +59,21 @@ class Link:
 
     Attributes:
         namespace: its name, for `ip netns exec`.
+        here: this machine's address on the line.
+        there: the namespace's.
     """
 
     def __init__(self) -> None:
         self.namespace = f"faults-{os.getpid()}"
+        # Runs beside each other have addresses of their own, four for each.
+        third, fourth = divmod(4 * os.getpid() % 65_536, 256)
+        self.here = f"10.213.{third}.{fourth + 1}"
+        self.there = f"10.213.{third}.{fourth + 2}"
 
     def __enter__(self) -> Link:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.link", self.namespace],
+            [sys.executable, "-m", "tests.faults.link", self.namespace, self.here, self.there],
+            env=with_settings({}),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -157,7 +163,7 @@ def _up(address: str, peer: str, device: str, *namespace: str) -> None:
     _ip(*namespace, "link", "set", device, "mtu", str(_MTU), "up")
 
 
-def main(namespace: str) -> None:
+def main(namespace: str, near_address: str, far_address: str) -> None:
     """Makes the namespace and its line, serves it, and takes all away again."""
     number = os.getpid()
     near, far = f"near{number}", f"far{number}"
@@ -165,8 +171,8 @@ def main(namespace: str) -> None:
     _ip("netns", "add", namespace)
     try:
         _ip("link", "set", far, "netns", namespace)
-        _up(HERE, THERE, near)
-        _up(THERE, HERE, far, "-n", namespace)
+        _up(near_address, far_address, near)
+        _up(far_address, near_address, far, "-n", namespace)
         _ip("-n", namespace, "link", "set", "lo", "up")
         sys.stdout.write("ready\n")
         sys.stdout.flush()
@@ -176,4 +182,4 @@ def main(namespace: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
@@ -13,6 +15,7 @@ from kafka.messages import Headers
 from kafka.settings import Settings
 from tests.faults import images
 from tests.faults.checker import EXPECT, IMAGE, NUMBER, REPLY
+from tests.faults.numbers import Numbers
 
 KEYS = 97
 
@@ -27,20 +30,19 @@ class Load:
 
     Attributes:
         sent: how many messages were handed over.
-        acknowledged: how many of them the brokers have confirmed.
-        withdrawn: how many of those were in a transaction that was aborted after all.
-        refused: errors of the others, in words.
+        confirmed: the numbers of those that the brokers have confirmed; of a transaction's
+            messages, once it is committed.
 
     Args:
         settings: where to.
+        closing: once it is set, what there is no room for is dropped.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.acknowledged = 0
-        self.withdrawn = 0
-        self.refused: list[str] = []
+    def __init__(self, settings: Settings, closing: threading.Event) -> None:
+        self.confirmed = Numbers()
         self.rate = 0.0
         self._topic = settings.input_topic
+        self._closing = closing
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._on = threading.Event()
@@ -51,7 +53,8 @@ class Load:
                 # As busy senders do: a request for each message would keep the brokers busy.
                 linger_ms=100,
                 # The images come again and again, and disks are small.
-                compression_type="lz4",
+                compression_type="zstd",
+                compression_level=1,
                 queue_buffering_max_messages=_MOST_QUEUED,
                 queue_buffering_max_kbytes=2 * 1024 * 1024,
             )
@@ -110,7 +113,16 @@ class Load:
             Its number.
         """
         number = self.number()
-        self.produce(self._producer, number, value, expect, headers, shown, _key(number, key))
+        self.produce(
+            self._producer,
+            number,
+            value,
+            expect,
+            headers,
+            shown,
+            _key(number, key),
+            functools.partial(self._delivered, number),
+        )
         return number
 
     def send_images(self, coded: images.Coded, key: bytes | None = b"") -> int:
@@ -128,8 +140,9 @@ class Load:
         headers: Headers,
         shown: str,
         key: bytes | None,
+        on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
-        """Hands a numbered message to any producer, and counts its confirmation."""
+        """Hands a numbered message to any producer, which is to say what became of it."""
         named = [(NUMBER, b"%d" % number), (IMAGE, shown.encode()), (EXPECT, expect.encode())]
         while True:
             try:
@@ -138,32 +151,28 @@ class Load:
                     value=value,
                     key=key,
                     headers=[*named, *headers],
-                    on_delivery=self._delivered,
+                    on_delivery=on_delivery,
                 )
                 break
             except BufferError:
+                if self._closing.is_set():
+                    return
                 producer.poll(0.1)
         producer.poll(0)
 
-    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+    def confirm(self, numbers: Iterable[int]) -> None:
+        """Notes that the brokers have confirmed messages of these numbers."""
         with self._lock:
-            if error is None:
-                self.acknowledged += 1
-            else:
-                self.refused.append(error.str())
+            for number in numbers:
+                self.confirmed.add(number)
+
+    def _delivered(self, number: int, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self.confirm((number,))
 
     def _send_next(self) -> None:
-        number = self.number()
-        coded = images.message(number)
-        self.produce(
-            self._producer,
-            number,
-            coded.value,
-            REPLY,
-            coded.headers,
-            coded.shown,
-            _key(number, b""),
-        )
+        # Which images it is does not matter, only that all come.
+        self.send_images(images.message(self.sent))
 
     def _send_on_schedule(self) -> None:
         began, done = time.monotonic(), 0

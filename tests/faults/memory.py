@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _MIB = 1024 * 1024
@@ -15,14 +17,53 @@ _MIB = 1024 * 1024
 def why_impossible() -> str | None:
     """Why no limit can be set here, or None."""
     try:
-        with limited():
+        with limited() as limit:
+            limit.kills()
             return None
     except OSError as error:
         return f"no memory cgroup can be made: {error}"
 
 
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """A limit that is in force.
+
+    Attributes:
+        events: the kernel's file that counts what it did for the limit.
+    """
+
+    events: Path
+
+    def kills(self) -> int:
+        """How many processes the kernel has killed for it."""
+        for line in self.events.read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+        raise OSError(f"{self.events} does not count what is killed")
+
+
+class _Files(NamedTuple):
+    """Names of a cgroup's files, and what is written to them for no memory beyond the limit."""
+
+    limit: str
+    swap: str
+    swap_value: Callable[[int], int]
+    events: str
+
+
+_V1 = _Files(
+    "memory.limit_in_bytes",
+    # This one counts memory and swap together.
+    "memory.memsw.limit_in_bytes",
+    lambda limit: limit,
+    "memory.oom_control",
+)
+_V2 = _Files("memory.max", "memory.swap.max", lambda limit: 0, "memory.events")
+
+
 @contextlib.contextmanager
-def limited(pid: int | None = None, mib: int = 1024) -> Iterator[None]:
+def limited(pid: int | None = None, mib: int = 1024) -> Iterator[Limit]:
     """Puts a process into a cgroup of its own with so much memory, until the block ends.
 
     Args:
@@ -32,28 +73,30 @@ def limited(pid: int | None = None, mib: int = 1024) -> Iterator[None]:
     Raises:
         OSError: cgroups can't be written here.
     """
-    home, limit = _home()
+    home, files = _home()
     group = home.parent / f"faults-{os.getpid()}-{time.monotonic_ns()}"
     group.mkdir()
     try:
-        (group / limit).write_text(str(mib * _MIB))
+        (group / files.limit).write_text(str(mib * _MIB))
+        if (group / files.swap).exists():
+            (group / files.swap).write_text(str(files.swap_value(mib * _MIB)))
         if pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 (group / "cgroup.procs").write_text(str(pid))
-        yield
+        yield Limit(group / files.events)
     finally:
         _leave(group, home)
         group.rmdir()
 
 
-def _home() -> tuple[Path, str]:
-    """The group that we are in ourselves, and the name of the file with its limit."""
+def _home() -> tuple[Path, _Files]:
+    """The group that we are in ourselves, and the names of its files."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
-            return _CGROUPS / "memory" / path.lstrip("/"), "memory.limit_in_bytes"
+            return _CGROUPS / "memory" / path.lstrip("/"), _V1
         if number == "0" and (_CGROUPS / "cgroup.controllers").exists():
-            return _CGROUPS / path.lstrip("/"), "memory.max"
+            return _CGROUPS / path.lstrip("/"), _V2
     raise OSError("no memory controller")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Set as AbstractSet
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -25,7 +26,7 @@ class Monitor:
         self._settings = settings
         self._seen: dict[int, float] = {}
         self._stall_s = 0.0
-        self._messages = 0
+        self._places: AbstractSet[int] = frozenset()
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -35,14 +36,20 @@ class Monitor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends watching."""
+        """Ends watching, if it has begun."""
         self._ending.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
-    @property
-    def messages(self) -> int:
-        """How many messages came so far."""
-        return self._messages
+    def problems(self) -> list[str]:
+        """Why what it says can't be relied on; nothing if it can. To be asked before `stop`."""
+        found = []
+        if not self._thread.is_alive():
+            found.append("the monitor of the output topic has ended")
+        unseen = sorted(self._places - self._seen.keys())
+        if unseen or not self._places:
+            found.append(f"the monitor saw nothing of output partitions {unseen or 'at all'}")
+        return found
 
     def begin(self) -> None:
         """A time of interest begins."""
@@ -67,12 +74,12 @@ class Monitor:
             )
         )
         topic = self._settings.output_topic
-        places = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        self._places = frozenset(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
         starts = [
             TopicPartition(
                 topic, place, consumer.get_watermark_offsets(TopicPartition(topic, place))[1]
             )
-            for place in places
+            for place in self._places
         ]
         consumer.assign(starts)
         try:
@@ -85,7 +92,6 @@ class Monitor:
         now = time.monotonic()
         partitions = {message.partition() for message in messages}  # type: ignore[attr-defined]
         with self._lock:
-            self._messages += len(messages)
             for partition in partitions:
                 self._stall_s = max(self._stall_s, now - self._seen.get(partition, now))
                 self._seen[partition] = now

@@ -18,7 +18,7 @@ from rich.table import Table
 from tests.faults.catalogue import FAULTS
 from tests.faults.checker import Verdict
 from tests.faults.fault import Injection
-from tests.faults.run import Figures, Outcome
+from tests.faults.outcome import Figures, Outcome
 from tests.faults.soak import Growth, Soak
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
@@ -52,7 +52,38 @@ def show(outcome: Outcome) -> None:
         for failure in outcome.failures[:20]:
             console.print(f"  {failure}", markup=False)
     else:
-        console.print(f"every promise was kept (seed {outcome.seed})", style="bold green")
+        late = missed(outcome)
+        console.print(kept(outcome.seed, late), style="bold yellow" if late else "bold green")
+
+
+def missed(outcome: Outcome) -> list[str]:
+    """The promises of time that were not kept, in words: of faults alone, which have them."""
+    return [
+        f"{fault.name} held readers up for {stall_s:.1f} s, not {fault.stall_s:.0f} s"
+        for fault in FAULTS
+        if fault.stall_s is not None
+        and (stall_s := _longest_alone_s(outcome, fault.name)) > fault.stall_s
+    ]
+
+
+def kept(seed: int, late: Sequence[str]) -> str:
+    """The last line of a run that did not fail: which promises it kept.
+
+    Args:
+        seed: of the run.
+        late: what `missed` found.
+    """
+    if not late:
+        return f"every promise was kept (seed {seed})"
+    return (
+        "nothing was lost, doubled, reordered or wrong, but promises of time were missed: "
+        f"{'; '.join(late)} (seed {seed})"
+    )
+
+
+def _longest_alone_s(outcome: Outcome, fault: str) -> float:
+    alone = [e.stall_s for e in outcome.injections if e.fault == fault and e.mixed_with is None]
+    return max(alone, default=0.0)
 
 
 def _console() -> Console:
@@ -100,10 +131,15 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
             fault.name,
             str(len(alone)),
             str(len(injections) - len(alone)),
-            f"{max(each.stall_s for each in counted):.1f} s",
+            _stall(max(each.stall_s for each in counted), fault.stall_s if alone else None),
             "" if fault.stall_s is None else f"{fault.stall_s:.0f} s",
             f"{max(each.took_s for each in counted):.1f} s",
         )
+
+
+def _stall(stall_s: float, promised_s: float | None) -> str:
+    late = promised_s is not None and stall_s > promised_s
+    return f"{stall_s:.1f} s (missed)" if late else f"{stall_s:.1f} s"
 
 
 def total(outcome: Outcome) -> tuple[str, ...]:
@@ -148,6 +184,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
         lines += [*(_row(row) for row in rows(outcome)), ""]
         for name, why in outcome.impossible.items():
             lines.append(f"- impossible on this machine: {name}: {why}")
+        lines += [f"- missed: {line}" for line in missed(outcome)]
         lines += [f"- FAILED: {failure}" for failure in outcome.failures]
     return "\n".join(lines) + "\n"
 

@@ -2,75 +2,28 @@
 
 from __future__ import annotations
 
-import dataclasses
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import orjson
-
-from tests.faults import images
+from tests.faults import answers
 from tests.faults.checker import Checker, Verdict
 from tests.faults.fault import Fault, Injection, NotSeen
+from tests.faults.numbers import Numbers
+from tests.faults.outcome import Figures, Outcome, judge, text_of
 from tests.faults.reading import read_all
-from tests.faults.scene import LOCAL, REMOTE, NotRecovered, Scene, topics_of, wait_for
+from tests.faults.scene import LOCAL, REMOTE, NotRecovered, Scene, topics_of
 from tests.faults.schedule import Round, packed, rounds
-from tests.faults.soak import Soak
 
 Say = Callable[[str], None]
 
 # A little more than half, so that the share that was sent in the end is not below it.
-LOAD_SHARE = 0.55
+LOAD_SHARE = 0.53
 
 _WARM_UP_S = 5.0
 _DRAIN_S = 180.0
-
-
-@dataclasses.dataclass(frozen=True)
-class Figures:
-    """What was measured of the stream itself.
-
-    Attributes:
-        drain_rate: messages a second that the replicas answer out of a backlog.
-        load_rate: messages a second that were sent on average, faults included.
-        load_s: for how long.
-        partitions: of the input topic, in the end.
-        replicas: how many answer the load.
-        batch_messages: messages in a batch on average, under the load before the first fault.
-        left_after_s: the longest from SIGTERM to the exit of a replica.
-    """
-
-    drain_rate: float
-    load_rate: float
-    load_s: float
-    partitions: int
-    replicas: int
-    batch_messages: float
-    left_after_s: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """All that a run found.
-
-    Attributes:
-        seed: of its schedule.
-        injections: in order.
-        impossible: faults that could not be injected here, and why.
-        figures: of the stream.
-        verdict: of the checker.
-        missing: messages that the brokers confirmed and that the input topic does not have.
-        failures: everything that makes the run a failure, in words.
-    """
-
-    seed: int
-    injections: Sequence[Injection]
-    impossible: dict[str, str]
-    figures: Figures
-    verdict: Verdict
-    missing: int
-    failures: Sequence[str]
 
 
 class Run:
@@ -115,7 +68,7 @@ class Run:
         self._began = time.monotonic()
         sent_before = scene.load.sent
         scene.load.start(drain_rate * LOAD_SHARE)
-        batch_messages = self._batch_messages()
+        replicas, batch_messages = self._warm_up()
         self._inject_all()
         scene.load.stop()
         load_s = time.monotonic() - self._began
@@ -123,26 +76,28 @@ class Run:
         scene.load.flush()
         failures = [f"{each.fault}: {each.failure}" for each in self._injections if each.failure]
         failures += self._drained()
-        left = self._end_replicas()
+        failures += self._end_replicas()
         self._say("reading every topic from the beginning")
-        verdict = self._check()
+        verdict, seen = self._check()
         figures = Figures(
             drain_rate=drain_rate,
             load_rate=sent / load_s,
             load_s=load_s,
             partitions=len(scene.positions()[1]),
-            replicas=2,
+            replicas=replicas,
             batch_messages=batch_messages,
-            left_after_s=max(left),
+            left_after_s=max(
+                (took for r in scene.fleet.values() for took in r.left_after), default=0.0
+            ),
         )
-        missing = max(0, scene.load.acknowledged - scene.load.withdrawn - verdict.messages)
+        missing = scene.load.confirmed.without(seen)
         return Outcome(
             self._seed,
             self._injections,
             self._impossible,
             figures,
             verdict,
-            missing,
+            len(missing),
             [*failures, *judge(figures, verdict, missing, self._possible, self._injections)],
         )
 
@@ -150,7 +105,7 @@ class Run:
         """Messages a second out of a backlog, from the first answer to the last but a few."""
         scene = self._scene
         self._say(f"measuring the drain rate with a backlog of {backlog:,} messages")
-        images.answers()
+        answers.answers()
         scene.load.burst(backlog)
         scene.load.flush()
         scene.start(LOCAL, REMOTE)
@@ -159,30 +114,32 @@ class Run:
             lag = scene.lag()
             return lag is not None and lag <= most
 
-        wait_for(lambda: left_at_most(0.9 * backlog), _DRAIN_S, "a tenth is answered")
+        scene.wait_for(lambda: left_at_most(0.9 * backlog), _DRAIN_S, "a tenth is answered")
         started, first = time.monotonic(), scene.lag() or 0
-        wait_for(lambda: left_at_most(0.1 * backlog), _DRAIN_S, "all but a tenth is answered")
+        scene.wait_for(lambda: left_at_most(0.1 * backlog), _DRAIN_S, "all but a tenth is answered")
         rate = (first - (scene.lag() or 0)) / (time.monotonic() - started)
         if not rate:
             raise NotSeen(f"a backlog of {backlog} is too small to measure the drain rate with")
-        wait_for(lambda: left_at_most(0), _DRAIN_S, "all is answered")
+        scene.wait_for(lambda: left_at_most(0), _DRAIN_S, "all is answered")
         self._say(f"two replicas answer {rate:,.0f} messages a second")
         return rate
 
-    def _batch_messages(self) -> float:
-        """Messages in a batch on average, under the load and without any fault."""
+    def _warm_up(self) -> tuple[int, float]:
+        """Lets the load run without any fault.
 
-        def so_far() -> tuple[float, float]:
-            running = self._scene.running()
-            return (
-                sum(r.metric("kafka_worker_batch_messages_sum") for r in running),
-                sum(r.metric("kafka_worker_batch_messages_count") for r in running),
-            )
+        Returns:
+            How many replicas answered any of it, and the messages in a batch on average.
+        """
+        running = self._scene.running()
 
-        before = so_far()
-        time.sleep(_WARM_UP_S)
-        after = so_far()
-        return (after[0] - before[0]) / max(1.0, after[1] - before[1])
+        def so_far(name: str) -> list[float]:
+            return [replica.metric(f"kafka_worker_batch_messages_{name}") for replica in running]
+
+        messages, batches = sum(so_far("sum")), so_far("count")
+        self._scene.sleep(_WARM_UP_S)
+        more_messages = sum(so_far("sum")) - messages
+        more = [after - before for before, after in zip(batches, so_far("count"), strict=True)]
+        return sum(count > 0 for count in more), more_messages / max(1.0, sum(more))
 
     def _inject_all(self) -> None:
         for together in self._rounds():
@@ -205,24 +162,7 @@ class Run:
         scene = self._scene
         scene.monitor.begin()
         began = time.monotonic()
-        found: dict[str, tuple[str, str | None]] = {}
-
-        def one(fault: Fault) -> None:
-            try:
-                found[fault.name] = (fault.inject(scene), None)
-            except Exception as error:
-                found[fault.name] = ("", f"{type(error).__name__}: {error}")
-
-        threads = [threading.Thread(target=one, args=(fault,)) for fault in together]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        recovery: str | None = None
-        try:
-            scene.recovered()
-        except NotRecovered as error:
-            recovery = str(error)
+        found, recovery = self._break(together)
         took_s = time.monotonic() - began
         stall_s = scene.monitor.longest_stall_s()
         for fault in together:
@@ -239,75 +179,81 @@ class Run:
             self._injections.append(injection)
         self._say(text_of(self._injections[-len(together) :]))
 
+    def _break(self, together: Round) -> tuple[dict[str, tuple[str, str | None]], str | None]:
+        """Injects faults at the same time, and waits for the stream to recover.
+
+        Returns:
+            What each fault says of itself and what went wrong with it, by its name; and why the
+            stream did not recover, if it did not.
+        """
+        found: dict[str, tuple[str, str | None]] = {}
+
+        def one(fault: Fault) -> None:
+            try:
+                found[fault.name] = (fault.inject(self._scene), None)
+            except Exception as error:
+                found[fault.name] = ("", f"{type(error).__name__}: {error}")
+
+        threads = [threading.Thread(target=one, args=(fault,)) for fault in together]
+        try:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            self._scene.recovered()
+        except NotRecovered as error:
+            return found, str(error)
+        except KeyboardInterrupt:
+            # What they have under way would otherwise go on amid what is being taken away.
+            self._say("interrupted: ending what is under way")
+            self._scene.closing.set()
+            for thread in threads:
+                if thread.ident is not None:
+                    thread.join()
+            raise
+        return found, None
+
     def _drained(self) -> list[str]:
         try:
-            wait_for(lambda: self._scene.lag() == 0, _DRAIN_S, "the lag is zero at the end")
+            self._scene.wait_for(
+                lambda: self._scene.lag() == 0, _DRAIN_S, "the lag is zero at the end"
+            )
         except NotRecovered as error:
             return [f"{error}; it is {self._scene.lag()}"]
         return []
 
-    def _end_replicas(self) -> list[float]:
+    def _end_replicas(self) -> list[str]:
+        """Ends what answers and what watches; returns what was wrong with them."""
+        monitor = self._scene.monitor
         running = self._scene.running()
+        absent = [self._scene.fleet[n] for n in (LOCAL, REMOTE) if not self._scene.fleet[n].runs]
         for replica in running:
             replica.terminate()
+        wrong = [f"replica {r.name} has ended by itself" for r in absent]
         for replica in running:
-            replica.wait()
-        self._scene.monitor.stop()
-        return [took for replica in self._scene.fleet.values() for took in replica.left_after]
+            try:
+                status = replica.wait()
+            except subprocess.TimeoutExpired as error:
+                wrong.append(f"replica {replica.name} did not leave within {error.timeout:.0f} s")
+                continue
+            if status:
+                wrong.append(f"replica {replica.name} left with exit status {status}")
+        wrong += monitor.problems()
+        monitor.stop()
+        return wrong
 
-    def _check(self) -> Verdict:
+    def _check(self) -> tuple[Verdict, Numbers]:
+        """The verdict, and the numbers of the messages in the input topic."""
         scene = self._scene
         settings = scene.settings
         topics: Any = scene.admin.list_topics(timeout=10).topics
         sizes = {name: len(topics[name].partitions) for name in topics_of(settings)}
         checker = Checker(
-            images.is_answer, sizes[settings.output_topic], sizes[settings.dead_letter_topic]
+            answers.Comparison().is_answer,
+            sizes[settings.output_topic],
+            sizes[settings.dead_letter_topic],
         )
         read_all(settings, settings.input_topic, checker.sent)
         read_all(settings, settings.output_topic, checker.reply)
         read_all(settings, settings.dead_letter_topic, checker.letter)
-        return checker.verdict(*scene.positions())
-
-
-def judge(
-    figures: Figures,
-    verdict: Verdict,
-    missing: int,
-    faults: Sequence[Fault],
-    injections: Sequence[Injection],
-) -> list[str]:
-    """Why a run is a failure, beside what went wrong with its injections; nothing if it is none."""
-    failures = list(verdict.problems)
-    if missing:
-        failures.append(f"{missing} confirmed messages are not in the input topic")
-    if figures.load_rate < figures.drain_rate / 2:
-        failures.append(
-            f"the load was {figures.load_rate:,.0f} messages a second, "
-            f"less than half of the drain rate of {figures.drain_rate:,.0f}"
-        )
-    if figures.partitions < 4:
-        failures.append(f"{figures.partitions} partitions are less than four")
-    if figures.batch_messages <= 1:
-        failures.append("batches held no more than one message")
-    injected = {each.fault for each in injections if each.failure is None}
-    failures += [f"never injected: {fault.name}" for fault in faults if fault.name not in injected]
-    return failures
-
-
-def text_of(together: Sequence[Injection]) -> str:
-    """A round in words: when, how long, and a line for each of its faults."""
-    first = together[0]
-    head = (
-        f"{first.at_s:6.0f} s  longest stall {first.stall_s:.1f} s, "
-        f"recovered after {first.took_s:.1f} s"
-    )
-    lines = [
-        f"          {each.fault}: {f'FAILED: {each.failure}' if each.failure else each.seen}"
-        for each in together
-    ]
-    return "\n".join([head, *lines])
-
-
-def document(outcome: Outcome | Soak) -> bytes:
-    """What was found as JSON."""
-    return orjson.dumps(dataclasses.asdict(outcome), option=orjson.OPT_INDENT_2)
+        return checker.verdict(*scene.positions()), checker.seen

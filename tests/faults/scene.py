@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ from kafka.cluster.local import Cluster
 from kafka.settings import Settings, load_settings
 from kafka.topics.manage import await_usable
 from tests.faults.fleet import Replica
-from tests.faults.link import THERE, Link
+from tests.faults.link import Link
 from tests.faults.load import Load
 from tests.faults.monitor import Monitor
 
@@ -33,26 +34,15 @@ LOCAL, REMOTE = "a", "b"
 
 _ASK_S = 5.0
 _ON_END_S = 1.5
+_LOOK_S = 0.05
 
 
 class NotRecovered(Exception):
     """The stream did not come back to its feet after a fault; the message says how it stands."""
 
 
-def wait_for(condition: Callable[[], Any], within_s: float, what: str) -> Any:
-    """Waits for a condition to become true, and returns what it returned.
-
-    Raises:
-        NotRecovered: it does not in time.
-    """
-    give_up_at = time.monotonic() + within_s
-    while True:
-        found = condition()
-        if found:
-            return found
-        if time.monotonic() > give_up_at:
-            raise NotRecovered(f"not within {within_s:.0f} s: {what}")
-        time.sleep(0.05)
+class Interrupted(Exception):
+    """The run is being ended, and so is what is under way of it."""
 
 
 class Scene:
@@ -66,6 +56,7 @@ class Scene:
         link: the line to the second replica's namespace, if there is one.
         random: seeded; everything left to chance is drawn from it.
         fleet: the replicas by name.
+        closing: set once the run is being ended; whoever waits then gets `Interrupted`.
 
     Args:
         environ: where the brokers are, and how to reach them.
@@ -100,8 +91,8 @@ class Scene:
         self._group: Any = Consumer(quiet(consumer_config(self.settings, name)))
         self.replication = min(3, len(self.admin.list_topics(timeout=_ASK_S).brokers))
         self.fleet: dict[str, Replica] = {}
-        self.make_topics()
-        self.load = Load(self.settings)
+        self.closing = threading.Event()
+        self.load = Load(self.settings, self.closing)
         self.monitor = Monitor(self.settings)
 
     def make_topics(self) -> None:
@@ -110,9 +101,41 @@ class Scene:
         make_topics(self.admin, names, PARTITIONS, self.replication)
 
     def delete_topics(self) -> None:
-        """Deletes the topics of this run."""
-        for future in self.admin.delete_topics(list(topics_of(self.settings))).values():
-            future.result()
+        """Deletes the topics of this run that there are."""
+        delete_topics(self.admin, topics_of(self.settings))
+
+    def sleep(self, seconds: float) -> None:
+        """Waits.
+
+        Raises:
+            Interrupted: the run is being ended.
+        """
+        if self.closing.wait(seconds):
+            raise Interrupted("interrupted")
+
+    def wait_for(self, condition: Callable[[], Any], within_s: float, what: str) -> Any:
+        """Waits for a condition to become true, and returns what it returned.
+
+        Raises:
+            NotRecovered: it does not in time.
+            Interrupted: the run is being ended.
+        """
+        give_up_at = time.monotonic() + within_s
+        while True:
+            found = condition()
+            if found:
+                return found
+            if time.monotonic() > give_up_at:
+                raise NotRecovered(f"not within {within_s:.0f} s: {what}")
+            self.sleep(_LOOK_S)
+
+    def end(self) -> None:
+        """Ends what of it still runs: replicas at once, then the load and the monitor."""
+        self.closing.set()
+        for replica in self.running():
+            replica.kill()
+        self.load.stop()
+        self.monitor.stop()
 
     def replica(self, name: str) -> Replica:
         """The replica of this name, made if need be, not started."""
@@ -120,7 +143,7 @@ class Scene:
             command: tuple[str, ...] = ()
             host = "127.0.0.1"
             if name == REMOTE and self.link is not None:
-                command, host = ("ip", "netns", "exec", self.link.namespace), THERE
+                command, host = ("ip", "netns", "exec", self.link.namespace), self.link.there
             self.fleet[name] = Replica(name, self.environ, self.folder, command, host)
         return self.fleet[name]
 
@@ -133,11 +156,12 @@ class Scene:
 
         Raises:
             NotRecovered: one is not ready in time.
+            Interrupted: the run is being ended.
         """
         for name in names:
             self.replica(name).start()
         for name in names:
-            wait_for(self.replica(name).is_ready, within_s, f"replica {name} is ready")
+            self.wait_for(self.replica(name).is_ready, within_s, f"replica {name} is ready")
 
     def lag(self) -> int | None:
         """How far the group is behind, transaction markers included; None if nobody says."""
@@ -171,6 +195,7 @@ class Scene:
 
         Raises:
             NotRecovered: they are not in time.
+            Interrupted: the run is being ended.
         """
         give_up_at = time.monotonic() + within_s
         most = max(1000.0, self.load.rate)
@@ -187,13 +212,14 @@ class Scene:
             if time.monotonic() > give_up_at:
                 why = "; ".join(f"{n}: {self.fleet[n].ask('/ready')[1].strip()}" for n in unready)
                 raise NotRecovered(f"after {within_s:.0f} s the lag is {lag}; {why or 'all ready'}")
-            time.sleep(0.2)
+            self.sleep(0.2)
 
     def brokers_whole(self, within_s: float = 60) -> None:
         """Waits until every replica of every partition is in sync.
 
         Raises:
             NotRecovered: one is not in time.
+            Interrupted: the run is being ended.
         """
 
         def whole() -> bool:
@@ -206,7 +232,7 @@ class Scene:
                 part.leader >= 0 and len(part.isrs) >= len(part.replicas) for part in partitions
             )
 
-        wait_for(whole, within_s, "all replicas of all partitions are in sync")
+        self.wait_for(whole, within_s, "all replicas of all partitions are in sync")
 
     def ours(self) -> Cluster:
         """The brokers, which are ours to break."""
@@ -230,6 +256,15 @@ def make_topics(admin: Any, names: Sequence[str], partitions: int, replication: 
     for future in admin.create_topics(new).values():
         future.result()
     await_usable(admin, names, partitions)
+
+
+def delete_topics(admin: Any, names: Sequence[str]) -> None:
+    """Deletes those of these topics that there are."""
+    there = admin.list_topics(timeout=_ASK_S).topics
+    present = [name for name in names if name in there]
+    if present:
+        for future in admin.delete_topics(present).values():
+            future.result()
 
 
 def set_config(admin: Any, topic: str, name: str, value: str) -> None:

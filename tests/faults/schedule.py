@@ -29,7 +29,7 @@ def packed(faults: Sequence[Fault], seed: int) -> list[Round]:
 
 
 def rounds(faults: Sequence[Fault], seed: int) -> Iterator[Round]:
-    """Endless rounds of faults.
+    """Rounds of faults, which end only where there is nothing to mix.
 
     The first ones have each fault alone, in an order drawn from the seed; what follows is mixed:
     two faults that break different parts, with one alone now and then.
@@ -44,7 +44,7 @@ def rounds(faults: Sequence[Fault], seed: int) -> Iterator[Round]:
     for fault in alone:
         yield (fault,)
     mixing = [fault for fault in faults if fault.mixes]
-    while True:
+    while mixing:
         first = chance.choice(mixing)
         others = [fault for fault in mixing if fault.part != first.part]
         yield (first, chance.choice(others)) if others and chance.random() < 0.8 else (first,)

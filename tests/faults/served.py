@@ -38,6 +38,9 @@ MARK = (251, 17, 93)
 RAISE, HANG, SEGFAULT, BLOAT, NAN, WRONG_SHAPE, LEAK = range(1, 8)
 
 _COMMIT_S = 0.004
+_FLUSH_S = 5.0
+_HOARD_MIB = 16
+_MOST_HOARDED_MIB = 2048
 _MIB = 1024 * 1024
 _leaked: list[bytearray] = []
 
@@ -68,7 +71,7 @@ class Faulty(KmnistClassifier):
             raise ConnectionError("the feature store is away")
         hoard = order(self._folder, HOARD, self._replica)
         if hoard.exists():
-            hoard.unlink()
+            hoard.unlink(missing_ok=True)
             _hoard()
         rows = self.to_rows(X)
         is_marked = (rows[:, 0, :3] == MARK).all(axis=1)
@@ -96,10 +99,15 @@ def _misbehave(codes: list[int]) -> None:
 
 
 def _hoard() -> None:
-    """Takes memory until there is none."""
-    hoard = []
-    while True:
-        hoard.append(bytearray(os.urandom(_MIB)) * 16)
+    """Takes memory until the kernel has enough of it.
+
+    Raises:
+        RuntimeError: it has not; the machine is not to suffer for a limit that is not in force.
+    """
+    hoard: list[bytearray] = []
+    while len(hoard) * _HOARD_MIB < _MOST_HOARDED_MIB:
+        hoard.append(bytearray(os.urandom(_MIB)) * _HOARD_MIB)
+    raise RuntimeError(f"nobody minds that {_MOST_HOARDED_MIB} MiB are hoarded")
 
 
 class KillPoints:
@@ -121,6 +129,9 @@ class KillPoints:
 
         def hooked(publisher: Any, function: Any, *arguments: Any) -> None:
             if function.__name__ == "send_offsets_to_transaction":
+                if self._ordered(BEFORE_COMMIT):
+                    # What is not to be committed is to be in the log, where readers could see it.
+                    function.__self__.flush(_FLUSH_S)
                 self._obey(BEFORE_COMMIT)
             elif function.__name__ == "commit_transaction" and self._ordered(DURING_COMMIT):
                 # The request is on its way by then, or its answer.

@@ -16,7 +16,7 @@ from kafka.messages import Record
 from kafka.settings import load_settings
 from tests.faults.fleet import Replica
 from tests.faults.images import message
-from tests.faults.scene import Scene, make_topics, quiet, topics_of
+from tests.faults.scene import Scene, delete_topics, make_topics, quiet, topics_of
 
 PARTITIONS = 2
 
@@ -37,6 +37,14 @@ class Side:
         }
         self.settings = load_settings(self.environ, use_local_cluster=False)
         self.replica = Replica(f"side-{name}", self.environ, scene.folder, **served)  # type: ignore[arg-type]
+
+    def end_replica(self) -> None:
+        """Has the replica leave; at once if the run is being ended."""
+        if self._scene.closing.is_set():
+            self.replica.kill()
+            return
+        self.replica.terminate()
+        self.replica.wait()
 
     def make(self, *names: str) -> None:
         """Makes topics of this stream."""
@@ -100,13 +108,10 @@ def side_stream(scene: Scene, name: str, *, output: bool = True, **served: str) 
     """
     side = Side(scene, name, **served)
     topics = topics_of(side.settings)
-    side.make(*(topic for topic in topics if output or topic != side.settings.output_topic))
     try:
+        side.make(*(topic for topic in topics if output or topic != side.settings.output_topic))
         yield side
     finally:
         if side.replica.runs:
-            side.replica.terminate()
-            side.replica.wait()
-        present = scene.admin.list_topics(timeout=10).topics
-        for future in scene.admin.delete_topics([t for t in topics if t in present]).values():
-            future.result()
+            side.end_replica()
+        delete_topics(scene.admin, topics)

@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 
 from tests.faults.catalogue.inputs import send_poison
-from tests.faults.scene import LOCAL, REMOTE, Scene, set_config, topics_of, wait_for
+from tests.faults.scene import LOCAL, REMOTE, Scene, set_config, topics_of
 
 # So many messages are kept waiting, so that the replicas never have nothing to do.
 _BACKLOG = 20_000
@@ -86,14 +86,14 @@ def soak(scene: Scene, seconds: float, say: Callable[[str], None]) -> Soak:
             latest = ", ".join(f"{name} {of[-1][1]:.1f} MiB" for name, of in samples.items())
             say(f"{now:6.0f} s  {scene.load.sent:,} messages; {latest}")
             say_at = now + seconds / 20
-        time.sleep(_LOOK_S)
+        scene.sleep(_LOOK_S)
     scene.load.flush()
-    wait_for(lambda: scene.lag() == 0, _DRAIN_S, "the lag is zero at the end")
+    scene.wait_for(lambda: scene.lag() == 0, _DRAIN_S, "the lag is zero at the end")
     growth = [growth_of(process, of, seconds) for process, of in samples.items()]
     for replica in scene.running():
         replica.terminate()
         replica.wait()
-    return Soak(time.monotonic() - began, scene.load.acknowledged, growth)
+    return Soak(time.monotonic() - began, len(scene.load.confirmed), growth)
 
 
 def growth_of(process: str, samples: Sequence[tuple[float, float]], seconds: float) -> Growth:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from kafka.dead_letter.letters import replay_headers
+from kafka.dead_letter.letters import REPLAYED, replay_headers
 from kafka.messages import Record, Rejection, Reply
-from kafka.replies import Target, compose_dead_letter, compose_reply
+from kafka.replies import DEAD_CUT, Target, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
+from tests.faults.numbers import Numbers
 
 OUT = Target("out", 2, 1_000_000)
 DEAD = Target("dead", 2, 1_000_000)
@@ -156,14 +157,79 @@ def test_an_altered_dead_letter_is_found(sent: list[Record], good: list[Record])
     assert verdict(sent, good, [letter(sent[9], "predict_failed")]).wrong == 1
 
 
-def test_the_dead_letter_of_a_replayed_message_is_as_good_as_any(
-    sent: list[Record], good: list[Record]
+@pytest.fixture
+def replayed(sent: list[Record]) -> tuple[list[Record], list[Record]]:
+    """Inputs of which number 9 was replayed, and all that is in the dead-letter topic then."""
+    headers = [*sent[9].headers, *replay_headers(1, 1_600_000_000_000)]
+    sent[40 - 1] = sent[40 - 1]._replace(headers=headers, value=sent[9].value)
+    first, again = letter(sent[9]), letter(sent[39])._replace(offset=2)
+    marker = Record("dead", 1, 1, 0, None, None, [(REPLAYED, b"1:0")])
+    return sent, [first, marker, again]
+
+
+def answered(sent: list[Record]) -> list[Record]:
+    return replies([record for record in sent if dict(record.headers)["n"] != b"9"])
+
+
+def test_a_replayed_message_is_as_good_as_any(
+    replayed: tuple[list[Record], list[Record]],
 ) -> None:
-    replayed = [*sent[9].headers, *replay_headers(1, 1_600_000_000_000)]
-    sent[9] = sent[9]._replace(headers=replayed)
-    assert verdict(sent, good, [letter(sent[9])]).good
-    altered = sent[9]._replace(headers=replayed[:-1])
-    assert verdict(sent, good, [letter(altered)]).wrong == 1
+    sent, dead = replayed
+    assert verdict(sent, answered(sent), dead).good
+    altered = sent[39]._replace(headers=sent[39].headers[:-1])
+    found = verdict(sent, answered(sent), [*dead[:2], letter(altered)._replace(offset=2)])
+    assert (found.lost, found.doubled, found.wrong) == (0, 0, 1)
+
+
+def test_a_copy_that_no_marker_names_is_doubled(
+    replayed: tuple[list[Record], list[Record]],
+) -> None:
+    sent, dead = replayed
+    found = verdict(sent, answered(sent), [dead[0], dead[2]])
+    assert (found.lost, found.doubled, found.wrong) == (0, 1, 0)
+    assert "replays sent message 9 1 times, and say 0 times" in found.problems[0]
+
+
+def test_a_marker_without_its_copy_is_a_copy_lost(
+    replayed: tuple[list[Record], list[Record]],
+) -> None:
+    sent, dead = replayed
+    twice = [*dead, dead[1]._replace(offset=3, headers=[(REPLAYED, b"1:2")])]
+    found = verdict(sent, answered(sent), twice)
+    assert (found.lost, found.doubled, found.wrong) == (1, 0, 0)
+    assert "replays sent message 9 1 times, and say 2 times" in found.problems[0]
+    nowhere = [*dead, dead[1]._replace(offset=3, headers=[(REPLAYED, b"1:77")])]
+    assert verdict(sent, answered(sent), nowhere).lost == 1
+
+
+def test_what_is_neither_letter_nor_marker_is_found(sent: list[Record], good: list[Record]) -> None:
+    stray = Record("dead", 0, 5, 0, None, b"?", [])
+    assert verdict(sent, good, [letter(sent[9]), stray]).wrong == 1
+
+
+def test_a_cut_dead_letter_is_found(sent: list[Record], good: list[Record]) -> None:
+    dead = letter(sent[9])
+    cut = dead._replace(value=b"val", headers=[*dead.headers, (DEAD_CUT, b"7")])
+    assert verdict(sent, good, [cut]).wrong == 1
+    # So that not even the sender's headers fitted.
+    bare = cut._replace(headers=cut.headers[len(sent[9].headers) :])
+    assert verdict(sent, good, [bare]).wrong == 1
+
+
+def test_numbers_that_were_confirmed_and_not_seen_are_named(sent: list[Record]) -> None:
+    checker = Checker(is_answer, OUT.partitions, DEAD.partitions)
+    confirmed = Numbers()
+    for n, record in enumerate(sent):
+        confirmed.add(n)
+        if n not in (3, COUNT - 1):
+            checker.sent(record)
+    checker.sent(sent[0]._replace(headers=[*sent[0].headers, ("n", b"1000"), ("n", None)]))
+    assert confirmed.without(checker.seen) == [3, COUNT - 1]
+    assert checker.seen.without(confirmed) == []
+    confirmed.add(200_000)
+    assert 200_000 in confirmed
+    assert 200_001 not in confirmed
+    assert len(confirmed) == COUNT + 1
 
 
 def test_a_dead_letter_where_an_answer_was_due_is_found(

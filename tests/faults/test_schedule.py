@@ -31,6 +31,12 @@ def test_then_faults_of_different_parts_are_mixed() -> None:
         assert len({fault.part for fault in together}) == len(together)
 
 
+def test_where_nothing_mixes_each_fault_comes_once() -> None:
+    alone = [fault for fault in FAULTS if not fault.mixes]
+    assert alone
+    assert sorted(f.name for r in rounds(alone, 7) for f in r) == sorted(f.name for f in alone)
+
+
 def test_packed_rounds_have_every_fault_once_and_no_part_twice_at_a_time() -> None:
     rounds_of_all = packed(FAULTS, 7)
     assert len(rounds_of_all) < len(FAULTS) / 2

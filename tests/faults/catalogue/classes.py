@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
@@ -13,7 +12,7 @@ from tests.faults import images, memory, served
 from tests.faults.checker import EITHER
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.fleet import Replica, signal_to
-from tests.faults.scene import Scene, wait_for
+from tests.faults.scene import Scene
 from tests.faults.side import side_stream
 
 _BETWEEN = 5
@@ -59,7 +58,7 @@ def _deadly(scene: Scene, code: int, stack: str | None) -> str:
     before = _restarts(scene)
     logs = {replica: replica.log.stat().st_size for replica in scene.running()}
     number = _send_marked(scene, code, "worker_crash")
-    wait_for(lambda: _restarts(scene) >= before + 2, _DIE_S, "two workers die of it")
+    scene.wait_for(lambda: _restarts(scene) >= before + 2, _DIE_S, "two workers die of it")
     if stack is not None and not any(_logged(*item, stack) for item in logs.items()):
         raise NotSeen(f"no log shows the stack, {stack!r}")
     return f"message {number}, dead letter after {_restarts(scene) - before} deaths"
@@ -80,17 +79,22 @@ def _segfault(scene: Scene) -> str:
 
 
 @contextmanager
-def _little_memory(scene: Scene) -> Iterator[None]:
-    """All supervisors, and so the workers that they start again, with a limit for each."""
-    with ExitStack() as limits:
+def _little_memory(scene: Scene) -> Iterator[Callable[[], int]]:
+    """All supervisors, and so the workers that they start again, with a limit for each.
+
+    Yields:
+        How many processes the kernel has killed for it.
+    """
+    with ExitStack() as stack:
+        limits = []
         for replica in scene.running():
-            limits.enter_context(memory.limited(replica.pid, _LIMIT_MIB))
+            limits.append(stack.enter_context(memory.limited(replica.pid, _LIMIT_MIB)))
             # The worker that runs is in its old group; its successor will not be.
-            pid = wait_for(replica.worker, 30, "there is a worker")
+            pid = scene.wait_for(replica.worker, 30, "there is a worker")
             signal_to(pid, signal.SIGTERM)
-            wait_for(partial(_has_another, replica, pid), 30, "there is another")
-            wait_for(replica.is_ready, 60, "it is ready")
-        yield
+            scene.wait_for(partial(_has_another, replica, pid), 30, "there is another")
+            scene.wait_for(replica.is_ready, 60, "it is ready")
+        yield lambda: sum(limit.kills() for limit in limits)
 
 
 def _has_another(replica: Replica, pid: int) -> bool:
@@ -98,25 +102,33 @@ def _has_another(replica: Replica, pid: int) -> bool:
 
 
 def _bloat(scene: Scene) -> str:
-    with _little_memory(scene):
-        return _deadly(scene, served.BLOAT, None)
+    with _little_memory(scene) as kills:
+        seen = _deadly(scene, served.BLOAT, None)
+        _require_kills(kills(), 2)
+        return f"{seen} by the kernel"
 
 
 def _leak(scene: Scene) -> str:
-    with _little_memory(scene):
+    with _little_memory(scene) as kills:
         before = _restarts(scene)
         for _ in range(_LEAKS):
             _send_marked(scene, served.LEAK, EITHER)
-        wait_for(lambda: _restarts(scene) > before, _DIE_S, "the kernel kills a worker")
+        scene.wait_for(lambda: _restarts(scene) > before, _DIE_S, "a worker dies")
         scene.recovered()
-        return f"{_restarts(scene) - before} workers killed for memory by the kernel"
+        _require_kills(kills(), 1)
+        return f"{kills()} workers killed for memory by the kernel"
+
+
+def _require_kills(kills: int, least: int) -> None:
+    if kills < least:
+        raise NotSeen(f"workers died, and the kernel killed {kills} for memory; {least} were due")
 
 
 def _away(scene: Scene) -> str:
     store = scene.folder / served.STORE_AWAY
     store.touch()
     try:
-        time.sleep(_AWAY_S)
+        scene.sleep(_AWAY_S)
         why = {replica.name: replica.ask("/ready")[1].strip() for replica in scene.running()}
     finally:
         store.unlink()
@@ -135,7 +147,7 @@ def _raise_on_everything(scene: Scene) -> str:
             status, text = side.replica.ask("/ready")
             return status == 503 and "consumption stopped" in text
 
-        wait_for(halted, 60, "consumption stops")
+        scene.wait_for(halted, 60, "consumption stops")
         letters = len(side.letters())
         if letters > _LETTERS:
             raise NotSeen(f"{letters} dead letters, more than the limit of {_LETTERS}")

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from tests.faults import fuzz
 from tests.faults.checker import EITHER
+from tests.faults.environment import with_settings
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.scene import Scene
 from tests.hostile import Hostile, hostile_messages
 from tests.poison import BAD
 
 _FUZZED = 400
-_FUZZ_S = 20
+_FUZZ_S = 12
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -57,6 +58,7 @@ def _fuzzed_decoder(scene: Scene) -> str:
                 *(f"-max_total_time={_FUZZ_S}", f"-seed={scene.random.randrange(1, 2**31)}"),
             ],
             cwd=ROOT,
+            env=with_settings({}),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.faults import link
 from tests.faults.fault import Fault
 from tests.faults.link import Line
@@ -23,7 +21,7 @@ def _for_a_while(scene: Scene, line: Line, seconds: float) -> None:
     assert scene.link is not None
     scene.link.be(line)
     try:
-        time.sleep(seconds)
+        scene.sleep(seconds)
     finally:
         scene.link.be(Line())
 
@@ -49,7 +47,7 @@ def _short_cut(scene: Scene) -> str:
 def _half_open(scene: Scene) -> str:
     for line in (Line(to_there=False), Line(to_here=False)):
         _for_a_while(scene, line, _CUT_S)
-        time.sleep(2)
+        scene.sleep(2)
     return f"answers lost for {_CUT_S:.0f} s, then requests"
 
 

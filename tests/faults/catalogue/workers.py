@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import time
 
 from tests.faults import memory, served
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.fleet import Replica, signal_to
-from tests.faults.scene import LOCAL, REMOTE, Scene, wait_for
+from tests.faults.scene import LOCAL, REMOTE, Scene
 
 _SESSION_S = 6.0
 # A killed replica stays away for so long that the other one takes over all of its partitions.
@@ -22,34 +21,34 @@ def _any(scene: Scene) -> Replica:
     return scene.random.choice(scene.running())
 
 
-def _worker_of(replica: Replica) -> int:
-    pid: int = wait_for(replica.worker, 30, f"replica {replica.name} has a worker")
+def _worker_of(scene: Scene, replica: Replica) -> int:
+    pid: int = scene.wait_for(replica.worker, 30, f"replica {replica.name} has a worker")
     return pid
 
 
 def _kill_worker(scene: Scene) -> str:
     replica = _any(scene)
-    time.sleep(scene.random.uniform(0, 1))
-    signal_to(_worker_of(replica), signal.SIGKILL)
+    scene.sleep(scene.random.uniform(0, 1))
+    signal_to(_worker_of(scene, replica), signal.SIGKILL)
     return f"the worker of {replica.name}, started again by its supervisor"
 
 
 def _kill_replica(scene: Scene) -> str:
     replica = _any(scene)
-    time.sleep(scene.random.uniform(0, 1))
+    scene.sleep(scene.random.uniform(0, 1))
     replica.kill()
-    time.sleep(_AWAY_S)
+    scene.sleep(_AWAY_S)
     replica.start()
     return f"all of {replica.name}, away for {_AWAY_S:.0f} s"
 
 
 def _kill_at(scene: Scene, point: str) -> str:
     replica = scene.fleet[LOCAL]
-    pid = _worker_of(replica)
+    pid = _worker_of(scene, replica)
     order = served.order(scene.folder, point, replica.name)
     order.touch()
-    wait_for(lambda: not order.exists(), 60, f"a worker comes to the point {point}")
-    wait_for(lambda: replica.worker() != pid, 10, "it dies there")
+    scene.wait_for(lambda: not order.exists(), 60, f"a worker comes to the point {point}")
+    scene.wait_for(lambda: replica.worker() != pid, 10, "it dies there")
     return f"the worker of {replica.name}"
 
 
@@ -67,10 +66,10 @@ def _during_commit(scene: Scene) -> str:
 
 def _freeze(scene: Scene) -> str:
     replica = _any(scene)
-    pid = _worker_of(replica)
+    pid = _worker_of(scene, replica)
     signal_to(pid, signal.SIGSTOP)
     frozen_s = _SESSION_S + scene.random.uniform(2, 5)
-    time.sleep(frozen_s)
+    scene.sleep(frozen_s)
     signal_to(pid, signal.SIGCONT)
     return f"the worker of {replica.name} for {frozen_s:.1f} s"
 
@@ -81,10 +80,10 @@ def _storm(scene: Scene) -> str:
         replica = scene.fleet[name]
         for _ in range(_STORM):
             replica.terminate()
-            time.sleep(0.01)
+            scene.sleep(0.01)
         left.append(_leave(replica))
         replica.start()
-        wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
+        scene.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"{_STORM} to each replica; left after {_seconds(left)}"
 
 
@@ -95,7 +94,7 @@ def _rolling(scene: Scene) -> str:
         replica.terminate()
         left.append(_leave(replica))
         replica.start()
-        wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
+        scene.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"one replica after the other; left after {_seconds(left)}"
 
 
@@ -113,24 +112,30 @@ def _scale(scene: Scene) -> str:
     scene.fleet[REMOTE].terminate()
     scene.fleet[REMOTE].wait()
     scene.start(REMOTE, "c", "d")
-    time.sleep(2)
+    scene.sleep(2)
     most = len(scene.running())
     others = [scene.fleet[name] for name in (REMOTE, "c", "d")]
     for replica in others:
         replica.terminate()
     for replica in others:
         _leave(replica)
-    time.sleep(3)
+    scene.sleep(3)
     scene.start(REMOTE)
     return f"1 replica, {most}, 1, and 2 again"
 
 
 def _out_of_memory(scene: Scene) -> str:
     replica = _any(scene)
-    pid = _worker_of(replica)
-    with memory.limited(pid, mib=64):
-        served.order(scene.folder, served.HOARD, replica.name).touch()
-        wait_for(lambda: replica.worker() != pid, 30, "the kernel kills the worker")
+    pid = _worker_of(scene, replica)
+    order = served.order(scene.folder, served.HOARD, replica.name)
+    with memory.limited(pid, mib=64) as limit:
+        order.touch()
+        try:
+            scene.wait_for(lambda: replica.worker() != pid, 30, "the worker dies")
+        finally:
+            order.unlink(missing_ok=True)
+        if not limit.kills():
+            raise NotSeen(f"the worker of {replica.name} died, and the kernel killed nobody")
     return f"the worker of {replica.name}, by the kernel"
 
 

@@ -1,0 +1,146 @@
+"""What the harness takes for the right answer, and what it does not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from seldon_core.proto import prediction_pb2
+
+from kafka.messages import Reply, header
+from kafka.pipeline import Pipeline
+from kafka.served_class import ServedClass
+from model.loader import ABSTAIN_BELOW
+from tests.faults import answers, images
+from tests.kafka.helpers import record
+from wrapper import KmnistClassifier
+
+# After so many messages the same one comes again.
+_PERIOD = math.lcm(len(images.MIX), images.count())
+
+
+def replies(numbers: range) -> list[Reply]:
+    """The replies to messages of the load, answered in one batch."""
+    classifier = KmnistClassifier()
+    classifier.load()
+    coded = [(number, images.message(number)) for number in numbers]
+    records = [record(each.value, number, each.headers) for number, each in coded]
+    outcomes = Pipeline(ServedClass(classifier), 1_000_000).run(records).outcomes
+    return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
+
+
+def is_answer(reply: Reply, shown: str) -> bool:
+    proto_name = header(reply.headers, "proto-name")
+    return answers.Comparison().is_answer(reply.value, proto_name, shown)
+
+
+def altered(reply: Reply, old: str, new: str) -> Reply:
+    """The reply with another text in it, of the same length in bytes."""
+    assert old.encode() in reply.value
+    assert len(old.encode()) == len(new.encode())
+    return reply._replace(value=reply.value.replace(old.encode(), new.encode(), 1))
+
+
+def in_format(wire_format: str) -> tuple[Reply, str, int]:
+    """A reply in a format, to several images if it carries several; which; and how many."""
+    most = max(images_in_it for name, images_in_it in images.MIX if name == wire_format)
+    number = images.MIX.index((wire_format, most))
+    (reply,) = replies(range(number, number + 1))
+    return reply, images.message(number).shown, number
+
+
+def test_each_message_of_the_load_has_its_answer_and_no_other() -> None:
+    numbers = range(2 * len(images.MIX))
+    found = replies(numbers)
+    assert len(found) == len(numbers)
+    for number, reply in zip(numbers, found, strict=True):
+        assert is_answer(reply, images.message(number).shown)
+        assert not is_answer(reply, images.message(number + 1).shown)
+        first, count = images.message(number).shown.split("+")
+        assert not is_answer(reply, f"{int(first) + 1}+{count}")
+        assert not is_answer(reply, f"{first}+{int(count) + 1}")
+
+
+def test_an_answer_that_is_off_by_little_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    (reply,) = replies(range(1))
+    shown = images.message(0).shown
+    assert is_answer(reply, shown)
+    assert not is_answer(reply._replace(value=b"nonsense"), shown)
+    off = answers.answers()._replace(rows=answers.answers().rows + np.float64(1e-4))
+    monkeypatch.setattr(answers, "answers", lambda: off)
+    assert not is_answer(reply, shown)
+
+
+@pytest.mark.parametrize("wire_format", ["ndarray", "tensor", "v2", "protobuf"])
+def test_swapped_labels_of_neighbours_are_found(wire_format: str) -> None:
+    reply, shown, _ = in_format(wire_format)
+    labels = answers.answers().tags["label"]
+    first, second = (labels[int(shown.split("+")[0]) + place] for place in (0, 1))
+    assert first != second
+    assert is_answer(reply, shown)
+    swapped = altered(altered(altered(reply, first, "@@@"), second, first), "@@@", second)
+    assert not is_answer(swapped, shown)
+
+
+@pytest.mark.parametrize("wire_format", ["ndarray", "tensor", "v2", "protobuf"])
+def test_a_wrong_name_is_found(wire_format: str) -> None:
+    reply, shown, _ = in_format(wire_format)
+    assert not is_answer(altered(reply, "tsu", "tsa"), shown)
+
+
+@pytest.mark.parametrize("wire_format", ["ndarray", "tensor", "v2"])
+def test_a_wrong_abstain_is_found(wire_format: str) -> None:
+    reply, shown, _ = in_format(wire_format)
+    wrong = reply._replace(value=reply.value.replace(b"false", b"true", 1))
+    assert wrong != reply
+    assert not is_answer(wrong, shown)
+
+
+def test_a_wrong_abstain_confidence_or_model_in_a_protobuf_is_found() -> None:
+    reply, shown, _ = in_format("protobuf")
+    for change in (_abstains, _is_surer, _is_another_model):
+        message = prediction_pb2.SeldonMessage.FromString(reply.value)
+        change(message.meta.tags)
+        assert not is_answer(reply._replace(value=message.SerializeToString()), shown)
+
+
+def _abstains(tags: Any) -> None:
+    tags["abstain"].list_value.values[1].bool_value = True
+
+
+def _is_surer(tags: Any) -> None:
+    tags["confidence"].list_value.values[1].number_value += 1e-4
+
+
+def _is_another_model(tags: Any) -> None:
+    tags["model"].string_value = "another"
+
+
+@pytest.mark.parametrize("wire_format", ["tensor", "v2"])
+def test_a_wrong_shape_is_found(wire_format: str) -> None:
+    reply, shown, _ = in_format(wire_format)
+    rows = int(shown.split("+")[1])
+    assert not is_answer(altered(reply, f"[{rows},10]", f"[10,{rows}]"), shown)
+
+
+def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> None:
+    comparison = answers.Comparison()
+    for wire_format in ("ndarray", "v2", "protobuf", "tfserving"):
+        reply, shown, number = in_format(wire_format)
+        (again,) = replies(range(number + _PERIOD, number + _PERIOD + 1))
+        proto_name = header(reply.headers, "proto-name")
+        assert (reply.value == again.value) == (wire_format == "tfserving")
+        assert comparison.is_answer(reply.value, proto_name, shown)
+        assert comparison.is_answer(again.value, proto_name, shown)
+        wrong = again.value.replace(b"tsu", b"tsa").replace(b"[0.", b"[9.", 1)
+        assert not comparison.is_answer(wrong, proto_name, shown)
+        other = f"{int(shown.split('+')[0]) + 1}+{shown.split('+')[1]}"
+        assert not comparison.is_answer(again.value, proto_name, other)
+
+
+def test_no_image_is_so_close_that_its_label_or_abstention_could_turn() -> None:
+    rows = np.sort(answers.answers().rows, axis=1)
+    assert (rows[:, -1] - rows[:, -2]).min() > 10 * answers.TOLERANCE
+    assert np.abs(rows[:, -1] - ABSTAIN_BELOW).min() > 10 * answers.TOLERANCE

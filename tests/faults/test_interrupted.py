@@ -1,0 +1,113 @@
+"""Ctrl-C amid a fault: nothing of the run is left, and no fault goes on behind it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Ran:
+    """A run of the harness in a session of its own, and what it has printed so far."""
+
+    def __init__(self) -> None:
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("KAFKA_")}
+        command = (sys.executable, "-m", "tests.faults", "--only", "whole replica")
+        self.process = subprocess.Popen(
+            [*command, "--backlog", "5000", "--minutes", "1"],
+            cwd=ROOT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.output = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output += line
+
+    def end(self) -> int:
+        """Waits until it has ended, and all is read; its exit status."""
+        status = self.process.wait(60)
+        self._reader.join(10)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return status
+
+    def folder(self) -> str:
+        """Where its logs and brokers are, once it has said so."""
+        found = re.search(r"logs in (\S+)", self.output)
+        return found.group(1) if found else ""
+
+    def supervisors(self) -> list[psutil.Process]:
+        """Its replicas."""
+        return [p for p in processes() if self._is_of_it(p) and "kafka.supervisor" in words(p)]
+
+    def left(self) -> list[list[str]]:
+        """Command lines of whatever still runs of it."""
+        return [words(p) for p in processes() if p.pid != os.getpid() and self._is_of_it(p)]
+
+    def _is_of_it(self, process: psutil.Process) -> bool:
+        folder = self.folder()
+        try:
+            return bool(folder) and (
+                process.environ().get("FAULTS_FOLDER") == folder
+                or any(folder in word for word in process.cmdline())
+            )
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            return False
+
+
+def processes() -> list[psutil.Process]:
+    return list(psutil.process_iter())
+
+
+def words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
+def wait_for(condition: Callable[[], bool], ran: Ran, within_s: float) -> None:
+    give_up_at = time.monotonic() + within_s
+    while not condition():
+        assert ran.process.poll() is None, ran.output
+        assert time.monotonic() < give_up_at, ran.output
+        time.sleep(0.1)
+
+
+@pytest.mark.full
+@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("faults")
+def test_an_interrupted_run_takes_all_of_it_away() -> None:
+    ran = Ran()
+    try:
+        wait_for(lambda: "messages a second" in ran.output, ran, 120)
+        assert len(ran.supervisors()) == 2
+        wait_for(lambda: len(ran.supervisors()) == 1, ran, 60)
+        ran.process.send_signal(signal.SIGINT)
+        assert ran.end() == 130, ran.output
+    finally:
+        ran.process.terminate()
+        ran.process.wait(60)
+    assert "interrupted: ending what is under way" in ran.output
+    assert "Traceback" not in ran.output
+    assert ran.left() == []
