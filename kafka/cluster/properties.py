@@ -18,10 +18,13 @@ TAKE_OVER: Dict[str, str] = {
     "group.min.session.timeout.ms": "1000",
     # Kafka makes a new group wait 3 s for more members; ours rebalance quickly anyway.
     "group.initial.rebalance.delay.ms": "0",
-    # A broker that is silent this long is taken for dead (Kafka: 9 s). A new controller counts from
-    # its own beginning, so that the death of a broker that was the controller takes longer.
-    "broker.session.timeout.ms": "3000",
+    # A broker that is silent this long is taken for dead (Kafka: 9 s). Leaders and coordinators
+    # are to be elsewhere before transactions (5 s) and sessions of workers (6 s) run out.
+    "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
+    # A controller that is silent this long is replaced (Kafka: 2 s); the new one then waits for
+    # silent brokers from its own beginning.
+    "controller.quorum.fetch.timeout.ms": "1000",
     # A group that sleeps over a long holiday keeps its place: one year (Kafka: 7 days).
     "offsets.retention.minutes": "525600",
 }

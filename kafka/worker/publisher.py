@@ -31,6 +31,19 @@ _GIVE_UP_S = 15.0
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
+class _Overheard:
+    """A logger for librdkafka, all of whose lines are told to somebody else as well."""
+
+    def __init__(self, logger: logging.Logger, told: Callable[[str], None]) -> None:
+        self._logger = logger
+        self._told = told
+
+    def log(self, level: int, text: str, *args: Any) -> None:
+        """Takes a line."""
+        self._told(text % args if args else text)
+        self._logger.log(level, text, *args)
+
+
 class _Publisher:
     """What both kinds have: a producer that is made when it is needed."""
 
@@ -89,6 +102,8 @@ class TransactionalPublisher(_Publisher):
         self._config["transactional.id"] = transactional_id
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
+        # A connection that a broker closes in an orderly way is no error, and in the log only.
+        self._config["logger"] = _Overheard(self._config["logger"], self._hear)
         self._topic = settings.input_topic
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
@@ -159,18 +174,23 @@ class TransactionalPublisher(_Publisher):
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
             unknown = committing and not _is_abortable(error)
-            if unknown or not self._aborted(error):
-                # A new producer of the same id fences this one and ends what it left open. That
-                # a transaction outlived its time-out and was fenced for it is no reason to die.
+            failure = self._deliveries.failure(text_of(error), unknown=unknown)
+            if failure.refusal is None or unknown or not self._aborted(error):
+                # A new producer of the same id fences this one and ends what it left open, sooner
+                # than an abort: after messages that timed out, this one's sequence has holes, at
+                # which the brokers refuse its next transactions as well.
                 self._producer = None
-            raise self._deliveries.failure(text_of(error), unknown=unknown) from error
+            raise failure from error
 
     def _on_error(self, error: KafkaError) -> None:
         """Told by librdkafka of broken connections, and of requests that were not answered."""
-        state = _CONNECTION_STATE.search(error.str())
+        self._hear(error.str())
+
+    def _hear(self, text: str) -> None:
+        state = _CONNECTION_STATE.search(text)
         # Where no connection was, no request is under way: a broker that stays away is harmless.
         if state is not None and state.group(1) == "UP":
-            log.info("publishing was disturbed: %s", error.str())
+            log.info("publishing was disturbed: %s", text)
             self._disturbed = True
 
     def _call(self, function: Callable[..., Any], *args: Any) -> None:

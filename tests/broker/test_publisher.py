@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -140,6 +141,31 @@ def test_a_call_that_never_comes_back_is_given_up_and_done_again(
     tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
     released.set()
     assert len(stream.replies(1)) == 1
+
+
+def test_a_connection_that_is_closed_in_an_orderly_way_is_noticed(
+    stream: Stream, name: str
+) -> None:
+    tried = publisher(stream, name)
+    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    last = tried._producer
+    closed = "localhost:9092/1: Disconnected: connection closed by peer (after 9ms in state UP)"
+    tried._config["logger"].log(logging.INFO, "%s [%s] %s", "FAIL", "a#producer-1", closed)
+    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    assert tried._producer is not last
+
+
+def test_after_a_transaction_that_failed_another_producer_goes_on(
+    stream: Stream, name: str
+) -> None:
+    tried = publisher(stream, name, transaction_timeout_ms=2000)
+    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    last = tried._producer
+    with pytest.raises(NotPublished):
+        tried.publish(messages(stream, 1, topic=name + "-none"), {0: 2}, metadata(stream))
+    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    assert tried._producer is not last
+    assert len(stream.replies(2)) == 2
 
 
 def test_a_broker_that_stays_away_does_not_cost_a_new_producer_each_time(

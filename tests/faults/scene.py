@@ -165,11 +165,18 @@ class Scene:
 
     def lag(self) -> int | None:
         """How far the group is behind, transaction markers included; None if nobody says."""
+        positions = self.positions_if_told()
+        if positions is None:
+            return None
+        committed, ends = positions
+        return sum(end - committed.get(place, 0) for place, end in ends.items())
+
+    def positions_if_told(self) -> tuple[dict[int, int], dict[int, int]] | None:
+        """See `positions`; None if the brokers don't answer."""
         try:
-            committed, ends = self.positions()
+            return self.positions()
         except KafkaException:
             return None
-        return sum(end - committed.get(place, 0) for place, end in ends.items())
 
     def positions(self) -> tuple[dict[int, int], dict[int, int]]:
         """The group's offset in each partition of the input, and each partition's end.
