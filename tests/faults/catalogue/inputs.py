@@ -68,7 +68,7 @@ def _fuzzed_decoder(scene: Scene) -> str:
     if done.returncode != 0:
         raise NotSeen(f"the fuzzer found something: {done.stdout[-1500:]}")
     last = [line for line in done.stdout.splitlines() if line.startswith("Done ")]
-    return f"atheris: {last[-1].rstrip('(s)') if last else 'done'}"
+    return f"atheris: {last[-1].replace('second(s)', 'seconds') if last else 'done'}"
 
 
 def _no_atheris(scene: Scene) -> str | None:

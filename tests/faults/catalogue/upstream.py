@@ -119,7 +119,7 @@ def _replay(scene: Scene) -> str:
         scene.wait_for(all_are, 60, "dead letters are replayed")
     except NotRecovered as error:
         raise NotSeen(f"{error}; {replayed} are, the replay says {said[-1]!r}") from error
-    return f"{replayed} dead letters in {len(said)} goes"
+    return f"{replayed} dead letters; runs of the command: {len(said)}"
 
 
 def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
