@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,10 @@ from kafka.cluster.local import Cluster
 from kafka.topics.manage import await_usable, create
 from kafka.topics.wanted import wanted_topics
 from tests.broker.stream import Stream
+
+# A shell starts what runs in the background with SIGINT ignored, and so would be the Ctrl-C that
+# tests send to the programs which they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Each secured cluster is started once, by the one process that has all its tests.
 SASL_SSL = pytest.mark.xdist_group("sasl_ssl cluster")
