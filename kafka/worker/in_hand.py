@@ -149,15 +149,16 @@ def _load(path: Path) -> Dict[str, Any]:
 
 def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
     """What a worker's file makes suspect: what it knew of, and what it held if it died."""
-    if not path.exists():
+    try:
+        written_at = path.stat().st_mtime
+    except OSError:
+        # None yet; or its worker has just left, and removed it.
         return []
-    document, written_at = _load(path), path.stat().st_mtime
+    document = _load(path)
     found = [Suspect(*item) for item in document.get("suspects", ())]
     if died:
-        found += [
-            Suspect(*item)._replace(deaths=Suspect(*item).deaths + 1, at_s=written_at)
-            for item in document.get("held", ())
-        ]
+        held = [Suspect(*item) for item in document.get("held", ())]
+        found += [item._replace(deaths=item.deaths + 1, at_s=written_at) for item in held]
     return [item for item in found if time.time() - item.at_s < _REMEMBERED_S]
 
 

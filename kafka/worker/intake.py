@@ -175,7 +175,7 @@ class Intake:
 
     def reached_ends(self) -> Dict[int, int]:
         """Ends of partitions, past transaction markers, with nothing in the backlog before them."""
-        return self._standing.reached_ends({record.partition for record in self._backlog})
+        return self._standing.reached_ends(self._backlog)
 
     def published(self, positions: Dict[int, int], note: str) -> None:
         """Remembers positions that were committed with their replies, and this note beside them."""

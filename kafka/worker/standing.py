@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, Mapping
+from typing import Dict, Iterable, Mapping
+
+from kafka.messages import Record
 
 
 class Standing:
@@ -52,14 +54,19 @@ class Standing:
         """What was handed over is to come again, or is dealt with."""
         self._ends = {}
 
-    def reached_ends(self, waiting: AbstractSet[int]) -> Dict[int, int]:
+    def reached_ends(self, backlog: Iterable[Record]) -> Dict[int, int]:
         """Ends beyond our positions, past transaction markers, with nothing to be done before them.
 
         Args:
-            waiting: partitions of which something is still to be taken in hand.
+            backlog: what is still to be taken in hand.
         """
-        return {
+        past = {
             partition: end
             for partition, end in self._ends.items()
-            if end > self.positions.get(partition, end) and partition not in waiting
+            if end > self.positions.get(partition, end)
         }
+        if past:
+            # Looked through only then: under load no end is seen, and the backlog is long.
+            for partition in {record.partition for record in backlog}:
+                past.pop(partition, None)
+        return past
