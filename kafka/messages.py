@@ -52,6 +52,8 @@ class Payload(NamedTuple):
         names: feature names that the sender gave.
         meta: the sender's `meta` as a dict (`puid`, `tags`, …).
         request: the parsed message for classes that take it raw: a dict or a `SeldonMessage`.
+        dtype: of the array that a class gets, where `data` holds it in fewer bytes meanwhile
+            (uint8, of whole numbers from 0 to 255).
     """
 
     kind: str
@@ -59,6 +61,7 @@ class Payload(NamedTuple):
     names: Tuple[str, ...]
     meta: Dict[str, Any]
     request: Any
+    dtype: Any = None
 
 
 class Prediction(NamedTuple):

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kafka.codec import Decoded, decode
+from kafka.codec import Decoded
+from kafka.codec.batch import BatchDecoder, Block
+from kafka.codec.wire_format import WireFormat
 from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
 from kafka.reasons import Rejected
-from kafka.served_class import BadPrediction, ServedClass, split
+from kafka.served_class import BadPrediction, ServedClass, check_rows, rows_of
+from kafka.stacking import Part, halves, message_count, payload_of, stacked
 
 _REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _NUMERIC = "biuf"
@@ -38,11 +42,28 @@ class Batch(NamedTuple):
     seconds: Dict[str, float]
 
 
-class _Request(NamedTuple):
+class _Lone(NamedTuple):
+    """A message that the class is asked about by itself."""
+
     place: int
-    record: Record
-    decoded: Decoded
-    rows: NDArray[Any]
+    payload: Payload
+    wire_format: WireFormat
+
+
+class _Work:
+    """One batch on its way through the pipeline."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.outcomes: List[Any] = [None] * len(records)
+        self.stacks: Dict[Any, List[Part]] = {}
+        self.alone: List[_Lone] = []
+        self.answered: List[Tuple[List[Part], Prediction]] = []
+        self.answered_alone: List[Tuple[_Lone, Prediction]] = []
+        self.rows = 0
+
+    def reject(self, place: int, error: Exception) -> None:
+        self.outcomes[place] = _rejection(self.records[place], error)
 
 
 class Pipeline:
@@ -64,7 +85,7 @@ class Pipeline:
         before_call: Callable[[], None] = lambda: None,
     ) -> None:
         self._served = served
-        self._max_message_bytes = max_message_bytes
+        self._decoder = BatchDecoder(max_message_bytes, keeps_requests=served.takes_raw)
         self._before_call = before_call
         if not batching and served.stacks:
             served.call_alone("KAFKA_BATCHING is off")
@@ -75,45 +96,44 @@ class Pipeline:
         Raises:
             Retriable: the class met passing trouble; nothing is answered, try again later.
         """
+        work = _Work(records)
         started = time.perf_counter()
-        outcomes: List[Any] = [None] * len(records)
-        stacks, alone = self._decode_all(records, outcomes)
+        self._decode(work)
         decoded = time.perf_counter()
-        answers: List[Tuple[int, Record, Decoded, Prediction]] = []
-        rows = sum(self._answer_stack(requests, outcomes, answers) for requests in stacks)
-        rows += sum(self._answer_alone(request, outcomes, answers) for request in alone)
+        self._predict(work)
         predicted = time.perf_counter()
-        for index, record, request, prediction in answers:
-            outcomes[index] = _encoded(record, request, prediction)
+        _encode(work)
         encoded = time.perf_counter()
         seconds = {
             "decode": decoded - started,
             "predict": predicted - decoded,
             "encode": encoded - predicted,
         }
-        return Batch(outcomes, rows, seconds)
+        return Batch(work.outcomes, work.rows, seconds)
 
-    def _decode_all(
-        self, records: Sequence[Record], outcomes: List[Any]
-    ) -> Tuple[List[List[_Request]], List[_Request]]:
-        stacks: Dict[Any, List[_Request]] = {}
-        alone: List[_Request] = []
+    def _decode(self, work: _Work) -> None:
         self._before_call()
-        for index, record in enumerate(records):
-            try:
-                decoded = _decoded(record, self._max_message_bytes)
-                rows = self._rows(decoded.payload)
-                # By the whole type: a narrower one beside a wider would be computed with as such.
-                key = rows is not None and (rows.shape[1:], rows.dtype, decoded.payload.names)
-            except Exception as error:
-                outcomes[index] = _rejection(record, error)
-                continue
-            request = _Request(index, record, decoded, rows)
-            if rows is None:
-                alone.append(request)
+        blocks, singles = self._decoder.decode(work.records)
+        for place, found in singles:
+            if isinstance(found, Exception):
+                work.reject(place, found)
             else:
-                stacks.setdefault(key, []).append(request)
-        return list(stacks.values()), alone
+                self._add_single(work, place, found)
+        for block in blocks:
+            self._add_block(work, block)
+
+    def _add_single(self, work: _Work, place: int, decoded: Decoded) -> None:
+        payload, wire_format = decoded
+        try:
+            rows = self._rows(payload)
+        except Exception as error:
+            work.reject(place, error)
+            return
+        if rows is None:
+            work.alone.append(_Lone(place, payload, wire_format))
+        else:
+            part = Part([place], payload, False, wire_format, rows, rows.dtype)
+            work.stacks.setdefault(part.key, []).append(part)
 
     def _rows(self, payload: Payload) -> Any:
         """The payload as rows that may be stacked, or None."""
@@ -127,81 +147,98 @@ class Pipeline:
             return data if len(data) else None
         return None
 
-    def _answer_stack(
-        self, requests: List[_Request], outcomes: List[Any], answers: List[Any]
-    ) -> int:
-        """Answers stacked requests; if the class fails, halves them until one stands alone."""
+    def _add_block(self, work: _Work, block: Block) -> None:
+        part = self._part_of(block)
+        if part is not None:
+            work.stacks.setdefault(part.key, []).append(part)
+            return
+        for number, place in enumerate(block.places):
+            decoded = Decoded(payload_of(block.payload, number), block.wire_format)
+            self._add_single(work, place, decoded)
+
+    def _part_of(self, block: Block) -> Any:
+        """Alike messages as one part of a stack; None if they have to be looked at one by one."""
+        served, arrays = self._served, block.payload.data
+        if not served.stacks:
+            return None
+        if served.to_rows is None:
+            if arrays.ndim < 3:
+                return None
+            rows = arrays.reshape(-1, *arrays.shape[2:])
+            return _whole(block, rows, block.payload.dtype)
+        if served.stack_to_rows is None:
+            return None
+        try:
+            rows = _rows_of(served.stack_to_rows(arrays))
+        except Exception:
+            # Not each of them need be wrong.
+            return None
+        if not len(rows) or len(rows) % len(block.places):
+            return None
+        return _whole(block, rows, rows.dtype)
+
+    def _predict(self, work: _Work) -> None:
+        for parts in work.stacks.values():
+            self._answer_stack(work, parts)
+        for lone in work.alone:
+            self._answer_alone(work, lone)
+
+    def _answer_stack(self, work: _Work, parts: List[Part]) -> None:
+        """Answers stacked messages; if the class fails, halves them until one stands alone."""
         if not self._served.stacks:
-            return sum(self._answer_alone(request, outcomes, answers) for request in requests)
-        counts = [len(request.rows) for request in requests]
+            self._answer_each(work, parts)
+            return
+        rows = stacked(parts)
         self._before_call()
         try:
-            stacked = requests[0].rows
-            if len(requests) > 1:
-                stacked = np.concatenate([request.rows for request in requests])
-            prediction = self._served.predict_rows(stacked, requests[0].decoded.payload.names)
+            prediction = self._served.predict_rows(rows, parts[0].payload.names)
         except Exception as error:
-            return self._isolate(requests, error, outcomes, answers)
-        return self._split(requests, counts, prediction, outcomes, answers)
-
-    def _isolate(
-        self, requests: List[_Request], error: Exception, outcomes: List[Any], answers: List[Any]
-    ) -> int:
-        """Rejects the one message that the class failed at, or asks about each half again."""
-        if len(requests) == 1:
-            outcomes[requests[0].place] = _rejection(requests[0].record, error)
-            return len(requests[0].rows)
-        if _is_retriable(error):
-            raise Retriable(_text(error)) from error
-        half = len(requests) // 2
-        return self._answer_stack(requests[:half], outcomes, answers) + self._answer_stack(
-            requests[half:], outcomes, answers
-        )
-
-    def _split(
-        self,
-        requests: List[_Request],
-        counts: List[int],
-        prediction: Prediction,
-        outcomes: List[Any],
-        answers: List[Any],
-    ) -> int:
+            self._isolate(work, parts, error)
+            return
         try:
-            parts = split(prediction, counts)
+            check_rows(prediction, len(rows))
         except BadPrediction as error:
             if self._served.to_rows is not None:
                 # It has said that it answers row by row: one message makes it break its word.
-                return self._isolate(requests, error, outcomes, answers)
+                self._isolate(work, parts, error)
+                return
             # Not a function from rows to rows, so stacking would change its answers.
             self._served.call_alone(f"it does not answer row by row: {error}")
-            return sum(self._answer_alone(request, outcomes, answers) for request in requests)
-        for request, part in zip(requests, parts):
-            answers.append((request.place, request.record, request.decoded, part))
-        return sum(counts)
+            self._answer_each(work, parts)
+            return
+        work.rows += len(rows)
+        work.answered.append((parts, prediction))
 
-    def _answer_alone(self, request: _Request, outcomes: List[Any], answers: List[Any]) -> int:
-        payload = request.decoded.payload
+    def _isolate(self, work: _Work, parts: List[Part], error: Exception) -> None:
+        """Rejects the one message that the class failed at, or asks about each half again."""
+        if message_count(parts) == 1:
+            work.reject(parts[0].places[0], error)
+            work.rows += len(parts[0].rows)
+            return
+        if _is_retriable(error):
+            raise Retriable(_text(error)) from error
+        for half in halves(parts):
+            self._answer_stack(work, half)
+
+    def _answer_each(self, work: _Work, parts: List[Part]) -> None:
+        for part in parts:
+            for place, payload in part.messages():
+                self._answer_alone(work, _Lone(place, payload, part.wire_format))
+
+    def _answer_alone(self, work: _Work, lone: _Lone) -> None:
+        data = lone.payload.data
+        work.rows += len(data) if isinstance(data, np.ndarray) and data.ndim else 1
         self._before_call()
         try:
-            prediction = self._served.predict_payload(payload)
+            prediction = self._served.predict_payload(lone.payload)
         except Exception as error:
-            outcomes[request.place] = _rejection(request.record, error)
-            return 1
-        answers.append((request.place, request.record, request.decoded, prediction))
-        return (
-            len(payload.data) if isinstance(payload.data, np.ndarray) and payload.data.ndim else 1
-        )
+            work.reject(lone.place, error)
+            return
+        work.answered_alone.append((lone, prediction))
 
 
-def _decoded(record: Record, max_bytes: int) -> Decoded:
-    try:
-        return decode(record, max_bytes)
-    except Rejected:
-        raise
-    except Exception as error:
-        # A gap in our decoder; but what fell through it is the sender's, and no failure of the
-        # class, of which too many stop consumption.
-        raise Rejected("undecodable", _text(error)[:_MESSAGE_LIMIT]) from error
+def _whole(block: Block, rows: NDArray[Any], dtype: Any) -> Part:
+    return Part(block.places, block.payload, True, block.wire_format, rows, dtype)
 
 
 def _rows_of(rows: Any) -> NDArray[Any]:
@@ -220,12 +257,56 @@ def puid_of(record: Record, payload: Payload) -> str:
     sent = payload.meta.get("puid")
     if isinstance(sent, str) and sent:
         return sent
-    place = f"{record.topic}/{record.partition}/{record.offset}/{record.timestamp_ms}"
-    return hashlib.blake2b(place.encode("utf-8"), digest_size=16).hexdigest()
+    where = _digest(record.topic, record.partition)
+    return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
 
 
-def _encoded(record: Record, decoded: Decoded, prediction: Prediction) -> Outcome:
-    payload, wire_format = decoded
+@functools.lru_cache(maxsize=4096)
+def _digest(topic: str, partition: int) -> str:
+    return hashlib.blake2b(f"{topic}/{partition}".encode(), digest_size=6).hexdigest()
+
+
+def _encode(work: _Work) -> None:
+    for parts, prediction in work.answered:
+        for place, outcome in _replies(work.records, parts, prediction):
+            work.outcomes[place] = outcome
+    for lone, prediction in work.answered_alone:
+        record = work.records[lone.place]
+        work.outcomes[lone.place] = _reply(record, lone.payload, lone.wire_format, prediction)
+
+
+def _replies(
+    records: Sequence[Record], parts: List[Part], prediction: Prediction
+) -> Iterator[Tuple[int, Outcome]]:
+    writers: Dict[Any, Any] = {}
+    start = 0
+    for part in parts:
+        wire_format, payload, each = part.wire_format, part.payload, part.rows_each
+        if wire_format.name not in writers:
+            writers[wire_format.name] = _writer(wire_format, prediction)
+        writer = writers[wire_format.name]
+        for place in part.places:
+            record = records[place]
+            value = writer and writer.write(payload, start, start + each, puid_of(record, payload))
+            if value is None:
+                own = rows_of(prediction, start, start + each)
+                yield place, _reply(record, payload, wire_format, own)
+            else:
+                yield place, Reply(record, value, wire_format.headers)
+            start += each
+
+
+def _writer(wire_format: WireFormat, prediction: Prediction) -> Any:
+    try:
+        return wire_format.writer(prediction)
+    except Exception:
+        # Written one by one, it shows which of them can't be.
+        return None
+
+
+def _reply(
+    record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
+) -> Outcome:
     try:
         value = wire_format.encode(payload, prediction, puid_of(record, payload))
     except Exception as error:

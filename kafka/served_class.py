@@ -105,6 +105,8 @@ class ServedClass:
 
     Attributes:
         instance: the instance.
+        to_rows: turns any payload that `predict` takes into rows, if the class has it.
+        stack_to_rows: the same for the payloads of many messages at once, uint8 (messages, ...).
         takes_raw: it composes whole replies itself (`predict_raw` and its older names).
         stacks: its rows may be stacked with those of other messages. Cleared by the pipeline
             when the class turns out to answer another number of rows than it got.
@@ -114,6 +116,9 @@ class ServedClass:
     def __init__(self, instance: Any) -> None:
         self.instance = instance
         self.to_rows: Optional[Callable[[Any], NDArray[Any]]] = getattr(instance, "to_rows", None)
+        self.stack_to_rows: Optional[Callable[[Any], NDArray[Any]]] = getattr(
+            instance, "stack_to_rows", None
+        )
         self.row_tags: Tuple[str, ...] = tuple(getattr(instance, "row_tags", ()))
         # A class with `to_rows` says that `predict` on rows is all there is to it; its raw
         # methods then only serve formats that Seldon's own server does not know.
@@ -185,8 +190,10 @@ class ServedClass:
         else:
             response = client_predict(self.instance, data, list(payload.names), meta=payload.meta)
             prediction = self._finished(response)
-        # What answers row by row, as `to_rows` says, has an answer for each.
-        return prediction if self.to_rows is None else split(prediction, [len(data)])[0]
+        if self.to_rows is not None:
+            # What answers row by row, as `to_rows` says, has an answer for each.
+            check_rows(prediction, len(data))
+        return prediction
 
     def _finished(self, response: Any) -> Prediction:
         data = response.data
@@ -247,33 +254,32 @@ def _check_finite(rows: NDArray[Any]) -> None:
             raise BadPrediction(f"predict returned NaN or infinity {int(bad.sum())} times")
 
 
-def split(prediction: Prediction, counts: List[int]) -> List[Prediction]:
-    """A prediction for stacked messages, cut into one for each.
+def check_rows(prediction: Prediction, total: int) -> None:
+    """Checks that a prediction answers row by row.
 
     Args:
-        prediction: for all rows.
-        counts: rows of each message, in order.
+        prediction: what the class answered.
+        total: how many rows it was asked about.
 
     Raises:
-        BadPrediction: the class answered another number of rows, or of entries in a row tag.
+        BadPrediction: it has another number of rows, or of entries in a row tag.
     """
-    total = sum(counts)
     if not isinstance(prediction.data, (np.ndarray, list)) or len(prediction.data) != total:
         raise BadPrediction("the number of rows differs")
-    row_tags = {
-        name: prediction.tags[name] for name in prediction.row_tags if name in prediction.tags
+    for name in prediction.row_tags:
+        if name in prediction.tags:
+            entries = prediction.tags[name]
+            count = len(entries) if isinstance(entries, (list, tuple, np.ndarray)) else "no"
+            if count != total:
+                raise BadPrediction(f"tag {name!r} has {count} entries for {total} rows")
+
+
+def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
+    """Of a prediction that answers row by row: rows `start` to `stop`, and their tags."""
+    if start == 0 and stop == len(prediction.data):
+        return prediction
+    tags = {
+        name: entries[start:stop] if name in prediction.row_tags else entries
+        for name, entries in prediction.tags.items()
     }
-    for name, entries in row_tags.items():
-        if len(entries) != total:
-            raise BadPrediction(f"tag {name!r} has {len(entries)} entries for {total} rows")
-    if len(counts) == 1:
-        return [prediction]
-    parts, start = [], 0
-    for count in counts:
-        stop = start + count
-        tags = dict(prediction.tags)
-        for name, entries in row_tags.items():
-            tags[name] = entries[start:stop]
-        parts.append(prediction._replace(data=prediction.data[start:stop], tags=tags))
-        start = stop
-    return parts
+    return prediction._replace(data=prediction.data[start:stop], tags=tags)

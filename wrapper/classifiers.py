@@ -27,6 +27,9 @@ from wrapper import other_json
 from wrapper.half_blocks import draw
 from wrapper.payload import BadPayload, to_rows
 
+DECIMALS = 6
+"""Digits behind the point of probabilities: a tenth of what replies may differ by, and shorter."""
+
 _LABELS = np.array(HIRAGANA)
 
 
@@ -65,7 +68,8 @@ class ImageClassifier:
             names: Feature names; of no use here.
 
         Returns:
-            Probabilities float32 (n, 10) in the order of `class_names`, with the tags
+            Probabilities float32 (n, 10) in the order of `class_names`, rounded to
+            `DECIMALS`, with the tags
             `label` (hiragana), `confidence` (the largest probability) and `abstain`
             (confidence below `model.loader.ABSTAIN_BELOW`) for each row, and `model`.
 
@@ -74,8 +78,8 @@ class ImageClassifier:
         """
         rows = to_rows(X)
         classifier = self._loaded()
-        probabilities = classifier.probabilities(rows)
-        confidence = probabilities.max(axis=1)
+        probabilities = np.round(classifier.probabilities(rows), DECIMALS)
+        confidence = np.round(probabilities.max(axis=1).astype(np.float64), DECIMALS)
         return SeldonResponse(
             probabilities,
             tags={
@@ -116,6 +120,21 @@ class ImageClassifier:
             BadPayload: It can't be taken.
         """
         return to_rows(payload)
+
+    def stack_to_rows(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Turn the payloads of many messages, all of one shape, into rows.
+
+        Args:
+            stack: uint8 (messages, ...), whole numbers as they were sent.
+
+        Returns:
+            What `to_rows` returns for each, one after the other: uint8 (n, 28, 28).
+
+        Raises:
+            BadPayload: They can't be taken.
+        """
+        to_rows(stack[0])
+        return stack.reshape(-1, SIDE, SIDE)
 
     def describe(self, payload: Any) -> str:
         """Draw a payload's first image in half-block characters, for operators' eyes.

@@ -14,7 +14,7 @@ from kafka.codec.wire_format import WireFormat
 from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
-__all__ = ["Decoded", "WireFormat", "decode", "decode_json"]
+__all__ = ["Decoded", "WireFormat", "array_field", "decode", "decode_json", "family_of"]
 
 _BY_CONTENT_TYPE: Dict[str, str] = {
     "application/json": "json",
@@ -61,14 +61,19 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         raise Rejected(
             "too_large", f"the value has {len(value)} bytes, more than the {max_bytes} allowed"
         )
-    family = _family(record, value)
+    family = family_of(record, value)
     if family == "json":
         return decode_json(value)
     wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
     return Decoded(wire_format.decode(value), wire_format)
 
 
-def _family(record: Record, value: bytes) -> str:
+def family_of(record: Record, value: bytes) -> str:
+    """Which of `json`, `protobuf` and `binary` a value is to be read as.
+
+    Raises:
+        Rejected: its headers name what is not known.
+    """
     if record.headers:
         proto_name = header(record.headers, "proto-name")
         if proto_name is not None:
@@ -103,6 +108,22 @@ def decode_json(value: bytes) -> Decoded:
     elif "instances" in document:
         wire_format = tfserving.FORMAT
     return Decoded(wire_format.decode(document), wire_format)
+
+
+def array_field(document: Dict[str, Any]) -> Any:
+    """The field of a request that becomes its array, as `decode_json` chooses it; None if none."""
+    if "inputs" in document:
+        inputs = document["inputs"]
+        is_one = isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)
+        return inputs[0].get("data") if is_one else None
+    if "instances" in document:
+        return document["instances"]
+    data = document.get("data")
+    if not isinstance(data, dict):
+        return None
+    if "tensor" in data:
+        return data["tensor"].get("values") if isinstance(data["tensor"], dict) else None
+    return data.get("ndarray")
 
 
 def _arrays(document: Dict[str, Any]) -> Iterator[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kafka.codec import seldon_json
 from kafka.codec.json_text import JSON_HEADERS
+from kafka.codec.seldon_replies import reply_writer
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload
 
@@ -13,4 +14,4 @@ def decode(value: bytes) -> Payload:
     return Payload("binData", value, (), {}, None)
 
 
-FORMAT = WireFormat("bytes", decode, seldon_json.encode, JSON_HEADERS)
+FORMAT = WireFormat("bytes", decode, seldon_json.encode, JSON_HEADERS, reply_writer)

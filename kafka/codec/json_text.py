@@ -34,7 +34,7 @@ def parse_json(value: bytes) -> Dict[str, Any]:
     return document
 
 
-def dump_json(document: Dict[str, Any]) -> bytes:
+def dump_json(document: Any) -> bytes:
     """JSON text of `document`, which may hold numpy arrays."""
     return orjson.dumps(document, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from kafka.codec import tf_tensor
 from kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json
+from kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
@@ -140,14 +141,8 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
         return {"strData": data}
     rows = np.asarray(data)
     body: Dict[str, Any] = {"names": list(prediction.names)}
-    # Seldon answers numbers in the form they came in, as a tensor when they came as none of
-    # its arrays, and everything else as an ndarray (seldon_core.utils.construct_response_json).
-    if np.issubdtype(rows.dtype, np.number) and kind in (
-        "tensor",
-        "binData",
-        "strData",
-        "jsonData",
-    ):
+    # What is no number is an ndarray.
+    if np.issubdtype(rows.dtype, np.number) and kind in AS_TENSOR:
         body["tensor"] = {"shape": list(rows.shape), "values": contiguous(rows).ravel()}
     else:
         body["ndarray"] = contiguous(rows) if isinstance(data, np.ndarray) else data
@@ -173,4 +168,4 @@ def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[s
     return meta
 
 
-FORMAT = WireFormat("seldon-json", decode, encode, JSON_HEADERS)
+FORMAT = WireFormat("seldon-json", decode, encode, JSON_HEADERS, reply_writer)

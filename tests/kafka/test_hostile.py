@@ -58,7 +58,7 @@ def test_what_falls_through_the_decoder_is_not_held_against_the_class(
     def broken(message: Record, max_bytes: int) -> None:
         raise IndexError("a gap")
 
-    monkeypatch.setattr("kafka.pipeline.decode", broken)
+    monkeypatch.setattr("kafka.codec.batch.decode", broken)
     (outcome,) = Pipeline(ServedClass(classes.Double()), MAX_BYTES).run([record(b"[]")]).outcomes
     assert rejection(outcome).reason == "undecodable"
     assert not rejection(outcome).failed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kafka.messages import Prediction
-from kafka.served_class import BadPrediction, ClassNotUsable, load_class, split
+from kafka.served_class import BadPrediction, ClassNotUsable, check_rows, load_class
 
 
 def parameters(*items: dict[str, str]) -> dict[str, str]:
@@ -31,7 +31,7 @@ def test_parameters_that_cannot_be_read_are_an_error(environ: dict[str, str]) ->
 def test_a_row_tag_with_too_few_entries_is_refused() -> None:
     prediction = Prediction(np.ones((2, 1)), (), {"label": ["x"]}, ("label",), [])
     with pytest.raises(BadPrediction, match="1 entries for 2 rows"):
-        split(prediction, [1, 1])
+        check_rows(prediction, 2)
 
 
 def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:

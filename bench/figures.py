@@ -1,0 +1,114 @@
+"""What was measured: one figure for each case, with a value for each repetition."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Minimum, median and maximum of some values."""
+
+    minimum: float
+    median: float
+    maximum: float
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity.
+
+    Attributes:
+        what: Its name, `drain` for one.
+        labels: The case: format, workers and so on.
+        unit: Of the values.
+        values: One for each repetition, in their order.
+    """
+
+    what: str
+    labels: Mapping[str, str]
+    unit: str
+    values: tuple[float, ...]
+
+    @property
+    def spread(self) -> Spread:
+        """Of the values."""
+        return Spread(min(self.values), statistics.median(self.values), max(self.values))
+
+
+@dataclass
+class Figures:
+    """All that one run of the bench has measured.
+
+    Attributes:
+        facts: The machine, the versions, the command.
+        figures: By name and labels.
+    """
+
+    facts: dict[str, str] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+
+    def add(self, what: str, unit: str, value: float, **labels: object) -> None:
+        """Note one repetition's value of a figure."""
+        texts = {name: str(label) for name, label in labels.items()}
+        for place, figure in enumerate(self.figures):
+            if figure.what == what and figure.labels == texts:
+                values = (*figure.values, value)
+                self.figures[place] = Figure(what, texts, unit, values)
+                return
+        self.figures.append(Figure(what, texts, unit, (value,)))
+
+    def all(self, what: str, **labels: object) -> list[Figure]:
+        """The figures of this name whose labels include these, in the order of measuring."""
+        texts = {name: str(label) for name, label in labels.items()}
+        return [
+            figure
+            for figure in self.figures
+            if figure.what == what and texts.items() <= figure.labels.items()
+        ]
+
+    def one(self, what: str, **labels: object) -> Figure | None:
+        """The only figure of this name with these labels, or None."""
+        found = self.all(what, **labels)
+        if len(found) > 1:
+            raise LookupError(f"{what} {labels} names {len(found)} figures")
+        return found[0] if found else None
+
+
+def ratio(upper: Figure | None, lower: Figure | None) -> Spread | None:
+    """Of two figures of one run: the ratios of their repetitions; None where one is missing.
+
+    Machines are shared and drift; two values that were taken one after the other have met the
+    same conditions.
+    """
+    if upper is None or lower is None:
+        return None
+    ratios = [a / b for a, b in zip(upper.values, lower.values, strict=False)]
+    return Spread(min(ratios), statistics.median(ratios), max(ratios))
+
+
+def save(figures: Figures, path: Path) -> None:
+    """Write all as JSON."""
+    document = {"facts": figures.facts, "figures": [asdict(item) for item in figures.figures]}
+    path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(paths: Iterable[Path]) -> Figures:
+    """Read what `save` wrote; of figures that stand in several files the last one counts."""
+    found = Figures()
+    for path in paths:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        found.facts.update(document["facts"])
+        for item in document["figures"]:
+            figure = Figure(item["what"], item["labels"], item["unit"], tuple(item["values"]))
+            found.figures = [
+                known
+                for known in found.figures
+                if (known.what, known.labels) != (figure.what, figure.labels)
+            ]
+            found.figures.append(figure)
+    return found

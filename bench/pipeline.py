@@ -1,0 +1,104 @@
+"""The pipeline without Kafka: from records to the bytes of replies, beside the bare model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.figures import Figures
+from bench.payloads import FORMAT_NAMES, Payload, payloads, repeated
+from kafka.messages import Record, Reply
+from kafka.pipeline import Pipeline
+from kafka.served_class import load_class
+from model.loader import load_classifier
+
+CLASS = "wrapper.KmnistClassifier"
+BATCHES = (1, 8, 64, 256)
+MODEL_BATCHES = (64, 256, 1024)
+_MAX_BYTES = 8 * 1024 * 1024
+_WARM_UP_S = 0.3
+
+
+class WrongAnswer(Exception):
+    """What is measured did not answer what it got, so its speed means nothing."""
+
+
+def measure(figures: Figures, images: NDArray[np.uint8], seconds: float) -> Iterator[str]:
+    """One repetition of all cases; says before each what it is.
+
+    Args:
+        figures: Gets the results.
+        images: uint8 (n, 28, 28).
+        seconds: How long each case is measured.
+    """
+    for batch in MODEL_BATCHES:
+        yield f"model alone, batches of {batch}"
+        rate = _model_rate(images, batch, seconds)
+        figures.add("model", "images/s", rate, batch=batch)
+    for name in FORMAT_NAMES:
+        made = list(payloads(name, images))
+        for batch in BATCHES:
+            yield f"pipeline, {name}, batches of {batch}"
+            _measure_pipeline(figures, name, made, batch, seconds)
+
+
+def _model_rate(images: NDArray[np.uint8], batch: int, seconds: float) -> float:
+    classifier = load_classifier()
+    stack = np.resize(images, (batch, *images.shape[1:]))
+    _call_for(lambda: classifier.probabilities(stack), _WARM_UP_S)
+    calls, taken = _call_for(lambda: classifier.probabilities(stack), seconds)
+    return calls * batch / taken
+
+
+def _call_for(function: object, seconds: float) -> tuple[int, float]:
+    assert callable(function)
+    started = time.perf_counter()
+    calls = 0
+    while (taken := time.perf_counter() - started) < seconds:
+        function()
+        calls += 1
+    return calls, taken
+
+
+def _measure_pipeline(
+    figures: Figures, name: str, made: list[Payload], batch: int, seconds: float
+) -> None:
+    pipeline = Pipeline(load_class(CLASS), _MAX_BYTES)
+    batches = _batches(made, batch)
+    spent = {"decode": 0.0, "predict": 0.0, "encode": 0.0}
+    messages, taken = 0, 0.0
+    warm_at = time.perf_counter() + min(_WARM_UP_S, seconds)
+    while taken < seconds:
+        records = next(batches)
+        started = time.perf_counter()
+        result = pipeline.run(records)
+        finished = time.perf_counter()
+        if not all(isinstance(outcome, Reply) for outcome in result.outcomes):
+            raise WrongAnswer(f"the pipeline rejected messages of format {name}")
+        if finished < warm_at:
+            continue
+        messages += batch
+        taken += finished - started
+        for stage, stage_seconds in result.seconds.items():
+            spent[stage] += stage_seconds
+    figures.add("pipeline", "messages/s", messages / taken, format=name, batch=batch)
+    for stage, total in spent.items():
+        microseconds = total / messages * 1e6
+        figures.add("stage", "µs/message", microseconds, format=name, batch=batch, stage=stage)
+
+
+def _batches(made: Iterable[Payload], batch: int) -> Iterator[list[Record]]:
+    endless = repeated(list(made), 2**62)
+    offset = 0
+    while True:
+        records = []
+        for payload in (next(endless) for _ in range(batch)):
+            # A fresh value for each, as the client library gives: nothing is left in a cache.
+            records.append(
+                Record("in", 0, offset, 1, None, bytes(bytearray(payload.value)), payload.headers)
+            )
+            offset += 1
+        yield records

@@ -1,0 +1,105 @@
+"""Reads the values of a whole batch, those of one layout together."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from numpy.typing import NDArray
+
+from kafka.codec import Decoded, array_field, decode, family_of
+from kafka.codec.layouts import Layout, Layouts, read
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import UNREADABLE_HEADERS, Payload, Record
+from kafka.reasons import Rejected
+
+_MESSAGE_LIMIT = 1000
+
+
+class Block(NamedTuple):
+    """Messages that differ in nothing but the numbers of their array.
+
+    Attributes:
+        places: where in the batch they stand.
+        payload: what they have in common; its `data` is all of their arrays, uint8
+            (messages, ...).
+        wire_format: of the replies.
+    """
+
+    places: List[int]
+    payload: Payload
+    wire_format: WireFormat
+
+
+Single = Tuple[int, Union[Decoded, Exception]]
+"""Place in the batch, and what is there, or why it can't be read."""
+
+
+class BatchDecoder:
+    """Reads batches; it gets quicker with messages that look alike.
+
+    Args:
+        max_bytes: larger values are refused before they are parsed.
+        keeps_requests: whether payloads need the parsed message beside them.
+    """
+
+    def __init__(self, max_bytes: int, *, keeps_requests: bool) -> None:
+        self._max_bytes = max_bytes
+        self._keeps_requests = keeps_requests
+        self._layouts = Layouts(array_field)
+
+    def decode(self, records: Sequence[Record]) -> Tuple[List[Block], List[Single]]:
+        """Reads each record's value; raises nothing for what a sender did."""
+        singles: List[Single] = []
+        alike: Dict[int, Tuple[Layout, List[int]]] = {}
+        for place, record in enumerate(records):
+            layout = self._layout_of(record)
+            if layout is None:
+                singles.append((place, self._decode_one(record)))
+            else:
+                alike.setdefault(id(layout), (layout, []))[1].append(place)
+        blocks = []
+        for layout, places in alike.values():
+            arrays = read(layout, [_value(records[place]) for place in places])
+            if arrays is None:
+                singles.extend((place, self._decode_one(records[place])) for place in places)
+            else:
+                blocks.append(_block(layout, places, arrays))
+        return blocks, singles
+
+    def _layout_of(self, record: Record) -> Optional[Layout]:
+        value = record.value
+        if value is None or len(value) > self._max_bytes or not value.startswith(b"{"):
+            return None
+        if record.headers is UNREADABLE_HEADERS or self._keeps_requests:
+            return None
+        if record.headers:
+            try:
+                if family_of(record, value) != "json":
+                    return None
+            except Exception:
+                # Whatever it is, reading it the general way says so.
+                return None
+        return self._layouts.find(value)
+
+    def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
+        try:
+            decoded = decode(record, self._max_bytes)
+        except Rejected as error:
+            return error
+        except Exception as error:
+            # A gap in our decoder; but what fell through it is the sender's, and no failure of
+            # the class, of which too many stop consumption.
+            return Rejected("undecodable", f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT])
+        value = record.value
+        if value is not None and value.startswith(b"{") and not self._keeps_requests:
+            self._layouts.learn(value, *decoded)
+        return decoded
+
+
+def _value(record: Record) -> bytes:
+    assert record.value is not None
+    return record.value
+
+
+def _block(layout: Layout, places: List[int], arrays: NDArray[Any]) -> Block:
+    return Block(places, layout.payload._replace(data=arrays), layout.wire_format)

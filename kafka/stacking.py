@@ -1,0 +1,89 @@
+"""Rows of many messages, one after the other, so that the class is called once for all."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, List, NamedTuple, Tuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Payload
+
+
+class Part(NamedTuple):
+    """Messages that stand together in a stack: a single one, or a block of alike ones.
+
+    Attributes:
+        places: where in the batch they stand.
+        payload: of the single one; of alike ones what they have in common, with all of their
+            arrays as `data`, (messages, ...).
+        is_block: whether `payload` is that of alike ones.
+        wire_format: of the replies.
+        rows: theirs, the same number of each message.
+        dtype: what the class gets the rows as.
+    """
+
+    places: List[int]
+    payload: Payload
+    is_block: bool
+    wire_format: WireFormat
+    rows: NDArray[Any]
+    dtype: Any
+
+    @property
+    def rows_each(self) -> int:
+        """How many rows each message has."""
+        return len(self.rows) // len(self.places)
+
+    @property
+    def key(self) -> Any:
+        """Parts of one key may be stacked.
+
+        By the whole type of the rows: a narrower one beside a wider would be computed with as such.
+        """
+        return self.rows.shape[1:], self.dtype, self.payload.names
+
+    def messages(self) -> Iterator[Tuple[int, Payload]]:
+        """Each message's place and payload, as the class gets it."""
+        for number, place in enumerate(self.places):
+            yield place, payload_of(self.payload, number) if self.is_block else self.payload
+
+
+def payload_of(block: Payload, number: int) -> Payload:
+    """One message's payload out of that of alike ones, with the array as a class gets it."""
+    return block._replace(data=block.data[number].astype(block.dtype), dtype=None)
+
+
+def stacked(parts: List[Part]) -> NDArray[Any]:
+    """The rows of all parts, of one key, one after the other."""
+    rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
+    return rows.astype(parts[0].dtype, copy=False)
+
+
+def message_count(parts: List[Part]) -> int:
+    """How many messages they hold."""
+    return sum(len(part.places) for part in parts)
+
+
+def halves(parts: List[Part]) -> Tuple[List[Part], List[Part]]:
+    """The first half of the messages of these parts, and the others.
+
+    Args:
+        parts: of two messages or more.
+    """
+    if len(parts) > 1:
+        middle = len(parts) // 2
+        return parts[:middle], parts[middle:]
+    part = parts[0]
+    middle = len(part.places) // 2
+    return [_cut(part, 0, middle)], [_cut(part, middle, len(part.places))]
+
+
+def _cut(part: Part, start: int, stop: int) -> Part:
+    each = part.rows_each
+    return part._replace(
+        places=part.places[start:stop],
+        payload=part.payload._replace(data=part.payload.data[start:stop]),
+        rows=part.rows[start * each : stop * each],
+    )
