@@ -50,8 +50,12 @@ class _Lone(NamedTuple):
     wire_format: WireFormat
 
 
-class _Work:
-    """One batch on its way through the pipeline."""
+class Work:
+    """One batch on its way through the pipeline.
+
+    Attributes:
+        records: what it is made of.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
@@ -61,8 +65,14 @@ class _Work:
         self.answered: List[Tuple[List[Part], Prediction]] = []
         self.answered_alone: List[Tuple[_Lone, Prediction]] = []
         self.rows = 0
+        self.seconds: Dict[str, float] = {}
 
     def reject(self, place: int, error: Exception) -> None:
+        """Rejects the record at this place.
+
+        Raises:
+            Retriable: the error says that the trouble passes.
+        """
         self.outcomes[place] = _rejection(self.records[place], error)
 
 
@@ -96,22 +106,39 @@ class Pipeline:
         Raises:
             Retriable: the class met passing trouble; nothing is answered, try again later.
         """
-        work = _Work(records)
-        started = time.perf_counter()
-        self._decode(work)
-        decoded = time.perf_counter()
-        self._predict(work)
-        predicted = time.perf_counter()
-        _encode(work)
-        encoded = time.perf_counter()
-        seconds = {
-            "decode": decoded - started,
-            "predict": predicted - decoded,
-            "encode": encoded - predicted,
-        }
-        return Batch(work.outcomes, work.rows, seconds)
+        work = self.decode(records)
+        self.predict(work)
+        return self.encode(work)
 
-    def _decode(self, work: _Work) -> None:
+    def decode(self, records: Sequence[Record]) -> Work:
+        """Reads what was sent: the first step of `run`."""
+        work = Work(records)
+        started = time.monotonic()
+        self._decode(work)
+        work.seconds["decode"] = time.monotonic() - started
+        return work
+
+    def predict(self, work: Work) -> None:
+        """Asks the class: the second step of `run`, which may be taken in another thread.
+
+        Raises:
+            Retriable: the class met passing trouble; nothing is answered, try again later.
+        """
+        started = time.monotonic()
+        for parts in work.stacks.values():
+            self._answer_stack(work, parts)
+        for lone in work.alone:
+            self._answer_alone(work, lone)
+        work.seconds["predict"] = time.monotonic() - started
+
+    def encode(self, work: Work) -> Batch:
+        """Writes the replies: the last step of `run`."""
+        started = time.monotonic()
+        _encode(work)
+        work.seconds["encode"] = time.monotonic() - started
+        return Batch(work.outcomes, work.rows, work.seconds)
+
+    def _decode(self, work: Work) -> None:
         self._before_call()
         blocks, singles = self._decoder.decode(work.records)
         for place, found in singles:
@@ -122,7 +149,7 @@ class Pipeline:
         for block in blocks:
             self._add_block(work, block)
 
-    def _add_single(self, work: _Work, place: int, decoded: Decoded) -> None:
+    def _add_single(self, work: Work, place: int, decoded: Decoded) -> None:
         payload, wire_format = decoded
         try:
             rows = self._rows(payload)
@@ -147,7 +174,7 @@ class Pipeline:
             return data if len(data) else None
         return None
 
-    def _add_block(self, work: _Work, block: Block) -> None:
+    def _add_block(self, work: Work, block: Block) -> None:
         part = self._part_of(block)
         if part is not None:
             work.stacks.setdefault(part.key, []).append(part)
@@ -177,13 +204,7 @@ class Pipeline:
             return None
         return _whole(block, rows, rows.dtype)
 
-    def _predict(self, work: _Work) -> None:
-        for parts in work.stacks.values():
-            self._answer_stack(work, parts)
-        for lone in work.alone:
-            self._answer_alone(work, lone)
-
-    def _answer_stack(self, work: _Work, parts: List[Part]) -> None:
+    def _answer_stack(self, work: Work, parts: List[Part]) -> None:
         """Answers stacked messages; if the class fails, halves them until one stands alone."""
         if not self._served.stacks:
             self._answer_each(work, parts)
@@ -209,7 +230,7 @@ class Pipeline:
         work.rows += len(rows)
         work.answered.append((parts, prediction))
 
-    def _isolate(self, work: _Work, parts: List[Part], error: Exception) -> None:
+    def _isolate(self, work: Work, parts: List[Part], error: Exception) -> None:
         """Rejects the one message that the class failed at, or asks about each half again."""
         if message_count(parts) == 1:
             work.reject(parts[0].places[0], error)
@@ -220,12 +241,12 @@ class Pipeline:
         for half in halves(parts):
             self._answer_stack(work, half)
 
-    def _answer_each(self, work: _Work, parts: List[Part]) -> None:
+    def _answer_each(self, work: Work, parts: List[Part]) -> None:
         for part in parts:
             for place, payload in part.messages():
                 self._answer_alone(work, _Lone(place, payload, part.wire_format))
 
-    def _answer_alone(self, work: _Work, lone: _Lone) -> None:
+    def _answer_alone(self, work: Work, lone: _Lone) -> None:
         data = lone.payload.data
         work.rows += len(data) if isinstance(data, np.ndarray) and data.ndim else 1
         self._before_call()
@@ -266,7 +287,7 @@ def _digest(topic: str, partition: int) -> str:
     return hashlib.blake2b(f"{topic}/{partition}".encode(), digest_size=6).hexdigest()
 
 
-def _encode(work: _Work) -> None:
+def _encode(work: Work) -> None:
     for parts, prediction in work.answered:
         for place, outcome in _replies(work.records, parts, prediction):
             work.outcomes[place] = outcome

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Deque, Dict, List, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Tuple
 
 from kafka.messages import Outcome, Record, Rejection
-from kafka.pipeline import Pipeline, Retriable
+from kafka.pipeline import Pipeline, Retriable, Work
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
+from kafka.worker.asking import Asked, Asking
 from kafka.worker.in_hand import InHand
 from kafka.worker.watchdog import Watchdog
 
@@ -17,6 +18,25 @@ from kafka.worker.watchdog import Watchdog
 _LONG_BATCH_S = 5.0
 # The first batch: of a class whose speed is not known yet, it must not take a minute.
 _FIRST_BATCH = 8
+
+
+class _Share:
+    """What one transaction has taken of the backlog.
+
+    Attributes:
+        deadline: by the monotonic clock, after which it takes no more.
+        taken: records.
+        alone: of them, those that stood alone.
+        has_ended: it takes no more.
+        trouble: the passing trouble that the class met.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.taken = 0
+        self.alone = 0
+        self.has_ended = False
+        self.trouble: Optional[Retriable] = None
 
 
 class Answering:
@@ -61,32 +81,61 @@ class Answering:
             batching=settings.batching,
             before_call=lambda: watchdog.wind(settings.predict_timeout_s),
         )
+        self._asking = Asking(self._pipeline)
 
     def answer(self, backlog: Deque[Record]) -> List[Outcome]:
         """Answers one transaction's worth of the backlog, taken from its left.
+
+        While the class works at one batch, in a thread of its own, the next one is read and the
+        last one's replies are written.
 
         Raises:
             Retriable: the class met passing trouble at the first batch; nothing was taken.
         """
         outcomes: List[Outcome] = []
-        alone = 0
-        deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
-        while backlog and len(outcomes) < self._most:
-            if self._stands_alone(backlog[0]):
-                if alone >= self._most_alone or (outcomes and not alone):
-                    break
-                alone += 1
-            records = self._next_batch(backlog, self._most - len(outcomes))
-            try:
-                outcomes.extend(self._answer_batch(records))
-            except Retriable:
-                backlog.extendleft(reversed(records))
-                if outcomes:
-                    break
-                raise
-            if time.monotonic() >= deadline or self._stopping():
+        share = _Share(time.monotonic() + self._settings.commit_interval_ms / 1000)
+        asked: Optional[Asked] = None
+        while True:
+            work = self._take(backlog, share, asked)
+            answered = self._finished(backlog, share, asked, work)
+            asked = None
+            if work is not None and not share.has_ended:
+                asked = self._ask(work, backlog)
+            if answered is not None:
+                outcomes.extend(self._written(answered))
+            if asked is None:
                 break
+        # Not after any other exception: it ends the worker, and is these records' doing.
+        self._watchdog.rest()
+        self._in_hand.release()
+        if share.trouble is not None and not outcomes:
+            raise share.trouble
         return outcomes
+
+    def _finished(
+        self,
+        backlog: Deque[Record],
+        share: _Share,
+        asked: Optional[Asked],
+        following: Optional[Work],
+    ) -> Optional[Work]:
+        """The batch that was asked about, once it is answered; None if there is none.
+
+        What can't be answered now, or only later, goes back to the backlog, with what follows.
+        """
+        if asked is None:
+            return None
+        try:
+            asked.wait()
+        except Retriable as error:
+            share.trouble, share.has_ended = error, True
+            _give_back(backlog, asked.work, following)
+            return None
+        if following is not None and (self._stopping() or asked.seconds > self._long_batch_s / 4):
+            # The class takes long: that this worker lives comes first.
+            share.has_ended = True
+            _give_back(backlog, following)
+        return asked.work
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
         """Rejects this record (partition, offset) when it comes again: its reply is refused."""
@@ -130,28 +179,66 @@ class Answering:
         refused = self._refused and (record.partition, record.offset) in self._refused
         return bool(refused or self._in_hand.deaths(record))
 
-    def _answer_batch(self, records: List[Record]) -> List[Outcome]:
+    def _take(
+        self, backlog: Deque[Record], share: _Share, asked: Optional[Asked]
+    ) -> Optional[Work]:
+        """The next batch, read; None if this transaction is to take no more."""
+        if not backlog or share.taken >= self._most or share.has_ended:
+            return None
+        if share.taken and (time.monotonic() >= share.deadline or self._stopping()):
+            return None
+        if self._stands_alone(backlog[0]):
+            is_busy = asked is not None and not asked.is_done
+            if is_busy or share.alone >= self._most_alone or (share.taken and not share.alone):
+                return None
+            share.alone += 1
+        records = self._next_batch(backlog, self._most - share.taken)
+        share.taken += len(records)
+        done = self._without_asking(records)
+        if done is not None:
+            return done
+        # A class with `to_rows` looks at these while it works at what it was asked about before.
+        busy = [] if asked is None or asked.is_done else list(asked.work.records)
+        self._in_hand.hold([*busy, *records])
+        try:
+            return self._pipeline.decode(records)
+        except Retriable as error:
+            share.trouble = error
+            backlog.extendleft(reversed(records))
+            return None
+
+    def _without_asking(self, records: List[Record]) -> Optional[Work]:
+        """A record that the class is not to see again, as a batch that is done."""
         first = records[0]
+        work = Work(records)
         if (first.partition, first.offset) in self._refused:
             why = self._refused[first.partition, first.offset]
-            return [Rejection(first, "reply_refused", why)]
+            work.outcomes[0] = Rejection(first, "reply_refused", why)
+            return work
         deaths = self._in_hand.deaths(first)
         if deaths >= self._settings.crash_attempts:
             text = f"{deaths} workers died with this message in hand"
-            return [Rejection(first, "worker_crash", text, failed=True)]
-        self._in_hand.hold(records)
-        started = time.monotonic()
-        try:
-            batch = self._pipeline.run(records)
-        except Retriable:
-            self._in_hand.release()
-            raise
-        finally:
-            self._watchdog.rest()
-        # Not after any other exception: it ends the worker, and is these records' doing.
-        self._in_hand.release()
-        self._adapt(len(records), time.monotonic() - started)
-        metrics.BATCH_MESSAGES.labels(self._worker).observe(len(records))
+            work.outcomes[0] = Rejection(first, "worker_crash", text, failed=True)
+            return work
+        return None
+
+    def _ask(self, work: Work, backlog: Deque[Record]) -> Asked:
+        # Without more to be read meanwhile another thread only costs time; and what stands alone
+        # does so in every respect.
+        in_thread = (
+            bool(backlog) and self._served.stacks and not self._stands_alone(work.records[0])
+        )
+        if in_thread:
+            self._in_hand.hold(work.records)
+        return self._asking.ask(work, in_thread=in_thread)
+
+    def _written(self, work: Work) -> List[Outcome]:
+        batch = self._pipeline.encode(work)
+        if "decode" not in batch.seconds:
+            # The class did not see it.
+            return batch.outcomes
+        self._adapt(len(batch.outcomes), sum(batch.seconds.values()))
+        metrics.BATCH_MESSAGES.labels(self._worker).observe(len(batch.outcomes))
         metrics.ROWS.labels(self._worker).inc(batch.rows)
         for stage, seconds in batch.seconds.items():
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
@@ -163,3 +250,10 @@ class Answering:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
+
+
+def _give_back(backlog: Deque[Record], *works: Optional[Work]) -> None:
+    """Puts the records of these, in order, back to the left of the backlog."""
+    for work in reversed(works):
+        if work is not None:
+            backlog.extendleft(reversed(work.records))

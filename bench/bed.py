@@ -1,0 +1,220 @@
+"""The brokers that the bench works on, topics full of images, and who answered them when."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, NewTopic
+from numpy.typing import NDArray
+
+from bench.payloads import payloads, repeated
+from kafka.cluster.lease import leased
+from kafka.topics.manage import await_usable
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTITIONS = 8
+_FLUSH_S = 120.0
+_QUIET = logging.getLogger("bench.client")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+
+class BenchError(Exception):
+    """A measurement can't be had; the message says why."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """When the replies in a topic were appended by the broker.
+
+    Attributes:
+        times_ms: sorted, milliseconds since 1970, one for each reply.
+        answered: how many different input messages they answer, where replies say which.
+    """
+
+    times_ms: NDArray[np.int64]
+    answered: int
+
+
+class Bed:
+    """A running cluster with the topics of the bench.
+
+    Args:
+        bootstrap: of its brokers.
+        brokers: how many they are.
+        images: what messages show, uint8 (n, 28, 28).
+    """
+
+    def __init__(self, bootstrap: str, brokers: int, images: NDArray[np.uint8]) -> None:
+        self.bootstrap = bootstrap
+        self.brokers = brokers
+        self.images = images
+        self._admin = AdminClient(self.client())
+        self._numbers = itertools.count(1)
+        self._full: dict[tuple[str, int, int, int], str] = {}
+
+    def client(self, **properties: Any) -> dict[str, Any]:
+        """Configuration of a client, with `_` for `.` in librdkafka's names."""
+        config = {name.replace("_", "."): value for name, value in properties.items()}
+        return {"bootstrap.servers": self.bootstrap, "logger": _QUIET, **config}
+
+    def name(self, what: str) -> str:
+        """A name that nothing else on this cluster has."""
+        return f"bench-{what}-{next(self._numbers)}"
+
+    def new_topic(self, what: str, partitions: int = PARTITIONS, **config: str) -> str:
+        """Make an empty topic, on all brokers up to three."""
+        name = self.name(what)
+        copies = min(3, self.brokers)
+        settings = {key.replace("_", "."): value for key, value in config.items()}
+        settings.setdefault("max.message.bytes", str(8 * 1024 * 1024))
+        if copies == 3:
+            settings["min.insync.replicas"] = "2"
+        topic = NewTopic(name, partitions, copies, config=settings)
+        self._admin.create_topics([topic])[name].result()
+        await_usable(self._admin, [name])
+        return name
+
+    def output_topic(self, partitions: int = PARTITIONS) -> str:
+        """Make a topic for replies, in which the broker says when each was appended."""
+        return self.new_topic("out", partitions, message_timestamp_type="LogAppendTime")
+
+    def full_topic(
+        self, format_name: str, count: int, per_message: int = 1, partitions: int = PARTITIONS
+    ) -> str:
+        """A topic of so many messages, round robin over its partitions; made once."""
+        wanted = (format_name, count, per_message, partitions)
+        if wanted not in self._full:
+            topic = self.new_topic(f"in-{format_name}", partitions)
+            self._fill(topic, *wanted)
+            self._full[wanted] = topic
+        return self._full[wanted]
+
+    def _fill(
+        self, topic: str, format_name: str, count: int, per_message: int, partitions: int
+    ) -> None:
+        producer = Producer(
+            self.client(linger_ms=20, message_max_bytes=8 * 1024 * 1024, enable_idempotence=True)
+        )
+        made = list(payloads(format_name, self.images, per_message))
+        for number, payload in enumerate(repeated(made, count)):
+            while True:
+                try:
+                    producer.produce(
+                        topic,
+                        payload.value,
+                        b"%d" % number,
+                        partition=number % partitions,
+                        headers=[*payload.headers],
+                    )
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+        if producer.flush(_FLUSH_S):
+            raise BenchError(f"the brokers did not take {count} messages")
+
+    def drop(self, *topics: str) -> None:
+        """Delete topics."""
+        for future in self._admin.delete_topics(list(topics)).values():
+            future.result()
+        self._full = {key: name for key, name in self._full.items() if name not in topics}
+
+    def group(self, group_id: str) -> ConsumerGroupDescription | None:
+        """The members of a consumer group, if it is known."""
+        try:
+            asked = self._admin.describe_consumer_groups([group_id], request_timeout=10)
+            found: ConsumerGroupDescription = asked[group_id].result()
+        except KafkaException:
+            return None
+        return found
+
+    @contextmanager
+    def watermarks(self, topic: str, partitions: int = PARTITIONS) -> Iterator[Watermarks]:
+        """A look at how far a topic reaches."""
+        consumer = Consumer(self.client(group_id="bench-watermarks"))
+        try:
+            yield Watermarks(consumer, topic, partitions)
+        finally:
+            consumer.close()
+
+    def arrivals(
+        self, topic: str, count: int, within_s: float, partitions: int = PARTITIONS
+    ) -> Arrivals:
+        """Read a topic of replies, `read_committed`, until there are so many.
+
+        Raises:
+            BenchError: there are fewer, or more.
+        """
+        consumer = Consumer(
+            self.client(
+                group_id="bench-arrivals",
+                isolation_level="read_committed",
+                enable_partition_eof=True,
+            )
+        )
+        consumer.assign([TopicPartition(topic, place, 0) for place in range(partitions)])
+        times: list[Any] = []
+        keys: set[Any] = set()
+        ended: set[Any] = set()
+        give_up_at = time.monotonic() + within_s
+        while len(times) < count or len(ended) < partitions:
+            for message in consumer.consume(10_000, 0.2):
+                error = message.error()
+                if error is None:
+                    times.append(message.timestamp()[1])
+                    keys.add(message.key())
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    ended.add(message.partition())
+                else:
+                    raise KafkaException(error)
+            if time.monotonic() > give_up_at:
+                break
+        consumer.close()
+        if len(times) != count:
+            raise BenchError(
+                f"{len(times):,} replies for {count:,} messages after {within_s:.0f} s"
+            )
+        return Arrivals(np.sort(np.array(times, np.int64)), len(keys))
+
+
+class Watermarks:
+    """Asks brokers how far a topic reaches."""
+
+    def __init__(self, consumer: Consumer, topic: str, partitions: int) -> None:
+        self._consumer = consumer
+        self._partitions = [TopicPartition(topic, place) for place in range(partitions)]
+
+    def total(self) -> int:
+        """The sum of the ends of all partitions, transaction markers counted in."""
+        ends = 0
+        for partition in self._partitions:
+            found = self._consumer.get_watermark_offsets(partition, timeout=10)
+            ends += found[1] if found else 0
+        return ends
+
+
+@contextmanager
+def bed(brokers: int, images: NDArray[np.uint8]) -> Iterator[Bed]:
+    """Brokers of the bench's own, which end with it, and their data with them."""
+    with leased(ROOT / f".cluster-bench-{brokers}", brokers) as cluster:
+        yield Bed(cluster.bootstrap, brokers, images)
+
+
+def broker_processes() -> list[psutil.Process]:
+    """The brokers that the bench has started."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        command = " ".join(process.info["cmdline"] or ())
+        if "kafka.Kafka" in command and ".cluster-bench-" in command:
+            found.append(process)
+    return found

@@ -1,0 +1,35 @@
+"""The convolutional network of Keras's own example, in the plainest of Seldon wrapper classes.
+
+https://keras.io/examples/vision/mnist_convnet/ has the like for digits. Its weights are random: how
+fast it is does not depend on them. It needs TensorFlow, so `.venv-train` runs it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+class KerasExample:
+    """Only `load` and `predict`, as a tutorial would have it: no `to_rows`, nothing of ours."""
+
+    def load(self) -> None:
+        """Build the network."""
+        import keras
+
+        self._model = keras.Sequential(
+            [
+                keras.Input((28, 28, 1)),
+                keras.layers.Conv2D(32, 3, activation="relu"),
+                keras.layers.Conv2D(64, 3, activation="relu"),
+                keras.layers.MaxPooling2D(2),
+                keras.layers.Flatten(),
+                keras.layers.Dense(128, activation="relu"),
+                keras.layers.Dense(10, activation="softmax"),
+            ]
+        )
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        """Probabilities float32 (n, 10) of images (n, 28, 28) from 0 to 255."""
+        return self._model.predict_on_batch(np.asarray(X)[..., None] / 255.0)

@@ -1,0 +1,98 @@
+"""From when a message was due to when a reader of the replies, `read_committed`, has its answer."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from numpy.typing import NDArray
+
+from bench.bed import PARTITIONS, ROOT, Bed, BenchError
+from bench.drain import await_members
+from bench.systems import System, Topics, running
+
+PERCENTILES = (50.0, 90.0, 99.0, 99.9)
+_WARM_UP_S = 3.0
+_LATEST_S = 30.0
+
+
+def latencies(
+    bed: Bed, system: System, rate: float, seconds: float, *, format_name: str, members: int = 1
+) -> NDArray[np.float64]:
+    """Let a system answer at an offered load.
+
+    Args:
+        bed: the brokers.
+        system: who answers.
+        rate: messages a second.
+        seconds: for how long, beside the warm-up.
+        format_name: what is sent.
+        members: of the system's group.
+
+    Returns:
+        Milliseconds of each message after the warm-up, in no order.
+
+    Raises:
+        BenchError: not each message was answered.
+    """
+    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
+    topics = Topics(source, replies, dead, bed.name("group"))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        stack.enter_context(running(system, bed, topics, format_name, folder / "system"))
+        await_members(bed, topics.group, members)
+        reader = Consumer(
+            bed.client(
+                group_id="bench-latency", isolation_level="read_committed", fetch_wait_max_ms=100
+            )
+        )
+        stack.callback(reader.close)
+        reader.assign([TopicPartition(replies, place, 0) for place in range(PARTITIONS)])
+        sender = _send(bed, source, rate, seconds + _WARM_UP_S, format_name)
+        stack.callback(sender.wait)
+        found = _receive(reader, sender, int(rate * (seconds + _WARM_UP_S)))
+    bed.drop(source, replies, dead)
+    return found
+
+
+def _send(
+    bed: Bed, topic: str, rate: float, seconds: float, format_name: str
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "bench.open_loop", "--broker", bed.bootstrap]
+    command += ["--topic", topic, "--partitions", str(PARTITIONS), "--format", format_name]
+    command += ["--rate", str(rate), "--seconds", str(seconds)]
+    return subprocess.Popen(command, cwd=ROOT)
+
+
+def _receive(reader: Consumer, sender: subprocess.Popen[bytes], count: int) -> NDArray[np.float64]:
+    due: list[int] = []
+    received: list[int] = []
+    give_up_at = float("inf")
+    while len(due) < count:
+        first = reader.poll(0.1)
+        now = time.monotonic_ns()
+        for message in [first, *reader.consume(1000, 0)] if first is not None else ():
+            error = message.error()
+            if error is not None:
+                raise KafkaException(error)
+            due.append(int(message.key() or b"0"))
+            received.append(now)
+        if sender.poll() is not None:
+            give_up_at = min(give_up_at, time.monotonic() + _LATEST_S)
+        if time.monotonic() > give_up_at:
+            raise BenchError(f"{len(due):,} of {count:,} messages were answered")
+    times = np.array(due, np.int64)
+    measured = (np.array(received, np.int64) - times) / 1e6
+    return np.asarray(measured[times - times.min() > _WARM_UP_S * 1e9], np.float64)
+
+
+def percentiles(milliseconds: NDArray[np.float64]) -> Sequence[float]:
+    """The latencies at `PERCENTILES`."""
+    return [float(value) for value in np.percentile(milliseconds, PERCENTILES)]

@@ -1,0 +1,53 @@
+"""`python -m bench.open_loop`: sends images on a schedule, whatever becomes of them.
+
+The key of each message is the time at which it was due, in nanoseconds of the monotonic clock,
+which all processes of a machine share. A sender that falls behind does not move what is due, so
+that a stall counts for every message that should have been sent meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from confluent_kafka import Producer
+
+from bench.payloads import bundled_images, payloads
+
+_FLUSH_S = 30.0
+
+
+def main() -> int:
+    """Returns the exit status: 1 if the brokers did not take all."""
+    parser = argparse.ArgumentParser(description="Sends images on a schedule.")
+    parser.add_argument("--broker", required=True)
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--partitions", type=int, required=True)
+    parser.add_argument("--rate", type=float, required=True, help="messages a second")
+    parser.add_argument("--seconds", type=float, required=True)
+    parser.add_argument("--format", default="ndarray")
+    options = parser.parse_args()
+    made = list(payloads(options.format, bundled_images()))
+    producer = Producer({"bootstrap.servers": options.broker, "linger.ms": 0, "acks": "all"})
+    count = int(options.rate * options.seconds)
+    started_ns = time.monotonic_ns()
+    for number in range(count):
+        due_ns = started_ns + int(number / options.rate * 1e9)
+        wait_s = (due_ns - time.monotonic_ns()) / 1e9
+        if wait_s > 0:
+            time.sleep(wait_s)
+        payload = made[number % len(made)]
+        producer.produce(
+            options.topic,
+            payload.value,
+            b"%d" % due_ns,
+            partition=number % options.partitions,
+            headers=[*payload.headers],
+        )
+        producer.poll(0)
+    return 1 if producer.flush(_FLUSH_S) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""Processes held to a share of a core by a cgroup, and brokers on a core of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+
+_V1 = Path("/sys/fs/cgroup/cpu")
+_V2 = Path("/sys/fs/cgroup")
+# Short, so that a worker that has used up its share does not pause for long.
+_PERIOD_US = 20_000
+
+
+def why_impossible() -> str | None:
+    """Why shares can't be set here, or None."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return "there is one core only"
+    try:
+        with contextlib.ExitStack() as stack:
+            _group(stack, "probe", 0.5)
+            return None
+    except OSError as error:
+        return f"no cgroup for processor time can be made: {error}"
+
+
+@contextlib.contextmanager
+def apart(
+    processes: Sequence[psutil.Process], brokers: Sequence[psutil.Process], share: float
+) -> Iterator[None]:
+    """Hold each process to a share of one core, all of them to cores that brokers don't use.
+
+    Args:
+        processes: each gets a share of its own.
+        brokers: get the first core to themselves; they are free again in the end.
+        share: of a core.
+
+    Raises:
+        OSError: the system does not allow it.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    with contextlib.ExitStack() as stack:
+        for broker in brokers:
+            _pin(broker, cores[:1])
+            stack.callback(_pin, broker, cores)
+        for process in processes:
+            _pin(process, cores[1:])
+            (_group(stack, str(process.pid), share) / "cgroup.procs").write_text(str(process.pid))
+        yield
+
+
+def _pin(process: psutil.Process, cores: list[int]) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        # Each thread has cores of its own, and `cpu_affinity` of a process is its first thread's.
+        for thread in process.threads():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setaffinity(thread.id, cores)
+
+
+def _group(stack: contextlib.ExitStack, name: str, share: float) -> Path:
+    quota = int(share * _PERIOD_US)
+    if _V1.exists():
+        group = _V1 / f"bench-{name}"
+        group.mkdir(exist_ok=True)
+        stack.callback(_remove, group)
+        (group / "cpu.cfs_period_us").write_text(str(_PERIOD_US))
+        (group / "cpu.cfs_quota_us").write_text(str(quota))
+        return group
+    group = _V2 / f"bench-{name}"
+    group.mkdir(exist_ok=True)
+    stack.callback(_remove, group)
+    (group / "cpu.max").write_text(f"{quota} {_PERIOD_US}")
+    return group
+
+
+def _remove(group: Path) -> None:
+    # Whoever is still in it goes back to where all others are.
+    for pid in (group / "cgroup.procs").read_text().split():
+        with contextlib.suppress(OSError):
+            (group.parent / "cgroup.procs").write_text(pid)
+    with contextlib.suppress(OSError):
+        group.rmdir()

@@ -1,0 +1,166 @@
+"""The systems that are measured: this runtime, and its peers, each in its own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from bench.bed import ROOT, Bed, BenchError
+
+CLASS = "wrapper.KmnistClassifier"
+PEERS = ("seldon_rest", "quix", "faust", "faststream", "plain")
+ENVIRONMENTS = ROOT / ".venv-bench"
+_PEER_FOLDER = ROOT / "bench" / "peers"
+_LEAVE_WITHIN_S = 15.0
+
+
+@dataclass(frozen=True)
+class Topics:
+    """What a system reads and writes."""
+
+    source: str
+    replies: str
+    dead_letters: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """This runtime.
+
+    Attributes:
+        workers: processes, one worker each.
+        processing: `exactly_once` or `at_least_once`.
+        class_name: the Seldon wrapper class.
+        settings: further variables.
+        python: the interpreter that it runs on.
+    """
+
+    workers: int = 1
+    processing: str = "exactly_once"
+    class_name: str = CLASS
+    settings: Mapping[str, str] | None = None
+    python: Path = Path(sys.executable)
+
+    def commands(
+        self, bed: Bed, topics: Topics, format_name: str, folder: Path
+    ) -> Iterator[tuple[list[str], dict[str, str], Path]]:
+        """Command, environment and working folder of each process."""
+        for number in range(self.workers):
+            environment = {
+                **_without_kafka(os.environ),
+                "KAFKA_BROKER": bed.bootstrap,
+                "KAFKA_INPUT_TOPIC": topics.source,
+                "KAFKA_OUTPUT_TOPIC": topics.replies,
+                "KAFKA_DEAD_LETTER_TOPIC": topics.dead_letters,
+                "KAFKA_GROUP_ID": topics.group,
+                "KAFKA_PROCESSING": self.processing,
+                "KAFKA_WORKER_ID": f"{topics.group}-{number}",
+                "KAFKA_STATE_DIR": str(folder),
+                "PROMETHEUS_MULTIPROC_DIR": str(folder),
+                **(self.settings or {}),
+            }
+            command = [str(self.python), "-m", "kafka.worker", self.class_name]
+            yield command, environment, ROOT
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Another way to do the same; see `bench/peers`."""
+
+    name: str
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of its environment."""
+        return ENVIRONMENTS / self.name / "bin" / "python"
+
+    def commands(
+        self, bed: Bed, topics: Topics, format_name: str, folder: Path
+    ) -> Iterator[tuple[list[str], dict[str, str], Path]]:
+        """Command, environment and working folder of its process."""
+        # Only what it needs of ours: the repository's root holds a package called kafka.
+        visible = folder / "visible"
+        visible.mkdir()
+        (visible / "model").symlink_to(ROOT / "model")
+        (visible / "bench_common.py").symlink_to(_PEER_FOLDER / "common.py")
+        environment = {
+            **_without_kafka(os.environ),
+            "PYTHONPATH": str(visible),
+            "BENCH_BROKER": bed.bootstrap,
+            "BENCH_INPUT_TOPIC": topics.source,
+            "BENCH_OUTPUT_TOPIC": topics.replies,
+            "BENCH_GROUP": topics.group,
+            "BENCH_FORMAT": format_name,
+            "BENCH_STATE": str(folder),
+        }
+        command = [str(self.python), str(_PEER_FOLDER / self.name / "app.py")]
+        yield command, environment, folder
+
+
+System = Runtime | Peer
+
+
+def _without_kafka(environ: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environ.items() if not name.startswith("KAFKA_")}
+
+
+@contextmanager
+def running(
+    system: System, bed: Bed, topics: Topics, format_name: str, folder: Path
+) -> Iterator[list[psutil.Process]]:
+    """The system's processes, which leave in the end.
+
+    Raises:
+        BenchError: one of them had ended by itself.
+    """
+    started: list[subprocess.Popen[bytes]] = []
+    folder.mkdir(parents=True)
+    try:
+        for command, environment, where in system.commands(bed, topics, format_name, folder):
+            log = folder / f"{len(started)}.log"
+            with log.open("wb") as output:
+                started.append(
+                    subprocess.Popen(
+                        command,
+                        env=environment,
+                        cwd=where,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                )
+        yield [psutil.Process(each.pid) for each in started]
+        for number, each in enumerate(started):
+            if each.poll() is not None:
+                raise BenchError(_last_words(folder / f"{number}.log", each.returncode))
+    finally:
+        _end(started)
+
+
+def _last_words(log: Path, status: int) -> str:
+    said = log.read_text("utf-8", "replace").strip().splitlines()
+    return f"{log} ended with status {status}: {said[-1] if said else 'without a word'}"
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    give_up_at = time.monotonic() + _LEAVE_WITHIN_S
+    for process in processes:
+        try:
+            process.wait(max(0.1, give_up_at - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            # With all that it has started.
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
