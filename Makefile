@@ -15,7 +15,7 @@ PYTHON38 ?= $(shell for python in python3.8 "$$HOME"/.pyenv/versions/3.8.*/bin/p
 RUN := .venv/bin/python
 WORKERS ?= 2
 
-.PHONY: help demo test test-unit test-full check faults train python environment environments clean
+.PHONY: help demo test test-unit test-full check faults bench train python environment environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
@@ -23,6 +23,7 @@ help:
 	@echo "make test-unit   the tests that need no broker"
 	@echo "make test-full   the longer ones too"
 	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
+	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
 	@echo "make train       train the network again"
 	@echo "make clean       remove environments, caches and the local cluster"
@@ -62,10 +63,15 @@ test-full: environments check
 faults: environment
 	@$(RUN) -m tests.faults $(FAULTS)
 
+# TensorFlow's environment is there for one of the classes that are measured.
+bench: environment
+	@$(PYTHON) install.py .venv-train requirements-train.txt
+	@$(RUN) -m bench $(BENCH)
+
 train: environment
 	@$(PYTHON) install.py .venv-train requirements-train.txt
 	@.venv-train/bin/python -m model.train
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi
-	rm -rf .venv .venv-train .venv-3.8 .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-train .venv-3.8 .venv-bench .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

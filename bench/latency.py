@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
 from bench.bed import PARTITIONS, ROOT, Bed, BenchError
+from bench.cpu import cpu_seconds
 from bench.drain import await_members
 from bench.systems import System, Topics, running
 
@@ -91,6 +92,22 @@ def _receive(reader: Consumer, sender: subprocess.Popen[bytes], count: int) -> N
     times = np.array(due, np.int64)
     measured = (np.array(received, np.int64) - times) / 1e6
     return np.asarray(measured[times - times.min() > _WARM_UP_S * 1e9], np.float64)
+
+
+def idle_share(bed: Bed, system: System, seconds: float) -> float:
+    """The share of a core that a system takes while there is nothing to do."""
+    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
+    topics = Topics(source, replies, dead, bed.name("group"))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        processes = stack.enter_context(running(system, bed, topics, "ndarray", folder / "system"))
+        await_members(bed, topics.group, 1)
+        time.sleep(_WARM_UP_S)
+        before, started = cpu_seconds(processes), time.monotonic()
+        time.sleep(seconds)
+        share = (cpu_seconds(processes) - before) / (time.monotonic() - started)
+    bed.drop(source, replies, dead)
+    return share
 
 
 def percentiles(milliseconds: NDArray[np.float64]) -> Sequence[float]:

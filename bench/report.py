@@ -1,18 +1,191 @@
-"""Writes docs/benchmark.md and its plots."""
+"""Writes docs/benchmark.md and its plots.
+
+What was measured stands between marks; the words before and behind them stay as they are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bench.figures import Figures
+from bench.figures import Figure, Figures
+from bench.payloads import FORMAT_NAMES
+from bench.plots import draw_all
+from bench.targets import OTHERS, Target, targets
+
+FILE = "benchmark.md"
+BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
+_HEAD = "# How fast it is\n\n"
+_SYSTEMS = ("ours", "ours, Keras example", "seldon_rest", *OTHERS)
+_DASH = "–"
 
 
 def write_report(figures: Figures, folder: Path) -> Path:
-    """Write the report.
+    """Write the report and its plots.
+
+    Args:
+        figures: what was measured.
+        folder: where to.
 
     Returns:
-        The file.
+        The report's file.
     """
-    path = folder / "benchmark.md"
-    path.write_text("# Benchmark\n", encoding="utf-8")
+    path = folder / FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else f"{_HEAD}{BEGIN}\n{END}\n"
+    before, _, rest = text.partition(BEGIN)
+    after = rest.partition(END)[2]
+    lines = [*_sections(figures, draw_all(figures, folder / "benchmark"))]
+    path.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
     return path
+
+
+def _sections(figures: Figures, plots: Sequence[str]) -> Iterator[str]:
+    yield from _facts(figures.facts)
+    yield from _targets(targets(figures))
+    yield from (f"![{Path(plot).stem.replace('_', ' ')}](benchmark/{plot})\n" for plot in plots)
+    yield from _side_by_side(figures)
+    yield from _pipeline(figures)
+    yield from _end_to_end(figures)
+    yield from _latency(figures)
+    yield from _growth(figures)
+
+
+def _facts(facts: dict[str, str]) -> Iterator[str]:
+    yield (
+        f"`{facts.get('command', '?')}` at revision `{facts.get('revision', '?')}`, "
+        f"{facts.get('date', '?')}: {facts.get('cores', '?')} cores of "
+        f"{facts.get('processor', '?')}, shared by brokers, workers and load, "
+        f"{facts.get('memory', '?')}, {facts.get('system', '?')}, "
+        f"Python {facts.get('python', '?')}, "
+        f"Apache Kafka {facts.get('kafka', '?')}, librdkafka {facts.get('librdkafka', '?')}. "
+        "Each value is minimum / **median** / maximum of the repetitions; a ratio is taken within "
+        "each repetition, since machines drift.\n"
+    )
+
+
+def _targets(found: Iterable[Target]) -> Iterator[str]:
+    yield "## Targets\n"
+    yield from _header("what", "aim", "found", "")
+    for target in found:
+        value = _DASH
+        if target.found is not None:
+            low, mid, high = target.found.minimum, target.found.median, target.found.maximum
+            value = f"{_number(low)} / **{_number(mid)}** / {_number(high)} {target.unit}"
+        verdict = "not measured" if target.found is None else "met" if target.is_met else "missed"
+        yield f"| {target.what} | {target.bound} | {value} | {verdict} |"
+    yield ""
+
+
+def _side_by_side(figures: Figures) -> Iterator[str]:
+    yield "## Side by side\n"
+    yield (
+        "Messages a second from a full topic of one broker, one process each, one image a message. "
+        "`seldon_rest` is a reproduction of how Seldon's executor works: four threads, and one "
+        "REST call a message to `seldon-core-microservice`. The executor itself was measured at "
+        "170 messages a second on such a machine (250 with two REST processes; 1,400 images a "
+        "second at 32 images a message), with the Keras example.\n"
+    )
+    yield from _header("system", *FORMAT_NAMES)
+    for system in _SYSTEMS:
+        cells = [_cell(figures.one("system", system=system, format=each)) for each in FORMAT_NAMES]
+        yield f"| {system} | " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _pipeline(figures: Figures) -> Iterator[str]:
+    yield "## The pipeline without Kafka\n"
+    yield "From records to the bytes of replies; stages in microseconds a message (median).\n"
+    yield from _header("format", "batch", "messages a second", "decode", "predict", "encode")
+    for figure in figures.all("pipeline"):
+        labels = dict(figure.labels)
+        stages = [
+            _cell(figures.one("stage", stage=stage, **labels), short=True)
+            for stage in ("decode", "predict", "encode")
+        ]
+        cells = [labels["format"], labels["batch"], _cell(figure), *stages]
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+    yield from _header("the model alone, batches of", "images a second")
+    for figure in figures.all("model"):
+        yield f"| {figure.labels['batch']} | {_cell(figure)} |"
+    yield ""
+
+
+def _end_to_end(figures: Figures) -> Iterator[str]:
+    yield "## From topic to topic\n"
+    yield (
+        "200,000 messages that are in the topic already, 8 partitions, until the last committed "
+        "reply; CPU seconds for 1,000 messages, of workers and brokers apart.\n"
+    )
+    yield from _header(
+        "format", "workers", "brokers", "processing", "messages a second", "worker", "broker", "MiB"
+    )
+    for figure in figures.all("drain"):
+        labels = dict(figure.labels)
+        cells = [labels[name] for name in ("format", "workers", "brokers", "processing")]
+        cells.append(_cell(figure))
+        for part in ("worker", "broker"):
+            cells.append(_cell(figures.one("drain cpu", part=part, **labels), short=True))
+        cells.append(_cell(figures.one("drain memory", **labels), short=True))
+        yield "| " + " | ".join(cells) + " |"
+    yield ""
+
+
+def _latency(figures: Figures) -> Iterator[str]:
+    yield "## Latency\n"
+    yield (
+        "Milliseconds from when a message was due to when a `read_committed` reader had its "
+        "answer, at open loop: what is due does not wait for what was sent.\n"
+    )
+    percentiles = ("50.0", "90.0", "99.0", "99.9")
+    yield from _header(
+        "processing", "offered", "messages a second", *(f"p{p}" for p in percentiles)
+    )
+    for figure in figures.all("offered"):
+        labels = dict(figure.labels)
+        cells = [
+            _cell(figures.one("latency", percentile=percentile, **labels))
+            for percentile in percentiles
+        ]
+        row = [labels["processing"], labels["load"], _cell(figure, short=True), *cells]
+        yield "| " + " | ".join(row) + " |"
+    yield ""
+
+
+def _growth(figures: Figures) -> Iterator[str]:
+    yield "## Growth\n"
+    for what, label, unit in (
+        ("backlog", "messages", "messages a second"),
+        ("partitions", "partitions", "messages a second"),
+        ("scaling", "workers", "messages a second"),
+    ):
+        yield from _header(f"{what} ({label})", unit, "MiB")
+        for figure in figures.all(what):
+            memory = _cell(figures.one(f"{what} memory", **dict(figure.labels)), short=True)
+            yield f"| {int(figure.labels[label]):,} | {_cell(figure)} | {memory} |"
+        yield ""
+    yield from _header("images a message", "format", "images a second")
+    for figure in figures.all("images a message"):
+        yield f"| {figure.labels['images']} | {figure.labels['format']} | {_cell(figure)} |"
+    yield ""
+
+
+def _header(*names: str) -> Iterator[str]:
+    yield "| " + " | ".join(names) + " |"
+    yield "| " + " | ".join("---" for _ in names) + " |"
+
+
+def _cell(figure: Figure | None, *, short: bool = False) -> str:
+    if figure is None:
+        return _DASH
+    spread = figure.spread
+    if short or len(figure.values) == 1:
+        return _number(spread.median)
+    low, mid, high = (_number(value) for value in (spread.minimum, spread.median, spread.maximum))
+    return f"{low} / **{mid}** / {high}"
+
+
+def _number(value: float) -> str:
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"

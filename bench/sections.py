@@ -12,7 +12,7 @@ from bench import pipeline, shares
 from bench.bed import ROOT, bed
 from bench.drain import drain, note
 from bench.figures import Figures
-from bench.latency import PERCENTILES, latencies, percentiles
+from bench.latency import PERCENTILES, idle_share, latencies, percentiles
 from bench.payloads import FORMAT_NAMES
 from bench.systems import PEERS, Peer, Runtime
 
@@ -20,6 +20,7 @@ PROCESSING = ("exactly_once", "at_least_once")
 _REST_FORMATS = ("ndarray", "tensor", "bindata")
 _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _RATES = (10, 100, 1000)
+_IDLE_S = 10.0
 _SHARE = 0.24
 """Of a core for each of four workers: together they leave some of it to the system."""
 
@@ -115,19 +116,21 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
     """Open-loop latency at several loads, the last one 80 % of the drain rate."""
     with bed(1, plan.images) as cluster:
         source = cluster.full_topic("ndarray", plan.messages)
+        yield "an idle worker"
+        figures.add("idle", "%", idle_share(cluster, Runtime(), _IDLE_S) * 100)
         for processing in PROCESSING:
             yield f"drain rate for the latency, {processing}"
             system = Runtime(processing=processing)
-            rate = drain(cluster, system, source, plan.messages, format_name="ndarray").rate
-            for load, offered in (
-                *((str(each), float(each)) for each in _RATES),
-                ("80 %", rate * 0.8),
-            ):
+            found = drain(cluster, system, source, plan.messages, format_name="ndarray")
+            if processing == "exactly_once":
+                figures.add("first answer", "s", found.first_answer_s)
+            offers = {str(each): float(each) for each in _RATES}
+            for load, offered in {**offers, "80 %": found.rate * 0.8}.items():
                 yield f"latency, {processing}, {load} messages a second"
-                found = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")
+                taken = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")
                 labels = {"processing": processing, "load": load}
                 figures.add("offered", "messages/s", offered, **labels)
-                for percentile, value in zip(PERCENTILES, percentiles(found), strict=True):
+                for percentile, value in zip(PERCENTILES, percentiles(taken), strict=True):
                     figures.add("latency", "ms", value, percentile=percentile, **labels)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import collections
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kafka.messages import Record
+from kafka.messages import Outcome, Record
+from kafka.pipeline import Retriable
 from kafka.served_class import ServedClass
 from kafka.settings import load_settings
 from kafka.worker.answering import Answering
-from kafka.worker.in_hand import InHand
+from kafka.worker.in_hand import InHand, suspects_of
 from kafka.worker.watchdog import Watchdog
 from tests import classes
+from tests.broker.stream import wait_until
 from tests.kafka.helpers import ndarray
 
 
@@ -79,3 +82,113 @@ def test_the_batches_of_a_slow_class_stay_small(
         worker.answer(burst)
     assert max(served.calls) == most
     assert served.calls[-1] * seconds <= max(2.0, seconds)
+
+
+class Gate(classes.Double):
+    """Waits at each call until it is let through, and notes in which thread it was called."""
+
+    def __init__(self) -> None:
+        self.let_through = threading.Semaphore(0)
+        self.waiting = threading.Semaphore(0)
+        self.seen: list[list[int]] = []
+        self.threads: set[str] = set()
+        self.fails_at: int | None = None
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        self.threads.add(threading.current_thread().name)
+        self.seen.append([int(row[0]) for row in X])
+        self.waiting.release()
+        assert self.let_through.acquire(timeout=30)
+        if self.fails_at in self.seen[-1]:
+            raise ConnectionError("the feature store is away")
+        return super().predict(X, names)
+
+
+def offsets(outcomes: list[Outcome]) -> list[int]:
+    return [outcome.record.offset for outcome in outcomes]
+
+
+def test_the_next_batch_is_in_hand_while_the_class_works_at_one(tmp_path: Path) -> None:
+    gate = Gate()
+    worker = successor(tmp_path, [], gate)
+    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
+    found: list[Outcome] = []
+    answering = threading.Thread(target=lambda: found.extend(worker.answer(backlog)))
+    answering.start()
+    assert gate.waiting.acquire(timeout=30)
+
+    def held() -> list[tuple[int, int]]:
+        successors = suspects_of(tmp_path / "worker.in-hand.json")
+        return [(suspect.first, suspect.last) for suspect in successors]
+
+    wait_until(lambda: held() == [(0, 15)], 30, "both batches are in hand")
+    gate.let_through.release(3)
+    answering.join(30)
+    assert offsets(found) == list(range(20))
+    assert gate.seen == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
+    assert held() == []
+
+
+def test_a_single_message_is_answered_without_another_thread(tmp_path: Path) -> None:
+    gate = Gate()
+    gate.let_through.release()
+    worker = successor(tmp_path, [], gate)
+    assert offsets(worker.answer(collections.deque([ndarray([[1, 1]], 7)]))) == [7]
+    assert gate.threads == {threading.current_thread().name}
+
+
+@pytest.mark.parametrize("fails_at", [0, 9, 17])
+def test_passing_trouble_gives_back_all_from_the_batch_that_met_it(
+    tmp_path: Path, fails_at: int
+) -> None:
+    gate = Gate()
+    gate.fails_at = fails_at
+    gate.let_through.release(100)
+    worker = successor(tmp_path, [], gate)
+    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
+    first = fails_at // 8 * 8
+    if first == 0:
+        with pytest.raises(Retriable):
+            worker.answer(backlog)
+    else:
+        assert offsets(worker.answer(backlog)) == list(range(first))
+    assert [record.offset for record in backlog] == list(range(first, 20))
+    gate.fails_at = None
+    again = [worker.answer(backlog) for _ in range(3)]
+    assert [place for each in again for place in offsets(each)] == list(range(first, 20))
+
+
+class AwayWhileReading(classes.Double):
+    """Its `to_rows` needs something that is away for one of the images."""
+
+    def to_rows(self, payload: Any) -> Any:
+        if payload[0][0] == 9:
+            raise ConnectionError("the feature store is away")
+        return payload
+
+
+def test_passing_trouble_of_the_batch_being_read_leaves_the_one_before_answered(
+    tmp_path: Path,
+) -> None:
+    worker = successor(tmp_path, [], AwayWhileReading())
+    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
+    assert offsets(worker.answer(backlog)) == list(range(8))
+    assert [record.offset for record in backlog] == list(range(8, 20))
+
+
+def test_who_is_told_to_leave_gives_back_what_was_only_read(tmp_path: Path) -> None:
+    gate = Gate()
+    stopping = threading.Event()
+    settings = load_settings({}, use_local_cluster=False)
+    in_hand = InHand(tmp_path, "worker", "group")
+    worker = Answering(settings, ServedClass(gate), in_hand, Watchdog(), "worker", stopping.is_set)
+    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
+    found: list[Outcome] = []
+    answering = threading.Thread(target=lambda: found.extend(worker.answer(backlog)))
+    answering.start()
+    wait_until(lambda: len(backlog) == 4, 30, "the next batch is read")
+    stopping.set()
+    gate.let_through.release(3)
+    answering.join(30)
+    assert offsets(found) == list(range(8))
+    assert [record.offset for record in backlog] == list(range(8, 20))

@@ -1,0 +1,147 @@
+"""What was aimed for, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from bench.figures import Figure, Figures, Spread, ratio
+
+OTHERS = ("quix", "faust", "faststream", "plain")
+_REST = "seldon_rest"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One line of the table of targets.
+
+    Attributes:
+        what: In words.
+        bound: What it is to reach, in words.
+        found: What was measured; None if it was not.
+        is_met: Whether the median reaches the bound.
+        unit: Put behind the numbers.
+    """
+
+    what: str
+    bound: str
+    found: Spread | None
+    is_met: bool
+    unit: str
+
+
+def targets(figures: Figures) -> list[Target]:
+    """All targets, in the order of the report."""
+    return [
+        *_against_rest(figures),
+        *_without_kafka(figures),
+        *_against_others(figures),
+        _at_least(
+            "exactly once against at least once, drain, ndarray",
+            0.9,
+            ratio(
+                _drain(figures, processing="exactly_once"),
+                _drain(figures, processing="at_least_once"),
+            ),
+        ),
+        *_latency(figures),
+        _at_least(
+            "throughput, 1,000,000 backlog against 10,000",
+            0.9,
+            ratio(
+                figures.one("backlog", messages=1_000_000), figures.one("backlog", messages=10_000)
+            ),
+        ),
+        _at_least(
+            "four workers against four times one, each with its share of a core",
+            0.85,
+            _scaled(
+                ratio(figures.one("scaling", workers=4), figures.one("scaling", workers=1)), 0.25
+            ),
+        ),
+        _below("worker start to first answer", 4, _spread(figures.one("first answer")), "s"),
+        _below("idle worker, of a core", 1, _spread(figures.one("idle")), "%"),
+    ]
+
+
+def _against_rest(figures: Figures) -> Iterable[Target]:
+    rest = figures.one("system", system=_REST, format="ndarray")
+
+    def against(what: str, bound: float, system: str, format_name: str) -> Target:
+        ours = figures.one("system", system=system, format=format_name)
+        return _at_least(f"drain, {what}, against a REST call each", bound, ratio(ours, rest))
+
+    yield against("ndarray", 60, "ours", "ndarray")
+    yield against("raw", 120, "ours", "raw")
+    yield against("binData", 120, "ours", "bindata")
+    yield against("ndarray, Keras example in a plain class", 30, "ours, Keras example", "ndarray")
+
+
+def _without_kafka(figures: Figures) -> Iterable[Target]:
+    model = figures.one("model", batch=256)
+    for format_name, bound in (("raw", 0.7), ("ndarray", 0.35)):
+        pipeline = figures.one("pipeline", format=format_name, batch=256)
+        yield _at_least(
+            f"pipeline without Kafka against the bare model at batch 256, {format_name}",
+            bound,
+            ratio(pipeline, model),
+        )
+
+
+def _against_others(figures: Figures) -> Iterable[Target]:
+    for format_name in ("ndarray", "tensor", "bindata", "png", "raw"):
+        ours = figures.one("system", system="ours", format=format_name)
+        others = [figures.one("system", system=name, format=format_name) for name in OTHERS]
+        best = max(
+            (other for other in others if other is not None),
+            key=lambda other: other.spread.median,
+            default=None,
+        )
+        name = "" if best is None else f" ({best.labels['system']})"
+        bound = 2.0 if format_name == "ndarray" else 1.0
+        yield _at_least(
+            f"against the best of the others{name}, {format_name}", bound, ratio(ours, best)
+        )
+
+
+def _latency(figures: Figures) -> Iterable[Target]:
+    for processing, bounds in (("exactly_once", (12, 40)), ("at_least_once", (4, 15))):
+        for percentile, bound in zip((50.0, 99.0), bounds, strict=True):
+            found = figures.one("latency", processing=processing, load="100", percentile=percentile)
+            words = processing.replace("_", " ")
+            yield _below(
+                f"latency at 100 messages a second, {words}, p{percentile:.0f}",
+                bound,
+                _spread(found),
+                "ms",
+            )
+    found = figures.one("latency", processing="exactly_once", load="80 %", percentile=99.0)
+    yield _below("p99 at 80 % of the drain rate, exactly once", 250, _spread(found), "ms")
+
+
+def _drain(figures: Figures, **labels: object) -> Figure | None:
+    return figures.one("drain", format="ndarray", workers=1, brokers=1, **labels)
+
+
+def _spread(figure: Figure | None) -> Spread | None:
+    return None if figure is None else figure.spread
+
+
+def _scaled(spread: Spread | None, by: float) -> Spread | None:
+    if spread is None:
+        return None
+    return Spread(spread.minimum * by, spread.median * by, spread.maximum * by)
+
+
+def _at_least(what: str, bound: float, found: Spread | None) -> Target:
+    return _target(what, f"at least {bound:g} x", found, lambda median: median >= bound, "x")
+
+
+def _below(what: str, bound: float, found: Spread | None, unit: str) -> Target:
+    return _target(what, f"under {bound:g} {unit}", found, lambda median: median < bound, unit)
+
+
+def _target(
+    what: str, bound: str, found: Spread | None, reaches: Callable[[float], bool], unit: str
+) -> Target:
+    return Target(what, bound, found, found is not None and reaches(found.median), unit)

@@ -1,0 +1,53 @@
+"""The calculator's needs grow with what is wanted, and name what they are bound by."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.bed import ROOT
+from bench.capacity import Costs, Machines, NoFigures, costs, need
+from bench.figures import Figures
+
+COST = Costs(worker_s=80e-6, broker_s=40e-6, request_bytes=2_100, reply_bytes=650)
+
+
+def test_a_small_rate_needs_three_brokers_to_survive_one() -> None:
+    found = need(1_000, COST, Machines(), images=1)
+    assert (found.workers, found.brokers, found.bound) == (1, 3, "three, to survive one")
+
+
+def test_workers_have_room_to_catch_up() -> None:
+    found = need(100_000, COST, Machines(), images=1)
+    assert found.workers == 14  # 8 cores at 60 %
+    assert found.partitions == 42
+
+
+def test_at_a_large_rate_the_network_binds_where_it_is_slow() -> None:
+    slow = need(10_000_000, COST, Machines(network_gbit=1, broker_cores=64), images=1)
+    assert slow.bound == "network"
+    assert slow.broker_in_mb <= 1e9 / 8 * 0.6 / 1e6
+    fast = need(10_000_000, COST, Machines(network_gbit=100), images=1)
+    assert fast.bound == "processor"
+
+
+def test_many_images_in_a_message_are_fewer_messages() -> None:
+    assert need(1_000, COST, Machines(), images=10).messages == 100
+
+
+def test_without_figures_it_says_how_to_have_them() -> None:
+    with pytest.raises(NoFigures, match="python -m bench"):
+        costs(Figures(), "ndarray", 1)
+
+
+def test_the_command_says_what_to_run_first(tmp_path: Path) -> None:
+    empty = tmp_path / "none.json"
+    empty.write_text(json.dumps({"facts": {}, "figures": []}))
+    command = [sys.executable, "-m", "bench.capacity", "--rate", "10", "--results", str(empty)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no CPU time was measured; run `python -m bench")
