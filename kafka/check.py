@@ -161,7 +161,15 @@ def _payloads(served: ServedClass, options: Any) -> List[bytes]:
 def _print_capabilities(served: ServedClass) -> None:
     found = [
         name
-        for name in ("to_rows", "row_tags", "class_names", "describe", "predict_raw", "tags")
+        for name in (
+            "to_rows",
+            "stack_to_rows",
+            "row_tags",
+            "class_names",
+            "describe",
+            "predict_raw",
+            "tags",
+        )
         if hasattr(served.instance, name)
     ]
     print(f"class     {type(served.instance).__module__}.{type(served.instance).__name__}")
