@@ -44,7 +44,9 @@ class Stream:
         self.folder = folder
         self.partitions = partitions
         self.processes: list[subprocess.Popen[bytes]] = []
-        self._producer = Producer(self.client({"message.max.bytes": 10_000_000, "log_level": 2}))
+        # Idempotent, or what it sends again after a broker's death stands in the input twice.
+        config = {"message.max.bytes": 10_000_000, "enable.idempotence": True, "log_level": 2}
+        self._producer = Producer(self.client(config))
 
     def client(self, config: dict[str, Any]) -> dict[str, Any]:
         """A client's configuration, with what the stream's brokers ask of clients."""
@@ -219,7 +221,7 @@ def numbers(count: int, first: int = 1000) -> list[bytes]:
 def assert_once_and_in_order(records: Sequence[Record], expected: int) -> None:
     """Each input answered once, and replies of one input partition in input order."""
     sources = [source(record) for record in records]
-    assert len(sources) == len(set(sources)) == expected
+    assert (len(set(sources)), len(sources)) == (expected, expected)
     latest: dict[int, int] = {}
     for partition, offset in sources:
         assert offset > latest.get(partition, -1)
