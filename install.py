@@ -48,7 +48,7 @@ def with_included(requirements: Path) -> List[Path]:
     files = [requirements]
     for line in requirements.read_text("utf-8").splitlines():
         if line.startswith("-r "):
-            files += with_included(requirements.with_name(line[3:].strip()))
+            files += with_included(requirements.parent / line[3:].strip())
     return files
 
 

@@ -198,7 +198,13 @@ class Watermarks:
         """The sum of the ends of all partitions, transaction markers counted in."""
         ends = 0
         for partition in self._partitions:
-            found = self._consumer.get_watermark_offsets(partition, timeout=10)
+            try:
+                found = self._consumer.get_watermark_offsets(partition, timeout=10)
+            except KafkaException as error:
+                # A topic that was made just now has leaders that do not know of it yet.
+                if not error.args[0].retriable():
+                    raise
+                found = None
             ends += found[1] if found else 0
         return ends
 

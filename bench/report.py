@@ -16,7 +16,7 @@ from bench.targets import OTHERS, Target, targets
 FILE = "benchmark.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 _HEAD = "# How fast it is\n\n"
-_SYSTEMS = ("ours", "ours, Keras example", "seldon_rest", *OTHERS)
+_SYSTEMS = ("ours", *OTHERS, "seldon_rest", "ours, Keras example", "seldon_rest, Keras example")
 _DASH = "–"
 
 

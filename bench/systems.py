@@ -75,14 +75,17 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another way to do the same; see `bench/peers`."""
+    """Another way to do the same; see `bench/peers`.
+
+    Attributes:
+        name: of its folder there.
+        class_name: the Seldon wrapper class, for the one that serves one.
+        python: the interpreter of its environment; None takes that of its name.
+    """
 
     name: str
-
-    @property
-    def python(self) -> Path:
-        """The interpreter of its environment."""
-        return ENVIRONMENTS / self.name / "bin" / "python"
+    class_name: str = CLASS
+    python: Path | None = None
 
     def commands(
         self, bed: Bed, topics: Topics, format_name: str, folder: Path
@@ -102,8 +105,10 @@ class Peer:
             "BENCH_GROUP": topics.group,
             "BENCH_FORMAT": format_name,
             "BENCH_STATE": str(folder),
+            "BENCH_CLASS": self.class_name,
         }
-        command = [str(self.python), str(_PEER_FOLDER / self.name / "app.py")]
+        python = self.python or ENVIRONMENTS / self.name / "bin" / "python"
+        command = [str(python), str(_PEER_FOLDER / self.name / "app.py")]
         yield command, environment, folder
 
 

@@ -185,18 +185,18 @@ class Pipeline:
 
     def _part_of(self, block: Block) -> Any:
         """Alike messages as one part of a stack; None if they have to be looked at one by one."""
-        served, arrays = self._served, block.payload.data
+        served, payloads = self._served, block.payload.data
         if not served.stacks:
             return None
         if served.to_rows is None:
-            if arrays.ndim < 3:
+            if not isinstance(payloads, np.ndarray) or payloads.ndim < 3:
                 return None
-            rows = arrays.reshape(-1, *arrays.shape[2:])
+            rows = payloads.reshape(-1, *payloads.shape[2:])
             return _whole(block, rows, block.payload.dtype)
         if served.stack_to_rows is None:
             return None
         try:
-            rows = _rows_of(served.stack_to_rows(arrays))
+            rows = _rows_of(served.stack_to_rows(payloads))
         except Exception:
             # Not each of them need be wrong.
             return None

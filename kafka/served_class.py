@@ -106,7 +106,8 @@ class ServedClass:
     Attributes:
         instance: the instance.
         to_rows: turns any payload that `predict` takes into rows, if the class has it.
-        stack_to_rows: the same for the payloads of many messages at once, uint8 (messages, ...).
+        stack_to_rows: the same for the payloads of many messages at once, each of as many rows:
+            whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
         takes_raw: it composes whole replies itself (`predict_raw` and its older names).
         stacks: its rows may be stacked with those of other messages. Cleared by the pipeline
             when the class turns out to answer another number of rows than it got.

@@ -17,7 +17,7 @@ class Part(NamedTuple):
     Attributes:
         places: where in the batch they stand.
         payload: of the single one; of alike ones what they have in common, with all of their
-            arrays as `data`, (messages, ...).
+            arrays or bytes as `data`.
         is_block: whether `payload` is that of alike ones.
         wire_format: of the replies.
         rows: theirs, the same number of each message.
@@ -52,7 +52,10 @@ class Part(NamedTuple):
 
 def payload_of(block: Payload, number: int) -> Payload:
     """One message's payload out of that of alike ones, with the array as a class gets it."""
-    return block._replace(data=block.data[number].astype(block.dtype), dtype=None)
+    data = block.data[number]
+    if block.dtype is not None:
+        data = data.astype(block.dtype)
+    return block._replace(data=data, dtype=None)
 
 
 def stacked(parts: List[Part]) -> NDArray[Any]:

@@ -25,7 +25,7 @@ from model.loader import (
 )
 from wrapper import other_json
 from wrapper.half_blocks import draw
-from wrapper.payload import BadPayload, to_rows
+from wrapper.payload import BadPayload, stack_to_rows, to_rows
 
 DECIMALS = 6
 """Digits behind the point of probabilities: a tenth of what replies may differ by, and shorter."""
@@ -121,20 +121,13 @@ class ImageClassifier:
         """
         return to_rows(payload)
 
-    def stack_to_rows(self, stack: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Turn the payloads of many messages, all of one shape, into rows.
-
-        Args:
-            stack: uint8 (messages, ...), whole numbers as they were sent.
-
-        Returns:
-            What `to_rows` returns for each, one after the other: uint8 (n, 28, 28).
+    def stack_to_rows(self, stack: Any) -> NDArray[np.uint8]:
+        """Turn the payloads of many messages into uint8 (n, 28, 28), as `to_rows` does each.
 
         Raises:
-            BadPayload: They can't be taken.
+            BadPayload: One of them can't be taken.
         """
-        to_rows(stack[0])
-        return stack.reshape(-1, SIDE, SIDE)
+        return stack_to_rows(stack)
 
     def describe(self, payload: Any) -> str:
         """Draw a payload's first image in half-block characters, for operators' eyes.

@@ -7,7 +7,7 @@ The shipped network rounds its input to them anyway.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,27 @@ def to_rows(payload: Any) -> NDArray[np.uint8]:
     raise BadPayload(
         "unsupported", f"expected an array of pixels or the bytes of an image, got {found}"
     )
+
+
+def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.uint8]:
+    """Turn the payloads of many messages into images, one after the other.
+
+    Args:
+        stack: Whole numbers, uint8 (messages, ...), or the bytes of each message, all of one
+            length.
+
+    Returns:
+        What `to_rows` returns for each, in one array.
+
+    Raises:
+        BadPayload: One of them can't be taken.
+    """
+    if isinstance(stack, np.ndarray):
+        to_rows(stack[0])
+        return stack.reshape(-1, SIDE, SIDE)
+    if len(stack[0]) % PIXELS or any(map(picture_bytes.is_picture, stack)):
+        return np.concatenate([to_rows(content) for content in stack])
+    return _bytes_to_rows(b"".join(stack))
 
 
 def as_array(values: Any) -> NDArray[Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
-
-from numpy.typing import NDArray
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from kafka.codec import Decoded, array_field, decode, family_of
 from kafka.codec.layouts import Layout, Layouts, read
@@ -16,12 +14,12 @@ _MESSAGE_LIMIT = 1000
 
 
 class Block(NamedTuple):
-    """Messages that differ in nothing but the numbers of their array.
+    """Messages that differ in nothing but the numbers of their array, or in bytes of one length.
 
     Attributes:
         places: where in the batch they stand.
         payload: what they have in common; its `data` is all of their arrays, uint8
-            (messages, ...).
+            (messages, ...), or a list of their bytes.
         wire_format: of the replies.
     """
 
@@ -63,8 +61,12 @@ class BatchDecoder:
             if arrays is None:
                 singles.extend((place, self._decode_one(records[place])) for place in places)
             else:
-                blocks.append(_block(layout, places, arrays))
-        return blocks, singles
+                payload = layout.payload._replace(data=arrays)
+                blocks.append(Block(places, payload, layout.wire_format))
+        if self._keeps_requests:
+            return blocks, singles
+        of_bytes, others = _bytes_together(singles)
+        return blocks + of_bytes, others
 
     def _layout_of(self, record: Record) -> Optional[Layout]:
         value = record.value
@@ -101,5 +103,24 @@ def _value(record: Record) -> bytes:
     return record.value
 
 
-def _block(layout: Layout, places: List[int], arrays: NDArray[Any]) -> Block:
-    return Block(places, layout.payload._replace(data=arrays), layout.wire_format)
+def _bytes_together(singles: List[Single]) -> Tuple[List[Block], List[Single]]:
+    """Blocks of those whose payload is bytes, and the others."""
+    others: List[Single] = []
+    alike: Dict[Tuple[int, str], Tuple[Decoded, List[int], List[bytes]]] = {}
+    for place, found in singles:
+        if isinstance(found, Exception) or not _is_bare_bytes(found.payload):
+            others.append((place, found))
+            continue
+        key = len(found.payload.data), found.wire_format.name
+        _, places, values = alike.setdefault(key, (found, [], []))
+        places.append(place)
+        values.append(found.payload.data)
+    blocks = [
+        Block(places, payload._replace(data=values, request=None), wire_format)
+        for (payload, wire_format), places, values in alike.values()
+    ]
+    return blocks, others
+
+
+def _is_bare_bytes(payload: Payload) -> bool:
+    return type(payload.data) is bytes and not payload.meta

@@ -75,7 +75,7 @@ class Layouts:
 
     def find(self, value: bytes) -> Optional[Layout]:
         """The layout of a JSON text, if it is known."""
-        if len(value) < _SHORTEST:
+        if not self._known or len(value) < _SHORTEST:
             return None
         layout = self._known.get(value.translate(None, DIGITS))
         if (

@@ -30,12 +30,8 @@ def decode(document: Dict[str, Any]) -> Payload:
         Rejected: a field is missing or malformed.
     """
     meta = document.get("meta") or {}
-    if not isinstance(meta, dict):
-        raise Rejected("no_payload", "meta must be an object")
-    if not isinstance(meta.get("tags") or {}, dict):
-        raise Rejected("bad_value", "meta.tags must be an object")
-    if not isinstance(meta.get("metrics") or [], list):
-        raise Rejected("bad_value", "meta.metrics must be an array")
+    if meta:
+        _check_meta(meta)
     if "data" in document:
         return _decode_data(document, meta)
     if "jsonData" in document:
@@ -47,6 +43,15 @@ def decode(document: Dict[str, Any]) -> Payload:
     raise Rejected(
         "no_payload", "the object has none of data, binData, strData, jsonData, inputs, instances"
     )
+
+
+def _check_meta(meta: Any) -> None:
+    if not isinstance(meta, dict):
+        raise Rejected("no_payload", "meta must be an object")
+    if not isinstance(meta.get("tags") or {}, dict):
+        raise Rejected("bad_value", "meta.tags must be an object")
+    if not isinstance(meta.get("metrics") or [], list):
+        raise Rejected("bad_value", "meta.metrics must be an array")
 
 
 def decode_base64(value: Any) -> bytes:

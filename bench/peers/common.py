@@ -1,0 +1,123 @@
+"""What the peers share: where to read and write, images out of messages, and replies.
+
+Peers import it as `bench_common`, from a folder where it lies beside the package `model`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.labels import HIRAGANA, ROMAJI
+from model.loader import SIDE, load_classifier
+
+Pixels = NDArray[np.uint8]
+BATCH = 256
+"""Most messages that a peer takes at once."""
+WITHIN_S = 0.005
+"""How long a peer that gathers messages waits for more of them."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the bench asks for.
+
+    Attributes:
+        broker: host and port.
+        source: topic of images.
+        replies: topic of answers.
+        group: consumer group.
+        format_name: one of `DECODERS`.
+        state: folder for whatever has to be kept.
+    """
+
+    broker: str
+    source: str
+    replies: str
+    group: str
+    format_name: str
+    state: str
+
+
+def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that the bench has put into the environment."""
+    return Settings(
+        environ["BENCH_BROKER"],
+        environ["BENCH_INPUT_TOPIC"],
+        environ["BENCH_OUTPUT_TOPIC"],
+        environ["BENCH_GROUP"],
+        environ["BENCH_FORMAT"],
+        environ.get("BENCH_STATE", "."),
+    )
+
+
+def say_ready() -> None:
+    """Tell the bench that messages are about to be taken."""
+    print("ready", flush=True)
+
+
+def _ndarray(value: bytes) -> Pixels:
+    return np.array(orjson.loads(value)["data"]["ndarray"][0], dtype=np.uint8)
+
+
+def _tensor(value: bytes) -> Pixels:
+    values = orjson.loads(value)["data"]["tensor"]["values"]
+    return np.array(values, dtype=np.uint8).reshape(SIDE, SIDE)
+
+
+def _bindata(value: bytes) -> Pixels:
+    return _raw(base64.b64decode(orjson.loads(value)["binData"]))
+
+
+def _png(value: bytes) -> Pixels:
+    return np.asarray(Image.open(io.BytesIO(value)).convert("L"))
+
+
+def _raw(value: bytes) -> Pixels:
+    return np.frombuffer(value, dtype=np.uint8).reshape(SIDE, SIDE)
+
+
+DECODERS: dict[str, Callable[[bytes], Pixels]] = {
+    "ndarray": _ndarray,
+    "tensor": _tensor,
+    "bindata": _bindata,
+    "png": _png,
+    "raw": _raw,
+}
+
+
+class Answerer:
+    """The model, from the values of messages to the values of replies.
+
+    Args:
+        format_name: of the messages, one of `DECODERS`.
+    """
+
+    def __init__(self, format_name: str) -> None:
+        self._decode = DECODERS[format_name]
+        self._classifier = load_classifier()
+
+    def __call__(self, values: Sequence[bytes]) -> list[bytes]:
+        """Answer messages, at least one, of one image each."""
+        images = np.stack([self._decode(value) for value in values])
+        return [_reply(row) for row in self._classifier.probabilities(images)]
+
+
+def _reply(probabilities: NDArray[np.float32]) -> bytes:
+    label = int(probabilities.argmax())
+    confidence = round(float(probabilities[label]), 6)
+    return orjson.dumps(
+        {
+            "data": {"names": ROMAJI, "ndarray": [probabilities]},
+            "meta": {"tags": {"label": [HIRAGANA[label]], "confidence": [confidence]}},
+        },
+        option=orjson.OPT_SERIALIZE_NUMPY,
+    )

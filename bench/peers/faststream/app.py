@@ -1,0 +1,66 @@
+"""FastStream with aiokafka: a subscriber and a publisher of batches.
+
+After https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
+https://faststream.ag2.ai/latest/kafka/Publisher/batch_publisher/ (`publish_batch` with a key
+for each message) and https://faststream.ag2.ai/latest/kafka/ack/ (commit what was answered).
+`publish_batch` writes all to one partition, whatever the keys, and refuses more than
+`max_batch_size`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from aiokafka import ConsumerRebalanceListener
+from bench_common import BATCH, WITHIN_S, Answerer, read_settings, say_ready
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage, KafkaPublishMessage
+
+settings = read_settings()
+answer = Answerer(settings.format_name)
+broker = KafkaBroker(settings.broker, max_batch_size=1024 * 1024)
+app = FastStream(broker)
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Tells that messages are about to come."""
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Nothing to do."""
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Say so."""
+        say_ready()
+
+
+async def as_they_are(message: KafkaMessage) -> Any:
+    """Leave values to our own decoder, instead of trying whether they are JSON."""
+    return message.body
+
+
+@broker.subscriber(
+    settings.source,
+    batch=True,
+    max_records=BATCH,
+    # It sleeps as long when nothing has come.
+    batch_timeout_ms=int(WITHIN_S * 1000),
+    group_id=settings.group,
+    auto_offset_reset="earliest",
+    isolation_level="read_committed",
+    ack_policy=AckPolicy.ACK,
+    decoder=as_they_are,
+    listener=Listener(),
+)
+async def classify(values: list[bytes], message: KafkaMessage) -> None:
+    """Answer a batch of messages."""
+    records = message.raw_message
+    replies = [
+        KafkaPublishMessage(reply, key=record.key)
+        for reply, record in zip(answer(values), records, strict=True)
+    ]
+    await broker.publish_batch(*replies, topic=settings.replies)
+
+
+if __name__ == "__main__":
+    asyncio.run(app.run())

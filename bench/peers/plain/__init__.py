@@ -1,0 +1,1 @@
+"""A loop without a framework."""

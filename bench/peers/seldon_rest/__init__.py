@@ -1,0 +1,1 @@
+"""Seldon's REST server behind a consumer."""
