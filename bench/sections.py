@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import pipeline, shares
-from bench.bed import ROOT, bed
+from bench.bed import ROOT, Bed, bed
 from bench.drain import drain, note
 from bench.figures import Figures
 from bench.latency import PERCENTILES, idle_share, latencies, percentiles

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 import time
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from kafka.messages import Outcome, Record, Rejection
 from kafka.pipeline import Pipeline, Retriable, Work
@@ -18,25 +20,10 @@ from kafka.worker.watchdog import Watchdog
 _LONG_BATCH_S = 5.0
 # The first batch: of a class whose speed is not known yet, it must not take a minute.
 _FIRST_BATCH = 8
-
-
-class _Share:
-    """What one transaction has taken of the backlog.
-
-    Attributes:
-        deadline: by the monotonic clock, after which it takes no more.
-        taken: records.
-        alone: of them, those that stood alone.
-        has_ended: it takes no more.
-        trouble: the passing trouble that the class met.
-    """
-
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
-        self.taken = 0
-        self.alone = 0
-        self.has_ended = False
-        self.trouble: Optional[Retriable] = None
+# How much the class is asked about in advance: batches, and the time that it takes over them,
+# for which a worker that is to leave may have to wait.
+_MOST_AHEAD = 5
+_AHEAD_S = 0.5
 
 
 class Answering:
@@ -82,60 +69,106 @@ class Answering:
             before_call=lambda: watchdog.wind(settings.predict_timeout_s),
         )
         self._asking = Asking(self._pipeline)
+        # What the class has been asked about, from the left of the backlog on.
+        self._ahead: Deque[Asked] = collections.deque()
+        self._latest_s = _AHEAD_S
 
     def answer(self, backlog: Deque[Record]) -> List[Outcome]:
         """Answers one transaction's worth of the backlog, taken from its left.
 
-        While the class works at one batch, in a thread of its own, the next one is read and the
-        last one's replies are written.
+        The class works in a thread of its own, at batches that were read before; meanwhile the
+        next ones are read, and replies are written and published. What it has been asked about
+        stays in the backlog until it is answered.
 
         Raises:
             Retriable: the class met passing trouble at the first batch; nothing was taken.
         """
         outcomes: List[Outcome] = []
-        share = _Share(time.monotonic() + self._settings.commit_interval_ms / 1000)
-        asked: Optional[Asked] = None
-        while True:
-            work = self._take(backlog, share, asked)
-            answered = self._finished(backlog, share, asked, work)
-            asked = None
-            if work is not None and not share.has_ended:
-                asked = self._ask(work, backlog)
-            if answered is not None:
-                outcomes.extend(self._written(answered))
+        alone = 0
+        deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
+        self._drop_what_is_stale(backlog)
+        while not outcomes or not (time.monotonic() >= deadline or self._stopping()):
+            if not self._ahead and backlog and self._stands_alone(backlog[0]):
+                if alone >= self._most_alone or (outcomes and not alone):
+                    break
+                alone += 1
+            try:
+                asked = self._next_asked(backlog, self._most - len(outcomes))
+            except Retriable:
+                self.drop_ahead()
+                if outcomes:
+                    return outcomes
+                raise
             if asked is None:
                 break
-        # Not after any other exception: it ends the worker, and is these records' doing.
-        self._watchdog.rest()
-        self._in_hand.release()
-        if share.trouble is not None and not outcomes:
-            raise share.trouble
+            for _ in asked.work.records:
+                backlog.popleft()
+            outcomes.extend(self._written(asked))
+        if outcomes and not self._stopping():
+            # Something for the class to do while the replies are published.
+            self._look_ahead(backlog)
+        self._rest()
         return outcomes
 
-    def _finished(
-        self,
-        backlog: Deque[Record],
-        share: _Share,
-        asked: Optional[Asked],
-        following: Optional[Work],
-    ) -> Optional[Work]:
-        """The batch that was asked about, once it is answered; None if there is none.
+    def drop_ahead(self) -> None:
+        """Forgets what the class has been asked about; what it works at is waited for."""
+        for asked in self._ahead:
+            asked.drop()
+        for asked in self._ahead:
+            self._watchdog.wind(self._settings.predict_timeout_s)
+            asked.let_end()
+        self._ahead.clear()
+        self._rest()
 
-        What can't be answered now, or only later, goes back to the backlog, with what follows.
+    def _rest(self) -> None:
+        # Not after any other exception than `Retriable`: it ends the worker, and is the doing of
+        # the records in hand.
+        if not self._ahead:
+            self._watchdog.rest()
+            self._in_hand.release()
+
+    def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
+        """Forgets what the class was asked about if that is no longer what comes next."""
+        records = itertools.chain.from_iterable(asked.work.records for asked in self._ahead)
+        nothing = object()
+        if not all(record is here for record, here in _side_by_side(records, backlog, nothing)):
+            self.drop_ahead()
+
+    def _next_asked(self, backlog: Deque[Record], room: int) -> Optional[Asked]:
+        """The next batch, once the class has answered it; None if there is no room for it.
+
+        Raises:
+            Retriable: the class met passing trouble.
         """
-        if asked is None:
+        if room <= 0 or not backlog:
             return None
-        try:
-            asked.wait()
-        except Retriable as error:
-            share.trouble, share.has_ended = error, True
-            _give_back(backlog, asked.work, following)
+        if not self._ahead:
+            self._ahead.append(self._ask(backlog, 0, room))
+        elif len(self._ahead[0].work.records) > room:
             return None
-        if following is not None and (self._stopping() or asked.seconds > self._long_batch_s / 4):
-            # The class takes long: that this worker lives comes first.
-            share.has_ended = True
-            _give_back(backlog, following)
-        return asked.work
+        self._look_ahead(backlog)
+        asked = self._ahead[0]
+        # Publishing has stopped the watchdog, or set it to a time of its own.
+        self._watchdog.wind(self._settings.predict_timeout_s)
+        asked.wait()
+        self._ahead.popleft()
+        self._latest_s = asked.seconds
+        return asked
+
+    def _look_ahead(self, backlog: Deque[Record]) -> None:
+        """Asks about further batches, as many as a quick class answers in little time."""
+        most = min(_MOST_AHEAD, int(_AHEAD_S / max(self._latest_s, 1e-6)))
+        start = sum(len(asked.work.records) for asked in self._ahead)
+        while self._served.stacks and len(self._ahead) < most and start < len(backlog):
+            if self._stands_alone(backlog[start]):
+                return
+            try:
+                asked = self._ask(backlog, start, self._most)
+            except Retriable:
+                # It shows again when it is the next one.
+                return
+            self._ahead.append(asked)
+            start += len(asked.work.records)
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
         """Rejects this record (partition, offset) when it comes again: its reply is refused."""
@@ -156,22 +189,23 @@ class Answering:
 
     def not_published(self) -> None:
         """Makes the next transaction smaller: what did not get through in time may so."""
+        self.drop_ahead()
         self._most = max(1, self._most // 2)
 
-    def _next_batch(self, backlog: Deque[Record], room: int) -> List[Record]:
-        """The next records, up to the limits and to `room`; one that is suspected stands alone."""
-        records = [backlog.popleft()]
-        if self._stands_alone(records[0]):
-            return records
-        size = len(records[0].value or b"")
+    def _batch(self, backlog: Deque[Record], start: int, room: int) -> List[Record]:
+        """Records from a place on, up to the limits; one that is suspected stands alone."""
         # Called message by message, the class gains nothing from a batch, and leaving, which
         # waits for the end of it, would take longer.
         most = min(room, self._batch_limit) if self._served.stacks else 1
-        while backlog and len(records) < most:
-            size += len(backlog[0].value or b"")
-            if size > self._settings.batch_bytes or self._stands_alone(backlog[0]):
+        records: List[Record] = []
+        size = 0
+        for record in itertools.islice(backlog, start, start + most):
+            size += len(record.value or b"")
+            if records and (size > self._settings.batch_bytes or self._stands_alone(record)):
                 break
-            records.append(backlog.popleft())
+            records.append(record)
+            if self._stands_alone(record):
+                break
         return records
 
     def _stands_alone(self, record: Record) -> bool:
@@ -179,33 +213,26 @@ class Answering:
         refused = self._refused and (record.partition, record.offset) in self._refused
         return bool(refused or self._in_hand.deaths(record))
 
-    def _take(
-        self, backlog: Deque[Record], share: _Share, asked: Optional[Asked]
-    ) -> Optional[Work]:
-        """The next batch, read; None if this transaction is to take no more."""
-        if not backlog or share.taken >= self._most or share.has_ended:
-            return None
-        if share.taken and (time.monotonic() >= share.deadline or self._stopping()):
-            return None
-        if self._stands_alone(backlog[0]):
-            is_busy = asked is not None and not asked.is_done
-            if is_busy or share.alone >= self._most_alone or (share.taken and not share.alone):
-                return None
-            share.alone += 1
-        records = self._next_batch(backlog, self._most - share.taken)
-        share.taken += len(records)
-        done = self._without_asking(records)
-        if done is not None:
-            return done
-        # A class with `to_rows` looks at these while it works at what it was asked about before.
-        busy = [] if asked is None or asked.is_done else list(asked.work.records)
-        self._in_hand.hold([*busy, *records])
-        try:
-            return self._pipeline.decode(records)
-        except Retriable as error:
-            share.trouble = error
-            backlog.extendleft(reversed(records))
-            return None
+    def _ask(self, backlog: Deque[Record], start: int, room: int) -> Asked:
+        """Reads the batch at this place of the backlog, and asks the class about it."""
+        records = self._batch(backlog, start, room)
+        work = self._without_asking(records)
+        if work is None:
+            ahead = [record for asked in self._ahead for record in asked.work.records]
+            self._in_hand.hold([*ahead, *records])
+            try:
+                work = self._pipeline.decode(records)
+            except Retriable:
+                self._in_hand.hold(ahead)
+                raise
+        # Without more to be read meanwhile another thread only costs time; and what stands alone
+        # does so in every respect.
+        in_thread = bool(self._ahead) or (
+            len(backlog) > start + len(records)
+            and self._served.stacks
+            and not self._stands_alone(records[0])
+        )
+        return self._asking.ask(work, in_thread=in_thread)
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""
@@ -222,18 +249,8 @@ class Answering:
             return work
         return None
 
-    def _ask(self, work: Work, backlog: Deque[Record]) -> Asked:
-        # Without more to be read meanwhile another thread only costs time; and what stands alone
-        # does so in every respect.
-        in_thread = (
-            bool(backlog) and self._served.stacks and not self._stands_alone(work.records[0])
-        )
-        if in_thread:
-            self._in_hand.hold(work.records)
-        return self._asking.ask(work, in_thread=in_thread)
-
-    def _written(self, work: Work) -> List[Outcome]:
-        batch = self._pipeline.encode(work)
+    def _written(self, asked: Asked) -> List[Outcome]:
+        batch = self._pipeline.encode(asked.work)
         if "decode" not in batch.seconds:
             # The class did not see it.
             return batch.outcomes
@@ -252,8 +269,10 @@ class Answering:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
 
 
-def _give_back(backlog: Deque[Record], *works: Optional[Work]) -> None:
-    """Puts the records of these, in order, back to the left of the backlog."""
-    for work in reversed(works):
-        if work is not None:
-            backlog.extendleft(reversed(work.records))
+def _side_by_side(
+    records: Iterable[Record], backlog: Iterable[Record], nothing: object
+) -> Iterator[Tuple[Record, object]]:
+    """Each record, and what stands at its place in the backlog."""
+    there = iter(backlog)
+    for record in records:
+        yield record, next(there, nothing)

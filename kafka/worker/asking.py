@@ -29,17 +29,22 @@ class Asked:
         self.seconds = 0.0
         self._done = threading.Event()
         self._error: Optional[BaseException] = None
+        self._is_dropped = False
 
-    @property
-    def is_done(self) -> bool:
-        """Whether the class has done with it."""
-        return self._done.is_set()
+    def drop(self) -> None:
+        """Nobody wants the answer any more: the class need not begin."""
+        self._is_dropped = True
+
+    def let_end(self) -> None:
+        """Waits until the class is done, whatever came of it."""
+        self._done.wait()
 
     def run(self, predict: Callable[[Work], None]) -> None:
         """Asks, and keeps what is raised for whoever waits."""
         started = time.monotonic()
         try:
-            predict(self.work)
+            if not self._is_dropped:
+                predict(self.work)
         except BaseException as error:
             self._error = error
         self.seconds = time.monotonic() - started

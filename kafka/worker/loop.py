@@ -16,6 +16,7 @@ from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
 from kafka.worker.answering import Answering
+from kafka.worker.assignment import GapFound
 from kafka.worker.breaker import Breaker
 from kafka.worker.deliveries import NotPublished
 from kafka.worker.in_hand import InHand
@@ -32,6 +33,9 @@ log = logging.getLogger("kafka.worker")
 
 # How long an idle worker waits before it looks whether it should leave.
 _IDLE_WAIT_S = 0.2
+# Taken at once, of what has been fetched: the class works on while a transaction is committed, and
+# nothing of it may be under way while more is taken.
+_FILL_TRANSACTIONS = 4
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # Others who join the group wait until every member has been heard.
@@ -114,14 +118,17 @@ class Worker:
             self._intake.subscribe()
             while not self._stopping:
                 self._turn()
-        except KafkaException:
-            if not self._stopping:
+        except (KafkaException, RightMissing, GapFound, Halted) as error:
+            # Not the doing of what the class looks at.
+            self._answering.drop_ahead()
+            if not (self._stopping and isinstance(error, KafkaException)):
                 raise
         finally:
             self._watch_broker_call()
             self._outbox.close()
             self._intake.close()
             self._watchdog.rest()
+        self._answering.drop_ahead()
         self._in_hand.close()
 
     def _make_outbox(self) -> Optional[Outbox]:
@@ -160,7 +167,7 @@ class Worker:
         if intake.backlog:
             intake.keep_membership(_KEEP_MEMBERSHIP_S)
         else:
-            intake.fill(self._settings.commit_messages, _IDLE_WAIT_S)
+            intake.fill(_FILL_TRANSACTIONS * self._settings.commit_messages, _IDLE_WAIT_S)
         if not intake.backlog:
             return
         group_metadata = intake.group_metadata()

@@ -108,54 +108,86 @@ def offsets(outcomes: list[Outcome]) -> list[int]:
     return [outcome.record.offset for outcome in outcomes]
 
 
-def test_the_next_batch_is_in_hand_while_the_class_works_at_one(tmp_path: Path) -> None:
-    gate = Gate()
-    worker = successor(tmp_path, [], gate)
-    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
-    found: list[Outcome] = []
-    answering = threading.Thread(target=lambda: found.extend(worker.answer(backlog)))
-    answering.start()
+def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Answering:
+    """A worker that has seen its class answer quickly, and has it wait from now on."""
+    settings = load_settings({}, use_local_cluster=False)
+    in_hand = InHand(tmp_path, "worker", "group")
+    is_stopping = stopping.is_set if stopping else lambda: False
+    worker = Answering(settings, ServedClass(gate), in_hand, Watchdog(), "worker", is_stopping)
+    gate.let_through.release()
+    worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(8)))
     assert gate.waiting.acquire(timeout=30)
+    gate.seen.clear()
+    gate.threads.clear()
+    return worker
 
-    def held() -> list[tuple[int, int]]:
-        successors = suspects_of(tmp_path / "worker.in-hand.json")
-        return [(suspect.first, suspect.last) for suspect in successors]
 
-    wait_until(lambda: held() == [(0, 15)], 30, "both batches are in hand")
+def held_in(folder: Path) -> list[tuple[int, int]]:
+    """Ranges of offsets that a successor would take for guilty if the worker died now."""
+    return [(each.first, each.last) for each in suspects_of(folder / "worker.in-hand.json")]
+
+
+def numbered(count: int) -> collections.deque[Record]:
+    return collections.deque(ndarray([[n, n]], n) for n in range(count))
+
+
+class Answers:
+    """Answers a backlog in another thread."""
+
+    def __init__(self, worker: Answering, backlog: collections.deque[Record]) -> None:
+        self.outcomes: list[Outcome] = []
+        self._thread = threading.Thread(target=lambda: self._run(worker, backlog))
+        self._thread.start()
+
+    def _run(self, worker: Answering, backlog: collections.deque[Record]) -> None:
+        self.outcomes.extend(worker.answer(backlog))
+
+    def offsets(self) -> list[int]:
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        return offsets(self.outcomes)
+
+
+def test_what_is_asked_in_advance_is_in_hand(tmp_path: Path) -> None:
+    gate = Gate()
+    worker, backlog = quick(tmp_path, gate), numbered(40)
+    answers = Answers(worker, backlog)
+    wait_until(lambda: held_in(tmp_path) == [(0, 39)], 30, "all is in hand")
+    assert gate.waiting.acquire(timeout=30)
+    assert gate.seen == [list(range(16))]
     gate.let_through.release(3)
-    answering.join(30)
-    assert offsets(found) == list(range(20))
-    assert gate.seen == [list(range(8)), list(range(8, 16)), list(range(16, 20))]
-    assert held() == []
+    assert answers.offsets() == list(range(40))
+    assert gate.seen == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
+    assert held_in(tmp_path) == []
+    assert not backlog
 
 
 def test_a_single_message_is_answered_without_another_thread(tmp_path: Path) -> None:
     gate = Gate()
+    worker = quick(tmp_path, gate)
     gate.let_through.release()
-    worker = successor(tmp_path, [], gate)
     assert offsets(worker.answer(collections.deque([ndarray([[1, 1]], 7)]))) == [7]
     assert gate.threads == {threading.current_thread().name}
 
 
-@pytest.mark.parametrize("fails_at", [0, 9, 17])
-def test_passing_trouble_gives_back_all_from_the_batch_that_met_it(
+@pytest.mark.parametrize("fails_at", [0, 17, 39])
+def test_passing_trouble_leaves_all_from_the_batch_that_met_it(
     tmp_path: Path, fails_at: int
 ) -> None:
     gate = Gate()
+    worker, backlog = quick(tmp_path, gate), numbered(40)
     gate.fails_at = fails_at
     gate.let_through.release(100)
-    worker = successor(tmp_path, [], gate)
-    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
-    first = fails_at // 8 * 8
+    first = fails_at // 16 * 16
     if first == 0:
         with pytest.raises(Retriable):
             worker.answer(backlog)
     else:
         assert offsets(worker.answer(backlog)) == list(range(first))
-    assert [record.offset for record in backlog] == list(range(first, 20))
+    assert [record.offset for record in backlog] == list(range(first, 40))
+    assert held_in(tmp_path) == []
     gate.fails_at = None
-    again = [worker.answer(backlog) for _ in range(3)]
-    assert [place for each in again for place in offsets(each)] == list(range(first, 20))
+    assert offsets(worker.answer(backlog)) == list(range(first, 40))
 
 
 class AwayWhileReading(classes.Double):
@@ -170,25 +202,53 @@ class AwayWhileReading(classes.Double):
 def test_passing_trouble_of_the_batch_being_read_leaves_the_one_before_answered(
     tmp_path: Path,
 ) -> None:
-    worker = successor(tmp_path, [], AwayWhileReading())
-    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
+    worker, backlog = successor(tmp_path, [], AwayWhileReading()), numbered(20)
     assert offsets(worker.answer(backlog)) == list(range(8))
     assert [record.offset for record in backlog] == list(range(8, 20))
+    with pytest.raises(Retriable):
+        worker.answer(backlog)
+    assert len(backlog) == 12
 
 
-def test_who_is_told_to_leave_gives_back_what_was_only_read(tmp_path: Path) -> None:
-    gate = Gate()
-    stopping = threading.Event()
-    settings = load_settings({}, use_local_cluster=False)
-    in_hand = InHand(tmp_path, "worker", "group")
-    worker = Answering(settings, ServedClass(gate), in_hand, Watchdog(), "worker", stopping.is_set)
-    backlog = collections.deque(ndarray([[n, n]], n) for n in range(20))
-    found: list[Outcome] = []
-    answering = threading.Thread(target=lambda: found.extend(worker.answer(backlog)))
-    answering.start()
-    wait_until(lambda: len(backlog) == 4, 30, "the next batch is read")
+def test_who_is_told_to_leave_keeps_what_is_not_answered_for_others(tmp_path: Path) -> None:
+    gate, stopping = Gate(), threading.Event()
+    worker, backlog = quick(tmp_path, gate, stopping), numbered(100)
+    answers = Answers(worker, backlog)
+    assert gate.waiting.acquire(timeout=30)
     stopping.set()
-    gate.let_through.release(3)
-    answering.join(30)
-    assert offsets(found) == list(range(8))
-    assert [record.offset for record in backlog] == list(range(8, 20))
+    gate.let_through.release(10)
+    assert answers.offsets() == list(range(16))
+    worker.drop_ahead()
+    assert [record.offset for record in backlog] == list(range(16, 100))
+    assert held_in(tmp_path) == []
+
+
+def test_what_comes_no_longer_next_is_not_answered(tmp_path: Path) -> None:
+    gate = Gate()
+    worker = quick(tmp_path, gate)
+    gate.let_through.release(100)
+    # A transaction of one batch, so that the class goes on with the next ones.
+    for _ in range(12):
+        worker.not_published()
+    backlog = numbered(100)
+    assert offsets(worker.answer(backlog)) == [0]
+    # Other partitions are ours now.
+    others = collections.deque(ndarray([[n, n]], n) for n in range(500, 510))
+    assert offsets(worker.answer(others)) == [500]
+    assert [record.offset for record in others] == list(range(501, 510))
+
+
+def test_what_the_class_did_meanwhile_is_used_in_the_next_transaction(tmp_path: Path) -> None:
+    gate = Gate()
+    worker = quick(tmp_path, gate)
+    gate.let_through.release(1000)
+    for _ in range(12):
+        worker.not_published()
+    backlog = numbered(60)
+    found: list[int] = []
+    while backlog:
+        outcomes = worker.answer(backlog)
+        found += offsets(outcomes)
+        worker.published({3: outcomes[-1].record.offset + 1})
+    assert found == list(range(60))
+    assert [number for seen in gate.seen for number in seen] == list(range(60))
