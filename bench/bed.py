@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,6 +61,8 @@ class Bed:
         self.brokers = brokers
         self.images = images
         self._admin = AdminClient(self.client())
+        # Whoever else shares these brokers has names of its own.
+        self._run = secrets.token_hex(3)
         self._numbers = itertools.count(1)
         self._full: dict[tuple[str, int, int, int], str] = {}
 
@@ -70,7 +73,7 @@ class Bed:
 
     def name(self, what: str) -> str:
         """A name that nothing else on this cluster has."""
-        return f"bench-{what}-{next(self._numbers)}"
+        return f"bench-{what}-{self._run}-{next(self._numbers)}"
 
     def new_topic(self, what: str, partitions: int = PARTITIONS, **config: str) -> str:
         """Make an empty topic, on all brokers up to three."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -98,10 +99,21 @@ def _run(settings: Settings, options: Any) -> int:
         return 1
     if served.why_alone is not None:
         log.info("the class is called message by message: %s", served.why_alone)
+    _collect_seldom()
     worker = Worker(settings, served, place, status, parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: worker.stop())
     return _work(worker, status)
+
+
+def _collect_seldom() -> None:
+    """Has Python look for cycles of garbage seldom: records make none, and are many.
+
+    Looking through all that waits in the backlog, every 700 objects, took a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 def _work(worker: Worker, status: StatusPipe) -> int:

@@ -13,7 +13,7 @@ from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
 from kafka.worker.asking import Asked, Asking
-from kafka.worker.in_hand import InHand
+from kafka.worker.in_hand import InHand, Suspect
 from kafka.worker.watchdog import Watchdog
 
 # A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
@@ -217,9 +217,11 @@ class Answering:
         """Reads the batch at this place of the backlog, and asks the class about it."""
         records = self._batch(backlog, start, room)
         work = self._without_asking(records)
+        held: List[Suspect] = []
         if work is None:
-            ahead = [record for asked in self._ahead for record in asked.work.records]
-            self._in_hand.hold([*ahead, *records])
+            held = self._in_hand.ranges(records)
+            ahead = [each for asked in self._ahead for each in asked.held]
+            self._in_hand.hold([*ahead, *held])
             try:
                 work = self._pipeline.decode(records)
             except Retriable:
@@ -232,7 +234,7 @@ class Answering:
             and self._served.stacks
             and not self._stands_alone(records[0])
         )
-        return self._asking.ask(work, in_thread=in_thread)
+        return self._asking.ask(work, held, in_thread=in_thread)
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""

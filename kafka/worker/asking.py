@@ -7,9 +7,10 @@ import queue
 import sys
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence
 
 from kafka.pipeline import Pipeline, Retriable, Work
+from kafka.worker.in_hand import Suspect
 
 # A thread that comes back from the class waits so long for the interpreter's lock, five times for
 # each batch; Python's own 5 ms would cost more than is won.
@@ -21,11 +22,13 @@ class Asked:
 
     Attributes:
         work: the batch.
+        held: what of it is noted to be in hand.
         seconds: how long the class took, once it is done.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, held: Sequence[Suspect] = ()) -> None:
         self.work = work
+        self.held = held
         self.seconds = 0.0
         self._done = threading.Event()
         self._error: Optional[BaseException] = None
@@ -77,13 +80,13 @@ class Asking:
         self._waiting: Any = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
 
-    def ask(self, work: Work, *, in_thread: bool) -> Asked:
+    def ask(self, work: Work, held: Sequence[Suspect], *, in_thread: bool) -> Asked:
         """Asks about a batch: in the thread, or before this returns.
 
         Raises:
             Exception: what is raised before this returns, but `Retriable`: waiting raises that.
         """
-        asked = Asked(work)
+        asked = Asked(work, held)
         if not in_thread:
             asked.run(self._pipeline.predict)
             with contextlib.suppress(Retriable):

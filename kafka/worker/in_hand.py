@@ -67,16 +67,21 @@ class InHand:
         self._size = os.fstat(self._descriptor).st_size
         self._write()
 
-    def hold(self, records: Sequence[Record]) -> None:
-        """Notes that the class is about to look at these records."""
-        ranges: Dict[Any, Suspect] = {}
+    def ranges(self, records: Sequence[Record]) -> List[Suspect]:
+        """What `hold` notes of these records."""
+        # Only what is suspected of more deaths already makes a difference, and seldom is anything.
+        deaths = self.deaths if self._suspects else _none
+        ranges: Dict[Any, List[int]] = {}
         for record in records:
-            place = (record.topic, record.partition)
-            known = ranges.get(place)
-            first = record.offset if known is None else known.first
-            deaths = self.deaths(record)
-            ranges[place] = Suspect(*place, first, record.offset, deaths)
-        self._held = list(ranges.values())
+            known = ranges.get((record.topic, record.partition))
+            if known is None:
+                known = ranges[record.topic, record.partition] = [record.offset, 0, 0]
+            known[1], known[2] = record.offset, deaths(record)
+        return [Suspect(*place, *found) for place, found in ranges.items()]
+
+    def hold(self, ranges: Sequence[Suspect]) -> None:
+        """Notes that the class is about to look at the records in these ranges."""
+        self._held = list(ranges)
         self._write()
 
     def release(self) -> None:
@@ -129,6 +134,10 @@ class InHand:
         # One write that also covers what was longer before, so that no reader sees half of it.
         os.pwrite(self._descriptor, text.ljust(self._size), 0)
         self._size = max(self._size, len(text))
+
+
+def _none(record: Record) -> int:
+    return 0
 
 
 def pardon(folder: Path, transactional_id: str) -> None:

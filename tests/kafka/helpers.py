@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from kafka.messages import Headers, Outcome, Record, Rejection, Reply
+from kafka.worker.in_hand import InHand
 
 
 def record(
@@ -30,3 +32,8 @@ def answers(outcomes: list[Outcome]) -> list[Any]:
 def rejection(outcome: Outcome) -> Rejection:
     assert isinstance(outcome, Rejection)
     return outcome
+
+
+def hold(in_hand: InHand, records: Sequence[Record]) -> None:
+    """Notes that the class looks at these records."""
+    in_hand.hold(in_hand.ranges(records))

@@ -19,12 +19,12 @@ from kafka.worker.in_hand import InHand, suspects_of
 from kafka.worker.watchdog import Watchdog
 from tests import classes
 from tests.broker.stream import wait_until
-from tests.kafka.helpers import ndarray
+from tests.kafka.helpers import hold, ndarray
 
 
 def successor(folder: Path, held: list[Record], served: Any = None) -> Answering:
     """A worker whose predecessor died with these records in hand."""
-    InHand(folder, "worker", "group").hold(held)
+    hold(InHand(folder, "worker", "group"), held)
     settings = load_settings({}, use_local_cluster=False)
     served = ServedClass(served or classes.Double())
     in_hand = InHand(folder, "worker", "group")
@@ -136,7 +136,7 @@ class Answers:
 
     def __init__(self, worker: Answering, backlog: collections.deque[Record]) -> None:
         self.outcomes: list[Outcome] = []
-        self._thread = threading.Thread(target=lambda: self._run(worker, backlog))
+        self._thread = threading.Thread(target=lambda: self._run(worker, backlog), daemon=True)
         self._thread.start()
 
     def _run(self, worker: Answering, backlog: collections.deque[Record]) -> None:
@@ -152,7 +152,8 @@ def test_what_is_asked_in_advance_is_in_hand(tmp_path: Path) -> None:
     gate = Gate()
     worker, backlog = quick(tmp_path, gate), numbered(40)
     answers = Answers(worker, backlog)
-    wait_until(lambda: held_in(tmp_path) == [(0, 39)], 30, "all is in hand")
+    batches = [(0, 15), (16, 31), (32, 39)]
+    wait_until(lambda: held_in(tmp_path) == batches, 30, "all is in hand")
     assert gate.waiting.acquire(timeout=30)
     assert gate.seen == [list(range(16))]
     gate.let_through.release(3)
