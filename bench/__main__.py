@@ -20,7 +20,7 @@ from bench.pipeline import WrongAnswer
 from bench.quick import quick
 from bench.report import write_report
 from bench.sections import SECTIONS, Plan
-from kafka.arguments import positive_integer
+from kafka.arguments import positive_integer, positive_number
 from kafka.cluster.state import ClusterError
 from model.dataset import DatasetError
 
@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--messages", type=positive_integer, default=200_000, help="in a full topic (200000)"
     )
+    parser.add_argument(
+        "--seconds", type=positive_number, default=20, help="at each load, for latency (20)"
+    )
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"({RESULTS.name})")
     return parser
 
@@ -91,7 +94,9 @@ def _measure(options: argparse.Namespace) -> None:
     names = options.only or list(SECTIONS)
     if "peers" in names:
         make_environments()
-    plan = Plan(np.asarray(images_of_test_split()), messages=options.messages)
+    plan = Plan(
+        np.asarray(images_of_test_split()), messages=options.messages, seconds=options.seconds
+    )
     for name in names:
         figures = Figures(facts=facts(_command(options)))
         for repetition in range(options.repetitions):
@@ -109,7 +114,8 @@ def _keep(results: Path, figures: Figures) -> None:
 
 def _command(options: argparse.Namespace) -> str:
     words = ["python", "-m", "bench", "--repetitions", str(options.repetitions)]
-    return shlex.join([*words, "--messages", str(options.messages)])
+    words += ["--messages", str(options.messages), "--seconds", f"{options.seconds:g}"]
+    return shlex.join(words)
 
 
 _STARTED = time.monotonic()

@@ -141,6 +141,10 @@ class Bed:
             return None
         return found
 
+    def drop_full(self) -> None:
+        """Delete all full topics."""
+        self.drop(*self._full.values())
+
     @contextmanager
     def watermarks(self, topic: str, partitions: int = PARTITIONS) -> Iterator[Watermarks]:
         """A look at how far a topic reaches."""

@@ -13,7 +13,7 @@ from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
 from kafka.worker.asking import Asked, Asking
-from kafka.worker.in_hand import InHand, Suspect
+from kafka.worker.in_hand import InHand
 from kafka.worker.watchdog import Watchdog
 
 # A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
@@ -68,7 +68,7 @@ class Answering:
             batching=settings.batching,
             before_call=lambda: watchdog.wind(settings.predict_timeout_s),
         )
-        self._asking = Asking(self._pipeline)
+        self._asking = Asking(self._predict)
         # What the class has been asked about, from the left of the backlog on.
         self._ahead: Deque[Asked] = collections.deque()
         self._latest_s = _AHEAD_S
@@ -121,11 +121,8 @@ class Answering:
         self._rest()
 
     def _rest(self) -> None:
-        # Not after any other exception than `Retriable`: it ends the worker, and is the doing of
-        # the records in hand.
         if not self._ahead:
             self._watchdog.rest()
-            self._in_hand.release()
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
         """Forgets what the class was asked about if that is no longer what comes next."""
@@ -217,16 +214,10 @@ class Answering:
         """Reads the batch at this place of the backlog, and asks the class about it."""
         records = self._batch(backlog, start, room)
         work = self._without_asking(records)
-        held: List[Suspect] = []
         if work is None:
-            held = self._in_hand.ranges(records)
-            ahead = [each for asked in self._ahead for each in asked.held]
-            self._in_hand.hold([*ahead, *held])
-            try:
+            # A class with `to_rows` looks at them already.
+            with self._in_hand.holding(records):
                 work = self._pipeline.decode(records)
-            except Retriable:
-                self._in_hand.hold(ahead)
-                raise
         # Without more to be read meanwhile another thread only costs time; and what stands alone
         # does so in every respect.
         in_thread = bool(self._ahead) or (
@@ -234,7 +225,11 @@ class Answering:
             and self._served.stacks
             and not self._stands_alone(records[0])
         )
-        return self._asking.ask(work, held, in_thread=in_thread)
+        return self._asking.ask(work, in_thread=in_thread)
+
+    def _predict(self, work: Work) -> None:
+        with self._in_hand.holding(work.records):
+            self._pipeline.predict(work)
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""

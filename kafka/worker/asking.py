@@ -7,10 +7,9 @@ import queue
 import sys
 import threading
 import time
-from typing import Any, Callable, Optional, Sequence
+from typing import Any, Callable, Optional
 
-from kafka.pipeline import Pipeline, Retriable, Work
-from kafka.worker.in_hand import Suspect
+from kafka.pipeline import Retriable, Work
 
 # A thread that comes back from the class waits so long for the interpreter's lock, five times for
 # each batch; Python's own 5 ms would cost more than is won.
@@ -22,13 +21,11 @@ class Asked:
 
     Attributes:
         work: the batch.
-        held: what of it is noted to be in hand.
         seconds: how long the class took, once it is done.
     """
 
-    def __init__(self, work: Work, held: Sequence[Suspect] = ()) -> None:
+    def __init__(self, work: Work) -> None:
         self.work = work
-        self.held = held
         self.seconds = 0.0
         self._done = threading.Event()
         self._error: Optional[BaseException] = None
@@ -66,29 +63,29 @@ class Asked:
 
 
 class Asking:
-    """Has the pipeline's second step done.
+    """Has the class asked.
 
     The thread is always the same one, and is made when it is first needed: classes whose models
     belong to a thread see two at most, that which made them and this one.
 
     Args:
-        pipeline: whose class is asked.
+        predict: asks the class about a batch.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
+    def __init__(self, predict: Callable[[Work], None]) -> None:
+        self._predict = predict
         self._waiting: Any = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
 
-    def ask(self, work: Work, held: Sequence[Suspect], *, in_thread: bool) -> Asked:
+    def ask(self, work: Work, *, in_thread: bool) -> Asked:
         """Asks about a batch: in the thread, or before this returns.
 
         Raises:
             Exception: what is raised before this returns, but `Retriable`: waiting raises that.
         """
-        asked = Asked(work, held)
+        asked = Asked(work)
         if not in_thread:
-            asked.run(self._pipeline.predict)
+            asked.run(self._predict)
             with contextlib.suppress(Retriable):
                 asked.wait()
             return asked
@@ -102,4 +99,4 @@ class Asking:
 
     def _serve(self) -> None:
         while True:
-            self._waiting.get().run(self._pipeline.predict)
+            self._waiting.get().run(self._predict)

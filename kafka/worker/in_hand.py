@@ -8,13 +8,16 @@ becomes a dead letter.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from kafka.messages import Record
+from kafka.pipeline import Retriable
 from kafka.worker.place import file_name
 
 _SUFFIX = ".in-hand.json"
@@ -62,13 +65,36 @@ class InHand:
         self._group = group
         self._path = folder / (file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
-        self._held: List[Suspect] = []
+        self._held: List[Sequence[Suspect]] = []
+        self._lock = threading.Lock()
         self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
         self._size = os.fstat(self._descriptor).st_size
         self._write()
 
-    def ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        """What `hold` notes of these records."""
+    @contextlib.contextmanager
+    def holding(self, records: Sequence[Record]) -> Iterator[None]:
+        """Notes that the class looks at these records, until it is left.
+
+        Two threads may hold some each. After any other exception than `Retriable` the note stays:
+        it ends the worker, and is these records' doing.
+        """
+        ranges = self._ranges(records)
+        with self._lock:
+            self._held.append(ranges)
+            self._write()
+        try:
+            yield
+        except Retriable:
+            self._release(ranges)
+            raise
+        self._release(ranges)
+
+    def _release(self, ranges: Sequence[Suspect]) -> None:
+        with self._lock:
+            self._held = [held for held in self._held if held is not ranges]
+            self._write()
+
+    def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
         # Only what is suspected of more deaths already makes a difference, and seldom is anything.
         deaths = self.deaths if self._suspects else _none
         ranges: Dict[Any, List[int]] = {}
@@ -78,16 +104,6 @@ class InHand:
                 known = ranges[record.topic, record.partition] = [record.offset, 0, 0]
             known[1], known[2] = record.offset, deaths(record)
         return [Suspect(*place, *found) for place, found in ranges.items()]
-
-    def hold(self, ranges: Sequence[Suspect]) -> None:
-        """Notes that the class is about to look at the records in these ranges."""
-        self._held = list(ranges)
-        self._write()
-
-    def release(self) -> None:
-        """Notes that the class is done with what was held."""
-        self._held = []
-        self._write()
 
     def deaths(self, record: Record) -> int:
         """How many workers died with this record in hand."""
@@ -127,7 +143,7 @@ class InHand:
         document = {
             "pid": os.getpid(),
             "group": self._group,
-            "held": self._held,
+            "held": [suspect for ranges in self._held for suspect in ranges],
             "suspects": self._suspects,
         }
         text = json.dumps(document, separators=(",", ":")).encode("ascii")

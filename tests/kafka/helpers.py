@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -34,6 +35,11 @@ def rejection(outcome: Outcome) -> Rejection:
     return outcome
 
 
-def hold(in_hand: InHand, records: Sequence[Record]) -> None:
-    """Notes that the class looks at these records."""
-    in_hand.hold(in_hand.ranges(records))
+def die_with(in_hand: InHand, records: Sequence[Record]) -> None:
+    """Ends as a worker does that dies while the class looks at these records."""
+    with contextlib.suppress(_Death), in_hand.holding(records):
+        raise _Death
+
+
+class _Death(Exception):
+    pass
