@@ -98,7 +98,8 @@ def _measure(options: argparse.Namespace) -> None:
         np.asarray(images_of_test_split()), messages=options.messages, seconds=options.seconds
     )
     for name in names:
-        figures = Figures(facts=facts(_command(options)))
+        # Parts may have been measured on different days, by different commands.
+        figures = Figures(facts={**facts(), f"command {name}": _command(name, options)})
         for repetition in range(options.repetitions):
             for step in SECTIONS[name](plan, figures):
                 _say(f"{name} {repetition + 1}/{options.repetitions}: {step}")
@@ -112,8 +113,8 @@ def _keep(results: Path, figures: Figures) -> None:
     earlier.unlink()
 
 
-def _command(options: argparse.Namespace) -> str:
-    words = ["python", "-m", "bench", "--repetitions", str(options.repetitions)]
+def _command(name: str, options: argparse.Namespace) -> str:
+    words = ["python", "-m", "bench", "--only", name, "--repetitions", str(options.repetitions)]
     words += ["--messages", str(options.messages), "--seconds", f"{options.seconds:g}"]
     return shlex.join(words)
 

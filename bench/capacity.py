@@ -27,11 +27,10 @@ _BROKER_SHARE = 0.5
 _NETWORK_SHARE = 0.6
 # A replica dies: its partitions must find others, in parts that are not too large.
 _PARTITIONS_A_WORKER = 3
-# Kafka's own operators' rule for a broker, replicas counted in; failing over takes time for each
-# (https://kafka.apache.org/blog: 200,000 a cluster with ZooKeeper, more with KRaft).
+# What Apache Kafka's own blog names for a broker, replicas counted in (2018, for version 1.1).
 _REPLICAS_A_BROKER = 4_000
-_REPLY_BYTES = 650
-"""A reply with its headers and key, as Kafka stores it (measured: 600 to 650)."""
+_REPLY_BYTES = 550
+"""A reply with its headers and key: 500 for a clear image, by `kafka.replies.size_of`."""
 _RECORD_BYTES = 90
 """What a request's key, headers and framing add to its value."""
 

@@ -19,11 +19,10 @@ from kafka.cluster.distribution import KAFKA_VERSION
 _PACKAGES = ("confluent-kafka", "numpy", "orjson", "ai-edge-litert", "seldon-core")
 
 
-def facts(command: str) -> dict[str, str]:
+def facts() -> dict[str, str]:
     """The facts of a run that begins now."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return {
-        "command": command,
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         "revision": _revision(),
         "processor": _processor(),

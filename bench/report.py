@@ -18,6 +18,10 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 _HEAD = "# How fast it is\n\n"
 _SYSTEMS = ("ours", *OTHERS, "seldon_rest", "ours, Keras example", "seldon_rest, Keras example")
 _DASH = "–"
+_NAMED = (
+    *("date", "revision", "cores", "processor", "memory", "system"),
+    *("python", "kafka", "librdkafka"),
+)
 
 
 def write_report(figures: Figures, folder: Path) -> Path:
@@ -51,16 +55,18 @@ def _sections(figures: Figures, plots: Sequence[str]) -> Iterator[str]:
 
 
 def _facts(facts: dict[str, str]) -> Iterator[str]:
+    known = {name: facts.get(name, "?") for name in _NAMED}
     yield (
-        f"`{facts.get('command', '?')}` at revision `{facts.get('revision', '?')}`, "
-        f"{facts.get('date', '?')}: {facts.get('cores', '?')} cores of "
-        f"{facts.get('processor', '?')}, shared by brokers, workers and load, "
-        f"{facts.get('memory', '?')}, {facts.get('system', '?')}, "
-        f"Python {facts.get('python', '?')}, "
-        f"Apache Kafka {facts.get('kafka', '?')}, librdkafka {facts.get('librdkafka', '?')}. "
-        "Each value is minimum / **median** / maximum of the repetitions; a ratio is taken within "
-        "each repetition, since machines drift.\n"
+        f"Measured on {known['date']} at revision `{known['revision']}` with "
+        f"{known['cores']} cores of {known['processor']}, shared by brokers, workers and load, "
+        f"{known['memory']}, {known['system']}, Python {known['python']}, "
+        f"Apache Kafka {known['kafka']}, librdkafka {known['librdkafka']}. Each value is minimum / "
+        "**median** / maximum of the repetitions; "
+        "a ratio is taken within each repetition, since machines drift. The commands:\n"
     )
+    yield "```sh"
+    yield from (value for name, value in facts.items() if name.startswith("command "))
+    yield "```\n"
 
 
 def _targets(found: Iterable[Target]) -> Iterator[str]:
@@ -114,8 +120,8 @@ def _pipeline(figures: Figures) -> Iterator[str]:
 def _end_to_end(figures: Figures) -> Iterator[str]:
     yield "## From topic to topic\n"
     yield (
-        "200,000 messages that are in the topic already, 8 partitions, until the last committed "
-        "reply; CPU seconds for 1,000 messages, of workers and brokers apart.\n"
+        "Messages that are in the topic already, 8 partitions, until the last committed reply; "
+        "CPU milliseconds a message, of workers (their start included) and of brokers.\n"
     )
     yield from _header(
         "format", "workers", "brokers", "processing", "messages a second", "worker", "broker", "MiB"
@@ -125,7 +131,7 @@ def _end_to_end(figures: Figures) -> Iterator[str]:
         cells = [labels[name] for name in ("format", "workers", "brokers", "processing")]
         cells.append(_cell(figure))
         for part in ("worker", "broker"):
-            cells.append(_cell(figures.one("drain cpu", part=part, **labels), short=True))
+            cells.append(_cell(figures.one("drain cpu", part=part, **labels), short=True, digits=3))
         cells.append(_cell(figures.one("drain memory", **labels), short=True))
         yield "| " + " | ".join(cells) + " |"
     yield ""
@@ -175,10 +181,12 @@ def _header(*names: str) -> Iterator[str]:
     yield "| " + " | ".join("---" for _ in names) + " |"
 
 
-def _cell(figure: Figure | None, *, short: bool = False) -> str:
+def _cell(figure: Figure | None, *, short: bool = False, digits: int = 2) -> str:
     if figure is None:
         return _DASH
     spread = figure.spread
+    if digits > 2:
+        return f"{spread.median:.{digits}f}"
     if short or len(figure.values) == 1:
         return _number(spread.median)
     low, mid, high = (_number(value) for value in (spread.minimum, spread.median, spread.maximum))

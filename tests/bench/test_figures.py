@@ -13,7 +13,7 @@ from bench.targets import targets
 
 def figures_of(**rates: tuple[float, ...]) -> Figures:
     """Drain rates of systems, one for each repetition."""
-    figures = Figures({"command": "python -m bench"})
+    figures = Figures({"command peers": "python -m bench --only peers"})
     for system, values in rates.items():
         for value in values:
             figures.add("system", "messages/s", value, system=system, format="ndarray")
