@@ -13,7 +13,8 @@ from typing import Any, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from kafka.messages import Outcome, Record, Rejection, Reply
-from kafka.pipeline import Pipeline, Retriable
+from kafka.pipeline import Pipeline
+from kafka.reasons import Retriable
 from kafka.served_class import ClassNotUsable, ServedClass, load_class
 
 TOLERANCE = 1e-5

@@ -115,6 +115,6 @@ def header(headers: Headers, name: str) -> Optional[bytes]:
     """The value of the last header called `name` (in any case), or None."""
     wanted = name.lower()
     for found, value in reversed(headers):
-        if found == wanted or found.lower() == wanted:
+        if found.lower() == wanted:
             return value
     return None

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import re
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kafka.blame import is_retriable, rejection_of, words_of
 from kafka.codec import Decoded
 from kafka.codec.batch import BatchDecoder, Block
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
-from kafka.reasons import Rejected
-from kafka.served_class import BadPrediction, ServedClass, check_rows, rows_of
+from kafka.encoding import replies, reply
+from kafka.messages import Outcome, Payload, Prediction, Record
+from kafka.reasons import Retriable
+from kafka.served_class import BadPrediction, ServedClass, check_rows
 from kafka.stacking import Part, halves, message_count, payload_of, stacked
 
-_REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 _NUMERIC = "biuf"
-_MESSAGE_LIMIT = 1000
-
-
-class Retriable(Exception):
-    """The class says that its trouble passes; no message is to blame."""
 
 
 class Batch(NamedTuple):
@@ -73,7 +66,7 @@ class Work:
         Raises:
             Retriable: the error says that the trouble passes.
         """
-        self.outcomes[place] = _rejection(self.records[place], error)
+        self.outcomes[place] = rejection_of(self.records[place], error)
 
 
 class Pipeline:
@@ -236,8 +229,8 @@ class Pipeline:
             work.reject(parts[0].places[0], error)
             work.rows += len(parts[0].rows)
             return
-        if _is_retriable(error):
-            raise Retriable(_text(error)) from error
+        if is_retriable(error):
+            raise Retriable(words_of(error)) from error
         for half in halves(parts):
             self._answer_stack(work, half)
 
@@ -269,101 +262,10 @@ def _rows_of(rows: Any) -> NDArray[Any]:
     return array
 
 
-def puid_of(record: Record, payload: Payload) -> str:
-    """The sender's `meta.puid`, else one made of where the record stands.
-
-    It is the same each time that the record is answered, so that readers of `at_least_once`
-    replies can tell a repetition.
-    """
-    sent = payload.meta.get("puid")
-    if isinstance(sent, str) and sent:
-        return sent
-    where = _digest(record.topic, record.partition)
-    return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
-
-
-@functools.lru_cache(maxsize=4096)
-def _digest(topic: str, partition: int) -> str:
-    return hashlib.blake2b(f"{topic}/{partition}".encode(), digest_size=6).hexdigest()
-
-
 def _encode(work: Work) -> None:
     for parts, prediction in work.answered:
-        for place, outcome in _replies(work.records, parts, prediction):
+        for place, outcome in replies(work.records, parts, prediction):
             work.outcomes[place] = outcome
     for lone, prediction in work.answered_alone:
         record = work.records[lone.place]
-        work.outcomes[lone.place] = _reply(record, lone.payload, lone.wire_format, prediction)
-
-
-def _replies(
-    records: Sequence[Record], parts: List[Part], prediction: Prediction
-) -> Iterator[Tuple[int, Outcome]]:
-    writers: Dict[Any, Any] = {}
-    start = 0
-    for part in parts:
-        wire_format, payload, each = part.wire_format, part.payload, part.rows_each
-        if wire_format.name not in writers:
-            writers[wire_format.name] = _writer(wire_format, prediction)
-        writer = writers[wire_format.name]
-        for place in part.places:
-            record = records[place]
-            value = writer and writer.write(payload, start, start + each, puid_of(record, payload))
-            if value is None:
-                own = rows_of(prediction, start, start + each)
-                yield place, _reply(record, payload, wire_format, own)
-            else:
-                yield place, Reply(record, value, wire_format.headers)
-            start += each
-
-
-def _writer(wire_format: WireFormat, prediction: Prediction) -> Any:
-    try:
-        return wire_format.writer(prediction)
-    except Exception:
-        # Written one by one, it shows which of them can't be.
-        return None
-
-
-def _reply(
-    record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
-) -> Outcome:
-    try:
-        value = wire_format.encode(payload, prediction, puid_of(record, payload))
-    except Exception as error:
-        message = f"the answer can't be written as {wire_format.name}: {_text(error)}"
-        return Rejection(record, "bad_prediction", message[:_MESSAGE_LIMIT], failed=True)
-    return Reply(record, value, wire_format.headers)
-
-
-def _is_retriable(error: BaseException) -> bool:
-    return isinstance(error, (ConnectionError, TimeoutError)) or (
-        getattr(error, "retriable", False) is True
-    )
-
-
-def _rejection(record: Record, error: Exception) -> Rejection:
-    """The rejection that an exception stands for.
-
-    Raises:
-        Retriable: the exception says that the trouble passes.
-    """
-    if isinstance(error, Rejected):
-        return Rejection(record, error.reason, error.message)
-    if _is_retriable(error):
-        raise Retriable(_text(error)) from error
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int) and 400 <= status < 500:
-        reason = str(getattr(error, "reason", ""))
-        word = reason if _REASON_WORD.match(reason) else "bad_payload"
-        message = str(error) or str(getattr(error, "message", ""))
-        return Rejection(record, word, message[:_MESSAGE_LIMIT])
-    message = _text(error)[:_MESSAGE_LIMIT]
-    reason = "bad_prediction" if isinstance(error, BadPrediction) else "predict_failed"
-    return Rejection(record, reason, message, failed=True)
-
-
-def _text(error: BaseException) -> str:
-    # Seldon's exceptions carry their text in `message`; str() of them is empty.
-    text = str(error) or str(getattr(error, "message", ""))
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+        work.outcomes[lone.place] = reply(record, lone.payload, lone.wire_format, prediction)

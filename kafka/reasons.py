@@ -1,4 +1,4 @@
-"""Why messages are rejected: stable words, and what to do about each."""
+"""Why messages are rejected, or put off: stable words, and what to do about each."""
 
 from __future__ import annotations
 
@@ -45,3 +45,7 @@ class Rejected(Exception):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class Retriable(Exception):
+    """The class says that its trouble passes; no message is to blame."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -99,17 +98,11 @@ def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Ou
 
 
 def _place(record: Record, worker: str) -> Headers:
-    partition = _partition(worker, record.topic, record.partition)
-    return (*partition, (INPUT_OFFSET, b"%d" % record.offset))
-
-
-# The same for all messages of a partition.
-@functools.lru_cache(maxsize=4096)
-def _partition(worker: str, topic: str, partition: int) -> Headers:
     return (
         (WORKER, worker.encode("utf-8")),
-        (INPUT_TOPIC, topic.encode("utf-8")),
-        (INPUT_PARTITION, b"%d" % partition),
+        (INPUT_TOPIC, record.topic.encode("utf-8")),
+        (INPUT_PARTITION, b"%d" % record.partition),
+        (INPUT_OFFSET, b"%d" % record.offset),
     )
 
 
@@ -117,12 +110,8 @@ def size_of(message: Outgoing) -> int:
     """An upper bound of the bytes that a message takes in the log."""
     size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
     for name, value in message.headers:
-        size += _HEADER_OVERHEAD + _utf8_length(name) + len(value or b"")
+        size += _HEADER_OVERHEAD + len(name.encode("utf-8")) + len(value or b"")
     return size
-
-
-def _utf8_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8"))
 
 
 def _cut(letter: Outgoing, max_bytes: int) -> Outgoing:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from kafka.blame import MESSAGE_LIMIT, words_of
 from kafka.codec import Decoded, array_field, decode, family_of
 from kafka.codec.layouts import Layout, Layouts, read
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import UNREADABLE_HEADERS, Payload, Record
 from kafka.reasons import Rejected
-
-_MESSAGE_LIMIT = 1000
 
 
 class Block(NamedTuple):
@@ -91,7 +90,7 @@ class BatchDecoder:
         except Exception as error:
             # A gap in our decoder; but what fell through it is the sender's, and no failure of
             # the class, of which too many stop consumption.
-            return Rejected("undecodable", f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT])
+            return Rejected("undecodable", words_of(error)[:MESSAGE_LIMIT])
         value = record.value
         if value is not None and value.startswith(b"{") and not self._keeps_requests:
             self._layouts.learn(value, *decoded)

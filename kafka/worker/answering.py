@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import collections
 import itertools
+import operator
 import time
-from typing import Callable, Deque, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Tuple
 
 from kafka.messages import Outcome, Record, Rejection
-from kafka.pipeline import Pipeline, Retriable, Work
+from kafka.pipeline import Pipeline, Work
+from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
 from kafka.worker import metrics
@@ -126,9 +128,8 @@ class Answering:
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
         """Forgets what the class was asked about if that is no longer what comes next."""
-        records = itertools.chain.from_iterable(asked.work.records for asked in self._ahead)
-        nothing = object()
-        if not all(record is here for record, here in _side_by_side(records, backlog, nothing)):
+        ahead = [record for asked in self._ahead for record in asked.work.records]
+        if len(ahead) > len(backlog) or not all(map(operator.is_, ahead, backlog)):
             self.drop_ahead()
 
     def _next_asked(self, backlog: Deque[Record], room: int) -> Optional[Asked]:
@@ -198,10 +199,11 @@ class Answering:
         size = 0
         for record in itertools.islice(backlog, start, start + most):
             size += len(record.value or b"")
-            if records and (size > self._settings.batch_bytes or self._stands_alone(record)):
+            stands_alone = self._stands_alone(record)
+            if records and (size > self._settings.batch_bytes or stands_alone):
                 break
             records.append(record)
-            if self._stands_alone(record):
+            if stands_alone:
                 break
         return records
 
@@ -264,12 +266,3 @@ class Answering:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
-
-
-def _side_by_side(
-    records: Iterable[Record], backlog: Iterable[Record], nothing: object
-) -> Iterator[Tuple[Record, object]]:
-    """Each record, and what stands at its place in the backlog."""
-    there = iter(backlog)
-    for record in records:
-        yield record, next(there, nothing)

@@ -9,7 +9,8 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from kafka.pipeline import Retriable, Work
+from kafka.pipeline import Work
+from kafka.reasons import Retriable
 
 # A thread that comes back from the class waits so long for the interpreter's lock, five times for
 # each batch; Python's own 5 ms would cost more than is won.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from kafka.messages import Record
-from kafka.pipeline import Retriable
+from kafka.reasons import Retriable
 from kafka.worker.place import file_name
 
 _SUFFIX = ".in-hand.json"
@@ -95,14 +95,12 @@ class InHand:
             self._write()
 
     def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        # Only what is suspected of more deaths already makes a difference, and seldom is anything.
-        deaths = self.deaths if self._suspects else _none
         ranges: Dict[Any, List[int]] = {}
         for record in records:
             known = ranges.get((record.topic, record.partition))
             if known is None:
                 known = ranges[record.topic, record.partition] = [record.offset, 0, 0]
-            known[1], known[2] = record.offset, deaths(record)
+            known[1], known[2] = record.offset, self.deaths(record)
         return [Suspect(*place, *found) for place, found in ranges.items()]
 
     def deaths(self, record: Record) -> int:
@@ -150,10 +148,6 @@ class InHand:
         # One write that also covers what was longer before, so that no reader sees half of it.
         os.pwrite(self._descriptor, text.ljust(self._size), 0)
         self._size = max(self._size, len(text))
-
-
-def _none(record: Record) -> int:
-    return 0
 
 
 def pardon(folder: Path, transactional_id: str) -> None:

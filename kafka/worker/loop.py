@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional
 from confluent_kafka import KafkaException
 
 from kafka.messages import Outcome
-from kafka.pipeline import Retriable
+from kafka.reasons import Retriable
 from kafka.rights import RightMissing
 from kafka.served_class import ServedClass
 from kafka.settings import Settings

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from kafka.messages import Outcome, Record, Rejection
-from kafka.pipeline import Retriable
+from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
 from kafka.settings import load_settings
 from kafka.worker.answering import Answering

@@ -8,7 +8,7 @@ import os
 import time
 from pathlib import Path
 
-from kafka.pipeline import Retriable
+from kafka.reasons import Retriable
 from kafka.worker.in_hand import InHand, pardon, suspects_of
 from tests.kafka.helpers import die_with, record
 

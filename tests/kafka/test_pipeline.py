@@ -15,7 +15,8 @@ from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
 
 from kafka.messages import Record, Reply
-from kafka.pipeline import Pipeline, Retriable
+from kafka.pipeline import Pipeline
+from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
 from tests import classes
 from tests.kafka.helpers import answers, ndarray, record, rejection

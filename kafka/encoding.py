@@ -1,0 +1,79 @@
+"""From predictions to the bytes of replies."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+from kafka.blame import MESSAGE_LIMIT, words_of
+from kafka.codec.wire_format import WireFormat
+from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
+from kafka.served_class import rows_of
+from kafka.stacking import Part
+
+
+def puid_of(record: Record, payload: Payload) -> str:
+    """The sender's `meta.puid`, else one made of where the record stands.
+
+    It is the same each time that the record is answered, so that readers of `at_least_once`
+    replies can tell a repetition.
+    """
+    sent = payload.meta.get("puid")
+    if isinstance(sent, str) and sent:
+        return sent
+    where = _digest(record.topic, record.partition)
+    return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
+
+
+@functools.lru_cache(maxsize=4096)
+def _digest(topic: str, partition: int) -> str:
+    return hashlib.blake2b(f"{topic}/{partition}".encode(), digest_size=6).hexdigest()
+
+
+def replies(
+    records: Sequence[Record], parts: List[Part], prediction: Prediction
+) -> Iterator[Tuple[int, Outcome]]:
+    """What becomes of each message of a stack, by its place in the batch.
+
+    Args:
+        records: the batch.
+        parts: the stack.
+        prediction: for the rows of all of its messages.
+    """
+    writers: Dict[Any, Any] = {}
+    start = 0
+    for part in parts:
+        wire_format, payload, each = part.wire_format, part.payload, part.rows_each
+        if wire_format.name not in writers:
+            writers[wire_format.name] = _writer(wire_format, prediction)
+        writer = writers[wire_format.name]
+        for place in part.places:
+            record = records[place]
+            value = writer and writer.write(payload, start, start + each, puid_of(record, payload))
+            if value is None:
+                own = rows_of(prediction, start, start + each)
+                yield place, reply(record, payload, wire_format, own)
+            else:
+                yield place, Reply(record, value, wire_format.headers)
+            start += each
+
+
+def _writer(wire_format: WireFormat, prediction: Prediction) -> Any:
+    try:
+        return wire_format.writer(prediction)
+    except Exception:
+        # Written one by one, it shows which of them can't be.
+        return None
+
+
+def reply(
+    record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
+) -> Outcome:
+    """What becomes of one message, of which the class answered this."""
+    try:
+        value = wire_format.encode(payload, prediction, puid_of(record, payload))
+    except Exception as error:
+        message = f"the answer can't be written as {wire_format.name}: {words_of(error)}"
+        return Rejection(record, "bad_prediction", message[:MESSAGE_LIMIT], failed=True)
+    return Reply(record, value, wire_format.headers)
