@@ -1,8 +1,9 @@
-"""CPU time of processes and of all that they started."""
+"""Processor time and memory of processes and of all that they started."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 
 import psutil
 
@@ -10,16 +11,9 @@ import psutil
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
     """User and system time so far, of the processes and their children."""
     total = 0.0
-    for process in processes:
-        try:
-            family = [process, *process.children(recursive=True)]
-        except psutil.NoSuchProcess:
-            continue
-        for each in family:
-            try:
-                times = each.cpu_times()
-            except psutil.NoSuchProcess:
-                continue
+    for each in _families(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
             total += times.user + times.system
     return total
 
@@ -27,10 +21,13 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 def resident_mib(processes: Iterable[psutil.Process]) -> float:
     """Resident memory now, of the processes and their children."""
     total = 0
-    for process in processes:
-        try:
-            family = [process, *process.children(recursive=True)]
-            total += sum(each.memory_info().rss for each in family)
-        except psutil.NoSuchProcess:
-            continue
+    for each in _families(processes):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            total += each.memory_info().rss
     return total / 2**20
+
+
+def _families(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            yield from (process, *process.children(recursive=True))

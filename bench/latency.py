@@ -7,10 +7,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
@@ -43,24 +44,35 @@ def latencies(
     Raises:
         BenchError: not each message was answered.
     """
-    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
-    topics = Topics(source, replies, dead, bed.name("group"))
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        stack.enter_context(running(system, bed, topics, format_name, folder / "system"))
-        await_members(bed, topics.group, members)
+        topics, _ = stack.enter_context(_waiting(bed, system, format_name, members))
         reader = Consumer(
             bed.client(
                 group_id="bench-latency", isolation_level="read_committed", fetch_wait_max_ms=100
             )
         )
         stack.callback(reader.close)
-        reader.assign([TopicPartition(replies, place, 0) for place in range(PARTITIONS)])
-        sender = _send(bed, source, rate, seconds + _WARM_UP_S, format_name)
+        reader.assign([TopicPartition(topics.replies, place, 0) for place in range(PARTITIONS)])
+        sender = _send(bed, topics.source, rate, seconds + _WARM_UP_S, format_name)
         stack.callback(sender.wait)
-        found = _receive(reader, sender, int(rate * (seconds + _WARM_UP_S)))
+        return _receive(reader, sender, int(rate * (seconds + _WARM_UP_S)))
+
+
+@contextlib.contextmanager
+def _waiting(
+    bed: Bed, system: System, format_name: str, members: int
+) -> Iterator[tuple[Topics, list[psutil.Process]]]:
+    """A system that waits for messages on a topic of its own: its topics and processes."""
+    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
+    topics = Topics(source, replies, dead, bed.name("group"))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        processes = stack.enter_context(
+            running(system, bed, topics, format_name, folder / "system")
+        )
+        await_members(bed, topics.group, members)
+        yield topics, processes
     bed.drop(source, replies, dead)
-    return found
 
 
 def _send(
@@ -96,18 +108,11 @@ def _receive(reader: Consumer, sender: subprocess.Popen[bytes], count: int) -> N
 
 def idle_share(bed: Bed, system: System, seconds: float) -> float:
     """The share of a core that a system takes while there is nothing to do."""
-    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
-    topics = Topics(source, replies, dead, bed.name("group"))
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        processes = stack.enter_context(running(system, bed, topics, "ndarray", folder / "system"))
-        await_members(bed, topics.group, 1)
+    with _waiting(bed, system, "ndarray", 1) as (_, processes):
         time.sleep(_WARM_UP_S)
         before, started = cpu_seconds(processes), time.monotonic()
         time.sleep(seconds)
-        share = (cpu_seconds(processes) - before) / (time.monotonic() - started)
-    bed.drop(source, replies, dead)
-    return share
+        return (cpu_seconds(processes) - before) / (time.monotonic() - started)
 
 
 def percentiles(milliseconds: NDArray[np.float64]) -> Sequence[float]:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.figures import Figures
-from bench.payloads import FORMAT_NAMES, Payload, payloads, repeated
+from bench.payloads import FORMAT_NAMES, Payload, payloads
+from bench.systems import CLASS
 from kafka.messages import Record, Reply
 from kafka.pipeline import Pipeline
 from kafka.served_class import load_class
 from model.loader import load_classifier
 
-CLASS = "wrapper.KmnistClassifier"
 BATCHES = (1, 8, 64, 256)
 MODEL_BATCHES = (64, 256, 1024)
 _MAX_BYTES = 8 * 1024 * 1024
@@ -53,8 +54,7 @@ def _model_rate(images: NDArray[np.uint8], batch: int, seconds: float) -> float:
     return calls * batch / taken
 
 
-def _call_for(function: object, seconds: float) -> tuple[int, float]:
-    assert callable(function)
+def _call_for(function: Callable[[], object], seconds: float) -> tuple[int, float]:
     started = time.perf_counter()
     calls = 0
     while (taken := time.perf_counter() - started) < seconds:
@@ -90,15 +90,12 @@ def _measure_pipeline(
         figures.add("stage", "µs/message", microseconds, format=name, batch=batch, stage=stage)
 
 
-def _batches(made: Iterable[Payload], batch: int) -> Iterator[list[Record]]:
-    endless = repeated(list(made), 2**62)
-    offset = 0
+def _batches(made: list[Payload], batch: int) -> Iterator[list[Record]]:
+    endless = itertools.cycle(made)
+    offsets = itertools.count()
     while True:
-        records = []
-        for payload in (next(endless) for _ in range(batch)):
-            # A fresh value for each, as the client library gives: nothing is left in a cache.
-            records.append(
-                Record("in", 0, offset, 1, None, bytes(bytearray(payload.value)), payload.headers)
-            )
-            offset += 1
-        yield records
+        # A fresh value for each, as the client library gives: nothing is left in a cache.
+        yield [
+            Record("in", 0, offset, 1, None, bytes(bytearray(payload.value)), payload.headers)
+            for payload, offset in zip(itertools.islice(endless, batch), offsets, strict=False)
+        ]

@@ -9,14 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import pipeline, shares
-from bench.bed import ROOT, Bed, bed
-from bench.drain import drain, note
+from bench.bed import PARTITIONS, ROOT, Bed, bed
+from bench.drain import Drain, drain, note
 from bench.figures import Figures
 from bench.latency import PERCENTILES, idle_share, latencies, percentiles
 from bench.payloads import FORMAT_NAMES
-from bench.systems import PEERS, Peer, Runtime
+from bench.systems import PEERS, Peer, Runtime, System
 
 PROCESSING = ("exactly_once", "at_least_once")
+# Formats that are measured with several workers, brokers and images a message too.
+_THOROUGH = ("ndarray", "raw")
+_REST = "seldon_rest"
 _REST_FORMATS = ("ndarray", "tensor", "bindata")
 _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _KERAS = "bench.keras_example.KerasExample"
@@ -59,13 +62,8 @@ def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
     """Draining full topics: formats, processing, workers, brokers."""
     for brokers in (1, 3):
         with bed(brokers, plan.images) as cluster:
-            for format_name in FORMAT_NAMES:
-                if brokers == 3 and format_name not in ("ndarray", "raw"):
-                    continue
-                source = cluster.full_topic(format_name, plan.messages)
-                for workers in (1, 2, 4):
-                    if workers > 1 and format_name not in ("ndarray", "raw"):
-                        continue
+            for format_name in _THOROUGH if brokers == 3 else FORMAT_NAMES:
+                for workers in (1, 2, 4) if format_name in _THOROUGH else (1,):
                     for processing in PROCESSING:
                         labels = {
                             "format": format_name,
@@ -74,73 +72,60 @@ def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
                             "processing": processing,
                         }
                         yield "drain, " + ", ".join(f"{k} {v}" for k, v in labels.items())
-                        found = drain(
+                        found = _drained(
                             cluster,
                             Runtime(workers, processing),
-                            source,
                             plan.messages,
-                            format_name=format_name,
+                            format_name,
                             members=workers,
                         )
                         note(figures, "drain", found, **labels)
-                cluster.drop(source)
+                cluster.drop_full()
 
 
 def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
     """This runtime and its peers, on the same topics of one broker."""
+    systems: dict[str, System] = {"ours": Runtime(), **{name: Peer(name) for name in PEERS}}
     with bed(1, plan.images) as cluster:
         for format_name in FORMAT_NAMES:
-            source = cluster.full_topic(format_name, plan.messages)
-            yield f"ours, {format_name}"
-            found = drain(cluster, Runtime(), source, plan.messages, format_name=format_name)
-            note(figures, "system", found, system="ours", format=format_name)
-            for name in PEERS:
-                if name == "seldon_rest":
+            for name, system in systems.items():
+                if name == _REST and format_name not in _REST_FORMATS:
                     continue
                 yield f"{name}, {format_name}"
                 count = plan.messages // _SLOW.get(name, 1)
-                own = cluster.full_topic(format_name, count)
-                found = drain(cluster, Peer(name), own, count, format_name=format_name)
+                found = _drained(
+                    cluster, system, plan.slow_messages if name == _REST else count, format_name
+                )
                 note(figures, "system", found, system=name, format=format_name)
             cluster.drop_full()
-            if format_name in _REST_FORMATS:
-                yield f"seldon_rest, {format_name}"
-                short = cluster.full_topic(format_name, plan.slow_messages)
-                rest = Peer("seldon_rest")
-                found = drain(cluster, rest, short, plan.slow_messages, format_name=format_name)
-                note(figures, "system", found, system="seldon_rest", format=format_name)
-                cluster.drop(short)
         if _TRAIN_PYTHON.exists():
             yield from _with_keras_example(plan, figures, cluster)
 
 
 def _with_keras_example(plan: Plan, figures: Figures, cluster: Bed) -> Iterator[str]:
     """The class and model that Seldon's executor was measured with."""
-    count = plan.slow_messages * 10
-    source = cluster.full_topic("ndarray", count)
-    yield "ours with the Keras example, ndarray"
     ours = Runtime(class_name=_KERAS, python=_TRAIN_PYTHON)
-    found = drain(cluster, ours, source, count, format_name="ndarray")
-    note(figures, "system", found, system="ours, Keras example", format="ndarray")
-    cluster.drop(source)
-    yield "seldon_rest with the Keras example, ndarray"
-    source = cluster.full_topic("ndarray", plan.slow_messages)
-    rest = Peer("seldon_rest", _KERAS, _TRAIN_PYTHON)
-    found = drain(cluster, rest, source, plan.slow_messages, format_name="ndarray")
-    note(figures, "system", found, system="seldon_rest, Keras example", format="ndarray")
-    cluster.drop(source)
+    rest = Peer(_REST, _KERAS, _TRAIN_PYTHON)
+    systems: dict[str, tuple[System, int]] = {
+        "ours, Keras example": (ours, plan.slow_messages * 10),
+        f"{_REST}, Keras example": (rest, plan.slow_messages),
+    }
+    for name, (system, count) in systems.items():
+        yield f"{name}, ndarray"
+        found = _drained(cluster, system, count)
+        note(figures, "system", found, system=name, format="ndarray")
+    cluster.drop_full()
 
 
 def latency(plan: Plan, figures: Figures) -> Iterator[str]:
     """Open-loop latency at several loads, the last one 80 % of the drain rate."""
     with bed(1, plan.images) as cluster:
-        source = cluster.full_topic("ndarray", plan.messages)
         yield "an idle worker"
         figures.add("idle", "%", idle_share(cluster, Runtime(), _IDLE_S) * 100)
         for processing in PROCESSING:
             yield f"drain rate for the latency, {processing}"
             system = Runtime(processing=processing)
-            found = drain(cluster, system, source, plan.messages, format_name="ndarray")
+            found = _drained(cluster, system, plan.messages)
             if processing == "exactly_once":
                 figures.add("first answer", "s", found.first_answer_s)
             offers = {str(each): float(each) for each in _RATES}
@@ -162,19 +147,15 @@ def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
     with bed(1, plan.images) as cluster:
         for workers in (1, 2, 4):
             yield f"scaling, {workers} workers of {_SHARE} cores"
-            count = plan.messages // 8 * workers
-            source = cluster.full_topic("ndarray", count)
-            found = drain(
+            found = _drained(
                 cluster,
                 Runtime(workers),
-                source,
-                count,
-                format_name="ndarray",
+                plan.messages // 8 * workers,
                 members=workers,
                 share=_SHARE,
             )
             note(figures, "scaling", found, workers=workers)
-            cluster.drop(source)
+            cluster.drop_full()
 
 
 def growth(plan: Plan, figures: Figures) -> Iterator[str]:
@@ -182,32 +163,46 @@ def growth(plan: Plan, figures: Figures) -> Iterator[str]:
     with bed(1, plan.images) as cluster:
         for backlog in plan.backlogs:
             yield f"a backlog of {backlog:,} messages"
-            source = cluster.full_topic("ndarray", backlog)
-            found = drain(cluster, Runtime(), source, backlog, format_name="ndarray")
+            found = _drained(cluster, Runtime(), backlog)
             note(figures, "backlog", found, messages=backlog)
-            cluster.drop(source)
+            cluster.drop_full()
         for partitions in (1, 8, 64):
             yield f"{partitions} partitions"
-            source = cluster.full_topic("ndarray", plan.messages, partitions=partitions)
-            found = drain(
-                cluster,
-                Runtime(),
-                source,
-                plan.messages,
-                format_name="ndarray",
-                partitions=partitions,
-            )
+            found = _drained(cluster, Runtime(), plan.messages, partitions=partitions)
             note(figures, "partitions", found, partitions=partitions)
-            cluster.drop(source)
+            cluster.drop_full()
         for per_message in (1, 4, 16, 64, 256):
-            for format_name in ("ndarray", "raw"):
+            for format_name in _THOROUGH:
                 yield f"{per_message} images a message, {format_name}"
                 count = max(plan.messages // per_message, 1_000)
-                source = cluster.full_topic(format_name, count, per_message)
-                found = drain(cluster, Runtime(), source, count, format_name=format_name)
+                found = _drained(cluster, Runtime(), count, format_name, per_message)
                 labels = {"images": per_message, "format": format_name}
                 figures.add("images a message", "images/s", found.rate * per_message, **labels)
-                cluster.drop(source)
+                cluster.drop_full()
+
+
+def _drained(
+    cluster: Bed,
+    system: System,
+    count: int,
+    format_name: str = "ndarray",
+    per_message: int = 1,
+    *,
+    partitions: int = PARTITIONS,
+    members: int = 1,
+    share: float | None = None,
+) -> Drain:
+    """What comes of a full topic of so many messages, which is made unless it is there."""
+    return drain(
+        cluster,
+        system,
+        cluster.full_topic(format_name, count, per_message, partitions),
+        count,
+        format_name=format_name,
+        members=members,
+        partitions=partitions,
+        share=share,
+    )
 
 
 SECTIONS: dict[str, Section] = {
