@@ -124,7 +124,7 @@ class KillPoints:
 
     def install(self) -> None:
         """Puts itself around what the worker does."""
-        self._after(Pipeline, "run", AFTER_PREDICT)
+        self._after(Pipeline, "predict", AFTER_PREDICT)
         call: Any = TransactionalPublisher._call
 
         def hooked(publisher: Any, function: Any, *arguments: Any) -> None:
