@@ -6,6 +6,8 @@ import functools
 import hashlib
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+import orjson
+
 from kafka.blame import MESSAGE_LIMIT, words_of
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
@@ -19,9 +21,15 @@ def puid_of(record: Record, payload: Payload) -> str:
     It is the same each time that the record is answered, so that readers of `at_least_once`
     replies can tell a repetition.
     """
+    return _sent_puid(payload) or _made_puid(record)
+
+
+def _sent_puid(payload: Payload) -> str:
     sent = payload.meta.get("puid")
-    if isinstance(sent, str) and sent:
-        return sent
+    return sent if isinstance(sent, str) else ""
+
+
+def _made_puid(record: Record) -> str:
     where = _digest(record.topic, record.partition)
     return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
 
@@ -48,15 +56,24 @@ def replies(
         if wire_format.name not in writers:
             writers[wire_format.name] = _writer(wire_format, prediction)
         writer = writers[wire_format.name]
-        for place in part.places:
-            record = records[place]
-            value = writer and writer.write(payload, start, start + each, puid_of(record, payload))
-            if value is None:
-                own = rows_of(prediction, start, start + each)
-                yield place, reply(record, payload, wire_format, own)
-            else:
-                yield place, Reply(record, value, wire_format.headers)
-            start += each
+        values = writer and writer.write(payload, start, each, _puid_texts(records, part))
+        if values is None:
+            for number, place in enumerate(part.places):
+                first = start + number * each
+                own = rows_of(prediction, first, first + each)
+                yield place, reply(records[place], payload, wire_format, own)
+        else:
+            for place, value in zip(part.places, values):
+                yield place, Reply(records[place], value, wire_format.headers)
+        start += len(part.rows)
+
+
+def _puid_texts(records: Sequence[Record], part: Part) -> List[bytes]:
+    """The `puid` of each message of the part, as it stands between quotes in JSON."""
+    sent = _sent_puid(part.payload)
+    if sent:
+        return [orjson.dumps(sent)[1:-1]] * len(part.places)
+    return [_made_puid(records[place]).encode("ascii") for place in part.places]
 
 
 def _writer(wire_format: WireFormat, prediction: Prediction) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -98,11 +99,16 @@ def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Ou
 
 
 def _place(record: Record, worker: str) -> Headers:
+    partition = _partition(record.topic, record.partition, worker)
+    return (*partition, (INPUT_OFFSET, b"%d" % record.offset))
+
+
+@functools.lru_cache(maxsize=4096)
+def _partition(topic: str, partition: int, worker: str) -> Headers:
     return (
         (WORKER, worker.encode("utf-8")),
-        (INPUT_TOPIC, record.topic.encode("utf-8")),
-        (INPUT_PARTITION, b"%d" % record.partition),
-        (INPUT_OFFSET, b"%d" % record.offset),
+        (INPUT_TOPIC, topic.encode("utf-8")),
+        (INPUT_PARTITION, b"%d" % partition),
     )
 
 

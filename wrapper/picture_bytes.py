@@ -51,10 +51,11 @@ def decode(content: bytes) -> NDArray[np.uint8]:
             before memory is taken for pixels.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as picture:
-            _check_size(picture)
-            picture.load()
-            return _grey(picture)
+        # Of bytes in memory nothing is left open.
+        picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        _check_size(picture)
+        picture.load()
+        return _grey(picture)
     except _BOMBS as error:
         raise _too_large() from error
     except _BROKEN as error:
@@ -79,7 +80,10 @@ def _grey(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.has_transparency_data:
         opaque = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
-    return np.asarray(picture.convert("L"))
+    if picture.mode != "L":
+        picture = picture.convert("L")
+    # Pillow's own way to an array takes twice as long.
+    return np.frombuffer(picture.tobytes(), np.uint8).reshape(SIDE, SIDE)
 
 
 def _too_large() -> BadPicture:

@@ -28,6 +28,7 @@ _BY_CONTENT_TYPE: Dict[str, str] = {
     "image/jpeg": "binary",
     "image/jpg": "binary",
 }
+_AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -86,6 +87,9 @@ def family_of(record: Record, value: bytes) -> str:
 
 
 def _family_of(content_type: bytes) -> str:
+    as_written = _AS_WRITTEN.get(content_type)
+    if as_written is not None:
+        return as_written
     name = content_type.split(b";")[0].strip().lower().decode("utf-8", "replace")
     family = _BY_CONTENT_TYPE.get(name)
     if family is None:

@@ -6,7 +6,8 @@ messages become text in one go, and each reply is put together of pieces of it.
 
 from __future__ import annotations
 
-from typing import Any, List, Optional, Tuple
+from itertools import repeat
+from typing import Any, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import orjson
@@ -44,26 +45,39 @@ class ReplyWriter:
                 text += dump_json(entries) + b","
         self._tags.append((text[:-1] + b"}}}" if prediction.tags else b'"}}', None))
 
-    def write(self, payload: Payload, start: int, stop: int, puid: str) -> Optional[bytes]:
-        """The reply with rows `start` to `stop`; None where the sender's `meta` has to go in."""
+    def write(
+        self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
+    ) -> Optional[List[bytes]]:
+        """The replies to alike messages; None where the sender's `meta` has to go in.
+
+        Args:
+            payload: what they have in common.
+            start: the first one's first row.
+            each: how many rows each has.
+            puids: of each message, as JSON text without the quotes.
+        """
         if not payload.meta.keys() <= {"puid"}:
             return None
-        rows = self._rows[start] if stop - start == 1 else self._joined(payload.kind, start, stop)
+        stop = start + each * len(puids)
         if payload.kind not in AS_TENSOR:
-            parts = [self._names, b',"ndarray":[[', rows, b']]},"meta":{"puid":"']
+            before, between, behind = b',"ndarray":[[', b"],[", b']]},"meta":{"puid":"'
         else:
-            shape = b',"tensor":{"shape":[%d,%d],"values":[' % (stop - start, self._columns)
-            parts = [self._names, shape, rows, b']}},"meta":{"puid":"']
-        # Without the quotes around it, escaped as JSON asks.
-        parts.append(orjson.dumps(puid)[1:-1])
+            before = b',"tensor":{"shape":[%d,%d],"values":[' % (each, self._columns)
+            between, behind = b",", b']}},"meta":{"puid":"'
+        rows = _joined(self._rows[start:stop], each, between)
+        columns: List[Iterable[bytes]] = [repeat(self._names + before), rows, repeat(behind), puids]
         for text, pieces in self._tags:
-            parts.append(text)
+            columns.append(repeat(text))
             if pieces is not None:
-                parts.append(pieces[start] if stop - start == 1 else b",".join(pieces[start:stop]))
-        return b"".join(parts)
+                columns.append(_joined(pieces[start:stop], each, b","))
+        return list(map(b"".join, zip(*columns)))
 
-    def _joined(self, kind: str, start: int, stop: int) -> bytes:
-        return (b"," if kind in AS_TENSOR else b"],[").join(self._rows[start:stop])
+
+def _joined(pieces: List[bytes], each: int, between: bytes) -> List[bytes]:
+    """The pieces of each message's rows as one."""
+    if each == 1:
+        return pieces
+    return [between.join(pieces[place : place + each]) for place in range(0, len(pieces), each)]
 
 
 def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:

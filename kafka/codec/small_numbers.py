@@ -39,29 +39,31 @@ def read_small_numbers(
 
 
 def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
+    """The numbers, computed at every byte at once and then taken where they end."""
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10
-    # An array ends with a bracket, so the byte before a number's first is never another text's
-    # digit, and each last digit has a byte behind it.
-    ends = np.flatnonzero(is_digit[:-1] & ~is_digit[1:])
+    # An array begins and ends with a bracket, so no text's digits touch another's.
+    ends = np.flatnonzero(is_digit[:-1] > is_digit[1:])
     if not ends.size:
         return None
     if spaces and (is_digit[:-1] & (digits[1:] == np.uint8((ord(" ") - ord("0")) % 256))).any():
         # Else two numbers with a space between them could pass for one.
         return None
-    # The first number's third digit to the left may lie before the text: then it is taken from
-    # the text's end, which is no digit.
-    ones, tens, hundreds = digits[ends], digits[ends - 1], digits[ends - 2]
-    has_tens = tens < 10
-    has_hundreds = has_tens & (hundreds < 10)
-    tens *= has_tens
-    hundreds *= has_hundreds
-    if hundreds.max() > 2 or (has_hundreds & (digits[ends - 3] < 10)).any():
+    # One where the byte is a number's first, second or third digit at least.
+    first = is_digit.view(np.uint8)
+    second = first[1:] & first[:-1]
+    third = second[1:] & second[:-1]
+    has_leading_zero = (digits[:-1] < second)[1:] > is_digit[:-2]
+    if has_leading_zero.any() or (third[1:] & third[:-1]).any():
         return None
-    values = hundreds * np.uint16(100)
-    values += tens * np.uint8(10)
-    values += ones
-    if values.max() > 255:
+    values = digits * first
+    tens = values[:-1] * second
+    hundreds = values[:-2] * third
+    if hundreds.max() > 2:
         return None
-    leading_zero = (has_tens & (values < 10)) | (has_hundreds & (values < 100))
-    return None if leading_zero.any() else values
+    tens *= np.uint8(10)
+    hundreds *= np.uint8(100)
+    values[1:] += tens
+    values[2:] += hundreds
+    # Beyond 255 it begins at 0 again.
+    return None if (values[2:] < hundreds).any() else values.take(ends)

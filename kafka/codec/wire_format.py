@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple, Optional, Protocol
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
 
 from kafka.messages import Headers, Payload, Prediction
 
@@ -10,8 +10,17 @@ from kafka.messages import Headers, Payload, Prediction
 class ManyReplies(Protocol):
     """Writes the replies to messages whose rows make up one prediction."""
 
-    def write(self, payload: Payload, start: int, stop: int, puid: str) -> Optional[bytes]:
-        """The reply with rows `start` to `stop`; None where it has to be written by `encode`."""
+    def write(
+        self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
+    ) -> Optional[List[bytes]]:
+        """The replies to alike messages; None where they have to be written by `encode`.
+
+        Args:
+            payload: what they have in common.
+            start: the first one's first row in the prediction.
+            each: how many rows each has.
+            puids: of each message, as JSON text without the quotes.
+        """
 
 
 class WireFormat(NamedTuple):

@@ -22,9 +22,12 @@ from kafka.worker.watchdog import Watchdog
 _LONG_BATCH_S = 5.0
 # The first batch: of a class whose speed is not known yet, it must not take a minute.
 _FIRST_BATCH = 8
-# How much the class is asked about in advance: batches, and the time that it takes over them,
-# for which a worker that is to leave may have to wait.
-_MOST_AHEAD = 5
+# How many batches the class is asked about in advance: while answers are awaited, so that it
+# never waits itself; when the brokers are about to be waited for; and once they are, when there is
+# time to read more. And how long it takes over them at most, since they may be in vain.
+_AHEAD = 4
+_AHEAD_OF_PUBLISHING = 8
+_MOST_AHEAD = 16
 _AHEAD_S = 0.5
 
 
@@ -108,9 +111,21 @@ class Answering:
             outcomes.extend(self._written(asked))
         if outcomes and not self._stopping():
             # Something for the class to do while the replies are published.
-            self._look_ahead(backlog)
+            self._ask_ahead(backlog, _AHEAD_OF_PUBLISHING)
         self._rest()
         return outcomes
+
+    def look_ahead(self, backlog: Deque[Record]) -> bool:
+        """Asks about one batch more, in time that is spent waiting for brokers.
+
+        Returns:
+            Whether it did.
+        """
+        if self._stopping():
+            return False
+        known = len(self._ahead)
+        self._ask_ahead(backlog, min(known + 1, _MOST_AHEAD))
+        return len(self._ahead) > known
 
     def drop_ahead(self) -> None:
         """Forgets what the class has been asked about; what it works at is waited for."""
@@ -141,10 +156,10 @@ class Answering:
         if room <= 0 or not backlog:
             return None
         if not self._ahead:
-            self._ahead.append(self._ask(backlog, 0, room))
+            self._ahead.append(self._ask_first(backlog, room))
         elif len(self._ahead[0].work.records) > room:
             return None
-        self._look_ahead(backlog)
+        self._ask_ahead(backlog, _AHEAD)
         asked = self._ahead[0]
         # Publishing has stopped the watchdog, or set it to a time of its own.
         self._watchdog.wind(self._settings.predict_timeout_s)
@@ -153,15 +168,16 @@ class Answering:
         self._latest_s = asked.seconds
         return asked
 
-    def _look_ahead(self, backlog: Deque[Record]) -> None:
-        """Asks about further batches, as many as a quick class answers in little time."""
-        most = min(_MOST_AHEAD, int(_AHEAD_S / max(self._latest_s, 1e-6)))
+    def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
+        """Asks about further batches: so many in sum, if the class is quick enough."""
+        most = min(most, int(_AHEAD_S / max(self._latest_s, 1e-6)))
         start = sum(len(asked.work.records) for asked in self._ahead)
         while self._served.stacks and len(self._ahead) < most and start < len(backlog):
             if self._stands_alone(backlog[start]):
                 return
             try:
-                asked = self._ask(backlog, start, self._most)
+                records = self._batch(backlog, start, self._most)
+                asked = self._asking.ask(self._read(records), in_thread=True)
             except Retriable:
                 # It shows again when it is the next one.
                 return
@@ -195,9 +211,13 @@ class Answering:
         # Called message by message, the class gains nothing from a batch, and leaving, which
         # waits for the end of it, would take longer.
         most = min(room, self._batch_limit) if self._served.stacks else 1
+        found = list(itertools.islice(backlog, start, start + most))
+        in_sum = sum([len(record.value or b"") for record in found])
+        if in_sum <= self._settings.batch_bytes and not self._any_stands_alone():
+            return found
         records: List[Record] = []
         size = 0
-        for record in itertools.islice(backlog, start, start + most):
+        for record in found:
             size += len(record.value or b"")
             stands_alone = self._stands_alone(record)
             if records and (size > self._settings.batch_bytes or stands_alone):
@@ -207,27 +227,30 @@ class Answering:
                 break
         return records
 
+    def _any_stands_alone(self) -> bool:
+        return bool(self._refused) or self._in_hand.suspects_any
+
     def _stands_alone(self, record: Record) -> bool:
         """Whether workers died with the record in hand, or its reply was refused."""
         refused = self._refused and (record.partition, record.offset) in self._refused
         return bool(refused or self._in_hand.deaths(record))
 
-    def _ask(self, backlog: Deque[Record], start: int, room: int) -> Asked:
-        """Reads the batch at this place of the backlog, and asks the class about it."""
-        records = self._batch(backlog, start, room)
+    def _ask_first(self, backlog: Deque[Record], room: int) -> Asked:
+        """Asks about the batch that is the next one, with nothing asked before it."""
+        records = self._batch(backlog, 0, room)
+        work = self._read(records)
+        # Without more to be read meanwhile another thread only costs time; and what stands alone
+        # does so in every respect.
+        has_more = len(backlog) > len(records) and self._served.stacks
+        return self._asking.ask(work, in_thread=has_more and not self._stands_alone(records[0]))
+
+    def _read(self, records: List[Record]) -> Work:
         work = self._without_asking(records)
         if work is None:
             # A class with `to_rows` looks at them already.
             with self._in_hand.holding(records):
                 work = self._pipeline.decode(records)
-        # Without more to be read meanwhile another thread only costs time; and what stands alone
-        # does so in every respect.
-        in_thread = bool(self._ahead) or (
-            len(backlog) > start + len(records)
-            and self._served.stacks
-            and not self._stands_alone(records[0])
-        )
-        return self._asking.ask(work, in_thread=in_thread)
+        return work
 
     def _predict(self, work: Work) -> None:
         with self._in_hand.holding(work.records):

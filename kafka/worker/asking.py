@@ -12,9 +12,9 @@ from typing import Any, Callable, Optional
 from kafka.pipeline import Work
 from kafka.reasons import Retriable
 
-# A thread that comes back from the class waits so long for the interpreter's lock, five times for
-# each batch; Python's own 5 ms would cost more than is won.
-_SWITCH_S = 0.0002
+# A thread that comes back from the class, or from a step of numpy, waits so long for the
+# interpreter's lock, some ten times for each batch; Python's own 5 ms would cost more than is won.
+_SWITCH_S = 0.00003
 
 
 class Asked:

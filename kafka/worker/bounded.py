@@ -8,7 +8,12 @@ from typing import Any, Callable, List, Optional
 from confluent_kafka import KafkaError, KafkaException
 
 
-def bounded(function: Callable[..., Any], *args: Any, within_s: float) -> None:
+def bounded(
+    function: Callable[..., Any],
+    *args: Any,
+    within_s: float,
+    meanwhile: Callable[[], bool] = lambda: False,
+) -> None:
     """Calls in a thread of its own, so that one that does not come back holds nobody up.
 
     `send_offsets_to_transaction` waits for ever, whatever its time-out, when the group's
@@ -19,6 +24,8 @@ def bounded(function: Callable[..., Any], *args: Any, within_s: float) -> None:
         function: a method of a producer.
         args: its arguments.
         within_s: how long it is waited for.
+        meanwhile: a step of other work, done again and again until the call is back; it returns
+            whether there is more to do.
 
     Raises:
         KafkaException: the call's own; or a fatal time-out, if it did not come back.
@@ -34,7 +41,11 @@ def bounded(function: Callable[..., Any], *args: Any, within_s: float) -> None:
 
     thread = threading.Thread(target=call, name=function.__name__, daemon=True)
     thread.start()
-    thread.join(within_s)
+    try:
+        while thread.is_alive() and meanwhile():
+            pass
+    finally:
+        thread.join(within_s)
     if not ended:
         why = f"{function.__name__} did not come back within {within_s:.0f} s"
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))

@@ -41,6 +41,10 @@ class Count(NamedTuple):
 
     def after(self, troubles: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
         """The count after further messages, and which limit was met on the way, if any."""
+        if not any(troubles) and not any(self.window):
+            # As nearly always; nothing can be met by it.
+            length = min(WINDOW, len(self.window) + len(troubles))
+            return Count(0 if troubles else self.consecutive, (False,) * length), None
         consecutive, met = self.consecutive, None
         window = collections.deque(self.window, maxlen=WINDOW)
         bad = sum(window)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -77,35 +77,45 @@ class Deliveries:
         """Whether a message was not delivered."""
         return self._first is not None
 
-    def produce(self, producer: Any, message: Outgoing) -> None:
-        """Hands a message to the producer; while its queue is full, waits for room.
+    def produce(self, producer: Any, messages: Iterable[Outgoing]) -> None:
+        """Hands messages to the producer; while its queue is full, waits for room.
 
         Raises:
             BufferError: there was no room in time.
-            KafkaException: the producer does not take it.
+            KafkaException: the producer does not take one of them.
         """
-        # A delivery report has no headers, so the message itself is kept with it.
-        note = functools.partial(self._note, message)
+        for message in messages:
+            try:
+                self._produce(producer, message)
+            except BufferError:
+                self._produce_when_there_is_room(producer, message)
+
+    def _produce(self, producer: Any, message: Outgoing) -> None:
+        try:
+            producer.produce(
+                message.topic,
+                value=message.value,
+                key=message.key,
+                partition=message.partition,
+                timestamp=max(0, message.timestamp_ms),
+                headers=message.headers,
+                # A delivery report has no headers, so the message itself is kept with it.
+                on_delivery=functools.partial(self._note, message),
+            )
+        except KafkaException as error:
+            self._note(message, error.args[0], None)
+            raise
+
+    def _produce_when_there_is_room(self, producer: Any, message: Outgoing) -> None:
         give_up_at = time.monotonic() + _ROOM_WITHIN_S
         while True:
+            producer.poll(_POLL_S)
             try:
-                producer.produce(
-                    message.topic,
-                    value=message.value,
-                    key=message.key,
-                    partition=message.partition,
-                    timestamp=max(0, message.timestamp_ms),
-                    headers=message.headers,
-                    on_delivery=note,
-                )
+                self._produce(producer, message)
                 return
             except BufferError:
                 if time.monotonic() > give_up_at:
                     raise
-                producer.poll(_POLL_S)
-            except KafkaException as error:
-                self._note(message, error.args[0], None)
-                raise
 
     def _note(self, sent: Outgoing, error: Optional[KafkaError], message: Any) -> None:
         if error is None or error.code() in _OTHERS_FAULT:

@@ -73,7 +73,7 @@ class InHand:
 
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
-        """Notes that the class looks at these records, until it is left.
+        """Notes that the class looks at these records of one topic, until it is left.
 
         Two threads may hold some each. After any other exception than `Retriable` the note stays:
         it ends the worker, and is these records' doing.
@@ -95,13 +95,17 @@ class InHand:
             self._write()
 
     def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        ranges: Dict[Any, List[int]] = {}
-        for record in records:
-            known = ranges.get((record.topic, record.partition))
-            if known is None:
-                known = ranges[record.topic, record.partition] = [record.offset, 0, 0]
-            known[1], known[2] = record.offset, self.deaths(record)
-        return [Suspect(*place, *found) for place, found in ranges.items()]
+        first = {record.partition: record.offset for record in reversed(records)}
+        last = {record.partition: record for record in records}
+        return [
+            Suspect(record.topic, partition, first[partition], record.offset, self.deaths(record))
+            for partition, record in last.items()
+        ]
+
+    @property
+    def suspects_any(self) -> bool:
+        """Whether workers died with any record in hand that may come again."""
+        return bool(self._suspects)
 
     def deaths(self, record: Record) -> int:
         """How many workers died with this record in hand."""

@@ -123,7 +123,10 @@ class Intake:
             RightMissing: we may not read the topic, or not as this group.
             KafkaException: the consumer can't go on.
         """
-        if self._gone and not self._backlog:
+        if self._gone:
+            if self._backlog:
+                # Where to read on is certain when all that was read is answered.
+                return
             self._restart_gone()
         messages = self._consumer.consume(1, wait_s)
         if messages:

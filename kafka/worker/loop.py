@@ -33,9 +33,8 @@ log = logging.getLogger("kafka.worker")
 
 # How long an idle worker waits before it looks whether it should leave.
 _IDLE_WAIT_S = 0.2
-# Taken at once, of what has been fetched: the class works on while a transaction is committed, and
-# nothing of it may be under way while more is taken.
-_FILL_TRANSACTIONS = 4
+# Taken in advance, of what has been fetched, so that the class never waits for the next batch.
+_BACKLOG_TRANSACTIONS = 2
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # Others who join the group wait until every member has been heard.
@@ -164,10 +163,11 @@ class Worker:
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(intake.why_without_partitions())
-        if intake.backlog:
-            intake.keep_membership(_KEEP_MEMBERSHIP_S)
+        enough = _BACKLOG_TRANSACTIONS * self._settings.commit_messages
+        if len(intake.backlog) < enough:
+            intake.fill(enough, 0.0 if intake.backlog else _IDLE_WAIT_S)
         else:
-            intake.fill(_FILL_TRANSACTIONS * self._settings.commit_messages, _IDLE_WAIT_S)
+            intake.keep_membership(_KEEP_MEMBERSHIP_S)
         if not intake.backlog:
             return
         group_metadata = intake.group_metadata()
@@ -191,14 +191,15 @@ class Worker:
             raise Halted(why)
         # In every partition, or one that is not read for long would keep what is long past.
         positions = self._intake.noted_otherwise(breaker.note)
-        for outcome in outcomes:
-            positions[outcome.record.partition] = outcome.record.offset + 1
+        positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
         for partition, end in self._intake.reached_ends().items():
             positions[partition] = max(end, positions.get(partition, end))
         self._unpublished_since = self._unpublished_since or time.monotonic()
         started = time.perf_counter()
         try:
-            self._outbox.publish(messages, positions, group_metadata, breaker.note)
+            self._outbox.publish(
+                messages, positions, group_metadata, breaker.note, self._look_ahead
+            )
         except NotPublished as error:
             if error.unknown:
                 # Counted twice they stop consumption early; not at all, after too many letters.
@@ -211,6 +212,9 @@ class Worker:
         metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
         self._breaker = breaker
         self._published(outcomes, positions)
+
+    def _look_ahead(self) -> bool:
+        return self._answering.look_ahead(self._intake.backlog)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
         self._intake.published(positions, self._breaker.note)

@@ -58,14 +58,10 @@ LAST_TIMESTAMP = Gauge(
 
 def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
     """Counts what was committed."""
-    replies = 0
-    latest_ms = -1
-    for outcome in outcomes:
-        latest_ms = max(latest_ms, outcome.record.timestamp_ms)
-        if isinstance(outcome, Reply):
-            replies += 1
-        else:
-            DEAD_LETTERS.labels(worker, outcome.reason).inc()
-    REPLIES.labels(worker).inc(replies)
+    rejections = [outcome for outcome in outcomes if not isinstance(outcome, Reply)]
+    for rejection in rejections:
+        DEAD_LETTERS.labels(worker, rejection.reason).inc()
+    REPLIES.labels(worker).inc(len(outcomes) - len(rejections))
+    latest_ms = max([outcome.record.timestamp_ms for outcome in outcomes], default=-1)
     if latest_ms >= 0:
         LAST_TIMESTAMP.labels(worker).set(latest_ms / 1000)

@@ -72,14 +72,21 @@ class Outbox:
         return [outcome for outcome, _ in pairs], [message for _, message in pairs]
 
     def publish(
-        self, messages: List[Outgoing], positions: Dict[int, int], group_metadata: Any, note: str
+        self,
+        messages: List[Outgoing],
+        positions: Dict[int, int],
+        group_metadata: Any,
+        note: str,
+        meanwhile: Callable[[], bool],
     ) -> None:
         """Publishes messages and commits positions, with a note beside each.
+
+        While the brokers are waited for, `meanwhile` is called until it returns false.
 
         Raises:
             NotPublished: they are to be done again.
         """
-        self._publisher.publish(messages, positions, group_metadata, note)
+        self._publisher.publish(messages, positions, group_metadata, note, meanwhile)
 
     def heed(self, refusal: Refusal) -> bool:
         """Sees to it that what a broker won't take does not come again as it was.

@@ -31,6 +31,10 @@ _GIVE_UP_S = 15.0
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
+def _nothing() -> bool:
+    return False
+
+
 class _Overheard:
     """A logger for librdkafka, all of whose lines are told to somebody else as well."""
 
@@ -142,6 +146,7 @@ class TransactionalPublisher(_Publisher):
         positions: Dict[int, int],
         group_metadata: Any,
         note: str = "",
+        meanwhile: Callable[[], bool] = _nothing,
     ) -> None:
         """Publishes the messages and commits the positions, or neither.
 
@@ -150,6 +155,8 @@ class TransactionalPublisher(_Publisher):
             positions: by partition of the input topic, the offset to go on from; may be empty.
             group_metadata: the group's generation when the records were taken.
             note: is committed beside each position.
+            meanwhile: a step of other work while the brokers are waited for; it returns whether
+                there is more to do.
 
         Raises:
             NotPublished: neither; or, if it says `unknown`, perhaps both.
@@ -159,15 +166,15 @@ class TransactionalPublisher(_Publisher):
         committing = False
         try:
             producer.begin_transaction()
-            for message in messages:
-                self._deliveries.produce(producer, message)
+            self._deliveries.produce(producer, messages)
             if positions:
                 offsets = [
                     TopicPartition(self._topic, *item, metadata=note) for item in positions.items()
                 ]
-                self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
+                send_offsets = producer.send_offsets_to_transaction
+                self._call(send_offsets, offsets, group_metadata, meanwhile=meanwhile)
             committing = True
-            self._call(producer.commit_transaction)
+            self._call(producer.commit_transaction, meanwhile=meanwhile)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
             # Delivery reports first: they say what the transaction failed of.
@@ -193,13 +200,15 @@ class TransactionalPublisher(_Publisher):
             log.info("publishing was disturbed: %s", text)
             self._disturbed = True
 
-    def _call(self, function: Callable[..., Any], *args: Any) -> None:
+    def _call(
+        self, function: Callable[..., Any], *args: Any, meanwhile: Callable[[], bool] = _nothing
+    ) -> None:
         """Calls, and calls again while the outcome is unknown."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         while True:
             self._before_call()
             try:
-                bounded(function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S)
+                bounded(function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S, meanwhile=meanwhile)
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:
@@ -254,6 +263,7 @@ class PlainPublisher(_Publisher):
         positions: Dict[int, int],
         group_metadata: Any,
         note: str = "",
+        meanwhile: Callable[[], bool] = _nothing,
     ) -> None:
         """Publishes the messages, then commits the positions.
 
@@ -262,8 +272,9 @@ class PlainPublisher(_Publisher):
         """
         self.start()
         try:
-            for message in messages:
-                self._deliveries.produce(self._producer, message)
+            self._deliveries.produce(self._producer, messages)
+            while self._producer.flush(0) and meanwhile():
+                pass
             self._flush()
             if self._deliveries.failed:
                 raise self._deliveries.failure("")

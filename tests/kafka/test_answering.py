@@ -256,6 +256,27 @@ def test_what_the_class_did_meanwhile_is_used_in_the_next_transaction(tmp_path: 
     assert [number for seen in gate.seen for number in seen] == list(range(60))
 
 
+def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
+    tmp_path: Path,
+) -> None:
+    gate, stopping = Gate(), threading.Event()
+    worker = quick(tmp_path, gate, stopping)
+    for _ in range(12):
+        worker.not_published()
+    gate.let_through.release(1000)
+    backlog = numbered(2000)
+    assert offsets(worker.answer(backlog)) == [0]
+    steps = 0
+    while worker.look_ahead(backlog):
+        steps += 1
+    assert 0 < steps < 20, "what is read in advance is bounded"
+    assert len(backlog) == 1999, "it is still to be answered"
+    assert offsets(worker.answer(backlog)) == [1]
+    stopping.set()
+    assert not worker.look_ahead(backlog), "nothing is begun by who is to leave"
+    worker.drop_ahead()
+
+
 class Deadly(classes.Double):
     """Ends its worker at some rows, as a crash does."""
 

@@ -160,3 +160,28 @@ def test_after_a_rewind_no_end_is_reached(library: Library, intake: Intake) -> N
     assert intake.reached_ends() == {1: 102}
     intake.rewind()
     assert intake.reached_ends() == {}
+
+
+def test_behind_deleted_messages_it_is_read_on_when_all_before_them_is_answered(
+    library: Library, intake: Intake
+) -> None:
+    library.queue = [Message(0, 100), Message(1, 100, KafkaError.OFFSET_OUT_OF_RANGE)]
+    intake.fill(100, 0)
+    library.queue = [Message(0, 101)]
+    intake.fill(100, 0)
+    assert offsets(intake, 0) == [100], "more would come twice"
+    intake.backlog.clear()
+    intake.published({0: 101}, "")
+    assigned = len(library.assigned)
+    intake.fill(100, 0)
+    assert library.assigned[assigned:] == [[(0, 101), (1, 100)]]
+    assert offsets(intake, 0) == [101]
+
+
+def test_what_is_consumed_beside_a_backlog_comes_after_it(library: Library, intake: Intake) -> None:
+    library.queue = [Message(0, 100), Message(1, 100)]
+    intake.fill(100, 0)
+    library.queue = [Message(0, 101)]
+    intake.fill(100, 0)
+    assert offsets(intake, 0) == [100, 101]
+    assert offsets(intake, 1) == [100]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,10 +22,10 @@ nested = entries | st.none() | st.lists(texts, max_size=2) | st.just(np.float32(
 
 
 @st.composite
-def predictions(draw: st.DrawFn) -> tuple[Prediction, list[int]]:
-    """A prediction, and the rows of each message in it."""
-    counts = draw(st.lists(st.integers(1, 3), min_size=1, max_size=4))
-    total, columns = sum(counts), draw(st.integers(1, 3))
+def predictions(draw: st.DrawFn) -> tuple[Prediction, list[tuple[int, int]]]:
+    """A prediction, and the parts of it: how many messages, and how many rows each has."""
+    parts = draw(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3))
+    total, columns = sum(messages * each for messages, each in parts), draw(st.integers(1, 3))
     dtype = draw(st.sampled_from(["float32", "float64", "float16", "int64", "uint8", ">f4"]))
     rows = np.arange(total * columns, dtype=dtype).reshape(total, columns) / np.dtype(dtype).type(3)
     tags: dict[str, Any] = {
@@ -35,30 +36,34 @@ def predictions(draw: st.DrawFn) -> tuple[Prediction, list[int]]:
     kept = draw(st.sets(st.sampled_from(sorted(tags))))
     names = draw(st.lists(texts, max_size=3))
     each = {name: tags[name] for name in tags if name in kept}
-    return Prediction(rows, names, each, ("a", "b"), []), counts
+    return Prediction(rows, names, each, ("a", "b"), []), parts
 
 
-@given(made=predictions(), kind=st.sampled_from(KINDS), puid=texts)
+@given(made=predictions(), kind=st.sampled_from(KINDS), own=texts)
 def test_replies_are_the_same_to_the_byte(
-    made: tuple[Prediction, list[int]], kind: str, puid: str
+    made: tuple[Prediction, list[tuple[int, int]]], kind: str, own: str
 ) -> None:
-    prediction, counts = made
+    prediction, parts = made
     payload = Payload(kind, None, (), {"puid": "sent"}, None)
     writer = reply_writer(prediction)
     assert writer is not None
     start = 0
-    for count in counts:
-        stop = start + count
-        alone = encode(payload, rows_of(prediction, start, stop), puid)
-        assert writer.write(payload, start, stop, puid) == alone
-        start = stop
+    for messages, each in parts:
+        puids = [f"{own}{number}" for number in range(messages)]
+        alone = [
+            encode(payload, rows_of(prediction, first, first + each), puid)
+            for puid, first in zip(puids, range(start, start + messages * each, each), strict=True)
+        ]
+        texts_of_puids = [orjson.dumps(puid)[1:-1] for puid in puids]
+        assert writer.write(payload, start, each, texts_of_puids) == alone
+        start += messages * each
 
 
 @pytest.mark.parametrize("meta", [{"tags": {"t": 1}}, {"metrics": []}, {"requestPath": {"a": "b"}}])
 def test_what_else_a_sender_put_into_meta_is_left_to_the_general_way(meta: Any) -> None:
     writer = reply_writer(Prediction(np.ones((1, 1)), (), {}, (), []))
     assert writer is not None
-    assert writer.write(Payload("ndarray", None, (), meta, None), 0, 1, "p") is None
+    assert writer.write(Payload("ndarray", None, (), meta, None), 0, 1, [b"p"]) is None
 
 
 @pytest.mark.parametrize(
