@@ -20,6 +20,10 @@ from bench.cpu import cpu_seconds
 from bench.drain import await_members
 from bench.systems import System, Topics, running
 
+# Loads, named after what they are a share of: what the system answers beside the sender and the
+# reader, or by itself.
+BESIDE = "80 % beside sender and reader"
+ALONE = "80 % alone"
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _WARM_UP_S = 3.0
 _LATEST_S = 30.0
@@ -46,16 +50,57 @@ def latencies(
     """
     with contextlib.ExitStack() as stack:
         topics, _ = stack.enter_context(_waiting(bed, system, format_name, members))
-        reader = Consumer(
-            bed.client(
-                group_id="bench-latency", isolation_level="read_committed", fetch_wait_max_ms=100
-            )
-        )
-        stack.callback(reader.close)
-        reader.assign([TopicPartition(topics.replies, place, 0) for place in range(PARTITIONS)])
+        reader = stack.enter_context(_reading(bed, topics))
         sender = _send(bed, topics.source, rate, seconds + _WARM_UP_S, format_name)
         stack.callback(sender.wait)
         return _receive(reader, sender, int(rate * (seconds + _WARM_UP_S)))
+
+
+def carried(bed: Bed, system: System, offered: float, seconds: float, *, format_name: str) -> float:
+    """What a system answers beside the sender and the reader of its latency, on the same cores.
+
+    Args:
+        bed: the brokers.
+        system: who answers, in one process.
+        offered: messages a second; more than it can answer.
+        seconds: for how long it is looked at.
+        format_name: what is sent.
+
+    Returns:
+        Messages a second that the reader had.
+    """
+    with contextlib.ExitStack() as stack:
+        topics, _ = stack.enter_context(_waiting(bed, system, format_name, 1))
+        reader = stack.enter_context(_reading(bed, topics))
+        sender = _send(bed, topics.source, offered, 2 * seconds + _WARM_UP_S, format_name)
+        stack.callback(sender.wait)
+        stack.callback(sender.kill)
+        _count_until(reader, time.monotonic() + _WARM_UP_S)
+        started = time.monotonic()
+        count = _count_until(reader, started + seconds)
+        return count / (time.monotonic() - started)
+
+
+def _count_until(reader: Consumer, end: float) -> int:
+    count = 0
+    while time.monotonic() < end:
+        count += sum(message.error() is None for message in reader.consume(1000, 0.1))
+    return count
+
+
+@contextlib.contextmanager
+def _reading(bed: Bed, topics: Topics) -> Iterator[Consumer]:
+    """A reader of all replies, as an application would have it."""
+    reader = Consumer(
+        bed.client(
+            group_id="bench-latency", isolation_level="read_committed", fetch_wait_max_ms=100
+        )
+    )
+    try:
+        reader.assign([TopicPartition(topics.replies, place, 0) for place in range(PARTITIONS)])
+        yield reader
+    finally:
+        reader.close()
 
 
 @contextlib.contextmanager

@@ -96,6 +96,8 @@ def _side_by_side(figures: Figures) -> Iterator[str]:
         cells = [_cell(figures.one("system", system=system, format=each)) for each in FORMAT_NAMES]
         yield f"| {system} | " + " | ".join(cells) + " |"
     yield ""
+    alone = _cell(figures.one("Keras example alone"))
+    yield f"The Keras example alone, 256 images a call on all cores: {alone} images a second.\n"
 
 
 def _pipeline(figures: Figures) -> Iterator[str]:
@@ -141,8 +143,14 @@ def _latency(figures: Figures) -> Iterator[str]:
     yield "## Latency\n"
     yield (
         "Milliseconds from when a message was due to when a `read_committed` reader had its "
-        "answer, at open loop: what is due does not wait for what was sent.\n"
+        "answer, at open loop: what is due does not wait for what was sent. Sender and reader "
+        "share the cores with worker and broker. Beside them a worker answers, of more than it "
+        "can take:\n"
     )
+    yield from _header("processing", "messages a second")
+    for figure in figures.all("carried"):
+        yield f"| {figure.labels['processing']} | {_cell(figure)} |"
+    yield ""
     percentiles = ("50.0", "90.0", "99.0", "99.9")
     yield from _header(
         "processing", "offered", "messages a second", *(f"p{p}" for p in percentiles)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -12,7 +13,15 @@ from bench import pipeline, shares
 from bench.bed import PARTITIONS, ROOT, Bed, bed
 from bench.drain import Drain, drain, note
 from bench.figures import Figures
-from bench.latency import PERCENTILES, idle_share, latencies, percentiles
+from bench.latency import (
+    ALONE,
+    BESIDE,
+    PERCENTILES,
+    carried,
+    idle_share,
+    latencies,
+    percentiles,
+)
 from bench.payloads import FORMAT_NAMES
 from bench.systems import PEERS, Peer, Runtime, System
 
@@ -115,10 +124,17 @@ def _with_keras_example(plan: Plan, figures: Figures, cluster: Bed) -> Iterator[
         found = _drained(cluster, system, count)
         note(figures, "system", found, system=name, format="ndarray")
     cluster.drop_full()
+    yield "the Keras example alone"
+    command = [str(_TRAIN_PYTHON), "-m", "bench.keras_example"]
+    ended = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    figures.add("Keras example alone", "images/s", float(ended.stdout))
 
 
 def latency(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Open-loop latency at several loads, the last one 80 % of the drain rate."""
+    """Open-loop latency at several loads, up to 80 % of what the worker can do.
+
+    That is less beside the sender and the reader than alone, on the same cores.
+    """
     with bed(1, plan.images) as cluster:
         yield "an idle worker"
         figures.add("idle", "%", idle_share(cluster, Runtime(), _IDLE_S) * 100)
@@ -128,8 +144,12 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
             found = _drained(cluster, system, plan.messages)
             if processing == "exactly_once":
                 figures.add("first answer", "s", found.first_answer_s)
+            yield f"what is carried beside sender and reader, {processing}"
+            most = carried(cluster, system, found.rate, plan.seconds, format_name="ndarray")
+            figures.add("carried", "messages/s", most, processing=processing)
             offers = {str(each): float(each) for each in _RATES}
-            for load, offered in {**offers, "80 %": found.rate * 0.8}.items():
+            offers |= {BESIDE: most * 0.8, ALONE: found.rate * 0.8}
+            for load, offered in offers.items():
                 yield f"latency, {processing}, {load} messages a second"
                 taken = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")
                 labels = {"processing": processing, "load": load}
