@@ -25,7 +25,7 @@ from bench.systems import System, Topics, running
 BESIDE = "80 % beside sender and reader"
 ALONE = "80 % alone"
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
-_WARM_UP_S = 3.0
+_WARM_UP_S = 8.0
 _LATEST_S = 30.0
 
 
