@@ -38,6 +38,7 @@ _EXAMPLES = """
 examples:
   python -m bench.capacity --rate 1000 --format ndarray
   python -m bench.capacity --rate 100000 --format raw --images 16
+  python -m bench.capacity --rate 5000 --p99-ms 50
   python -m bench.capacity --rate 10000000 --format raw --images 256 --broker-cores 32
 """
 
@@ -99,6 +100,19 @@ class Need:
     broker_in_mb: float
     broker_out_mb: float
     disk_tb: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load that was measured.
+
+    Attributes:
+        share: of what a worker can do.
+        p99_ms: of 100 messages 99 were answered within this.
+    """
+
+    share: float
+    p99_ms: float
 
 
 class NoFigures(Exception):
@@ -168,10 +182,38 @@ def _for_images(figures: Figures, format_name: str, images: int) -> float:
     return images * rates[min(rates)] / rates[nearest]
 
 
-def need(rate: float, cost: Costs, machines: Machines, images: int) -> Need:
-    """What so many images a second ask for."""
+def load_for(figures: Figures, p99_ms: float | None) -> Load:
+    """The highest measured load, up to the share that is planned, with such a latency or less.
+
+    Args:
+        figures: what was measured.
+        p99_ms: the latency that is wanted, exactly once; None if any is good.
+
+    Raises:
+        NoFigures: no latency was measured, or none is so low.
+    """
+    carried = figures.one("carried", processing="exactly_once")
+    if carried is None:
+        raise NoFigures("no latency was measured; run `python -m bench --only latency`")
+    loads = []
+    for offered in figures.all("offered", processing="exactly_once"):
+        measured = figures.one("latency", percentile=99.0, **dict(offered.labels))
+        share = offered.spread.median / carried.spread.median
+        if measured is not None and share <= _WORKER_SHARE:
+            loads.append(Load(share, measured.spread.median))
+    quick = [each for each in loads if p99_ms is None or each.p99_ms <= p99_ms]
+    if not quick:
+        best = min((each.p99_ms for each in loads), default=math.inf)
+        raise NoFigures(f"no load was answered so quickly: the best p99 measured is {best:.0f} ms")
+    return max(quick, key=lambda each: each.share)
+
+
+def need(
+    rate: float, cost: Costs, machines: Machines, images: int, share: float = _WORKER_SHARE
+) -> Need:
+    """What so many images a second ask for, with workers busy for such a share of the time."""
     messages = rate / images
-    workers = math.ceil(messages * cost.worker_s / _WORKER_SHARE)
+    workers = math.ceil(messages * cost.worker_s / share)
     partitions = max(12, workers * _PARTITIONS_A_WORKER)
     stored = messages * (cost.request_bytes + cost.reply_bytes)
     copies = stored * machines.replication
@@ -198,8 +240,8 @@ def need(rate: float, cost: Costs, machines: Machines, images: int) -> Need:
     )
 
 
-def table(rate: float, format_name: str, images: int, found: Need) -> str:
-    """The need as lines of text."""
+def table(rate: float, format_name: str, images: int, found: Need, load: Load) -> str:
+    """The need as lines of text, with the latency that was measured at such a load."""
     return "\n".join(
         (
             f"{rate:,.0f} images a second as {format_name}, {images} in each message:",
@@ -210,6 +252,8 @@ def table(rate: float, format_name: str, images: int, found: Need) -> str:
             f"  network      {found.broker_in_mb:,.0f} MB/s into and "
             f"{found.broker_out_mb:,.0f} MB/s out of each broker",
             f"  disk         {found.disk_tb:,.2f} TB on all brokers",
+            f"  latency      p99 {load.p99_ms:,.0f} ms, as at {load.share:.0%} of what the bench's "
+            "worker can do",
         )
     )
 
@@ -230,6 +274,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--format", choices=FORMAT_NAMES, default="ndarray", help="(ndarray)")
     parser.add_argument("--images", type=positive_integer, default=1, help="in a message (1)")
     known = Machines()
+    parser.add_argument(
+        "--p99-ms", type=positive_number, help="wanted latency, exactly once; any by default"
+    )
     parser.add_argument("--broker-cores", type=positive_integer, default=known.broker_cores)
     parser.add_argument("--network-gbit", type=positive_number, default=known.network_gbit)
     parser.add_argument("--replication", type=positive_integer, default=known.replication)
@@ -242,12 +289,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.format == "png" and options.images > 1:
         parser.error("a PNG message holds one image")
     try:
-        cost = costs(load([options.results]), options.format, options.images)
+        figures = load([options.results])
+        cost = costs(figures, options.format, options.images)
+        measured = load_for(figures, options.p99_ms)
     except (NoFigures, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    found = need(options.rate, cost, machines, options.images)
-    print(table(options.rate, options.format, options.images, found))
+    share = _WORKER_SHARE if options.p99_ms is None else measured.share
+    found = need(options.rate, cost, machines, options.images, share)
+    print(table(options.rate, options.format, options.images, found, measured))
     return 0
 
 

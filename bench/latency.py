@@ -22,8 +22,8 @@ from bench.systems import System, Topics, running
 
 # Loads, named after what they are a share of: what the system answers beside the sender and the
 # reader, or by itself.
-BESIDE = "80 % beside sender and reader"
-ALONE = "80 % alone"
+BESIDE = {share: f"{share:.0%} beside sender and reader" for share in (0.25, 0.5, 0.8)}
+ALONE = {0.8: "80% alone"}
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _WARM_UP_S = 8.0
 _LATEST_S = 30.0

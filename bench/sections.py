@@ -148,7 +148,8 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
             most = carried(cluster, system, found.rate, plan.seconds, format_name="ndarray")
             figures.add("carried", "messages/s", most, processing=processing)
             offers = {str(each): float(each) for each in _RATES}
-            offers |= {BESIDE: most * 0.8, ALONE: found.rate * 0.8}
+            offers |= {load: most * share for share, load in BESIDE.items()}
+            offers |= {load: found.rate * share for share, load in ALONE.items()}
             for load, offered in offers.items():
                 yield f"latency, {processing}, {load} messages a second"
                 taken = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")

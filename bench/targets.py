@@ -133,8 +133,8 @@ def _latency(figures: Figures) -> Iterable[Target]:
                 "ms",
             )
     for load, words in (
-        (BESIDE, "of what it drains beside sender and reader"),
-        (ALONE, "of what it drains alone"),
+        (BESIDE[0.8], "of what it drains beside sender and reader"),
+        (ALONE[0.8], "of what it drains alone"),
     ):
         found = figures.one("latency", processing="exactly_once", load=load, percentile=99.0)
         yield _below(f"p99 at 80 % {words}, exactly once", 250, _spread(found), "ms")
