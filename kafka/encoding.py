@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import orjson
 
 from kafka.blame import MESSAGE_LIMIT, words_of
-from kafka.codec.wire_format import WireFormat
+from kafka.codec.wire_format import ManyReplies, WireFormat
 from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
 from kafka.served_class import rows_of
 from kafka.stacking import Part
@@ -49,14 +49,16 @@ def replies(
         parts: the stack.
         prediction: for the rows of all of its messages.
     """
-    writers: Dict[Any, Any] = {}
+    writers: Dict[str, Optional[ManyReplies]] = {}
     start = 0
     for part in parts:
         wire_format, payload, each = part.wire_format, part.payload, part.rows_each
         if wire_format.name not in writers:
             writers[wire_format.name] = _writer(wire_format, prediction)
         writer = writers[wire_format.name]
-        values = writer and writer.write(payload, start, each, _puid_texts(records, part))
+        values = None
+        if writer is not None:
+            values = _written(writer, payload, start, each, _puid_texts(records, part))
         if values is None:
             for number, place in enumerate(part.places):
                 first = start + number * each
@@ -68,6 +70,14 @@ def replies(
         start += len(part.rows)
 
 
+def _written(writer: ManyReplies, *what: Any) -> Optional[List[bytes]]:
+    try:
+        return writer.write(*what)
+    except Exception:
+        # Written one by one, it shows which of them can't be.
+        return None
+
+
 def _puid_texts(records: Sequence[Record], part: Part) -> List[bytes]:
     """The `puid` of each message of the part, as it stands between quotes in JSON."""
     sent = _sent_puid(part.payload)
@@ -76,11 +86,10 @@ def _puid_texts(records: Sequence[Record], part: Part) -> List[bytes]:
     return [_made_puid(records[place]).encode("ascii") for place in part.places]
 
 
-def _writer(wire_format: WireFormat, prediction: Prediction) -> Any:
+def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyReplies]:
     try:
         return wire_format.writer(prediction)
     except Exception:
-        # Written one by one, it shows which of them can't be.
         return None
 
 

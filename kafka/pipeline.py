@@ -48,10 +48,12 @@ class Work:
 
     Attributes:
         records: what it is made of.
+        size: bytes of their values.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
+        self.size = sum([len(record.value or b"") for record in records])
         self.outcomes: List[Any] = [None] * len(records)
         self.stacks: Dict[Any, List[Part]] = {}
         self.alone: List[_Lone] = []
@@ -186,7 +188,7 @@ class Pipeline:
                 return None
             rows = payloads.reshape(-1, *payloads.shape[2:])
             return _whole(block, rows, block.payload.dtype)
-        if served.stack_to_rows is None:
+        if served.stack_to_rows is None or _is_fractional(block.payload.dtype):
             return None
         try:
             rows = _rows_of(served.stack_to_rows(payloads))
@@ -249,6 +251,11 @@ class Pipeline:
             work.reject(lone.place, error)
             return
         work.answered_alone.append((lone, prediction))
+
+
+def _is_fractional(dtype: Any) -> bool:
+    """Whether a class may read whole numbers of this type otherwise than those of others."""
+    return dtype is not None and dtype.kind == "f"
 
 
 def _whole(block: Block, rows: NDArray[Any], dtype: Any) -> Part:

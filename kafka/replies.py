@@ -99,12 +99,12 @@ def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Ou
 
 
 def _place(record: Record, worker: str) -> Headers:
-    partition = _partition(record.topic, record.partition, worker)
-    return (*partition, (INPUT_OFFSET, b"%d" % record.offset))
+    origin = _origin(record.topic, record.partition, worker)
+    return (*origin, (INPUT_OFFSET, b"%d" % record.offset))
 
 
 @functools.lru_cache(maxsize=4096)
-def _partition(topic: str, partition: int, worker: str) -> Headers:
+def _origin(topic: str, partition: int, worker: str) -> Headers:
     return (
         (WORKER, worker.encode("utf-8")),
         (INPUT_TOPIC, topic.encode("utf-8")),

@@ -265,14 +265,21 @@ def check_rows(prediction: Prediction, total: int) -> None:
     Raises:
         BadPrediction: it has another number of rows, or of entries in a row tag.
     """
-    if not isinstance(prediction.data, (np.ndarray, list)) or len(prediction.data) != total:
+    if _count(prediction.data) != total:
         raise BadPrediction("the number of rows differs")
     for name in prediction.row_tags:
         if name in prediction.tags:
-            entries = prediction.tags[name]
-            count = len(entries) if isinstance(entries, (list, tuple, np.ndarray)) else "no"
+            count = _count(prediction.tags[name])
             if count != total:
-                raise BadPrediction(f"tag {name!r} has {count} entries for {total} rows")
+                found = "no" if count is None else count
+                raise BadPrediction(f"tag {name!r} has {found} entries for {total} rows")
+
+
+def _count(entries: Any) -> Optional[int]:
+    """How many there are; None if it is no sequence."""
+    if isinstance(entries, np.ndarray):
+        return len(entries) if entries.ndim else None
+    return len(entries) if isinstance(entries, (list, tuple)) else None
 
 
 def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:

@@ -83,7 +83,10 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
         to_rows(stack[0])
         return stack.reshape(-1, SIDE, SIDE)
     if len(stack[0]) % PIXELS or any(map(picture_bytes.is_picture, stack)):
-        return np.concatenate([to_rows(content) for content in stack])
+        rows = [to_rows(content) for content in stack]
+        if len({len(each) for each in rows}) > 1:
+            raise BadPayload("bad_shape", "pictures and raw images can't be told apart in a stack")
+        return np.concatenate(rows)
     return _bytes_to_rows(b"".join(stack))
 
 

@@ -37,6 +37,8 @@ _WIDE_ENOUGH = frozenset(
         *("float16", "float32", "float64"),
     )
 )
+# What small numbers are read from has spaces behind commas only.
+_ODD_SPACE = re.compile(rb"[^,] ")
 _ARRAY = re.compile(rb'"(?:ndarray|values|instances|data)" ?: ?(\[[0-9, \[\]]*\])')
 
 
@@ -125,6 +127,8 @@ class Layouts:
         if found is None:
             return None
         head, array, tail = value[: found.start(1)], found.group(1), value[found.end(1) :]
+        if _ODD_SPACE.search(array):
+            return None
         spaces = b" " in array
         numbers = read_small_numbers([array], payload.data.size, spaces=spaces)
         if numbers is None or not np.array_equal(numbers.ravel(), payload.data.ravel()):

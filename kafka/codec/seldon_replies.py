@@ -48,15 +48,8 @@ class ReplyWriter:
     def write(
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
-        """The replies to alike messages; None where the sender's `meta` has to go in.
-
-        Args:
-            payload: what they have in common.
-            start: the first one's first row.
-            each: how many rows each has.
-            puids: of each message, as JSON text without the quotes.
-        """
-        if not payload.meta.keys() <= {"puid"}:
+        """As `ManyReplies` says; None without rows, or where the sender's `meta` has to go in."""
+        if not each or not payload.meta.keys() <= {"puid"}:
             return None
         stop = start + each * len(puids)
         if payload.kind not in AS_TENSOR:
@@ -90,6 +83,7 @@ def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
         or rows.ndim != 2
         or not rows.size
         or rows.dtype.kind not in "fiu"
+        or not all(isinstance(name, str) for name in prediction.tags)
     ):
         return None
     return ReplyWriter(prediction)

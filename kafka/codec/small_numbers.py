@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DIGITS = b"0123456789"
+_SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
 # Text that is looked at in one piece: what is computed of it stays in a core's cache.
 _PIECE_BYTES = 128 * 1024
 
@@ -20,6 +21,7 @@ def read_small_numbers(
     Args:
         texts: arrays, each with room for `numbers_a_text` numbers: without its digits each is the
             text of an array that was parsed before, so that nothing but digits is to be checked.
+            Spaces stand directly behind commas only.
         numbers_a_text: how many numbers each holds.
         spaces: whether there are spaces between the commas and the numbers.
 
@@ -42,12 +44,16 @@ def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
     """The numbers, computed at every byte at once and then taken where they end."""
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10
-    # An array begins and ends with a bracket, so no text's digits touch another's.
+    # A number stands before `,` or `]` and behind `[`, `,` or a space after that. Anywhere else it
+    # would make up for one that is missing, in the same text or in another.
+    if (is_digit[:-1] & (digits[1:] == _OPENING)).any():
+        return None
+    if (is_digit[1:] & (digits[:-1] == _CLOSING)).any():
+        return None
+    if spaces and (is_digit[:-1] & (digits[1:] == _SPACE)).any():
+        return None
     ends = np.flatnonzero(is_digit[:-1] > is_digit[1:])
     if not ends.size:
-        return None
-    if spaces and (is_digit[:-1] & (digits[1:] == np.uint8((ord(" ") - ord("0")) % 256))).any():
-        # Else two numbers with a space between them could pass for one.
         return None
     # One where the byte is a number's first, second or third digit at least.
     first = is_digit.view(np.uint8)

@@ -24,7 +24,8 @@ _LONG_BATCH_S = 5.0
 _FIRST_BATCH = 8
 # How many batches the class is asked about in advance: while answers are awaited, so that it
 # never waits itself; when the brokers are about to be waited for; and once they are, when there is
-# time to read more. And how long it takes over them at most, since they may be in vain.
+# time to read more. And how long reading and answering them takes at most: it may be in vain, and
+# answers wait meanwhile.
 _AHEAD = 4
 _AHEAD_OF_PUBLISHING = 8
 _MOST_AHEAD = 16
@@ -165,15 +166,18 @@ class Answering:
         self._watchdog.wind(self._settings.predict_timeout_s)
         asked.wait()
         self._ahead.popleft()
-        self._latest_s = asked.seconds
+        self._latest_s = asked.seconds + asked.work.seconds.get("decode", 0.0)
         return asked
 
     def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
         """Asks about further batches: so many in sum, if the class is quick enough."""
         most = min(most, int(_AHEAD_S / max(self._latest_s, 1e-6)))
         start = sum(len(asked.work.records) for asked in self._ahead)
+        size = sum(asked.work.size for asked in self._ahead)
         while self._served.stacks and len(self._ahead) < most and start < len(backlog):
-            if self._stands_alone(backlog[start]):
+            if self._stands_alone(backlog[start]) or self._stopping():
+                return
+            if size > self._settings.batch_bytes:
                 return
             try:
                 records = self._batch(backlog, start, self._most)
@@ -183,6 +187,7 @@ class Answering:
                 return
             self._ahead.append(asked)
             start += len(asked.work.records)
+            size += asked.work.size
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
         """Rejects this record (partition, offset) when it comes again: its reply is refused."""
@@ -213,7 +218,7 @@ class Answering:
         most = min(room, self._batch_limit) if self._served.stacks else 1
         found = list(itertools.islice(backlog, start, start + most))
         in_sum = sum([len(record.value or b"") for record in found])
-        if in_sum <= self._settings.batch_bytes and not self._any_stands_alone():
+        if in_sum <= self._settings.batch_bytes and not self._any_may_stand_alone():
             return found
         records: List[Record] = []
         size = 0
@@ -227,8 +232,8 @@ class Answering:
                 break
         return records
 
-    def _any_stands_alone(self) -> bool:
-        return bool(self._refused) or self._in_hand.suspects_any
+    def _any_may_stand_alone(self) -> bool:
+        return bool(self._refused) or self._in_hand.has_suspects
 
     def _stands_alone(self, record: Record) -> bool:
         """Whether workers died with the record in hand, or its reply was refused."""

@@ -14,6 +14,7 @@ from kafka.reasons import Retriable
 
 # A thread that comes back from the class, or from a step of numpy, waits so long for the
 # interpreter's lock, some ten times for each batch; Python's own 5 ms would cost more than is won.
+# It is the whole process's, threads of the class included.
 _SWITCH_S = 0.00003
 
 

@@ -8,11 +8,16 @@ from typing import Any, Callable, List, Optional
 from confluent_kafka import KafkaError, KafkaException
 
 
+def nothing() -> bool:
+    """There is no other work."""
+    return False
+
+
 def bounded(
     function: Callable[..., Any],
     *args: Any,
     within_s: float,
-    meanwhile: Callable[[], bool] = lambda: False,
+    meanwhile: Callable[[], bool] = nothing,
 ) -> None:
     """Calls in a thread of its own, so that one that does not come back holds nobody up.
 

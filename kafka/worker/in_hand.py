@@ -103,7 +103,7 @@ class InHand:
         ]
 
     @property
-    def suspects_any(self) -> bool:
+    def has_suspects(self) -> bool:
         """Whether workers died with any record in hand that may come again."""
         return bool(self._suspects)
 

@@ -1,6 +1,8 @@
 """Takes records from the input topic: group membership, start positions, rewinding.
 
-One thread. Partitions come and go inside `take` only, when nothing is in flight.
+One thread. Partitions come and go inside `fill` and `keep_membership` only, when nothing is being
+published. The class may be at work on records of the backlog then; what it says of those that left
+the backlog is dropped (`kafka.worker.answering`).
 """
 
 from __future__ import annotations
@@ -23,6 +25,10 @@ from kafka.worker.standing import Standing
 
 log = logging.getLogger("kafka.worker")
 
+# Others who join the group wait until every member has been heard.
+_KEEP_MEMBERSHIP_S = 2.0
+# As much as the library fetches in advance.
+_ENOUGH_BYTES = 32 * 1024 * 1024
 _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
@@ -111,11 +117,22 @@ class Intake:
         """
         return self._group_metadata
 
+    def room(self, enough: int) -> int:
+        """How many records may be taken before there are enough in the backlog.
+
+        Args:
+            enough: number of records; large ones are enough sooner.
+        """
+        room = enough - len(self._backlog)
+        if room <= 0 or sum([len(record.value or b"") for record in self._backlog]) > _ENOUGH_BYTES:
+            return 0
+        return room
+
     def fill(self, limit: int, wait_s: float) -> None:
         """Waits for a record, then adds all that has been fetched already to the backlog.
 
         Args:
-            limit: most records to take.
+            limit: most records to take, beside the first one.
             wait_s: longest wait, in seconds.
 
         Raises:
@@ -126,8 +143,12 @@ class Intake:
         if self._gone:
             if self._backlog:
                 # Where to read on is certain when all that was read is answered.
+                self.keep_membership()
                 return
             self._restart_gone()
+        self._take(limit, wait_s)
+
+    def _take(self, limit: int, wait_s: float) -> None:
         messages = self._consumer.consume(1, wait_s)
         if messages:
             rebalances = self._rebalances
@@ -147,16 +168,19 @@ class Intake:
                 self._on_error(message, error)
         self._raise_failure()
 
-    def keep_membership(self, after_s: float) -> None:
-        """Lets the group know that this worker lives, if it took nothing for so long.
+    def keep_membership(self) -> None:
+        """Lets the group know that this worker lives, if it took nothing for long.
 
         What is revoked meanwhile leaves the backlog.
+
+        Raises:
+            As `fill`.
         """
-        if time.monotonic() - self._polled_at < after_s:
+        if time.monotonic() - self._polled_at < _KEEP_MEMBERSHIP_S:
             return
         mine = self._consumer.assignment()
         self._consumer.pause(mine)
-        self.fill(1, 0)
+        self._take(1, 0)
         still_mine = self._consumer.assignment()
         if still_mine:
             self._consumer.resume(still_mine)

@@ -1,4 +1,7 @@
-"""The worker: consumes, has batches answered, and publishes the answers. One thread."""
+"""The worker: consumes, has batches answered, and publishes the answers.
+
+One thread, beside which the class has one of its own (`kafka.worker.asking`).
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,6 @@ _IDLE_WAIT_S = 0.2
 _BACKLOG_TRANSACTIONS = 2
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
-# Others who join the group wait until every member has been heard.
-_KEEP_MEMBERSHIP_S = 2.0
 # After so long without partitions, or without a commit, a worker no longer says that it is ready:
 # within that time others take over, and leaders move.
 _STALLED_AFTER_S = 10.0
@@ -163,11 +164,11 @@ class Worker:
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(intake.why_without_partitions())
-        enough = _BACKLOG_TRANSACTIONS * self._settings.commit_messages
-        if len(intake.backlog) < enough:
-            intake.fill(enough, 0.0 if intake.backlog else _IDLE_WAIT_S)
+        room = intake.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
+        if room:
+            intake.fill(room, 0.0 if intake.backlog else _IDLE_WAIT_S)
         else:
-            intake.keep_membership(_KEEP_MEMBERSHIP_S)
+            intake.keep_membership()
         if not intake.backlog:
             return
         group_metadata = intake.group_metadata()
@@ -214,7 +215,10 @@ class Worker:
         self._published(outcomes, positions)
 
     def _look_ahead(self) -> bool:
-        return self._answering.look_ahead(self._intake.backlog)
+        has_read = self._answering.look_ahead(self._intake.backlog)
+        # Reading has set the watchdog to a time of its own, and brokers are waited for again.
+        self._watch_broker_call()
+        return has_read
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
         self._intake.published(positions, self._breaker.note)

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 from kafka.replies import Outgoing
 from kafka.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from kafka.settings import Settings
-from kafka.worker.bounded import bounded
+from kafka.worker.bounded import bounded, nothing
 from kafka.worker.deliveries import Deliveries, NotPublished, publisher_config
 
 log = logging.getLogger("kafka.worker")
@@ -29,10 +29,6 @@ _GIVE_UP_S = 15.0
 
 # As librdkafka says it: "… Disconnected (after 1234ms in state UP)".
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
-
-
-def _nothing() -> bool:
-    return False
 
 
 class _Overheard:
@@ -146,7 +142,7 @@ class TransactionalPublisher(_Publisher):
         positions: Dict[int, int],
         group_metadata: Any,
         note: str = "",
-        meanwhile: Callable[[], bool] = _nothing,
+        meanwhile: Callable[[], bool] = nothing,
     ) -> None:
         """Publishes the messages and commits the positions, or neither.
 
@@ -171,9 +167,9 @@ class TransactionalPublisher(_Publisher):
                 offsets = [
                     TopicPartition(self._topic, *item, metadata=note) for item in positions.items()
                 ]
-                send_offsets = producer.send_offsets_to_transaction
-                self._call(send_offsets, offsets, group_metadata, meanwhile=meanwhile)
+                self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
             committing = True
+            # No earlier: other work that takes long is not to keep the transaction open.
             self._call(producer.commit_transaction, meanwhile=meanwhile)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
@@ -201,7 +197,7 @@ class TransactionalPublisher(_Publisher):
             self._disturbed = True
 
     def _call(
-        self, function: Callable[..., Any], *args: Any, meanwhile: Callable[[], bool] = _nothing
+        self, function: Callable[..., Any], *args: Any, meanwhile: Callable[[], bool] = nothing
     ) -> None:
         """Calls, and calls again while the outcome is unknown."""
         give_up_at = time.monotonic() + _GIVE_UP_S
@@ -263,7 +259,7 @@ class PlainPublisher(_Publisher):
         positions: Dict[int, int],
         group_metadata: Any,
         note: str = "",
-        meanwhile: Callable[[], bool] = _nothing,
+        meanwhile: Callable[[], bool] = nothing,
     ) -> None:
         """Publishes the messages, then commits the positions.
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.bed import ROOT
-from bench.capacity import Costs, Machines, NoFigures, costs, need
+from bench.capacity import Costs, Load, Machines, NoFigures, costs, load_for, need
 from bench.figures import Figures
 
 COST = Costs(worker_s=80e-6, broker_s=40e-6, request_bytes=2_100, reply_bytes=650)
@@ -37,6 +37,30 @@ def test_at_a_large_rate_the_network_binds_where_it_is_slow() -> None:
 
 def test_many_images_in_a_message_are_fewer_messages() -> None:
     assert need(1_000, COST, Machines(), images=10).messages == 100
+
+
+def measured_latencies() -> Figures:
+    """A worker that answers 10,000 a second, and slower the more of that is asked of it."""
+    figures = Figures()
+    figures.add("carried", "messages/s", 10_000, processing="exactly_once")
+    for load, offered, p99_ms in (("a", 100, 20), ("b", 5_000, 90), ("c", 8_000, 400)):
+        labels = {"processing": "exactly_once", "load": load}
+        figures.add("offered", "messages/s", offered, **labels)
+        figures.add("latency", "ms", p99_ms, percentile=99.0, **labels)
+    return figures
+
+
+def test_a_wanted_latency_is_had_by_workers_with_less_to_do() -> None:
+    figures = measured_latencies()
+    assert load_for(figures, None) == load_for(figures, 100) == Load(0.5, 90)
+    busy, quick = (need(100_000, COST, Machines(), 1, share) for share in (0.5, 0.01))
+    assert load_for(figures, 50) == Load(0.01, 20)
+    assert quick.workers == 50 * busy.workers
+
+
+def test_a_latency_that_no_load_had_is_not_promised() -> None:
+    with pytest.raises(NoFigures, match="the best p99 measured is 20 ms"):
+        load_for(measured_latencies(), 10)
 
 
 def test_without_figures_it_says_how_to_have_them() -> None:

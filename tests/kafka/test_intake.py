@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,8 @@ TOPIC = "model_input"
 
 class Message:
     """A consumed message, or an error in the place of one."""
+
+    size = 1
 
     def __init__(self, partition: int, offset: int, error: int | None = None) -> None:
         self._place = (partition, offset)
@@ -42,7 +45,7 @@ class Message:
         return None
 
     def value(self) -> bytes:
-        return b"x"
+        return b"x" * self.size
 
     def headers(self) -> None:
         return None
@@ -59,6 +62,8 @@ class Library:
         self.assigned: list[list[tuple[int, int]]] = []
         self.sought: list[tuple[int, int]] = []
         self.committed_offsets: list[tuple[int, int]] = []
+        self.polls = 0
+        self.paused: list[TopicPartition] = []
 
     def subscribe(self, topics: list[str], on_assign: Callable[..., None], **_: Any) -> None:
         self.assign_to_me = lambda *places: on_assign(
@@ -66,6 +71,9 @@ class Library:
         )
 
     def consume(self, limit: int, wait_s: float) -> list[Message]:
+        self.polls += 1
+        if self.paused:
+            return []
         taken, self.queue = self.queue[:limit], self.queue[limit:]
         return taken
 
@@ -84,8 +92,14 @@ class Library:
     def assign(self, places: list[TopicPartition]) -> None:
         self.assigned.append([(place.partition, place.offset) for place in places])
 
+    def assignment(self) -> list[TopicPartition]:
+        return [TopicPartition(TOPIC, partition) for partition, _ in self.assigned[-1]]
+
+    def pause(self, places: list[TopicPartition]) -> None:
+        self.paused = places
+
     def resume(self, places: list[TopicPartition]) -> None:
-        pass
+        self.paused = []
 
     def seek(self, place: TopicPartition) -> None:
         self.sought.append((place.partition, place.offset))
@@ -185,3 +199,31 @@ def test_what_is_consumed_beside_a_backlog_comes_after_it(library: Library, inta
     intake.fill(100, 0)
     assert offsets(intake, 0) == [100, 101]
     assert offsets(intake, 1) == [100]
+
+
+def test_the_group_hears_of_a_worker_whose_backlog_keeps_it_from_reading_on(
+    library: Library, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.queue = [Message(0, 100), Message(1, 100, KafkaError.OFFSET_OUT_OF_RANGE)]
+    intake.fill(100, 0)
+    polls, now = library.polls, time.monotonic()
+    intake.fill(100, 0)
+    assert library.polls == polls
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    library.queue = [Message(0, 101)]
+    intake.fill(100, 0)
+    assert library.polls == polls + 1
+    assert offsets(intake, 0) == [100]
+
+
+def test_a_backlog_is_bounded_by_messages_and_by_bytes(
+    library: Library, intake: Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert intake.room(10) == 10
+    library.queue = [Message(0, 100 + number) for number in range(4)]
+    intake.fill(100, 0)
+    assert (intake.room(10), intake.room(4), intake.room(3)) == (6, 0, 0)
+    monkeypatch.setattr(Message, "size", 40 * 1024 * 1024)
+    library.queue = [Message(0, 104)]
+    intake.fill(100, 0)
+    assert intake.room(10) == 0

@@ -111,6 +111,7 @@ def test_messages_of_a_layout_are_what_they_are_alone(form: int, batch: list[lis
     assert read_together(decoder, values) == [read_alone(value) for value in values]
 
 
+TIGHT = {"separators": (",", ":")}
 DIGITS_AND_MORE = st.text('0123456789,[] -.e"', min_size=1, max_size=6)
 
 
@@ -146,6 +147,12 @@ ROWS = text({"data": {"ndarray": [ROW[:50], ROW[50:]]}})
         (b"[0, 1, 2,", b"[, 1, 2,"),
         (b"48, 49], [50,", b"48], [49, 50,"),  # as many numbers, rows of 49 and 51
         (b'"data"', b'"dat0a"'),
+        (b"[[0, 1,", b"0[[, 1,"),
+        (b"[[0, 1,", b"[0[, 1,"),
+        (b"98, 99]]", b"98, ]99]"),
+        (b"98, 99]]", b"98, ]]99"),
+        (b"48, 49], [50,", b"48, ]49, [50,"),
+        (b"48, 49], [50,", b"48, 49], 50[,"),
     ],
 )
 def test_ill_shaped_arrays_are_no_block(before: bytes, after: bytes) -> None:
@@ -155,6 +162,34 @@ def test_ill_shaped_arrays_are_no_block(before: bytes, after: bytes) -> None:
     assert is_read_together(decoder, ROWS)
     assert not is_read_together(decoder, altered)
     assert read_together(decoder, [altered, ROWS]) == [read_alone(altered), read_alone(ROWS)]
+
+
+@given(data=st.data(), tight=st.booleans())
+def test_a_digit_in_the_wrong_place_makes_up_for_none_that_is_missing(
+    data: st.DataObject, tight: bool
+) -> None:
+    whole = text({"data": {"ndarray": [[1, 2, 3] * 20, [4, 5, 6] * 20]}}, **TIGHT if tight else {})
+    places = [place for place, byte in enumerate(whole) if chr(byte).isdigit()]
+    batch = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        altered = bytearray(whole)
+        if data.draw(st.booleans()):
+            del altered[data.draw(st.sampled_from(places))]
+        if data.draw(st.booleans()):
+            altered.insert(data.draw(st.integers(20, len(altered))), ord("7"))
+        batch.append(bytes(altered))
+    assert read_together(taught(whole), batch) == [read_alone(value) for value in batch]
+
+
+def test_a_missing_number_is_not_taken_from_another_message() -> None:
+    short, long = ROWS.replace(b"[[0,", b"[[,"), ROWS.replace(b"99]]", b"99]9]")
+    batch = [short, ROWS, long]
+    assert read_together(taught(ROWS), batch) == [read_alone(value) for value in batch]
+
+
+def test_spaces_elsewhere_than_behind_commas_are_read_the_general_way() -> None:
+    odd = ROWS.replace(b"], [", b"] , [")
+    assert not is_read_together(taught(odd), odd)
 
 
 @pytest.mark.parametrize(

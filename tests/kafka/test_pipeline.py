@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -313,6 +314,31 @@ def test_a_class_turns_the_payloads_of_many_messages_into_rows_at_once() -> None
     found = answers(under_test.run(records).outcomes)
     assert [answer["data"]["ndarray"][0][0] for answer in found] == [2 * n for n in range(20, 30)]
     assert (stacks.stacks, stacks.alone) == ([10], 0)
+
+
+def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come() -> None:
+    """On a scale from 0 to 1 a 1 is as much as a 255 on the other, so whole numbers won't do."""
+    seen: list[Any] = []
+
+    class Scaled(Stacks):
+        def to_rows(self, payload: Any) -> Any:
+            seen.append(payload.dtype)
+            return super().to_rows(payload)
+
+    under_test, document = pipeline(Scaled()), {"name": "x", "shape": [1, 300], "datatype": "FP32"}
+    value = orjson.dumps({"inputs": [{**document, "data": [1, 0, 1] * 100}]})
+    for n in range(4):
+        under_test.run([record(value, offset=n), record(value, offset=n + 1)])
+    assert seen == [np.dtype(np.float32)] * 8
+
+
+def test_a_message_without_rows_is_answered_beside_others() -> None:
+    class Flat(classes.Double):
+        def to_rows(self, payload: Any) -> Any:
+            return np.asarray(payload, dtype=np.int64).reshape(-1, 2)
+
+    found = answers(pipeline(Flat()).run([ndarray([[1, 2]], 1), ndarray([], 2)]).outcomes)
+    assert [answer["data"]["ndarray"] for answer in found] == [[[2, 4]], []]
 
 
 def test_where_it_can_not_the_wrong_ones_are_found_and_the_others_answered() -> None:

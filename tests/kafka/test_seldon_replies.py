@@ -75,6 +75,7 @@ def test_what_else_a_sender_put_into_meta_is_left_to_the_general_way(meta: Any) 
         Prediction(np.array([["a"]]), (), {}, (), []),
         Prediction(np.ones(3), (), {}, (), []),
         Prediction(np.ones((2, 0)), (), {}, (), []),
+        Prediction(np.ones((2, 2)), (), {1: "a"}, (), []),  # type: ignore[dict-item]
         Prediction("text", (), {}, (), []),
     ],
 )

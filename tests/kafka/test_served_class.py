@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +33,14 @@ def test_a_row_tag_with_too_few_entries_is_refused() -> None:
     prediction = Prediction(np.ones((2, 1)), (), {"label": ["x"]}, ("label",), [])
     with pytest.raises(BadPrediction, match="1 entries for 2 rows"):
         check_rows(prediction, 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "tags"), [(np.float32(1), {}), (np.array(1), {}), (np.ones(2), {"t": np.array("a")})]
+)
+def test_a_single_value_is_no_answer_row_by_row(data: Any, tags: dict[str, Any]) -> None:
+    with pytest.raises(BadPrediction):
+        check_rows(Prediction(data, (), tags, ("t",), []), 2)
 
 
 def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:

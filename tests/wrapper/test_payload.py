@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from wrapper.payload import BadPayload, to_rows
+from wrapper.payload import BadPayload, stack_to_rows, to_rows
 
 RANDOM = np.random.default_rng(7)
 IMAGE = RANDOM.integers(0, 256, (28, 28)).astype(np.uint8)
@@ -164,3 +164,10 @@ def test_no_bytes_make_it_raise_anything_else(noise: bytes) -> None:
             to_rows(content)
         except BadPayload as refusal:
             assert refusal.message
+
+
+def test_a_picture_beside_raw_images_of_as_many_bytes_is_not_taken_for_one_of_them() -> None:
+    picture = encoded(np.zeros((28, 28), np.uint8))
+    padded = picture + bytes(3 * 784 - len(picture))
+    with pytest.raises(BadPayload):
+        stack_to_rows([bytes(3 * 784), padded])
