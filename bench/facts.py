@@ -44,11 +44,11 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return done.stdout.strip() or "unknown"
+    # What a run writes is in `docs`.
+    is_changed = _git("status", "--porcelain", "--", ".", ":!docs")
+    return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if is_changed else "")
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()

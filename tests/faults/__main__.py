@@ -104,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--quick", action="store_true", help="each of the quicker faults once, mixed"
     )
     parser.add_argument(
-        "--backlog", type=int, default=40_000, help="to measure the drain rate (40000)"
+        "--backlog", type=int, default=80_000, help="to measure the drain rate (80000)"
     )
     parser.add_argument(
         "--soak", type=float, metavar="MINUTES", help="full load and no faults, and watch memory"
