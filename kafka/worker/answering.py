@@ -26,10 +26,10 @@ _FIRST_BATCH = 8
 # never waits itself; when the brokers are about to be waited for; and once they are, when there is
 # time to read more. And how long reading and answering them takes at most: it may be in vain, and
 # answers wait meanwhile.
-_AHEAD = 4
-_AHEAD_OF_PUBLISHING = 8
-_MOST_AHEAD = 16
-_AHEAD_S = 0.5
+_AHEAD_WHILE_ANSWERING = 4
+_AHEAD_BEFORE_PUBLISHING = 8
+_AHEAD_WHILE_PUBLISHING = 16
+_MOST_AHEAD_S = 0.5
 
 
 class Answering:
@@ -77,7 +77,7 @@ class Answering:
         self._asking = Asking(self._predict)
         # What the class has been asked about, from the left of the backlog on.
         self._ahead: Deque[Asked] = collections.deque()
-        self._latest_s = _AHEAD_S
+        self._latest_s = _MOST_AHEAD_S
 
     def answer(self, backlog: Deque[Record]) -> List[Outcome]:
         """Answers one transaction's worth of the backlog, taken from its left.
@@ -112,11 +112,11 @@ class Answering:
             outcomes.extend(self._written(asked))
         if outcomes and not self._stopping():
             # Something for the class to do while the replies are published.
-            self._ask_ahead(backlog, _AHEAD_OF_PUBLISHING)
+            self._ask_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
         self._rest()
         return outcomes
 
-    def look_ahead(self, backlog: Deque[Record]) -> bool:
+    def ask_one_more(self, backlog: Deque[Record]) -> bool:
         """Asks about one batch more, in time that is spent waiting for brokers.
 
         Returns:
@@ -125,7 +125,7 @@ class Answering:
         if self._stopping():
             return False
         known = len(self._ahead)
-        self._ask_ahead(backlog, min(known + 1, _MOST_AHEAD))
+        self._ask_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
         return len(self._ahead) > known
 
     def drop_ahead(self) -> None:
@@ -160,7 +160,7 @@ class Answering:
             self._ahead.append(self._ask_first(backlog, room))
         elif len(self._ahead[0].work.records) > room:
             return None
-        self._ask_ahead(backlog, _AHEAD)
+        self._ask_ahead(backlog, _AHEAD_WHILE_ANSWERING)
         asked = self._ahead[0]
         # Publishing has stopped the watchdog, or set it to a time of its own.
         self._watchdog.wind(self._settings.predict_timeout_s)
@@ -171,7 +171,7 @@ class Answering:
 
     def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
         """Asks about further batches: so many in sum, if the class is quick enough."""
-        most = min(most, int(_AHEAD_S / max(self._latest_s, 1e-6)))
+        most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         start = sum(len(asked.work.records) for asked in self._ahead)
         size = sum(asked.work.size for asked in self._ahead)
         while self._served.stacks and len(self._ahead) < most and start < len(backlog):

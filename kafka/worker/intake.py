@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import logging
 import time
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Deque, Dict, List, Optional, Set
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -19,8 +19,8 @@ from kafka.messages import UNREADABLE_BATCH, Record
 from kafka.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
+from kafka.worker.events import Events
 from kafka.worker.fetching import fetching_config
-from kafka.worker.positions import Gap
 from kafka.worker.standing import Standing
 
 log = logging.getLogger("kafka.worker")
@@ -42,25 +42,6 @@ _DENIED = {
 # What the library can't unpack; it would try the same again for ever.
 _UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED)
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
-
-
-class Events(NamedTuple):
-    """What the intake tells.
-
-    Attributes:
-        assigned: the position of each partition that is ours now, and what was committed beside
-            it; also when there are none.
-        revoked: no partition is ours now.
-        gap: messages were deleted before they were read.
-        trouble: why nothing comes, in words.
-        stopping: asked whether the worker is to leave.
-    """
-
-    assigned: Callable[[Dict[int, int], Dict[int, str]], None]
-    revoked: Callable[[], None]
-    gap: Callable[[Gap], None]
-    trouble: Callable[[str], None]
-    stopping: Callable[[], bool]
 
 
 class Intake:

@@ -22,8 +22,9 @@ from kafka.worker.answering import Answering
 from kafka.worker.assignment import GapFound
 from kafka.worker.breaker import Breaker
 from kafka.worker.deliveries import NotPublished
+from kafka.worker.events import Events
 from kafka.worker.in_hand import InHand
-from kafka.worker.intake import Events, Intake
+from kafka.worker.intake import Intake
 from kafka.worker.outbox import Outbox
 from kafka.worker.place import Place, state_folder
 from kafka.worker.positions import Gap
@@ -198,9 +199,7 @@ class Worker:
         self._unpublished_since = self._unpublished_since or time.monotonic()
         started = time.perf_counter()
         try:
-            self._outbox.publish(
-                messages, positions, group_metadata, breaker.note, self._look_ahead
-            )
+            self._outbox.publish(messages, positions, group_metadata, breaker.note, self._work_on)
         except NotPublished as error:
             if error.unknown:
                 # Counted twice they stop consumption early; not at all, after too many letters.
@@ -214,8 +213,9 @@ class Worker:
         self._breaker = breaker
         self._published(outcomes, positions)
 
-    def _look_ahead(self) -> bool:
-        has_read = self._answering.look_ahead(self._intake.backlog)
+    def _work_on(self) -> bool:
+        """A step of work for the time in which brokers are waited for."""
+        has_read = self._answering.ask_one_more(self._intake.backlog)
         # Reading has set the watchdog to a time of its own, and brokers are waited for again.
         self._watch_broker_call()
         return has_read

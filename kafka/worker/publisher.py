@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import time
 from typing import Any, Callable, Dict, Iterable
 
@@ -15,6 +14,7 @@ from kafka.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.bounded import bounded, nothing
 from kafka.worker.deliveries import Deliveries, NotPublished, publisher_config
+from kafka.worker.overheard import Overheard, tells_of_a_broken_connection
 
 log = logging.getLogger("kafka.worker")
 
@@ -25,23 +25,6 @@ _GRACE_S = 1.0
 _PAUSE_S = 0.05
 # After so long the outcome of a call stays unknown, and a new producer finds it out.
 _GIVE_UP_S = 15.0
-
-
-# As librdkafka says it: "… Disconnected (after 1234ms in state UP)".
-_CONNECTION_STATE = re.compile(r"in state (\w+)")
-
-
-class _Overheard:
-    """A logger for librdkafka, all of whose lines are told to somebody else as well."""
-
-    def __init__(self, logger: logging.Logger, told: Callable[[str], None]) -> None:
-        self._logger = logger
-        self._told = told
-
-    def log(self, level: int, text: str, *args: Any) -> None:
-        """Takes a line."""
-        self._told(text % args if args else text)
-        self._logger.log(level, text, *args)
 
 
 class _Publisher:
@@ -103,7 +86,7 @@ class TransactionalPublisher(_Publisher):
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
         # A connection that a broker closes in an orderly way is no error, and in the log only.
-        self._config["logger"] = _Overheard(self._config["logger"], self._hear)
+        self._config["logger"] = Overheard(self._config["logger"], self._hear)
         self._topic = settings.input_topic
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
@@ -190,9 +173,7 @@ class TransactionalPublisher(_Publisher):
         self._hear(error.str())
 
     def _hear(self, text: str) -> None:
-        state = _CONNECTION_STATE.search(text)
-        # Where no connection was, no request is under way: a broker that stays away is harmless.
-        if state is not None and state.group(1) == "UP":
+        if tells_of_a_broken_connection(text):
             log.info("publishing was disturbed: %s", text)
             self._disturbed = True
 

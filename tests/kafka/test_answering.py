@@ -267,13 +267,13 @@ def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
     backlog = numbered(2000)
     assert offsets(worker.answer(backlog)) == [0]
     steps = 0
-    while worker.look_ahead(backlog):
+    while worker.ask_one_more(backlog):
         steps += 1
     assert 0 < steps < 20, "what is read in advance is bounded"
     assert len(backlog) == 1999, "it is still to be answered"
     assert offsets(worker.answer(backlog)) == [1]
     stopping.set()
-    assert not worker.look_ahead(backlog), "nothing is begun by who is to leave"
+    assert not worker.ask_one_more(backlog), "nothing is begun by who is to leave"
     worker.drop_ahead()
 
 

@@ -12,7 +12,8 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, TopicPartition
 from kafka.messages import UNREADABLE_BATCH
 from kafka.settings import load_settings
 from kafka.worker import intake as intake_module
-from kafka.worker.intake import Events, Intake
+from kafka.worker.events import Events
+from kafka.worker.intake import Intake
 
 TOPIC = "model_input"
 
