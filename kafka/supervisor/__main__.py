@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from typing import List, Optional
 
 from kafka.clients import checked
 from kafka.settings import SettingsError, load_settings
+from kafka.stop_signals import heeding_stop_signals
 from kafka.supervisor.halt_marker import HaltMarker
 from kafka.supervisor.supervision import Supervisor
 from kafka.worker.__main__ import configure_logging
@@ -71,9 +71,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except OSError as error:
         address = f"{settings.http_host}:{settings.http_port}"
         return _wrong(f"can't listen on {address}: {error.strerror}; set KAFKA_HTTP_PORT")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stop())
-    return supervisor.run()
+    with heeding_stop_signals(supervisor.stop):
+        return supervisor.run()
 
 
 def _wrong(message: str) -> int:

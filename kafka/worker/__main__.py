@@ -7,7 +7,6 @@ import faulthandler
 import gc
 import logging
 import os
-import signal
 import sys
 from typing import Any, List, Optional
 
@@ -16,6 +15,7 @@ from confluent_kafka import KafkaException
 from kafka.clients import checked
 from kafka.served_class import ClassNotUsable, load_class
 from kafka.settings import Settings, SettingsError, load_settings
+from kafka.stop_signals import heeding_stop_signals
 from kafka.worker.assignment import GapFound
 from kafka.worker.loop import Halted, Worker
 from kafka.worker.place import lock, place_of
@@ -101,9 +101,8 @@ def _run(settings: Settings, options: Any) -> int:
         log.info("the class is called message by message: %s", served.why_alone)
     _collect_seldom()
     worker = Worker(settings, served, place, status, parent)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
-    return _work(worker, status)
+    with heeding_stop_signals(worker.stop):
+        return _work(worker, status)
 
 
 def _collect_seldom() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -127,6 +128,15 @@ def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
     replica.process.send_signal(signal.SIGTERM)
     assert replica.process.wait(5) == 0
     assert psutil.wait_procs(family, timeout=2)[1] == []
+
+
+def test_a_storm_of_sigterm_until_the_very_end_ends_in_status_0(stream: Stream) -> None:
+    replica = Replica(stream, "Double")
+    replica.ready()
+    give_up_at = time.monotonic() + 30
+    while replica.process.poll() is None and time.monotonic() < give_up_at:
+        replica.process.send_signal(signal.SIGTERM)
+    assert replica.process.wait(1) == 0
 
 
 def test_a_worker_that_dies_is_started_again_at_once(stream: Stream) -> None:
