@@ -6,7 +6,7 @@ named tuple is made in a fifth of the time.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
@@ -109,6 +109,11 @@ class Rejection(NamedTuple):
 
 
 Outcome = Union[Reply, Rejection]
+
+
+def value_bytes(records: Iterable[Record]) -> int:
+    """Bytes of the values of these records together."""
+    return sum([len(record.value or b"") for record in records])
 
 
 def header(headers: Headers, name: str) -> Optional[bytes]:

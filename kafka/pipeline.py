@@ -13,7 +13,7 @@ from kafka.codec import Decoded
 from kafka.codec.batch import BatchDecoder, Block
 from kafka.codec.wire_format import WireFormat
 from kafka.encoding import replies, reply
-from kafka.messages import Outcome, Payload, Prediction, Record
+from kafka.messages import Outcome, Payload, Prediction, Record, value_bytes
 from kafka.reasons import Retriable
 from kafka.served_class import BadPrediction, ServedClass, check_rows
 from kafka.stacking import Part, halves, message_count, payload_of, stacked
@@ -53,7 +53,7 @@ class Work:
 
     def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
-        self.size = sum([len(record.value or b"") for record in records])
+        self.size = value_bytes(records)
         self.outcomes: List[Any] = [None] * len(records)
         self.stacks: Dict[Any, List[Part]] = {}
         self.alone: List[_Lone] = []

@@ -8,7 +8,7 @@ import operator
 import time
 from typing import Callable, Deque, Dict, List, Optional, Tuple
 
-from kafka.messages import Outcome, Record, Rejection
+from kafka.messages import Outcome, Record, Rejection, value_bytes
 from kafka.pipeline import Pipeline, Work
 from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
@@ -110,7 +110,7 @@ class Answering:
             for _ in asked.work.records:
                 backlog.popleft()
             outcomes.extend(self._written(asked))
-        if outcomes and not self._stopping():
+        if outcomes:
             # Something for the class to do while the replies are published.
             self._ask_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
         self._rest()
@@ -122,8 +122,6 @@ class Answering:
         Returns:
             Whether it did.
         """
-        if self._stopping():
-            return False
         known = len(self._ahead)
         self._ask_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
         return len(self._ahead) > known
@@ -170,7 +168,7 @@ class Answering:
         return asked
 
     def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
-        """Asks about further batches: so many in sum, if the class is quick enough."""
+        """Asks about further batches: so many in sum, if the class is quick and may go on."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         start = sum(len(asked.work.records) for asked in self._ahead)
         size = sum(asked.work.size for asked in self._ahead)
@@ -217,8 +215,7 @@ class Answering:
         # waits for the end of it, would take longer.
         most = min(room, self._batch_limit) if self._served.stacks else 1
         found = list(itertools.islice(backlog, start, start + most))
-        in_sum = sum([len(record.value or b"") for record in found])
-        if in_sum <= self._settings.batch_bytes and not self._any_may_stand_alone():
+        if not self._any_may_stand_alone() and value_bytes(found) <= self._settings.batch_bytes:
             return found
         records: List[Record] = []
         size = 0

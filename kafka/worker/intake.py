@@ -15,7 +15,7 @@ from typing import Any, Deque, Dict, List, Optional, Set
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kafka.consumed import record_of
-from kafka.messages import UNREADABLE_BATCH, Record
+from kafka.messages import UNREADABLE_BATCH, Record, value_bytes
 from kafka.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from kafka.settings import Settings
 from kafka.worker.assignment import GapFound, StartPositions
@@ -105,7 +105,7 @@ class Intake:
             enough: number of records; large ones are enough sooner.
         """
         room = enough - len(self._backlog)
-        if room <= 0 or sum([len(record.value or b"") for record in self._backlog]) > _ENOUGH_BYTES:
+        if room <= 0 or value_bytes(self._backlog) > _ENOUGH_BYTES:
             return 0
         return room
 
