@@ -1,4 +1,4 @@
-"""Records for tests."""
+"""Records and pipelines for tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from kafka.messages import Headers, Outcome, Record, Rejection, Reply
+from kafka.pipeline import Pipeline
+from kafka.served_class import ServedClass
 from kafka.worker.in_hand import InHand
 
 
@@ -43,3 +45,10 @@ def die_with(in_hand: InHand, records: Sequence[Record]) -> None:
 
 class _Death(Exception):
     pass
+
+
+def pipeline(instance: Any, **options: Any) -> Pipeline:
+    """The pipeline of a class, which is loaded first."""
+    if hasattr(instance, "load"):
+        instance.load()
+    return Pipeline(ServedClass(instance), 100_000, **options)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,17 +15,9 @@ from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
 
 from kafka.messages import Record, Reply
-from kafka.pipeline import Pipeline
 from kafka.reasons import Retriable
-from kafka.served_class import ServedClass
 from tests import classes
-from tests.kafka.helpers import answers, ndarray, record, rejection
-
-
-def pipeline(instance: Any, **options: Any) -> Pipeline:
-    if hasattr(instance, "load"):
-        instance.load()
-    return Pipeline(ServedClass(instance), 100_000, **options)
+from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
 
 
 def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages() -> None:
@@ -258,80 +249,6 @@ def test_one_message_with_an_answer_of_the_wrong_shape_is_found_among_its_neighb
     assert picky.calls == ([10] if batching else [1] * 10), "one bad answer ends no batching"
 
 
-def alike(rows: list[list[int]], offset: int) -> Record:
-    """A message that is long enough to be read together with others of its layout."""
-    return ndarray([[number] * 100 for number in rows[0]], offset)
-
-
-def test_messages_read_together_reach_a_plain_class_as_seldon_gives_them() -> None:
-    seen: list[Any] = []
-
-    class Plain(classes.Double):
-        def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
-            seen.append(X.dtype)
-            return super().predict(X, names)
-
-    under_test = pipeline(Plain())
-    for _ in range(4):
-        records = [alike([[200, n]], n) for n in range(10)]
-        for n, answer in enumerate(answers(under_test.run(records).outcomes)):
-            # In uint8 twice 200 would be 144.
-            assert answer["data"]["ndarray"] == [[400] * 100, [2 * n] * 100]
-    assert set(seen) == {np.dtype(np.int64)}
-
-
-class Stacks(classes.Double):
-    """Takes the payloads of many messages at once, but for those that hold a 9."""
-
-    def __init__(self) -> None:
-        self.stacks: list[int] = []
-        self.alone = 0
-
-    def to_rows(self, payload: Any) -> Any:
-        self.alone += 1
-        if (payload == 9).any():
-            raise BadRows("nine is not taken")
-        return np.asarray(payload, dtype=np.int64)
-
-    def stack_to_rows(self, stack: Any) -> Any:
-        assert stack.dtype == np.uint8
-        self.stacks.append(len(stack))
-        if (stack == 9).any():
-            raise BadRows("nine is not taken")
-        return stack.reshape(-1, stack.shape[-1]).astype(np.int64)
-
-
-class BadRows(Exception):
-    status_code = 400
-
-
-def test_a_class_turns_the_payloads_of_many_messages_into_rows_at_once() -> None:
-    stacks = Stacks()
-    under_test = pipeline(stacks)
-    records = [alike([[n, 100]], n) for n in range(20, 30)]
-    under_test.run(records)
-    stacks.alone, stacks.stacks = 0, []
-    found = answers(under_test.run(records).outcomes)
-    assert [answer["data"]["ndarray"][0][0] for answer in found] == [2 * n for n in range(20, 30)]
-    assert (stacks.stacks, stacks.alone) == ([10], 0)
-
-
-def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come() -> None:
-    """On a scale from 0 to 1 a 1 is as much as a 255 on the other, so whole numbers won't do."""
-    seen: list[Any] = []
-
-    class Scaled(Stacks):
-        def to_rows(self, payload: Any) -> Any:
-            seen.append(payload.dtype)
-            return super().to_rows(payload)
-
-    under_test, document = pipeline(Scaled()), {"name": "x", "shape": [1, 300], "datatype": "FP32"}
-    value = orjson.dumps({"inputs": [{**document, "data": [1, 0, 1] * 100}]})
-    for n in range(4):
-        under_test.run([record(value, offset=n), record(value, offset=n + 1)])
-    assert seen == [np.dtype(np.float32)] * 8
-
-
 def test_a_message_without_rows_is_answered_beside_others() -> None:
     class Flat(classes.Double):
         def to_rows(self, payload: Any) -> Any:
@@ -339,35 +256,3 @@ def test_a_message_without_rows_is_answered_beside_others() -> None:
 
     found = answers(pipeline(Flat()).run([ndarray([[1, 2]], 1), ndarray([], 2)]).outcomes)
     assert [answer["data"]["ndarray"] for answer in found] == [[[2, 4]], []]
-
-
-def test_where_it_can_not_the_wrong_ones_are_found_and_the_others_answered() -> None:
-    under_test = pipeline(Stacks())
-    records = [alike([[n, 100]], n) for n in range(20)]
-    under_test.run(records)
-    outcomes = under_test.run(records).outcomes
-    assert rejection(outcomes[9]).message == "nine is not taken"
-    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 19
-
-
-def test_a_class_that_is_asked_message_by_message_gets_each_as_it_was_sent() -> None:
-    under_test = pipeline(classes.Double(), batching=False)
-    records = [alike([[200, n]], n) for n in range(10)]
-    for _ in range(2):
-        found = answers(under_test.run(records).outcomes)
-    assert [answer["data"]["ndarray"][1][0] for answer in found] == [2 * n for n in range(10)]
-
-
-def test_the_message_at_which_the_class_raises_is_found_among_alike_ones() -> None:
-    class Picky(classes.Double):
-        def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
-            if (np.asarray(X)[:, 0] == 7).any():
-                raise ValueError("not seven")
-            return super().predict(X, names)
-
-    under_test = pipeline(Picky())
-    records = [alike([[n, 100]], n) for n in range(20)]
-    under_test.run(records)
-    outcomes = under_test.run(records).outcomes
-    assert rejection(outcomes[7]).message == "ValueError: not seven"
-    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 19
