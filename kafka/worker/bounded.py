@@ -34,6 +34,7 @@ def bounded(
 
     Raises:
         KafkaException: the call's own; or a fatal time-out, if it did not come back.
+        Exception: that of the other work, if the call came back.
     """
     ended: List[Optional[BaseException]] = []
 
@@ -51,8 +52,9 @@ def bounded(
             pass
     finally:
         thread.join(within_s)
-    if not ended:
-        why = f"{function.__name__} did not come back within {within_s:.0f} s"
-        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))
+        if not ended:
+            # Whatever became of the other work: this is what makes the producer unusable.
+            why = f"{function.__name__} did not come back within {within_s:.0f} s"
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))
     if ended[0] is not None:
         raise ended[0]

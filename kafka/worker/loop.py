@@ -215,6 +215,9 @@ class Worker:
 
     def _work_on(self) -> bool:
         """A step of work for the time in which brokers are waited for."""
+        if self._backoff_s:
+            # The transaction is open meanwhile: what took too long must not do so again.
+            return False
         has_read = self._answering.ask_one_more(self._intake.backlog)
         # Reading has set the watchdog to a time of its own, and brokers are waited for again.
         self._watch_broker_call()

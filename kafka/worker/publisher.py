@@ -142,17 +142,24 @@ class TransactionalPublisher(_Publisher):
         """
         self.start()
         producer = self._producer
+        rest = iter(messages)
         committing = False
+
+        def produce_and_work_on() -> bool:
+            self._deliveries.produce(producer, rest)
+            return meanwhile()
+
         try:
             producer.begin_transaction()
-            self._deliveries.produce(producer, messages)
             if positions:
                 offsets = [
                     TopicPartition(self._topic, *item, metadata=note) for item in positions.items()
                 ]
-                self._call(producer.send_offsets_to_transaction, offsets, group_metadata)
+                call = producer.send_offsets_to_transaction
+                self._call(call, offsets, group_metadata, meanwhile=produce_and_work_on)
+            # It may have been back before anything was done meanwhile.
+            self._deliveries.produce(producer, rest)
             committing = True
-            # No earlier: other work that takes long is not to keep the transaction open.
             self._call(producer.commit_transaction, meanwhile=meanwhile)
             producer.poll(0)
         except (KafkaException, BufferError) as error:

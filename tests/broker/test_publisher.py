@@ -122,6 +122,27 @@ def test_after_a_broken_connection_what_the_last_producer_left_is_fenced(
     assert len(stream.replies(2)) == 2
 
 
+def _back_at_once(function: Any, *args: Any, **_: Any) -> None:
+    function(*args)
+
+
+def _back_when_all_else_is_done(
+    function: Any, *args: Any, meanwhile: Callable[[], bool], **_: Any
+) -> None:
+    while meanwhile():
+        pass
+    function(*args)
+
+
+@pytest.mark.parametrize("bounded", [_back_at_once, _back_when_all_else_is_done])
+def test_all_is_published_however_long_the_brokers_take_for_the_positions(
+    stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch, bounded: Any
+) -> None:
+    monkeypatch.setattr(publisher_module, "bounded", bounded)
+    publisher(stream, name).publish(messages(stream, 500), {0: 500}, metadata(stream))
+    assert len(stream.replies(500)) == 500
+
+
 def test_a_call_that_never_comes_back_is_given_up_and_done_again(
     stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

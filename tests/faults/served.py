@@ -128,14 +128,14 @@ class KillPoints:
         call: Any = TransactionalPublisher._call
 
         def hooked(publisher: Any, function: Any, *arguments: Any, **others: Any) -> None:
-            if function.__name__ == "send_offsets_to_transaction":
+            if function.__name__ == "commit_transaction":
                 if self._ordered(BEFORE_COMMIT):
                     # What is not to be committed is to be in the log, where readers could see it.
                     function.__self__.flush(_FLUSH_S)
                 self._obey(BEFORE_COMMIT)
-            elif function.__name__ == "commit_transaction" and self._ordered(DURING_COMMIT):
-                # The request is on its way by then, or its answer.
-                threading.Timer(_COMMIT_S, self._obey, [DURING_COMMIT]).start()
+                if self._ordered(DURING_COMMIT):
+                    # The request is on its way by then, or its answer.
+                    threading.Timer(_COMMIT_S, self._obey, [DURING_COMMIT]).start()
             call(publisher, function, *arguments, **others)
 
         TransactionalPublisher._call = hooked  # type: ignore[assignment, method-assign]

@@ -65,6 +65,17 @@ def test_a_call_that_does_not_come_back_is_given_up() -> None:
     assert (error.code(), error.fatal()) == (KafkaError._TIMED_OUT, True)
 
 
+def test_that_a_call_does_not_come_back_is_told_rather_than_trouble_of_the_other_work() -> None:
+    back = threading.Event()
+
+    def step() -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(KafkaException, match="did not come back"):
+        bounded(back.wait, 30, within_s=0.01, meanwhile=step)
+    back.set()
+
+
 def test_what_a_call_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="no such topic"):
         bounded(_raise, "no such topic", within_s=30)
