@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.bed import ROOT, BenchError
+from bench.capacity_page import refresh
 from bench.environments import make_environments
 from bench.facts import facts
 from bench.figures import Figures, load, save
@@ -86,7 +87,9 @@ def _run(options: argparse.Namespace) -> int:
     if not options.report:
         _measure(options)
     written = write_report(load([options.results]), options.results.parent)
-    print(f"wrote {written}")
+    for page in (written, refresh(options.results)):
+        if page is not None:
+            print(f"wrote {page}")
     return 0
 
 

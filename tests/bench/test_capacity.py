@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bench.bed import ROOT
-from bench.capacity import Costs, Load, Machines, NoFigures, costs, load_for, need
+from bench.capacity import RESULTS, Costs, Load, Machines, NoFigures, costs, load_for, need
+from bench.capacity_page import FILE, refreshed
 from bench.figures import Figures
 
 COST = Costs(worker_s=80e-6, broker_s=40e-6, request_bytes=2_100, reply_bytes=650)
@@ -75,3 +77,16 @@ def test_the_command_says_what_to_run_first(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.startswith("error: no CPU time was measured; run `python -m bench")
+
+
+def test_the_page_shows_what_the_calculator_says_of_the_last_bench() -> None:
+    page = (RESULTS.parent / FILE).read_text("utf-8")
+    assert page.count("$ python -m bench.capacity") >= 6
+    assert refreshed(page, RESULTS) == page, "run `python -m bench --report`"
+
+
+def test_what_the_page_shows_is_replaced_and_what_it_says_is_kept() -> None:
+    page = (RESULTS.parent / FILE).read_text("utf-8")
+    stale = re.sub(r"^  workers .*\n", "", page, flags=re.MULTILINE)
+    assert stale != page
+    assert refreshed(stale, RESULTS) == page
