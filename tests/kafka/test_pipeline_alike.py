@@ -12,9 +12,22 @@ from tests import classes
 from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
 
 
-def alike(rows: list[list[int]], offset: int) -> Record:
+def alike(numbers: list[int], offset: int) -> Record:
     """A message that is long enough to be read together with others of its layout."""
-    return ndarray([[number] * 100 for number in rows[0]], offset)
+    return ndarray([[number] * 100 for number in numbers], offset)
+
+
+def why_one_is_refused(instance: Any, place: int) -> str:
+    """Why the class refuses the message at this place of twenty, and answers all others.
+
+    They are sent twice: the second time their layout is known, and they are read together.
+    """
+    under_test = pipeline(instance)
+    records = [alike([n, 100], n) for n in range(20)]
+    under_test.run(records)
+    outcomes = under_test.run(records).outcomes
+    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 19
+    return rejection(outcomes[place]).message
 
 
 def test_messages_read_together_reach_a_plain_class_as_seldon_gives_them() -> None:
@@ -27,7 +40,7 @@ def test_messages_read_together_reach_a_plain_class_as_seldon_gives_them() -> No
 
     under_test = pipeline(Plain())
     for _ in range(4):
-        records = [alike([[200, n]], n) for n in range(10)]
+        records = [alike([200, n], n) for n in range(10)]
         for n, answer in enumerate(answers(under_test.run(records).outcomes)):
             # In uint8 twice 200 would be 144.
             assert answer["data"]["ndarray"] == [[400] * 100, [2 * n] * 100]
@@ -62,7 +75,7 @@ class BadRows(Exception):
 def test_a_class_turns_the_payloads_of_many_messages_into_rows_at_once() -> None:
     stacks = Stacks()
     under_test = pipeline(stacks)
-    records = [alike([[n, 100]], n) for n in range(20, 30)]
+    records = [alike([n, 100], n) for n in range(20, 30)]
     under_test.run(records)
     stacks.alone, stacks.stacks = 0, []
     found = answers(under_test.run(records).outcomes)
@@ -87,17 +100,12 @@ def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come
 
 
 def test_where_it_can_not_the_wrong_ones_are_found_and_the_others_answered() -> None:
-    under_test = pipeline(Stacks())
-    records = [alike([[n, 100]], n) for n in range(20)]
-    under_test.run(records)
-    outcomes = under_test.run(records).outcomes
-    assert rejection(outcomes[9]).message == "nine is not taken"
-    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 19
+    assert why_one_is_refused(Stacks(), 9) == "nine is not taken"
 
 
 def test_a_class_that_is_asked_message_by_message_gets_each_as_it_was_sent() -> None:
     under_test = pipeline(classes.Double(), batching=False)
-    records = [alike([[200, n]], n) for n in range(10)]
+    records = [alike([200, n], n) for n in range(10)]
     for _ in range(2):
         found = answers(under_test.run(records).outcomes)
     assert [answer["data"]["ndarray"][1][0] for answer in found] == [2 * n for n in range(10)]
@@ -110,9 +118,4 @@ def test_the_message_at_which_the_class_raises_is_found_among_alike_ones() -> No
                 raise ValueError("not seven")
             return super().predict(X, names)
 
-    under_test = pipeline(Picky())
-    records = [alike([[n, 100]], n) for n in range(20)]
-    under_test.run(records)
-    outcomes = under_test.run(records).outcomes
-    assert rejection(outcomes[7]).message == "ValueError: not seven"
-    assert sum(isinstance(outcome, Reply) for outcome in outcomes) == 19
+    assert why_one_is_refused(Picky(), 7) == "ValueError: not seven"
