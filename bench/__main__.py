@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.bed import ROOT, BenchError
-from bench.capacity_page import refresh
+from bench.capacity import NoFigures
+from bench.capacity_page import FILE, refresh
 from bench.environments import make_environments
 from bench.facts import facts
 from bench.figures import Figures, load, save
@@ -86,11 +87,20 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if not options.report:
         _measure(options)
-    written = write_report(load([options.results]), options.results.parent)
-    for page in (written, refresh(options.results)):
-        if page is not None:
-            print(f"wrote {page}")
+    folder = options.results.parent
+    print(f"wrote {write_report(load([options.results]), folder)}")
+    page = folder / FILE
+    if page.exists():
+        _refresh(page, options.results)
     return 0
+
+
+def _refresh(page: Path, results: Path) -> None:
+    try:
+        refresh(page, results)
+        print(f"wrote {page}")
+    except NoFigures as error:
+        sys.stderr.write(f"{page} stays as it is: {error}\n")
 
 
 def _measure(options: argparse.Namespace) -> None:

@@ -258,11 +258,13 @@ def table(rate: float, format_name: str, images: int, found: Need, load: Load) -
     )
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print what a rate asks for.
+def answer(arguments: Sequence[str] | None = None) -> str:
+    """What the command prints for these arguments.
 
-    Returns:
-        0; 1 if the bench has not measured what is needed; 2 for wrong arguments.
+    Raises:
+        NoFigures: the bench has not measured what is needed.
+        OSError: what it has measured can't be read.
+        SystemExit: the arguments are wrong.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bench.capacity",
@@ -288,16 +290,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if options.format == "png" and options.images > 1:
         parser.error("a PNG message holds one image")
+    figures = load([options.results])
+    cost = costs(figures, options.format, options.images)
+    measured = load_for(figures, options.p99_ms)
+    share = _WORKER_SHARE if options.p99_ms is None else measured.share
+    found = need(options.rate, cost, machines, options.images, share)
+    return table(options.rate, options.format, options.images, found, measured)
+
+
+def main() -> int:
+    """Print what a rate asks for.
+
+    Returns:
+        0; 1 if the bench has not measured what is needed; 2 for wrong arguments.
+    """
     try:
-        figures = load([options.results])
-        cost = costs(figures, options.format, options.images)
-        measured = load_for(figures, options.p99_ms)
+        print(answer())
     except (NoFigures, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
-    share = _WORKER_SHARE if options.p99_ms is None else measured.share
-    found = need(options.rate, cost, machines, options.images, share)
-    print(table(options.rate, options.format, options.images, found, measured))
     return 0
 
 

@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import shlex
 from pathlib import Path
 
-from bench import capacity
+from bench.capacity import answer
 
 FILE = "capacity.md"
 
 # A command in a block of code, and the lines that it printed.
-_SHOWN = re.compile(r"^\$ python -m bench\.capacity (.+)\n(?:(?!```).+\n)*", re.MULTILINE)
+_SHOWN = re.compile(
+    r"^(?P<command>\$ python -m bench\.capacity (?P<arguments>.+)\n)(?:(?!```).+\n)*", re.MULTILINE
+)
 
 
-def refresh(results: Path) -> Path | None:
-    """Puts into the page beside the results what its commands print now.
+def refresh(page: Path, results: Path) -> None:
+    """Puts into the page what its commands print now.
 
     Args:
+        page: the file.
         results: what the bench has measured.
 
-    Returns:
-        The page; None if there is none, or if not all that it needs has been measured.
+    Raises:
+        NoFigures: not all that the page needs has been measured; it stays as it is.
     """
-    page = results.parent / FILE
-    if not page.exists():
-        return None
-    text = page.read_text(encoding="utf-8")
-    try:
-        page.write_text(refreshed(text, results), encoding="utf-8")
-    except capacity.NoFigures:
-        return None
-    return page
+    page.write_text(refreshed(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 def refreshed(text: str, results: Path) -> str:
@@ -42,13 +35,9 @@ def refreshed(text: str, results: Path) -> str:
     Raises:
         NoFigures: the bench has not measured what one of them needs.
     """
-    return _SHOWN.sub(lambda shown: _run(shown.group(1), results), text)
 
+    def anew(shown: re.Match[str]) -> str:
+        arguments = shlex.split(shown["arguments"])
+        return shown["command"] + answer([*arguments, "--results", str(results)]) + "\n"
 
-def _run(arguments: str, results: Path) -> str:
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        status = capacity.main([*shlex.split(arguments), "--results", str(results)])
-    if status != 0:
-        raise capacity.NoFigures(arguments)
-    return f"$ python -m bench.capacity {arguments}\n{printed.getvalue()}"
+    return _SHOWN.sub(anew, text)
