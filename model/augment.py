@@ -1,77 +1,133 @@
-"""Bends training images the way brushes and scribes do, on whole batches in TensorFlow."""
+"""Bends training images the way brushes and scribes do, on whole batches in TensorFlow.
+
+Every image has a row of random numbers of its own, so that what becomes of it depends on
+the seed and the step alone, not on which process of a distributed run it is in.
+"""
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from model.config import Augmentation
 
 SIDE = 28
+_KNOTS = 5
+_AT_LEAST = 3.0  # the smallest side of a rectangle, in pixels
+NUMBERS = 16 + 2 * _KNOTS * _KNOTS
+"""Random numbers that an image needs."""
 
 
-def augment(images: Any, how: Augmentation) -> Any:
-    """Distort a batch, each image in its own way.
+def augment(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
+    """Distort a batch, each image in its own way, and mix neighbours.
+
+    Neighbours are the images 0 and 1, 2 and 3, and so on, each of which gets part of the
+    other: mixup (Zhang et al. 2018; its weight is uniform up to a half here) and cutmix
+    (Yun et al. 2019).
 
     Args:
-        images: float32 (n, 28, 28, 1), ink from 0 to 1.
+        images: float32 (n, 28, 28), ink from 0 to 1; n is even.
+        labels: float32 (n, 10), probabilities.
+        numbers: float32 (n, NUMBERS), uniform from 0 to 1.
         how: How far.
 
     Returns:
-        Images of the same shape and scale.
+        Images of shape (n, 28, 28, 1) and labels of the same scales.
     """
-    images = _warp(images, how)
-    images = _thicken(images, how.thicken)
-    return _erase(images, how)
+    images = _thicken(_warp(images, numbers, how), numbers[:, 6:8], how.thicken)
+    images, labels = _holes(images, labels, numbers[:, 8:13], how)
+    return _mixup(images, labels, numbers[:, 13:15], how.mixup)
 
 
-def _warp(images: Any, how: Augmentation) -> Any:
-    """Turn, stretch, slant and move about the centre, with bilinear sampling."""
-    n = tf.shape(images)[0]
-
-    def spread(width: float) -> Any:
-        return tf.random.uniform((n,), -width, width)
-
-    turn = spread(how.rotation * 3.14159265 / 180)
-    wide, high = tf.exp(spread(how.scale)), tf.exp(spread(how.scale))
-    slant = spread(how.shear)
-    cos, sin = tf.cos(turn), tf.sin(turn)
-    a, b = wide * cos, wide * (slant * cos - sin)
-    c, d = high * sin, high * (slant * sin + cos)
-    centre = (SIDE - 1) / 2
-    right = centre - a * centre - b * centre + spread(how.shift)
-    down = centre - c * centre - d * centre + spread(how.shift)
-    nothing = tf.zeros((n,))
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=tf.stack([a, b, right, c, d, down, nothing, nothing], axis=1),
-        output_shape=(SIDE, SIDE),
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="CONSTANT",
-    )
+def _warp(images: Any, numbers: Any, how: Augmentation) -> Any:
+    """Turn, stretch, slant, move and bend, with one bilinear sampling."""
+    knots = tf.reshape(numbers[:, -2 * _KNOTS * _KNOTS :], (-1, 2, _KNOTS, _KNOTS)) * 2 - 1
+    base = tf.constant(_spline_basis())
+    bend = how.elastic * tf.einsum("yk,ndkl,xl->ndyx", base, knots, base)
+    turn, wide, high, slant, right, down = tf.unstack(numbers[:, :6, None, None] * 2 - 1, axis=1)
+    turn *= how.rotation * np.pi / 180
+    wide, high = tf.exp(how.scale * wide), tf.exp(how.scale * high)
+    slant *= how.shear
+    at = tf.range(SIDE, dtype=tf.float32) - (SIDE - 1) / 2
+    y, x = at[None, :, None], at[None, None, :]
+    x_slanted = x + slant * y
+    from_x = wide * (tf.cos(turn) * x_slanted - tf.sin(turn) * y) + how.shift * right + bend[:, 0]
+    from_y = high * (tf.sin(turn) * x_slanted + tf.cos(turn) * y) + how.shift * down + bend[:, 1]
+    return _sample(images, from_x + (SIDE - 1) / 2, from_y + (SIDE - 1) / 2)
 
 
-def _thicken(images: Any, share: float) -> Any:
+def _sample(images: Any, x: Any, y: Any) -> Any:
+    """Read images at places between pixels; there is no ink outside."""
+    padded = SIDE + 3
+    flat = tf.reshape(tf.pad(images, ((0, 0), (1, 2), (1, 2))), (-1, padded * padded))
+    x = tf.clip_by_value(x + 1, 0.0, SIDE + 1.0)
+    y = tf.clip_by_value(y + 1, 0.0, SIDE + 1.0)
+    left, top = tf.floor(x), tf.floor(y)
+    x, y = x - left, y - top
+    first = tf.cast(top * padded + left, tf.int32)
+
+    def pick(offset: int) -> Any:
+        places = tf.reshape(first + offset, (-1, SIDE * SIDE))
+        return tf.reshape(tf.gather(flat, places, batch_dims=1), (-1, SIDE, SIDE))
+
+    above = pick(0) * (1 - x) + pick(1) * x
+    below = pick(padded) * (1 - x) + pick(padded + 1) * x
+    return above * (1 - y) + below * y
+
+
+def _spline_basis() -> NDArray[np.float32]:
+    """Weights (28, knots) of cubic B-splines over the picture's side."""
+    at = np.linspace(0, _KNOTS - 1, SIDE)[:, None] - np.arange(_KNOTS)
+    far = np.abs(at)
+    near = 2 / 3 - far**2 + far**3 / 2
+    wide = np.maximum(2 - far, 0) ** 3 / 6
+    weights = np.where(far < 1, near, wide)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _thicken(images: Any, numbers: Any, share: float) -> Any:
     """Blend some images with their dilation, others with their erosion."""
-    n = tf.shape(images)[0]
-    chance = tf.random.uniform((n, 1, 1, 1))
-    amount = tf.random.uniform((n, 1, 1, 1), 0, 0.8)
-    thick = tf.nn.max_pool2d(images, 3, 1, "SAME")
-    thin = -tf.nn.max_pool2d(-images, 2, 1, "SAME")
+    pictures = images[..., None]
+    chance, amount = tf.unstack(numbers[:, :, None, None], axis=1)
+    thick = tf.nn.max_pool2d(pictures, 3, 1, "SAME")[..., 0]
+    thin = -tf.nn.max_pool2d(-pictures, 2, 1, "SAME")[..., 0]
     other = tf.where(chance < share / 2, thick, tf.where(chance < share, thin, images))
-    return images + amount * (other - images)
+    return images + 0.8 * amount * (other - images)
 
 
-def _erase(images: Any, how: Augmentation) -> Any:
-    """Blank a rectangle of some images, as worm holes and stains do."""
-    n = tf.shape(images)[0]
+def _holes(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
+    """Blank a rectangle, as worm holes and stains do, or show the neighbour in it."""
+    chance, *rest = tf.unstack(numbers, axis=1)
+    wide, high, x, y = rest
 
-    def span() -> Any:
-        side = tf.random.uniform((n, 1), 2, how.erase_side)
-        start = tf.random.uniform((n, 1), 0, SIDE) - side / 2
-        at = tf.range(SIDE, dtype=tf.float32)[None]
-        return (at >= start) & (at < start + side)
+    def span(side: Any, centre: Any) -> Any:
+        side = _AT_LEAST + side * (how.hole_side - _AT_LEAST)
+        start = centre * SIDE - side / 2
+        at = tf.range(SIDE, dtype=tf.float32)
+        return (at >= start[:, None]) & (at < (start + side)[:, None])
 
-    hole = span()[:, :, None, None] & span()[:, None, :, None]
-    chosen = tf.random.uniform((n, 1, 1, 1)) < how.erase
-    return tf.where(hole & chosen, 0.0, images)
+    hole = span(high, y)[:, :, None] & span(wide, x)[:, None, :]
+    shows = chance < how.cutmix
+    blanks = (chance >= how.cutmix) & (chance < how.cutmix + how.erase)
+    other = _neighbours(images)
+    hole_ink = tf.where(shows[:, None, None], other, tf.zeros_like(images))
+    holed = tf.where(hole & (shows | blanks)[:, None, None], hole_ink, images)
+    ink = tf.reduce_sum(holed, (1, 2)) + 1e-3
+    foreign = tf.reduce_sum(tf.where(hole, other, tf.zeros_like(other)), (1, 2)) / ink
+    share = tf.where(shows, foreign, tf.zeros_like(foreign))[:, None]
+    return holed, labels * (1 - share) + _neighbours(labels) * share
+
+
+def _mixup(images: Any, labels: Any, numbers: Any, share: float) -> tuple[Any, Any]:
+    amount = tf.where(numbers[:, 0] < share, numbers[:, 1] / 2, tf.zeros_like(numbers[:, 0]))
+    images += amount[:, None, None] * (_neighbours(images) - images)
+    labels += amount[:, None] * (_neighbours(labels) - labels)
+    return images[..., None], labels
+
+
+def _neighbours(values: Any) -> Any:
+    """Swap rows 0 and 1, 2 and 3, and so on."""
+    shape = tf.shape(values)
+    pairs = tf.reshape(values, tf.concat([[shape[0] // 2, 2], shape[1:]], axis=0))
+    return tf.reshape(tf.reverse(pairs, axis=[1]), shape)

@@ -5,7 +5,6 @@ at the end, `--split test --write`, which enters the figures into the metrics fi
 """
 
 import argparse
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -18,18 +17,17 @@ from typing import Any
 import numpy as np
 
 from model import dataset
+from model.artefacts import ArtefactError, read_artefact
 from model.dataset import Split
 from model.labels import ROMAJI
-from model.loader import ABSTAIN_BELOW, NETWORK, ArtefactError, Classifier, load_classifier
+from model.loader import FAST, Classifier, load_classifier
 
 BATCH = 256
 _BINS = 15
 _ROUNDS = 200
 
 
-def quality(
-    classifier: Classifier, split: Split, abstain_below: float = ABSTAIN_BELOW
-) -> dict[str, Any]:
+def quality(classifier: Classifier, split: Split, abstain_below: float = 0.5) -> dict[str, Any]:
     """Measure how right a classifier is, and how well it knows.
 
     Args:
@@ -112,27 +110,25 @@ def _processor() -> str:
 def main() -> int:
     """Measure, print, and on demand write the figures beside the artefact."""
     parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
-    parser.add_argument("--model", type=Path, default=NETWORK, help="(%(default)s)")
+    parser.add_argument("--model", type=Path, default=FAST, help="(%(default)s)")
     parser.add_argument("--split", choices=("validation", "test"), default="validation")
     parser.add_argument("--write", action="store_true", help="enter them into the metrics file")
     arguments = parser.parse_args()
     try:
-        classifier = load_classifier(arguments.model)
+        artefact = read_artefact(arguments.model)
+        classifier = Classifier(artefact.content)
         split = dataset.load_split(arguments.split)
     except (ArtefactError, dataset.DatasetError) as error:
         print(error, file=sys.stderr)
         return 1
-    content = arguments.model.read_bytes()
     figures = {
-        "name": classifier.name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "size_bytes": len(content),
-        arguments.split: quality(classifier, split),
+        "name": artefact.name,
+        arguments.split: quality(classifier, split, artefact.abstain_below),
         "speed": _speed(arguments.model, split),
     }
     print(json.dumps(figures, indent=2))
     if arguments.write:
-        facts = arguments.model.with_suffix(".json")
+        facts = arguments.model / "figures.json"
         known = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
         facts.write_text(json.dumps({**known, **figures}, indent=2) + "\n", encoding="utf-8")
     return 0

@@ -1,23 +1,32 @@
-"""Turns a trained network into the artefact that is served: `python -m model.export`."""
+"""Turns a trained network into what is served: `python -m model.export fast`.
+
+Calibration and thresholds are settled on the validation split. The trained network goes
+beside the artefact, so that other forms can be made without training it again:
+`python -m model.export fast --saved-model DIR --triton DIR`.
+"""
 
 import argparse
 import importlib.metadata
 import json
+import os
 import platform
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from model import dataset
-from model.config import SHIPPED, Network
+from model.artefacts import SHIPPED, Artefact, write_artefact
+from model.calibration import fit_temperature, threshold_for
+from model.config import RECIPES, Network, RecipeError, load_recipes
 from model.dataset import Split
-from model.exact import make_exact
-from model.loader import NETWORK
-from model.train import ADVICE, RUNS
+from model.drift_reference import reference
+from model.loader import Classifier
+from model.train import ADVICE, RUNS, Run, plan
 
 if TYPE_CHECKING:
     import keras
@@ -25,68 +34,91 @@ if TYPE_CHECKING:
 REPRESENTATIVE = 500
 """Training images that the int8 scales are measured on."""
 
+RISK = 0.0005
+"""Share of wrong answers among the validation images that are answered at all."""
 
-def fit_temperature(logits: Any, labels: Any) -> float:
-    """Find the divisor of the logits under which the labels are likeliest.
+FLAGGED = 0.003
+"""Share of validation images that may be flagged as outliers."""
 
-    Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2.
 
-    Args:
-        logits: float (n, 10).
-        labels: (n,) indices.
+@dataclass(frozen=True)
+class Served:
+    """A network in the form that is served, and what made it so.
 
-    Returns:
-        The temperature, by search in steps of 1 %.
+    Attributes:
+        model: A Keras model, see `model.networks.serving`.
+        temperature: What its logits are divided by.
     """
 
-    def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))
-        return float(-likelihood.mean())
-
-    return min((1.01**step for step in range(-150, 151)), key=loss)
+    model: "keras.Model"
+    temperature: float
 
 
-def convert(trained: "keras.Model", network: Network, temperature: float, train: Split) -> bytes:
-    """Quantise a network to int8, all but its last layer and the softmax.
-
-    Those stay in float32: int8 would give probabilities in steps of 1/256. What is int8
-    is made exact (`model.exact`).
+def prepare(trained: "keras.Model", run: Run, train: Split, validation: Split) -> Served:
+    """Calibrate a trained network, and teach it to tell outliers.
 
     Args:
-        trained: A model of `model.networks.build(network)`.
-        network: Its shape.
-        temperature: Logits are divided by it before the softmax.
+        trained: What the run made.
+        run: The run.
+        train: Real images for the detector.
+        validation: What the temperature is fitted to.
+    """
+    from model.detector import fit_detector
+    from model.networks import serving
+    from model.trainer import logits
+
+    temperature = fit_temperature(logits(trained, validation), validation.labels)
+    detector = fit_detector(trained, train.images, run.recipe.seed)
+    model = serving(trained, run.recipe.network, temperature, detector)
+    return Served(model, temperature)
+
+
+def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> bytes:
+    """Convert a network to TFLite.
+
+    Convolutions and hidden layers become int8; what makes probabilities and scores of them
+    stays in float32: int8 would give them in steps of 1/256. What is int8 is made exact
+    (`model.exact`).
+
+    Args:
+        served: A Keras model, see `model.networks.serving`.
         train: Where the scales of int8 activations are measured.
+        quantise: False leaves all in float32.
 
     Returns:
         A TFLite model from float32 (n, 28, 28, 1), ink from 0 to 255, to probabilities
-        float32 (n, 10).
+        float32 (n, 10) and outlier scores float32 (n, 1).
     """
     import tensorflow as tf
 
-    from model.networks import serving
+    from model.exact import make_exact
 
     def representative() -> Iterator[list[Any]]:
         for image in train.images[:REPRESENTATIVE]:
             yield [image[None, ..., None].astype(np.float32)]
 
     with tempfile.TemporaryDirectory() as folder:
-        serving(trained, network, temperature).export(folder, verbose=False)
+        served.export(folder, verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if not quantise:
+            whole: bytes = converter.convert()
+            return whole
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
-        names = [name for name in _layer_names(converter.convert()) if "logits" in name]
+        names = [name for name in _layer_names(converter.convert()) if _stays_float(name)]
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
             debug_dataset=representative,
             debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                denylisted_ops=["SOFTMAX"], denylisted_nodes=names
+                denylisted_ops=["SOFTMAX", "LOGISTIC", "MEAN"], denylisted_nodes=names
             ),
         )
         content: bytes = debugger.get_nondebug_quantized_model()
     return make_exact(content)
+
+
+def _stays_float(name: str) -> bool:
+    return any(layer in name for layer in ("logits", "outlier", "means"))
 
 
 def _layer_names(content: bytes) -> list[str]:
@@ -98,40 +130,108 @@ def _layer_names(content: bytes) -> list[str]:
     ]
 
 
+def write(
+    folder: Path, content: bytes, served: Served, facts: dict[str, Any], validation: Split
+) -> Artefact:
+    """Write an artefact, with thresholds that its own answers to validation images set."""
+    answers = Classifier(content, os.cpu_count() or 1).answers(validation.images)
+    confidence = answers.probabilities.max(axis=1)
+    right = answers.probabilities.argmax(axis=1) == validation.labels
+    assert answers.outlier is not None
+    return write_artefact(
+        folder,
+        "model.tflite",
+        content,
+        variant=facts["recipe"]["name"],
+        abstain_below=threshold_for(RISK, confidence, right),
+        outlier_above=round(float(np.quantile(answers.outlier, 1 - FLAGGED)), 4),
+        reference=reference(validation.images, answers.probabilities),
+        made_by={
+            "run": facts,
+            "temperature": round(served.temperature, 4),
+            "made_with": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "keras")},
+            },
+            "data_md5": dataset.MD5,
+        },
+    )
+
+
+def load_run(run: Run, shipped: Path) -> tuple["keras.Model", dict[str, Any]]:
+    """Load a run's network and its facts, from its folder or from beside the artefact.
+
+    Raises:
+        RecipeError: It was not trained yet, and what is shipped comes from another run.
+    """
+    import keras
+
+    for folder in (run.folder, shipped):
+        facts = folder / run.facts.name
+        if (folder / run.model.name).is_file() and facts.is_file():
+            said = json.loads(facts.read_text(encoding="utf-8"))
+            if said["run"] == run.folder.name:
+                return keras.saving.load_model(folder / run.model.name, compile=False), said
+    raise RecipeError(
+        f"{run.folder} is not trained: first `python -m model.train {run.recipe.name}`"
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m model.export fast\n"
+        "  python -m model.export accurate --saved-model served/kmnist --triton served/triton\n",
+    )
+    parser.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
+    parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
+    parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
+    parser.add_argument("--float", action="store_true", help="all in float32, not int8")
+    parser.add_argument("--saved-model", type=Path, help="also for TensorFlow Serving: its folder")
+    parser.add_argument("--triton", type=Path, help="also for Triton: its repository")
+    return parser
+
+
 def main() -> int:
-    """Calibrate on the validation split, convert, and write the artefact beside its facts."""
-    parser = argparse.ArgumentParser(prog="python -m model.export", description=__doc__)
-    parser.add_argument("--run", type=Path, default=RUNS / "kmnist.keras", help="(%(default)s)")
-    parser.add_argument("--out", type=Path, default=NETWORK, help="(%(default)s)")
-    arguments = parser.parse_args()
-    try:
-        import keras
-    except ModuleNotFoundError as error:
-        print(f"{ADVICE} ({error})", file=sys.stderr)
-        return 1
+    """Export; exit status 0 done, 1 trouble, 2 wrong recipe."""
+    arguments = _parser().parse_args()
     try:
         train, validation = dataset.load_split("train"), dataset.load_split("validation")
-    except dataset.DatasetError as error:
-        print(error, file=sys.stderr)
+        run = plan(load_recipes(arguments.recipes), arguments.recipe, len(train.labels), arguments.runs)
+        out = arguments.out or SHIPPED / arguments.recipe
+        trained, facts = load_run(run, out)
+        served = prepare(trained, run, train, validation)
+    except RecipeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (dataset.DatasetError, ModuleNotFoundError) as error:
+        advice = f"{ADVICE} ({error})" if isinstance(error, ModuleNotFoundError) else error
+        print(f"error: {advice}", file=sys.stderr)
         return 1
-    trained = keras.saving.load_model(arguments.run, compile=False)
-    pixels = validation.images[..., None].astype(np.float32) / 255
-    temperature = fit_temperature(trained.predict(pixels, 512, verbose=0), validation.labels)
-    content = convert(trained, SHIPPED.network, temperature, train)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_bytes(content)
-    facts = {
-        "run": json.loads(arguments.run.with_suffix(".json").read_text()),
-        "temperature": round(temperature, 4),
-        "made_with": {
-            "python": platform.python_version(),
-            **{name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "keras")},
-        },
-        "data_md5": dataset.MD5,
-    }
-    arguments.out.with_suffix(".json").write_text(json.dumps(facts, indent=2) + "\n")
-    print(f"{arguments.out}: {len(content):,} bytes, temperature {temperature:.2f}")
+    content = convert(served.model, train, quantise=not arguments.float)
+    artefact = write(out, content, served, facts, validation)
+    trained.save(out / run.model.name)
+    (out / run.facts.name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    _other_forms(served.model, arguments)
+    print(
+        f"{out}: {artefact.name}, {artefact.size_bytes:,} bytes, temperature "
+        f"{served.temperature:.2f}, abstains below {artefact.abstain_below:.2%}, flags above "
+        f"{artefact.outlier_above:.2%}"
+    )
     return 0
+
+
+def _other_forms(model: "keras.Model", arguments: argparse.Namespace) -> None:
+    from model.served_forms import write_saved_model, write_triton_repository
+
+    if arguments.saved_model:
+        write_saved_model(model, arguments.saved_model)
+    if arguments.triton:
+        write_triton_repository(model, arguments.triton, "kmnist")
 
 
 if __name__ == "__main__":

@@ -5,29 +5,21 @@ Both kinds answer the same question in the same way, so that a wrapper can hold 
 """
 
 import contextlib
-import hashlib
 import importlib
 import threading
 import zipfile
 from pathlib import Path
-from typing import Any, Dict, Union
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.artefacts import SHIPPED, ArtefactError, read_artefact
 from model.labels import CLASSES
 
 SIDE = 28
-ARTEFACTS = Path(__file__).resolve().parent / "artefact"
-NETWORK = ARTEFACTS / "kmnist.tflite"
-BASELINE = ARTEFACTS / "baseline.skops"
-
-ABSTAIN_BELOW = 0.5
-"""A confidence below which an answer is as likely wrong as right, so a person should look.
-
-The network's confidence is calibrated (by 0.4 % on the test images, see the metrics file).
-It is below this for 0.4 % of the test images, and 98.7 % of the others are right.
-"""
+FAST = SHIPPED / "fast"
+BASELINE = SHIPPED / "baseline"
 
 _BATCHES = (64, 8, 1)
 """Batch sizes that the interpreter is set up for, largest first.
@@ -40,22 +32,28 @@ interpreter, any batch is cut into these sizes, and memory does not grow with wh
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]
 
 
-class ArtefactError(Exception):
-    """A model file is missing or isn't one of ours; the message says what to do."""
+class Answers(NamedTuple):
+    """What a model says of images.
+
+    Attributes:
+        probabilities: float32 (n, 10), each row sums to 1, in the order of `model.labels`.
+        outlier: float32 (n,), from 0 to 1, how surely a picture is no kuzushiji; None of a
+            model that can't tell.
+    """
+
+    probabilities: NDArray[np.float32]
+    outlier: Optional[NDArray[np.float32]]
 
 
 class Classifier:
-    """A TFLite network behind a lock, safe to call from many threads.
-
-    Attributes:
-        name: `kmnist-` and the first eight hex digits of the artefact's SHA-256.
-    """
+    """A TFLite network behind a lock, safe to call from many threads."""
 
     def __init__(self, content: bytes, threads: int = 1, interpreter: Any = None) -> None:
         """Set up one interpreter for each batch size.
 
         Args:
-            content: A TFLite model from float32 (n, 28, 28, 1) to float32 (n, 10).
+            content: A TFLite model from float32 (n, 28, 28, 1) to float32 (n, 10), and to
+                outlier scores float32 (n, 1) if it can tell.
             threads: Cores that one call may use.
             interpreter: The interpreter class; default the first that is installed of
                 tflite_runtime, ai_edge_litert and tensorflow.
@@ -63,15 +61,19 @@ class Classifier:
         Raises:
             ArtefactError: `content` is not such a model.
         """
-        self.name = "kmnist-" + hashlib.sha256(content).hexdigest()[:8]
         self._lock = threading.Lock()
         kind = interpreter or _installed_interpreter()
         try:
             self._interpreters = {size: _Fixed(kind, content, size, threads) for size in _BATCHES}
         except (ValueError, RuntimeError) as error:
             raise ArtefactError(f"not a TFLite model of 28 x 28 images: {error}") from error
+        self._tells_outliers = all(each.tells_outliers for each in self._interpreters.values())
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
+        """The probabilities of `answers`."""
+        return self.answers(images).probabilities
+
+    def answers(self, images: Images) -> Answers:
         """Classify images.
 
         Args:
@@ -79,30 +81,27 @@ class Classifier:
                 be 0.
 
         Returns:
-            float32 (n, 10), each row sums to 1, in the order of `model.labels`. A row
-            does not depend on the others.
+            A row for each, which does not depend on the others.
 
         Raises:
             ValueError: The shape is another one.
         """
         _check_shape(images)
         pixels = np.ascontiguousarray(images, dtype=np.float32)[..., None]
-        answers = np.empty((len(pixels), CLASSES), np.float32)
+        probabilities = np.empty((len(pixels), CLASSES), np.float32)
+        outlier = np.empty((len(pixels), 1), np.float32) if self._tells_outliers else None
         start = 0
         with self._lock:
             for size, interpreter in self._interpreters.items():
                 while len(pixels) - start >= size:
-                    answers[start : start + size] = interpreter(pixels[start : start + size])
+                    rows = slice(start, start + size)
+                    interpreter.run(pixels[rows], probabilities[rows], _part(outlier, rows))
                     start += size
-        return answers
+        return Answers(probabilities, None if outlier is None else outlier[:, 0])
 
 
 class Baseline:
-    """A scikit-learn classifier; its prediction keeps no state, so threads may share it.
-
-    Attributes:
-        name: `kmnist-baseline-` and the first eight hex digits of the artefact's SHA-256.
-    """
+    """A scikit-learn classifier; its prediction keeps no state, so threads may share it."""
 
     def __init__(self, content: bytes) -> None:
         """Load it without pickle: skops builds scikit-learn's and numpy's own types only.
@@ -116,14 +115,20 @@ class Baseline:
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
-        self.name = "kmnist-baseline-" + hashlib.sha256(content).hexdigest()[:8]
         try:
             self._classifier = skops.io.loads(content, trusted=[])
         except (zipfile.BadZipFile, UntrustedTypesFoundException, KeyError) as error:
             raise ArtefactError(f"not our baseline: {error}") from error
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
-        """Classify images, as `Classifier.probabilities` does."""
+        """The probabilities of `answers`."""
+        return self.answers(images).probabilities
+
+    def answers(self, images: Images) -> Answers:
+        """Classify images, as `Classifier.answers` does; it can't tell outliers."""
+        return Answers(self._probabilities(images), None)
+
+    def _probabilities(self, images: Images) -> NDArray[np.float32]:
         _check_shape(images)
         if not len(images):
             return np.empty((0, CLASSES), np.float32)
@@ -132,53 +137,70 @@ class Baseline:
         return answers
 
 
-def load_classifier(path: Path = NETWORK, threads: int = 1) -> Classifier:
-    """Load the network.
+def load_classifier(folder: Path = FAST, threads: int = 1) -> Classifier:
+    """Load a network.
 
     Args:
-        path: The TFLite file; default the shipped one.
+        folder: Of the artefact; default the shipped one of variant `fast`.
         threads: Cores that one call may use. More workers use more cores better than
             more threads do.
 
     Raises:
-        ArtefactError: The file is missing or no model of ours.
+        ArtefactError: The artefact is missing, broken or no network of ours.
     """
-    return Classifier(_read(path), threads)
+    return Classifier(read_artefact(folder).content, threads)
 
 
-def load_baseline(path: Path = BASELINE) -> Baseline:
+def load_baseline(folder: Path = BASELINE) -> Baseline:
     """Load the scikit-learn baseline.
 
     Args:
-        path: The skops file; default the shipped one.
+        folder: Of the artefact; default the shipped one.
 
     Raises:
-        ArtefactError: The file is missing or no baseline of ours.
+        ArtefactError: The artefact is missing, broken or no baseline of ours.
     """
-    return Baseline(_read(path))
+    return Baseline(read_artefact(folder).content)
 
 
 class _Fixed:
-    """One interpreter, set up for one batch size."""
+    """One interpreter, set up for one batch size.
+
+    Attributes:
+        tells_outliers: It has the second output.
+    """
 
     def __init__(self, kind: Any, content: bytes, size: int, threads: int) -> None:
         self._interpreter = kind(model_content=content, num_threads=threads)
-        self._input: int = self._details("input")["index"]
-        self._output: int = self._details("output")["index"]
+        self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._interpreter.resize_tensor_input(self._input, [size, SIDE, SIDE, 1])
         self._interpreter.allocate_tensors()
-        shape = tuple(self._details("output")["shape"])
-        if shape != (size, CLASSES):
-            raise ValueError(f"it answers with shape {shape}, not {(size, CLASSES)}")
+        # Converters put outputs in any order, under any name.
+        outputs: Dict[Any, int] = {
+            tuple(each["shape"]): each["index"] for each in self._interpreter.get_output_details()
+        }
+        if (size, CLASSES) not in outputs:
+            raise ValueError(f"it answers with {list(outputs)}, not {(size, CLASSES)}")
+        self._probabilities = outputs[size, CLASSES]
+        self._outlier = outputs.get((size, 1))
+        self.tells_outliers = self._outlier is not None
 
-    def __call__(self, pixels: NDArray[np.float32]) -> Any:
+    def run(
+        self,
+        pixels: NDArray[np.float32],
+        probabilities: NDArray[np.float32],
+        outlier: Optional[NDArray[np.float32]],
+    ) -> None:
+        """Write the answers for `size` images into the arrays."""
         self._interpreter.set_tensor(self._input, pixels)
         self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        probabilities[:] = self._interpreter.get_tensor(self._probabilities)
+        if outlier is not None:
+            outlier[:] = self._interpreter.get_tensor(self._outlier)
 
-    def _details(self, end: str) -> Dict[str, Any]:
-        details: Dict[str, Any] = getattr(self._interpreter, f"get_{end}_details")()[0]
-        return details
+
+def _part(values: Optional[NDArray[np.float32]], rows: slice) -> Optional[NDArray[np.float32]]:
+    return None if values is None else values[rows]
 
 
 def _installed_interpreter() -> Any:
@@ -192,10 +214,3 @@ def _installed_interpreter() -> Any:
 def _check_shape(images: Images) -> None:
     if images.shape[1:] != (SIDE, SIDE):
         raise ValueError(f"expected images of shape (n, 28, 28), got {images.shape}")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ArtefactError(f"cannot read the model file {path}: {error.strerror}") from error

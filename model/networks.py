@@ -1,15 +1,35 @@
-"""The network in Keras, and the form of it that is converted for serving."""
+"""The networks in Keras, and the form of them that is converted for serving."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 from keras import layers, ops
+from numpy.typing import NDArray
 
-from model.config import Network
+from model.config import Network, Stage
 from model.labels import CLASSES
 
 
-def build(network: Network) -> keras.Model:
+@dataclass(frozen=True)
+class Detector:
+    """Two fully connected layers over a network's features, which tell outliers.
+
+    Attributes:
+        hidden: float32 (features, units), weights of the first layer, with ReLU.
+        hidden_bias: float32 (units,).
+        last: float32 (units, 1), weights of the second layer, with a sigmoid.
+        last_bias: float32 (1,).
+    """
+
+    hidden: NDArray[Any]
+    hidden_bias: NDArray[Any]
+    last: NDArray[Any]
+    last_bias: NDArray[Any]
+
+
+def build(network: Network, *, synchronized: bool = False) -> keras.Model:
     """Make an untrained network.
 
     Strides take the place of pooling: on int8 kernels a convolution on 14 x 14 pixels
@@ -17,27 +37,31 @@ def build(network: Network) -> keras.Model:
 
     Args:
         network: Its shape.
+        synchronized: Whether batch normalisation looks at all processes' images.
 
     Returns:
         A model from float32 (n, 28, 28, 1), ink from 0 to 1, to ten logits.
     """
-    first, second, third = network.channels
     pixels = keras.Input((28, 28, 1))
-    x = _convolution(pixels, first, kernel=5, stride=2)
-    x = _convolution(x, second, kernel=3, stride=2)
-    x = _convolution(x, third, kernel=3, stride=1)
-    # Not layers.Flatten: it asks for the batch size at run time, which leaves shapes open
-    # in the converted graph and cuts it in two for the interpreter.
-    x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
-    x = layers.Dropout(network.dropout)(x)
-    x = layers.Dense(network.hidden, use_bias=False)(x)
-    x = layers.BatchNormalization()(x)
-    x = layers.ReLU()(x)
-    x = layers.Dropout(network.dropout)(x)
-    return keras.Model(pixels, layers.Dense(CLASSES, name="logits")(x))
+    x = pixels
+    for stage in network.stages:
+        x = _stage(x, stage, synchronized)
+    if network.hidden:
+        # Not layers.Flatten: it asks for the batch size at run time, which leaves shapes
+        # open in the converted graph and cuts it in two for the interpreter.
+        x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
+        x = layers.Dropout(network.dropout)(x)
+        x = layers.Dense(network.hidden, use_bias=False)(x)
+        x = layers.ReLU()(layers.BatchNormalization(synchronized=synchronized)(x))
+    else:
+        x = layers.GlobalAveragePooling2D(name="means")(x)
+    x = layers.Dropout(network.dropout, name="features")(x)
+    return keras.Model(pixels, layers.Dense(CLASSES, name="logits", dtype="float32")(x))
 
 
-def serving(trained: keras.Model, network: Network, temperature: float) -> keras.Model:
+def serving(
+    trained: keras.Model, network: Network, temperature: float, detector: Detector
+) -> keras.Model:
     """Copy a trained network into the form that is served.
 
     The input's scale and the calibration go into the weights, so that serving does
@@ -47,9 +71,11 @@ def serving(trained: keras.Model, network: Network, temperature: float) -> keras
         trained: What `build(network)` gave, trained.
         network: Its shape.
         temperature: Logits are divided by it before the softmax.
+        detector: What tells outliers by the network's features.
 
     Returns:
-        A model from float32 (n, 28, 28, 1), ink from 0 to 255, to ten probabilities.
+        A model from float32 (n, 28, 28, 1), ink from 0 to 255, to ten probabilities and
+        the outlier score (n, 1), from 0 to 1.
     """
     copy = build(network)
     copy.set_weights(trained.get_weights())
@@ -57,11 +83,37 @@ def serving(trained: keras.Model, network: Network, temperature: float) -> keras
     first.set_weights([kernel / 255 for kernel in first.get_weights()])
     last = copy.get_layer("logits")
     last.set_weights([weight / temperature for weight in last.get_weights()])
-    return keras.Model(copy.inputs, layers.Softmax(name="probabilities")(copy.outputs[0]))
+    probabilities = layers.Softmax(name="probabilities")(copy.outputs[0])
+    hidden = layers.Dense(len(detector.hidden_bias), "relu", name="outlier_hidden")
+    score = layers.Dense(1, "sigmoid", name="outlier")
+    outlier = score(hidden(copy.get_layer("features").output))
+    hidden.set_weights([detector.hidden, detector.hidden_bias])
+    score.set_weights([detector.last, detector.last_bias])
+    return keras.Model(copy.inputs, {"probabilities": probabilities, "outlier": outlier})
 
 
-def _convolution(
-    x: keras.KerasTensor, channels: int, *, kernel: int, stride: int
-) -> keras.KerasTensor:
-    x = layers.Conv2D(channels, kernel, strides=stride, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
+def multiply_adds(model: keras.Model) -> int:
+    """Count the multiplications of one image's way through a model's weights."""
+    count = 0
+    for layer in model.layers:
+        if isinstance(layer, layers.Conv2D):
+            count += math.prod(layer.kernel.shape) * math.prod(layer.output.shape[1:3])
+        elif isinstance(layer, layers.Dense):
+            count += math.prod(layer.kernel.shape)
+    return count
+
+
+def _stage(x: keras.KerasTensor, stage: Stage, synchronized: bool) -> keras.KerasTensor:
+    def convolution(x: keras.KerasTensor, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
+        x = layers.Conv2D(
+            stage.channels, kernel, strides=stride, padding="same", use_bias=False
+        )(x)
+        return layers.BatchNormalization(synchronized=synchronized)(x)
+
+    x = layers.ReLU()(convolution(x, stage.kernel, stride=2))
+    for _ in range(stage.plain):
+        x = layers.ReLU()(convolution(x))
+    for _ in range(stage.residual):
+        inner = convolution(layers.ReLU()(convolution(x)))
+        x = layers.ReLU()(layers.Add()([x, inner]))
+    return x

@@ -1,143 +1,230 @@
-"""Trains the shipped network: `python -m model.train`.
+"""Trains a network: `python -m model.train fast`.
 
 Only the training split is fitted to. The validation split chooses the settings and the
-calibration; the test split is looked at by `model.evaluate` alone.
+calibration; the test split is looked at by `model.evaluate` alone. A run that was stopped
+goes on at its last checkpoint when the same command is given again. With `TF_CONFIG` in the
+environment, as Kubeflow sets it, all processes named there train one network together.
 """
 
 import argparse
 import dataclasses
 import json
+import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from rich.console import Console
 
 from model import dataset
-from model.config import SHIPPED, Training
+from model.config import RECIPES, Recipe, RecipeError, digest, load_recipes
 from model.dataset import Split
 
 if TYPE_CHECKING:
     import keras
 
+    from model.trainer import Trainer
+
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 ADVICE = "training needs TensorFlow: pip install -r requirements-train.txt"
+_CHECKPOINT_EVERY_S = 60.0
 
 
-def train(settings: Training, train_split: Split, validation: Split) -> "keras.Model":
-    """Train a network.
+@dataclass(frozen=True)
+class Run:
+    """A recipe on some data, and the folder where its training is.
+
+    Attributes:
+        recipe: The recipe.
+        images: How many training images it sees, from the first on.
+        teachers: The runs of its teachers.
+        folder: Named by the hash of all that decides what comes out.
+    """
+
+    recipe: Recipe
+    images: int
+    teachers: tuple["Run", ...]
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """The trained Keras model, there once the run is done."""
+        return self.folder / "model.keras"
+
+    @property
+    def facts(self) -> Path:
+        """A JSON file that says what made the model, there once the run is done."""
+        return self.folder / "run.json"
+
+
+def plan(recipes: dict[str, Recipe], name: str, images: int, runs: Path) -> Run:
+    """Find a recipe's run, and those of its teachers.
 
     Args:
-        settings: How.
-        train_split: What the weights are fitted to.
+        recipes: All recipes.
+        name: The one to train.
+        images: Training images.
+        runs: The folder of all runs.
+
+    Raises:
+        RecipeError: There is no such recipe, or it teaches itself.
+    """
+    if name not in recipes:
+        raise RecipeError(f"no recipe is named {name}; there are {', '.join(recipes)}")
+    recipe = recipes[name]
+    others = {other: each for other, each in recipes.items() if other != name}
+    if name in recipe.teachers:
+        raise RecipeError(f"{name} is its own teacher")
+    teachers = tuple(plan(others, teacher, images, runs) for teacher in recipe.teachers)
+    identity = digest(
+        recipe.settings(), dataset.MD5, images, [teacher.folder.name for teacher in teachers]
+    )
+    return Run(recipe, images, teachers, runs / f"{name}-{identity}")
+
+
+def train(
+    run: Run, split: Split, validation: Split, screen: Console, strategy: Any = None
+) -> "keras.Model":
+    """Train a run's network, or load it where that was done; its teachers come first.
+
+    Args:
+        run: The run.
+        split: Training images.
         validation: What progress is reported on.
+        screen: Where progress goes.
+        strategy: A `tf.distribute` strategy that joins processes; default this one alone.
 
     Returns:
-        A model from float32 (n, 28, 28, 1), ink from 0 to 1, to logits, with the
-        moving average of the weights of the run.
+        A model from float32 (n, 28, 28, 1), ink from 0 to 1, to logits, with the moving
+        average of the weights of the run.
     """
     import keras
 
-    from model import networks
+    from model.trainer import Trainer
 
-    keras.utils.set_random_seed(settings.seed)
-    model = networks.build(settings.network)
-    steps = settings.epochs * (len(train_split.labels) // settings.batch)
-    warmup = int(settings.warmup * steps)
-    schedule = keras.optimizers.schedules.CosineDecay(
-        settings.learning_rate / 100,
-        decay_steps=steps - warmup,
-        warmup_target=settings.learning_rate,
-        warmup_steps=warmup,
-    )
-    model.compile(
-        optimizer=keras.optimizers.AdamW(
-            schedule,
-            weight_decay=settings.weight_decay,
-            use_ema=True,
-            ema_momentum=1 - 1 / (1 + settings.average * steps),
-        ),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=settings.label_smoothing
-        ),
-        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],
-    )
-    model.fit(
-        _batches(settings, train_split),
-        validation_data=_as_tensors(validation),
-        epochs=settings.epochs,
-        validation_freq=max(1, settings.epochs // 20),
-        verbose=2,
-    )
-    return model
+    if run.model.is_file():
+        screen.print(f"{run.folder}: done before")
+        return keras.saving.load_model(run.model, compile=False)
+    teachers = [train(teacher, split, validation, screen, strategy) for teacher in run.teachers]
+    run.folder.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(run.recipe, split, run.folder, teachers, strategy)
+    seconds = _follow(run, trainer, validation, screen)
+    if trainer.is_chief:
+        _finish(run, trainer, seconds, validation)
+    return trainer.averaged
 
 
-def accuracy(model: "keras.Model", split: Split) -> float:
-    """The share of a split's images that a Keras model of ink from 0 to 1 gets right."""
-    images, _ = _as_tensors(split)
-    answers = model.predict(images, batch_size=512, verbose=0).argmax(axis=1)
-    return float(np.mean(answers == split.labels))
-
-
-def _as_tensors(split: Split) -> tuple[Any, Any]:
-    from model.labels import CLASSES
-
-    return split.images[..., None].astype(np.float32) / 255, np.eye(CLASSES)[split.labels]
-
-
-def _batches(settings: Training, split: Split) -> Any:
-    """Shuffled, augmented batches of equal size, in another order each epoch."""
+def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) -> float:
+    """Train to the end, showing how it goes; returns the seconds that all of it took."""
     import tensorflow as tf
 
-    from model.augment import augment
+    from model.progress import Progress
+    from model.trainer import accuracy
 
-    batches = tf.data.Dataset.from_tensor_slices(_as_tensors(split))
-    batches = batches.shuffle(len(split.labels), seed=settings.seed)
-    batches = batches.batch(settings.batch, drop_remainder=True)
-    return batches.map(
-        lambda images, labels: (augment(images, settings.augmentation), labels),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    ).prefetch(4)
+    clock = run.folder / "seconds.json"
+    before = json.loads(clock.read_text())["seconds"] if clock.is_file() else 0.0
+    started = saved = time.monotonic()
+    recipe = run.recipe
+    look_every = max(1, recipe.epochs // 20)
+    logs = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
+    with Progress(run.folder.name, recipe.epochs, trainer.steps, trainer.epoch, screen) as progress:
+        for steps in trainer.epochs():
+            loss = progress.follow(steps)
+            done = trainer.epoch + 1
+            found = accuracy(trainer.averaged, validation) if done % look_every == 0 else None
+            progress.epoch_done(loss, found)
+            with logs.as_default(step=done):
+                tf.summary.scalar("loss", loss)
+                if found is not None:
+                    tf.summary.scalar("validation accuracy", found)
+            if time.monotonic() - saved > _CHECKPOINT_EVERY_S or done == recipe.epochs:
+                trainer.save()
+                saved = time.monotonic()
+                if trainer.is_chief:
+                    clock.write_text(json.dumps({"seconds": before + saved - started}))
+    return before + time.monotonic() - started
+
+
+def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> None:
+    from model.networks import multiply_adds
+    from model.trainer import accuracy
+
+    facts: dict[str, Any] = {
+        "run": run.folder.name,
+        "recipe": run.recipe.settings(),
+        "teachers": [teacher.folder.name for teacher in run.teachers],
+        "images": run.images,
+        "parameters": trainer.averaged.count_params(),
+        "multiply_adds": multiply_adds(trainer.averaged),
+        "seconds": round(seconds),
+        "validation_accuracy": accuracy(trainer.averaged, validation),
+    }
+    run.facts.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    # Last, because its being there says that the run is done.
+    unfinished = run.model.with_suffix(".unfinished.keras")
+    trainer.averaged.save(unfinished)
+    unfinished.replace(run.model)
+
+
+def _strategy() -> Any:
+    """What joins this process with the others of `TF_CONFIG`, if there is one."""
+    import tensorflow as tf
+
+    return tf.distribute.MultiWorkerMirroredStrategy() if os.environ.get("TF_CONFIG") else None
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(
+        prog="python -m model.train",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m model.train              the default, after its teacher\n"
+        "  python -m model.train accurate\n"
+        "  python -m model.train fast --epochs 2 --limit 5000    a try of two minutes\n"
+        "  tensorboard --logdir runs          watch it\n",
+    )
+    made.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
+    made.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
+    made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
+    made.add_argument("--epochs", type=int, help="passes over the data, in the recipe's place")
+    made.add_argument("--limit", type=int, help="train on the first LIMIT images only")
+    return made
 
 
 def main() -> int:
-    """Train with the shipped settings and save the Keras model."""
-    parser = argparse.ArgumentParser(prog="python -m model.train", description=__doc__)
-    parser.add_argument(
-        "--epochs", type=int, default=SHIPPED.epochs, help="passes over the data (%(default)s)"
-    )
-    parser.add_argument(
-        "--limit", type=int, default=None, help="train on the first LIMIT images only"
-    )
-    parser.add_argument(
-        "--out", type=Path, default=RUNS / "kmnist.keras", help="where to save (%(default)s)"
-    )
-    arguments = parser.parse_args()
-    settings = dataclasses.replace(SHIPPED, epochs=arguments.epochs)
+    """Train; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
+    arguments = parser().parse_args()
+    screen = Console(stderr=True)
     try:
+        recipes = load_recipes(arguments.recipes)
+        if arguments.epochs:
+            recipes = {
+                name: dataclasses.replace(recipe, epochs=arguments.epochs)
+                for name, recipe in recipes.items()
+            }
         split, validation = dataset.load_split("train"), dataset.load_split("validation")
         split = Split(split.images[: arguments.limit], split.labels[: arguments.limit])
-        started = time.monotonic()
-        model = train(settings, split, validation)
+        run = plan(recipes, arguments.recipe, len(split.labels), arguments.runs)
+        if len(split.labels) < run.recipe.batch:
+            raise RecipeError(f"{len(split.labels)} images are no batch of {run.recipe.batch}")
+        train(run, split, validation, screen, _strategy())
+    except RecipeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     except dataset.DatasetError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
-        print(f"{ADVICE} ({error})", file=sys.stderr)
+        print(f"error: {ADVICE} ({error})", file=sys.stderr)
         return 1
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    model.save(arguments.out)
-    facts = {
-        "settings": dataclasses.asdict(settings),
-        "settings_digest": settings.digest(),
-        "images": len(split.labels),
-        "seconds": round(time.monotonic() - started),
-        "validation_accuracy": accuracy(model, validation),
-    }
-    arguments.out.with_suffix(".json").write_text(json.dumps(facts) + "\n", encoding="utf-8")
-    print(f"{arguments.out}: {facts}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    print(run.model)
     return 0
 
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import functools
+import sys
 import threading
-from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, List, Optional, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Type, Union
 
 import numpy as np
 from numpy.typing import NDArray
 from seldon_core.user_model import SeldonNotImplementedError, SeldonResponse
 from seldon_core.utils import extract_request_parts_json
 
+from model.artefacts import Artefact, ArtefactError, read_artefact
+from model.chosen import chosen_artefact
 from model.labels import HIRAGANA, ROMAJI
-from model.loader import (
-    ABSTAIN_BELOW,
-    BASELINE,
-    NETWORK,
-    SIDE,
-    Baseline,
-    Classifier,
-    load_baseline,
-    load_classifier,
-)
+from model.loader import BASELINE, SIDE, Baseline, Classifier
 from wrapper import other_json
 from wrapper.half_blocks import draw
 from wrapper.payload import BadPayload, stack_to_rows, to_rows
@@ -45,18 +38,29 @@ class ImageClassifier:
 
     row_tags = ("label", "confidence", "abstain")
 
-    _artefact: Path
-    _loader: Callable[[], Union[Classifier, Baseline]]
+    _read: Callable[[], Artefact]
+    _kind: Union[Type[Classifier], Type[Baseline]]
 
     def __init__(self) -> None:
+        """Read the artefact, but load no interpreter.
+
+        Seldon makes the object before it forks its servers: what is read here is fetched once,
+        and an interpreter would not survive the fork.
+
+        Raises:
+            SystemExit: The artefact can't be had. In place of an exception of our own, because
+                whoever starts a process for this class shows any other with its stack: status 2
+                for what an operator must mend, 1 for what may pass.
+        """
+        self._artefact = _read_or_leave(type(self)._read)
         self._classifier: Optional[Union[Classifier, Baseline]] = None
         self._loading = threading.Lock()
 
     def load(self) -> None:
-        """Load the artefact, once; Seldon calls this in each of its server processes.
+        """Load the model, once; Seldon calls this in each of its server processes.
 
         Raises:
-            model.loader.ArtefactError: It is missing or broken.
+            model.artefacts.ArtefactError: It is no model of this kind.
         """
         self._loaded()
 
@@ -71,22 +75,21 @@ class ImageClassifier:
             Probabilities float32 (n, 10) in the order of `class_names`, rounded to
             `DECIMALS`, with the tags
             `label` (hiragana), `confidence` (the largest probability) and `abstain`
-            (confidence below `model.loader.ABSTAIN_BELOW`) for each row, and `model`.
+            (confidence below the artefact's `abstain_below`) for each row, and `model`.
 
         Raises:
             BadPayload: `X` can't be taken.
         """
         rows = to_rows(X)
-        classifier = self._loaded()
-        probabilities = np.round(classifier.probabilities(rows), DECIMALS)
+        probabilities = np.round(self._loaded().probabilities(rows), DECIMALS)
         confidence = np.round(probabilities.max(axis=1).astype(np.float64), DECIMALS)
         return SeldonResponse(
             probabilities,
             tags={
                 "label": _LABELS[probabilities.argmax(axis=1)].tolist(),
                 "confidence": confidence.tolist(),
-                "abstain": (confidence < ABSTAIN_BELOW).tolist(),
-                "model": classifier.name,
+                "abstain": (confidence < self._artefact.abstain_below).tolist(),
+                "model": self._artefact.name,
             },
         )
 
@@ -152,48 +155,53 @@ class ImageClassifier:
         Returns:
             The model's name.
         """
-        classifier = self._loaded()
-        classifier.probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
-        return [classifier.name]
+        self._loaded().probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
+        return [self._artefact.name]
 
     def init_metadata(self) -> Dict[str, Any]:
-        """What Seldon's `/metadata` tells about this model.
-
-        Seldon asks before it calls `load`, so the name comes from the metrics file.
-        """
-        facts = json.loads(self._artefact.with_suffix(".json").read_text(encoding="utf-8"))
+        """What Seldon's `/metadata` tells about this model; Seldon asks before it calls `load`."""
         pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
         answer = {"messagetype": "tensor", "schema": {"names": list(ROMAJI), "shape": [-1, 10]}}
         return {
             "name": type(self).__name__,
-            "versions": [facts["name"]],
+            "versions": [self._artefact.name],
             "platform": "seldon",
             "inputs": [pixels],
             "outputs": [answer],
-            "custom": {"labels": "".join(HIRAGANA), "abstain_below": str(ABSTAIN_BELOW)},
+            "custom": {
+                "labels": "".join(HIRAGANA),
+                "variant": self._artefact.variant,
+                "abstain_below": str(self._artefact.abstain_below),
+            },
         }
 
     def _loaded(self) -> Union[Classifier, Baseline]:
-        # An interpreter does not survive a fork, and Seldon makes the object before it
-        # forks its servers: so not in __init__.
         with self._loading:
             if self._classifier is None:
-                self._classifier = type(self)._loader()
+                self._classifier = type(self)._kind(self._artefact.content)
             return self._classifier
 
 
 class KmnistClassifier(ImageClassifier):
-    """Reads cursive hiragana with the shipped network."""
+    """Reads cursive hiragana with the network that `MODEL_VARIANT` or `MODEL_URI` names."""
 
-    _artefact = NETWORK
-    _loader = staticmethod(load_classifier)
+    _read = staticmethod(chosen_artefact)
+    _kind = Classifier
 
 
 class KmnistBaseline(ImageClassifier):
     """Reads cursive hiragana with the scikit-learn baseline."""
 
-    _artefact = BASELINE
-    _loader = staticmethod(load_baseline)
+    _read = staticmethod(functools.partial(read_artefact, BASELINE))
+    _kind = Baseline
+
+
+def _read_or_leave(read: Callable[[], Artefact]) -> Artefact:
+    try:
+        return read()
+    except ArtefactError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(1 if error.retriable else 2) from error
 
 
 def _check_parses(message: Dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from seldon_core.proto import prediction_pb2
 from kafka.messages import Reply, header
 from kafka.pipeline import Pipeline
 from kafka.served_class import ServedClass
-from model.loader import ABSTAIN_BELOW
+from model.chosen import chosen_artefact
 from tests.faults import answers, images
 from tests.kafka.helpers import record
 from wrapper import KmnistClassifier
@@ -143,4 +143,5 @@ def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> 
 def test_no_image_is_so_close_that_its_label_or_abstention_could_turn() -> None:
     rows = np.sort(answers.answers().rows, axis=1)
     assert (rows[:, -1] - rows[:, -2]).min() > 10 * answers.TOLERANCE
-    assert np.abs(rows[:, -1] - ABSTAIN_BELOW).min() > 10 * answers.TOLERANCE
+    abstain_below = chosen_artefact().abstain_below
+    assert np.abs(rows[:, -1] - abstain_below).min() > 10 * answers.TOLERANCE

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.artefacts import read_artefact
 from model.dataset import Split
 from model.evaluate import images_per_second, quality
 from model.export import fit_temperature
@@ -33,7 +34,7 @@ import functools, keras
 slow = keras.layers.BatchNormalization
 keras.layers.BatchNormalization = functools.partial(slow, momentum=0.8)
 from model import evaluate, export, train
-run, out = Path(sys.argv[1]) / "run.keras", Path(sys.argv[1]) / "network.tflite"
+run, out = Path(sys.argv[1]) / "run.keras", Path(sys.argv[1]) / "network"
 sys.argv[1:] = ["--epochs", "4", "--out", str(run)]
 assert train.main() == 0
 sys.argv[1:] = ["--run", str(run), "--out", str(out)]
@@ -74,10 +75,11 @@ def test_a_network_is_trained_converted_and_measured(tmp_path: Path) -> None:
         text=True,
     )
     assert ran.returncode == 0, ran.stderr
-    facts = json.loads((tmp_path / "network.json").read_text())
-    assert facts["validation"]["accuracy"] > 0.8
-    assert facts["run"]["settings"]["epochs"] == 4
-    assert facts["name"] == load_classifier(tmp_path / "network.tflite").name
+    artefact = read_artefact(tmp_path / "network")
+    figures = json.loads((tmp_path / "network" / "figures.json").read_text())
+    assert figures["validation"]["accuracy"] > 0.8
+    assert figures["name"] == artefact.name
+    assert artefact.made_by["run"]["settings"]["epochs"] == 4
 
 
 def test_the_temperature_undoes_a_scaling_of_the_logits() -> None:

@@ -1,15 +1,16 @@
-"""Custom resource definitions as JSON Schemas that refuse what the API server would not store."""
+"""Definitions of resources as JSON Schemas that refuse what the API server would not store."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import yaml
 from jsonschema import Draft7Validator
 
-Document = dict[str, Any]
+from tests.sdep.builtin import builtin_kinds, builtin_schema
+from tests.sdep.manifests import Document
 
+_PROJECTS = ("seldon-core", "strimzi", "kubeflow-training")
 # The API server itself checks these; a definition says only that there is metadata.
 _OBJECT_META = {
     "type": "object",
@@ -25,7 +26,7 @@ _OBJECT_META = {
 
 
 class Definitions:
-    """The custom resource definitions of a folder.
+    """The custom resource definitions of a folder, and Kubernetes' own kinds.
 
     Args:
         folder: holds them as YAML or JSON files, each as its project publishes it.
@@ -35,7 +36,7 @@ class Definitions:
         self._schemas: dict[tuple[str, str], Document] = {}
         for path in sorted(folder.iterdir()):
             # The folder is shared: definitions of other projects need not be read.
-            if path.name.startswith(("seldon-core", "strimzi")):
+            if path.name.startswith(_PROJECTS):
                 for definition in yaml.load_all(path.read_text("utf-8"), yaml.CSafeLoader):
                     self._add(definition["spec"])
 
@@ -56,13 +57,21 @@ class Definitions:
     def errors(self, document: Document) -> list[str]:
         """What is wrong with a manifest's document, each with the path to it."""
         kind = (document.get("apiVersion", ""), document.get("kind", ""))
-        if kind not in self._schemas:
+        if kind in self._schemas:
+            validator = Draft7Validator(strict(self._schemas[kind]))
+        elif kind in builtin_kinds():
+            validator = Draft7Validator(_of_builtin(builtin_kinds()[kind]))
+        else:
             return [f"{' '.join(kind)} is not defined"]
-        validator = Draft7Validator(strict(self._schemas[kind]))
         return [
             f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
             for error in validator.iter_errors(document)
         ]
+
+
+def _of_builtin(name: str) -> Document:
+    whole = {"required": ["metadata", "spec"], "properties": {"metadata": _OBJECT_META}}
+    return {**builtin_schema(), "allOf": [{"$ref": f"#/$defs/{name}"}, whole]}
 
 
 def strict(schema: Document) -> Document:

@@ -1,4 +1,4 @@
-"""The manifests are what Seldon's and Strimzi's operators take, and agree with the code."""
+"""The manifests are what operators and Kubernetes take, and the stream's agree with the code."""
 
 from __future__ import annotations
 
@@ -8,28 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from kafka.cluster.properties import TAKE_OVER
 from kafka.settings import Settings, SettingsError, load_settings
 from kafka.topics.wanted import wanted_topics
-from tests.sdep.crd import Definitions, Document
+from tests.sdep.crd import Definitions
+from tests.sdep.manifests import (
+    FILES,
+    FOLDER,
+    Document,
+    containers,
+    documents,
+    environ,
+    of_kind,
+    pods,
+)
 
-FOLDER = Path(__file__).resolve().parents[2] / "sdep"
-FILES = sorted(path.name for path in FOLDER.glob("*.yaml"))
 CRD_DIR = os.environ.get("CRD_DIR")
 
 needs_definitions = pytest.mark.skipif(
     not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
 )
-
-
-def documents(file: str) -> list[Document]:
-    return list(yaml.safe_load_all((FOLDER / file).read_text("utf-8")))
-
-
-def of_kind(file: str, kind: str) -> list[Document]:
-    return [document for document in documents(file) if document["kind"] == kind]
 
 
 def predictor(file: str) -> Document:
@@ -47,15 +46,6 @@ def container(file: str) -> Document:
     return dict(found)
 
 
-def environ(variables: list[Document]) -> dict[str, str]:
-    """What the runtime would find; a field of the pod stands for itself."""
-    found = {}
-    for variable in variables:
-        source = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-        found[variable["name"]] = variable["value"] if "value" in variable else str(source)
-    return found
-
-
 def native_settings() -> Settings:
     return load_settings(environ(container("native.yaml")["env"]), use_local_cluster=False)
 
@@ -65,8 +55,10 @@ def definitions() -> Definitions:
     return Definitions(Path(str(CRD_DIR)))
 
 
-def test_the_manifests_are_the_two_deployments_the_topics_and_the_cluster() -> None:
-    assert FILES == ["executor.yaml", "kafka.yaml", "native.yaml", "topics.yaml"]
+def test_the_manifests_are_the_streams_those_that_make_networks_and_other_servers() -> None:
+    stream = {"executor.yaml", "kafka.yaml", "native.yaml", "topics.yaml"}
+    making = {"build.yaml", "tensorboard.yaml", "train.yaml"}
+    assert set(FILES) == stream | making | {"tensorflow.yaml", "triton.yaml"}
 
 
 @needs_definitions
@@ -87,6 +79,8 @@ def _misspell(document: Document, path: tuple[str | int, ...], wrong: str) -> No
 
 _POD = ("spec", "predictors", 0, "componentSpecs", 0, "spec")
 _CONTAINER = (*_POD, "containers", 0)
+_GRAPH = ("spec", "predictors", 0, "graph")
+_TEMPLATE = ("spec", "template", "spec")
 
 
 @needs_definitions
@@ -105,6 +99,14 @@ _CONTAINER = (*_POD, "containers", 0)
         ("topics.yaml", ("spec", "partitions"), "partition"),
         ("kafka.yaml", ("spec", "kafka", "listeners", 0, "tls"), "tsl"),
         ("kafka.yaml", ("kind",), "kinds"),
+        ("tensorflow.yaml", (*_GRAPH, "envSecretRefName"), "envSecretRef"),
+        ("triton.yaml", (*_GRAPH, "modelUri"), "modelURI"),
+        ("train.yaml", ("spec", "accessModes"), "accessMode"),
+        ("tensorboard.yaml", (*_TEMPLATE, "containers", 0, "livenessProbe"), "liveness"),
+        ("tensorboard.yaml", ("spec", "selector", "matchLabels"), "labels"),
+        ("build.yaml", ("spec", "backoffLimit"), "backofLimit"),
+        ("build.yaml", (*_TEMPLATE, "volumes", 0, "secret", "secretName"), "name"),
+        ("build.yaml", (*_TEMPLATE, "containers", 0, "securityContext", "runAsUser"), "user"),
     ],
 )
 def test_a_misspelt_field_is_found(
@@ -249,14 +251,18 @@ def test_a_replica_is_named_by_its_pod_and_its_state_outlives_the_container() ->
     assert "emptyDir" in volume
 
 
-@pytest.mark.parametrize("file", ["executor.yaml", "native.yaml"])
-def test_the_model_runs_without_rights_and_with_known_needs(file: str) -> None:
-    assert pod(file)["enableServiceLinks"] is False
-    assert pod(file)["securityContext"]["runAsNonRoot"] is True
-    mine = container(file)
-    assert mine["securityContext"]["allowPrivilegeEscalation"] is False
-    assert set(mine["resources"]["requests"]) == {"cpu", "memory"}
-    assert "memory" in mine["resources"]["limits"]
+@pytest.mark.parametrize("file", FILES)
+def test_everything_runs_without_root_and_rights_and_with_known_needs(file: str) -> None:
+    for pod_ in pods(file):
+        assert pod_["enableServiceLinks"] is False
+        whole = pod_.get("securityContext", {})
+        for each in containers(pod_):
+            rights = {**whole, **each["securityContext"]}
+            assert rights["runAsNonRoot"] is True
+            assert rights["capabilities"]["drop"] == ["ALL"]
+            assert rights.get("allowPrivilegeEscalation") is False or file == "build.yaml"
+            assert set(each["resources"]["requests"]) == {"cpu", "memory"}
+            assert "memory" in each["resources"]["limits"]
 
 
 @pytest.mark.parametrize("file", FILES)

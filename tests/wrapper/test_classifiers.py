@@ -13,16 +13,21 @@ from seldon_core.proto import prediction_pb2
 from seldon_core.seldon_methods import predict
 from seldon_core.user_model import SeldonNotImplementedError
 
+from model.artefacts import SHIPPED, read_artefact
+from model.chosen import VARIANTS
 from model.labels import HIRAGANA, ROMAJI
-from model.loader import ABSTAIN_BELOW
 from wrapper import BadPayload, KmnistBaseline, KmnistClassifier
 
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28)).astype(np.uint8)
 
 
-@pytest.fixture(params=[KmnistClassifier, KmnistBaseline])
-def served(request: pytest.FixtureRequest) -> Any:
-    instance = request.param()
+SERVED = [*(variant for variant in VARIANTS if (SHIPPED / variant).is_dir()), "baseline"]
+
+
+@pytest.fixture(params=SERVED)
+def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("MODEL_VARIANT", request.param)
+    instance = KmnistBaseline() if request.param == "baseline" else KmnistClassifier()
     instance.load()
     return instance
 
@@ -34,8 +39,7 @@ def test_each_row_has_ten_probabilities_and_its_tags(served: Any) -> None:
     assert np.allclose(answer.data.sum(axis=1), 1, atol=1e-5)
     assert answer.tags["label"] == [HIRAGANA[i] for i in answer.data.argmax(axis=1)]
     assert answer.tags["confidence"] == pytest.approx(answer.data.max(axis=1))
-    assert answer.tags["abstain"] == [c < ABSTAIN_BELOW for c in answer.tags["confidence"]]
-    assert answer.tags["model"].startswith("kmnist-")
+    assert answer.tags["abstain"] == [c < 0.5 for c in answer.tags["confidence"]]
     assert set(answer.tags) == {*served.row_tags, "model"}
     assert served.class_names() == list(ROMAJI)
 
@@ -62,8 +66,11 @@ def test_its_metadata_passes_seldons_validation(served: Any) -> None:
     assert metadata["versions"] == served.health_status()
 
 
-def test_health_says_which_model_it_is(served: Any) -> None:
-    assert served.health_status() == [served.predict(IMAGES).tags["model"]]
+def test_answers_health_and_metadata_name_the_artefact(served: Any) -> None:
+    metadata = served.init_metadata()
+    artefact = read_artefact(SHIPPED / metadata["custom"]["variant"])
+    assert served.predict(IMAGES).tags["model"] == artefact.name
+    assert served.health_status() == metadata["versions"] == [artefact.name]
 
 
 def test_a_payload_is_described_by_a_drawing() -> None:

@@ -1,0 +1,52 @@
+"""Which artefact is served, as the environment says. Python 3.8 to 3.12."""
+
+import os
+from pathlib import Path
+from typing import Mapping, Optional
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from model.artefacts import SHIPPED, Artefact, ArtefactError, read_artefact
+from model.remote import fetch_artefact
+
+VARIANTS = ("fast", "accurate")
+"""The networks to choose from, the default first."""
+
+
+def chosen_artefact(environ: Optional[Mapping[str, str]] = None) -> Artefact:
+    """Read the artefact that is to be served.
+
+    Args:
+        environ: The environment, with `MODEL_URI` (a folder, `s3://bucket/prefix` or
+            `gs://bucket/prefix`), else `MODEL_VARIANT` (one of `VARIANTS`); default the
+            process's own.
+
+    Raises:
+        ArtefactError: The choice is none, or what was chosen can't be had.
+    """
+    environ = os.environ if environ is None else environ
+    uri = environ.get("MODEL_URI", "").strip()
+    if not uri:
+        return read_artefact(SHIPPED / _variant(environ))
+    if "://" not in uri:
+        return read_artefact(Path(uri).expanduser())
+    if uri.startswith("file://"):
+        return read_artefact(_folder(uri))
+    return fetch_artefact(uri, environ)
+
+
+def _variant(environ: Mapping[str, str]) -> str:
+    variant = environ.get("MODEL_VARIANT", "").strip() or VARIANTS[0]
+    if variant not in VARIANTS:
+        raise ArtefactError(
+            f"MODEL_VARIANT is {variant!r}: expected {' or '.join(VARIANTS)}; "
+            "MODEL_URI names a model of your own"
+        )
+    return variant
+
+
+def _folder(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost"):
+        raise ArtefactError(f"MODEL_URI is {uri!r}: expected file:///path, with three slashes")
+    return Path(url2pathname(parts.path))

@@ -1,0 +1,77 @@
+"""What inputs and answers look like while nothing drifts, in a few shares. Python 3.8 to 3.12."""
+
+from typing import Any, Dict, List, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+INK_EDGES = (0, 20, 30, 40, 50, 60, 75, 100)
+"""Lower edges of the bins of an image's mean ink, which goes from 0 to 255."""
+
+CONFIDENCE_EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
+"""Lower edges of the bins of confidence, from 0 to 1."""
+
+STATISTICS = ("ink", "confidence", "class")
+"""What is watched: how much ink, how sure, and which classes."""
+
+_LEAST_SHARE = 1e-3
+
+Counts = Dict[str, NDArray[np.float64]]
+
+
+def count(images: NDArray[Any], probabilities: NDArray[Any]) -> Counts:
+    """Count images by each of `STATISTICS`.
+
+    Args:
+        images: (n, 28, 28), ink from 0 to 255.
+        probabilities: (n, 10), the answers to them.
+
+    Returns:
+        For each, how many images are in each bin.
+    """
+    ink = images.reshape(len(images), -1).mean(axis=1)
+    sure = probabilities.max(axis=1)
+    return {
+        "ink": _binned(ink, INK_EDGES),
+        "confidence": _binned(sure, CONFIDENCE_EDGES),
+        "class": np.bincount(probabilities.argmax(axis=1), minlength=10).astype(np.float64),
+    }
+
+
+def reference(images: NDArray[Any], probabilities: NDArray[Any]) -> Dict[str, List[float]]:
+    """The shares that an artefact's manifest keeps, of images that are as they should be."""
+    return {
+        name: [round(float(share), 5) for share in counts / max(1.0, float(counts.sum()))]
+        for name, counts in count(images, probabilities).items()
+    }
+
+
+def stability_index(counts: NDArray[Any], expected: NDArray[Any]) -> float:
+    """How far counts are from what is expected: the population stability index.
+
+    Siddiqi, Credit Risk Scorecards, 2006: below 0.1 little has changed, above 0.25 much has.
+
+    Args:
+        counts: In each bin.
+        expected: The share of each bin.
+    """
+    # An empty bin would be infinitely surprising.
+    found = np.maximum(counts / max(1.0, float(counts.sum())), _LEAST_SHARE)
+    known = np.maximum(expected, _LEAST_SHARE)
+    return float(np.sum((found - known) * np.log(found / known)))
+
+
+def is_reference(value: Mapping[str, Any]) -> bool:
+    """Whether a manifest's entry has the shares of every bin of every statistic."""
+    sizes = {"ink": len(INK_EDGES), "confidence": len(CONFIDENCE_EDGES), "class": 10}
+    return all(
+        isinstance(value.get(name), list)
+        and len(value[name]) == size
+        and all(type(share) in (int, float) for share in value[name])
+        for name, size in sizes.items()
+    )
+
+
+def _binned(values: NDArray[Any], edges: Any) -> NDArray[np.float64]:
+    places = np.searchsorted(edges, values, side="right") - 1
+    return np.bincount(np.maximum(places, 0), minlength=len(edges)).astype(np.float64)

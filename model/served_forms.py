@@ -1,0 +1,92 @@
+"""The served network as files for TensorFlow Serving and for NVIDIA Triton.
+
+Both read a SavedModel, but the servers that Seldon Core 1.17.1 brings are old: TensorFlow
+Serving 2.1.0, and Triton 21.08 with TensorFlow 1.15. They refuse what TensorFlow 2.19 writes
+of variables, so weights are written as constants. What is left was seen to load, and to give
+the same answers, in TensorFlow 1.15.0, 2.1.0, 2.2.0 and 2.5.0.
+"""
+
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+INPUT = "images"
+OUTPUTS = ("probabilities", "outlier")
+"""Names of a network's outputs, in their order; there may be only the first."""
+
+_VERSION = "1"
+_LARGEST_BATCH = 256
+
+
+def write_saved_model(serving: keras.Model, folder: Path) -> None:
+    """Write `<folder>/1`, as TensorFlow Serving reads it.
+
+    The signature is `serving_default`: from `images`, float32 (n, 28, 28, 1), ink from 0
+    to 255, to `probabilities`, float32 (n, 10), and `outlier`, float32 (n, 1), if the
+    network has a second output. An earlier export there is replaced.
+
+    Args:
+        serving: What `model.networks.serving` gave.
+        folder: The model's folder, which holds its versions.
+    """
+    _write(serving, folder / _VERSION)
+
+
+def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> None:
+    """Write `<folder>/<name>`, a model of a Triton repository.
+
+    Its tensors are those of `write_saved_model`. An earlier export there is replaced.
+
+    Args:
+        serving: What `model.networks.serving` gave.
+        folder: The repository, which holds its models.
+        name: What clients call the model.
+    """
+    _write(serving, folder / name / _VERSION / "model.savedmodel")
+    (folder / name / "config.pbtxt").write_text(_triton_config(serving, name), encoding="utf-8")
+
+
+def _write(serving: keras.Model, folder: Path) -> None:
+    image = tf.TensorSpec(serving.inputs[0].shape, tf.float32, name=INPUT)
+    flat = keras.Model(serving.inputs, serving.outputs)
+    traced = tf.function(lambda images: flat([images], training=False), input_signature=[image])
+    frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
+    shutil.rmtree(folder, ignore_errors=True)
+    builder = tf.compat.v1.saved_model.Builder(str(folder))
+    with tf.compat.v1.Session(graph=frozen.graph) as session:
+        signature = tf.compat.v1.saved_model.predict_signature_def(
+            {INPUT: frozen.inputs[0]}, dict(zip(OUTPUTS, frozen.outputs, strict=False))
+        )
+        builder.add_meta_graph_and_variables(
+            session,
+            [tf.saved_model.SERVING],
+            {tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
+            # A server refuses an attribute that is newer than itself, even at its default.
+            strip_default_attrs=True,
+        )
+    builder.save()
+
+
+def _triton_config(serving: keras.Model, name: str) -> str:
+    """The model's `config.pbtxt`: dimensions without that of the batch, which Triton adds."""
+    outputs = zip(OUTPUTS, serving.outputs, strict=False)
+    return "\n".join(
+        [
+            f'name: "{name}"',
+            'platform: "tensorflow_savedmodel"',
+            f"max_batch_size: {_LARGEST_BATCH}",
+            _tensor("input", INPUT, serving.inputs[0]),
+            *(_tensor("output", each, tensor) for each, tensor in outputs),
+            # Requests that wait are answered together; none waits for others to come.
+            "dynamic_batching { }",
+            "",
+        ]
+    )
+
+
+def _tensor(field: str, name: str, tensor: keras.KerasTensor) -> str:
+    dimensions = ", ".join(map(str, tensor.shape[1:]))
+    return f'{field} {{ name: "{name}" data_type: TYPE_FP32 dims: [{dimensions}] }}'

@@ -1,0 +1,141 @@
+"""The files for TensorFlow Serving and Triton, of small networks with one output and with two."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
+
+pytestmark = pytest.mark.skipif(not TRAINING_PYTHON.exists(), reason="there is no .venv-train here")
+
+# Says of each file what it takes and gives, how far its answers are from the network's own, for
+# batches of several sizes, and which operations it is made of.
+DRILL = """
+import json, sys
+from pathlib import Path
+import keras, numpy as np, tensorflow as tf
+from keras import layers
+from model.served_forms import write_saved_model, write_triton_repository
+
+keras.utils.set_random_seed(3)
+folder = Path(sys.argv[1])
+pixels = keras.Input((28, 28, 1))
+features = layers.Conv2D(4, 4, strides=4)(layers.Rescaling(1 / 255)(pixels))
+features = layers.ReLU()(layers.BatchNormalization()(features))
+features = keras.ops.reshape(features, (-1, 7 * 7 * 4))
+probabilities = layers.Dense(10, activation="softmax")(features)
+outlier = layers.Dense(1, activation="sigmoid")(features)
+networks = {"one": [probabilities], "two": [probabilities, outlier]}
+images = np.random.default_rng(3).integers(0, 256, (7, 28, 28, 1)).astype(np.float32)
+found = {}
+for name, outputs in networks.items():
+    network = keras.Model([pixels], outputs)
+    for _ in range(2):  # again, over what is there
+        write_saved_model(network, folder / "serving" / name)
+        write_triton_repository(network, folder / "triton", name)
+    wanted = [each.numpy() for each in keras.tree.flatten(network([images], training=False))]
+    found[name] = []
+    for saved in (folder / "serving" / name / "1", folder / "triton" / name / "1/model.savedmodel"):
+        for empty in saved.iterdir():
+            if empty.is_dir():
+                empty.rmdir()  # as an object store does
+        loaded = tf.saved_model.load(str(saved))
+        signature = loaded.signatures["serving_default"]
+        worst = 0.0
+        for count in (1, 3, 7):
+            answers = signature(images=tf.constant(images[:count]))
+            for each, right in zip(("probabilities", "outlier"), wanted):
+                worst = max(worst, float(np.abs(answers[each].numpy() - right[:count]).max()))
+        graph = loaded.graph.as_graph_def()
+        inputs = signature.structured_input_signature[1]
+        found[name].append({
+            "inputs": {each.name: [each.dtype.name, *each.shape[1:]] for each in inputs.values()},
+            "outputs": {
+                each: [tensor.dtype.name, *tensor.shape[1:]]
+                for each, tensor in signature.structured_outputs.items()
+            },
+            "worst": worst,
+            "operations": sorted({node.op for node in graph.node}),
+            "functions": len(graph.library.function),
+        })
+(folder / "found.json").write_text(json.dumps(found))
+"""
+
+TENSORS = {
+    "one": {"probabilities": ["float32", 10]},
+    "two": {"probabilities": ["float32", 10], "outlier": ["float32", 1]},
+}
+# All of them are in TensorFlow 1.15, the oldest that a server of Seldon Core 1.17.1 has.
+OLD = {
+    *("AddV2", "BiasAdd", "Const", "Conv2D", "Identity", "MatMul", "Mul", "NoOp", "Placeholder"),
+    *("Relu", "Reshape", "Rsqrt", "Sigmoid", "Softmax", "Squeeze", "Sub"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("served")
+    ran = subprocess.run(
+        [TRAINING_PYTHON, "-c", DRILL, str(made)],
+        cwd=ROOT,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return made
+
+
+@pytest.fixture(params=TENSORS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def files(folder: Path, name: str) -> list[dict[str, Any]]:
+    """What TensorFlow Serving's file holds, and Triton's."""
+    found: list[dict[str, Any]] = json.loads((folder / "found.json").read_text())[name]
+    return found
+
+
+def test_both_files_answer_as_the_network_does_to_a_batch_of_any_size(
+    files: list[dict[str, Any]],
+) -> None:
+    assert [each["worst"] < 1e-6 for each in files] == [True, True]
+
+
+def test_both_files_name_the_images_and_each_output(files: list[dict[str, Any]], name: str) -> None:
+    for each in files:
+        assert each["inputs"] == {"images": ["float32", 28, 28, 1]}
+        assert each["outputs"] == TENSORS[name]
+
+
+def test_the_servers_that_seldon_brings_know_all_that_is_in_a_file(
+    files: list[dict[str, Any]],
+) -> None:
+    for each in files:
+        assert set(each["operations"]) <= OLD
+        assert each["functions"] == 0
+
+
+def test_triton_is_told_of_the_same_tensors(folder: Path, name: str) -> None:
+    model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
+    text_format = pytest.importorskip("google.protobuf.text_format")
+    text = (folder / "triton" / name / "config.pbtxt").read_text("utf-8")
+    config = text_format.Parse(text, model_config_pb2.ModelConfig())
+    assert config.name == name
+    assert config.platform == "tensorflow_savedmodel"
+    assert config.max_batch_size > 1
+    assert config.HasField("dynamic_batching")
+    (images,) = config.input
+    assert (images.name, list(images.dims)) == ("images", [28, 28, 1])
+    outputs = {each.name: ["float32", *each.dims] for each in config.output}
+    assert outputs == TENSORS[name]
+    assert {each.data_type for each in [images, *config.output]} == {model_config_pb2.TYPE_FP32}

@@ -1,0 +1,171 @@
+"""Images, training and TensorBoard fit together, and with the code that runs in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+
+from model.config import load_recipes
+from model.dataset import CACHE
+from tests.s2i.replica import image_environment
+from tests.sdep.manifests import (
+    FOLDER,
+    ROOT,
+    Document,
+    containers,
+    documents,
+    environ,
+    of_kind,
+    pods,
+)
+
+BUILDER = "seldonio/seldon-core-s2i-python38:1.17.1"
+SCRIPT_OF_S2I = "/microservice/.s2i/bin/run"
+
+
+def instructions(file: str) -> list[tuple[str, str]]:
+    """A Dockerfile's instructions, each with its arguments on one line."""
+    text = (FOLDER / file).read_text("utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    pairs = (line.partition(" ") for line in lines)
+    return [(name, " ".join(arguments.split())) for name, _, arguments in pairs]
+
+
+def of_instruction(file: str, name: str) -> list[str]:
+    return [arguments for each, arguments in instructions(file) if each == name]
+
+
+def job() -> Document:
+    (found,) = of_kind("train.yaml", "TFJob")
+    return dict(found["spec"])
+
+
+def training() -> Document:
+    (found,) = pods("train.yaml")[0]["containers"]
+    return dict(found)
+
+
+def mounts(container: Document, pod: Document) -> dict[str, Document]:
+    """The mounts of a container by the claim that is mounted."""
+    claims = {
+        volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]
+    }
+    return {claims[mount["name"]]: mount for mount in container["volumeMounts"]}
+
+
+def test_the_build_makes_every_image_that_a_manifest_takes_from_the_registry() -> None:
+    (builder,) = pods("build.yaml")[0]["containers"]
+    (script,) = builder["args"]
+    registry = environ(builder["env"])["REGISTRY"]
+    built = dict(re.findall(r"^ *build (\S+) (\S+)$", script, re.MULTILINE))
+    assert all((ROOT / file).is_file() for file in built)
+    files = ["native.yaml", "executor.yaml", "train.yaml", "tensorboard.yaml"]
+    used = {each["image"] for file in files for pod in pods(file) for each in containers(pod)}
+    assert {f"{registry}/{image}" for image in built.values()} == used
+
+
+def test_the_build_may_do_no_more_than_a_user_namespace_needs() -> None:
+    (builder,) = pods("build.yaml")[0]["containers"]
+    rights = builder["securityContext"]
+    assert rights["capabilities"]["add"] == ["SETUID", "SETGID"]
+    assert "privileged" not in rights
+
+
+def test_the_build_finds_the_credentials_where_it_looks_for_them() -> None:
+    (pod,) = pods("build.yaml")
+    (builder,) = pod["containers"]
+    folder = environ(builder["env"])["DOCKER_CONFIG"]
+    (name,) = [each["name"] for each in builder["volumeMounts"] if each["mountPath"] == folder]
+    (secret,) = [each["secret"] for each in pod["volumes"] if each["name"] == name]
+    assert secret["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
+    assert f"docker-registry {secret['secretName']} " in (FOLDER / "README.md").read_text("utf-8")
+
+
+def test_the_served_image_is_made_as_s2i_makes_it() -> None:
+    assert of_instruction("Dockerfile", "FROM") == [BUILDER]
+    assert f"s2i build . {BUILDER} " in (FOLDER / "README.md").read_text("utf-8")
+    (variables,) = of_instruction("Dockerfile", "ENV")
+    assert dict(each.split("=", 1) for each in variables.split()) == image_environment()
+    (assemble,) = of_instruction("Dockerfile", "RUN")
+    assert assemble == "--mount=type=bind,target=/tmp/src /s2i/bin/assemble"
+    assert of_instruction("Dockerfile", "CMD") == [f'["{SCRIPT_OF_S2I}"]']
+
+
+def test_the_training_image_holds_what_it_installs_and_runs() -> None:
+    sources = [each for line in of_instruction("Dockerfile.train", "COPY") for each in line.split()]
+    assert (ROOT / "model" / "train.py").is_file()
+    assert "model" in sources
+    (install,) = [run for run in of_instruction("Dockerfile.train", "RUN") if "pip" in run]
+    wanted = [install.rpartition(" ")[2]]
+    for name in wanted:
+        assert name in sources
+        lines = (ROOT / name).read_text("utf-8").splitlines()
+        wanted += [line.removeprefix("-r ") for line in lines if line.startswith("-r ")]
+
+
+@pytest.mark.parametrize(
+    ("image", "file"),
+    [
+        ("Dockerfile", "native.yaml"),
+        ("Dockerfile.train", "train.yaml"),
+        ("Dockerfile.train", "tensorboard.yaml"),
+    ],
+)
+def test_an_image_ends_as_the_user_that_its_pods_have(image: str, file: str) -> None:
+    for pod in pods(file):
+        user = str(pod["securityContext"]["runAsUser"])
+        assert of_instruction(image, "USER")[-1] == user
+
+
+def test_a_chief_and_workers_share_each_batch_evenly_and_nobody_serves_parameters() -> None:
+    roles = job()["tfReplicaSpecs"]
+    assert set(roles) == {"Chief", "Worker"}
+    assert roles["Chief"]["replicas"] == 1
+    recipe = training()["command"][training()["command"].index("model.train") + 1]
+    processes = sum(role["replicas"] for role in roles.values())
+    assert load_recipes()[recipe].batch % processes == 0
+
+
+def test_a_training_that_stops_goes_on_whatever_role_stopped() -> None:
+    for role in job()["tfReplicaSpecs"].values():
+        assert role["restartPolicy"] == "OnFailure"
+        assert [each["name"] for each in role["template"]["spec"]["containers"]] == ["tensorflow"]
+
+
+def test_all_processes_keep_their_run_on_one_volume_and_tensorboard_only_reads_it() -> None:
+    claims = {each["metadata"]["name"]: each for each in documents("train.yaml")[:2]}
+    (board,) = pods("tensorboard.yaml")
+    (shown,) = board["containers"]
+    for pod in pods("train.yaml"):
+        written = mounts(pod["containers"][0], pod)["kmnist-runs"]
+        assert training()["command"][-2:] == ["--runs", written["mountPath"]]
+        assert not written.get("readOnly")
+    read = mounts(shown, board)["kmnist-runs"]
+    assert read["readOnly"] is True
+    assert shown["command"][1:3] == ["--logdir", read["mountPath"]]
+    assert claims["kmnist-runs"]["spec"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_the_data_set_is_downloaded_to_where_training_finds_it() -> None:
+    (folder,) = of_instruction("Dockerfile.train", "WORKDIR")
+    cache = PurePosixPath(folder) / CACHE.relative_to(ROOT)
+    for pod in pods("train.yaml"):
+        (download,) = pod["initContainers"]
+        assert download["command"] == ["python", "-m", "model.dataset"]
+        assert mounts(download, pod)["kmnist-data"]["mountPath"] == str(cache)
+        found = mounts(pod["containers"][0], pod)["kmnist-data"]
+        assert found["mountPath"] == environ(training()["env"])["KMNIST_DATA"]
+
+
+def test_the_service_leads_to_tensorboard() -> None:
+    (deployment,) = of_kind("tensorboard.yaml", "Deployment")
+    (service,) = of_kind("tensorboard.yaml", "Service")
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
+    (port,) = service["spec"]["ports"]
+    (shown,) = pods("tensorboard.yaml")[0]["containers"]
+    (open_port,) = shown["ports"]
+    assert port["targetPort"] == open_port["name"]
+    assert shown["command"][-2:] == ["--port", str(open_port["containerPort"])]

@@ -1,0 +1,97 @@
+"""The model that MODEL_VARIANT and MODEL_URI choose, as those who start the class see it."""
+
+import json
+import os
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model import remote
+from model.artefacts import SHIPPED, write_artefact
+from tests.model.stores import answering, free_port, reply
+from wrapper import KmnistClassifier
+
+ROOT = Path(__file__).resolve().parents[2]
+FAST = SHIPPED / "fast"
+CLASS = "wrapper.KmnistClassifier"
+STARTS = {
+    "worker": ["-m", "kafka.worker", CLASS],
+    "check": ["-m", "kafka.check", CLASS],
+    "seldon": [str(Path(sys.executable).with_name("seldon-core-microservice")), CLASS],
+}
+
+
+def start(how: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *STARTS[how]],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "KAFKA_BROKER": "127.0.0.1:1", **environ},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_model_of_ones_own_decides_its_name_and_when_to_abstain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = (FAST / "model.tflite").read_bytes()
+    mine = write_artefact(
+        tmp_path, "mine.tflite", content, variant="mine", abstain_below=1.0, made_by={}
+    )
+    monkeypatch.setenv("MODEL_URI", str(tmp_path))
+    served = KmnistClassifier()
+    served.load()
+    tags = served.predict(np.zeros((3, 28, 28), np.uint8)).tags
+    assert tags["abstain"] == [True] * 3
+    assert tags["model"] == mine.name
+    assert served.init_metadata()["custom"]["abstain_below"] == "1.0"
+
+
+def test_a_remote_model_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def serve(request: BaseHTTPRequestHandler) -> None:
+        name = request.path.rpartition("%2F")[2].partition("?")[0]
+        asked.append(name)
+        reply(request, 200, (FAST / name).read_bytes())
+
+    with answering(serve) as address:
+        monkeypatch.setenv("RCLONE_CONFIG_GS_ENDPOINT", address)
+        monkeypatch.setenv("MODEL_URI", "gs://models/kmnist")
+        served = KmnistClassifier()
+        served.init_metadata()
+        served.load()
+        served.load()
+    assert asked == ["manifest.json", "model.tflite"]
+    assert served.health_status() == [json.loads((FAST / "manifest.json").read_text())["name"]]
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_who_starts_it_with_an_unknown_variant_is_told_in_one_line(how: str) -> None:
+    ran = start(how, MODEL_VARIANT="slow")
+    said = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    assert said == [
+        "error: MODEL_VARIANT is 'slow': expected fast or accurate; "
+        "MODEL_URI names a model of your own"
+    ]
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr + ran.stdout
+
+
+def test_a_store_that_is_away_is_told_apart_from_a_mistake(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.setattr(remote, "PAUSES_S", (0.01,))
+    monkeypatch.setenv("MODEL_URI", "s3://models/kmnist")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
+    with pytest.raises(SystemExit) as left:
+        KmnistClassifier()
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: s3://models/kmnist/manifest.json can't be read from 127.0.0.1:")
+    assert said.count("\n") == 1
