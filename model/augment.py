@@ -83,7 +83,8 @@ def _spline_basis() -> NDArray[np.float32]:
     near = 2 / 3 - far**2 + far**3 / 2
     wide = np.maximum(2 - far, 0) ** 3 / 6
     weights = np.where(far < 1, near, wide)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    basis: NDArray[np.float32] = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return basis
 
 
 def _thicken(images: Any, numbers: Any, share: float) -> Any:

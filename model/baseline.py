@@ -1,82 +1,130 @@
 """Trains the scikit-learn baseline: `python -m model.baseline`.
 
-It is what the network is compared with, and shows that the stream runtime serves any
-class. Saved with skops: loading it builds trusted types only, where a pickle may run code.
+A support vector machine on principal components. It is what the networks are compared with,
+and shows that the stream runtime serves any class. Saved with skops: loading it builds
+trusted types only, where a pickle may run code.
 """
 
 import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import sklearn
 import skops.io
-from sklearn.neural_network import MLPClassifier
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy import ndimage
+from sklearn.decomposition import PCA
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.svm import SVC
 
 from model import dataset
 from model.artefacts import write_artefact
+from model.calibration import threshold_for
 from model.dataset import Split
-from model.loader import BASELINE, Baseline
+from model.loader import BASELINE, SIDE, Baseline
 
-ABSTAIN_BELOW = 0.5
+RISK = 0.005
+"""Share of wrong answers among the validation images that are answered at all."""
+
 _SEED = 20180412
+_COMPONENTS = 50
+_GAMMA, _C = 0.03, 10
+_GRAIN = 32  # support vectors in steps of 1/32 make a file of a quarter of the size
+_CACHE_MB = 2000
 
 
-def train(split: Split, hidden: int = 96, passes: int = 30) -> MLPClassifier:
-    """Fit a perceptron with one hidden layer to pixels.
+def train(split: Split) -> Pipeline:
+    """Fit the machine, and once more with its support vectors bent.
+
+    Virtual support vectors (Schölkopf, Burges and Vapnik 1996) bring what more images would,
+    at a fraction of their cost: only images near a border matter. The number of components
+    and the kernel were chosen on the validation split.
 
     Args:
-        split: The images.
-        hidden: Units of the hidden layer.
-        passes: Passes over the images.
+        split: What it is fitted to.
 
     Returns:
-        A classifier from float32 (n, 784), ink from 0 to 1, to ten probabilities.
+        A classifier from float (n, 784), ink from 0 to 1, to ten probabilities.
     """
     pixels = split.images.reshape(len(split.images), -1).astype(np.float32) / np.float32(255)
-    perceptron = MLPClassifier((hidden,), alpha=1e-3, batch_size=256, random_state=_SEED)
-    # Pass by pass, because fit() warns when it runs out of passes, as is meant here.
-    order = np.random.default_rng(_SEED)
-    for _ in range(passes):
-        chosen = order.permutation(len(pixels))
-        perceptron.partial_fit(pixels[chosen], split.labels[chosen], classes=np.arange(10))
-    del perceptron._optimizer  # its moments would be two thirds of the file
-    return perceptron
+    components = PCA(_COMPONENTS, random_state=_SEED, svd_solver="randomized").fit(pixels)
+
+    def coordinates(pixels: NDArray[np.float32]) -> NDArray[Any]:
+        grains: NDArray[Any] = np.round(components.transform(pixels) * _GRAIN)
+        return grains / _GRAIN
+
+    machine = SVC(C=_C, gamma=_GAMMA, cache_size=_CACHE_MB, random_state=_SEED)
+    near = machine.fit(coordinates(pixels), split.labels).support_
+    bent = _bend(pixels[near].reshape(-1, SIDE, SIDE)).reshape(-1, SIDE * SIDE)
+    machine.set_params(probability=True)
+    machine.fit(
+        np.concatenate([coordinates(pixels[near]), coordinates(bent)]),
+        np.concatenate([split.labels[near]] * 2),
+    )
+    return make_pipeline(components, machine)
+
+
+def _bend(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Turn, stretch, slant and move each image a little."""
+    random = np.random.default_rng(_SEED)
+    middle = np.full(2, (SIDE - 1) / 2)
+    bent = np.empty_like(images)
+    for image, place in zip(images, bent, strict=True):
+        turn = np.deg2rad(random.uniform(-12, 12))
+        down, right = np.exp(random.uniform(-0.12, 0.12, 2))
+        slant = random.uniform(-0.15, 0.15)
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        matrix = rotation @ np.array([[down, 0], [slant, right]])
+        offset = middle - matrix @ middle + random.uniform(-1.5, 1.5, 2)
+        ndimage.affine_transform(image, matrix, offset, order=1, output=place)
+    return bent
 
 
 def main() -> int:
-    """Train, save, and measure what was saved."""
+    """Train, save, and measure what was saved; exit status 0 done, 1 trouble, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m model.baseline", description=__doc__)
     parser.add_argument("--out", type=Path, default=BASELINE, help="folder (%(default)s)")
     arguments = parser.parse_args()
     try:
-        splits = {name: dataset.load_split(name) for name in ("train", "validation", "test")}
+        _make(arguments.out)
     except dataset.DatasetError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _make(out: Path) -> None:
+    split, validation = dataset.load_split("train"), dataset.load_split("validation")
     started = time.monotonic()
-    content = skops.io.dumps(train(splits["train"]), compression=8)
-    baseline = Baseline(content)
-    accuracy = {
-        name: float(np.mean(baseline.probabilities(split.images).argmax(1) == split.labels))
-        for name, split in splits.items()
-        if name != "train"
-    }
+    with Console(stderr=True).status("fitting support vectors, for a few minutes"):
+        content = skops.io.dumps(train(split), compression=8)
+    took_s = time.monotonic() - started
+    probabilities = Baseline(content).probabilities(validation.images)
+    right = probabilities.argmax(axis=1) == validation.labels
     artefact = write_artefact(
-        arguments.out,
+        out,
         "model.skops",
         content,
         variant="baseline",
-        abstain_below=ABSTAIN_BELOW,
+        abstain_below=threshold_for(RISK, probabilities.max(axis=1), right),
         made_by={
             "made_with": {"scikit-learn": sklearn.__version__, "skops": skops.__version__},
+            "seconds": round(took_s),
+            "validation_accuracy": float(right.mean()),
             "data_md5": dataset.MD5,
         },
     )
-    took_s = time.monotonic() - started
-    print(f"{arguments.out}: {artefact.name}, accuracy {accuracy}, in {took_s:.0f} s")
-    return 0
+    print(
+        f"{out}: {artefact.name}, {artefact.size_bytes:,} bytes, validation accuracy "
+        f"{right.mean():.2%}, abstains below {artefact.abstain_below:.2%}"
+    )
 
 
 if __name__ == "__main__":

@@ -40,9 +40,7 @@ def fit_detector(trained: keras.Model, images: NDArray[np.uint8], seed: int) -> 
     keras.utils.set_random_seed(seed)
     hidden, last = keras.layers.Dense(_UNITS, "relu"), keras.layers.Dense(1)
     head = keras.Sequential([hidden, last])
-    head.compile(
-        keras.optimizers.Adam(2e-3), keras.losses.BinaryCrossentropy(from_logits=True)
-    )
+    head.compile(keras.optimizers.Adam(2e-3), keras.losses.BinaryCrossentropy(from_logits=True))
     head.fit(inputs, is_outlier, 256, _EPOCHS, verbose=0)
     weights, bias = hidden.get_weights()
     scaled = weights / spread[:, None]

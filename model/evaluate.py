@@ -1,137 +1,232 @@
-"""Measures the shipped artefact: `python -m model.evaluate`.
+"""Measures the shipped models on the test split, and writes docs/model.md's figures anew.
 
-It reads the validation split unless told otherwise: the test split is for the one look
-at the end, `--split test --write`, which enters the figures into the metrics file.
+Nothing is chosen here: settings, calibration and thresholds come from the validation split.
 """
 
 import argparse
-import importlib.metadata
 import json
 import platform
-import statistics
+import subprocess
 import sys
-import time
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.progress import track
+from sklearn.metrics import roc_auc_score
 
 from model import dataset
-from model.artefacts import ArtefactError, read_artefact
+from model.artefacts import SHIPPED, Artefact, ArtefactError, read_artefact
 from model.dataset import Split
-from model.labels import ROMAJI
-from model.loader import FAST, Classifier, load_classifier
+from model.loader import Answers, Baseline, Classifier
+from model.outliers import KINDS, draw, trial_sources
+from model.pages import write_mistakes, write_page
+from model.quality import quality
+from model.robustness import HARDSHIPS, bent
 
-BATCH = 256
-_BINS = 15
-_ROUNDS = 200
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+MODELS = ("fast", "accurate", "baseline")
+_OUTLIERS = 2000
+_ENVIRONMENTS = {
+    "this": Path(sys.executable),
+    "3.8": ROOT / ".venv-3.8" / "bin" / "python",
+    "train": ROOT / ".venv-train" / "bin" / "python",
+}
 
 
-def quality(classifier: Classifier, split: Split, abstain_below: float = 0.5) -> dict[str, Any]:
-    """Measure how right a classifier is, and how well it knows.
+def load(folder: Path) -> tuple[Artefact, "Classifier | Baseline"]:
+    """Load an artefact of either kind, to run on two cores.
+
+    Raises:
+        ArtefactError: It is missing or broken.
+    """
+    artefact = read_artefact(folder)
+    if artefact.file.endswith(".skops"):
+        return artefact, Baseline(artefact.content)
+    return artefact, Classifier(artefact.content, threads=2)
+
+
+def outliers(
+    classifier: "Classifier | Baseline", artefact: Artefact, real: Answers, split: Split
+) -> dict[str, Any] | None:
+    """How well each kind of outlier is told from real images.
 
     Args:
-        classifier: The classifier.
-        split: Images with their labels.
-        abstain_below: The confidence below which an answer counts as an abstention.
+        classifier: What tells them.
+        artefact: Its artefact.
+        real: Its answers to the split.
+        split: Real images, some of which are inverted.
 
     Returns:
-        `accuracy`; `accuracy_by_class` (of those in the split); `calibration_error`
-        (expected calibration error in 15 bins of equal width, Guo et al. 2017, section 3);
-        `abstained` (share), and `accuracy_of_the_rest`.
+        For each of `model.outliers.KINDS` the area under the ROC curve of the scores
+        (`auroc`), and the share above the artefact's threshold (`caught`); None if the
+        model gives no scores.
     """
-    answers = classifier.probabilities(split.images)
-    right = answers.argmax(axis=1) == split.labels
-    confidence = answers.max(axis=1)
-    bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
-    gaps = [abs(np.sum(right[bins == i] - confidence[bins == i])) for i in range(_BINS)]
-    sure = confidence >= abstain_below
-    return {
-        "accuracy": float(right.mean()),
-        "accuracy_by_class": {
-            ROMAJI[i]: round(float(right[split.labels == i].mean()), 4)
-            for i in np.unique(split.labels)
-        },
-        "calibration_error": round(float(np.sum(gaps)) / len(right), 4),
-        "abstain_below": abstain_below,
-        "abstained": round(float(1 - sure.mean()), 4),
-        "accuracy_of_the_rest": round(float(right[sure].mean()), 4),
-    }
+    if real.outlier is None:
+        return None
+    sources = trial_sources(split.images)
+    found = {}
+    for kind in KINDS:
+        scores = classifier.answers(draw(kind, _OUTLIERS, sources)).outlier
+        assert scores is not None
+        both = np.concatenate([real.outlier, scores])
+        is_outlier = np.repeat([0, 1], [len(real.outlier), len(scores)])
+        found[kind] = {
+            "auroc": float(roc_auc_score(is_outlier, both)),
+            "caught": float(np.mean(scores > artefact.outlier_above)),
+        }
+    return found
 
 
-def images_per_second(classifier: Classifier, images: Any) -> int:
-    """Measure the speed of whole calls, as the median of 200.
+def robustness(classifier: "Classifier | Baseline", split: Split) -> dict[str, Any]:
+    """Accuracy by hardship and strength."""
+    found = {}
+    for name, hardship in HARDSHIPS.items():
+        answers = (
+            (strength, classifier.probabilities(images).argmax(axis=1))
+            for strength, images in bent(hardship, split.images)
+        )
+        found[name] = {f"{at:g}": float(np.mean(said == split.labels)) for at, said in answers}
+    return found
+
+
+def speeds(folder: Path) -> Iterator[dict[str, Any]]:
+    """Measure a model's forms on the runtimes that are here, each in its own process.
 
     Args:
-        classifier: The classifier.
-        images: uint8 (256, 28, 28), one batch.
+        folder: Of the artefact.
+
+    Yields:
+        What `python -m model.speed` prints, with the `form`.
     """
-    times = []
-    for _ in range(_ROUNDS):
-        started = time.perf_counter()
-        classifier.probabilities(images)
-        times.append(time.perf_counter() - started)
-    return round(len(images) / statistics.median(times))
+    forms = {"int8": folder, "float": folder / "float", "Keras": folder / "model.keras"}
+    if (folder / "model.skops").exists():
+        yield {"form": "scikit-learn", **_speed("this", folder, 1)}
+        return
+    for form, path in forms.items():
+        for place in ("train",) if form == "Keras" else ("this", "3.8"):
+            if path.exists() and _ENVIRONMENTS[place].exists():
+                for threads in (1, 2):
+                    yield {"form": form, **_speed(place, path, threads)}
 
 
-def _speed(path: Path, split: Split) -> dict[str, Any]:
-    batch = split.images[:BATCH]
-    return {
-        "batch": BATCH,
-        "images_per_second": {
-            f"{threads} thread(s)": images_per_second(load_classifier(path, threads), batch)
-            for threads in (1, 2)
-        },
-        "interpreter": _interpreter(),
-        "python": platform.python_version(),
-        "machine": _processor(),
-        "command": "python -m model.evaluate --split test --write",
+def _speed(place: str, path: Path, threads: int) -> dict[str, Any]:
+    command = [str(_ENVIRONMENTS[place]), "-m", "model.speed", str(path), "--threads", str(threads)]
+    said = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ).stdout
+    found: dict[str, Any] = json.loads(said)
+    return found
+
+
+def evaluate(name: str, split: Split, *, with_speed: bool) -> tuple[dict[str, Any], Answers]:
+    """All figures of one model.
+
+    Args:
+        name: A shipped artefact's folder.
+        split: What it answers.
+        with_speed: Whether to measure images a second as well, which takes minutes.
+
+    Returns:
+        The figures, and the answers that they are about.
+    """
+    artefact, classifier = load(SHIPPED / name)
+    answers = classifier.answers(split.images)
+    found: dict[str, Any] = {
+        "name": artefact.name,
+        "size_bytes": artefact.size_bytes,
+        "made_by": artefact.made_by,
+        "outlier_above": artefact.outlier_above,
+        **quality(answers, split.labels, artefact),
+        "outliers": outliers(classifier, artefact, answers, split),
+        "robustness": robustness(classifier, split),
     }
+    if (SHIPPED / name / "float").is_dir():
+        other, unquantised = load(SHIPPED / name / "float")
+        said = unquantised.probabilities(split.images).argmax(axis=1)
+        found["float"] = {
+            "name": other.name,
+            "size_bytes": other.size_bytes,
+            "accuracy": float(np.mean(said == split.labels)),
+        }
+    if with_speed:
+        found["speed"] = list(speeds(SHIPPED / name))
+    return found, answers
 
 
-def _interpreter() -> str:
-    for package in ("tflite-runtime", "ai-edge-litert", "tensorflow-cpu", "tensorflow"):
-        try:
-            return f"{package} {importlib.metadata.version(package)}"
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return "unknown"
-
-
-def _processor() -> str:
+def _machine() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{len(named)} cores, {named[0]}" if named else platform.processor()
+    return f"{len(named)} cores of {named[0]}" if named else platform.processor()
 
 
-def main() -> int:
-    """Measure, print, and on demand write the figures beside the artefact."""
-    parser = argparse.ArgumentParser(prog="python -m model.evaluate", description=__doc__)
-    parser.add_argument("--model", type=Path, default=FAST, help="(%(default)s)")
-    parser.add_argument("--split", choices=("validation", "test"), default="validation")
-    parser.add_argument("--write", action="store_true", help="enter them into the metrics file")
-    arguments = parser.parse_args()
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m model.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="examples:\n"
+        "  python -m model.evaluate                      everything, in ten minutes\n"
+        "  python -m model.evaluate fast --no-speed      one model; its last speeds stay\n"
+        "  python -m model.evaluate --split validation --out /tmp/page    as choices are made\n"
+        "  python -m model.evaluate --report             the page anew, from docs/model.json\n",
+    )
+    parser.add_argument(
+        "models", nargs="*", default=[], help=f"which ({', '.join(MODELS)})", metavar="MODEL"
+    )
+    parser.add_argument("--split", choices=("validation", "test"), default="test")
+    parser.add_argument("--no-speed", action="store_true", help="leave images a second out")
+    parser.add_argument("--report", action="store_true", help="only write the page")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page (%(default)s)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write; exit status 0 done, 1 trouble, 2 wrong arguments, 130 Ctrl-C."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if unknown := set(options.models) - set(MODELS):
+        parser.error(f"no model is named {', '.join(sorted(unknown))}: expected {MODELS}")
+    screen = Console(stderr=True)
     try:
-        artefact = read_artefact(arguments.model)
-        classifier = Classifier(artefact.content)
-        split = dataset.load_split(arguments.split)
-    except (ArtefactError, dataset.DatasetError) as error:
-        print(error, file=sys.stderr)
+        if not options.report:
+            _measure(options, screen)
+        print(write_page(options.out))
+    except (ArtefactError, dataset.DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    figures = {
-        "name": artefact.name,
-        arguments.split: quality(classifier, split, artefact.abstain_below),
-        "speed": _speed(arguments.model, split),
-    }
-    print(json.dumps(figures, indent=2))
-    if arguments.write:
-        facts = arguments.model / "figures.json"
-        known = json.loads(facts.read_text(encoding="utf-8")) if facts.is_file() else {}
-        facts.write_text(json.dumps({**known, **figures}, indent=2) + "\n", encoding="utf-8")
+    except KeyboardInterrupt:
+        print("stopped; docs/model.json has what was measured before", file=sys.stderr)
+        return 130
     return 0
+
+
+def _measure(options: argparse.Namespace, screen: Console) -> None:
+    split = dataset.load_split(options.split)
+    options.out.mkdir(parents=True, exist_ok=True)
+    results = options.out / "model.json"
+    known = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
+    models = known.get("models", {})
+    for name in track(options.models or MODELS, "measuring", console=screen):
+        found, answers = evaluate(name, split, with_speed=not options.no_speed)
+        screen.print(f"{name}: {found['accuracy']:.2%}")
+        models[name] = {**({"speed": models.get(name, {}).get("speed", [])}), **found}
+        write_mistakes(options.out, name, answers.probabilities, split)
+        facts = {
+            "date": date.today().isoformat(),
+            "machine": _machine(),
+            "python": platform.python_version(),
+            "split": options.split,
+        }
+        whole = {"facts": facts, "models": models}
+        results.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

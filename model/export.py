@@ -1,7 +1,8 @@
 """Turns a trained network into what is served: `python -m model.export fast`.
 
-Calibration and thresholds are settled on the validation split. The trained network goes
-beside the artefact, so that other forms can be made without training it again:
+The artefact is int8; the same in float32 goes into `float/` beside it. Calibration and
+thresholds are settled on the validation split. The trained network stays beside the artefact,
+so that other forms can be made without training it again:
 `python -m model.export fast --saved-model DIR --triton DIR`.
 """
 
@@ -22,7 +23,7 @@ import numpy as np
 from model import dataset
 from model.artefacts import SHIPPED, Artefact, write_artefact
 from model.calibration import fit_temperature, threshold_for
-from model.config import RECIPES, Network, RecipeError, load_recipes
+from model.config import RECIPES, RecipeError, load_recipes
 from model.dataset import Split
 from model.drift_reference import reference
 from model.loader import Classifier
@@ -30,6 +31,9 @@ from model.train import ADVICE, RUNS, Run, plan
 
 if TYPE_CHECKING:
     import keras
+
+FLOAT = "float"
+"""Folder, in an artefact's, with the same network in float32."""
 
 REPRESENTATIVE = 500
 """Training images that the int8 scales are measured on."""
@@ -190,7 +194,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
-    parser.add_argument("--float", action="store_true", help="all in float32, not int8")
     parser.add_argument("--saved-model", type=Path, help="also for TensorFlow Serving: its folder")
     parser.add_argument("--triton", type=Path, help="also for Triton: its repository")
     return parser
@@ -201,7 +204,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         train, validation = dataset.load_split("train"), dataset.load_split("validation")
-        run = plan(load_recipes(arguments.recipes), arguments.recipe, len(train.labels), arguments.runs)
+        recipes = load_recipes(arguments.recipes)
+        run = plan(recipes, arguments.recipe, len(train.labels), arguments.runs)
         out = arguments.out or SHIPPED / arguments.recipe
         trained, facts = load_run(run, out)
         served = prepare(trained, run, train, validation)
@@ -212,8 +216,8 @@ def main() -> int:
         advice = f"{ADVICE} ({error})" if isinstance(error, ModuleNotFoundError) else error
         print(f"error: {advice}", file=sys.stderr)
         return 1
-    content = convert(served.model, train, quantise=not arguments.float)
-    artefact = write(out, content, served, facts, validation)
+    write(out / FLOAT, convert(served.model, train, quantise=False), served, facts, validation)
+    artefact = write(out, convert(served.model, train), served, facts, validation)
     trained.save(out / run.model.name)
     (out / run.facts.name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     _other_forms(served.model, arguments)

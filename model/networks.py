@@ -105,9 +105,7 @@ def multiply_adds(model: keras.Model) -> int:
 
 def _stage(x: keras.KerasTensor, stage: Stage, synchronized: bool) -> keras.KerasTensor:
     def convolution(x: keras.KerasTensor, kernel: int = 3, stride: int = 1) -> keras.KerasTensor:
-        x = layers.Conv2D(
-            stage.channels, kernel, strides=stride, padding="same", use_bias=False
-        )(x)
+        x = layers.Conv2D(stage.channels, kernel, strides=stride, padding="same", use_bias=False)(x)
         return layers.BatchNormalization(synchronized=synchronized)(x)
 
     x = layers.ReLU()(convolution(x, stage.kernel, stride=2))

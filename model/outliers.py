@@ -4,6 +4,7 @@ The two uses share no source: fonts, photographs and random numbers are other on
 """
 
 import importlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,8 +41,7 @@ class Sources:
     @cached_property
     def scenes(self) -> list[NDArray[np.uint8]]:
         """The photographs in grey."""
-        opened = [np.asarray(Image.open(path).convert("L")) for path in self.photographs]
-        return opened
+        return [np.asarray(Image.open(path).convert("L")) for path in self.photographs]
 
 
 def training_sources(images: Pictures) -> Sources:
@@ -82,7 +82,7 @@ def draw(kind: str, count: int, sources: Sources) -> Pictures:
         uint8 (count, 28, 28), 0 is background and 255 full ink.
     """
     random = np.random.default_rng([sources.seed, *kind.encode()])
-    return np.stack([picture for _, picture in zip(range(count), SCHOOLING[kind](sources, random))])
+    return np.stack(list(itertools.islice(SCHOOLING[kind](sources, random), count)))
 
 
 def _blank(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:

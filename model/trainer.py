@@ -1,8 +1,8 @@
 """One training run: weights, optimizer and moving average, step by step, with checkpoints."""
 
 import contextlib
+import functools
 import math
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from model import networks
 from model.batches import Share, batches, steps_an_epoch
-from model.config import Recipe
+from model.config import Network, Recipe
 from model.dataset import Split
 
 _NOT_DECAYED = ["gamma", "beta", "bias"]
@@ -32,7 +32,7 @@ class Trainer:
         recipe: Recipe,
         split: Split,
         folder: Path,
-        teachers: Sequence[keras.Model] = (),
+        teachers: Sequence[tuple[Network, keras.Model]] = (),
         strategy: Any = None,
     ) -> None:
         """Set a run up, at its last checkpoint if it has one.
@@ -41,13 +41,12 @@ class Trainer:
             recipe: How.
             split: What the weights are fitted to.
             folder: Where its checkpoints are.
-            teachers: Models from images to logits, as `networks.build` makes them.
+            teachers: Networks with what `networks.build` made of them, trained.
             strategy: A `tf.distribute` strategy with one replica in each process; default
                 this process alone.
         """
         self._recipe, self._split = recipe, split
         self._strategy = strategy or tf.distribute.get_strategy()
-        self._teachers = teachers
         self._steps = steps_an_epoch(recipe, split)
         resolver = getattr(self._strategy, "cluster_resolver", None)
         count = self._strategy.num_replicas_in_sync
@@ -56,6 +55,7 @@ class Trainer:
         with self._strategy.scope():
             with _precision(recipe.precision):
                 self._model = networks.build(recipe.network, synchronized=count > 1)
+                self._teachers = [_copy(network, trained) for network, trained in teachers]
             self.averaged = networks.build(recipe.network)
             self.averaged.set_weights(self._model.get_weights())
             self._optimizer = _optimizer(recipe, recipe.epochs * self._steps)
@@ -66,13 +66,13 @@ class Trainer:
         checkpoint = tf.train.Checkpoint(
             model=self._model, averaged=self.averaged, optimizer=self._optimizer
         )
-        # Every process of a distributed run must take part, but only one may write there.
-        self._elsewhere = tempfile.TemporaryDirectory() if self._share.index else None
-        mine = Path(self._elsewhere.name) if self._elsewhere else folder / "checkpoints"
-        self._checkpoints = tf.train.CheckpointManager(checkpoint, str(mine), max_to_keep=1)
-        if last := tf.train.latest_checkpoint(str(folder / "checkpoints")):
+        # Every process has all weights, so that one can write them alone, and all read them.
+        self._checkpoints = tf.train.CheckpointManager(
+            checkpoint, str(folder / "checkpoints"), max_to_keep=1
+        )
+        if last := self._checkpoints.latest_checkpoint:
             checkpoint.restore(last)
-        self.epoch = int(self._optimizer.iterations) // self._steps
+        self.epoch = int(self._optimizer.iterations.numpy()) // self._steps
         self._train_step = tf.function(self._distributed_step)
 
     @property
@@ -98,7 +98,7 @@ class Trainer:
             self.epoch += 1
 
     def save(self) -> None:
-        """Write a checkpoint; only the newest is kept."""
+        """Write a checkpoint, for the chief to do; only the newest is kept."""
         self._checkpoints.save()
 
     def _distributed_step(self, images: Any, labels: Any) -> Any:
@@ -138,6 +138,13 @@ class Trainer:
             average.assign(average + part * (tf.cast(weight, average.dtype) - average))
 
 
+def _copy(network: Network, trained: keras.Model) -> keras.Model:
+    """A trained network in the precision that is set now."""
+    copy = networks.build(network)
+    copy.set_weights(trained.get_weights())
+    return copy
+
+
 def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
     warmup = max(1, int(recipe.warmup * steps))
     rate = keras.optimizers.schedules.CosineDecay(
@@ -164,11 +171,15 @@ def accuracy(model: keras.Model, split: Split) -> float:
 
 def logits(model: keras.Model, split: Split, size: int = 500) -> Any:
     """A model's logits float32 (n, 10) for a split's images."""
-    ask = tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
-    parts = []
+    ask, parts = _asking(model), []
     for part in np.array_split(split.images, max(1, math.ceil(len(split.images) / size))):
         parts.append(ask(tf.constant(part[..., None].astype(np.float32) / 255)).numpy())
     return np.concatenate(parts)
+
+
+@functools.lru_cache(maxsize=4)  # a run is asked after many epochs, and tracing takes seconds
+def _asking(model: keras.Model) -> Any:
+    return tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -46,9 +47,12 @@ class Replica:
         self._log = log
         self._mark = uuid.uuid4().hex
         outside = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
+        # s2i, too, keeps the script apart from the source.
+        script = shutil.copy(ROOT / ".s2i" / "bin" / "run", log.with_suffix(".run"))
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [ROOT / ".s2i" / "bin" / "run"],
+                [script],
+                cwd=ROOT,
                 env={
                     **outside,
                     **image_environment(),

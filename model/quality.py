@@ -1,0 +1,103 @@
+"""How right a classifier is on a split of the data, and how well it knows."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artefacts import Artefact
+from model.calibration import reliability, risk_coverage
+from model.labels import CLASSES, ROMAJI
+from model.loader import Answers
+
+COVERAGES = (1.0, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
+"""Shares of the images, the surest first, at which the risk is told."""
+
+_CURVE = 200
+
+
+def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[str, Any]:
+    """Measure answers against the truth.
+
+    Args:
+        answers: To n images.
+        labels: (n,) indices, what these show.
+        artefact: What answered; it says when to abstain and when to flag.
+
+    Returns:
+        Values that JSON can hold: `images`, `right`, `accuracy` with its
+        `accuracy_interval`, `accuracy_by_class`, `confusion` (rows are the truth),
+        `calibration` (see `model.calibration.Reliability`), `abstention`, `risk_coverage`,
+        and `flagged`, the share whose outlier score is above the artefact's.
+    """
+    found = answers.probabilities.argmax(axis=1)
+    confidence = answers.probabilities.max(axis=1).astype(np.float64)
+    right = found == labels
+    bins = reliability(confidence, right)
+    confusion = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(confusion, (labels, found), 1)
+    flagged = None if answers.outlier is None else answers.outlier > artefact.outlier_above
+    return {
+        "images": len(labels),
+        "right": int(right.sum()),
+        "accuracy": float(right.mean()),
+        "accuracy_interval": wilson_interval(int(right.sum()), len(labels)),
+        "accuracy_by_class": {
+            ROMAJI[each]: float(right[labels == each].mean()) for each in np.unique(labels)
+        },
+        "confusion": confusion.tolist(),
+        "calibration": {
+            "error": bins.error,
+            "counts": bins.counts.tolist(),
+            "confidences": bins.confidences.round(4).tolist(),
+            "accuracies": bins.accuracies.round(4).tolist(),
+        },
+        "abstention": _abstention(confidence, right, artefact.abstain_below),
+        "risk_coverage": _risks(confidence, right),
+        "flagged": None if flagged is None else float(flagged.mean()),
+    }
+
+
+def wilson_interval(right: int, count: int, deviations: float = 1.96) -> tuple[float, float]:
+    """Where the accuracy of more images of the same kind would be, with 95 % confidence.
+
+    Wilson, Journal of the American Statistical Association 22, 1927.
+
+    Args:
+        right: Right answers.
+        count: Answers.
+        deviations: Of the normal distribution; 1.96 is 95 %.
+    """
+    share, square = right / count, deviations**2
+    middle = share + square / (2 * count)
+    around = deviations * math.sqrt(share * (1 - share) / count + square / (4 * count**2))
+    scale = 1 + square / count
+    return (middle - around) / scale, (middle + around) / scale
+
+
+def _abstention(confidence: NDArray[Any], right: NDArray[Any], below: float) -> dict[str, Any]:
+    sure = confidence >= below
+    wrong = int((~right[sure]).sum())
+    answered = int(sure.sum())
+    return {
+        "below": below,
+        "answered": float(sure.mean()),
+        "wrong": wrong,
+        "accuracy": 1 - wrong / answered if answered else None,
+    }
+
+
+def _risks(confidence: NDArray[Any], right: NDArray[Any]) -> dict[str, Any]:
+    curve = risk_coverage(confidence, right)
+    count = len(right)
+    at = [max(0, math.ceil(share * count) - 1) for share in COVERAGES]
+    places = np.unique(np.linspace(0, count - 1, _CURVE).astype(int))
+    return {
+        "at": {
+            f"{share:g}": float(curve.risk[place])
+            for share, place in zip(COVERAGES, at, strict=True)
+        },
+        "coverage": curve.coverage[places].round(4).tolist(),
+        "risk": curve.risk[places].round(6).tolist(),
+    }

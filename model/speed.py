@@ -1,0 +1,124 @@
+"""Measures a model's speed and memory in a process of its own; Python 3.8 to 3.12.
+
+`python -m model.speed model/artefact/fast` prints JSON.
+"""
+
+import argparse
+import importlib
+import json
+import platform
+import resource
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.artefacts import read_artefact
+from model.loader import Baseline, Classifier
+
+BATCHES = (1, 16, 256, 1024)
+_ROUNDS = 5
+
+Ask = Callable[[NDArray[np.uint8]], Any]
+
+
+def measure(ask: Ask, batch: int, seconds: float) -> Dict[str, float]:
+    """Ask again and again.
+
+    Args:
+        ask: Answers uint8 (batch, 28, 28).
+        batch: Images in each call.
+        seconds: How long a round takes; there are five.
+
+    Returns:
+        `minimum`, `median` and `maximum` of the rounds' images a second.
+    """
+    images = np.random.default_rng(1).integers(0, 256, (batch, 28, 28)).astype(np.uint8)
+    ask(images)
+    rates = []
+    for _ in range(_ROUNDS):
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            ask(images)
+            calls += 1
+        rates.append(calls * batch / (time.perf_counter() - started))
+    return {
+        "minimum": round(min(rates)),
+        "median": round(statistics.median(rates)),
+        "maximum": round(max(rates)),
+    }
+
+
+def _load(path: Path, threads: int) -> Ask:
+    if path.suffix == ".keras":
+        return _keras(path, threads)
+    artefact = read_artefact(path)
+    if artefact.file.endswith(".skops"):
+        return Baseline(artefact.content).answers
+    return Classifier(artefact.content, threads).answers
+
+
+def _keras(path: Path, threads: int) -> Ask:
+    import keras
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    model = keras.saving.load_model(path, compile=False)
+    call = tf.function(lambda pixels: tf.nn.softmax(model(pixels, training=False)))
+    return lambda images: call(images[..., None].astype(np.float32) / 255).numpy()
+
+
+def runtime(path: Path) -> str:
+    """The package that runs a model here, with its version."""
+    packages = {".keras": ["tensorflow"], ".skops": ["sklearn"]}
+    kind = path.suffix or Path(read_artefact(path).file).suffix
+    for package in packages.get(kind, ["tflite_runtime", "ai_edge_litert", "tensorflow"]):
+        try:
+            module = importlib.import_module(package)
+        except ImportError:
+            continue
+        version = getattr(module, "__version__", None) or _version(package)
+        return f"{package} {version}"
+    return "unknown"
+
+
+def _version(package: str) -> str:
+    from importlib import metadata
+
+    return metadata.version(package.replace("_", "-"))
+
+
+def main() -> int:
+    """Measure one model, and print what was found."""
+    parser = argparse.ArgumentParser(prog="python -m model.speed", description=__doc__)
+    parser.add_argument("model", type=Path, help="folder of an artefact, or a .keras file")
+    parser.add_argument("--threads", type=int, default=2, help="cores to use (%(default)s)")
+    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="(%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of a round (%(default)s)")
+    arguments = parser.parse_args()
+    started = time.perf_counter()
+    ask = _load(arguments.model, arguments.threads)
+    ask(np.zeros((1, 28, 28), np.uint8))
+    ready = time.perf_counter() - started
+    rates: List[Dict[str, Any]] = [
+        {"batch": batch, **measure(ask, batch, arguments.seconds)} for batch in arguments.batches
+    ]
+    found = {
+        "runtime": runtime(arguments.model),
+        "python": platform.python_version(),
+        "threads": arguments.threads,
+        "first_answer_s": round(ready, 2),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "images_per_second": rates,
+    }
+    print(json.dumps(found))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
