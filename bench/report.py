@@ -52,6 +52,7 @@ def _sections(figures: Figures, plots: Sequence[str]) -> Iterator[str]:
     yield from _end_to_end(figures)
     yield from _latency(figures)
     yield from _growth(figures)
+    yield from _variants(figures)
 
 
 def _facts(facts: dict[str, str]) -> Iterator[str]:
@@ -181,6 +182,18 @@ def _growth(figures: Figures) -> Iterator[str]:
     yield from _header("images a message", "format", "images a second")
     for figure in figures.all("images a message"):
         yield f"| {figure.labels['images']} | {figure.labels['format']} | {_cell(figure)} |"
+    yield ""
+
+
+def _variants(figures: Figures) -> Iterator[str]:
+    yield "## Both networks\n"
+    yield "`MODEL_VARIANT`, from topic to topic, exactly once, one image a message.\n"
+    yield from _header("format", "workers", "variant", "messages a second", "MiB")
+    for figure in figures.all("variant"):
+        labels = dict(figure.labels)
+        memory = _cell(figures.one("variant memory", **labels), short=True)
+        cells = [labels[name] for name in ("format", "workers", "variant")]
+        yield "| " + " | ".join([*cells, _cell(figure), memory]) + " |"
     yield ""
 
 

@@ -24,6 +24,7 @@ from bench.latency import (
 )
 from bench.payloads import FORMAT_NAMES
 from bench.systems import PEERS, Peer, Runtime, System
+from model.chosen import VARIANTS
 
 PROCESSING = ("exactly_once", "at_least_once")
 # Formats that are measured with several workers, brokers and images a message too.
@@ -34,6 +35,7 @@ _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _KERAS = "bench.keras_example.KerasExample"
 # Peers that get so many times fewer messages, so that none is waited for long.
 _SLOW = {"faust": 4, "quix": 2}
+_SLOW_VARIANT = {"accurate": 4}
 _RATES = (10, 100, 1000)
 _IDLE_S = 10.0
 _SHARE = 0.24
@@ -202,6 +204,21 @@ def growth(plan: Plan, figures: Figures) -> Iterator[str]:
                 cluster.drop_full()
 
 
+def variants(plan: Plan, figures: Figures) -> Iterator[str]:
+    """Both networks that ship, from topic to topic."""
+    with bed(1, plan.images) as cluster:
+        for format_name in _THOROUGH:
+            for workers in (1, 2):
+                for variant in VARIANTS:
+                    yield f"{variant}, {format_name}, {workers} workers"
+                    system = Runtime(workers, settings={"MODEL_VARIANT": variant})
+                    count = plan.messages // _SLOW_VARIANT.get(variant, 1)
+                    found = _drained(cluster, system, count, format_name, members=workers)
+                    labels = {"variant": variant, "format": format_name, "workers": workers}
+                    note(figures, "variant", found, **labels)
+            cluster.drop_full()
+
+
 def _drained(
     cluster: Bed,
     system: System,
@@ -233,4 +250,5 @@ SECTIONS: dict[str, Section] = {
     "latency": latency,
     "scaling": scaling,
     "growth": growth,
+    "variants": variants,
 }

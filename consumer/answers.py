@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,11 +36,13 @@ class Label:
             of the model has such names.
         confidence: How sure the model is, from 0 to 1.
         abstain: The model would rather not say.
+        outlier: The model takes the image for something else than it was made for.
     """
 
     name: str
     confidence: float
     abstain: bool = False
+    outlier: bool = False
 
     @property
     def hiragana(self) -> str:
@@ -157,7 +159,7 @@ def _from_seldon(document: Any) -> tuple[Label, ...]:
     else:
         rows = data["ndarray"]
     tags = document.get("meta", {}).get("tags", {})
-    return _labels(rows, data.get("names", ()), tags.get("confidence"), tags.get("abstain"))
+    return _labels(rows, data.get("names", ()), tags)
 
 
 def _from_v2(document: Any) -> tuple[Label, ...]:
@@ -165,7 +167,7 @@ def _from_v2(document: Any) -> tuple[Label, ...]:
     rows = _rows(first["data"], int(first["shape"][-1]))
     names = [n for n in first.get("parameters", {}).get("names", "").split(",") if n]
     tags = {output["name"]: output["data"] for output in others}
-    return _labels(rows, names, tags.get("confidence"), tags.get("abstain"))
+    return _labels(rows, names, tags)
 
 
 def _rows(values: Sequence[float], columns: int) -> list[Sequence[float]]:
@@ -175,9 +177,10 @@ def _rows(values: Sequence[float], columns: int) -> list[Sequence[float]]:
 def _labels(
     rows: Sequence[Sequence[float]],
     names: Sequence[str],
-    confidence: Sequence[float] | None = None,
-    abstain: Sequence[bool] | None = None,
+    tags: Mapping[str, Sequence[Any]] | None = None,
 ) -> tuple[Label, ...]:
+    tags = tags or {}
+    confidence, abstain, outlier = map(tags.get, ("confidence", "abstain", "outlier"))
     found = []
     for number, row in enumerate(rows):
         best = max(range(len(row)), key=row.__getitem__)
@@ -186,6 +189,7 @@ def _labels(
                 name=_name(best, names, len(row)),
                 confidence=float(row[best] if confidence is None else confidence[number]),
                 abstain=bool(abstain[number]) if abstain else False,
+                outlier=bool(outlier[number]) if outlier else False,
             )
         )
     return tuple(found)

@@ -22,6 +22,7 @@ COLUMNS = (
     "hiragana",
     "confidence",
     "abstain",
+    "outlier",
     "truth",
     "worker",
     "latency_ms",
@@ -44,6 +45,7 @@ def json_lines(out: IO[str]) -> Write:
                     "hiragana": label.hiragana,
                     "confidence": label.confidence,
                     "abstain": label.abstain,
+                    "outlier": label.outlier,
                 }
                 for label in answer.labels
             ],
@@ -66,12 +68,13 @@ def csv_lines(out: IO[str]) -> Write:
         place = answer.place or ("", "", "")
         latency = "" if latency_ms is None else f"{latency_ms:.1f}"
         if answer.dead:
-            nothing = [""] * 5
+            nothing = [""] * 6
             why = [answer.reason, answer.message]
             writer.writerow([*place, "", answer.key, *nothing, answer.worker, latency, *why])
         for row, label in enumerate(answer.labels):
             truth = answer.truth[row] if row < len(answer.truth) else ""
-            judged = [label.name, label.hiragana, f"{label.confidence:.6f}", label.abstain, truth]
+            named = [label.name, label.hiragana, f"{label.confidence:.6f}"]
+            judged = [*named, label.abstain, label.outlier, truth]
             writer.writerow([*place, row, answer.key, *judged, answer.worker, latency, "", ""])
 
     return write

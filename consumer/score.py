@@ -79,6 +79,7 @@ class Score:
         known: Images of which the sender said what they show.
         right: Those of them that were recognised.
         abstained: Images at which the model would rather not say.
+        outliers: Images that the model takes for something else.
         confusion: (truth, label) -> images.
         reasons: Why letters are dead -> how many.
         workers: Who answered -> how many.
@@ -95,6 +96,7 @@ class Score:
     known: int = 0
     right: int = 0
     abstained: int = 0
+    outliers: int = 0
     duplicates: int = 0
     disorder: int = 0
     unplaced: int = 0
@@ -173,6 +175,7 @@ class Score:
 
     def _count_labels(self, answer: Answer) -> None:
         self.abstained += sum(label.abstain for label in answer.labels)
+        self.outliers += sum(label.outlier for label in answer.labels)
         if len(answer.truth) != len(answer.labels):
             return
         for truth, label in zip(answer.truth, answer.labels, strict=True):

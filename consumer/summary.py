@@ -43,6 +43,7 @@ def _counts(score: Score) -> RenderableType:
         (score.known, "of them with known truth"),
         (score.right, "recognised"),
         (score.abstained, "abstentions"),
+        (score.outliers, "outliers: pictures of something else"),
         (score.duplicates, "duplicates"),
         (score.gaps, "gaps: inputs without an answer between others that have one"),
         (score.disorder, "replies out of the order of their input partition"),

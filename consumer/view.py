@@ -180,6 +180,8 @@ def _caption(card: _Card) -> Text:
         Text.assemble((f"{label.hiragana} {label.name}".strip(), style)),
         Text(f"{100 * label.confidence:.1f} %" + (" abstains" if label.abstain else "")),
     ]
+    if label.outlier:
+        lines.append(Text("outlier", "yellow"))
     if truth is not None and truth != label.name:
         lines.append(Text(f"truth {truth}", "red"))
     lines.append(Text(card.answer.worker, "dim"))

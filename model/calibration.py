@@ -106,12 +106,13 @@ def threshold_for(risk: float, confidence: NDArray[Any], right: NDArray[np.bool_
         right: bool (n,), whether it is true.
 
     Returns:
-        The confidence, rounded up to four digits; 1 if only certainty will do.
+        The confidence, of four digits; 1 if only certainty will do.
     """
-    curve = risk_coverage(confidence, right)
+    # Rounded first: rounding what was found would leave out answers that it counts on.
+    curve = risk_coverage(np.floor(confidence.astype(float) * 1e4) / 1e4, right)
     # Equal confidences are answered together or not at all.
     last_of_equals = np.append(curve.thresholds[1:] != curve.thresholds[:-1], True)
     good = np.flatnonzero((curve.risk <= risk) & last_of_equals)
     if not len(good):
         return 1.0
-    return min(1.0, float(np.ceil(curve.thresholds[good[-1]] * 1e4) / 1e4))
+    return float(curve.thresholds[good[-1]])

@@ -25,14 +25,26 @@ def chosen_artefact(environ: Optional[Mapping[str, str]] = None) -> Artefact:
         ArtefactError: The choice is none, or what was chosen can't be had.
     """
     environ = os.environ if environ is None else environ
-    uri = environ.get("MODEL_URI", "").strip()
+    folder = chosen_folder(environ)
+    return fetch_artefact(_uri(environ), environ) if folder is None else read_artefact(folder)
+
+
+def chosen_folder(environ: Mapping[str, str]) -> Optional[Path]:
+    """The folder on this machine that `chosen_artefact` reads; None if it reads a store.
+
+    Raises:
+        ArtefactError: The choice is none.
+    """
+    uri = _uri(environ)
     if not uri:
-        return read_artefact(SHIPPED / _variant(environ))
+        return SHIPPED / _variant(environ)
     if "://" not in uri:
-        return read_artefact(Path(uri).expanduser())
-    if uri.startswith("file://"):
-        return read_artefact(_folder(uri))
-    return fetch_artefact(uri, environ)
+        return Path(uri).expanduser()
+    return _folder(uri) if uri.startswith("file://") else None
+
+
+def _uri(environ: Mapping[str, str]) -> str:
+    return environ.get("MODEL_URI", "").strip()
 
 
 def _variant(environ: Mapping[str, str]) -> str:

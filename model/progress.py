@@ -24,17 +24,20 @@ class Progress:
         self._screen, self._name, self._epochs, self._epoch = screen, name, epochs, done
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
-            rich.progress.BarColumn(),
+            rich.progress.BarColumn(bar_width=10),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TimeElapsedColumn(),
             rich.progress.TimeRemainingColumn(elapsed_when_finished=True),
             console=screen,
             disable=not screen.is_terminal,
         )
-        self._task = self._bar.add_task(name, total=epochs * steps, completed=done * steps)
+        self._task = self._bar.add_task(
+            f"epoch {done}/{epochs}", total=epochs * steps, completed=done * steps
+        )
         self._accuracy = ""
 
     def __enter__(self) -> "Progress":
+        if self._screen.is_terminal:
+            self._screen.print(self._name, highlight=False)
         self._bar.start()
         return self
 
@@ -58,9 +61,9 @@ class Progress:
         """Tell what an epoch brought."""
         self._epoch += 1
         if accuracy is not None:
-            self._accuracy = f", validation accuracy {accuracy:.2%}"
-        said = f"{self._name} epoch {self._epoch}/{self._epochs}: loss {loss:.4f}{self._accuracy}"
+            self._accuracy = f", accuracy {accuracy:.2%}"
+        said = f"epoch {self._epoch}/{self._epochs}, loss {loss:.4f}{self._accuracy}"
         if self._screen.is_terminal:
             self._bar.update(self._task, description=said)
         else:
-            self._screen.print(said, soft_wrap=True)
+            self._screen.print(f"{self._name}: {said}", soft_wrap=True, highlight=False)

@@ -3,66 +3,37 @@
 from __future__ import annotations
 
 import functools
-import sys
-import threading
-from typing import Any, Callable, Dict, Iterable, List, Optional, Type, Union
+from typing import Any, Dict, Iterable, List, Optional
 
 import numpy as np
 from numpy.typing import NDArray
 from seldon_core.user_model import SeldonNotImplementedError, SeldonResponse
-from seldon_core.utils import extract_request_parts_json
 
-from model.artefacts import Artefact, ArtefactError, read_artefact
+from model.artefacts import read_artefact
 from model.chosen import chosen_artefact
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import BASELINE, SIDE, Baseline, Classifier
 from wrapper import other_json
 from wrapper.half_blocks import draw
+from wrapper.judgement import ROW_TAGS, judge
+from wrapper.loaded import HoldsModel, check_parses
 from wrapper.payload import BadPayload, stack_to_rows, to_rows
-
-DECIMALS = 6
-"""Digits behind the point of probabilities: a tenth of what replies may differ by, and shorter."""
-
-_LABELS = np.array(HIRAGANA)
+from wrapper.watch import Watch
 
 
-class ImageClassifier:
+class ImageClassifier(HoldsModel):
     """What the classes have in common: payloads in, probabilities and tags out.
-
-    Not a `SeldonComponent`: that has every optional method, and those who look whether a
-    class has one (Seldon's server, the stream runtime) would find all of them.
 
     Attributes:
         row_tags: Tags that have one entry for each row.
     """
 
-    row_tags = ("label", "confidence", "abstain")
-
-    _read: Callable[[], Artefact]
-    _kind: Union[Type[Classifier], Type[Baseline]]
+    row_tags = ROW_TAGS
 
     def __init__(self) -> None:
-        """Read the artefact, but load no interpreter.
-
-        Seldon makes the object before it forks its servers: what is read here is fetched once,
-        and an interpreter would not survive the fork.
-
-        Raises:
-            SystemExit: The artefact can't be had. In place of an exception of our own, because
-                whoever starts a process for this class shows any other with its stack: status 2
-                for what an operator must mend, 1 for what may pass.
-        """
-        self._artefact = _read_or_leave(type(self)._read)
-        self._classifier: Optional[Union[Classifier, Baseline]] = None
-        self._loading = threading.Lock()
-
-    def load(self) -> None:
-        """Load the model, once; Seldon calls this in each of its server processes.
-
-        Raises:
-            model.artefacts.ArtefactError: It is no model of this kind.
-        """
-        self._loaded()
+        """As `HoldsModel`; what is answered is counted (`wrapper.watch`)."""
+        super().__init__()
+        self._watch = Watch(self._artefact)
 
     def predict(self, X: Any, names: Optional[Iterable[str]] = None) -> SeldonResponse:  # noqa: N803
         """Classify images.
@@ -73,24 +44,20 @@ class ImageClassifier:
 
         Returns:
             Probabilities float32 (n, 10) in the order of `class_names`, rounded to
-            `DECIMALS`, with the tags
+            `wrapper.judgement.DECIMALS`, with the tags
             `label` (hiragana), `confidence` (the largest probability) and `abstain`
-            (confidence below the artefact's `abstain_below`) for each row, and `model`.
+            (confidence below the artefact's `abstain_below`) for each row, of a model that
+            tells outliers also `outlier` (score above `outlier_above`) and `outlier_score`
+            (0 to 1), and `model`.
 
         Raises:
             BadPayload: `X` can't be taken.
         """
         rows = to_rows(X)
-        probabilities = np.round(self._loaded().probabilities(rows), DECIMALS)
-        confidence = np.round(probabilities.max(axis=1).astype(np.float64), DECIMALS)
+        judgement = judge(self._loaded().answers(rows), self._artefact)
+        self._watch.count(rows, judgement)
         return SeldonResponse(
-            probabilities,
-            tags={
-                "label": _LABELS[probabilities.argmax(axis=1)].tolist(),
-                "confidence": confidence.tolist(),
-                "abstain": (confidence < self._artefact.abstain_below).tolist(),
-                "model": self._artefact.name,
-            },
+            judgement.probabilities, tags={**judgement.tags(), "model": self._artefact.name}
         )
 
     def predict_raw(self, msg: Any) -> Dict[str, Any]:
@@ -112,7 +79,7 @@ class ImageClassifier:
             raise SeldonNotImplementedError("only JSON is taken raw")
         payload = other_json.payload_of(msg)
         if payload is None:
-            _check_parses(msg)
+            check_parses(msg)
             raise SeldonNotImplementedError("a Seldon message")
         return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
 
@@ -149,15 +116,6 @@ class ImageClassifier:
         """The classes in romaji, in the order of the probabilities."""
         return list(ROMAJI)
 
-    def health_status(self) -> List[str]:
-        """Classify an empty image, so that a broken model is seen as unhealthy.
-
-        Returns:
-            The model's name.
-        """
-        self._loaded().probabilities(np.zeros((1, SIDE, SIDE), np.uint8))
-        return [self._artefact.name]
-
     def init_metadata(self) -> Dict[str, Any]:
         """What Seldon's `/metadata` tells about this model; Seldon asks before it calls `load`."""
         pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
@@ -172,14 +130,9 @@ class ImageClassifier:
                 "labels": "".join(HIRAGANA),
                 "variant": self._artefact.variant,
                 "abstain_below": str(self._artefact.abstain_below),
+                "outlier_above": str(self._artefact.outlier_above),
             },
         }
-
-    def _loaded(self) -> Union[Classifier, Baseline]:
-        with self._loading:
-            if self._classifier is None:
-                self._classifier = type(self)._kind(self._artefact.content)
-            return self._classifier
 
 
 class KmnistClassifier(ImageClassifier):
@@ -194,18 +147,3 @@ class KmnistBaseline(ImageClassifier):
 
     _read = staticmethod(functools.partial(read_artefact, BASELINE))
     _kind = Baseline
-
-
-def _read_or_leave(read: Callable[[], Artefact]) -> Artefact:
-    try:
-        return read()
-    except ArtefactError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(1 if error.retriable else 2) from error
-
-
-def _check_parses(message: Dict[str, Any]) -> None:
-    try:
-        extract_request_parts_json(message)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BadPayload("bad_shape", f"the message can't be read as arrays: {error}") from error

@@ -19,6 +19,7 @@ from wrapper.payload import BadPayload, as_array
 
 _INTEGERS = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64")
 _FRACTIONS = ("FP16", "FP32", "FP64")
+_DATATYPES = {str: "BYTES", float: "FP64", bool: "BOOL"}
 
 
 def payload_of(message: Dict[str, Any]) -> Optional[Any]:
@@ -46,19 +47,22 @@ def reply_to(
         message: The message; `inputs` makes it V2.
         answer: Probabilities float32 (n, classes), and tags.
         names: The classes' names.
-        row_tags: Which tags have an entry for each row.
+        row_tags: Which of the tags, if they are there, have an entry for each row.
     """
     if "inputs" not in message:
         return {"predictions": answer.data.tolist()}
     rows = _output("predict", "FP32", answer.data)
     rows["parameters"] = {"names": ",".join(names)}
-    tags = {"label": "BYTES", "confidence": "FP64", "abstain": "BOOL"}
     identity = message.get("id")
     return {
         "id": identity if isinstance(identity, str) else str(uuid.uuid4()),
         "outputs": [
             rows,
-            *(_output(name, tags[name], np.array(answer.tags[name])) for name in row_tags),
+            *(
+                _output(name, _DATATYPES[type(values[0])], np.array(values))
+                for name, values in answer.tags.items()
+                if name in row_tags
+            ),
         ],
         "parameters": {name: value for name, value in answer.tags.items() if name not in row_tags},
     }

@@ -17,7 +17,12 @@ from model import labels as model_labels
 NAMES = list(HIRAGANA)
 ROWS = [[0.1] * 7 + [0.8, 0.1, 0.1], [0.9] + [0.01] * 9]
 VALUES = [value for row in ROWS for value in row]
-EXPECTED = (Label("ya", 0.8), Label("o", 0.9, abstain=True))
+EXPECTED = (Label("ya", 0.8, outlier=True), Label("o", 0.9, abstain=True))
+TAGS: dict[str, list[Any]] = {
+    "confidence": [0.8, 0.9],
+    "abstain": [False, True],
+    "outlier": [True, False],
+}
 
 
 @dataclass
@@ -53,7 +58,7 @@ def read(message: FakeMessage) -> Answer:
 
 
 def seldon(data: dict[str, Any]) -> dict[str, Any]:
-    tags = {"label": ["や", "お"], "confidence": [0.8, 0.9], "abstain": [False, True]}
+    tags = {"label": ["や", "お"], **TAGS}
     return {"data": {"names": NAMES, **data}, "meta": {"puid": "p", "tags": tags}}
 
 
@@ -67,7 +72,7 @@ def v2() -> dict[str, Any]:
 
     first = output("predict", "FP64", VALUES)
     first.update(shape=[2, 10], parameters={"names": ",".join(NAMES)})
-    tags = [output("confidence", "FP64", [0.8, 0.9]), output("abstain", "BOOL", [False, True])]
+    tags = [output(name, "FP64", values) for name, values in TAGS.items()]
     return {"id": "p", "outputs": [first, *tags]}
 
 
@@ -88,10 +93,17 @@ def test_labels_are_read_from_protobuf() -> None:
     message.data.names.extend(NAMES)
     message.data.tensor.shape.extend([2, 10])
     message.data.tensor.values.extend(VALUES)
-    for name, values in (("confidence", [0.8, 0.9]), ("abstain", [False, True])):
+    for name, values in TAGS.items():
         message.meta.tags[name].list_value.extend(values)
     value = message.SerializeToString()
     assert read_labels(value, b"seldon.protos.SeldonMessage") == EXPECTED
+
+
+def test_a_model_that_tells_no_outliers_has_none() -> None:
+    document = seldon({"ndarray": ROWS})
+    del document["meta"]["tags"]["outlier"]
+    labels = read_labels(json.dumps(document).encode())
+    assert [label.outlier for label in labels] == [False, False]
 
 
 def test_another_model_without_names_gets_seldons_own() -> None:

@@ -22,7 +22,12 @@ from kafka.messages import Record
 from producer.formats import FORMATS, encode
 
 TWO = Answer(
-    ("in", 3, 42), "k", "w.0", 1, ("ya", "ki"), (Label("ya", 0.8), Label("o", 0.9, abstain=True))
+    ("in", 3, 42),
+    "k",
+    "w.0",
+    1,
+    ("ya", "ki"),
+    (Label("ya", 0.8, outlier=True), Label("o", 0.9, abstain=True)),
 )
 DEAD = Answer(("in", 3, 43), None, "w.0", 1, reason="bad_shape", message="expected 784, got 3")
 SQUARE = np.zeros((28, 28), np.uint8)
@@ -158,6 +163,7 @@ def test_a_wrong_label_is_shown_with_the_truth() -> None:
         view.show(TWO, 12.0)
     assert "truth ki" in text(console)
     assert "abstains" in text(console)
+    assert "outlier" in text(console)
 
 
 def test_a_flood_of_answers_does_not_pile_up() -> None:

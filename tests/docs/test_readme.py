@@ -17,6 +17,7 @@ from kafka.topics.__main__ import main as topics
 from kafka.worker.__main__ import main as worker
 from producer.__main__ import main as producer
 from tests.docs.readme_tables import README, with_tables
+from wrapper.explain import main as explain
 
 TEXT = README.read_text("utf-8")
 MAINS = {
@@ -29,6 +30,7 @@ MAINS = {
     "kafka.topics": topics,
     "kafka.worker": worker,
     "producer": producer,
+    "wrapper.explain": explain,
 }
 
 

@@ -19,8 +19,10 @@ from wrapper import KmnistClassifier
 TOLERANCE = 1e-5
 """How far an answer may be off; design: the same alone or in any batch, to 1e-5."""
 
-_EACH = ("label", "confidence", "abstain")
-_DATATYPES = {"label": "BYTES", "confidence": "FP64", "abstain": "BOOL"}
+_DATATYPES = {
+    **{"label": "BYTES", "confidence": "FP64", "abstain": "BOOL"},
+    **{"outlier": "BOOL", "outlier_score": "FP64"},
+}
 # What is before the one part of a reply that is another one each time, by its format.
 _PUID_IN_JSON = b'"puid":"'
 _PUID_IN_V2 = b'{"id":"'
@@ -34,7 +36,7 @@ class Answers(NamedTuple):
 
     Attributes:
         rows: probabilities, (n, 10).
-        tags: `label`, `confidence` and `abstain`, one of each for each image.
+        tags: those that the class has for each image, one of each.
         names: of the classes.
         model: the tag `model`.
     """
@@ -62,7 +64,7 @@ def answers() -> Answers:
     alone = [classifier.predict(images()[place : place + 1]) for place in range(count())]
     return Answers(
         np.array([each.data[0] for each in alone], dtype=np.float64),
-        {name: [each.tags[name][0] for each in alone] for name in _EACH},
+        {name: [each.tags[name][0] for each in alone] for name in alone[0].tags if name != "model"},
         classifier.class_names(),
         alone[0].tags["model"],
     )
@@ -123,13 +125,13 @@ def _agree(said: _Said, expected: Answers) -> bool:
 
 
 def _same_tags(said: dict[str, Any], expected: dict[str, list[Any]]) -> bool:
-    confidence = said["confidence"]
-    return (
-        said["label"] == expected["label"]
-        and said["abstain"] == expected["abstain"]
-        and len(confidence) == len(expected["confidence"])
-        and _are_close(confidence, expected["confidence"])
-    )
+    return all(_same_tag(said[name], values) for name, values in expected.items())
+
+
+def _same_tag(said: list[Any], expected: list[Any]) -> bool:
+    if len(said) == len(expected) and isinstance(expected[0], float):
+        return _are_close(said, expected)
+    return said == expected
 
 
 def _are_close(said: Any, expected: Any) -> bool:
@@ -165,7 +167,7 @@ def _of_v2(document: dict[str, Any]) -> _Said:
         raise ValueError("a reply has an id")
     predicted, *others = document["outputs"]
     rows = _matrix(predicted["data"], predicted["shape"])
-    if [other["name"] for other in others] != list(_EACH):
+    if [other["name"] for other in others] != list(answers().tags):
         raise ValueError("a V2 reply has an output for each tag")
     for other in others:
         if other["shape"] != [len(rows)] or other["datatype"] != _DATATYPES[other["name"]]:

@@ -140,8 +140,10 @@ def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> 
         assert not comparison.is_answer(again.value, proto_name, other)
 
 
-def test_no_image_is_so_close_that_its_label_or_abstention_could_turn() -> None:
+def test_no_image_is_so_close_that_its_label_abstention_or_flag_could_turn() -> None:
     rows = np.sort(answers.answers().rows, axis=1)
     assert (rows[:, -1] - rows[:, -2]).min() > 10 * answers.TOLERANCE
-    abstain_below = chosen_artefact().abstain_below
-    assert np.abs(rows[:, -1] - abstain_below).min() > 10 * answers.TOLERANCE
+    artefact = chosen_artefact()
+    assert np.abs(rows[:, -1] - artefact.abstain_below).min() > 10 * answers.TOLERANCE
+    scores = np.array(answers.answers().tags.get("outlier_score", [-1.0]))
+    assert np.abs(scores - artefact.outlier_above).min() > 10 * answers.TOLERANCE

@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 from tests.sdep.builtin import builtin_kinds, builtin_schema
 from tests.sdep.manifests import Document
 
-_PROJECTS = ("seldon-core", "strimzi", "kubeflow-training")
+_PROJECTS = ("seldon-core", "strimzi", "kubeflow-training", "prometheus-operator")
 # The API server itself checks these; a definition says only that there is metadata.
 _OBJECT_META = {
     "type": "object",

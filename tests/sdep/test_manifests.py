@@ -56,9 +56,10 @@ def definitions() -> Definitions:
 
 
 def test_the_manifests_are_the_streams_those_that_make_networks_and_other_servers() -> None:
-    stream = {"executor.yaml", "kafka.yaml", "native.yaml", "topics.yaml"}
+    stream = {"alerts.yaml", "executor.yaml", "kafka.yaml", "native.yaml", "topics.yaml"}
     making = {"build.yaml", "tensorboard.yaml", "train.yaml"}
-    assert set(FILES) == stream | making | {"tensorflow.yaml", "triton.yaml"}
+    servers = {"explainer.yaml", "graph.yaml", "tensorflow.yaml", "triton.yaml"}
+    assert set(FILES) == stream | making | servers
 
 
 @needs_definitions
@@ -101,6 +102,9 @@ _TEMPLATE = ("spec", "template", "spec")
         ("kafka.yaml", ("kind",), "kinds"),
         ("tensorflow.yaml", (*_GRAPH, "envSecretRefName"), "envSecretRef"),
         ("triton.yaml", (*_GRAPH, "modelUri"), "modelURI"),
+        ("graph.yaml", (*_GRAPH, "children"), "child"),
+        ("explainer.yaml", (*_CONTAINER, "image"), "images"),
+        ("alerts.yaml", ("spec", "podMetricsEndpoints", 0, "port"), "prot"),
         ("train.yaml", ("spec", "accessModes"), "accessMode"),
         ("tensorboard.yaml", (*_TEMPLATE, "containers", 0, "livenessProbe"), "liveness"),
         ("tensorboard.yaml", ("spec", "selector", "matchLabels"), "labels"),

@@ -1,5 +1,7 @@
 """A real Seldon server around the class, shared by the tests of this folder."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -11,8 +13,16 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
+import numpy as np
 import pytest
+from seldon_core.proto import prediction_pb2_grpc
+
+from model.artefacts import SHIPPED
+from model.chosen import VARIANTS
+from model.loader import load_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60
@@ -26,30 +36,69 @@ class Served:
     grpc: int
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    rest, grpc, metrics = free_ports(3)
-    log = tmp_path_factory.mktemp("seldon") / "server.log"
+@contextlib.contextmanager
+def serving(class_name: str, log: Path, **environ: str) -> Iterator[Served]:
+    """A real Seldon server around a class, until the block ends."""
+    rest_port, grpc_port, metrics = free_ports(3)
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [
                 str(Path(sys.executable).with_name("seldon-core-microservice")),
-                "wrapper.KmnistClassifier",
-                *("--http-port", str(rest), "--grpc-port", str(grpc)),
+                class_name,
+                *("--http-port", str(rest_port), "--grpc-port", str(grpc_port)),
                 *("--metrics-port", str(metrics), "--threads", "8", "--grpc-threads", "8"),
             ],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **environ},
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
     try:
-        wait_until_up(process, rest, grpc, log)
-        yield Served(rest, grpc)
+        wait_until_up(process, rest_port, grpc_port, log)
+        yield Served(rest_port, grpc_port)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    log = tmp_path_factory.mktemp("seldon") / "server.log"
+    with serving("wrapper.KmnistClassifier", log) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def telling() -> str:
+    """A variant that ships and tells outliers."""
+    for variant in VARIANTS:
+        if (SHIPPED / variant).is_dir():
+            nothing = np.zeros((1, 28, 28), np.uint8)
+            if load_classifier(SHIPPED / variant).answers(nothing).outlier is not None:
+                return variant
+    pytest.skip("no model that ships tells outliers")
+
+
+def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any]:
+    """Status and reply of Seldon's server."""
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server.rest}{path}",
+        data=json.dumps(message).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return reply.status, json.load(reply)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+def over_grpc(server: Served, message: Any) -> Any:
+    """The reply of Seldon's server to `Predict`."""
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
+        return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=20)
 
 
 def free_ports(count: int) -> list[int]:
@@ -62,12 +111,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def wait_until_up(process: subprocess.Popen[bytes], rest: int, grpc: int, log: Path) -> None:
+def wait_until_up(process: subprocess.Popen[bytes], http: int, other: int, log: Path) -> None:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{rest}/health/status", timeout=5):
-                socket.create_connection(("127.0.0.1", grpc), timeout=5).close()
+            with urllib.request.urlopen(f"http://127.0.0.1:{http}/health/status", timeout=5):
+                socket.create_connection(("127.0.0.1", other), timeout=5).close()
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.1)

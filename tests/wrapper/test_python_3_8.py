@@ -5,13 +5,14 @@ import io
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from wrapper import KmnistBaseline, KmnistClassifier
+from wrapper import KmnistBaseline, KmnistClassifier, KmnistExplainer, KmnistOutlierDetector
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-3.8" / "bin" / "python"
@@ -34,7 +35,9 @@ print(json.dumps(answers))
 """
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-3.8 here")
+pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-3.8 here")
+
+
 @pytest.mark.parametrize("kind", [KmnistClassifier, KmnistBaseline])
 def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
     image = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
@@ -67,3 +70,25 @@ def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
     assert rows["meta"]["tags"]["label"] == expected.tags["label"]
     assert truncated[0] == "bad_image"
     assert narrow == ["bad_shape", "expected 784 values for each image, got 756"]
+
+
+def test_an_explanation_says_the_same_on_python_3_8(tmp_path: Path) -> None:
+    image = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "picture.png")
+    said = []
+    for python in (PYTHON, Path(sys.executable)):
+        picture, out = str(tmp_path / "picture.png"), str(tmp_path / "out.png")
+        command = [str(python), "-m", "wrapper.explain", picture, "--out", out]
+        ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+        assert ran.returncode == 0, ran.stderr
+        with Image.open(out) as drawn:
+            said.append((ran.stdout, drawn.size))
+    assert said[0] == said[1]
+
+
+@pytest.mark.parametrize("kind", [KmnistExplainer, KmnistOutlierDetector])
+def test_the_classes_of_graphs_can_be_made_on_python_3_8(kind: type) -> None:
+    code = f"import wrapper; print(wrapper.{kind.__name__}().health_status())"
+    ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == str(kind().health_status())

@@ -2,8 +2,6 @@
 
 import base64
 import io
-import json
-import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,11 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
+from seldon_core.proto import prediction_pb2
 
 from model.labels import ROMAJI
 from model.loader import load_classifier
-from tests.wrapper.conftest import Served
+from tests.wrapper.conftest import Served, over_grpc, rest
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (40, 28, 28)).astype(np.uint8)
 
@@ -25,25 +23,6 @@ IMAGES = np.random.default_rng(11).integers(0, 256, (40, 28, 28)).astype(np.uint
 @pytest.fixture(scope="module")
 def expected() -> NDArray[np.float32]:
     return load_classifier().probabilities(IMAGES)
-
-
-def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any]:
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.rest}{path}",
-        data=json.dumps(message).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=20) as reply:
-            return reply.status, json.load(reply)
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error)
-
-
-def over_grpc(server: Served, message: Any) -> Any:
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
-        return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=20)
 
 
 def png(image: Any) -> bytes:

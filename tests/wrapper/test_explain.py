@@ -1,0 +1,188 @@
+"""Heat maps, their pictures, and the command that makes them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.explanation import PATCH, log_odds, occlusion
+from model.heat_map import AGAINST, FOR, SCALE, overlay, png
+from model.labels import HIRAGANA, ROMAJI
+from model.loader import load_classifier
+from producer.bundled_samples import load_samples
+from wrapper.explain import main
+
+SAMPLES = load_samples().images
+LEFT, RIGHT = np.s_[..., 10:18, 2:8], np.s_[..., 10:18, 20:26]
+
+
+def by_two_places(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """A model for which ink on the left speaks for class 3, and on the right for class 7."""
+    logits = np.zeros((len(images), 10))
+    logits[:, 3] = images[LEFT].mean(axis=(1, 2)) / 50
+    logits[:, 7] = images[RIGHT].mean(axis=(1, 2)) / 100
+    grown = np.exp(logits)
+    shares: NDArray[np.float32] = (grown / grown.sum(axis=1, keepdims=True)).astype(np.float32)
+    return shares
+
+
+@pytest.fixture
+def image() -> NDArray[np.uint8]:
+    drawn = np.zeros((28, 28), np.uint8)
+    drawn[LEFT] = drawn[RIGHT] = 255
+    return drawn
+
+
+def test_what_speaks_for_the_label_is_above_zero_and_what_speaks_against_it_below(
+    image: NDArray[np.uint8],
+) -> None:
+    heat = occlusion(by_two_places, image)
+    assert heat.shape == (28, 28)
+    assert heat.dtype == np.float32
+    assert heat[LEFT].min() > 0 > heat[RIGHT].max()
+    assert np.abs(heat[:, 8 + PATCH : 20 - PATCH]).max() < 1e-6
+
+
+def test_any_class_can_be_explained(image: NDArray[np.uint8]) -> None:
+    heat = occlusion(by_two_places, image, 7)
+    assert heat[RIGHT].min() > 0 > heat[LEFT].max()
+
+
+def test_a_pixel_has_the_mean_of_what_the_patches_over_it_change() -> None:
+    dot = np.zeros((28, 28), np.uint8)
+    dot[14, 5] = 255
+    without = np.zeros_like(dot)
+    change = np.diff(log_odds(by_two_places(np.stack([without, dot])), 3))[0]
+    heat = occlusion(by_two_places, dot, 3)
+    assert heat[14, 5] == pytest.approx(change, rel=1e-3)
+    assert heat.max() == heat[14, 5]
+
+
+def test_of_the_served_model_most_evidence_speaks_for_a_label_that_it_is_sure_of() -> None:
+    model = load_classifier()
+    surest = SAMPLES[np.argsort(model.probabilities(SAMPLES).max(axis=1))[-10:]]
+    totals = [occlusion(model.probabilities, each).sum() for each in surest]
+    assert np.mean(totals) > 0
+    blank = occlusion(model.probabilities, np.zeros((28, 28), np.uint8))
+    assert np.abs(blank).max() < 1e-3
+
+
+def test_strokes_are_red_where_they_speak_for_the_class_and_blue_where_against(
+    image: NDArray[np.uint8],
+) -> None:
+    drawn = np.asarray(overlay(image, occlusion(by_two_places, image)), dtype=np.int64)
+    assert drawn.shape == (28 * SCALE, 28 * SCALE, 3)
+    left, right = drawn[14 * SCALE, 5 * SCALE], drawn[14 * SCALE, 23 * SCALE]
+    assert left[0] > left[2] + 50
+    assert right[2] > right[0] + 20
+    assert list(drawn[0, 14 * SCALE]) == [255, 255, 255]
+    assert np.argmax(FOR) == 0
+    assert np.argmax(AGAINST) == 2
+
+
+def test_a_picture_without_evidence_is_grey() -> None:
+    picture = Image.open(io.BytesIO(png(SAMPLES[0], np.zeros((28, 28), np.float32))))
+    colours = np.asarray(picture, dtype=np.int64)
+    assert np.ptp(colours, axis=2).max() == 0
+    assert colours.min() < 120
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.delenv("MODEL_URI", raising=False)
+    monkeypatch.delenv("MODEL_VARIANT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(SAMPLES[0]).save("picture.png")
+    Path("raw").write_bytes(SAMPLES[0].tobytes())
+    Path("message.json").write_text(json.dumps({"data": {"ndarray": SAMPLES[:2].tolist()}}))
+    tensor = {"name": "x", "shape": [1, 784], "datatype": "UINT8", "data": SAMPLES[0].tolist()}
+    # As the producer writes them: one message a line.
+    Path("lines").write_text(f"{json.dumps({'inputs': [tensor]})}\n" * 2)
+    return tmp_path
+
+
+@pytest.mark.parametrize("source", ["picture.png", "raw", "message.json", "lines"])
+def test_the_command_says_what_was_found_and_writes_the_picture(
+    folder: Path, capsys: Any, source: str
+) -> None:
+    assert main([source]) == 0
+    said = capsys.readouterr().out.splitlines()
+    answers = load_classifier().answers(SAMPLES[:1])
+    best = int(answers.probabilities.argmax())
+    name = f"{HIRAGANA[best]} {ROMAJI[best]}"
+    confidence = 100 * answers.probabilities.max()
+    assert said[0].startswith(f"{name}, confidence {confidence:.2f} %")
+    assert ("outlier" in said[0]) == (answers.outlier is not None)
+    assert said[1] == f"explanation.png: what speaks for {name}"
+    with Image.open("explanation.png") as picture:
+        assert picture.size == (28 * SCALE, 28 * SCALE)
+
+
+def test_another_class_gives_another_picture(folder: Path, capsys: Any) -> None:
+    assert main(["picture.png"]) == main(["picture.png", "--class", "ki", "--out", "ki.png"]) == 0
+    assert main(["picture.png", "--class", "き", "--out", "again.png"]) == 0
+    assert "ki.png: what speaks for き ki" in capsys.readouterr().out
+    assert Path("ki.png").read_bytes() == Path("again.png").read_bytes()
+    assert Path("ki.png").read_bytes() != Path("explanation.png").read_bytes()
+
+
+def test_the_command_reads_standard_input(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    with Path("picture.png").open() as source:
+        monkeypatch.setattr("sys.stdin", source)
+        assert main(["-"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["absent.png"], 1, "absent.png"),
+        (["large.png"], 1, "expected a picture of 28 x 28 pixels, got 80 x 80"),
+        (["broken.json"], 1, "broken.json is no JSON"),
+        (["ragged.json"], 1, "can't be read as arrays"),
+        (["empty.json"], 1, "Invalid request data type"),
+        (["picture.png", "--out", "nowhere/x.png"], 1, "nowhere"),
+        (["picture.png", "--class", "x"], 2, "no class is called 'x'"),
+        (["picture.png", "--method", "guess"], 2, "guess"),
+        ([], 2, "picture"),
+    ],
+)
+def test_trouble_is_told_in_one_line(
+    folder: Path, capsys: Any, arguments: list[str], status: int, words: str
+) -> None:
+    Image.new("L", (80, 80)).save("large.png")
+    Path("broken.json").write_text("{")
+    Path("empty.json").write_text("{}")
+    Path("ragged.json").write_text('{"data": {"ndarray": [[1, 2], [3]]}}')
+    try:
+        assert main(arguments) == status
+    except SystemExit as left:
+        assert left.code == status
+    said = [line for line in capsys.readouterr().err.splitlines() if "error: " in line]
+    assert len(said) == 1
+    assert words in said[0]
+    assert not Path("explanation.png").exists()
+
+
+def test_a_wrong_choice_of_model_is_told_in_one_line(
+    folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MODEL_VARIANT", "slow")
+    assert main(["picture.png"]) == 2
+    assert capsys.readouterr().err.startswith("error: MODEL_VARIANT is 'slow'")
+
+
+def test_gradients_without_tensorflow_or_a_folder_say_what_is_missing(
+    folder: Path, capsys: Any
+) -> None:
+    pytest.importorskip("ai_edge_litert")  # where it is, TensorFlow is not
+    assert main(["picture.png", "--method", "gradients"]) == 1
+    assert "gradients need TensorFlow" in capsys.readouterr().err

@@ -1,0 +1,177 @@
+"""The detector and the explainer behind a real `seldon-core-microservice`: REST and gRPC."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from google.protobuf import json_format
+from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
+
+from model.artefacts import ArtefactError
+from model.explanation import occlusion
+from model.labels import ROMAJI
+from model.loader import load_classifier
+from producer.bundled_samples import load_samples
+from tests.wrapper.conftest import ROOT, Served, over_grpc, rest, serving
+from wrapper import KmnistClassifier, KmnistOutlierDetector
+
+PYTHON = ROOT / ".venv-train" / "bin" / "python"
+SAMPLES = load_samples().images
+PICTURES = np.stack([SAMPLES[0], 255 - SAMPLES[0], SAMPLES[1]])
+
+# A network from before there were outlier scores.
+OLD_NETWORK = """
+import sys
+from pathlib import Path
+import keras, tensorflow as tf
+from model.artefacts import write_artefact
+pixels = keras.Input((28, 28, 1))
+flat = keras.ops.reshape(pixels, (-1, 784))
+network = keras.Model(pixels, keras.layers.Dense(10, activation="softmax")(flat))
+network.export(sys.argv[1] + "/saved", verbose=False)
+content = tf.lite.TFLiteConverter.from_saved_model(sys.argv[1] + "/saved").convert()
+write_artefact(
+    Path(sys.argv[1]), "m.tflite", content, variant="old", abstain_below=0.5, made_by={}
+)
+"""
+
+
+def tensor(images: Any) -> dict[str, Any]:
+    return {"shape": list(images.shape), "values": images.ravel().tolist()}
+
+
+@pytest.fixture(scope="module")
+def detector(telling: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    log = tmp_path_factory.mktemp("detector") / "server.log"
+    with serving(
+        "wrapper.KmnistOutlierDetector", log, MODEL_VARIANT=telling, MODEL_URI=""
+    ) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def explainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    log = tmp_path_factory.mktemp("explainer") / "server.log"
+    with serving("wrapper.KmnistExplainer", log) as served:
+        yield served
+
+
+@pytest.fixture
+def flags(telling: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the classifier itself would say of the pictures."""
+    monkeypatch.setenv("MODEL_VARIANT", telling)
+    tags = KmnistClassifier().predict(PICTURES).tags
+    assert tags["outlier"][1]
+    return {name: tags[name] for name in ("outlier", "outlier_score")}
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"data": {"names": ["a"], "ndarray": PICTURES.tolist()}},
+        {"data": {"tensor": tensor(PICTURES)}},
+        {"binData": base64.b64encode(PICTURES.tobytes()).decode()},
+        {"jsonData": PICTURES.tolist()},
+    ],
+    ids=["ndarray", "tensor", "binData", "jsonData"],
+)
+def test_a_message_passes_the_detector_unchanged_but_for_two_tags(
+    detector: Served, flags: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    meta = {"puid": "p", "tags": {"mine": 1}}
+    status, passed = rest(detector, {**payload, "meta": meta}, "/transform-input")
+    assert status == 200
+    found = passed["meta"].pop("tags")
+    assert passed == {**payload, "meta": {"puid": "p"}}
+    assert found.pop("mine") == 1
+    assert found["outlier"] == flags["outlier"]
+    assert found["outlier_score"] == pytest.approx(flags["outlier_score"], abs=1e-5)
+
+
+def test_the_detector_does_the_same_over_grpc(detector: Served, flags: dict[str, Any]) -> None:
+    message = prediction_pb2.SeldonMessage()
+    json_format.ParseDict({"data": {"tensor": tensor(PICTURES)}, "meta": {"puid": "p"}}, message)
+    with grpc.insecure_channel(f"127.0.0.1:{detector.grpc}") as channel:
+        stub = prediction_pb2_grpc.TransformerStub(channel)
+        passed = stub.TransformInput(message, timeout=20)
+    assert passed.data == message.data
+    tags = json_format.MessageToDict(passed.meta)["tags"]
+    assert tags["outlier"] == flags["outlier"]
+    assert tags["outlier_score"] == pytest.approx(flags["outlier_score"], abs=1e-5)
+
+
+def test_the_detectors_tags_are_in_the_reply_of_any_model_behind_it(
+    detector: Served, flags: dict[str, Any], tmp_path: Path
+) -> None:
+    _, passed = rest(detector, {"data": {"ndarray": PICTURES.tolist()}}, "/transform-input")
+    with serving("tests.classes.Double", tmp_path / "server.log") as model:
+        status, reply = rest(model, passed)
+    assert status == 200
+    assert reply["meta"]["tags"]["outlier"] == flags["outlier"]
+
+
+@pytest.mark.parametrize(
+    "message", [{"data": {"ndarray": [[0] * 756]}}, {"data": {"ndarray": [[1, 2], [3]]}}, {}]
+)
+def test_what_no_model_could_take_gets_status_400_from_both(
+    detector: Served, explainer: Served, message: Any
+) -> None:
+    assert rest(detector, message, "/transform-input")[0] == 400
+    assert rest(explainer, message)[0] == 400
+
+
+@pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-train here")
+def test_a_model_that_cannot_tell_is_no_detector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = subprocess.run(
+        [PYTHON, "-c", OLD_NETWORK, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    monkeypatch.setenv("MODEL_URI", str(tmp_path))
+    with pytest.raises(ArtefactError, match=r"^kmnist-old-\w+ tells no outliers: choose another"):
+        KmnistOutlierDetector().load()
+
+
+def test_the_explainer_answers_with_a_heat_map_for_each_image(explainer: Served) -> None:
+    status, reply = rest(explainer, {"data": {"ndarray": SAMPLES[:2].tolist()}})
+    assert status == 200
+    model = load_classifier()
+    expected = [occlusion(model.probabilities, image) for image in SAMPLES[:2]]
+    assert np.allclose(reply["data"]["ndarray"], expected, atol=1e-3)
+    assert reply["data"]["names"] == []
+    tags = reply["meta"]["tags"]
+    assert tags["explained"] == tags["label"]
+    assert {"confidence", "abstain", "model"} <= set(tags)
+
+
+def test_the_explainer_explains_the_class_that_a_tag_names(explainer: Served) -> None:
+    message: dict[str, Any] = {
+        "data": {"tensor": tensor(SAMPLES[:1])},
+        "meta": {"tags": {"explain": "ki"}},
+    }
+    _, reply = rest(explainer, message)
+    expected = occlusion(load_classifier().probabilities, SAMPLES[0], ROMAJI.index("ki"))
+    assert reply["data"]["tensor"]["shape"] == [1, 28, 28]
+    assert reply["data"]["tensor"]["values"] == pytest.approx(expected.ravel(), abs=1e-3)
+    assert reply["meta"]["tags"]["explained"] == ["き"]
+    request = json_format.ParseDict(message, prediction_pb2.SeldonMessage())
+    over = over_grpc(explainer, request).data.tensor
+    assert list(over.values) == pytest.approx(reply["data"]["tensor"]["values"])
+
+
+def test_the_explainer_refuses_unknown_classes_and_too_many_images(explainer: Served) -> None:
+    images = {"data": {"ndarray": SAMPLES[:1].tolist()}}
+    status, reply = rest(explainer, {**images, "meta": {"tags": {"explain": "x"}}})
+    assert status == 400
+    assert "no class is called 'x'" in reply["status"]["info"]
+    status, reply = rest(explainer, {"data": {"ndarray": SAMPLES[:65].tolist()}})
+    assert status == 400
+    assert "at most 64 images" in reply["status"]["info"]

@@ -1,0 +1,88 @@
+"""Models that tell pictures of something else say so, in every format; others say nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from kafka.messages import Record
+from kafka.pipeline import Pipeline
+from kafka.served_class import load_class
+from producer.bundled_samples import load_samples
+from wrapper import KmnistBaseline, KmnistClassifier
+
+SAMPLES = load_samples().images
+# White paper, black ink: what a sender sends who forgot to invert.
+INVERTED = 255 - SAMPLES
+
+
+@pytest.fixture
+def served(telling: str, monkeypatch: pytest.MonkeyPatch) -> KmnistClassifier:
+    monkeypatch.delenv("MODEL_URI", raising=False)
+    monkeypatch.setenv("MODEL_VARIANT", telling)
+    return KmnistClassifier()
+
+
+def test_a_score_above_the_models_threshold_makes_an_outlier(served: KmnistClassifier) -> None:
+    tags = served.predict(np.concatenate([SAMPLES, INVERTED])).tags
+    above = float(served.init_metadata()["custom"]["outlier_above"])
+    assert tags["outlier"] == [score > above for score in tags["outlier_score"]]
+    assert all(0 <= score == round(score, 6) <= 1 for score in tags["outlier_score"])
+    assert {type(each) for each in tags["outlier"]} == {bool}
+
+
+def test_inverted_pictures_are_flagged_and_others_far_less(served: KmnistClassifier) -> None:
+    inverted = np.mean(served.predict(INVERTED).tags["outlier"])
+    assert inverted > np.mean(served.predict(SAMPLES).tags["outlier"]) + 0.5
+
+
+def test_a_picture_gets_the_same_score_alone_and_in_a_batch(served: KmnistClassifier) -> None:
+    together = served.predict(SAMPLES[:9]).tags["outlier_score"]
+    alone = [served.predict(image).tags["outlier_score"][0] for image in SAMPLES[:9]]
+    assert alone == pytest.approx(together, abs=1e-5)
+
+
+def test_a_model_that_cannot_tell_adds_no_tags() -> None:
+    assert set(KmnistBaseline().predict(SAMPLES[:2]).tags) == {
+        *("label", "confidence", "abstain", "model")
+    }
+
+
+def replies(class_name: str, values: list[Any]) -> list[Any]:
+    """What the stream runtime answers to messages that came together."""
+    records = [
+        Record("in", 0, place, 0, None, json.dumps(value).encode(), ())
+        for place, value in enumerate(values)
+    ]
+    outcomes: list[Any] = Pipeline(load_class(class_name), 2**23).run(records).outcomes
+    return [json.loads(outcome.value) for outcome in outcomes]
+
+
+def test_the_tags_go_back_to_their_messages(served: KmnistClassifier) -> None:
+    parts = [SAMPLES[:2], INVERTED[:1]]
+    expected = [served.predict(part).tags["outlier"] for part in parts]
+    messages = [{"data": {"ndarray": part.tolist()}} for part in parts]
+    found = replies("wrapper.KmnistClassifier", messages)
+    assert [reply["meta"]["tags"]["outlier"] for reply in found] == expected
+
+
+def test_open_inference_replies_have_them_as_outputs_on_both_ways(
+    served: KmnistClassifier,
+) -> None:
+    data = INVERTED[:2].ravel().tolist()
+    message = {
+        "id": "a",
+        "inputs": [{"name": "x", "shape": [2, 28, 28], "datatype": "UINT8", "data": data}],
+    }
+    over_rest = served.predict_raw(message)
+    (streamed,) = replies("wrapper.KmnistClassifier", [message])
+    for reply in (over_rest, streamed):
+        kinds = [(each["name"], each["datatype"], each["shape"]) for each in reply["outputs"][3:]]
+        assert kinds == [
+            ("abstain", "BOOL", [2]),
+            ("outlier", "BOOL", [2]),
+            ("outlier_score", "FP64", [2]),
+        ]

@@ -1,0 +1,140 @@
+"""What workers count of the model comes out on the supervisor's `/metrics`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.parser import text_string_to_metric_families
+
+from kafka.served_class import load_class
+from model.artefacts import Artefact, write_artefact
+from model.chosen import chosen_artefact
+from model.drift_reference import STATISTICS, reference
+from model.labels import HIRAGANA, ROMAJI
+from producer.bundled_samples import load_samples
+from tests.kafka.test_http import Port
+from wrapper import KmnistClassifier
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGES = load_samples().images
+TURNS = 6  # of 100 images: enough for a drift index
+
+# As a worker below the supervisor: it has its folder, and a number of its own.
+WORKER = """
+import os, sys
+import numpy as np
+from kafka.served_class import load_class
+images = np.load(sys.argv[1])
+served = load_class(sys.argv[2])
+for _ in range(int(sys.argv[3])):
+    served.predict_rows(images, [])
+print(os.getpid())
+"""
+
+
+@pytest.fixture
+def artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artefact:
+    """The default model, which is unsure of half the samples, and expects others."""
+    monkeypatch.delenv("MODEL_URI", raising=False)
+    shipped = chosen_artefact()
+    answer = KmnistClassifier().predict(IMAGES)
+    monkeypatch.setenv("MODEL_URI", str(tmp_path / "model"))
+    return write_artefact(
+        tmp_path / "model",
+        shipped.file,
+        shipped.content,
+        variant="watched",
+        abstain_below=float(np.median(answer.tags["confidence"])),
+        made_by={},
+        outlier_above=shipped.outlier_above,
+        # All as it is, but for ink: there only blank images are expected.
+        reference=reference(IMAGES, answer.data) | reference_of_blank(),
+    )
+
+
+def reference_of_blank() -> dict[str, list[float]]:
+    return {"ink": reference(np.zeros((1, 28, 28)), np.ones((1, 10)))["ink"]}
+
+
+@pytest.fixture
+def port(tmp_path: Path) -> Iterator[Port]:
+    (tmp_path / "metrics").mkdir()
+    port = Port(tmp_path / "metrics")
+    yield port
+    port.server.stop()
+
+
+def work(folder: Path, class_name: str = "wrapper.KmnistClassifier", turns: int = TURNS) -> int:
+    """Has a process answer the samples, and gives its number."""
+    np.save(folder / "images.npy", IMAGES)
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER, str(folder / "images.npy"), class_name, str(turns)],
+        cwd=ROOT,
+        env={**os.environ, "prometheus_multiproc_dir": str(folder / "metrics")},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return int(ran.stdout)
+
+
+def metrics(port: Port) -> dict[str, list[Any]]:
+    """What `/metrics` shows, by the sample's name."""
+    status, _, text = port.ask("GET", "/metrics")
+    assert status == 200
+    found: dict[str, list[Any]] = {}
+    for family in text_string_to_metric_families(text.decode()):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append(sample)
+    return found
+
+
+def test_images_abstentions_and_outliers_of_all_workers_are_added_up(
+    artefact: Artefact, port: Port, tmp_path: Path
+) -> None:
+    tags = KmnistClassifier().predict(IMAGES).tags
+    work(tmp_path)
+    work(tmp_path)
+    found = metrics(port)
+    by_label = {each.labels["label"]: each.value for each in found["model_images_total"]}
+    assert by_label == {
+        romaji: 2 * TURNS * tags["label"].count(hiragana)
+        for romaji, hiragana in zip(ROMAJI, HIRAGANA, strict=True)
+    }
+    (abstained,), (outliers,) = found["model_abstained_total"], found["model_outliers_total"]
+    assert 0 < abstained.value == 2 * TURNS * sum(tags["abstain"]) < 2 * TURNS * len(IMAGES)
+    assert outliers.value == 2 * TURNS * sum(tags.get("outlier", []))
+
+
+def test_each_living_worker_shows_how_far_its_images_are_from_what_is_expected(
+    artefact: Artefact, port: Port, tmp_path: Path
+) -> None:
+    living, dying = work(tmp_path), work(tmp_path)
+    mark_process_dead(dying, str(tmp_path / "metrics"))
+    found = metrics(port)["model_drift_index"]
+    assert {each.labels["pid"] for each in found} == {str(living)}
+    index = {each.labels["statistic"]: each.value for each in found}
+    assert set(index) == set(STATISTICS)
+    assert index["ink"] > 0.25
+    assert max(index["confidence"], index["class"]) < 0.01
+
+
+def test_a_model_that_does_not_know_what_to_expect_shows_no_drift(
+    port: Port, tmp_path: Path
+) -> None:
+    work(tmp_path, "wrapper.KmnistBaseline")
+    found = metrics(port)
+    assert "model_drift_index" not in found
+    assert sum(each.value for each in found["model_images_total"]) == TURNS * len(IMAGES)
+
+
+def test_counting_leaves_the_class_open_to_batches() -> None:
+    assert load_class("wrapper.KmnistClassifier").stacks

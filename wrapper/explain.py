@@ -1,0 +1,161 @@
+"""`python -m wrapper.explain picture.png`: what in an image speaks for its label, as a picture."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, List, Optional
+
+import numpy as np
+from numpy.typing import NDArray
+from seldon_core.flask_utils import SeldonMicroserviceException
+
+from model.artefacts import Artefact, ArtefactError
+from model.chosen import chosen_artefact, chosen_folder
+from model.explanation import occlusion
+from model.heat_map import png
+from model.labels import HIRAGANA, ROMAJI
+from model.loader import Classifier
+from wrapper.explainer import class_of
+from wrapper.judgement import Judgement, judge
+from wrapper.loaded import check_parses
+from wrapper.other_json import payload_of
+from wrapper.payload import BadPayload, to_rows
+
+_EXAMPLES = """
+examples:
+  python -m wrapper.explain picture.png
+  python -m wrapper.explain message.json --class ki --out why-not-ki.png
+  python -m producer scan.jpg --stdout | python -m wrapper.explain -
+  .venv-train/bin/python -m wrapper.explain picture.png --method gradients
+
+A picture has 28 x 28 pixels, white ink on black; the producer makes such of any picture. A message
+is Seldon, Open Inference or TensorFlow Serving JSON; its first image is explained. MODEL_VARIANT
+and MODEL_URI choose the model. Red speaks for the class, blue against it.
+"""
+
+
+class Trouble(Exception):
+    """Something that the user can mend; the message says how."""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Explain the answer to one image.
+
+    Returns:
+        0 if the picture was written, 1 if not, 2 for wrong arguments or a wrong choice of model.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        image = _image(options.picture)
+        artefact = chosen_artefact()
+        model = Classifier(artefact.content)
+        judgement = judge(model.answers(image[None]), artefact)
+        target = int(judgement.best[0]) if options.target is None else options.target
+        if options.method == "gradients":
+            heat = _by_gradients(artefact, image, target)
+        else:
+            heat = occlusion(model.probabilities, image, target)
+        options.out.write_bytes(png(image, heat))
+    except ArtefactError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1 if error.retriable else 2
+    except SeldonMicroserviceException as error:
+        sys.stderr.write(f"error: {error.message}\n")
+        return 1
+    except (Trouble, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(f"{_said(judgement)}\n{options.out}: what speaks for {_name(target)}\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wrapper.explain",
+        description="Show which parts of an image speak for its label, and which against it.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("picture", help="PNG, JPEG, 784 raw bytes, or a message; -: standard input")
+    parser.add_argument(
+        "--class",
+        dest="target",
+        type=_class,
+        metavar="NAME",
+        help="explain this character, in romaji or hiragana (default: the label)",
+    )
+    parser.add_argument(
+        "--method",
+        choices=("occlusion", "gradients"),
+        default="occlusion",
+        help="blank parts of the image, or integrate gradients, with TensorFlow (%(default)s)",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("explanation.png"), help="the picture (%(default)s)"
+    )
+    return parser
+
+
+def _class(name: str) -> int:
+    try:
+        return class_of(name)
+    except BadPayload as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _image(name: str) -> NDArray[np.uint8]:
+    content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    if content.lstrip()[:1] != b"{":
+        return _first(content)
+    try:
+        # Behind the first message others may come: the producer writes one in each line.
+        message: Any = json.JSONDecoder().raw_decode(content.decode("utf-8").lstrip())[0]
+    except ValueError as error:
+        raise Trouble(f"{name} is no JSON: {error}") from error
+    payload = payload_of(message)
+    return _first(check_parses(message) if payload is None else payload)
+
+
+def _first(payload: Any) -> NDArray[np.uint8]:
+    image: NDArray[np.uint8] = to_rows(payload)[0]
+    return image
+
+
+def _by_gradients(artefact: Artefact, image: NDArray[np.uint8], target: int) -> Any:
+    folder = chosen_folder(os.environ)
+    if folder is None:
+        raise Trouble("gradients need the trained network: copy the model's folder here first")
+    try:
+        from model.gradients import integrated_gradients, load_network
+    except ModuleNotFoundError as error:
+        raise Trouble(
+            f"gradients need TensorFlow ({error}): `make train` makes .venv-train, which has it"
+        ) from error
+    try:
+        network = load_network(folder)
+    except FileNotFoundError as error:
+        raise Trouble(f"gradients need the trained network: there is no {error}") from error
+    temperature = float(artefact.made_by.get("temperature", 1.0))
+    return integrated_gradients(network, image, target, temperature)
+
+
+def _said(judgement: Judgement) -> str:
+    said = f"{_name(int(judgement.best[0]))}, confidence {100 * judgement.confidence[0]:.2f} %"
+    if judgement.abstain[0]:
+        said += ", abstains"
+    if judgement.outlier is not None and judgement.outlier_score is not None:
+        verdict = "outlier" if judgement.outlier[0] else "no outlier"
+        said += f", {verdict} (score {judgement.outlier_score[0]:.4f})"
+    return said
+
+
+def _name(index: int) -> str:
+    return f"{HIRAGANA[index]} {ROMAJI[index]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

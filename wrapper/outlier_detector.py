@@ -1,0 +1,66 @@
+"""Marks pictures that are no kuzushiji, on their way to any model of an inference graph."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Value
+from seldon_core.proto import prediction_pb2
+from seldon_core.utils import extract_request_parts
+
+from model.artefacts import ArtefactError
+from model.chosen import chosen_artefact
+from model.loader import Classifier
+from wrapper.judgement import judge
+from wrapper.loaded import HoldsModel, check_parses
+from wrapper.payload import to_rows
+
+
+class KmnistOutlierDetector(HoldsModel):
+    """A node of type TRANSFORMER: messages pass as they are, with two tags more.
+
+    Seldon's server 1.17.1 makes no difference between its service types TRANSFORMER and
+    OUTLIER_DETECTOR, and the operator knows only the first: both call `transform_input_raw`.
+    The executor hands tags on from node to node into the reply.
+    """
+
+    _read = staticmethod(chosen_artefact)
+    _kind = Classifier
+
+    def load(self) -> None:
+        """Load the model, once; Seldon calls this in each of its server processes.
+
+        Raises:
+            model.artefacts.ArtefactError: It is no network, or it can't tell outliers.
+        """
+        if self._answers_to_nothing().outlier is None:
+            raise ArtefactError(
+                f"{self._artefact.name} tells no outliers: choose another with MODEL_VARIANT or "
+                "MODEL_URI"
+            )
+
+    def transform_input_raw(self, msg: Any) -> Any:
+        """Add tags to a message.
+
+        Args:
+            msg: Seldon's message, a parsed JSON or a `SeldonMessage`, with a payload that
+                `wrapper.payload.to_rows` takes.
+
+        Returns:
+            The same message, with the tags `outlier` (bool) and `outlier_score` (0 to 1), an
+            entry for each image.
+
+        Raises:
+            BadPayload: The payload can't be taken.
+        """
+        if isinstance(msg, prediction_pb2.SeldonMessage):
+            for name, entries in self._tags(extract_request_parts(msg)[0]).items():
+                msg.meta.tags[name].CopyFrom(json_format.ParseDict(entries, Value()))
+            return msg
+        tags = self._tags(check_parses(msg))
+        meta = msg.get("meta") or {}
+        return {**msg, "meta": {**meta, "tags": {**meta.get("tags", {}), **tags}}}
+
+    def _tags(self, payload: Any) -> Dict[str, List[Any]]:
+        return judge(self._loaded().answers(to_rows(payload)), self._artefact).outlier_tags()
