@@ -14,6 +14,7 @@ PYTHON38 ?= $(shell for python in python3.8 "$$HOME"/.pyenv/versions/3.8.*/bin/p
 
 RUN := .venv/bin/python
 WORKERS ?= 2
+RECIPE ?= fast
 
 .PHONY: help demo test test-unit test-full check faults bench train python environment environments clean
 
@@ -25,7 +26,7 @@ help:
 	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
 	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
-	@echo "make train       train the network again"
+	@echo "make train       train the network again, or with RECIPE=accurate the other one"
 	@echo "make clean       remove environments, caches and the local cluster"
 
 python:
@@ -70,7 +71,7 @@ bench: environment
 
 train: environment
 	@$(PYTHON) install.py .venv-train requirements-train.txt
-	@.venv-train/bin/python -m model.train
+	@.venv-train/bin/python -m model.train $(RECIPE)
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi

@@ -12,6 +12,8 @@ import yaml
 
 RECIPES = Path(__file__).resolve().parent / "recipes.yaml"
 
+_WORDS = {"optimizer": ("sgd", "adamw"), "precision": ("mixed_bfloat16", "float32")}
+
 
 class RecipeError(Exception):
     """A recipe that can't be followed; the message says which word to change."""
@@ -122,6 +124,19 @@ class Recipe:
     teachers: tuple[str, ...] = ()
     distillation: float = 0.0
     distillation_temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        """Refuse words that nothing would be done with.
+
+        Raises:
+            RecipeError: `optimizer` or `precision` is none of those above.
+        """
+        for setting, words in _WORDS.items():
+            if getattr(self, setting) not in words:
+                raise RecipeError(
+                    f"{self.name}.{setting}: expected {' or '.join(words)}, "
+                    f"got {getattr(self, setting)!r}"
+                )
 
     def settings(self) -> dict[str, Any]:
         """All choices, as the file of recipes and JSON hold them."""

@@ -127,11 +127,9 @@ def _stays_float(name: str) -> bool:
 
 def _layer_names(content: bytes) -> list[str]:
     """Names of all tensors of a TFLite model; an operation goes by its output's name."""
-    from tensorflow import lite
+    from ai_edge_litert.interpreter import Interpreter
 
-    return [
-        tensor["name"] for tensor in lite.Interpreter(model_content=content).get_tensor_details()
-    ]
+    return [tensor["name"] for tensor in Interpreter(model_content=content).get_tensor_details()]
 
 
 def write(
@@ -202,6 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """Export; exit status 0 done, 1 trouble, 2 wrong recipe."""
     arguments = _parser().parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter tells of its own building
     try:
         train, validation = dataset.load_split("train"), dataset.load_split("validation")
         recipes = load_recipes(arguments.recipes)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from numpy.typing import NDArray
@@ -30,8 +31,8 @@ def write_page(folder: Path) -> Path:
     """Write what is between the page's marks, and the pictures that it shows.
 
     Args:
-        folder: It has `model.json`, and `model-grid.json` if ideas were tried; it gets
-            `model.md`, and the pictures in `model/`.
+        folder: It has `model.json`, `model-grid.json` if ideas were tried, and the bench's
+            `benchmark.json` if that was run; it gets `model.md`, and the pictures in `model/`.
 
     Returns:
         The page.
@@ -42,12 +43,16 @@ def write_page(folder: Path) -> Path:
     content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     grid = folder / "model-grid.json"
     tried = json.loads(grid.read_text(encoding="utf-8")) if grid.is_file() else {}
+    bench = folder / "benchmark.json"
+    stream = json.loads(bench.read_text(encoding="utf-8"))["figures"] if bench.is_file() else []
     plots.draw_all(content["models"], folder / PICTURES)
     page = folder / "model.md"
     text = page.read_text(encoding="utf-8") if page.exists() else f"# The model\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    lines = "\n".join(_sections(content["facts"], content["models"], tried))
+    lines = "\n".join(
+        [*_sections(content["facts"], content["models"]), *_stream(stream), *_tried(tried)]
+    )
     page.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
     return page
 
@@ -61,7 +66,7 @@ def write_mistakes(folder: Path, name: str, probabilities: NDArray[Any], split: 
     plots.draw_mistakes(probabilities, split, folder / PICTURES / f"mistakes_{name}.png")
 
 
-def _sections(facts: dict[str, str], models: Models, tried: dict[str, Any]) -> Iterator[str]:
+def _sections(facts: dict[str, str], models: Models) -> Iterator[str]:
     yield (
         f"Measured on {facts['date']} on the {facts['split']} split with {facts['machine']}, "
         f"Python {facts['python']}, by `python -m model.evaluate`.\n"
@@ -74,7 +79,6 @@ def _sections(facts: dict[str, str], models: Models, tried: dict[str, Any]) -> I
     yield from _outliers(models)
     yield from _robustness(models)
     yield from _speed(models)
-    yield from _tried(tried)
 
 
 def _targets(models: Models) -> Iterator[str]:
@@ -239,6 +243,25 @@ def _speed(models: Models) -> Iterator[str]:
                 f"{each['peak_memory_mb']:,} MB",
                 f"{each['first_answer_s']:.2f} s",
             )
+    yield ""
+
+
+def _stream(figures: list[dict[str, Any]]) -> Iterator[str]:
+    found = [figure for figure in figures if figure["what"] == "variant"]
+    if not found:
+        return
+    yield "## In the stream\n"
+    yield (
+        "Messages a second from topic to topic, exactly once, one image a message, minimum / "
+        "**median** / maximum, beside the broker on the same cores "
+        "([benchmark.md](benchmark.md)).\n"
+    )
+    yield from _header("format", "workers", "model", "messages a second")
+    for figure in found:
+        labels, values = figure["labels"], sorted(figure["values"])
+        spread = {"minimum": values[0], "median": median(values), "maximum": values[-1]}
+        whole = {name: round(value) for name, value in spread.items()}
+        yield _row(labels["format"], labels["workers"], labels["variant"], _spread(whole))
     yield ""
 
 

@@ -7,11 +7,13 @@ environment, as Kubeflow sets it, all processes named there train one network to
 """
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 ADVICE = "training needs TensorFlow: pip install -r requirements-train.txt"
 _CHECKPOINT_EVERY_S = 60.0
+
+
+class ProcessLost(Exception):
+    """A process that trained together with this one is gone; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,9 @@ class Run:
         return self.folder / "run.json"
 
 
-def plan(recipes: dict[str, Recipe], name: str, images: int, runs: Path) -> Run:
+def plan(
+    recipes: dict[str, Recipe], name: str, images: int, runs: Path, pupils: tuple[str, ...] = ()
+) -> Run:
     """Find a recipe's run, and those of its teachers.
 
     Args:
@@ -67,17 +75,19 @@ def plan(recipes: dict[str, Recipe], name: str, images: int, runs: Path) -> Run:
         name: The one to train.
         images: Training images.
         runs: The folder of all runs.
+        pupils: Those that this one is a teacher for, each the next one's.
 
     Raises:
         RecipeError: There is no such recipe, or it teaches itself.
     """
     if name not in recipes:
         raise RecipeError(f"no recipe is named {name}; there are {', '.join(recipes)}")
+    if name in pupils:
+        raise RecipeError(f"{name} is its own teacher: {' learns from '.join((*pupils, name))}")
     recipe = recipes[name]
-    others = {other: each for other, each in recipes.items() if other != name}
-    if name in recipe.teachers:
-        raise RecipeError(f"{name} is its own teacher")
-    teachers = tuple(plan(others, teacher, images, runs) for teacher in recipe.teachers)
+    teachers = tuple(
+        plan(recipes, teacher, images, runs, (*pupils, name)) for teacher in recipe.teachers
+    )
     identity = digest(
         recipe.settings(), dataset.MD5, images, [teacher.folder.name for teacher in teachers]
     )
@@ -107,7 +117,10 @@ def train(
     if run.model.is_file():
         screen.print(f"{run.folder}: done before")
         return keras.saving.load_model(run.model, compile=False)
-    teachers = [train(teacher, split, validation, screen, strategy) for teacher in run.teachers]
+    teachers = [
+        (teacher.recipe.network, train(teacher, split, validation, screen, strategy))
+        for teacher in run.teachers
+    ]
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run.recipe, split, run.folder, teachers, strategy)
     seconds = _follow(run, trainer, validation, screen)
@@ -128,7 +141,11 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
     started = saved = time.monotonic()
     recipe = run.recipe
     look_every = max(1, recipe.epochs // 20)
-    logs = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
+    logs = (
+        tf.summary.create_file_writer(str(run.folder / "tensorboard"))
+        if trainer.is_chief
+        else tf.summary.create_noop_writer()
+    )
     with Progress(run.folder.name, recipe.epochs, trainer.steps, trainer.epoch, screen) as progress:
         for steps in trainer.epochs():
             loss = progress.follow(steps)
@@ -139,11 +156,11 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
                 tf.summary.scalar("loss", loss)
                 if found is not None:
                     tf.summary.scalar("validation accuracy", found)
-            if time.monotonic() - saved > _CHECKPOINT_EVERY_S or done == recipe.epochs:
+            due = time.monotonic() - saved > _CHECKPOINT_EVERY_S or done == recipe.epochs
+            if due and trainer.is_chief:
                 trainer.save()
                 saved = time.monotonic()
-                if trainer.is_chief:
-                    clock.write_text(json.dumps({"seconds": before + saved - started}))
+                clock.write_text(json.dumps({"seconds": before + saved - started}))
     return before + time.monotonic() - started
 
 
@@ -168,11 +185,41 @@ def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> 
     unfinished.replace(run.model)
 
 
-def _strategy() -> Any:
-    """What joins this process with the others of `TF_CONFIG`, if there is one."""
+def _check_batches(run: Run) -> None:
+    """Look whether there are batches, which all processes can share, for a run and its teachers.
+
+    Raises:
+        RecipeError: There are not.
+    """
+    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
+    processes = max(1, sum(len(cluster.get(role, ())) for role in ("chief", "worker")))
+    batch = run.recipe.batch
+    if not 0 < batch <= run.images:
+        raise RecipeError(f"{run.recipe.name}: {run.images} images are no batch of {batch}")
+    if batch % (2 * processes):  # neighbours are mixed, and must be in the same process
+        raise RecipeError(
+            f"{run.recipe.name}: a batch of {batch} is no even number for each of "
+            f"{processes} processes"
+        )
+    for teacher in run.teachers:
+        _check_batches(teacher)
+
+
+@contextlib.contextmanager
+def _strategy() -> Iterator[Any]:
+    """What joins this process with the others of `TF_CONFIG`, if there is one.
+
+    Raises:
+        ProcessLost: One of the others ended.
+    """
     import tensorflow as tf
 
-    return tf.distribute.MultiWorkerMirroredStrategy() if os.environ.get("TF_CONFIG") else None
+    try:
+        yield tf.distribute.MultiWorkerMirroredStrategy() if os.environ.get("TF_CONFIG") else None
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise ProcessLost(
+            "another process is gone: start all of them again, they go on from the last checkpoint"
+        ) from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -190,15 +237,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
     made.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
-    made.add_argument("--epochs", type=int, help="passes over the data, in the recipe's place")
-    made.add_argument("--limit", type=int, help="train on the first LIMIT images only")
+    made.add_argument("--epochs", type=_count, help="passes over the data, in the recipe's place")
+    made.add_argument("--limit", type=_count, help="train on the first LIMIT images only")
     return made
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
 
 
 def main() -> int:
     """Train; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
     arguments = parser().parse_args()
-    screen = Console(stderr=True)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its own building
     try:
         recipes = load_recipes(arguments.recipes)
         if arguments.epochs:
@@ -206,16 +259,17 @@ def main() -> int:
                 name: dataclasses.replace(recipe, epochs=arguments.epochs)
                 for name, recipe in recipes.items()
             }
+        plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
         split, validation = dataset.load_split("train"), dataset.load_split("validation")
         split = Split(split.images[: arguments.limit], split.labels[: arguments.limit])
         run = plan(recipes, arguments.recipe, len(split.labels), arguments.runs)
-        if len(split.labels) < run.recipe.batch:
-            raise RecipeError(f"{len(split.labels)} images are no batch of {run.recipe.batch}")
-        train(run, split, validation, screen, _strategy())
+        _check_batches(run)
+        with _strategy() as strategy:
+            train(run, split, validation, Console(stderr=True), strategy)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except dataset.DatasetError as error:
+    except (dataset.DatasetError, ProcessLost) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:

@@ -1,112 +1,310 @@
-"""Training, conversion and measuring, on a handful of images."""
+"""Training from the command line: runs, what they leave behind, and how they end."""
 
-import gzip
 import json
-import os
-import struct
-import subprocess
+import socket
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from model import dataset, train
 from model.artefacts import read_artefact
 from model.dataset import Split
-from model.evaluate import images_per_second, quality
-from model.export import fit_temperature
-from model.loader import load_classifier
+from model.loader import Classifier
+from tests.model.training import (
+    RECIPES,
+    TRAIN,
+    TRAIN_IMAGES,
+    bars,
+    ended,
+    needs_tensorflow,
+    start,
+    write_data,
+)
 
-ROOT = Path(__file__).resolve().parents[2]
-TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
+# In the third epoch, before that is written down, Ctrl-C is pressed, or the machine fails.
+END_EARLY = """
+import os, signal
+from model.progress import Progress
+tell = Progress.epoch_done
+def tell_and_end(self, *said):
+    tell(self, *said)
+    if self._epoch == 3:
+        {end}
+Progress.epoch_done = tell_and_end
+"""
+STOP = END_EARLY.format(end="signal.raise_signal(signal.SIGINT)") + TRAIN
+FAIL = END_EARLY.format(end="os._exit(9)") + TRAIN
 
-# Bars at ten places stand for ten characters: a network learns them in seconds. The sums
-# of the official files can't fit them, and the validation split is cut to 200 images. So
-# few steps leave batch normalisation with its initial statistics unless it forgets faster.
-DRILL = """
-import sys
-from pathlib import Path
-from model import dataset
-dataset.MD5 = dict.fromkeys(dataset.MD5)
-dataset._check = lambda name, content: None
-dataset.VALIDATION = 200
-import functools, keras
-slow = keras.layers.BatchNormalization
-keras.layers.BatchNormalization = functools.partial(slow, momentum=0.8)
-from model import evaluate, export, train
-run, out = Path(sys.argv[1]) / "run.keras", Path(sys.argv[1]) / "network"
-sys.argv[1:] = ["--epochs", "4", "--out", str(run)]
-assert train.main() == 0
-sys.argv[1:] = ["--run", str(run), "--out", str(out)]
-assert export.main() == 0
-sys.argv[1:] = ["--model", str(out), "--write"]
-assert evaluate.main() == 0
+# The pupil, whose teacher was stopped before; that teacher again, without a stop; and the
+# pupil's artefact, for which a few outliers must do.
+GO_ON = """
+recipes, stopped, calm, out = sys.argv[1:]
+call(train, "pupil", "--recipes", recipes, "--runs", stopped)
+call(train, "master", "--recipes", recipes, "--runs", calm)
+from model import detector, export
+detector._PICTURES = 100
+call(export, "pupil", "--recipes", recipes, "--runs", stopped, "--out", out)
+write_weights(stopped)
+write_weights(calm)
 """
 
+ONE_OF_TWO = """
+call(train, *sys.argv[1:])
+if '"type": "chief"' in __import__("os").environ["TF_CONFIG"]:
+    write_weights(sys.argv[-1])
+"""
 
-def bars(count: int, random: Any) -> tuple[Any, Any]:
-    labels = (np.arange(count) % 10).astype(np.uint8)
-    images = random.integers(0, 40, (count, 28, 28)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        if label < 5:
-            image[3 + 5 * label : 6 + 5 * label] = 230
-        else:
-            image[:, 3 + 5 * (label - 5) : 6 + 5 * (label - 5)] = 230
-    return images, labels
+pytestmark = pytest.mark.xdist_group("training")  # one worker makes what all of them look at
 
 
-def write_idx(path: Path, array: Any) -> None:
-    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-    path.write_bytes(gzip.compress(header + array.tobytes(), 1))
+@dataclass(frozen=True)
+class Place:
+    """Where a data set, recipes and runs are."""
+
+    folder: Path
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def recipes(self) -> Path:
+        return self.folder / "recipes.yaml"
+
+    def run(self, recipe: str, runs: str) -> Path:
+        (found,) = (self.folder / runs).glob(f"{recipe}-*")
+        return found
+
+    def weights(self, recipe: str, runs: str) -> list[Any]:
+        with np.load(self.run(recipe, runs) / "weights.npz") as arrays:
+            return list(arrays.values())
+
+    def facts(self, recipe: str, runs: str) -> Any:
+        return json.loads((self.run(recipe, runs) / "run.json").read_text("utf-8"))
 
 
-@pytest.mark.skipif(not TRAINING_PYTHON.exists(), reason="there is no .venv-train here")
-def test_a_network_is_trained_converted_and_measured(tmp_path: Path) -> None:
-    random = np.random.default_rng(2)
-    for part, count in (("train", 4200), ("t10k", 100)):
-        images, labels = bars(count, random)
-        write_idx(tmp_path / f"{part}-images-idx3-ubyte.gz", images)
-        write_idx(tmp_path / f"{part}-labels-idx1-ubyte.gz", labels)
-    ran = subprocess.run(
-        [TRAINING_PYTHON, "-c", DRILL, str(tmp_path)],
-        cwd=ROOT,
-        env={**os.environ, "KMNIST_DATA": str(tmp_path), "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    made = Place(tmp_path_factory.mktemp("training"))
+    made.data.mkdir()
+    write_data(made.data)
+    made.recipes.write_text(RECIPES, encoding="utf-8")
+    return made
+
+
+@pytest.fixture(scope="module")
+def stopped(place: Place) -> tuple[int, str]:
+    """The exit status and the last words of a training of `master` that Ctrl-C ends."""
+    runs = place.folder / "stopped"
+    process = start(STOP, "master", "--recipes", place.recipes, "--runs", runs, data=place.data)
+    status, _, complaints = ended(process)
+    assert list((place.run("master", "stopped") / "checkpoints").iterdir())
+    assert not (place.run("master", "stopped") / "model.keras").exists()
+    return status, complaints
+
+
+@pytest.fixture(scope="module")
+def gone_on(place: Place, stopped: tuple[int, str]) -> list[str]:
+    """Lines that were shown when `pupil` was trained from there on, and `master` anew."""
+    folders = [place.folder / name for name in ("stopped", "calm", "artefact")]
+    status, _, said = ended(start(GO_ON, place.recipes, *folders, data=place.data))
+    assert status == 0, said
+    return epochs_of(said)
+
+
+def epochs_of(said: str) -> list[str]:
+    return [line for line in said.splitlines() if "epoch" in line]
+
+
+def losses(lines: list[str]) -> list[float]:
+    return [float(line.split("loss ")[1].split(",")[0]) for line in lines]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@needs_tensorflow
+def test_ctrl_c_ends_a_run_with_one_line_that_says_how_to_go_on(stopped: tuple[int, str]) -> None:
+    status, said = stopped
+    *epochs, last = said.splitlines()
+    assert status == 130
+    assert last == "stopped; the same command goes on from the last checkpoint"
+    assert [line.split()[1:3] for line in epochs] == [["epoch", f"{i}/4,"] for i in (1, 2, 3)]
+
+
+@needs_tensorflow
+def test_a_teacher_that_was_stopped_goes_on_before_its_pupil_begins(gone_on: list[str]) -> None:
+    epochs = [(line.split("-")[0], line.split()[2]) for line in gone_on]
+    assert epochs[:2] == [("master", "3/4,"), ("master", "4/4,")]
+    assert epochs[2:6] == [("pupil", f"{i}/4,") for i in (1, 2, 3, 4)]
+
+
+@needs_tensorflow
+def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
+    place: Place, gone_on: list[str]
+) -> None:
+    pairs = zip(place.weights("master", "stopped"), place.weights("master", "calm"), strict=True)
+    for found, wanted in pairs:
+        assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+
+
+@needs_tensorflow
+def test_a_run_says_what_made_its_model(place: Place, gone_on: list[str]) -> None:
+    facts = place.facts("pupil", "stopped")
+    assert facts["run"] == place.run("pupil", "stopped").name
+    assert facts["teachers"] == [place.run("master", "stopped").name]
+    assert facts["recipe"]["distillation"] == 0.5
+    assert facts["images"] == TRAIN_IMAGES
+    assert facts["validation_accuracy"] > 0.8
+    assert facts["seconds"] > 0
+    assert facts["parameters"] > 0
+    assert facts["multiply_adds"] > 0
+
+
+@needs_tensorflow
+def test_a_run_can_be_watched_in_tensorboard(place: Place, gone_on: list[str]) -> None:
+    (events,) = (place.run("pupil", "stopped") / "tensorboard").glob("events.*")
+    content = events.read_bytes()
+    assert content.count(b"loss") >= 4
+    assert content.count(b"validation accuracy") >= 4
+
+
+@needs_tensorflow
+def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
+    place: Place, gone_on: list[str]
+) -> None:
+    artefact = read_artefact(place.folder / "artefact")
+    assert artefact.variant == "pupil"
+    assert artefact.made_by["run"] == place.facts("pupil", "stopped")
+    images, labels = bars(200, np.random.default_rng(8))
+    answers = Classifier(artefact.content).answers(images)
+    assert (answers.probabilities.argmax(axis=1) == labels).mean() > 0.8
+    assert answers.outlier is not None
+    assert answers.outlier.mean() < 0.5
+    kept = (place.folder / "artefact" / "model.keras").stat().st_size
+    assert kept == pytest.approx(
+        (place.run("pupil", "stopped") / "model.keras").stat().st_size, rel=0.01
     )
-    assert ran.returncode == 0, ran.stderr
-    artefact = read_artefact(tmp_path / "network")
-    figures = json.loads((tmp_path / "network" / "figures.json").read_text())
-    assert figures["validation"]["accuracy"] > 0.8
-    assert figures["name"] == artefact.name
-    assert artefact.made_by["run"]["settings"]["epochs"] == 4
 
 
-def test_the_temperature_undoes_a_scaling_of_the_logits() -> None:
-    random = np.random.default_rng(4)
-    logits = random.normal(0, 2, (20_000, 10))
-    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    labels = (chances.cumsum(axis=1) > random.random((20_000, 1))).argmax(axis=1)
-    assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)
-    assert fit_temperature(logits / 2, labels) == pytest.approx(0.5, rel=0.05)
+@needs_tensorflow
+def test_two_processes_train_the_network_that_one_trains(place: Place, gone_on: list[str]) -> None:
+    said = together(place, "together", ONE_OF_TWO, ONE_OF_TWO)
+    assert [status for status, _, _ in said] == [0, 0], said
+    for _, _, each in said:
+        assert losses(epochs_of(each)) == pytest.approx(losses(gone_on[6:]), rel=1e-3)
+    assert_alike(place.weights("master", "together"), place.weights("master", "calm"))
+    assert len(list((place.run("master", "together") / "tensorboard").iterdir())) == 1
 
 
-def test_quality_counts_what_is_right_and_what_is_unsure() -> None:
-    answers = np.zeros((4, 10), np.float32)
-    answers[[0, 1, 2], [0, 1, 2]] = 0.9
-    answers[3, 5] = 0.4
-
-    class Fixed:
-        def probabilities(self, images: Any) -> Any:
-            return answers
-
-    labels = np.array([0, 1, 3, 5], np.uint8)
-    found = quality(Fixed(), Split(np.zeros((4, 28, 28), np.uint8), labels))  # type: ignore[arg-type]
-    assert found["accuracy"] == 0.75
-    assert found["abstained"] == 0.25
-    assert found["accuracy_of_the_rest"] == pytest.approx(2 / 3, abs=1e-4)
-    assert found["calibration_error"] == pytest.approx((3 * 0.9 - 2 + 1 - 0.4) / 4, abs=1e-4)
+@pytest.mark.full
+@needs_tensorflow
+def test_two_processes_go_on_after_one_was_lost(place: Place, gone_on: list[str]) -> None:
+    (status, _, complaints), (lost, _, _) = together(place, "lost", TRAIN, FAIL)
+    assert (status, lost) == (1, 9)
+    assert "Traceback" not in complaints
+    assert "error: another process is gone: start all of them again" in complaints
+    said = together(place, "lost", ONE_OF_TWO, ONE_OF_TWO)
+    assert [status for status, _, _ in said] == [0, 0], said
+    assert "epoch 1/4" not in said[0][2]
+    assert_alike(place.weights("master", "lost"), place.weights("master", "calm"))
 
 
-def test_speed_is_positive() -> None:
-    assert images_per_second(load_classifier(), np.zeros((8, 28, 28), np.uint8)) > 0
+def together(place: Place, runs: str, chief: str, worker: str) -> list[tuple[int, str, str]]:
+    """Train `master` in two processes; returns how each of them ended."""
+    programs = {"chief": chief, "worker": worker}
+    cluster = {role: [f"127.0.0.1:{free_port()}"] for role in programs}
+    options = ["master", "--recipes", str(place.recipes), "--runs", str(place.folder / runs)]
+    processes = []
+    for role, program in programs.items():
+        task = json.dumps({"cluster": cluster, "task": {"type": role, "index": 0}})
+        processes.append(start(program, *options, data=place.data, TF_CONFIG=task))
+    return [ended(process) for process in processes]
+
+
+def assert_alike(weights: list[Any], wanted: list[Any]) -> None:
+    """Sums in another order differ; batches whose statistics aren't shared do ten times as much."""
+    for found, right in zip(weights, wanted, strict=True):
+        assert np.linalg.norm(found - right) < 0.02 * np.linalg.norm(right)
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Any:
+    """Calls the command line where there are 100 images; returns exit status and complaint."""
+    split = Split(np.zeros((100, 28, 28), np.uint8), np.zeros(100, np.uint8))
+    monkeypatch.setattr(dataset, "load_split", lambda name: split)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    recipes = tmp_path / "recipes.yaml"
+    recipes.write_text(RECIPES, encoding="utf-8")
+
+    def call(*arguments: str) -> tuple[int, str]:
+        options = ["--recipes", str(recipes), "--runs", str(tmp_path / "runs")]
+        monkeypatch.setattr(sys, "argv", ["train", *options, *arguments])
+        try:
+            status = train.main()
+        except SystemExit as stop:
+            status = int(str(stop.code))
+        assert not (tmp_path / "runs").exists()
+        return status, capsys.readouterr().err
+
+    return call
+
+
+def test_a_wrong_name_is_refused_before_anything_is_downloaded(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(dataset, "load_split")
+    assert call("mater") == (2, "error: no recipe is named mater; there are master, pupil\n")
+
+
+def test_fewer_images_than_a_batch_are_refused(call: Any) -> None:
+    assert call("pupil", "--limit", "59") == (2, "error: pupil: 59 images are no batch of 60\n")
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1", "d:1"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
+    status, said = call("master")
+    assert status == 2
+    assert said == "error: master: a batch of 60 is no even number for each of 4 processes\n"
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--limit"])
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_numbers_that_make_no_run_are_refused(call: Any, option: str, value: str) -> None:
+    status, said = call("master", f"{option}={value}")
+    assert status == 2
+    assert f"{option}: expected a whole number from 1 on, got {value!r}" in said
+
+
+def test_a_data_set_that_cannot_be_had_is_told_in_one_line(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(name: str) -> Split:
+        raise dataset.DatasetError("no data")
+
+    monkeypatch.setattr(dataset, "load_split", away)
+    assert call("master") == (1, "error: no data\n")
+
+
+def test_without_tensorflow_one_is_told_how_to_install_it(
+    call: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "keras", None)
+    status, said = call("master")
+    assert status == 1
+    assert said.startswith(
+        "error: training needs TensorFlow: pip install -r requirements-train.txt"
+    )
+    assert said.count("\n") == 1

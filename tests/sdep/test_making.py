@@ -125,7 +125,7 @@ def test_a_chief_and_workers_share_each_batch_evenly_and_nobody_serves_parameter
     assert roles["Chief"]["replicas"] == 1
     recipe = training()["command"][training()["command"].index("model.train") + 1]
     processes = sum(role["replicas"] for role in roles.values())
-    assert load_recipes()[recipe].batch % processes == 0
+    assert load_recipes()[recipe].batch % (2 * processes) == 0
 
 
 def test_a_training_that_stops_goes_on_whatever_role_stopped() -> None:

@@ -1,0 +1,99 @@
+"""Pictures of images and of answers, as `explore.ipynb` shows them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from model.calibration import Reliability, RiskCoverage
+from model.labels import ROMAJI
+
+
+def grid(images: NDArray[Any], titles: Sequence[str] = (), columns: int = 10) -> Figure:
+    """Show images side by side.
+
+    Args:
+        images: (n, 28, 28) or (n, 28, 28, 1), uint8 or ink from 0 to 1.
+        titles: What stands above each.
+        columns: Images in a row.
+    """
+    rows = -(-len(images) // columns)
+    high = 0.8 if not titles else 1.05
+    figure = Figure(figsize=(0.8 * columns, high * rows), layout="constrained")
+    panels: Any = figure.subplots(rows, columns, squeeze=False)
+    for panel in panels.flat:
+        panel.axis("off")
+    full = 255 if images.dtype == np.uint8 else 1
+    for index, (panel, image) in enumerate(zip(panels.flat, images, strict=False)):
+        panel.imshow(np.reshape(image, (28, 28)), cmap="gray_r", vmin=0, vmax=full)
+        if index < len(titles):
+            panel.set_title(titles[index], fontsize=8)
+    return figure
+
+
+def confusion(labels: NDArray[Any], answers: NDArray[Any]) -> Figure:
+    """Show which characters are taken for which.
+
+    Args:
+        labels: (n,) indices, what is true.
+        answers: (n,) indices, what was answered.
+    """
+    counts = np.zeros((len(ROMAJI), len(ROMAJI)), int)
+    np.add.at(counts, (labels, answers), 1)
+    np.fill_diagonal(counts, 0)
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(counts, cmap="Blues")
+    for row, column in zip(*np.nonzero(counts), strict=True):
+        dark = counts[row, column] > counts.max() / 2
+        colour = "white" if dark else "black"
+        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+    places = range(len(ROMAJI))
+    axes.set(xticks=places, xticklabels=ROMAJI, yticks=places, yticklabels=ROMAJI)
+    axes.set(xlabel="answer", ylabel="truth")
+    return figure
+
+
+def reliability(found: Mapping[str, Reliability]) -> Figure:
+    """Show how often answers are right, by how sure they are.
+
+    Args:
+        found: Names, and what was measured of each.
+    """
+    figure = Figure(figsize=(4.2, 4.2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#999999", linestyle=":")
+    for name, each in found.items():
+        some = each.counts > 0
+        label = f"{name}: error {each.error:.2%}"
+        axes.plot(each.confidences[some], each.accuracies[some], marker="o", label=label)
+    axes.set(xlabel="mean confidence", ylabel="share of right answers")
+    axes.legend()
+    return figure
+
+
+def risk(curve: RiskCoverage) -> Figure:
+    """Show what remains wrong when the least sure answers are left out."""
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(curve.coverage, curve.risk)
+    axes.set(xlabel="share of images answered", ylabel="share of those wrong")
+    return figure
+
+
+def scores(found: Mapping[str, NDArray[Any]], above: float) -> Figure:
+    """Show how outlier scores of several kinds of pictures are spread.
+
+    Args:
+        found: Kinds, and the scores of each.
+        above: The score from which a picture is flagged.
+    """
+    figure = Figure(figsize=(6, 0.4 * len(found) + 1), layout="constrained")
+    axes = figure.subplots()
+    axes.boxplot(list(found.values()), orientation="horizontal", showfliers=False)
+    axes.axvline(above, color="#d55e00", linestyle="--")
+    axes.set_yticks(range(1, len(found) + 1), list(found))
+    axes.set(xlabel="outlier score", xlim=(-0.02, 1.02))
+    return figure

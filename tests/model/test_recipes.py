@@ -1,0 +1,123 @@
+"""The file of recipes, and the runs that it leads to."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.artefacts import SHIPPED, read_artefact
+from model.chosen import VARIANTS
+from model.config import Augmentation, Network, Recipe, RecipeError, Stage, load_recipes
+from model.train import RUNS, plan
+
+IMAGES = 50_000
+PLAIN = Recipe("plain", Network((Stage(8),)), teachers=("other",))
+OTHER = Recipe("other", Network((Stage(8),)))
+
+
+def recipes(tmp_path: Path, text: str) -> dict[str, Recipe]:
+    path = tmp_path / "recipes.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_recipes(path)
+
+
+def folder(recipe: Recipe, other: Recipe = OTHER, images: int = IMAGES) -> str:
+    known = {recipe.name: recipe, other.name: other}
+    return plan(known, recipe.name, images, Path("runs")).folder.name
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same type."""
+    if isinstance(value, str):
+        return {"sgd": "adamw", "mixed_bfloat16": "float32"}.get(value, value + "x")
+    if isinstance(value, int | float):
+        return value + 1
+    return value[:-1]
+
+
+def variations(value: Any) -> list[Any]:
+    """A recipe, or a part of one, with each of its settings changed in turn."""
+    found = []
+    for field in dataclasses.fields(value):
+        said = getattr(value, field.name)
+        inner = variations(said) if dataclasses.is_dataclass(said) else [changed(said)]
+        found += [dataclasses.replace(value, **{field.name: each}) for each in inner]
+    return found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_shipped_network_was_trained_by_the_recipe_of_its_name(variant: str) -> None:
+    made_by = read_artefact(SHIPPED / variant).made_by
+    assert plan(load_recipes(), variant, IMAGES, RUNS).folder.name == made_by["run"]["run"]
+
+
+def test_what_a_recipe_leaves_out_has_the_defaults(tmp_path: Path) -> None:
+    (found,) = recipes(tmp_path, "a: {network: {stages: [{channels: 8}]}, epochs: 3}").values()
+    assert found == Recipe("a", Network((Stage(8),)), epochs=3)
+
+
+def test_whole_numbers_do_where_fractions_are_expected(tmp_path: Path) -> None:
+    text = "a: {network: {stages: [{channels: 8}]}, augmentation: {rotation: 15}}"
+    assert recipes(tmp_path, text)["a"].augmentation == Augmentation(rotation=15.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("a: {network: {stages: []}, epoch: 3}", "a: unknown epoch; known are name, network"),
+        ("a: {network: {stages: [{channel: 8}]}}", "a.network.stages[0]: unknown channel"),
+        ("a: {network: {stages: [{}]}}", "a.network.stages[0]:.*channels"),
+        ("a: {epochs: 3}", "a:.*network"),
+        ("a: {network: {stages: []}, epochs: many}", "a.epochs: expected int, got 'many'"),
+        ("a: {network: {stages: []}, epochs: 2.5}", "a.epochs: expected int, got 2.5"),
+        ("a: {network: {stages: []}, average: true}", "a.average: expected float, got True"),
+        ("a: {network: {stages: 3}}", "a.network.stages: expected"),
+        ("a: {network: {stages: []}, optimizer: adam}", "a.optimizer: expected sgd or adamw"),
+        ("a: {network: {stages: []}, precision: half}", "a.precision: expected mixed_bfloat16 or"),
+        ("a: {network: {stages: []}, teachers: [b]}", "a: no recipe is named b"),
+        ("- a", "holds no recipes"),
+        ("", "holds no recipes"),
+        ("a: {", "cannot read the recipes"),
+    ],
+)
+def test_a_recipe_that_is_none_is_refused_with_the_place(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    pattern = complaint.replace("[", r"\[").replace("]", r"\]")
+    with pytest.raises(RecipeError, match=pattern):
+        recipes(tmp_path, text)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"cannot read the recipes in .*none\.yaml"):
+        load_recipes(tmp_path / "none.yaml")
+
+
+def test_a_run_has_the_same_folder_each_time() -> None:
+    assert folder(PLAIN) == folder(dataclasses.replace(PLAIN))
+    assert folder(PLAIN).startswith("plain-")
+
+
+@pytest.mark.parametrize("other", variations(PLAIN), ids=str)
+def test_any_other_setting_makes_another_run(other: Recipe) -> None:
+    assert folder(other).split("-")[1] != folder(PLAIN).split("-")[1]
+
+
+def test_another_teacher_or_fewer_images_make_another_run() -> None:
+    assert folder(PLAIN, dataclasses.replace(OTHER, epochs=1)) != folder(PLAIN)
+    assert folder(PLAIN, images=100) != folder(PLAIN)
+
+
+def test_a_teacher_stays_what_it_is_whoever_learns_from_it() -> None:
+    run = plan({"plain": PLAIN, "other": OTHER}, "plain", IMAGES, Path("runs"))
+    assert [teacher.folder.name for teacher in run.teachers] == [folder(OTHER, PLAIN)]
+
+
+def test_recipes_that_teach_each_other_are_refused() -> None:
+    circle = dataclasses.replace(OTHER, teachers=("plain",))
+    with pytest.raises(RecipeError, match="plain learns from other learns from plain"):
+        folder(PLAIN, circle)
+    itself = dataclasses.replace(OTHER, teachers=("other",))
+    with pytest.raises(RecipeError, match="other is its own teacher"):
+        folder(itself, PLAIN)

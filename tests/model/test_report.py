@@ -1,0 +1,91 @@
+"""What docs/model.md is made from."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.artefacts import SHIPPED, read_artefact
+from model.config import load_recipes
+from model.grid import IDEAS, tries
+from model.loader import Answers
+from model.pages import write_page
+from model.quality import quality, wilson_interval
+from model.robustness import HARDSHIPS, bent
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def test_the_page_and_its_pictures_are_those_of_the_figures(tmp_path: Path) -> None:
+    for name in ("model.md", "model.json", "model-grid.json", "benchmark.json"):
+        shutil.copy(DOCS / name, tmp_path)
+    page = write_page(tmp_path)
+    assert page.read_text("utf-8") == (DOCS / "model.md").read_text("utf-8")
+    drawn = {path.name for path in (tmp_path / "model").glob("*.svg")}
+    assert drawn == {path.name for path in (DOCS / "model").glob("*.svg")}
+
+
+def test_perfect_answers_are_measured_as_perfect() -> None:
+    labels = np.arange(100) % 10
+    answers = Answers(np.eye(10, dtype=np.float32)[labels], np.zeros(100, np.float32))
+    found = quality(answers, labels, read_artefact(SHIPPED / "fast"))
+    assert found["accuracy"] == 1
+    assert found["calibration"]["error"] == 0
+    assert np.array_equal(found["confusion"], 10 * np.eye(10))
+    assert set(found["risk_coverage"]["at"].values()) == {0}
+    assert found["flagged"] == 0
+    json.dumps(found)
+
+
+def test_a_sure_mistake_costs_accuracy_calibration_and_coverage() -> None:
+    labels = np.arange(100) % 10
+    probabilities = np.eye(10, dtype=np.float32)[labels]
+    probabilities[0] = np.eye(10)[1]
+    found = quality(Answers(probabilities, None), labels, read_artefact(SHIPPED / "fast"))
+    assert found["right"] == 99
+    assert found["confusion"][0][1] == 1
+    assert found["calibration"]["error"] == pytest.approx(0.01)
+    assert found["risk_coverage"]["at"]["1"] == pytest.approx(0.01)
+    assert found["flagged"] is None
+
+
+@given(right=st.integers(0, 1000))
+def test_the_interval_surrounds_the_share(right: int) -> None:
+    low, high = wilson_interval(right, 1000)
+    assert -1e-9 <= low <= right / 1000 <= high <= 1 + 1e-9
+
+
+def test_the_interval_is_the_published_one() -> None:
+    # Newcombe, Statistics in Medicine 17, 1998, table I, method 3: 81 of 263.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", HARDSHIPS)
+def test_hardship_grows_with_its_strength_and_is_nothing_at_zero(name: str) -> None:
+    random = np.random.default_rng(2)
+    images = np.zeros((12, 28, 28), np.uint8)
+    images[:, 8:20, 8:20] = random.integers(0, 256, (12, 12, 12))
+    change = {
+        strength: float(np.abs(made.astype(float) - images).mean())
+        for strength, made in bent(HARDSHIPS[name], images)
+    }
+    assert change[0] == 0
+    falling = [change[each] for each in sorted(change) if each <= 0]
+    rising = [change[each] for each in sorted(change) if each >= 0]
+    assert falling == sorted(falling, reverse=True)
+    assert rising == sorted(rising)
+
+
+def test_the_grid_begins_with_the_network_alone_and_ends_with_the_recipe() -> None:
+    recipe = load_recipes()["fast"]
+    made = dict(tries(recipe, 8))
+    assert list(made) == list(IDEAS)
+    first, *_, last = made.values()
+    assert first.network == last.network == recipe.network
+    assert first.augmentation.rotation == first.label_smoothing == 0
+    assert dataclasses.replace(last, epochs=recipe.epochs) == recipe

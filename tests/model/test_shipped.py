@@ -1,0 +1,83 @@
+"""What docs/model.md promises of the models that ship, on the official test split."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from model import dataset
+from model.artefacts import SHIPPED, Artefact, read_artefact
+from model.chosen import VARIANTS
+from model.evaluate import MODELS, load
+from model.loader import Answers
+from model.outliers import KINDS, draw, trial_sources
+from model.quality import quality
+from tests.model.data import needs_data
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+LEAST = {"fast": 0.975, "accurate": 0.985, "baseline": 0.9398}
+AUROC = 0.97
+
+Shipped = tuple[str, Artefact, Any, dataset.Split, Answers]
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def shipped(request: pytest.FixtureRequest) -> Shipped:
+    """A model, and its answers to the test split."""
+    artefact, classifier = load(SHIPPED / request.param)
+    split = dataset.load_split("test")
+    return request.param, artefact, classifier, split, classifier.answers(split.images)
+
+
+def figures(name: str) -> dict[str, Any]:
+    content = json.loads((DOCS / "model.json").read_text(encoding="utf-8"))
+    found: dict[str, Any] = content["models"][name]
+    return found
+
+
+@needs_data
+def test_it_is_as_right_as_its_target_and_as_the_page_says(shipped: Shipped) -> None:
+    name, artefact, _, split, answers = shipped
+    found = quality(answers, split.labels, artefact)
+    assert found["accuracy"] >= LEAST[name]
+    assert found["right"] == pytest.approx(figures(name)["right"], abs=2)
+    assert found["abstention"]["answered"] == pytest.approx(
+        figures(name)["abstention"]["answered"], abs=1e-3
+    )
+
+
+@needs_data
+def test_networks_know_how_sure_to_be_and_flag_few_real_images(shipped: Shipped) -> None:
+    name, artefact, _, split, answers = shipped
+    if name not in VARIANTS:
+        pytest.skip("the baseline makes no such promise")
+    found = quality(answers, split.labels, artefact)
+    assert found["calibration"]["error"] < 0.005
+    assert found["flagged"] <= 0.01
+
+
+@needs_data
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_tell_each_kind_of_outlier(shipped: Shipped, kind: str) -> None:
+    name, _, classifier, split, answers = shipped
+    if name not in VARIANTS:
+        pytest.skip("the baseline makes no such promise")
+    others = classifier.answers(draw(kind, 500, trial_sources(split.images)))
+    assert answers.outlier is not None and others.outlier is not None
+    scores = np.concatenate([answers.outlier, others.outlier])
+    is_outlier = np.repeat([0, 1], [len(answers.outlier), len(others.outlier)])
+    assert roc_auc_score(is_outlier, scores) >= AUROC
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_page_shows_the_artefact_that_ships(name: str) -> None:
+    assert figures(name)["name"] == read_artefact(SHIPPED / name).name
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_files_are_small(name: str) -> None:
+    for form in (SHIPPED / name, SHIPPED / name / "float"):
+        assert read_artefact(form).size_bytes < 4_000_000

@@ -1,0 +1,109 @@
+"""A small data set, and a way to train on it in the environment that has TensorFlow."""
+
+import gzip
+import os
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
+
+needs_tensorflow = pytest.mark.skipif(
+    not TRAINING_PYTHON.exists(), reason="there is no .venv-train here"
+)
+
+TRAIN_IMAGES, VALIDATION_IMAGES = 600, 200
+
+# The sums of the official files can't fit the small ones, and the validation split has to be
+# shorter than the file. A checkpoint after each epoch is there to be stopped after.
+_SMALL = f"""
+import sys
+from pathlib import Path
+from model import dataset, train
+dataset.MD5 = dict.fromkeys(dataset.MD5)
+dataset._check = lambda name, content: None
+dataset.VALIDATION = {VALIDATION_IMAGES}
+train._CHECKPOINT_EVERY_S = 0
+
+def call(module, *arguments):
+    sys.argv = ["", *arguments]
+    assert module.main() == 0
+
+def write_weights(runs):
+    '''In a form that is read without TensorFlow.'''
+    import keras, numpy as np
+    for path in Path(runs).glob("*/model.keras"):
+        weights = keras.saving.load_model(path, compile=False).get_weights()
+        np.savez(path.with_name("weights.npz"), *weights)
+"""
+TRAIN = "sys.exit(train.main())"
+
+RECIPES = """
+master: &plain
+  network: {stages: [{channels: 8, kernel: 5, plain: 1}, {channels: 8, residual: 1}]}
+  augmentation: {rotation: 5, shift: 1, elastic: 1, mixup: 0.2, cutmix: 0.2}
+  epochs: 4
+  batch: 60
+  learning_rate: 0.03
+  precision: float32
+pupil:
+  <<: *plain
+  network: {stages: [{channels: 8, kernel: 5}, {channels: 8}], hidden: 16}
+  teachers: [master]
+  distillation: 0.5
+"""
+
+
+def bars(count: int, random: np.random.Generator) -> tuple[Any, Any]:
+    """Draw images uint8 (count, 28, 28), and their labels."""
+    labels = (np.arange(count) % 10).astype(np.uint8)
+    images = random.integers(0, 40, (count, 28, 28)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        if label < 5:
+            image[3 + 5 * label : 6 + 5 * label] = 230
+        else:
+            image[:, 3 + 5 * (label - 5) : 6 + 5 * (label - 5)] = 230
+    return images, labels
+
+
+def write_data(folder: Path) -> None:
+    """Write bars at ten places for ten characters, which a network learns in seconds."""
+    random = np.random.default_rng(2)
+    for part, count in (("train", TRAIN_IMAGES + VALIDATION_IMAGES), ("t10k", 100)):
+        images, labels = bars(count, random)
+        _write_idx(folder / f"{part}-images-idx3-ubyte.gz", images)
+        _write_idx(folder / f"{part}-labels-idx1-ubyte.gz", labels)
+
+
+def start(
+    program: str, *arguments: str | Path, data: Path, **environment: str
+) -> "subprocess.Popen[str]":
+    """Start a program that has the names above, and whose data set is the small one."""
+    return subprocess.Popen(
+        [TRAINING_PYTHON, "-c", _SMALL + program, *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, "KMNIST_DATA": str(data), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Wait for a program; returns its exit status, and what it wrote to stdout and stderr."""
+    with process:
+        try:
+            said, complaints = process.communicate(timeout=110)
+        finally:
+            process.kill()
+    return process.returncode, said, complaints
+
+
+def _write_idx(path: Path, array: Any) -> None:
+    header = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+    path.write_bytes(gzip.compress(header + array.tobytes(), 1))
