@@ -42,18 +42,28 @@ def confusion(labels: NDArray[Any], answers: NDArray[Any]) -> Figure:
     """
     counts = np.zeros((len(ROMAJI), len(ROMAJI)), int)
     np.add.at(counts, (labels, answers), 1)
-    np.fill_diagonal(counts, 0)
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(counts, cmap="Blues")
-    for row, column in zip(*np.nonzero(counts), strict=True):
-        dark = counts[row, column] > counts.max() / 2
+    draw_confusion(figure.subplots(), counts)
+    return figure
+
+
+def draw_confusion(axes: Any, counts: NDArray[Any]) -> None:
+    """Draw mistakes only, on axes of matplotlib's.
+
+    Args:
+        axes: Where.
+        counts: int (10, 10), answers by truth (rows) and by what was answered.
+    """
+    mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
+    axes.imshow(mistakes, cmap="Blues")
+    for row, column in zip(*np.nonzero(mistakes), strict=True):
+        dark = mistakes[row, column] > mistakes.max() / 2
         colour = "white" if dark else "black"
-        axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour)
+        text = str(mistakes[row, column])
+        axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
     places = range(len(ROMAJI))
     axes.set(xticks=places, xticklabels=ROMAJI, yticks=places, yticklabels=ROMAJI)
     axes.set(xlabel="answer", ylabel="truth")
-    return figure
 
 
 def reliability(found: Mapping[str, Reliability]) -> Figure:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.dataset import Split
 from model.labels import ROMAJI
+from model.pictures import draw_confusion, grid
 from model.robustness import HARDSHIPS
 
 _MISTAKES = 24
@@ -54,14 +55,11 @@ def draw_mistakes(probabilities: NDArray[Any], split: Split, path: Path) -> None
     said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(said != split.labels)
     worst = wrong[np.argsort(-sure[wrong])][:_MISTAKES]
-    figure = Figure(figsize=(8, 4.6), layout="constrained")
-    panels: Any = figure.subplots(3, _MISTAKES // 3)
-    for panel in panels.flat:
-        panel.axis("off")
-    for panel, place in zip(panels.flat, worst, strict=False):
-        panel.imshow(split.images[place], cmap="gray_r")
-        truth, found = ROMAJI[split.labels[place]], ROMAJI[said[place]]
-        panel.set_title(f"{truth}, not {found}\n{sure[place]:.1%}, #{place}", fontsize=7)
+    titles = [
+        f"{ROMAJI[split.labels[place]]}, not {ROMAJI[said[place]]}\n{sure[place]:.1%}"
+        for place in worst
+    ]
+    figure = grid(split.images[worst], titles, columns=8)
     figure.savefig(path, dpi=120)
 
 
@@ -73,17 +71,8 @@ def _panels(count: int, width: float, height: float) -> tuple[Figure, list[Any]]
 def _confusion(models: Models) -> Figure:
     figure, panels = _panels(len(models), 3.4, 3.6)
     for axes, (name, found) in zip(panels, models.items(), strict=True):
-        counts = np.array(found["confusion"])
-        errors = np.where(np.eye(len(counts), dtype=bool), 0, counts)
-        axes.imshow(errors, cmap="Blues")
-        for row, column in zip(*np.nonzero(errors), strict=True):
-            dark = errors[row, column] > errors.max() / 2
-            colour = "white" if dark else "black"
-            text = str(errors[row, column])
-            axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-        axes.set(title=f"{name}, mistakes only", xlabel="answer", ylabel="truth")
-        axes.set_xticks(range(len(ROMAJI)), ROMAJI)
-        axes.set_yticks(range(len(ROMAJI)), ROMAJI)
+        draw_confusion(axes, np.array(found["confusion"]))
+        axes.set_title(f"{name}, mistakes only")
     return figure
 
 
