@@ -10,25 +10,27 @@ _BINS = 15
 
 
 def fit_temperature(logits: Any, labels: Any) -> float:
-    """Find the divisor of the logits under which the labels are likeliest.
+    """Find the divisor of the logits under which answers are as sure as they are right.
 
-    Guo et al., On Calibration of Modern Neural Networks, 2017, section 4.2.
+    Temperature scaling is from Guo et al., On Calibration of Modern Neural Networks, 2017,
+    section 4.2. They take the likeliest temperature; this one makes the mean confidence the
+    share of right answers, which is what the calibration error asks for.
 
     Args:
         logits: float (n, 10).
         labels: (n,) indices.
 
     Returns:
-        The temperature, by search in steps of 1 %.
+        The temperature, by search in steps of 1 % from 0.22 to 4.4.
     """
+    right = np.mean(logits.argmax(axis=1) == labels)
+    below = logits - logits.max(axis=1, keepdims=True)
 
-    def loss(temperature: float) -> float:
-        scaled = logits / temperature
-        scaled = scaled - scaled.max(axis=1, keepdims=True)
-        likelihood = scaled[np.arange(len(labels)), labels] - np.log(np.exp(scaled).sum(axis=1))
-        return float(-likelihood.mean())
+    def gap(temperature: float) -> float:
+        confidences = 1 / np.exp(below / temperature).sum(axis=1)
+        return float(abs(confidences.mean() - right))
 
-    return min((1.01**step for step in range(-150, 151)), key=loss)
+    return min((1.01**step for step in range(-150, 151)), key=gap)
 
 
 @dataclass(frozen=True)
