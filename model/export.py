@@ -1,8 +1,8 @@
 """Turns a trained network into what is served: `python -m model.export fast`.
 
 The artefact is int8; the same in float32 goes into `float/` beside it. Calibration and
-thresholds are settled on the validation split (`model.unfamiliar`). The trained network stays beside the artefact,
-so that other forms can be made without training it again:
+thresholds are settled on the validation split (`model.unfamiliar`). The trained network stays
+beside the artefact, so that other forms can be made without training it again:
 `python -m model.export fast --saved-model DIR --triton DIR`.
 """
 
@@ -169,6 +169,7 @@ def write(
         made_by={
             "run": facts,
             "temperature": round(served.temperature, 4),
+            "unfamiliar_accuracy": round(float(right.mean()), 4),
             "made_with": {
                 "python": platform.python_version(),
                 **{name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "keras")},

@@ -12,17 +12,12 @@ from model import plots
 from model.dataset import Split
 from model.labels import HIRAGANA, ROMAJI
 from model.quality import COVERAGES
+from model.tables import header, percent, row, spread
+from model.targets import targets
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 PICTURES = "model"
 """Folder of the pictures, beside the page."""
-
-_TARGETS = {
-    "fast": {"least": 0.975, "aims": (0.985,), "speed": 40_000},
-    "accurate": {"least": 0.985, "aims": (0.9890, 0.9934), "speed": 5_000},
-    "baseline": {"least": 0.9398, "aims": (), "speed": None},
-}
-"""Accuracies on the test split, and images a second at batch 256 on two cores."""
 
 Models = dict[str, dict[str, Any]]
 
@@ -71,7 +66,8 @@ def _sections(facts: dict[str, str], models: Models) -> Iterator[str]:
         f"Measured on {facts['date']} on the {facts['split']} split with {facts['machine']}, "
         f"Python {facts['python']}, by `python -m model.evaluate`.\n"
     )
-    yield from _targets(models)
+    yield "## Targets\n"
+    yield from targets(models)
     yield from _overview(models)
     yield from _classes(models)
     yield from _calibration(models)
@@ -81,69 +77,31 @@ def _sections(facts: dict[str, str], models: Models) -> Iterator[str]:
     yield from _speed(models)
 
 
-def _targets(models: Models) -> Iterator[str]:
-    yield "## Targets\n"
-    yield from _header("model", "what", "aim", "found", "")
-    for name, found in models.items():
-        target: Any = _TARGETS[name]
-        for aim in (target["least"], *target["aims"]):
-            verdict = "met" if found["accuracy"] >= aim else "missed"
-            yield _row(name, "accuracy", _share(aim), _share(found["accuracy"]), verdict)
-        rate = best_speed(found)
-        if target["speed"] and rate:
-            verdict = "met" if rate["median"] >= target["speed"] else "missed"
-            aim = f"{target['speed']:,}"
-            yield _row(name, "images a second", aim, f"{rate['median']:,}", verdict)
-        yield _row(
-            name,
-            "size",
-            "under 4 MB" if name != "baseline" else "",
-            f"{found['size_bytes'] / 1e6:.2f} MB",
-            "met" if found["size_bytes"] < 4e6 else "missed" if name != "baseline" else "",
-        )
-        if name != "baseline":
-            error = found["calibration"]["error"]
-            verdict = "met" if error < 0.005 else "missed"
-            yield _row(name, "calibration error", "under 0.5 %", _share(error), verdict)
-            verdict = "met" if found["flagged"] <= 0.01 else "missed"
-            yield _row(name, "images flagged", "at most 1 %", _share(found["flagged"]), verdict)
-            least = min(kind["auroc"] for kind in found["outliers"].values())
-            verdict = "met" if least >= 0.97 else "missed"
-            yield _row(name, "AUROC of outliers", "0.97 each", f"{least:.4f} at least", verdict)
-    yield ""
-
-
-def best_speed(found: dict[str, Any]) -> dict[str, Any] | None:
-    """The speed of what is served, at batch 256 on two cores of this Python."""
-    for each in found.get("speed", ()):
-        if each["form"] == "int8" and each["threads"] == 2 and "ai_edge" in each["runtime"]:
-            for rate in each["images_per_second"]:
-                if rate["batch"] == 256:
-                    chosen: dict[str, Any] = rate
-                    return chosen
-    return None
-
-
 def _overview(models: Models) -> Iterator[str]:
     yield "## Side by side\n"
-    yield from _header("", *models)
-    yield _row("artefact", *(f"`{each['name']}`" for each in models.values()))
-    yield _row("right", *(f"{each['right']:,} of {each['images']:,}" for each in models.values()))
-    yield _row("accuracy", *(_share(each["accuracy"]) for each in models.values()))
+    yield from header("", *models)
+    yield row("artefact", *(f"`{each['name']}`" for each in models.values()))
+    yield row("right", *(f"{each['right']:,} of {each['images']:,}" for each in models.values()))
+    yield row("accuracy", *(percent(each["accuracy"]) for each in models.values()))
     intervals = [each["accuracy_interval"] for each in models.values()]
-    yield _row("95 % interval", *(f"{_share(low)} to {_share(high)}" for low, high in intervals))
-    yield _row("the same in float32", *(_float(each) for each in models.values()))
+    yield row("95 % interval", *(f"{percent(low)} to {percent(high)}" for low, high in intervals))
+    yield row("the same in float32", *(_float(each) for each in models.values()))
     runs = [each["made_by"].get("run", each["made_by"]) for each in models.values()]
-    yield _row("run", *(f"`{run['run']}`" if "run" in run else "" for run in runs))
-    yield _row("validation accuracy", *(_known(run, "validation_accuracy", _share) for run in runs))
-    yield _row("weights", *(_known(run, "parameters", "{:,}".format) for run in runs))
-    yield _row("multiply-adds", *(_known(run, "multiply_adds", "{:,}".format) for run in runs))
-    yield _row("training", *(_known(run, "seconds", _minutes) for run in runs))
+    yield row("run", *(f"`{run['run']}`" if "run" in run else "" for run in runs))
+    yield row("validation accuracy", *(_known(run, "validation_accuracy", percent) for run in runs))
+    made = [each["made_by"] for each in models.values()]
+    yield row(
+        "of those unlike the training images",
+        *(_known(each, "unfamiliar_accuracy", percent) for each in made),
+    )
+    yield row("weights", *(_known(run, "parameters", "{:,}".format) for run in runs))
+    yield row("multiply-adds", *(_known(run, "multiply_adds", "{:,}".format) for run in runs))
+    yield row("training", *(_known(run, "seconds", _minutes) for run in runs))
     yield ""
 
 
 def _float(found: dict[str, Any]) -> str:
-    return _share(found["float"]["accuracy"]) if "float" in found else ""
+    return percent(found["float"]["accuracy"]) if "float" in found else ""
 
 
 def _known(run: dict[str, Any], name: str, show: Any) -> str:
@@ -156,10 +114,10 @@ def _minutes(seconds: float) -> str:
 
 def _classes(models: Models) -> Iterator[str]:
     yield "## By class\n"
-    yield from _header("", *models)
+    yield from header("", *models)
     for sign, name in zip(HIRAGANA, ROMAJI, strict=True):
-        shares = (_share(each["accuracy_by_class"][name]) for each in models.values())
-        yield _row(f"{sign} {name}", *shares)
+        shares = (percent(each["accuracy_by_class"][name]) for each in models.values())
+        yield row(f"{sign} {name}", *shares)
     yield ""
     yield f"![What is taken for what]({PICTURES}/confusion.svg)\n"
     yield (
@@ -171,27 +129,27 @@ def _classes(models: Models) -> Iterator[str]:
 def _calibration(models: Models) -> Iterator[str]:
     yield "## How sure, and how sure it ought to be\n"
     yield f"![Reliability]({PICTURES}/reliability.svg)\n"
-    yield from _header("", *models)
-    errors = (_share(each["calibration"]["error"]) for each in models.values())
-    yield _row("expected calibration error, 15 bins", *errors)
+    yield from header("", *models)
+    errors = (percent(each["calibration"]["error"]) for each in models.values())
+    yield row("expected calibration error, 15 bins", *errors)
     temperatures = (each["made_by"].get("temperature", "") for each in models.values())
-    yield _row("temperature", *(str(each) for each in temperatures))
+    yield row("temperature", *(str(each) for each in temperatures))
     yield ""
 
 
 def _abstention(models: Models) -> Iterator[str]:
     yield "## Leaving the doubtful out\n"
     yield f"![Risk by coverage]({PICTURES}/risk_coverage.svg)\n"
-    yield from _header("share answered", *(f"{name}: wrong of these" for name in models))
+    yield from header("share answered", *(f"{name}: wrong of these" for name in models))
     for share in COVERAGES:
         risks = (each["risk_coverage"]["at"][f"{share:g}"] for each in models.values())
-        yield _row(f"{share:.1%}", *(_share(risk) for risk in risks))
+        yield row(f"{share:.1%}", *(percent(risk) for risk in risks))
     abstentions = {name: each["abstention"] for name, each in models.items()}
     yield ""
     for name, said in abstentions.items():
         yield (
-            f"- `{name}` abstains below a confidence of {_share(said['below'])}: it answers "
-            f"{_share(said['answered'])} of the images, and {_share(said['accuracy'])} of these "
+            f"- `{name}` abstains below a confidence of {percent(said['below'])}: it answers "
+            f"{percent(said['answered'])} of the images, and {percent(said['accuracy'])} of these "
             f"answers are right ({said['wrong']} wrong)."
         )
     yield ""
@@ -203,13 +161,13 @@ def _outliers(models: Models) -> Iterator[str]:
         return
     yield "## Pictures that are no kuzushiji\n"
     heads = (f"{name}: {what}" for name in telling for what in ("AUROC", "flagged"))
-    yield from _header("", *heads)
+    yield from header("", *heads)
     for kind in next(iter(telling.values()))["outliers"]:
         each = [found["outliers"][kind] for found in telling.values()]
-        cells = (cell for one in each for cell in (f"{one['auroc']:.4f}", _share(one["caught"])))
-        yield _row(kind, *cells)
-    real = (cell for found in telling.values() for cell in ("", _share(found["flagged"])))
-    yield _row("real images", *real)
+        cells = (cell for one in each for cell in (f"{one['auroc']:.4f}", percent(one["caught"])))
+        yield row(kind, *cells)
+    real = (cell for found in telling.values() for cell in ("", percent(found["flagged"])))
+    yield row("real images", *real)
     yield ""
 
 
@@ -219,9 +177,9 @@ def _robustness(models: Models) -> Iterator[str]:
     for hardship in next(iter(models.values()))["robustness"]:
         by_model = {name: each["robustness"][hardship] for name, each in models.items()}
         strengths = list(next(iter(by_model.values())))
-        yield from _header(hardship, *strengths)
+        yield from header(hardship, *strengths)
         for name, accuracies in by_model.items():
-            yield _row(name, *(f"{accuracies[at]:.1%}" for at in strengths))
+            yield row(name, *(f"{accuracies[at]:.1%}" for at in strengths))
         yield ""
 
 
@@ -232,14 +190,14 @@ def _speed(models: Models) -> Iterator[str]:
     some = [each for found in models.values() for each in found.get("speed", ())]
     batches = sorted({rate["batch"] for each in some for rate in each["images_per_second"]})
     heads = ("model", "form", "runtime", "threads", *(f"batch {batch:,}" for batch in batches))
-    yield from _header(*heads, "peak memory", "first answer")
+    yield from header(*heads, "peak memory", "first answer")
     for name, found in models.items():
         for each in found.get("speed", ()):
             rates = {rate["batch"]: rate for rate in each["images_per_second"]}
             runs = f"{each['runtime'].replace('_', '-')}, Python {each['python']}"
-            yield _row(
+            yield row(
                 *(name, each["form"], runs, str(each["threads"])),
-                *(_spread(rates[batch]) for batch in batches),
+                *(spread(rates[batch]) for batch in batches),
                 f"{each['peak_memory_mb']:,} MB",
                 f"{each['first_answer_s']:.2f} s",
             )
@@ -256,12 +214,12 @@ def _stream(figures: list[dict[str, Any]]) -> Iterator[str]:
         "**median** / maximum, beside the broker on the same cores "
         "([benchmark.md](benchmark.md)).\n"
     )
-    yield from _header("format", "workers", "model", "messages a second")
+    yield from header("format", "workers", "model", "messages a second")
     for figure in found:
         labels, values = figure["labels"], sorted(figure["values"])
-        spread = {"minimum": values[0], "median": median(values), "maximum": values[-1]}
-        whole = {name: round(value) for name, value in spread.items()}
-        yield _row(labels["format"], labels["workers"], labels["variant"], _spread(whole))
+        three = {"minimum": values[0], "median": median(values), "maximum": values[-1]}
+        whole = {name: round(value) for name, value in three.items()}
+        yield row(labels["format"], labels["workers"], labels["variant"], spread(whole))
     yield ""
 
 
@@ -270,26 +228,9 @@ def _tried(tried: dict[str, Any]) -> Iterator[str]:
         return
     yield "## What was tried\n"
     yield tried["said"] + "\n"
-    yield from _header("idea", "validation accuracy", "against the first row", "seconds")
+    yield from header("idea", "validation accuracy", "against the first row", "seconds")
     first = tried["rows"][0]["accuracy"]
-    for row in tried["rows"]:
-        gain = f"{(row['accuracy'] - first) * 100:+.2f} points"
-        yield _row(row["idea"], _share(row["accuracy"]), gain, f"{row['seconds']:,}")
+    for each in tried["rows"]:
+        gain = f"{(each['accuracy'] - first) * 100:+.2f} points"
+        yield row(each["idea"], percent(each["accuracy"]), gain, f"{each['seconds']:,}")
     yield ""
-
-
-def _spread(rate: dict[str, Any]) -> str:
-    return f"{rate['minimum']:,} / **{rate['median']:,}** / {rate['maximum']:,}"
-
-
-def _share(value: float) -> str:
-    return f"{value:.2%}".replace("%", " %")
-
-
-def _header(*names: str) -> Iterator[str]:
-    yield _row(*names)
-    yield _row(*("---" for _ in names))
-
-
-def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"

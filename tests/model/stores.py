@@ -93,7 +93,7 @@ def fill_s3(endpoint: str, folders: dict[str, Path]) -> S3:
     for bucket in (BUCKET, PRIVATE):
         store.create_bucket(Bucket=bucket)
     for prefix, folder in folders.items():
-        for file in folder.iterdir():
+        for file in filter(Path.is_file, folder.iterdir()):
             store.put_object(Bucket=BUCKET, Key=f"{prefix}/{file.name}", Body=file.read_bytes())
     people = boto3.client("iam", **options)
     people.create_user(UserName="reader")
@@ -105,7 +105,7 @@ def fill_s3(endpoint: str, folders: dict[str, Path]) -> S3:
 
 def fill_gcs(endpoint: str, folders: dict[str, Path]) -> None:
     for prefix, folder in folders.items():
-        for file in folder.iterdir():
+        for file in filter(Path.is_file, folder.iterdir()):
             name = quote(f"{prefix}/{file.name}", safe="")
             url = f"{endpoint}/upload/storage/v1/b/{BUCKET}/o?uploadType=media&name={name}"
             send(url, file.read_bytes())

@@ -1,0 +1,64 @@
+"""What the models are meant to reach, and whether they do."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from model.tables import header, percent, row
+
+ACCURACIES = {"fast": (0.975, 0.985), "accurate": (0.985, 0.9890, 0.9934), "baseline": (0.9398,)}
+"""On the test split: the least, and then the aims."""
+
+SPEEDS = {"fast": 40_000, "accurate": 5_000}
+"""Images a second at batch 256 on two cores, at least."""
+
+SIZE_BYTES = 4_000_000
+CALIBRATION_ERROR = 0.005
+RIGHT = 0.998
+FLAGGED = 0.01
+AUROC = 0.97
+
+
+def targets(models: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """Lines of a table with each model's targets.
+
+    Args:
+        models: By name, what `model.evaluate.evaluate` found.
+    """
+    yield from header("model", "what", "target", "found", "")
+    for name, found in models.items():
+        for what, target, value, met in _of(name, found):
+            yield row(name, what, target, value, "met" if met else "missed")
+    yield ""
+
+
+def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
+    accuracy = found["accuracy"]
+    for least in ACCURACIES[name]:
+        yield "accuracy", percent(least), percent(accuracy), accuracy >= least
+    rate = best_speed(found)
+    if name in SPEEDS and rate:
+        speed = rate["median"]
+        yield "images a second", f"{SPEEDS[name]:,}", f"{speed:,}", speed >= SPEEDS[name]
+    if name == "baseline":
+        return
+    size = found["size_bytes"]
+    yield "size", "under 4 MB", f"{size / 1e6:.2f} MB", size < SIZE_BYTES
+    error = found["calibration"]["error"]
+    yield "calibration error", "under 0.5 %", percent(error), error < CALIBRATION_ERROR
+    right = found["abstention"]["accuracy"]
+    yield "right, of what it answers", "99.8 %", percent(right), right >= RIGHT
+    flagged = found["flagged"]
+    yield "real images flagged", "at most 1 %", percent(flagged), flagged <= FLAGGED
+    least = min(kind["auroc"] for kind in found["outliers"].values())
+    yield "AUROC, each kind of outlier", "0.97", f"{least:.4f} or more", least >= AUROC
+
+
+def best_speed(found: dict[str, Any]) -> dict[str, Any] | None:
+    """The speed of what is served, at batch 256 on two cores of this Python."""
+    for each in found.get("speed", ()):
+        if each["form"] == "int8" and each["threads"] == 2 and "ai_edge" in each["runtime"]:
+            for rate in each["images_per_second"]:
+                if rate["batch"] == 256:
+                    chosen: dict[str, Any] = rate
+                    return chosen
+    return None
