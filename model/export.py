@@ -13,6 +13,7 @@ import os
 import platform
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,6 +114,9 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         names = [name for name in _layer_names(converter.convert()) if _stays_float(name)]
+        # The debugger is the converter's only way to leave out operations, and runs an
+        # interpreter that says that it will go.
+        warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
             debug_dataset=representative,

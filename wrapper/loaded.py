@@ -45,9 +45,14 @@ class HoldsModel:
         """Load the model, once; Seldon calls this in each of its server processes.
 
         Raises:
-            model.artefacts.ArtefactError: It is no model of this kind.
+            SystemExit: It is no model of this kind. With status 3, at which Gunicorn, below
+                Seldon's server, gives up; at any other it would try again for ever.
         """
-        self._loaded()
+        try:
+            self._loaded()
+        except ArtefactError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(3) from error
 
     def health_status(self) -> List[str]:
         """Classify an empty image, so that a broken model is seen as unhealthy.

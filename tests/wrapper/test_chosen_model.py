@@ -95,3 +95,18 @@ def test_a_store_that_is_away_is_told_apart_from_a_mistake(
     said = capsys.readouterr().err
     assert said.startswith("error: s3://models/kmnist/manifest.json can't be read from 127.0.0.1:")
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", STARTS)
+def test_a_file_that_is_no_model_is_told_in_one_line(how: str, tmp_path: Path) -> None:
+    write_artefact(
+        tmp_path, "model.tflite", b"nonsense", variant="mine", abstain_below=0.5, made_by={}
+    )
+    ran = start(how, MODEL_URI=str(tmp_path))
+    said = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    # Seldon's REST and gRPC servers, processes of their own, say it each.
+    assert {line.partition(": The model")[0] for line in said} == {
+        "error: not a TFLite model of 28 x 28 images"
+    }
+    assert ran.returncode != 0
+    assert "ArtefactError" not in ran.stderr + ran.stdout

@@ -1,0 +1,42 @@
+"""How a model's speed is measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.artefacts import SHIPPED
+from tests.model.training import ROOT, TRAINING_PYTHON, needs_tensorflow
+
+PYTHON_3_8 = ROOT / ".venv-3.8" / "bin" / "python"
+needs_python_3_8 = pytest.mark.skipif(not PYTHON_3_8.exists(), reason="there is no .venv-3.8 here")
+LITERT = ("ai_edge_litert ", "tflite_runtime ")
+
+
+@pytest.mark.parametrize(
+    ("python", "model", "runtimes"),
+    [
+        (Path(sys.executable), "fast", LITERT),
+        (Path(sys.executable), "fast/float", LITERT),
+        (Path(sys.executable), "baseline", ("sklearn ",)),
+        pytest.param(PYTHON_3_8, "accurate", LITERT, marks=needs_python_3_8),
+        pytest.param(TRAINING_PYTHON, "fast/model.keras", ("tensorflow ",), marks=needs_tensorflow),
+    ],
+    ids=["int8", "float", "baseline", "python-3.8", "keras"],
+)
+def test_each_batch_size_of_each_form_is_measured(
+    python: Path, model: str, runtimes: tuple[str, ...]
+) -> None:
+    command = [str(python), "-m", "model.speed", str(SHIPPED / model), "--threads", "1"]
+    command += ["--batches", "1", "8", "--seconds", "0.01"]
+    ran = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, timeout=120)
+    found = json.loads(ran.stdout)
+    assert found["runtime"].startswith(runtimes)
+    assert found["threads"] == 1
+    assert found["first_answer_s"] >= 0
+    assert found["peak_memory_mb"] > 10
+    assert [rate["batch"] for rate in found["images_per_second"]] == [1, 8]
+    for rate in found["images_per_second"]:
+        assert 0 < rate["minimum"] <= rate["median"] <= rate["maximum"]
