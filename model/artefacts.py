@@ -15,6 +15,9 @@ from model.drift_reference import is_reference
 SHIPPED = Path(__file__).resolve().parent / "artefact"
 """The folder with one artefact for each variant."""
 
+FLOAT = "float"
+"""Folder, in a shipped network's, with the same network in float32 in place of int8."""
+
 MANIFEST = "manifest.json"
 LIMIT = 64 * 2**20
 """Most bytes of a model file."""

@@ -19,7 +19,7 @@ from rich.progress import track
 from sklearn.metrics import roc_auc_score
 
 from model import dataset
-from model.artefacts import SHIPPED, Artefact, ArtefactError, read_artefact
+from model.artefacts import FLOAT, SHIPPED, Artefact, ArtefactError, read_artefact
 from model.dataset import Split
 from model.loader import Answers, Baseline, Classifier
 from model.outliers import KINDS, draw, trial_sources
@@ -103,7 +103,7 @@ def speeds(folder: Path) -> Iterator[dict[str, Any]]:
     Yields:
         What `python -m model.speed` prints, with the `form`.
     """
-    forms = {"int8": folder, "float": folder / "float", "Keras": folder / "model.keras"}
+    forms = {"int8": folder, "float": folder / FLOAT, "Keras": folder / "model.keras"}
     if (folder / "model.skops").exists():
         yield {"form": "scikit-learn", **_speed("this", folder, 1)}
         return
@@ -145,8 +145,8 @@ def evaluate(name: str, split: Split, *, with_speed: bool) -> tuple[dict[str, An
         "outliers": outliers(classifier, artefact, answers, split),
         "robustness": robustness(classifier, split),
     }
-    if (SHIPPED / name / "float").is_dir():
-        other, unquantised = load(SHIPPED / name / "float")
+    if (SHIPPED / name / FLOAT).is_dir():
+        other, unquantised = load(SHIPPED / name / FLOAT)
         said = unquantised.probabilities(split.images).argmax(axis=1)
         found["float"] = {
             "name": other.name,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from model import dataset
-from model.artefacts import SHIPPED, Artefact, write_artefact
+from model.artefacts import FLOAT, SHIPPED, Artefact, write_artefact
 from model.calibration import fit_temperature, threshold_for
 from model.config import RECIPES, RecipeError, load_recipes
 from model.dataset import Split
@@ -33,9 +33,6 @@ from model.unfamiliar import unfamiliar
 
 if TYPE_CHECKING:
     import keras
-
-FLOAT = "float"
-"""Folder, in an artefact's, with the same network in float32."""
 
 REPRESENTATIVE = 500
 """Training images that the int8 scales are measured on."""

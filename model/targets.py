@@ -11,6 +11,12 @@ ACCURACIES = {"fast": (0.975, 0.985), "accurate": (0.985, 0.9890, 0.9934), "base
 SPEEDS = {"fast": 40_000, "accurate": 5_000}
 """Images a second at batch 256 on two cores, at least."""
 
+_SERVED = (
+    ("images a second", "int8", "ai_edge_litert"),
+    ("images a second on Python 3.8", "float", "tflite_runtime"),
+)
+"""The form that is served on each runtime, see `model.chosen`."""
+
 SIZE_BYTES = 4_000_000
 CALIBRATION_ERROR = 0.005
 RIGHT = 0.998
@@ -35,10 +41,10 @@ def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]
     accuracy = found["accuracy"]
     for least in ACCURACIES[name]:
         yield "accuracy", percent(least), percent(accuracy), accuracy >= least
-    rate = best_speed(found)
-    if name in SPEEDS and rate:
-        speed = rate["median"]
-        yield "images a second", f"{SPEEDS[name]:,}", f"{speed:,}", speed >= SPEEDS[name]
+    for what, form, package in _SERVED:
+        speed = _speed(found, form, package)
+        if name in SPEEDS and speed is not None:
+            yield what, f"{SPEEDS[name]:,}", f"{speed:,}", speed >= SPEEDS[name]
     if name == "baseline":
         return
     size = found["size_bytes"]
@@ -53,12 +59,13 @@ def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]
     yield "AUROC, each kind of outlier", "0.97", f"{least:.4f} or more", least >= AUROC
 
 
-def best_speed(found: dict[str, Any]) -> dict[str, Any] | None:
-    """The speed of what is served, at batch 256 on two cores of this Python."""
-    for each in found.get("speed", ()):
-        if each["form"] == "int8" and each["threads"] == 2 and "ai_edge" in each["runtime"]:
-            for rate in each["images_per_second"]:
-                if rate["batch"] == 256:
-                    chosen: dict[str, Any] = rate
-                    return chosen
-    return None
+def _speed(found: dict[str, Any], form: str, package: str) -> int | None:
+    """Images a second at batch 256 on two cores, the median, if that was measured."""
+    rates = (
+        rate["median"]
+        for each in found.get("speed", ())
+        if each["form"] == form and each["threads"] == 2 and each["runtime"].startswith(package)
+        for rate in each["images_per_second"]
+        if rate["batch"] == 256
+    )
+    return next(rates, None)

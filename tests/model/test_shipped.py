@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from model import dataset
-from model.artefacts import SHIPPED, Artefact, read_artefact
+from model.artefacts import FLOAT, SHIPPED, Artefact, read_artefact
 from model.chosen import VARIANTS
 from model.evaluate import MODELS, load
 from model.loader import Answers
@@ -79,5 +79,5 @@ def test_the_page_shows_the_artefact_that_ships(name: str) -> None:
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_files_are_small(name: str) -> None:
-    for form in (SHIPPED / name, SHIPPED / name / "float"):
+    for form in (SHIPPED / name, SHIPPED / name / FLOAT):
         assert read_artefact(form).size_bytes < SIZE_BYTES

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from kafka.messages import Record, header
-from model.loader import load_classifier
+from model.artefacts import FLOAT
+from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.stream import Stream
-from tests.s2i.conftest import NewReplica
+from tests.s2i.conftest import PYTHON38, NewReplica
 from tests.s2i.replica import rows_of_json, rows_of_protobuf
 
 IMAGES = load_samples().images[:10]
@@ -41,9 +42,9 @@ def values(name: str) -> list[bytes]:
     return [encode(FORMATS[name], images) for images in batches(name)]
 
 
-def expected(name: str) -> list[NDArray[np.float32]]:
-    """What the network says here and now, without any server between."""
-    network = load_classifier()
+def expected(name: str, python: str) -> list[NDArray[np.float32]]:
+    """What the form that an interpreter serves says here and now, without any server between."""
+    network = load_classifier(FAST / FLOAT if python == str(PYTHON38) else FAST)
     if name == "jpeg":  # its pixels are not quite those that went in
         seen = [np.asarray(Image.open(io.BytesIO(value)))[None] for value in values(name)]
         return [network.probabilities(images) for images in seen]
@@ -72,14 +73,16 @@ def test_the_same_probabilities_come_over_rest_grpc_and_kafka_in_every_format(
     replies = stream.replies(sum(len(values(name)) for name in FORMATS))
     for reply in replies:
         name = (header(reply.headers, "format") or b"").decode()
-        assert_close(rows(reply), expected(name)[int(header(reply.headers, "seq") or b"-1")])
+        assert_close(
+            rows(reply), expected(name, python)[int(header(reply.headers, "seq") or b"-1")]
+        )
     assert len(replies) == sum(len(values(name)) for name in FORMATS)
 
     for name, wire_format in FORMATS.items():
         if wire_format.is_text:
-            for value, wanted in zip(values(name), expected(name), strict=True):
+            for value, wanted in zip(values(name), expected(name, python), strict=True):
                 assert_close(replica.over_rest(value), wanted)
-    for value, wanted in zip(values("protobuf"), expected("protobuf"), strict=True):
+    for value, wanted in zip(values("protobuf"), expected("protobuf", python), strict=True):
         assert_close(replica.over_grpc(value), wanted)
 
 
@@ -102,7 +105,7 @@ def test_without_a_broker_it_serves_rest_and_grpc_only(
     new_replica: NewReplica, python: str
 ) -> None:
     replica = new_replica(python)
-    (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray")
+    (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray", python)
     assert_close(replica.over_rest(value), wanted)
     assert "kafka.worker" not in replica.log
     assert replica.terminate() < STOP_S
@@ -131,7 +134,7 @@ def test_an_idle_connection_holds_up_neither_others_nor_the_end(
     with socket.create_connection(("127.0.0.1", replica.rest)):
         time.sleep(2)  # so that it is asked again whether it answers
         assert replica.is_ready()
-        (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray")
+        (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray", python)
         assert_close(replica.over_rest(value), wanted)
         assert replica.terminate() < STOP_S
     assert replica.process.returncode == 0

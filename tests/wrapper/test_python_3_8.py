@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.artefacts import FLOAT, SHIPPED, read_artefact
+from model.chosen import VARIANTS
 from wrapper import KmnistBaseline, KmnistClassifier, KmnistExplainer, KmnistOutlierDetector
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +38,24 @@ print(json.dumps(answers))
 
 
 pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-3.8 here")
+
+
+FORM = SHIPPED / VARIANTS[0] / FLOAT  # it is the quicker one there
+
+
+@pytest.fixture(autouse=True)
+def model_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_URI", str(FORM))
+
+
+def test_what_it_serves_of_itself_is_the_form_that_is_quicker_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("MODEL_URI")
+    code = "import wrapper; print(wrapper.KmnistClassifier().health_status())"
+    ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines()[-1] == str([read_artefact(FORM).name])
 
 
 @pytest.mark.parametrize("kind", [KmnistClassifier, KmnistBaseline])
