@@ -1,13 +1,12 @@
 """Turns a trained network into what is served: `python -m model.export fast`.
 
 The artefact is int8; the same in float32 goes into `float/` beside it. Calibration and
-thresholds are settled on the validation split (`model.unfamiliar`). The trained network stays
-beside the artefact, so that other forms can be made without training it again:
-`python -m model.export fast --saved-model DIR --triton DIR`.
+thresholds are settled on the validation split (`model.unfamiliar`). The trained network goes
+beside the artefact, so that other forms can be made without training it again; what is there
+stays as it is then: `python -m model.export fast --saved-model DIR --triton DIR`.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -82,8 +81,7 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
     """Convert a network to TFLite.
 
     Convolutions and hidden layers become int8; what makes probabilities and scores of them
-    stays in float32: int8 would give them in steps of 1/256. What is int8 is made exact
-    (`model.exact`).
+    stays in float32: int8 would give them in steps of 1/256.
 
     Args:
         served: A Keras model, see `model.networks.serving`.
@@ -95,8 +93,6 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
         float32 (n, 10) and outlier scores float32 (n, 1).
     """
     import tensorflow as tf
-
-    from model.exact import make_exact
 
     def representative() -> Iterator[list[Any]]:
         for image in train.images[:REPRESENTATIVE]:
@@ -121,8 +117,8 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
                 denylisted_ops=["SOFTMAX", "LOGISTIC", "MEAN"], denylisted_nodes=names
             ),
         )
-        content: bytes = debugger.get_nondebug_quantized_model()
-    return make_exact(content)
+        quantised: bytes = debugger.get_nondebug_quantized_model()
+    return quantised
 
 
 def _stays_float(name: str) -> bool:
@@ -154,6 +150,9 @@ def write(
         validation: Real images, whose outlier scores say from where on to flag.
         unseen: Images that are hard, whose confidences say below what to abstain.
     """
+    import keras
+    import tensorflow as tf
+
     classifier = Classifier(content, os.cpu_count() or 1)
     answers = classifier.answers(validation.images)
     assert answers.outlier is not None
@@ -173,7 +172,8 @@ def write(
             "unfamiliar_accuracy": round(float(right.mean()), 4),
             "made_with": {
                 "python": platform.python_version(),
-                **{name: importlib.metadata.version(name) for name in ("tensorflow-cpu", "keras")},
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
             },
             "data_md5": dataset.MD5,
         },
@@ -212,51 +212,65 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
-    parser.add_argument("--saved-model", type=Path, help="also for TensorFlow Serving: its folder")
-    parser.add_argument("--triton", type=Path, help="also for Triton: its repository")
+    parser.add_argument("--saved-model", type=Path, help="only for TensorFlow Serving: its folder")
+    parser.add_argument("--triton", type=Path, help="only for Triton: its repository")
     return parser
 
 
 def main() -> int:
-    """Export; exit status 0 done, 1 trouble, 2 wrong recipe."""
+    """Export; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
     arguments = _parser().parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter tells of its own building
     try:
-        train, validation = dataset.load_split("train"), dataset.load_split("validation")
-        recipes = load_recipes(arguments.recipes)
-        run = plan(recipes, arguments.recipe, len(train.labels), arguments.runs)
-        out = arguments.out or SHIPPED / arguments.recipe
-        trained, facts = load_run(run, out)
-        unseen = unfamiliar(validation, train, run.recipe)
-        served = prepare(trained, run, train, unseen)
+        _export(arguments)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (dataset.DatasetError, ModuleNotFoundError) as error:
-        advice = f"{ADVICE} ({error})" if isinstance(error, ModuleNotFoundError) else error
-        print(f"error: {advice}", file=sys.stderr)
+    except ModuleNotFoundError as error:
+        print(f"error: {ADVICE} ({error})", file=sys.stderr)
         return 1
+    except (dataset.DatasetError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command begins anew", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> None:
+    recipes = load_recipes(arguments.recipes)
+    plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
+    train, validation = dataset.load_split("train"), dataset.load_split("validation")
+    run = plan(recipes, arguments.recipe, len(train.labels), arguments.runs)
+    out = arguments.out or SHIPPED / arguments.recipe
+    trained, facts = load_run(run, out)
+    unseen = unfamiliar(validation, train, run.recipe)
+    served = prepare(trained, run, train, unseen)
+    if arguments.saved_model or arguments.triton:
+        _write_other_forms(served.model, arguments)
+        return
     whole = convert(served.model, train, quantise=False)
     write(out / FLOAT, whole, served, facts, validation, unseen)
     artefact = write(out, convert(served.model, train), served, facts, validation, unseen)
     trained.save(out / run.model.name)
     (out / run.facts.name).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    _other_forms(served.model, arguments)
     print(
         f"{out}: {artefact.name}, {artefact.size_bytes:,} bytes, temperature "
         f"{served.temperature:.2f}, abstains below {artefact.abstain_below:.2%}, flags above "
         f"{artefact.outlier_above:.2%}"
     )
-    return 0
 
 
-def _other_forms(model: "keras.Model", arguments: argparse.Namespace) -> None:
+def _write_other_forms(model: "keras.Model", arguments: argparse.Namespace) -> None:
     from model.served_forms import write_saved_model, write_triton_repository
 
     if arguments.saved_model:
         write_saved_model(model, arguments.saved_model)
+        print(f"{arguments.saved_model}: for TensorFlow Serving")
     if arguments.triton:
         write_triton_repository(model, arguments.triton, "kmnist")
+        print(f"{arguments.triton}: for Triton, the model kmnist")
 
 
 if __name__ == "__main__":

@@ -198,7 +198,7 @@ def _speed(models: Models) -> Iterator[str]:
             yield row(
                 *(name, each["form"], runs, str(each["threads"])),
                 *(spread(rates[batch]) for batch in batches),
-                f"{each['peak_memory_mb']:,} MB",
+                f"{each['peak_memory_mb'] or 0:,} MB",
                 f"{each['first_answer_s']:.2f} s",
             )
     yield ""

@@ -15,7 +15,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "outlier")
-"""Names of a network's outputs, in their order; there may be only the first."""
+"""Names of a network's outputs; there may be only the first."""
 
 _VERSION = "1"
 _LARGEST_BATCH = 256
@@ -51,14 +51,16 @@ def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> No
 
 def _write(serving: keras.Model, folder: Path) -> None:
     image = tf.TensorSpec(serving.inputs[0].shape, tf.float32, name=INPUT)
-    flat = keras.Model(serving.inputs, serving.outputs)
+    outputs = _outputs(serving)
+    # Not `serving.outputs`: Keras sorts them by name.
+    flat = keras.Model(serving.inputs, list(outputs.values()))
     traced = tf.function(lambda images: flat([images], training=False), input_signature=[image])
     frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
     shutil.rmtree(folder, ignore_errors=True)
     builder = tf.compat.v1.saved_model.Builder(str(folder))
     with tf.compat.v1.Session(graph=frozen.graph) as session:
         signature = tf.compat.v1.saved_model.predict_signature_def(
-            {INPUT: frozen.inputs[0]}, dict(zip(OUTPUTS, frozen.outputs, strict=False))
+            {INPUT: frozen.inputs[0]}, dict(zip(outputs, frozen.outputs, strict=True))
         )
         builder.add_meta_graph_and_variables(
             session,
@@ -70,16 +72,20 @@ def _write(serving: keras.Model, folder: Path) -> None:
     builder.save()
 
 
+def _outputs(serving: keras.Model) -> dict[str, keras.KerasTensor]:
+    """A network's output tensors by name, in the order of `OUTPUTS`."""
+    return {name: serving.output[name] for name in OUTPUTS if name in serving.output}
+
+
 def _triton_config(serving: keras.Model, name: str) -> str:
     """The model's `config.pbtxt`: dimensions without that of the batch, which Triton adds."""
-    outputs = zip(OUTPUTS, serving.outputs, strict=False)
     return "\n".join(
         [
             f'name: "{name}"',
             'platform: "tensorflow_savedmodel"',
             f"max_batch_size: {_LARGEST_BATCH}",
             _tensor("input", INPUT, serving.inputs[0]),
-            *(_tensor("output", each, tensor) for each, tensor in outputs),
+            *(_tensor("output", each, tensor) for each, tensor in _outputs(serving).items()),
             # Requests that wait are answered together; none waits for others to come.
             "dynamic_batching { }",
             "",

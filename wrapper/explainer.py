@@ -12,7 +12,7 @@ from model.explanation import occlusion
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, check_parses
+from wrapper.loaded import HoldsModel, check_parses, tags_of
 from wrapper.payload import BadPayload, to_rows
 
 MOST = 64
@@ -57,7 +57,7 @@ class KmnistExplainer(HoldsModel):
         rows = to_rows(X)
         if len(rows) > MOST:
             raise BadPayload("unsupported", f"at most {MOST} images are explained at once")
-        wanted = ((meta or {}).get("tags") or {}).get("explain")
+        wanted = tags_of(meta).get("explain")
         ask = self._loaded()
         judgement = judge(ask.answers(rows), self._artefact)
         targets = judgement.best.tolist() if wanted is None else [class_of(wanted)] * len(rows)

@@ -49,10 +49,17 @@ class HoldsModel:
                 Seldon's server, gives up; at any other it would try again for ever.
         """
         try:
-            self._loaded()
+            self._check(self._answers_to_nothing())
         except ArtefactError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(3) from error
+
+    def _check(self, answers: Answers) -> None:
+        """Look whether a model that answers so can do what the class needs.
+
+        Raises:
+            ArtefactError: It can't.
+        """
 
     def health_status(self) -> List[str]:
         """Classify an empty image, so that a broken model is seen as unhealthy.
@@ -71,6 +78,20 @@ class HoldsModel:
             if self._model is None:
                 self._model = type(self)._kind(self._artefact.content)
             return self._model
+
+
+def tags_of(meta: Any) -> Dict[str, Any]:
+    """The tags in a message's `meta`, none where there are none.
+
+    Raises:
+        BadPayload: `meta` or its tags are no objects.
+    """
+    tags = meta.get("tags") if isinstance(meta, dict) else meta
+    if tags is None:
+        return {}
+    if not isinstance(tags, dict):
+        raise BadPayload("bad_shape", f"meta and its tags are objects, not {tags!r:.40}")
+    return tags
 
 
 def check_parses(message: Dict[str, Any]) -> Any:

@@ -11,9 +11,9 @@ from seldon_core.utils import extract_request_parts
 
 from model.artefacts import ArtefactError
 from model.chosen import chosen_artefact
-from model.loader import Classifier
+from model.loader import Answers, Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, check_parses
+from wrapper.loaded import HoldsModel, check_parses, tags_of
 from wrapper.payload import to_rows
 
 
@@ -28,13 +28,8 @@ class KmnistOutlierDetector(HoldsModel):
     _read = staticmethod(chosen_artefact)
     _kind = Classifier
 
-    def load(self) -> None:
-        """Load the model, once; Seldon calls this in each of its server processes.
-
-        Raises:
-            model.artefacts.ArtefactError: It is no network, or it can't tell outliers.
-        """
-        if self._answers_to_nothing().outlier is None:
+    def _check(self, answers: Answers) -> None:
+        if answers.outlier is None:
             raise ArtefactError(
                 f"{self._artefact.name} tells no outliers: choose another with MODEL_VARIANT or "
                 "MODEL_URI"
@@ -59,8 +54,8 @@ class KmnistOutlierDetector(HoldsModel):
                 msg.meta.tags[name].CopyFrom(json_format.ParseDict(entries, Value()))
             return msg
         tags = self._tags(check_parses(msg))
-        meta = msg.get("meta") or {}
-        return {**msg, "meta": {**meta, "tags": {**meta.get("tags", {}), **tags}}}
+        meta = msg.get("meta")
+        return {**msg, "meta": {**(meta or {}), "tags": {**tags_of(meta), **tags}}}
 
     def _tags(self, payload: Any) -> Dict[str, List[Any]]:
         return judge(self._loaded().answers(to_rows(payload)), self._artefact).outlier_tags()

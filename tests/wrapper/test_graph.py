@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,6 @@ import pytest
 from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
-from model.artefacts import ArtefactError
 from model.explanation import occlusion
 from model.labels import ROMAJI
 from model.loader import load_classifier
@@ -129,15 +129,34 @@ def test_what_no_model_could_take_gets_status_400_from_both(
 
 @pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-train here")
 def test_a_model_that_cannot_tell_is_no_detector(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     ran = subprocess.run(
         [PYTHON, "-c", OLD_NETWORK, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
     monkeypatch.setenv("MODEL_URI", str(tmp_path))
-    with pytest.raises(ArtefactError, match=r"^kmnist-old-\w+ tells no outliers: choose another"):
+    with pytest.raises(SystemExit):
         KmnistOutlierDetector().load()
+    said = capsys.readouterr().err
+    assert re.match(r"error: kmnist-old-\w+ tells no outliers: choose another", said)
+
+
+@pytest.mark.parametrize("meta", [{"tags": [1]}, {"tags": "x"}])
+def test_tags_that_are_no_object_get_status_400_from_both(
+    detector: Served, explainer: Served, meta: Any
+) -> None:
+    message = {"data": {"ndarray": SAMPLES[:1].tolist()}, "meta": meta}
+    assert rest(detector, message, "/transform-input")[0] == 400
+    assert rest(explainer, message)[0] == 400
+
+
+@pytest.mark.parametrize("meta", [None, {}, {"tags": None}])
+def test_meta_without_tags_is_no_trouble(detector: Served, meta: Any) -> None:
+    message = {"data": {"ndarray": SAMPLES[:1].tolist()}, "meta": meta}
+    status, reply = rest(detector, message, "/transform-input")
+    assert status == 200
+    assert set(reply["meta"]["tags"]) == {"outlier", "outlier_score"}
 
 
 def test_the_explainer_answers_with_a_heat_map_for_each_image(explainer: Served) -> None:
