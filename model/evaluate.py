@@ -94,14 +94,18 @@ def robustness(classifier: "Classifier | Baseline", split: Split) -> dict[str, A
     return found
 
 
-def speeds(folder: Path) -> Iterator[dict[str, Any]]:
+def speeds(folder: Path, screen: Console) -> Iterator[dict[str, Any]]:
     """Measure a model's forms on the runtimes that are here, each in its own process.
 
     Args:
         folder: Of the artefact.
+        screen: Where to name the runtimes that are not here.
 
     Yields:
-        What `python -m model.speed` prints, with the `form`.
+        What `python -m model.speed` prints, with the `form` and the `date`.
+
+    Raises:
+        subprocess.CalledProcessError: A runtime is broken.
     """
     forms = {"int8": folder, "float": folder / FLOAT, "Keras": folder / "model.keras"}
     if (folder / "model.skops").exists():
@@ -109,27 +113,25 @@ def speeds(folder: Path) -> Iterator[dict[str, Any]]:
         return
     for form, path in forms.items():
         for place in ("train",) if form == "Keras" else ("this", "3.8"):
-            if path.exists() and _ENVIRONMENTS[place].exists():
+            if not _ENVIRONMENTS[place].exists():
+                screen.print(f"{form}: no {_ENVIRONMENTS[place]}; `make environments` makes it")
+            elif path.exists():
                 for threads in (1, 2):
                     yield {"form": form, **_speed(place, path, threads)}
 
 
 def _speed(place: str, path: Path, threads: int) -> dict[str, Any]:
     command = [str(_ENVIRONMENTS[place]), "-m", "model.speed", str(path), "--threads", str(threads)]
-    said = subprocess.run(
-        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ).stdout
-    found: dict[str, Any] = json.loads(said)
-    return found
+    ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {"date": date.today().isoformat(), **json.loads(ran.stdout)}
 
 
-def evaluate(name: str, split: Split, *, with_speed: bool) -> tuple[dict[str, Any], Answers]:
-    """All figures of one model.
+def evaluate(name: str, split: Split) -> tuple[dict[str, Any], Answers]:
+    """All figures of one model but its speed.
 
     Args:
         name: A shipped artefact's folder.
         split: What it answers.
-        with_speed: Whether to measure images a second as well, which takes minutes.
 
     Returns:
         The figures, and the answers that they are about.
@@ -147,14 +149,11 @@ def evaluate(name: str, split: Split, *, with_speed: bool) -> tuple[dict[str, An
     }
     if (SHIPPED / name / FLOAT).is_dir():
         other, unquantised = load(SHIPPED / name / FLOAT)
-        said = unquantised.probabilities(split.images).argmax(axis=1)
         found["float"] = {
             "name": other.name,
             "size_bytes": other.size_bytes,
-            "accuracy": float(np.mean(said == split.labels)),
+            **quality(unquantised.answers(split.images), split.labels, other),
         }
-    if with_speed:
-        found["speed"] = list(speeds(SHIPPED / name))
     return found, answers
 
 
@@ -202,6 +201,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ArtefactError, dataset.DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or [str(error)]
+        print(f"error: {error.cmd[0]} -m model.speed: {said[-1]}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("stopped; docs/model.json has what was measured before", file=sys.stderr)
         return 130
@@ -209,24 +212,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace, screen: Console) -> None:
-    split = dataset.load_split(options.split)
-    options.out.mkdir(parents=True, exist_ok=True)
+    """Measure, and write down what was found after each model.
+
+    Raises:
+        DatasetError: The file has figures of another split, which would stay in it.
+    """
     results = options.out / "model.json"
     known = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}
-    models = known.get("models", {})
-    for name in track(options.models or MODELS, "measuring", console=screen):
-        found, answers = evaluate(name, split, with_speed=not options.no_speed)
+    names = options.models or MODELS
+    if other := {known[name]["measured"]["split"] for name in set(known) - set(names)} - {
+        options.split
+    }:
+        raise dataset.DatasetError(
+            f"{results} has figures of the {other.pop()} split, and one page shows one split: "
+            "measure all models, or give another folder with --out"
+        )
+    split = dataset.load_split(options.split)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in track(names, "measuring", console=screen):
+        found, answers = evaluate(name, split)
         screen.print(f"{name}: {found['accuracy']:.2%}")
-        models[name] = {**({"speed": models.get(name, {}).get("speed", [])}), **found}
-        write_mistakes(options.out, name, answers.probabilities, split)
-        facts = {
+        if options.no_speed:
+            found["speed"] = known.get(name, {}).get("speed", [])
+        else:
+            found["speed"] = list(speeds(SHIPPED / name, screen))
+        found["measured"] = {
             "date": date.today().isoformat(),
+            "split": options.split,
             "machine": _machine(),
             "python": platform.python_version(),
-            "split": options.split,
         }
-        whole = {"facts": facts, "models": models}
-        results.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+        write_mistakes(options.out, name, answers.probabilities, split)
+        known[name] = found
+        results.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

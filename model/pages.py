@@ -35,19 +35,17 @@ def write_page(folder: Path) -> Path:
     Raises:
         OSError: There are no figures, or there is no room.
     """
-    content = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    models = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     grid = folder / "model-grid.json"
     tried = json.loads(grid.read_text(encoding="utf-8")) if grid.is_file() else {}
     bench = folder / "benchmark.json"
     stream = json.loads(bench.read_text(encoding="utf-8"))["figures"] if bench.is_file() else []
-    plots.draw_all(content["models"], folder / PICTURES)
+    plots.draw_all(models, folder / PICTURES)
     page = folder / "model.md"
     text = page.read_text(encoding="utf-8") if page.exists() else f"# The model\n\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
-    lines = "\n".join(
-        [*_sections(content["facts"], content["models"]), *_stream(stream), *_tried(tried)]
-    )
+    lines = "\n".join([*_sections(models), *_stream(stream), *_tried(tried)])
     page.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
     return page
 
@@ -61,11 +59,16 @@ def write_mistakes(folder: Path, name: str, probabilities: NDArray[Any], split: 
     plots.draw_mistakes(probabilities, split, folder / PICTURES / f"mistakes_{name}.png")
 
 
-def _sections(facts: dict[str, str], models: Models) -> Iterator[str]:
-    yield (
-        f"Measured on {facts['date']} on the {facts['split']} split with {facts['machine']}, "
-        f"Python {facts['python']}, by `python -m model.evaluate`.\n"
-    )
+def _sections(models: Models) -> Iterator[str]:
+    measured: dict[tuple[str, ...], list[str]] = {}
+    for name, found in models.items():
+        measured.setdefault(tuple(found["measured"].values()), []).append(f"`{name}`")
+    yield "Measured by `python -m model.evaluate`:\n"
+    for (date, split, machine, python), names in measured.items():
+        yield (
+            f"- {', '.join(names)} on {date}, on the {split} split, with {machine}, Python {python}"
+        )
+    yield ""
     yield "## Targets\n"
     yield from targets(models)
     yield from _overview(models)

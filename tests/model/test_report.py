@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from model.artefacts import SHIPPED, read_artefact
 from model.config import load_recipes
+from model.evaluate import main
 from model.grid import IDEAS, tries
 from model.loader import Answers
 from model.pages import write_page
@@ -28,6 +29,15 @@ def test_the_page_and_its_pictures_are_those_of_the_figures(tmp_path: Path) -> N
     assert page.read_text("utf-8") == (DOCS / "model.md").read_text("utf-8")
     drawn = {path.name for path in (tmp_path / "model").glob("*.svg")}
     assert drawn == {path.name for path in (DOCS / "model").glob("*.svg")}
+
+
+def test_figures_of_two_splits_do_not_come_onto_one_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(DOCS / "model.json", tmp_path)
+    assert main(["fast", "--split", "validation", "--out", str(tmp_path)]) == 1
+    assert "has figures of the test split" in capsys.readouterr().err
+    assert (tmp_path / "model.json").read_text() == (DOCS / "model.json").read_text()
 
 
 def test_perfect_answers_are_measured_as_perfect() -> None:
