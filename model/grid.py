@@ -27,7 +27,7 @@ IDEAS: dict[str, tuple[str, ...]] = {
     "turned, stretched, slanted, moved": ("rotation", "scale", "shear", "shift"),
     "bent (elastic)": ("elastic",),
     "strokes thicker and thinner": ("thicken",),
-    "rectangles erased or of other images": ("erase", "cutmix"),
+    "rectangles erased or of other images": ("erase", "cutmix", "hole_side"),
     "mixup": ("mixup",),
     "label smoothing": ("label_smoothing",),
     "average of the weights": ("average",),
