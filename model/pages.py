@@ -201,7 +201,7 @@ def _speed(models: Models) -> Iterator[str]:
             yield row(
                 *(name, each["form"], runs, str(each["threads"])),
                 *(spread(rates[batch]) for batch in batches),
-                f"{each['peak_memory_mb'] or 0:,} MB",
+                "" if each["peak_memory_mb"] is None else f"{each['peak_memory_mb']:,} MB",
                 f"{each['first_answer_s']:.2f} s",
             )
     yield ""

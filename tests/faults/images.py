@@ -20,6 +20,10 @@ MIX = (
     ("ndarray", 4), ("tfserving", 4), ("ndarray", 3), ("protobuf", 2),
 )  # fmt: skip
 
+# Samples that the default model is all but as sure of as it takes to abstain: how an answer is
+# rounded would decide.
+_TOO_CLOSE = (37,)
+
 
 @dataclass(frozen=True)
 class Coded:
@@ -39,7 +43,7 @@ class Coded:
 @functools.cache
 def images() -> NDArray[np.uint8]:
     """uint8 (n, 28, 28), all different."""
-    return load_samples().images
+    return np.delete(load_samples().images, _TOO_CLOSE, axis=0)
 
 
 def count() -> int:

@@ -143,8 +143,8 @@ def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> 
 
 def test_no_image_is_so_close_that_its_label_abstention_or_flag_could_turn() -> None:
     rows = np.sort(answers.answers().rows, axis=1)
-    assert (rows[:, -1] - rows[:, -2]).min() > 5 * answers.TOLERANCE
+    assert (rows[:, -1] - rows[:, -2]).min() > 10 * answers.TOLERANCE
     artefact = chosen_artefact()
-    assert np.abs(rows[:, -1] - artefact.abstain_below).min() > 5 * answers.TOLERANCE
+    assert np.abs(rows[:, -1] - artefact.abstain_below).min() > 10 * answers.TOLERANCE
     scores = np.array(answers.answers().tags.get("outlier_score", [-1.0]))
-    assert np.abs(scores - artefact.outlier_above).min() > 5 * answers.TOLERANCE
+    assert np.abs(scores - artefact.outlier_above).min() > 10 * answers.TOLERANCE

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.model.training import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = needs_tensorflow
 

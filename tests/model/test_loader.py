@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from model.artefacts import SHIPPED, ArtefactError
 from model.chosen import VARIANTS
 from model.loader import BASELINE, Baseline, Classifier, load_baseline, load_classifier
-from tests.model.training import TRAINING_PYTHON, needs_tensorflow
+from tests.environments import TRAINING_PYTHON, needs_tensorflow
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
 LOADED: dict[str, Any] = {

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 from tests.model.data import needs_data
-from tests.model.training import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 NOTEBOOK = ROOT / "model" / "explore.ipynb"
 SMALL = "IMAGES = 1_000\nEPOCHS = 1\nPICTURES = 20\n"

@@ -19,6 +19,7 @@ from model import remote
 from model.artefacts import StoreAway, read_artefact
 from model.chosen import chosen_artefact
 from model.remote import fetch_artefact
+from tests.environments import PYTHON38, ROOT, needs_python38
 from tests.model.stores import (
     ANYONE,
     BUCKET,
@@ -36,8 +37,6 @@ from tests.model.stores import (
     serve_files,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON38 = ROOT / ".venv-3.8" / "bin" / "python"
 RCLONE = {
     "RCLONE_CONFIG_S3_TYPE": "s3",
     "RCLONE_CONFIG_S3_PROVIDER": "Minio",
@@ -90,7 +89,7 @@ def test_a_model_is_served_from_a_bucket(store: tuple[str, dict[str, str]]) -> N
         assert chosen_artefact({**environ, "MODEL_URI": uri}) == read_artefact(FAST)
 
 
-@pytest.mark.skipif(not PYTHON38.exists(), reason="there is no .venv-3.8 here")
+@needs_python38
 def test_it_is_fetched_on_the_images_python_without_a_word(
     store: tuple[str, dict[str, str]],
 ) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
-pytestmark = pytest.mark.skipif(not TRAINING_PYTHON.exists(), reason="there is no .venv-train here")
+pytestmark = needs_tensorflow
 
 # Says of each file what it takes and gives, how far its answers are from the network's own, for
 # batches of several sizes, and which operations it is made of.

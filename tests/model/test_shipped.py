@@ -15,7 +15,7 @@ from model.evaluate import MODELS, load
 from model.loader import Answers
 from model.outliers import KINDS, draw, trial_sources
 from model.quality import quality
-from model.targets import ACCURACIES, AUROC, FLAGGED, RIGHT, SIZE_BYTES
+from model.targets import ACCURACIES, AUROC, CALIBRATION_ERROR, FLAGGED, RIGHT, SIZE_BYTES
 from tests.model.data import needs_data
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -24,6 +24,8 @@ Shipped = tuple[str, Artefact, Any, dataset.Split, Answers]
 
 
 FORMS = [f"{name}/{FLOAT}" for name in VARIANTS]  # served where int8 is slow
+MISSED = {"fast", f"fast/{FLOAT}"}
+"""What does not reach the target of calibration, by 0.01 and 0.03 points."""
 
 
 @pytest.fixture(scope="module", params=[*MODELS, *FORMS])
@@ -50,6 +52,19 @@ def test_it_is_as_right_as_its_target_and_as_the_page_says(shipped: Shipped) -> 
     assert found["abstention"]["answered"] == pytest.approx(
         figures(name)["abstention"]["answered"], abs=1e-3
     )
+
+
+@needs_data
+def test_networks_are_calibrated_within_the_target(
+    shipped: Shipped, request: pytest.FixtureRequest
+) -> None:
+    name, artefact, _, split, answers = shipped
+    if name == "baseline":
+        pytest.skip("the baseline makes no such promise")
+    if name in MISSED:
+        # Strict: who reaches the target takes the name out of MISSED.
+        request.applymarker(pytest.mark.xfail(strict=True, reason="docs/model.md: missed"))
+    assert quality(answers, split.labels, artefact)["calibration"]["error"] < CALIBRATION_ERROR
 
 
 @needs_data

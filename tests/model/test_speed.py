@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from model.artefacts import SHIPPED
-from tests.model.training import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import (
+    PYTHON38,
+    ROOT,
+    TRAINING_PYTHON,
+    needs_python38,
+    needs_tensorflow,
+)
 
-PYTHON_3_8 = ROOT / ".venv-3.8" / "bin" / "python"
-needs_python_3_8 = pytest.mark.skipif(not PYTHON_3_8.exists(), reason="there is no .venv-3.8 here")
 LITERT = ("ai_edge_litert ", "tflite_runtime ")
 
 
@@ -21,7 +25,7 @@ LITERT = ("ai_edge_litert ", "tflite_runtime ")
         (Path(sys.executable), "fast", LITERT),
         (Path(sys.executable), "fast/float", LITERT),
         (Path(sys.executable), "baseline", ("sklearn ",)),
-        pytest.param(PYTHON_3_8, "accurate", LITERT, marks=needs_python_3_8),
+        pytest.param(PYTHON38, "accurate", LITERT, marks=needs_python38),
         pytest.param(TRAINING_PYTHON, "fast/model.keras", ("tensorflow ",), marks=needs_tensorflow),
     ],
     ids=["int8", "float", "baseline", "python-3.8", "keras"],

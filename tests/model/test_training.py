@@ -14,13 +14,13 @@ from model import dataset, train
 from model.artefacts import read_artefact
 from model.dataset import Split
 from model.loader import Classifier
+from tests.environments import needs_tensorflow
 from tests.model.training import (
     RECIPES,
     TRAIN,
     TRAIN_IMAGES,
     bars,
     ended,
-    needs_tensorflow,
     start,
     write_data,
 )

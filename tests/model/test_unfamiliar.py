@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from model.unfamiliar import distances
-from tests.model.training import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 # Half of the validation images are copies of training images; the recipe bends and mixes.
 DRILL = """

@@ -8,14 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
-
-needs_tensorflow = pytest.mark.skipif(
-    not TRAINING_PYTHON.exists(), reason="there is no .venv-train here"
-)
+from tests.environments import ROOT, TRAINING_PYTHON
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 600, 200
 

@@ -14,12 +14,11 @@ from PIL import Image
 from model.artefacts import SHIPPED, write_artefact
 from model.chosen import VARIANTS
 from producer.bundled_samples import load_samples
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-train" / "bin" / "python"
 IMAGE = load_samples().images[3]
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-train here")
+pytestmark = needs_tensorflow
 
 # Says, for a network with random weights, how the sum of the attributions compares with what is
 # to be explained, and what blank pixels got.
@@ -63,7 +62,7 @@ def found(folder: Path) -> list[dict[str, Any]]:
 
 def start(*arguments: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [PYTHON, *arguments],
+        [TRAINING_PYTHON, *arguments],
         input=said,
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environ},

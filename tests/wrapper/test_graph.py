@@ -19,10 +19,10 @@ from model.explanation import occlusion
 from model.labels import ROMAJI
 from model.loader import load_classifier
 from producer.bundled_samples import load_samples
-from tests.wrapper.conftest import ROOT, Served, over_grpc, rest, serving
+from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.wrapper.conftest import Served, over_grpc, rest, serving
 from wrapper import KmnistClassifier, KmnistOutlierDetector
 
-PYTHON = ROOT / ".venv-train" / "bin" / "python"
 SAMPLES = load_samples().images
 PICTURES = np.stack([SAMPLES[0], 255 - SAMPLES[0], SAMPLES[1]])
 
@@ -127,12 +127,15 @@ def test_what_no_model_could_take_gets_status_400_from_both(
     assert rest(explainer, message)[0] == 400
 
 
-@pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-train here")
+@needs_tensorflow
 def test_a_model_that_cannot_tell_is_no_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     ran = subprocess.run(
-        [PYTHON, "-c", OLD_NETWORK, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+        [TRAINING_PYTHON, "-c", OLD_NETWORK, str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stderr
     monkeypatch.setenv("MODEL_URI", str(tmp_path))

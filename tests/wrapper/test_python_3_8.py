@@ -14,10 +14,8 @@ from PIL import Image
 
 from model.artefacts import FLOAT, SHIPPED, read_artefact
 from model.chosen import VARIANTS
+from tests.environments import PYTHON38, ROOT, needs_python38
 from wrapper import KmnistBaseline, KmnistClassifier, KmnistExplainer, KmnistOutlierDetector
-
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / ".venv-3.8" / "bin" / "python"
 
 ASK = """
 import json, sys
@@ -37,7 +35,7 @@ print(json.dumps(answers))
 """
 
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="there is no .venv-3.8 here")
+pytestmark = needs_python38
 
 
 FORM = SHIPPED / VARIANTS[0] / FLOAT  # it is the quicker one there
@@ -53,7 +51,7 @@ def test_what_it_serves_of_itself_is_the_form_that_is_quicker_there(
 ) -> None:
     monkeypatch.delenv("MODEL_URI")
     code = "import wrapper; print(wrapper.KmnistClassifier().health_status())"
-    ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    ran = subprocess.run([PYTHON38, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == str([read_artefact(FORM).name])
 
@@ -71,7 +69,7 @@ def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
         {"data": {"ndarray": [[0] * 756]}},
     ]
     ran = subprocess.run(
-        [PYTHON, "-c", ASK],
+        [PYTHON38, "-c", ASK],
         input=json.dumps({"class": kind.__name__, "messages": messages}),
         capture_output=True,
         text=True,
@@ -96,7 +94,7 @@ def test_an_explanation_says_the_same_on_python_3_8(tmp_path: Path) -> None:
     image = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "picture.png")
     said = []
-    for python in (PYTHON, Path(sys.executable)):
+    for python in (PYTHON38, Path(sys.executable)):
         picture, out = str(tmp_path / "picture.png"), str(tmp_path / "out.png")
         command = [str(python), "-m", "wrapper.explain", picture, "--out", out]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
@@ -109,6 +107,6 @@ def test_an_explanation_says_the_same_on_python_3_8(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", [KmnistExplainer, KmnistOutlierDetector])
 def test_the_classes_of_graphs_can_be_made_on_python_3_8(kind: type) -> None:
     code = f"import wrapper; print(wrapper.{kind.__name__}().health_status())"
-    ran = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    ran = subprocess.run([PYTHON38, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.splitlines()[-1] == str(kind().health_status())
