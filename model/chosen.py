@@ -61,7 +61,7 @@ def _variant(environ: Mapping[str, str]) -> str:
 def _quicker_form(folder: Path) -> Path:
     """The int8 artefact, or the float one where that is quicker.
 
-    On tflite-runtime 2.14, the last one for Python 3.8, int8 takes 1.4 times as long as float;
+    On tflite-runtime 2.14, the last one for Python 3.8, int8 takes half as long again as float;
     on LiteRT it takes a third or a quarter (docs/model.md, "How fast").
     """
     return folder / FLOAT if importlib.util.find_spec("tflite_runtime") else folder
