@@ -40,7 +40,7 @@ def chosen_folder(environ: Mapping[str, str]) -> Optional[Path]:
     if not uri:
         return _quicker_form(SHIPPED / _variant(environ))
     if "://" not in uri:
-        return Path(uri).expanduser()
+        return _home(uri)
     return _folder(uri) if uri.startswith("file://") else None
 
 
@@ -65,6 +65,13 @@ def _quicker_form(folder: Path) -> Path:
     on LiteRT it takes a third or a quarter (docs/model.md, "How fast").
     """
     return folder / FLOAT if importlib.util.find_spec("tflite_runtime") else folder
+
+
+def _home(uri: str) -> Path:
+    try:
+        return Path(uri).expanduser()
+    except RuntimeError as error:
+        raise ArtefactError(f"MODEL_URI is {uri!r}: {error}") from error
 
 
 def _folder(uri: str) -> Path:

@@ -2,7 +2,8 @@
 
 It begins with the recipe's network and nothing else, and puts back one idea in each row, on
 top of those before. What each brought on the validation split goes to docs/model-grid.json;
-`python -m model.evaluate --report` shows it. Runs that were done before are not done again.
+`python -m model.evaluate --report` shows it. Runs that were done before are not done again; the
+teachers of a recipe that has some are trained, if they aren't yet.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from model import dataset
 from model.config import Augmentation, Recipe, RecipeError, load_recipes
-from model.train import ADVICE, RUNS, plan, train
+from model.train import ADVICE, RUNS, plan, positive, train
 
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "model-grid.json"
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="examples:\n  python -m model.grid\n  python -m model.grid --epochs 30\n",
     )
     parser.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
-    parser.add_argument("--epochs", type=int, default=8, help="of each try (%(default)s)")
+    parser.add_argument("--epochs", type=positive, default=8, help="of each try (%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="(%(default)s)")
     return parser
@@ -89,7 +90,7 @@ def main() -> int:
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except dataset.DatasetError as error:
+    except (dataset.DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
@@ -106,6 +107,7 @@ def _try_all(options: argparse.Namespace, screen: Console) -> None:
     recipes = load_recipes()
     if options.recipe not in recipes:
         raise RecipeError(f"no recipe is named {options.recipe}; there are {', '.join(recipes)}")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     split, validation = dataset.load_split("train"), dataset.load_split("validation")
     rows: list[dict[str, Any]] = []
     for idea, recipe in tries(recipes[options.recipe], options.epochs):

@@ -7,20 +7,18 @@ environment, as Kubeflow sets it, all processes named there train one network to
 """
 
 import argparse
-import contextlib
 import dataclasses
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from model import dataset
+from model import dataset, processes
 from model.config import RECIPES, Recipe, RecipeError, digest, load_recipes
 from model.dataset import Split
 
@@ -32,10 +30,6 @@ if TYPE_CHECKING:
 RUNS = Path(__file__).resolve().parent.parent / "runs"
 ADVICE = "training needs TensorFlow: pip install -r requirements-train.txt"
 _CHECKPOINT_EVERY_S = 60.0
-
-
-class ProcessLost(Exception):
-    """A process that trained together with this one is gone; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -190,36 +184,18 @@ def _check_batches(run: Run) -> None:
 
     Raises:
         RecipeError: There are not.
+        processes.ProcessesError: `TF_CONFIG` says of no processes.
     """
-    cluster = json.loads(os.environ.get("TF_CONFIG") or "{}").get("cluster", {})
-    processes = max(1, sum(len(cluster.get(role, ())) for role in ("chief", "worker")))
+    count = processes.count()
     batch = run.recipe.batch
     if not 0 < batch <= run.images:
         raise RecipeError(f"{run.recipe.name}: {run.images} images are no batch of {batch}")
-    if batch % (2 * processes):  # neighbours are mixed, and must be in the same process
+    if batch % (2 * count):  # neighbours are mixed, and must be in the same process
         raise RecipeError(
-            f"{run.recipe.name}: a batch of {batch} is no even number for each of "
-            f"{processes} processes"
+            f"{run.recipe.name}: a batch of {batch} is no even number for each of {count} processes"
         )
     for teacher in run.teachers:
         _check_batches(teacher)
-
-
-@contextlib.contextmanager
-def _strategy() -> Iterator[Any]:
-    """What joins this process with the others of `TF_CONFIG`, if there is one.
-
-    Raises:
-        ProcessLost: One of the others ended.
-    """
-    import tensorflow as tf
-
-    try:
-        yield tf.distribute.MultiWorkerMirroredStrategy() if os.environ.get("TF_CONFIG") else None
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        raise ProcessLost(
-            "another process is gone: start all of them again, they go on from the last checkpoint"
-        ) from error
 
 
 def parser() -> argparse.ArgumentParser:
@@ -237,19 +213,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
     made.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
-    made.add_argument("--epochs", type=_count, help="passes over the data, in the recipe's place")
-    made.add_argument("--limit", type=_count, help="train on the first LIMIT images only")
+    made.add_argument("--epochs", type=positive, help="passes over the data, in the recipe's place")
+    made.add_argument("--limit", type=positive, help="train on the first LIMIT images only")
     return made
 
 
-def _count(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a number of things from a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is none, or 0.
+    """
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return int(text)
 
 
 def main() -> int:
-    """Train; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
+    """Train; exit status 0 done, 1 trouble, 2 wrong recipe or TF_CONFIG, 130 Ctrl-C."""
     arguments = parser().parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its own building
     try:
@@ -264,12 +245,12 @@ def main() -> int:
         split = Split(split.images[: arguments.limit], split.labels[: arguments.limit])
         run = plan(recipes, arguments.recipe, len(split.labels), arguments.runs)
         _check_batches(run)
-        with _strategy() as strategy:
+        with processes.joined() as strategy:
             train(run, split, validation, Console(stderr=True), strategy)
-    except RecipeError as error:
+    except (RecipeError, processes.ProcessesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except (dataset.DatasetError, ProcessLost) as error:
+    except (dataset.DatasetError, processes.ProcessLost, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:

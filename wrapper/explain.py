@@ -23,7 +23,7 @@ from wrapper.explainer import class_of
 from wrapper.judgement import Judgement, judge
 from wrapper.loaded import check_parses
 from wrapper.other_json import payload_of
-from wrapper.payload import BadPayload, to_rows
+from wrapper.payload import PIXELS, BadPayload, to_rows
 
 _EXAMPLES = """
 examples:
@@ -46,7 +46,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     """Explain the answer to one image.
 
     Returns:
-        0 if the picture was written, 1 if not, 2 for wrong arguments or a wrong choice of model.
+        0 if the picture was written, 1 if not, 2 for wrong arguments or a wrong choice of model,
+        130 for Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -69,6 +70,9 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except (Trouble, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("stopped; no picture was written\n")
+        return 130
     sys.stdout.write(f"{_said(judgement)}\n{options.out}: what speaks for {_name(target)}\n")
     return 0
 
@@ -109,20 +113,27 @@ def _class(name: str) -> int:
 
 def _image(name: str) -> NDArray[np.uint8]:
     content = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        image: NDArray[np.uint8] = to_rows(_payload(content))[0]
+    except json.JSONDecodeError as error:
+        raise Trouble(f"{name} is no JSON: {error}") from error
+    except RecursionError as error:
+        raise Trouble(f"{name} is nested too deeply to be read") from error
+    return image
+
+
+def _payload(content: bytes) -> Any:
     if content.lstrip()[:1] != b"{":
-        return _first(content)
+        return content
     try:
         # Behind the first message others may come: the producer writes one in each line.
-        message: Any = json.JSONDecoder().raw_decode(content.decode("utf-8").lstrip())[0]
-    except ValueError as error:
-        raise Trouble(f"{name} is no JSON: {error}") from error
+        message: Any = json.JSONDecoder().raw_decode(content.decode("utf-8", "replace").lstrip())[0]
+    except json.JSONDecodeError:
+        if len(content) == PIXELS:  # an image that begins with a pixel of the brightness of "{"
+            return content
+        raise
     payload = payload_of(message)
-    return _first(check_parses(message) if payload is None else payload)
-
-
-def _first(payload: Any) -> NDArray[np.uint8]:
-    image: NDArray[np.uint8] = to_rows(payload)[0]
-    return image
+    return check_parses(message) if payload is None else payload
 
 
 def _by_gradients(artefact: Artefact, image: NDArray[np.uint8], target: int) -> Any:

@@ -280,6 +280,36 @@ def test_a_batch_that_processes_cannot_share_is_refused(
     assert said == "error: master: a batch of 60 is no even number for each of 4 processes\n"
 
 
+@pytest.mark.parametrize("said", ["{oops", "[]", '{"cluster": []}', '{"cluster": {"chief": 1}}'])
+def test_a_setting_that_names_no_processes_is_refused(
+    call: Any, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    monkeypatch.setenv("TF_CONFIG", said)
+    status, told = call("master")
+    assert status == 2
+    assert told.startswith("error: TF_CONFIG: expected JSON such as {")
+    assert told.endswith(f"got {said!r}\n")
+
+
+@needs_tensorflow
+def test_a_process_that_is_not_among_those_named_is_told_so(place: Place) -> None:
+    config = {"cluster": {"chief": ["127.0.0.1:1"]}, "task": {"type": "chief", "index": 7}}
+    options = ["master", "--recipes", str(place.recipes), "--runs", str(place.folder / "none")]
+    process = start(TRAIN, *options, data=place.data, TF_CONFIG=json.dumps(config))
+    status, _, said = ended(process)
+    assert (status, said.count("\n")) == (2, 1)
+    assert said.startswith("error: TF_CONFIG: ")
+
+
+@needs_tensorflow
+def test_a_folder_for_runs_that_cannot_be_made_is_told_in_one_line(place: Place) -> None:
+    options = ["master", "--recipes", str(place.recipes), "--runs", str(place.recipes / "runs")]
+    status, _, said = ended(start(TRAIN, *options, data=place.data))
+    assert (status, said.count("\n")) == (1, 1)
+    assert said.startswith("error: ")
+    assert str(place.recipes) in said
+
+
 @pytest.mark.parametrize("option", ["--epochs", "--limit"])
 @pytest.mark.parametrize("value", ["0", "-1", "many"])
 def test_numbers_that_make_no_run_are_refused(call: Any, option: str, value: str) -> None:

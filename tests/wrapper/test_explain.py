@@ -101,6 +101,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Image.fromarray(SAMPLES[0]).save("picture.png")
     Path("raw").write_bytes(SAMPLES[0].tobytes())
+    Path("raw like JSON").write_bytes(b"{" + SAMPLES[0].tobytes()[1:])
     Path("message.json").write_text(json.dumps({"data": {"ndarray": SAMPLES[:2].tolist()}}))
     tensor = {"name": "x", "shape": [1, 784], "datatype": "UINT8", "data": SAMPLES[0].tolist()}
     # As the producer writes them: one message a line.
@@ -108,7 +109,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("source", ["picture.png", "raw", "message.json", "lines"])
+@pytest.mark.parametrize("source", ["picture.png", "raw", "raw like JSON", "message.json", "lines"])
 def test_the_command_says_what_was_found_and_writes_the_picture(
     folder: Path, capsys: Any, source: str
 ) -> None:
@@ -148,6 +149,8 @@ def test_the_command_reads_standard_input(
         (["large.png"], 1, "expected a picture of 28 x 28 pixels, got 80 x 80"),
         (["broken.json"], 1, "broken.json is no JSON"),
         (["ragged.json"], 1, "can't be read as arrays"),
+        (["deep.json"], 1, "deep.json is nested too deeply"),
+        (["rather deep.json"], 1, "can't be read as arrays"),
         (["empty.json"], 1, "Invalid request data type"),
         (["picture.png", "--out", "nowhere/x.png"], 1, "nowhere"),
         (["picture.png", "--class", "x"], 2, "no class is called 'x'"),
@@ -161,6 +164,8 @@ def test_trouble_is_told_in_one_line(
     Image.new("L", (80, 80)).save("large.png")
     Path("broken.json").write_text("{")
     Path("empty.json").write_text("{}")
+    Path("deep.json").write_text('{"data": ' + 100_000 * "[")
+    Path("rather deep.json").write_text(f'{{"data": {{"ndarray": {800 * "["}1{800 * "]"}}}}}')
     Path("ragged.json").write_text('{"data": {"ndarray": [[1, 2], [3]]}}')
     try:
         assert main(arguments) == status
@@ -172,12 +177,28 @@ def test_trouble_is_told_in_one_line(
     assert not Path("explanation.png").exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "value"), [("MODEL_VARIANT", "slow"), ("MODEL_URI", "~nobody-of-this-name/model")]
+)
 def test_a_wrong_choice_of_model_is_told_in_one_line(
+    folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, setting: str, value: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    assert main(["picture.png"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {setting} is '{value}': ")
+    assert said.count("\n") == 1
+
+
+def test_ctrl_c_ends_the_command_with_one_line(
     folder: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MODEL_VARIANT", "slow")
-    assert main(["picture.png"]) == 2
-    assert capsys.readouterr().err.startswith("error: MODEL_VARIANT is 'slow'")
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wrapper.explain.occlusion", interrupted)
+    assert main(["picture.png"]) == 130
+    assert capsys.readouterr().err == "stopped; no picture was written\n"
 
 
 def test_gradients_without_tensorflow_or_a_folder_say_what_is_missing(
