@@ -111,12 +111,18 @@ def _measure(options: argparse.Namespace) -> None:
         np.asarray(images_of_test_split()), messages=options.messages, seconds=options.seconds
     )
     for name in names:
-        # Parts may have been measured on different days, by different commands.
-        figures = Figures(facts={**facts(), f"command {name}": _command(name, options)})
+        figures = Figures(facts=_facts(name, options))
         for repetition in range(options.repetitions):
             for step in SECTIONS[name](plan, figures):
                 _say(f"{name} {repetition + 1}/{options.repetitions}: {step}")
             _keep(options.results, figures)
+
+
+def _facts(name: str, options: argparse.Namespace) -> dict[str, str]:
+    found = facts()
+    # Parts may be measured on different days, by different commands.
+    own = {f"{fact} {name}": found.pop(fact) for fact in ("date", "revision")}
+    return {**found, **own, f"command {name}": _command(name, options)}
 
 
 def _keep(results: Path, figures: Figures) -> None:

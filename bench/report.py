@@ -18,10 +18,7 @@ BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 _HEAD = "# How fast it is\n\n"
 _SYSTEMS = ("ours", *OTHERS, "seldon_rest", "ours, Keras example", "seldon_rest, Keras example")
 _DASH = "–"
-_NAMED = (
-    *("date", "revision", "cores", "processor", "memory", "system"),
-    *("python", "kafka", "librdkafka"),
-)
+_NAMED = ("cores", "processor", "memory", "system", "python", "kafka", "librdkafka")
 
 
 def write_report(figures: Figures, folder: Path) -> Path:
@@ -58,15 +55,19 @@ def _sections(figures: Figures, plots: Sequence[str]) -> Iterator[str]:
 def _facts(facts: dict[str, str]) -> Iterator[str]:
     known = {name: facts.get(name, "?") for name in _NAMED}
     yield (
-        f"Measured on {known['date']} at revision `{known['revision']}` with "
-        f"{known['cores']} cores of {known['processor']}, shared by brokers, workers and load, "
-        f"{known['memory']}, {known['system']}, Python {known['python']}, "
+        f"Measured with {known['cores']} cores of {known['processor']}, shared by brokers, "
+        f"workers and load, {known['memory']}, {known['system']}, Python {known['python']}, "
         f"Apache Kafka {known['kafka']}, librdkafka {known['librdkafka']}. Each value is minimum / "
         "**median** / maximum of the repetitions; "
-        "a ratio is taken within each repetition, since machines drift. The commands:\n"
+        "a ratio is taken within each repetition, since machines drift. The commands, with the "
+        "day and the revision of each:\n"
     )
     yield "```sh"
-    yield from (value for name, value in facts.items() if name.startswith("command "))
+    for name, command in facts.items():
+        kind, _, part = name.partition(" ")
+        if kind == "command":
+            date, revision = facts.get(f"date {part}", "?"), facts.get(f"revision {part}", "?")
+            yield f"{command}  # {date}, {revision}"
     yield "```\n"
 
 
