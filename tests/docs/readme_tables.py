@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from kafka.cluster.properties import TAKE_OVER
 from kafka.rights import ROLES, Right
 from kafka.settings import load_settings, variables
+from model.tables import header, percent, row
 
 README = Path(__file__).resolve().parents[2] / "README.md"
+_MODELS = README.parent / "docs" / "model.json"
+_CLASSES = {"baseline": "`wrapper.KmnistBaseline` (scikit-learn)"}
 
 
 def settings_table() -> str:
@@ -50,12 +54,41 @@ def rights_table() -> str:
     return "\n".join(rows)
 
 
+def models_table() -> str:
+    """What `python -m model.evaluate` found of each model that ships."""
+    rows = [*header("model", "test accuracy", "images a second", "on Python 3.8", "size")]
+    for name, found in json.loads(_MODELS.read_text("utf-8")).items():
+        rows.append(
+            row(
+                _CLASSES.get(name, f"`wrapper.KmnistClassifier`, `{name}`"),
+                percent(found["accuracy"]),
+                _speed(found, is_on_3_8=False),
+                _speed(found, is_on_3_8=True),
+                f"{found['size_bytes'] / 1000:,.0f} kB",
+            )
+        )
+    return "\n".join(rows)
+
+
+def _speed(model: dict[str, Any], *, is_on_3_8: bool) -> str:
+    """Of the form that is quickest there, with the threads that are."""
+    medians = [
+        rate["median"]
+        for each in model["speed"]
+        if each["python"].startswith("3.8.") == is_on_3_8
+        for rate in each["images_per_second"]
+        if rate["batch"] == 256
+    ]
+    return f"{max(medians):,}" if medians else ""
+
+
 def with_tables(text: str) -> str:
     """The README's text with all tables as the code has them."""
     for name, table in (
         ("settings", settings_table()),
         ("broker settings", broker_settings_table()),
         ("rights", rights_table()),
+        ("models", models_table()),
     ):
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
         before, _, rest = text.partition(begin)
