@@ -17,7 +17,13 @@ from model.loader import Answers, Classifier
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 from tests.model.data import needs_data
 
-pytestmark = [pytest.mark.full, pytest.mark.timeout(600), needs_tensorflow, needs_data]
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("shipped forms"),
+    needs_tensorflow,
+    needs_data,
+]
 
 IMAGES = 1000
 

@@ -16,13 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from seldon_core.proto import prediction_pb2_grpc
-
-from model.artefacts import SHIPPED
-from model.chosen import VARIANTS
-from model.loader import load_classifier
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60
@@ -67,17 +62,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("seldon") / "server.log"
     with serving("wrapper.KmnistClassifier", log) as served:
         yield served
-
-
-@pytest.fixture(scope="session")
-def telling() -> str:
-    """A variant that ships and tells outliers."""
-    for variant in VARIANTS:
-        if (SHIPPED / variant).is_dir():
-            nothing = np.zeros((1, 28, 28), np.uint8)
-            if load_classifier(SHIPPED / variant).answers(nothing).outlier is not None:
-                return variant
-    pytest.skip("no model that ships tells outliers")
 
 
 def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any]:

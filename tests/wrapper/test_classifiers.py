@@ -21,7 +21,7 @@ from wrapper import BadPayload, KmnistBaseline, KmnistClassifier
 IMAGES = np.random.default_rng(3).integers(0, 256, (5, 28, 28)).astype(np.uint8)
 
 
-SERVED = [*(variant for variant in VARIANTS if (SHIPPED / variant).is_dir()), "baseline"]
+SERVED = [*VARIANTS, "baseline"]
 
 
 @pytest.fixture(params=SERVED)

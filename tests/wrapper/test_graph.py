@@ -48,10 +48,10 @@ def tensor(images: Any) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def detector(telling: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     log = tmp_path_factory.mktemp("detector") / "server.log"
     with serving(
-        "wrapper.KmnistOutlierDetector", log, MODEL_VARIANT=telling, MODEL_URI=""
+        "wrapper.KmnistOutlierDetector", log, MODEL_VARIANT="fast", MODEL_URI=""
     ) as served:
         yield served
 
@@ -64,9 +64,9 @@ def explainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def flags(telling: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def flags(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the classifier itself would say of the pictures."""
-    monkeypatch.setenv("MODEL_VARIANT", telling)
+    monkeypatch.setenv("MODEL_VARIANT", "fast")
     tags = KmnistClassifier().predict(PICTURES).tags
     assert tags["outlier"][1]
     return {name: tags[name] for name in ("outlier", "outlier_score")}
