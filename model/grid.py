@@ -1,9 +1,10 @@
 """Tries the ideas of a recipe one after the other: `python -m model.grid`.
 
 It begins with the recipe's network and nothing else, and puts back one idea in each row, on
-top of those before. What each brought on the validation split goes to docs/model-grid.json;
-`python -m model.evaluate --report` shows it. Runs that were done before are not done again; the
-teachers of a recipe that has some are trained, if they aren't yet.
+top of those before; ideas that the recipe does without are then tried on top of all of it, each
+by itself. What each brought on the validation split goes to docs/model-grid.json;
+`python -m model.evaluate --report` shows it. Runs that were done before are not done again;
+`accurate`, which teaches in one row, is trained if it isn't yet.
 """
 
 import argparse
@@ -24,11 +25,11 @@ from model.train import ADVICE, RUNS, plan, positive, train
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "model-grid.json"
 
 IDEAS: dict[str, tuple[str, ...]] = {
-    "the network alone": (),
     "turned, stretched, slanted, moved": ("rotation", "scale", "shear", "shift"),
     "bent (elastic)": ("elastic",),
     "strokes thicker and thinner": ("thicken",),
-    "rectangles erased or of other images": ("erase", "cutmix", "hole_side"),
+    "rectangles erased": ("erase", "hole_side"),
+    "rectangles of other images (cutmix)": ("cutmix",),
     "mixup": ("mixup",),
     "label smoothing": ("label_smoothing",),
     "average of the weights": ("average",),
@@ -36,34 +37,53 @@ IDEAS: dict[str, tuple[str, ...]] = {
 }
 """What each idea is in a recipe or its augmentation."""
 
+SETTINGS: dict[str, Any] = {
+    "elastic": 3.0,
+    "cutmix": 0.2,
+    "mixup": 0.3,
+    "teachers": ("accurate",),
+    "distillation": 0.5,
+}
+"""What an idea is tried with that the recipe does without."""
+
+_BENDS = {field.name for field in dataclasses.fields(Augmentation)}
+
 
 def tries(recipe: Recipe, epochs: int) -> Iterator[tuple[str, Recipe]]:
-    """The recipes to train, each with one idea more than the one before.
+    """The recipes to train: each with one idea more than the one before, then the other ideas.
 
     Args:
-        recipe: The one that has all ideas.
+        recipe: The one that has all ideas that are good for it.
         epochs: Passes over the data, in the recipe's place.
     """
-    bends = {field.name for field in dataclasses.fields(Augmentation)}
-    taken: set[str] = set()
+    found = _with(
+        dataclasses.replace(recipe, augmentation=Augmentation(), epochs=epochs),
+        {"label_smoothing": 0.0, "average": 0.0, "teachers": (), "distillation": 0.0},
+    )
+    yield "the network alone", found
+    others = []
     for idea, words in IDEAS.items():
-        taken |= set(words)
-        augmentation = Augmentation(
-            **{word: getattr(recipe.augmentation, word) for word in taken & bends}
-        )
-        plain = dataclasses.replace(
-            recipe,
-            augmentation=augmentation,
-            epochs=epochs,
-            label_smoothing=0.0,
-            average=0.0,
-            teachers=(),
-            distillation=0.0,
-        )
-        yield (
-            idea,
-            dataclasses.replace(plain, **{word: getattr(recipe, word) for word in taken - bends}),
-        )
+        more = _with(found, {word: _of(recipe, word) for word in words})
+        if more == found:
+            others.append(idea)
+        else:
+            found = more
+            yield idea, found
+    for idea in others:
+        settings = {word: SETTINGS[word] for word in IDEAS[idea] if word in SETTINGS}
+        if settings and recipe.name not in settings.get("teachers", ()):
+            yield f"all of these, and {idea}", _with(found, settings)
+
+
+def _of(recipe: Recipe, word: str) -> Any:
+    return getattr(recipe.augmentation if word in _BENDS else recipe, word)
+
+
+def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
+    bends = {word: value for word, value in settings.items() if word in _BENDS}
+    rest = {word: value for word, value in settings.items() if word not in _BENDS}
+    augmentation = dataclasses.replace(recipe.augmentation, **bends)
+    return dataclasses.replace(recipe, augmentation=augmentation, **rest)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,8 +145,9 @@ def _try_all(options: argparse.Namespace, screen: Console) -> None:
         )
         said = (
             f"`python -m model.grid`: the network of `{options.recipe}`, {options.epochs} epochs "
-            "each, one idea more in each row, on the 10,000 images of the validation split. Two "
-            "rows differ by chance if they differ by less than about 0.2 points."
+            "each, one idea more in each row, then those that it does without, each by itself; on "
+            "the 10,000 images of the validation split. Two rows differ by chance if they differ "
+            "by less than about 0.2 points."
         )
         options.out.write_text(json.dumps({"said": said, "rows": rows}, indent=1) + "\n", "utf-8")
 

@@ -18,18 +18,30 @@ def recipe(request: pytest.FixtureRequest) -> Recipe:
     return found
 
 
-def test_the_first_try_has_no_idea_and_the_last_one_has_all_of_the_recipe(recipe: Recipe) -> None:
-    _, first = next(grid.tries(recipe, 3))
-    assert (first.label_smoothing, first.average, first.teachers) == (0, 0, ())
-    assert first.network == recipe.network
-    *_, (_, last) = grid.tries(recipe, 3)
-    assert last == dataclasses.replace(recipe, epochs=3)
+def test_the_first_try_has_no_idea_and_a_later_one_all_of_the_recipe(recipe: Recipe) -> None:
+    found = [each for _, each in grid.tries(recipe, 3)]
+    assert (found[0].label_smoothing, found[0].average, found[0].teachers) == (0, 0, ())
+    assert found[0].network == recipe.network
+    assert dataclasses.replace(recipe, epochs=3) in found
+
+
+def test_no_two_tries_are_the_same(recipe: Recipe) -> None:
+    found = [each for _, each in grid.tries(recipe, 3)]
+    assert all(one != other for one, other in itertools.combinations(found, 2))
 
 
 def test_each_try_changes_only_what_its_idea_names(recipe: Recipe) -> None:
+    whole = dataclasses.replace(recipe, epochs=3)
     tries = list(grid.tries(recipe, 3))
-    for (_, before), (idea, after) in itertools.pairwise(tries):
-        assert changed(before, after) <= set(grid.IDEAS[idea])
+    for (_, before), (said, after) in itertools.pairwise(tries):
+        idea = said.removeprefix("all of these, and ")
+        assert changed(before if said == idea else whole, after) <= set(grid.IDEAS[idea])
+
+
+def test_a_recipe_that_does_without_an_idea_is_tried_with_it() -> None:
+    said = [said for said, _ in grid.tries(load_recipes()["fast"], 3)]
+    assert "all of these, and bent (elastic)" in said
+    assert "all of these, and distillation" in said
 
 
 def changed(before: Recipe, after: Recipe) -> set[str]:
