@@ -90,7 +90,7 @@ def assert_all_is_answered_once_mended(stream: Stream, count: int, within_s: flo
     assert get(replica.port, "/ready")[0] == 200
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [pytest.param(1, marks=pytest.mark.full), 2])
 def test_a_bad_deployment_leaves_at_most_the_limit_however_often_it_is_restarted(
     new_stream: NewStream, replicas: int
 ) -> None:

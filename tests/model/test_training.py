@@ -194,6 +194,7 @@ def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
     )
 
 
+@pytest.mark.full
 @needs_tensorflow
 def test_two_processes_train_the_network_that_one_trains(place: Place, gone_on: list[str]) -> None:
     said = together(place, "together", ONE_OF_TWO, ONE_OF_TWO)
