@@ -105,11 +105,11 @@ def _refresh(page: Path, results: Path) -> None:
 
 def _measure(options: argparse.Namespace) -> None:
     names = options.only or list(SECTIONS)
-    if "peers" in names:
-        make_environments()
     plan = Plan(
         np.asarray(images_of_test_split()), messages=options.messages, seconds=options.seconds
     )
+    if "peers" in names:
+        make_environments()
     for name in names:
         figures = Figures(facts=_facts(name, options))
         for repetition in range(options.repetitions):

@@ -91,7 +91,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         _make(arguments.out)
-    except dataset.DatasetError as error:
+    except (dataset.DatasetError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -101,6 +101,7 @@ def main() -> int:
 
 
 def _make(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)  # before the minutes that all else takes
     split, validation = dataset.load_split("train"), dataset.load_split("validation")
     started = time.monotonic()
     with Console(stderr=True).status("fitting support vectors, for a few minutes"):

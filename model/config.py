@@ -129,8 +129,11 @@ class Recipe:
         """Refuse words that nothing would be done with.
 
         Raises:
-            RecipeError: `optimizer` or `precision` is none of those above.
+            RecipeError: `optimizer` or `precision` is none of those above, or `epochs` is
+                below 1.
         """
+        if self.epochs < 1:
+            raise RecipeError(f"{self.name}.epochs: expected 1 or more, got {self.epochs}")
         for setting, words in _WORDS.items():
             if getattr(self, setting) not in words:
                 raise RecipeError(
@@ -160,15 +163,22 @@ def load_recipes(path: Path = RECIPES) -> dict[str, Recipe]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipes in {path}: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} holds no recipes: expected names with settings below them")
-    recipes = {name: parse(Recipe, {"name": name, **said}, name) for name, said in content.items()}
+    recipes = {name: _recipe(name, said) for name, said in content.items()}
     for recipe in recipes.values():
         if absent := set(recipe.teachers) - set(recipes):
             raise RecipeError(f"{recipe.name}: no recipe is named {', '.join(sorted(absent))}")
     return recipes
+
+
+def _recipe(name: Any, said: Any) -> Recipe:
+    if not isinstance(said, dict):
+        raise RecipeError(f"{name}: expected settings below it, got {said!r}")
+    recipe: Recipe = parse(Recipe, {"name": name, **said}, str(name))
+    return recipe
 
 
 def parse(kind: Any, said: Mapping[str, Any], where: str) -> Any:
@@ -180,7 +190,7 @@ def parse(kind: Any, said: Mapping[str, Any], where: str) -> Any:
     hints = get_type_hints(kind)
     if unknown := set(said) - set(hints):
         raise RecipeError(
-            f"{where}: unknown {', '.join(sorted(unknown))}; known are {', '.join(hints)}"
+            f"{where}: unknown {', '.join(sorted(map(str, unknown)))}; known are {', '.join(hints)}"
         )
     values = {name: _value(hints[name], value, f"{where}.{name}") for name, value in said.items()}
     try:

@@ -29,9 +29,10 @@ class Credentials:
         self._environ = environ
         named = environ.get(FOLDER_VARIABLE, "")
         self._folder = Path(named) if named else None
-        if self._folder and not self._folder.is_dir():
+        if self._folder and not _is_folder(self._folder):
             raise ArtefactError(
-                f"{FOLDER_VARIABLE} is {named!r}, which is no folder: mount the secret there"
+                f"{FOLDER_VARIABLE} is {named!r}, which is no folder that can be read: "
+                "mount the secret there"
             )
 
     def get(self, *names: str) -> str:
@@ -57,9 +58,11 @@ class Credentials:
 
     def _value(self, name: str) -> str:
         file = self._folder / name if self._folder else None
-        if file is None or not file.exists():
+        if file is None:
             return self._environ.get(name, "").strip()
         try:
+            if not file.exists():
+                return self._environ.get(name, "").strip()
             with file.open(encoding="utf-8") as opened:
                 return opened.read(_LIMIT).strip()
         except (OSError, ValueError) as error:
@@ -67,3 +70,10 @@ class Credentials:
                 f"cannot read {name} in {FOLDER_VARIABLE} ({type(error).__name__}): "
                 "mount the secret readable"
             ) from None
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # one above it may not be looked into
+        return False

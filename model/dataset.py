@@ -17,6 +17,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Literal
 
@@ -130,7 +131,7 @@ def fetch(name: SplitName, timeout: float | None = None) -> tuple[Path, Path]:
         for path in missing:
             try:
                 _download(path, progress, deadline)
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 raise DatasetError(
                     f"cannot download {SITE}{path.name} ({error}): try again later, or set "
                     "KMNIST_DATA to a folder that has the four official files"
@@ -202,8 +203,11 @@ def main() -> int:
                 _check(path.name, path.read_bytes())
                 print(f"{path}  {path.stat().st_size:,} bytes, MD5 as published")
     except (DatasetError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped; files that were whole are kept", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -173,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m model.evaluate                      everything, in ten minutes\n"
-        "  python -m model.evaluate fast --no-speed      one model; its last speeds stay\n"
+        "  python -m model.evaluate fast --no-speed      one model; the speeds of its file stay\n"
         "  python -m model.evaluate --split validation --out /tmp/page    as choices are made\n"
         "  python -m model.evaluate --report             the page anew, from docs/model.json\n",
     )
@@ -233,7 +233,8 @@ def _measure(options: argparse.Namespace, screen: Console) -> None:
         found, answers = evaluate(name, split)
         screen.print(f"{name}: {found['accuracy']:.2%}")
         if options.no_speed:
-            found["speed"] = known.get(name, {}).get("speed", [])
+            before = known.get(name, {})
+            found["speed"] = before["speed"] if before.get("name") == found["name"] else []
         else:
             found["speed"] = list(speeds(SHIPPED / name, screen))
         found["measured"] = {

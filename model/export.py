@@ -241,6 +241,8 @@ def main() -> int:
 def _export(arguments: argparse.Namespace) -> None:
     recipes = load_recipes(arguments.recipes)
     plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
+    for folder in filter(None, (arguments.saved_model, arguments.triton)):
+        folder.mkdir(parents=True, exist_ok=True)  # before the minutes that all else takes
     train, validation = dataset.load_split("train"), dataset.load_split("validation")
     run = plan(recipes, arguments.recipe, len(train.labels), arguments.runs)
     out = arguments.out or SHIPPED / arguments.recipe

@@ -66,7 +66,8 @@ class Classifier:
         try:
             self._interpreters = {size: _Fixed(kind, content, size, threads) for size in _BATCHES}
         except (ValueError, RuntimeError) as error:
-            raise ArtefactError(f"not a TFLite model of 28 x 28 images: {error}") from error
+            said = " ".join(str(error).split())
+            raise ArtefactError(f"not a TFLite model of 28 x 28 images: {said}") from error
         self._tells_outliers = all(each.tells_outliers for each in self._interpreters.values())
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:

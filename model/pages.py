@@ -189,8 +189,9 @@ def _robustness(models: Models) -> Iterator[str]:
 def _speed(models: Models) -> Iterator[str]:
     yield "## How fast\n"
     yield f"![Images a second by batch size]({PICTURES}/speed.svg)\n"
-    yield "Images a second, minimum / **median** / maximum of five rounds.\n"
     some = [each for found in models.values() for each in found.get("speed", ())]
+    days = " and ".join(sorted({each["date"] for each in some}))
+    yield f"Images a second, minimum / **median** / maximum of five rounds, on {days}.\n"
     batches = sorted({rate["batch"] for each in some for rate in each["images_per_second"]})
     heads = ("model", "form", "runtime", "threads", *(f"batch {batch:,}" for batch in batches))
     yield from header(*heads, "peak memory", "first answer")

@@ -12,8 +12,6 @@ from typing import Callable, Generator, List, Mapping
 from model.artefacts import Artefact, ArtefactError, StoreAway, assemble
 from model.credentials import Credentials
 
-SCHEMES = ("s3", "gs")
-
 PATIENCE_S = 60.0
 """Longest time for all of it."""
 

@@ -31,6 +31,9 @@ def write_saved_model(serving: keras.Model, folder: Path) -> None:
     Args:
         serving: What `model.networks.serving` gave.
         folder: The model's folder, which holds its versions.
+
+    Raises:
+        OSError: It can't be written.
     """
     _write(serving, folder / _VERSION)
 
@@ -44,6 +47,9 @@ def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> No
         serving: What `model.networks.serving` gave.
         folder: The repository, which holds its models.
         name: What clients call the model.
+
+    Raises:
+        OSError: It can't be written.
     """
     _write(serving, folder / name / _VERSION / "model.savedmodel")
     (folder / name / "config.pbtxt").write_text(_triton_config(serving, name), encoding="utf-8")
@@ -56,7 +62,8 @@ def _write(serving: keras.Model, folder: Path) -> None:
     flat = keras.Model(serving.inputs, list(outputs.values()))
     traced = tf.function(lambda images: flat([images], training=False), input_signature=[image])
     frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        shutil.rmtree(folder)
     builder = tf.compat.v1.saved_model.Builder(str(folder))
     with tf.compat.v1.Session(graph=frozen.graph) as session:
         signature = tf.compat.v1.saved_model.predict_signature_def(
@@ -69,7 +76,10 @@ def _write(serving: keras.Model, folder: Path) -> None:
             # A server refuses an attribute that is newer than itself, even at its default.
             strip_default_attrs=True,
         )
-    builder.save()
+    try:
+        builder.save()
+    except tf.errors.OpError as error:
+        raise OSError(f"cannot write {folder}: {error.message}") from error
 
 
 def _outputs(serving: keras.Model) -> dict[str, keras.KerasTensor]:

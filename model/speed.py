@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 import numpy as np
 from numpy.typing import NDArray
 
-from model.artefacts import read_artefact
+from model.artefacts import ArtefactError, read_artefact
 from model.loader import Baseline, Classifier
 
 BATCHES = (1, 16, 256, 1024)
@@ -104,14 +104,32 @@ def _peak_memory_mb() -> Optional[int]:
     return next(round(int(line.split()[1]) / 1024) for line in lines if line.startswith("VmHWM:"))
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
+    return int(text)
+
+
 def main() -> int:
-    """Measure one model, and print what was found."""
+    """Measure one model, and print what was found; exit status 0 done, 1 trouble, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m model.speed", description=__doc__)
     parser.add_argument("model", type=Path, help="folder of an artefact, or a .keras file")
-    parser.add_argument("--threads", type=int, default=2, help="cores to use (%(default)s)")
-    parser.add_argument("--batches", type=int, nargs="+", default=BATCHES, help="(%(default)s)")
+    parser.add_argument("--threads", type=_count, default=2, help="cores to use (%(default)s)")
+    parser.add_argument("--batches", type=_count, nargs="+", default=BATCHES, help="(%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of a round (%(default)s)")
     arguments = parser.parse_args()
+    try:
+        print(json.dumps(_found(arguments)))
+    except (ArtefactError, ImportError, OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _found(arguments: argparse.Namespace) -> Dict[str, Any]:
     started = time.perf_counter()
     ask = _load(arguments.model, arguments.threads)
     ask(np.zeros((1, 28, 28), np.uint8))
@@ -119,7 +137,7 @@ def main() -> int:
     rates: List[Dict[str, Any]] = [
         {"batch": batch, **measure(ask, batch, arguments.seconds)} for batch in arguments.batches
     ]
-    found = {
+    return {
         "runtime": runtime(arguments.model),
         "python": platform.python_version(),
         "threads": arguments.threads,
@@ -127,8 +145,6 @@ def main() -> int:
         "peak_memory_mb": _peak_memory_mb(),
         "images_per_second": rates,
     }
-    print(json.dumps(found))
-    return 0
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
     from model.trainer import accuracy
 
     clock = run.folder / "seconds.json"
-    before = json.loads(clock.read_text())["seconds"] if clock.is_file() else 0.0
+    before = _seconds_before(clock)
     started = saved = time.monotonic()
     recipe = run.recipe
     look_every = max(1, recipe.epochs // 20)
@@ -154,8 +154,18 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
             if due and trainer.is_chief:
                 trainer.save()
                 saved = time.monotonic()
-                clock.write_text(json.dumps({"seconds": before + saved - started}))
+                unfinished = clock.with_suffix(".unfinished")
+                unfinished.write_text(json.dumps({"seconds": before + saved - started}))
+                unfinished.replace(clock)
     return before + time.monotonic() - started
+
+
+def _seconds_before(clock: Path) -> float:
+    """How long a run took before it was stopped; 0 if that is not known."""
+    try:
+        return float(json.loads(clock.read_text())["seconds"])
+    except (OSError, ValueError):
+        return 0.0
 
 
 def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> None:
@@ -205,7 +215,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
-        "  python -m model.train              the default, after its teacher\n"
+        "  python -m model.train              the default\n"
         "  python -m model.train accurate\n"
         "  python -m model.train fast --epochs 2 --limit 5000    a try of two minutes\n"
         "  tensorboard --logdir runs          watch it\n",

@@ -98,8 +98,15 @@ class Trainer:
             self.epoch += 1
 
     def save(self) -> None:
-        """Write a checkpoint, for the chief to do; only the newest is kept."""
-        self._checkpoints.save()
+        """Write a checkpoint, for the chief to do; only the newest is kept.
+
+        Raises:
+            OSError: It can't be written.
+        """
+        try:
+            self._checkpoints.save()
+        except tf.errors.OpError as error:
+            raise OSError(f"cannot write a checkpoint: {error.message}") from error
 
     def _distributed_step(self, images: Any, labels: Any) -> Any:
         loss = self._strategy.run(self._step, args=(images, labels))

@@ -16,7 +16,7 @@ from model.loader import BASELINE, SIDE, Baseline, Classifier
 from wrapper import other_json
 from wrapper.half_blocks import draw
 from wrapper.judgement import ROW_TAGS, judge
-from wrapper.loaded import HoldsModel, check_parses
+from wrapper.loaded import HoldsModel, parsed
 from wrapper.payload import BadPayload, stack_to_rows, to_rows
 from wrapper.watch import Watch
 
@@ -79,7 +79,7 @@ class ImageClassifier(HoldsModel):
             raise SeldonNotImplementedError("only JSON is taken raw")
         payload = other_json.payload_of(msg)
         if payload is None:
-            check_parses(msg)
+            parsed(msg)
             raise SeldonNotImplementedError("a Seldon message")
         return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
 

@@ -21,7 +21,7 @@ from model.labels import HIRAGANA, ROMAJI
 from model.loader import Classifier
 from wrapper.explainer import class_of
 from wrapper.judgement import Judgement, judge
-from wrapper.loaded import check_parses
+from wrapper.loaded import parsed
 from wrapper.other_json import payload_of
 from wrapper.payload import PIXELS, BadPayload, to_rows
 
@@ -133,7 +133,7 @@ def _payload(content: bytes) -> Any:
             return content
         raise
     payload = payload_of(message)
-    return check_parses(message) if payload is None else payload
+    return parsed(message) if payload is None else payload
 
 
 def _by_gradients(artefact: Artefact, image: NDArray[np.uint8], target: int) -> Any:

@@ -12,7 +12,7 @@ from model.explanation import occlusion
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, check_parses, tags_of
+from wrapper.loaded import HoldsModel, parsed, tags_of
 from wrapper.payload import BadPayload, to_rows
 
 MOST = 64
@@ -77,7 +77,7 @@ class KmnistExplainer(HoldsModel):
             SeldonNotImplementedError: It can; Seldon's server goes on with it.
         """
         if isinstance(msg, dict):
-            check_parses(msg)
+            parsed(msg)
         raise SeldonNotImplementedError("a Seldon message")
 
     def class_names(self) -> List[str]:

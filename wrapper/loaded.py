@@ -7,7 +7,8 @@ import threading
 from typing import Any, Callable, Dict, List, Optional, Type, Union
 
 import numpy as np
-from seldon_core.utils import extract_request_parts_json
+from seldon_core.proto.prediction_pb2 import SeldonMessage
+from seldon_core.utils import extract_request_parts, extract_request_parts_json
 
 from model.artefacts import Artefact, ArtefactError
 from model.loader import SIDE, Answers, Baseline, Classifier
@@ -94,14 +95,18 @@ def tags_of(meta: Any) -> Dict[str, Any]:
     return tags
 
 
-def check_parses(message: Dict[str, Any]) -> Any:
-    """Take the payload out of Seldon's own JSON.
+def parsed(message: Union[Dict[str, Any], SeldonMessage]) -> Any:
+    """Take the payload out of Seldon's own JSON or protobuf.
 
     Raises:
         BadPayload: It can't be read; Seldon's own parser would answer with status 500.
     """
+    is_proto = isinstance(message, SeldonMessage)
+    extract = extract_request_parts if is_proto else extract_request_parts_json
     try:
-        return extract_request_parts_json(message)[0]
+        return extract(message)[0]
+    except NameError as error:  # Seldon's parser names a class of TensorFlow's
+        raise BadPayload("bad_value", "tftensor needs TensorFlow, which is not here") from error
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BadPayload("bad_shape", f"the message can't be read as arrays: {error}") from error
 

@@ -72,11 +72,13 @@ def _tensor(inputs: Any) -> NDArray[Any]:
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadPayload("unsupported", "inputs must be an array of one tensor")
     tensor = inputs[0]
-    shape: Any = tensor.get("shape")
+    shape = tensor.get("shape")
+    if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):
+        raise BadPayload("bad_shape", "the tensor's shape must be an array of whole numbers")
     values = _typed(as_array(tensor.get("data")).ravel(), str(tensor.get("datatype")))
     try:
         return values.reshape(shape)
-    except (ValueError, TypeError) as error:
+    except (ValueError, OverflowError) as error:
         raise BadPayload(
             "bad_shape", f"{values.size} values do not fill the shape {shape}"
         ) from error
@@ -87,10 +89,19 @@ def _typed(values: NDArray[Any], datatype: str) -> NDArray[Any]:
     if values.dtype.kind in "iuf":
         if datatype in _FRACTIONS:
             return values.astype(np.float64)
-        if datatype in _INTEGERS and not np.any(values % 1):
+        if datatype in _INTEGERS and _fits(values, np.iinfo(datatype.lower())):
             return values if values.dtype.kind in "iu" else values.astype(np.int64)
     known = ", ".join([*_INTEGERS, *_FRACTIONS])
-    raise BadPayload("bad_value", f"data must be numbers of the datatype, which is one of {known}")
+    raise BadPayload(
+        "bad_value", f"data must be numbers that fit the datatype, which is one of {known}"
+    )
+
+
+def _fits(values: NDArray[Any], limits: Any) -> bool:
+    if not values.size:
+        return True
+    in_limits = limits.min <= int(values.min()) and int(values.max()) <= limits.max
+    return in_limits and not np.any(values % 1)
 
 
 def _instances(instances: Any) -> Any:

@@ -7,13 +7,12 @@ from typing import Any, Dict, List
 from google.protobuf import json_format
 from google.protobuf.struct_pb2 import Value
 from seldon_core.proto import prediction_pb2
-from seldon_core.utils import extract_request_parts
 
 from model.artefacts import ArtefactError
 from model.chosen import chosen_artefact
 from model.loader import Answers, Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, check_parses, tags_of
+from wrapper.loaded import HoldsModel, parsed, tags_of
 from wrapper.payload import to_rows
 
 
@@ -50,10 +49,10 @@ class KmnistOutlierDetector(HoldsModel):
             BadPayload: The payload can't be taken.
         """
         if isinstance(msg, prediction_pb2.SeldonMessage):
-            for name, entries in self._tags(extract_request_parts(msg)[0]).items():
+            for name, entries in self._tags(parsed(msg)).items():
                 msg.meta.tags[name].CopyFrom(json_format.ParseDict(entries, Value()))
             return msg
-        tags = self._tags(check_parses(msg))
+        tags = self._tags(parsed(msg))
         meta = msg.get("meta")
         return {**msg, "meta": {**(meta or {}), "tags": {**tags_of(meta), **tags}}}
 

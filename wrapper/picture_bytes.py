@@ -15,7 +15,10 @@ PIXEL_LIMIT = 4096 * 4096
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 # What Pillow raises for bytes that go wrong somewhere inside a picture.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error)
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error),
+    *(AssertionError, AttributeError),  # a palette that is used and not there
+)
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 

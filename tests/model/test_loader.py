@@ -88,6 +88,14 @@ def test_a_missing_artefact_and_a_foreign_file_are_named(tmp_path: Path) -> None
             kind(b"something else")
 
 
+def test_a_reason_of_several_lines_is_told_in_one() -> None:
+    def refused(**_: Any) -> None:
+        raise ValueError("Encountered unresolved custom op: Flex.\nSee the guide.")
+
+    with pytest.raises(ArtefactError, match=r"custom op: Flex\. See the guide\.$"):
+        Classifier(b"", interpreter=refused)
+
+
 def test_an_artefact_of_the_other_kind_is_refused() -> None:
     with pytest.raises(ArtefactError, match="not a TFLite model"):
         load_classifier(BASELINE)

@@ -76,6 +76,10 @@ def test_whole_numbers_do_where_fractions_are_expected(tmp_path: Path) -> None:
         ("a: {network: {stages: []}, optimizer: adam}", "a.optimizer: expected sgd or adamw"),
         ("a: {network: {stages: []}, precision: half}", "a.precision: expected mixed_bfloat16 or"),
         ("a: {network: {stages: []}, teachers: [b]}", "a: no recipe is named b"),
+        ("a: {network: {stages: []}, epochs: 0}", "a.epochs: expected 1 or more, got 0"),
+        ("a: {network: {stages: []}, 1: 2, b: 3}", "a: unknown 1, b; known are"),
+        ("a:", "a: expected settings below it, got None"),
+        ("a: [b]", "a: expected settings below it, got ['b']"),
         ("- a", "holds no recipes"),
         ("", "holds no recipes"),
         ("a: {", "cannot read the recipes"),
@@ -92,6 +96,12 @@ def test_a_recipe_that_is_none_is_refused_with_the_place(
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"cannot read the recipes in .*none\.yaml"):
         load_recipes(tmp_path / "none.yaml")
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "recipes.yaml").write_bytes(b"\xff\xfe")
+    with pytest.raises(RecipeError, match=r"cannot read the recipes in .*recipes\.yaml"):
+        load_recipes(tmp_path / "recipes.yaml")
 
 
 def test_a_run_has_the_same_folder_each_time() -> None:

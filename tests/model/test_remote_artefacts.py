@@ -185,6 +185,7 @@ def test_an_rclone_secret_works_as_variables_and_as_a_mounted_folder(
         ("s3://k:a-secret@b/p", {}, "must not hold credentials"),
         ("s3://b/p?versionId=1", {}, "s3://bucket/prefix"),
         ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/no/such"}, "'/no/such', which is no folder"),
+        ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/" + "x" * 5000}, "which is no folder"),
         (
             "gs://b/p",
             {"RCLONE_CONFIG_GS_SERVICE_ACCOUNT_CREDENTIALS": '{"private_key": "a-secret"}'},

@@ -1,6 +1,5 @@
 """What docs/model.md is made from."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.artefacts import SHIPPED, read_artefact
-from model.config import load_recipes
 from model.evaluate import main
-from model.grid import IDEAS, tries
 from model.loader import Answers
 from model.pages import write_page
 from model.quality import quality, wilson_interval
@@ -89,13 +86,3 @@ def test_hardship_grows_with_its_strength_and_is_nothing_at_zero(name: str) -> N
     rising = [change[each] for each in sorted(change) if each >= 0]
     assert falling == sorted(falling, reverse=True)
     assert rising == sorted(rising)
-
-
-def test_the_grid_begins_with_the_network_alone_and_ends_with_the_recipe() -> None:
-    recipe = load_recipes()["fast"]
-    made = dict(tries(recipe, 8))
-    assert list(made) == list(IDEAS)
-    first, *_, last = made.values()
-    assert first.network == last.network == recipe.network
-    assert first.augmentation.rotation == first.label_smoothing == 0
-    assert dataclasses.replace(last, epochs=recipe.epochs) == recipe

@@ -57,3 +57,20 @@ def test_the_memory_is_the_models_and_not_that_of_who_measures_it() -> None:
         timeout=120,
     )
     assert json.loads(ran.stdout)["peak_memory_mb"] < 300
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["absent"], 1, "error: cannot read"),
+        (["absent", "--batches", "0"], 2, "expected a whole number from 1 on, got '0'"),
+    ],
+)
+def test_trouble_is_told_without_a_stack_trace(
+    arguments: list[str], status: int, said: str
+) -> None:
+    command = [sys.executable, "-m", "model.speed", *arguments]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == status
+    assert said in ran.stderr
+    assert "Traceback" not in ran.stderr

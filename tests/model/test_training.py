@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model import dataset, train
+from model import baseline, dataset, export, train
 from model.artefacts import read_artefact
 from model.dataset import Split
 from model.loader import Classifier
@@ -110,6 +110,8 @@ def stopped(place: Place) -> tuple[int, str]:
 @pytest.fixture(scope="module")
 def gone_on(place: Place, stopped: tuple[int, str]) -> list[str]:
     """Lines that were shown when `pupil` was trained from there on, and `master` anew."""
+    # As a disk that was full leaves it.
+    (place.run("master", "stopped") / "seconds.json").write_text("")
     folders = [place.folder / name for name in ("stopped", "calm", "artefact")]
     status, _, said = ended(start(GO_ON, place.recipes, *folders, data=place.data))
     assert status == 0, said
@@ -269,6 +271,23 @@ def test_a_wrong_name_is_refused_before_anything_is_downloaded(
 
 def test_fewer_images_than_a_batch_are_refused(call: Any) -> None:
     assert call("pupil", "--limit", "59") == (2, "error: pupil: 59 images are no batch of 60\n")
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_computed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delattr(dataset, "load_split")
+    (tmp_path / "file").touch()
+    for main, option in (
+        (export.main, "--saved-model"),
+        (export.main, "--triton"),
+        (baseline.main, "--out"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["", option, str(tmp_path / "file" / "new")])
+        assert main() == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ")
+        assert said.count("\n") == 1
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(

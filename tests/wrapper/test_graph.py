@@ -118,7 +118,13 @@ def test_the_detectors_tags_are_in_the_reply_of_any_model_behind_it(
 
 
 @pytest.mark.parametrize(
-    "message", [{"data": {"ndarray": [[0] * 756]}}, {"data": {"ndarray": [[1, 2], [3]]}}, {}]
+    "message",
+    [
+        {"data": {"ndarray": [[0] * 756]}},
+        {"data": {"ndarray": [[1, 2], [3]]}},
+        {"data": {"tftensor": {}}},
+        {},
+    ],
 )
 def test_what_no_model_could_take_gets_status_400_from_both(
     detector: Served, explainer: Served, message: Any

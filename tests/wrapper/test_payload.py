@@ -26,13 +26,13 @@ def encoded(image: Any, kind: str = "PNG", mode: str | None = None) -> bytes:
     return sink.getvalue()
 
 
-def png_that_claims(width: int, height: int) -> bytes:
+def png_that_claims(width: int, height: int, colour_type: int = 0) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 8, colour_type, 0, 0, 0)
     pixels = zlib.compress(b"\0" * (width + 1) * min(height, 100))
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
@@ -129,6 +129,7 @@ REFUSED = [
     (None, "unsupported", "NoneType"),
     (b"x" * 783, "bad_shape", "got 783 bytes"),
     (encoded(IMAGE)[:-30], "bad_image", "cut off"),
+    (png_that_claims(28, 28, colour_type=3), "bad_image", "broken"),  # without its palette
     (b"\x89PNG\r\n\x1a\n" + b"x" * 100, "bad_image", "broken"),
     (encoded(IMAGES[0, :20]), "bad_shape", "28 x 20: `python -m producer`"),
     (png_that_claims(20_000, 20_000), "image_too_large", "4096 x 4096"),
