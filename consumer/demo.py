@@ -18,7 +18,9 @@ from kafka.cluster.address import running_bootstrap
 from kafka.cluster.lease import leased
 from kafka.cluster.state import ClusterError
 from kafka.cluster.view import LiveProgress
-from kafka.replicas import ReplicaError, Replicas
+from kafka.replicas.manager import Manager, ReplicaError
+from kafka.replicas.registry import Registry
+from kafka.replicas.scaling import Policy
 from kafka.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,20 +77,21 @@ def _run(console: Console, broker: str, folder: Path) -> int:
     settings = load_settings(everywhere)
     _step(["kafka.topics", "create"], everywhere)
     _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
-    with _bar(console) as bar:
-        task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
-        replicas = Replicas(REPLICAS, environment, folder, lambda _: bar.advance(task))
-        replicas.__enter__()
+    manager = Manager(settings, environment, Policy(count=REPLICAS), Registry(settings))
+    manager.__enter__()
     try:
-        for replica in replicas.replicas:
-            port = replica.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
-            _done(console, f"{replica.name}: process {replica.pid}, REST on port {port}")
+        with _bar(console) as bar:
+            task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
+            manager.await_ready(lambda _: bar.advance(task))
+        for replica in manager.replicas:
+            port = replica.birth.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
+            _done(console, f"{replica.name}: process {replica.birth.pid}, REST on port {port}")
         return _watch(console, everywhere)
     finally:
         # A second Ctrl-C must not leave anything behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with console.status("stopping"):
-            replicas.__exit__()
+            manager.__exit__()
 
 
 def _watch(console: Console, environment: dict[str, str]) -> int:

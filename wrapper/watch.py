@@ -27,6 +27,10 @@ from wrapper.judgement import Judgement
 IMAGES = Counter("model_images", "Images classified, by the class that was found", ["label"])
 # Images at which the model would rather not say.
 ABSTAINED = Counter("model_abstained", "Images with a confidence too low to rely on")
+# Images by confidence, in tenths: `at_least` is the lower end.
+CONFIDENCE = Counter(
+    "model_confidence_images", "Images by the confidence of their answer", ["at_least"]
+)
 # Pictures of something else; stays at 0 for a model that can't tell.
 OUTLIERS = Counter("model_outliers", "Pictures that are no kuzushiji")
 # Of each living process, since each has partitions, and so senders, of its own.
@@ -39,6 +43,7 @@ DRIFT = Gauge(
 
 # Images between two settings of the gauge, which takes as long as counting some of them.
 _EVERY = 100
+_TENTHS = 10
 
 
 class Watch:
@@ -47,6 +52,7 @@ class Watch:
     def __init__(self, artefact: Artefact) -> None:
         """Start to watch; drift only if the artefact says what is to be expected."""
         self._labels = [IMAGES.labels(name) for name in ROMAJI]
+        self._tenths = [CONFIDENCE.labels(f"0.{tenth}") for tenth in range(_TENTHS)]
         self._window: Optional[DriftWindow] = None
         if artefact.reference is not None:
             self._window = DriftWindow(artefact.reference)
@@ -63,6 +69,10 @@ class Watch:
         found = np.bincount(judgement.best, minlength=len(self._labels))
         for label in np.flatnonzero(found).tolist():
             self._labels[label].inc(int(found[label]))
+        tenths = np.minimum(judgement.confidence * _TENTHS, _TENTHS - 1).astype(np.int64)
+        counted = np.bincount(tenths, minlength=_TENTHS)
+        for tenth in np.flatnonzero(counted).tolist():
+            self._tenths[tenth].inc(int(counted[tenth]))
         ABSTAINED.inc(int(judgement.abstain.sum()))
         if judgement.outlier is not None:
             OUTLIERS.inc(int(judgement.outlier.sum()))

@@ -64,6 +64,7 @@ class Supervisor:
         self._halted = self._marker.read() if self._slots else None
         self._stopping = False
         self._told_at = 0.0
+        self._started_s = time.time()
         self._turned_at = time.monotonic()
         name = environment.get("PREDICTIVE_UNIT_ID", class_name)
         self._http = StatusServer(
@@ -187,6 +188,7 @@ class Supervisor:
                 "index": slot.index,
                 "pid": slot.pid,
                 "restarts": slot.restarts,
+                "memory_bytes": slot.memory_bytes,
                 **slot.status._asdict(),
             }
             for slot in self._slots
@@ -195,6 +197,7 @@ class Supervisor:
             "class": self._class_name,
             "worker_id": self._settings.worker_id,
             "pid": os.getpid(),
+            "started_s": self._started_s,
             "halted": self._halted,
             "seldon_server": self._server
             and {"pid": self._server.pid, "ready": self._server.is_ready},

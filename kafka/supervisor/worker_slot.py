@@ -50,6 +50,11 @@ class WorkerSlot:
         return self._process.pid if self._process is not None else None
 
     @property
+    def memory_bytes(self) -> Optional[int]:
+        """Resident memory of the running worker, where the system tells."""
+        return self._process.memory_bytes() if self._process is not None else None
+
+    @property
     def is_ready(self) -> bool:
         """Whether the worker runs and has joined its group."""
         return self._process is not None and self.status.state == READY

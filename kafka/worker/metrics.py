@@ -6,8 +6,10 @@ it), and the supervisor serves them all together.
 
 from __future__ import annotations
 
-from typing import Sequence
+import time
+from typing import Any, List, Sequence
 
+import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from kafka.messages import Outcome, Reply
@@ -33,6 +35,13 @@ STAGE_SECONDS = Histogram(
     "Time of one batch or transaction in a stage",
     ["worker", "stage"],
     buckets=_SECONDS,
+)
+# From when a message was sent, by its timestamp, until what answers it was committed.
+LATENCY_SECONDS = Histogram(
+    "kafka_worker_latency_seconds",
+    "Time from a message's timestamp to the commit of its answer or dead letter",
+    ["worker"],
+    buckets=(*_SECONDS, 30, 60),
 )
 # Transactions that had to be done again; a few at each rebalance, none otherwise.
 ABORTS = Counter("kafka_worker_aborts", "Transactions that were done again", ["worker"])
@@ -62,6 +71,22 @@ def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
     for rejection in rejections:
         DEAD_LETTERS.labels(worker, rejection.reason).inc()
     REPLIES.labels(worker).inc(len(outcomes) - len(rejections))
-    latest_ms = max([outcome.record.timestamp_ms for outcome in outcomes], default=-1)
-    if latest_ms >= 0:
-        LAST_TIMESTAMP.labels(worker).set(latest_ms / 1000)
+    sent_ms = [each.record.timestamp_ms for each in outcomes if each.record.timestamp_ms >= 0]
+    if sent_ms:
+        LAST_TIMESTAMP.labels(worker).set(max(sent_ms) / 1000)
+        _observe_all(LATENCY_SECONDS.labels(worker), sent_ms, time.time())
+
+
+def _observe_all(histogram: Any, sent_ms: List[int], now_s: float) -> None:
+    """Observes many latencies in the time of a few.
+
+    `Histogram.observe` takes longer for a message than all else that is done with it between
+    batches, so this adds to the histogram's buckets what it would have added one by one.
+    """
+    # Clocks differ: what was sent in the future took no time.
+    seconds = np.maximum(0.0, now_s - np.asarray(sent_ms) / 1000)
+    bounds = histogram._upper_bounds
+    found = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds))
+    for bucket in np.flatnonzero(found).tolist():
+        histogram._buckets[bucket].inc(float(found[bucket]))
+    histogram._sum.inc(float(seconds.sum()))

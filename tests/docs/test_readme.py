@@ -11,7 +11,7 @@ from consumer.__main__ import main as consumer
 from kafka.check import main as check
 from kafka.cluster.__main__ import main as cluster
 from kafka.dead_letter.__main__ import main as dead_letter
-from kafka.replicas import main as replicas
+from kafka.replicas.__main__ import main as replicas
 from kafka.rights import main as rights
 from kafka.topics.__main__ import main as topics
 from kafka.worker.__main__ import main as worker

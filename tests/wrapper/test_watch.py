@@ -112,6 +112,11 @@ def test_images_abstentions_and_outliers_of_all_workers_are_added_up(
     (abstained,), (outliers,) = found["model_abstained_total"], found["model_outliers_total"]
     assert 0 < abstained.value == 2 * TURNS * sum(tags["abstain"]) < 2 * TURNS * len(IMAGES)
     assert outliers.value == 2 * TURNS * sum(tags.get("outlier", []))
+    by_tenth = {
+        each.labels["at_least"]: each.value for each in found["model_confidence_images_total"]
+    }
+    assert by_tenth["0.9"] == 2 * TURNS * sum(each >= 0.9 for each in tags["confidence"])
+    assert sum(by_tenth.values()) == 2 * TURNS * len(IMAGES)
 
 
 def test_each_living_worker_shows_how_far_its_images_are_from_what_is_expected(

@@ -1,0 +1,1 @@
+"""Several replicas on one machine: kept at a number, or at what the lag asks for."""

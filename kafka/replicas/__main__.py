@@ -1,0 +1,239 @@
+"""`python -m kafka.replicas`: replicas on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+import psutil
+
+from kafka.arguments import positive_integer
+from kafka.replicas.control import Client, Control, NoManager
+from kafka.replicas.manager import Manager, ReplicaError
+from kafka.replicas.registry import Registry
+from kafka.replicas.replica import Replica
+from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, PolicyError
+from kafka.replicas.view import show
+from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.stop_signals import heeding_stop_signals
+
+ROOT = Path(__file__).resolve().parents[2]
+_UP_WITHIN_S = 65.0
+_DOWN_WITHIN_S = 20.0
+
+_EXAMPLES = """\
+examples:
+  python -m kafka.replicas                        two replicas until Ctrl-C, on the local cluster
+  python -m kafka.replicas --count 4
+  MODEL_NAME=MyModel python -m kafka.replicas
+  python -m kafka.replicas up                     the same in the background, until `down`
+  python -m kafka.replicas status
+  python -m kafka.replicas scale --minimum 1 --maximum 6 --automatic --lag 200
+  python -m kafka.replicas scale --by-hand --count 3
+  python -m kafka.replicas kill replica-2         kill -9; another takes its place
+  python -m kafka.replicas kill --random
+  python -m kafka.replicas down
+"""
+_SCALE = """\
+How many replicas there are to be. `--automatic` does what KEDA's Kafka scaler and the autoscaler
+behind it do in a cluster: the lag divided by --lag, rounded up, no more than partitions, between
+--minimum and --maximum; fewer only when nothing more was asked for during --stabilisation.
+`--by-hand` keeps --count, and replaces what dies; `--off` does nothing. What is not given stays.
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs one command.
+
+    Returns:
+        Exit status: 0 when it did what was asked, 1 if not, 2 on wrong use, 130 on Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    try:
+        settings = load_settings()
+        status: int = options.run(settings, options)
+        return status
+    except (SettingsError, PolicyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except (NoManager, ReplicaError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m kafka.replicas",
+        description="Runs several replicas on this machine, each as the image would.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+    parser.set_defaults(run=_run_here, policy=None)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    up = commands.add_parser("up", help="start replicas in the background")
+    up.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+    up.set_defaults(run=_up)
+    status = commands.add_parser("status", help="say what runs, and what happened")
+    status.add_argument("--json", action="store_true", help="for programs")
+    status.set_defaults(run=_status)
+    _add_scale(commands)
+    stop = commands.add_parser("stop", help="let a replica finish and leave (SIGTERM)")
+    stop.add_argument("name", metavar="REPLICA")
+    stop.set_defaults(run=_stop)
+    kill = commands.add_parser("kill", help="end a replica as a power cut would (SIGKILL)")
+    which = kill.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", metavar="REPLICA", nargs="?")
+    which.add_argument("--random", action="store_true", help="any of them")
+    kill.set_defaults(run=_kill)
+    down = commands.add_parser("down", help="stop all replicas")
+    down.set_defaults(run=_down)
+    return parser
+
+
+def _add_scale(commands: Any) -> None:
+    scale = commands.add_parser(
+        "scale",
+        help="say how many there are to be",
+        description=_SCALE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    modes = scale.add_mutually_exclusive_group()
+    for flag, mode in (("--automatic", AUTOMATIC), ("--by-hand", BY_HAND), ("--off", OFF)):
+        modes.add_argument(flag, dest="mode", action="store_const", const=mode)
+    scale.add_argument("--minimum", type=int, metavar="N", help="fewest; 0 lets all sleep")
+    scale.add_argument("--maximum", type=int, metavar="N", help="most")
+    scale.add_argument("--count", type=int, metavar="N", help="how many by hand")
+    scale.add_argument(
+        "--lag", dest="lag_per_worker", type=int, metavar="N", help="messages for each replica"
+    )
+    for option, name, what in (
+        ("--polling-interval", "polling_interval_s", "between two looks at the lag"),
+        ("--stabilisation", "stabilisation_s", "before fewer replicas are kept"),
+        ("--cool-down", "cooldown_s", "without lag before the last one sleeps"),
+    ):
+        scale.add_argument(option, dest=name, type=float, metavar="S", help=f"seconds {what}")
+    scale.set_defaults(run=_scale)
+
+
+def _run_here(settings: Settings, options: argparse.Namespace) -> int:
+    """Replicas until SIGTERM or Ctrl-C; any that can't start ends them all."""
+    require_broker(settings)
+    registry = Registry(settings)
+    if not registry.take():
+        raise ReplicaError(
+            "replicas of this group run already; "
+            "`python -m kafka.replicas status` shows them, `down` stops them"
+        )
+    policy = Policy(count=options.count, maximum=max(options.count, Policy.maximum))
+    manager = Manager(settings, {"KAFKA_BROKER": settings.broker}, policy, registry)
+    control = Control(manager)
+    registry.announce(control.address)
+    with heeding_stop_signals(manager.leave), manager:
+        manager.await_ready(_say)
+        control.start()
+        if not manager.leaves:
+            print(f"{options.count} replicas work; Ctrl-C stops them", flush=True)
+        manager.run()
+        control.stop()
+    return 0
+
+
+def _up(settings: Settings, options: argparse.Namespace) -> int:
+    require_broker(settings)
+    registry = Registry(settings)
+    client = Client(registry)
+    if registry.address() is None:
+        _start_in_background(registry, client, options.count)
+    show(client.status())
+    return 0
+
+
+def _start_in_background(registry: Registry, client: Client, count: int) -> None:
+    with registry.log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "kafka.replicas", "--count", str(count)],
+            cwd=str(ROOT),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    print(f"starting {count} replicas", flush=True)
+    give_up_at = time.monotonic() + _UP_WITHIN_S
+    while process.poll() is None:
+        if b"replicas work" in registry.log.read_bytes():
+            return
+        if time.monotonic() > give_up_at:
+            process.terminate()
+            raise ReplicaError(f"the replicas are not ready; see {registry.log}")
+        time.sleep(0.1)
+    said = registry.log.read_text("utf-8", "replace").strip().splitlines()
+    raise ReplicaError((said or ["nothing was said"])[-1].replace("error: ", "", 1))
+
+
+def _status(settings: Settings, options: argparse.Namespace) -> int:
+    status = Client(Registry(settings)).status()
+    if options.json:
+        print(json.dumps(status))
+    else:
+        show(status)
+    return 0
+
+
+def _scale(settings: Settings, options: argparse.Namespace) -> int:
+    client = Client(Registry(settings))
+    policy: Dict[str, Any] = client.status()["policy"]
+    given = {name: getattr(options, name) for name in policy}
+    policy.update({name: value for name, value in given.items() if value is not None})
+    Policy(**policy)  # refused here already, as wrong use
+    show(client.scale(policy))
+    return 0
+
+
+def _stop(settings: Settings, options: argparse.Namespace) -> int:
+    Client(Registry(settings)).stop(options.name)
+    print(f"{options.name} finishes and leaves")
+    return 0
+
+
+def _kill(settings: Settings, options: argparse.Namespace) -> int:
+    status = Client(Registry(settings)).kill(options.name)
+    killed = [each["name"] for each in status["replicas"] if each["killed"]]
+    print(f"killed {', '.join(killed) or options.name}")
+    return 0
+
+
+def _down(settings: Settings, options: argparse.Namespace) -> int:
+    pid = Client(Registry(settings)).leave()
+    try:
+        psutil.Process(pid).wait(_DOWN_WITHIN_S)
+    except psutil.NoSuchProcess:
+        pass
+    except psutil.TimeoutExpired:
+        raise ReplicaError(f"process {pid} does not end; kill it") from None
+    print("all replicas have left")
+    return 0
+
+
+def _say(replica: Replica) -> None:
+    ports = replica.birth.ports
+    print(
+        f"{replica.name} is ready: REST {ports['PREDICTIVE_UNIT_HTTP_SERVICE_PORT']}, "
+        f"gRPC {ports['PREDICTIVE_UNIT_GRPC_SERVICE_PORT']}, "
+        f"/status on {ports['KAFKA_HTTP_PORT']}, log {replica.birth.log}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""Replicas on this machine: kept at their number, whoever dies, and told apart from the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
+
+NewStream = Callable[..., Stream]
+LITE = {"KAFKA_SELDON_SERVER": "off", "MODEL_NAME": "tests.classes.Double"}
+
+
+class Commands:
+    """`python -m kafka.replicas`, as a person types it."""
+
+    def __init__(self, stream: Stream, **environ: str) -> None:
+        self._environ = {**stream.whole_environ, **LITE, **environ}
+
+    def __call__(self, *arguments: str, status: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "kafka.replicas", *arguments],
+            cwd=ROOT, env=self._environ, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        said = done.stdout + done.stderr
+        assert done.returncode == status, said
+        assert "Traceback" not in said
+        return said
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self("status", "--json"))
+        return answer
+
+    def ready(self) -> dict[str, int]:
+        """Process ids of the replicas that are ready, by name."""
+        return {each["name"]: each["pid"] for each in self.status()["replicas"] if each["ready"]}
+
+    def await_ready(self, count: int) -> dict[str, int]:
+        def there() -> bool:
+            return len(self.ready()) == count == len(self.status()["replicas"])
+
+        wait_until(there, 60, f"{count} ready replicas")
+        return self.ready()
+
+
+@pytest.fixture
+def stream(new_stream: NewStream) -> Stream:
+    return new_stream()
+
+
+@pytest.fixture
+def replicas(stream: Stream) -> Iterator[Commands]:
+    commands = Commands(stream)
+    commands("up")
+    yield commands
+    manager = commands.status()["pid"]
+    family = psutil.Process(manager).children(recursive=True)
+    commands("down")
+    assert not psutil.pid_exists(manager)
+    _, alive = psutil.wait_procs(family, timeout=10)
+    assert alive == []
+
+
+def test_a_killed_replica_is_replaced_and_nothing_gets_lost(
+    stream: Stream, replicas: Commands
+) -> None:
+    before = replicas.ready()
+    assert set(before) == {"replica-1", "replica-2"}
+    stream.send(numbers(300))
+    assert "killed replica-1" in replicas("kill", "replica-1")
+    stream.send(numbers(300))
+    after = wait_until(
+        lambda: (now := replicas.ready()) and len(now) == 2 and now != before and now,
+        60,
+        "a replica in its place",
+    )
+    assert after["replica-1"] != before["replica-1"]
+    assert after["replica-2"] == before["replica-2"]
+    (gone,) = replicas.status()["gone"]
+    assert (gone["name"], gone["pid"]) == ("replica-1", before["replica-1"])
+    assert "kill -9" in gone["why"]
+    assert_once_and_in_order(stream.replies(600), 600)
+
+
+def test_replicas_are_stopped_and_scaled(stream: Stream, replicas: Commands) -> None:
+    replicas("scale", "--count", "3")
+    first = replicas.await_ready(3)
+    replicas("stop", "replica-2")
+    wait_until(lambda: replicas.status()["gone"], 20, "it left")
+    assert replicas.status()["gone"][0]["why"] == "stopped on purpose"
+    after = replicas.await_ready(3)
+    assert len(set(after.values()) - set(first.values())) == 1
+    replicas("scale", "--minimum", "1", "--maximum", "1")
+    left = wait_until(
+        lambda: (now := replicas.status()["replicas"]) and len(now) == 1 and now, 20, "one is left"
+    )
+    # The youngest go first.
+    assert left[0]["pid"] == first["replica-1"]
+    what = [event["what"] for event in replicas.status()["events"]]
+    assert what.count("leaving") == 3
+    assert what.count("started") == 4
+
+
+def test_workers_follow_the_lag_up_and_down(stream: Stream) -> None:
+    replicas = Commands(stream, MODEL_NAME="tests.classes.Slow", SLOW_S="0.02")
+    replicas("up", "--count", "1")
+    try:
+        replicas(
+            "scale", "--automatic", "--minimum", "1", "--maximum", "3", "--lag", "50",
+            "--stabilisation", "2", "--polling-interval", "0.2",
+        )  # fmt: skip
+        stream.send(numbers(1500))
+        replicas.await_ready(3)
+        assert_once_and_in_order(stream.replies(1500), 1500)
+        replicas.await_ready(1)
+        assert replicas.status()["lag"] == 0
+    finally:
+        replicas("down")
+
+
+def test_a_manager_that_died_leaves_its_replicas_to_the_next(replicas: Commands) -> None:
+    before = replicas.ready()
+    os.kill(replicas.status()["pid"], signal.SIGKILL)
+    assert "python -m kafka.replicas up" in replicas("status", status=1)
+    assert all(psutil.pid_exists(pid) for pid in before.values())
+    replicas("up")
+    assert replicas.await_ready(2) == before
+    events = replicas.status()["events"]
+    assert [event["what"] for event in events if event["what"] != "ready"] == ["taken over"] * 2
+
+
+def test_what_can_not_be_is_told_in_a_line(stream: Stream, replicas: Commands) -> None:
+    assert "there is no replica nobody" in replicas("kill", "nobody", status=1)
+    assert "can't both be" in replicas("scale", "--minimum", "5", "--maximum", "2", status=2)
+    assert "run already" in replicas("--count", "1", status=1)
+    assert "replica-1" in replicas("up")
+
+
+def test_replicas_of_a_class_that_is_not_there_do_not_start(stream: Stream, tmp_path: Path) -> None:
+    replicas = Commands(stream, MODEL_NAME="no.such.Class")
+    said = replicas("up", status=1)
+    assert "no.such" in said
+    assert "replica-" in said
+    assert "python -m kafka.replicas up" in replicas("status", status=1)
