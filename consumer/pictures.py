@@ -16,6 +16,7 @@ from PIL import Image
 
 from consumer.answers import Place
 from kafka.codec import decode
+from kafka.consumed import record_of
 from kafka.messages import Record
 from kafka.reasons import Rejected
 
@@ -46,7 +47,7 @@ def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
         return None
     # Any value above 1 means that the scale is 0 to 255, as the classifier takes it.
     brightest = values.max(initial=0)
-    return np.clip(values * (1 if brightest > 1 else 255), 0, 255).astype(np.uint8)
+    return np.rint(np.clip(values * (1 if brightest > 1 else 255), 0, 255)).astype(np.uint8)
 
 
 def _from_bytes(data: bytes) -> NDArray[np.uint8]:
@@ -56,6 +57,44 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     if picture.size != (SIDE, SIDE):  # known before a pixel is unpacked
         raise ValueError("not 28 x 28 pixels")
     return np.asarray(picture.convert("L"))
+
+
+def hasty(config: dict[str, Any]) -> dict[str, Any]:
+    """A consumer's configuration for fetching single messages soon."""
+    return {
+        **config,
+        "fetch.message.max.bytes": 65536,  # a message that is larger comes alone
+        "queued.max.messages.kbytes": 1024,
+        # A broker that has nothing new to send holds the next request up for so long.
+        "fetch.wait.max.ms": 10,
+    }
+
+
+def fetch_record(consumer: Consumer, place: Place, wait_s: float) -> Record | None:
+    """Fetches one message by where it stands.
+
+    Args:
+        consumer: Made of a `hasty` configuration; nobody else uses it meanwhile.
+        place: Of the message.
+        wait_s: How long to wait for it.
+
+    Returns:
+        The message; None if it is not there any more, or did not come in time.
+
+    Raises:
+        KafkaException: There is no such partition, or no broker answers.
+    """
+    topic, partition, offset = place
+    consumer.assign([TopicPartition(topic, partition, offset)])
+    deadline = time.monotonic() + wait_s
+    while (left := deadline - time.monotonic()) > 0:
+        message = consumer.poll(left)
+        if message is None or message.error() is not None:
+            continue
+        if (message.partition(), message.offset()) != (partition, offset):
+            return None  # retention has deleted it
+        return record_of(message)
+    return None
 
 
 class PictureFetcher:
@@ -68,13 +107,7 @@ class PictureFetcher:
             config: Of a `confluent_kafka.Consumer`.
             max_bytes: Larger inputs are not looked at.
         """
-        hasty = {
-            "fetch.message.max.bytes": 65536,  # a message that is larger comes alone
-            "queued.max.messages.kbytes": 1024,
-            # A broker that has nothing new to send holds the next request up for so long.
-            "fetch.wait.max.ms": 10,
-        }
-        self._consumer = Consumer({**config, **hasty})
+        self._consumer = Consumer(hasty(config))
         self._max_bytes = max_bytes
         self._wanted: queue.Queue[Place | None] = queue.Queue(_WAITING)
         self._found: dict[Place, NDArray[np.uint8] | None] = {}
@@ -119,16 +152,5 @@ class PictureFetcher:
                 self._found.pop(next(iter(self._found)))
 
     def _fetch(self, place: Place) -> NDArray[np.uint8] | None:
-        topic, partition, offset = place
-        self._consumer.assign([TopicPartition(topic, partition, offset)])
-        deadline = time.monotonic() + _WAIT_S
-        while (left := deadline - time.monotonic()) > 0:
-            message = self._consumer.poll(left)
-            if message is None or message.error() is not None:
-                continue
-            if (message.partition(), message.offset()) != (partition, offset):
-                return None  # retention has deleted it
-            headers: Any = message.headers() or ()
-            record = Record(topic, partition, offset, -1, None, message.value(), headers)
-            return read_pixels(record, self._max_bytes)
-        return None
+        record = fetch_record(self._consumer, place, _WAIT_S)
+        return None if record is None else read_pixels(record, self._max_bytes)

@@ -23,7 +23,8 @@ examples:
   python -m kafka.rights worker User:model          commands that grant the worker's rights
   python -m kafka.rights producer User:CN=camera    to whoever has this certificate
 
-Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC and KAFKA_GROUP_ID.
+Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
+KAFKA_FEEDBACK_TOPIC and KAFKA_GROUP_ID.
 """
 
 
@@ -110,15 +111,30 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
     )
 
 
+def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever hands feedback on, such as Seldon's server beside the workers.
+
+    Not among the worker's: it would wait for a topic that it does without.
+    """
+    return (Right(TOPIC, settings.feedback_topic, WRITE, "what was right and what wrong"),)
+
+
+def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer.feedback`."""
+    return (
+        Right(TOPIC, settings.feedback_topic, READ, "what was right and what wrong"),
+        Right(TOPIC, settings.input_topic, READ, "the pictures that are not in the feedback"),
+    )
+
+
 def topics_rights(settings: Settings) -> Tuple[Right, ...]:
     """Of whoever makes the topics and looks after them (`python -m kafka.topics`)."""
-    names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
     purposes = (
         (CREATE, "`create`"),
         (DESCRIBE_CONFIGS, "`create`"),
         (ALTER, "`add-partitions`"),
     )
-    every = [Right(TOPIC, name, *purpose) for purpose in purposes for name in names]
+    every = [Right(TOPIC, name, *purpose) for purpose in purposes for name in settings.topics]
     return (*every, Right(GROUP, settings.group_id, DESCRIBE, "`show`: the lag"))
 
 
@@ -127,6 +143,8 @@ ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
     "producer": producer_rights,
     "consumer": consumer_rights,
     "dead-letters": dead_letter_rights,
+    "feedback": feedback_rights,
+    "corrections": corrections_rights,
     "topics": topics_rights,
 }
 

@@ -10,7 +10,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from kafka.cluster.address import recorded_security, running_bootstrap
 from kafka.environment import (
@@ -59,6 +59,9 @@ class Settings:
         text,
         "",
         "topic for what can't be answered; unset: the input topic's name with `.dead`",
+    )
+    feedback_topic: str = _setting(
+        "KAFKA_FEEDBACK_TOPIC", text, "model_feedback", "topic for what was right and what wrong"
     )
     group_id: str = _setting(
         "KAFKA_GROUP_ID", text, "model-workers", "consumer group; workers of one group share work"
@@ -239,6 +242,11 @@ class Settings:
     )
     """Properties passed through, by client: `client` (all), `consumer`, `producer`."""
 
+    @property
+    def topics(self) -> Tuple[str, ...]:
+        """Names of all topics: input, output, dead letters, feedback."""
+        return (self.input_topic, self.output_topic, self.dead_letter_topic, self.feedback_topic)
+
 
 def variables() -> Dict[str, Any]:
     """The settings' fields (`dataclasses.Field`) by the name of their variable."""
@@ -299,12 +307,13 @@ def _check_topics(settings: Settings) -> None:
         "KAFKA_INPUT_TOPIC": settings.input_topic,
         "KAFKA_OUTPUT_TOPIC": settings.output_topic,
         "KAFKA_DEAD_LETTER_TOPIC": settings.dead_letter_topic,
+        "KAFKA_FEEDBACK_TOPIC": settings.feedback_topic,
     }
     seen: Dict[str, str] = {}
     for variable, topic in topics.items():
         if topic in seen:
             raise SettingsError(
-                f"{variable} and {seen[topic]} are both {topic!r}; name three topics"
+                f"{variable} and {seen[topic]} are both {topic!r}; name four topics"
             )
         seen[topic] = variable
 

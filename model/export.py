@@ -26,6 +26,7 @@ from model.calibration import fit_temperature, threshold_for
 from model.config import RECIPES, RecipeError, load_recipes
 from model.dataset import Split
 from model.drift_reference import reference
+from model.feedback import FeedbackError, load_feedback
 from model.loader import Classifier
 from model.train import ADVICE, RUNS, Run, plan
 from model.unfamiliar import unfamiliar
@@ -212,18 +213,26 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
+    parser.add_argument(
+        "--feedback",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="what it was trained with as well, as `model.train` was told",
+    )
     parser.add_argument("--saved-model", type=Path, help="only for TensorFlow Serving: its folder")
     parser.add_argument("--triton", type=Path, help="only for Triton: its repository")
     return parser
 
 
 def main() -> int:
-    """Export; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
+    """Export; exit status 0 done, 1 trouble, 2 wrong recipe or feedback, 130 Ctrl-C."""
     arguments = _parser().parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter tells of its own building
     try:
         _export(arguments)
-    except RecipeError as error:
+    except (RecipeError, FeedbackError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -244,7 +253,9 @@ def _export(arguments: argparse.Namespace) -> None:
     for folder in filter(None, (arguments.saved_model, arguments.triton)):
         folder.mkdir(parents=True, exist_ok=True)  # before the minutes that all else takes
     train, validation = dataset.load_split("train"), dataset.load_split("validation")
-    run = plan(recipes, arguments.recipe, len(train.labels), arguments.runs)
+    feedback = tuple(load_feedback(path) for path in arguments.feedback)
+    images = len(train.labels)
+    run = plan(recipes, arguments.recipe, images, arguments.runs, feedback=feedback)
     out = arguments.out or SHIPPED / arguments.recipe
     trained, facts = load_run(run, out)
     unseen = unfamiliar(validation, train, run.recipe)

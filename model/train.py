@@ -21,6 +21,7 @@ from rich.console import Console
 from model import dataset, processes
 from model.config import RECIPES, Recipe, RecipeError, digest, load_recipes
 from model.dataset import Split
+from model.feedback import Feedback, FeedbackError, load_feedback, with_feedback, without
 
 if TYPE_CHECKING:
     import keras
@@ -41,12 +42,14 @@ class Run:
         images: How many training images it sees, from the first on.
         teachers: The runs of its teachers.
         folder: Named by the hash of all that decides what comes out.
+        feedback: Files of corrections whose images it sees as well.
     """
 
     recipe: Recipe
     images: int
     teachers: tuple["Run", ...]
     folder: Path
+    feedback: tuple[Feedback, ...] = ()
 
     @property
     def model(self) -> Path:
@@ -60,7 +63,12 @@ class Run:
 
 
 def plan(
-    recipes: dict[str, Recipe], name: str, images: int, runs: Path, pupils: tuple[str, ...] = ()
+    recipes: dict[str, Recipe],
+    name: str,
+    images: int,
+    runs: Path,
+    pupils: tuple[str, ...] = (),
+    feedback: tuple[Feedback, ...] = (),
 ) -> Run:
     """Find a recipe's run, and those of its teachers.
 
@@ -70,6 +78,7 @@ def plan(
         images: Training images.
         runs: The folder of all runs.
         pupils: Those that this one is a teacher for, each the next one's.
+        feedback: Files of corrections, which its teachers see as well.
 
     Raises:
         RecipeError: There is no such recipe, or it teaches itself.
@@ -80,12 +89,16 @@ def plan(
         raise RecipeError(f"{name} is its own teacher: {' learns from '.join((*pupils, name))}")
     recipe = recipes[name]
     teachers = tuple(
-        plan(recipes, teacher, images, runs, (*pupils, name)) for teacher in recipe.teachers
+        plan(recipes, teacher, images, runs, (*pupils, name), feedback)
+        for teacher in recipe.teachers
     )
-    identity = digest(
-        recipe.settings(), dataset.MD5, images, [teacher.folder.name for teacher in teachers]
-    )
-    return Run(recipe, images, teachers, runs / f"{name}-{identity}")
+    parts = [
+        *(recipe.settings(), dataset.MD5, images),
+        [teacher.folder.name for teacher in teachers],
+    ]
+    if feedback:  # without any, runs are called what they were before there was such a thing
+        parts.append([each.sha256 for each in feedback])
+    return Run(recipe, images, teachers, runs / f"{name}-{digest(*parts)}", feedback)
 
 
 def train(
@@ -177,6 +190,7 @@ def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> 
         "recipe": run.recipe.settings(),
         "teachers": [teacher.folder.name for teacher in run.teachers],
         "images": run.images,
+        "feedback": [each.facts() for each in run.feedback],
         "parameters": trainer.averaged.count_params(),
         "multiply_adds": multiply_adds(trainer.averaged),
         "seconds": round(seconds),
@@ -198,8 +212,9 @@ def _check_batches(run: Run) -> None:
     """
     count = processes.count()
     batch = run.recipe.batch
-    if not 0 < batch <= run.images:
-        raise RecipeError(f"{run.recipe.name}: {run.images} images are no batch of {batch}")
+    images = run.images + sum(len(each.split.labels) for each in run.feedback)
+    if not 0 < batch <= images:
+        raise RecipeError(f"{run.recipe.name}: {images} images are no batch of {batch}")
     if batch % (2 * count):  # neighbours are mixed, and must be in the same process
         raise RecipeError(
             f"{run.recipe.name}: a batch of {batch} is no even number for each of {count} processes"
@@ -218,6 +233,7 @@ def parser() -> argparse.ArgumentParser:
         "  python -m model.train              the default\n"
         "  python -m model.train accurate\n"
         "  python -m model.train fast --epochs 2 --limit 5000    a try of two minutes\n"
+        "  python -m model.train fast --feedback corrections.npz\n"
         "  tensorboard --logdir runs          watch it\n",
     )
     made.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
@@ -225,6 +241,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     made.add_argument("--epochs", type=positive, help="passes over the data, in the recipe's place")
     made.add_argument("--limit", type=positive, help="train on the first LIMIT images only")
+    made.add_argument(
+        "--feedback",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="add images that `python -m consumer.feedback` wrote, but for those of the validation "
+        "and test splits; may be given several times",
+    )
     return made
 
 
@@ -240,7 +265,7 @@ def positive(text: str) -> int:
 
 
 def main() -> int:
-    """Train; exit status 0 done, 1 trouble, 2 wrong recipe or TF_CONFIG, 130 Ctrl-C."""
+    """Train; exit status 0 done, 1 trouble, 2 wrong recipe, feedback or TF_CONFIG, 130 Ctrl-C."""
     arguments = parser().parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its own building
     try:
@@ -251,13 +276,19 @@ def main() -> int:
                 for name, recipe in recipes.items()
             }
         plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
+        feedback = tuple(load_feedback(path) for path in arguments.feedback)
         split, validation = dataset.load_split("train"), dataset.load_split("validation")
         split = Split(split.images[: arguments.limit], split.labels[: arguments.limit])
-        run = plan(recipes, arguments.recipe, len(split.labels), arguments.runs)
+        if feedback:
+            held_out = (validation, dataset.load_split("test"))
+            feedback = tuple(without(each, held_out) for each in feedback)
+        images = len(split.labels)
+        run = plan(recipes, arguments.recipe, images, arguments.runs, feedback=feedback)
+        split = with_feedback(split, feedback)
         _check_batches(run)
         with processes.joined() as strategy:
             train(run, split, validation, Console(stderr=True), strategy)
-    except (RecipeError, processes.ProcessesError) as error:
+    except (RecipeError, FeedbackError, processes.ProcessesError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (dataset.DatasetError, processes.ProcessLost, OSError) as error:

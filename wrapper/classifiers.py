@@ -14,6 +14,7 @@ from model.chosen import chosen_artefact
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import BASELINE, SIDE, Baseline, Classifier
 from wrapper import other_json
+from wrapper.feedback import TakesFeedback
 from wrapper.half_blocks import draw
 from wrapper.judgement import ROW_TAGS, judge
 from wrapper.loaded import HoldsModel, parsed
@@ -21,7 +22,7 @@ from wrapper.payload import BadPayload, stack_to_rows, to_rows
 from wrapper.watch import Watch
 
 
-class ImageClassifier(HoldsModel):
+class ImageClassifier(TakesFeedback, HoldsModel):
     """What the classes have in common: payloads in, probabilities and tags out.
 
     Attributes:

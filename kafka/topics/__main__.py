@@ -22,13 +22,13 @@ from kafka.topics.wanted import PARTITIONS, wanted_topics
 
 _EXAMPLES = """
 examples:
-  python -m kafka.topics create                  input, output and dead-letter topic
+  python -m kafka.topics create                  input, output, dead-letter and feedback topic
   python -m kafka.topics show                    where they and the workers stand
   python -m kafka.topics show --json | jq .lag
-  python -m kafka.topics add-partitions 24       of all three
+  python -m kafka.topics add-partitions 24       of all four
 
 Names and brokers come from KAFKA_BROKER, KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC,
-KAFKA_DEAD_LETTER_TOPIC and KAFKA_GROUP_ID.
+KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC and KAFKA_GROUP_ID.
 """
 
 
@@ -84,12 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument(
         "partitions", type=positive_integer, metavar="N", help="how many there shall be"
     )
-    more.add_argument("--topic", action="append", help="only this one (all three)")
+    more.add_argument("--topic", action="append", help="only this one (all four)")
     return parser
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
-    names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
+    names = list(settings.topics)
     if options.command == "show":
         return _show(settings, names, options.group or settings.group_id, options.json)
     admin = AdminClient(admin_config(settings))

@@ -75,18 +75,17 @@ def report(consumer: Any, names: Sequence[str]) -> List[TopicReport]:
         for tp in (consumer.committed(every, timeout=_TIMEOUT_S) if every else ())
         if tp.offset >= 0
     }
-    return [
-        TopicReport(
-            name,
-            None
-            if name not in topics
-            else tuple(
-                _partition(consumer, name, known, committed.get((name, number)))
-                for number, known in sorted(topics[name].partitions.items())
-            ),
-        )
-        for name in names
-    ]
+    reports = []
+    for name in names:
+        if name not in topics:
+            reports.append(TopicReport(name, None))
+            continue
+        partitions = [
+            _partition(consumer, name, known, committed.get((name, number)))
+            for number, known in sorted(topics[name].partitions.items())
+        ]
+        reports.append(TopicReport(name, tuple(partitions)))
+    return reports
 
 
 def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> Optional[int]:

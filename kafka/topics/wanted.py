@@ -39,7 +39,7 @@ def wanted_topics(
     partitions: int = PARTITIONS,
     replication: Optional[int] = None,
 ) -> Tuple[Topic, ...]:
-    """The input, output and dead-letter topic as they should be.
+    """The input, output, dead-letter and feedback topic as they should be.
 
     Args:
         settings: Names the topics, and the largest message.
@@ -53,17 +53,14 @@ def wanted_topics(
     if copies >= 3:
         # An answer counts once two brokers have it: one may die, and nothing is lost.
         common["min.insync.replicas"] = "2"
-    dead = {
-        **common,
-        # Dead letters wait for a person.
-        "retention.ms": "-1",
-        "retention.bytes": "-1",
-        "max.message.bytes": str(largest + _WHY_BYTES),
-    }
+    # Dead letters wait for a person, and feedback for the next training.
+    kept = {**common, "retention.ms": "-1", "retention.bytes": "-1"}
+    dead = {**kept, "max.message.bytes": str(largest + _WHY_BYTES)}
     return (
         Topic(settings.input_topic, partitions, copies, common),
         Topic(settings.output_topic, partitions, copies, common),
         Topic(settings.dead_letter_topic, partitions, copies, dead),
+        Topic(settings.feedback_topic, partitions, copies, kept),
     )
 
 

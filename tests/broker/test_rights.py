@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 
 import pytest
 
 from consumer.__main__ import main as consumer
+from consumer.feedback import main as corrections
 from kafka.cluster.local import Cluster
 from kafka.dead_letter.__main__ import main as dead_letter
+from kafka.reflow import Feedback, NotWritten, Reflow
 from kafka.rights import ROLES, Right, worker_rights
 from kafka.settings import load_settings
 from kafka.topics.__main__ import main as topics
 from producer.__main__ import main as producer
+from producer.bundled_samples import load_samples
+from producer.formats import FORMATS, encode
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
@@ -106,13 +111,37 @@ def test_a_replica_is_not_ready_while_a_right_is_missing_and_says_which(
     replica.ready()
 
 
+@SASL_SSL
+def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
+    sasl_ssl: Cluster, new_stream_on: NewStream, user: str
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    (right,) = ROLES["feedback"](stream.settings)
+    environ = {**stream.environ, **sasl_ssl.user(user)}
+    with Reflow(load_settings(environ)) as reflow:
+        with pytest.raises(NotWritten, match=re.escape(f"not allowed: {right}; grant it")):
+            reflow.send(Feedback("p", ("ki",)))
+        sasl_ssl.user(user, [right])
+        wait_until(lambda: sent(reflow), 30, "it goes on once the right is granted")
+    assert [record.key for record in stream.read(stream.settings.feedback_topic, 1)] == [b"p"]
+
+
+def sent(reflow: Reflow) -> bool:
+    try:
+        reflow.send(Feedback("p", ("ki",)))
+    except NotWritten:
+        return False
+    return True
+
+
 def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
     """Runs the commands of a role until one fails; whether none does."""
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
     commands: dict[str, list[tuple[Callable[[list[str]], int], str]]] = {
         "producer": [(producer, "--samples --count 5 --timeout 5")],
-        "consumer": [(consumer, "--from-beginning --dead-letters --json --count 2 --timeout 20")],
+        "corrections": [(corrections, f"--out {environ['KAFKA_STATE_DIR']}.npz")],
+        "consumer": [(consumer, "--from-beginning --dead-letters --json --count 3 --timeout 20")],
         "dead-letters": [
             (dead_letter, "list"),
             (dead_letter, "replay --all"),
@@ -129,12 +158,15 @@ def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
 
 @pytest.fixture
 def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
-    """A stream with one reply and one dead letter."""
+    """A stream with one reply, one dead letter, and one picture that somebody put right."""
     stream = new_stream_on(sasl_ssl)
-    stream.send([*numbers(1), b"no JSON"])
+    stream.send([*numbers(1), b"no JSON", encode(FORMATS["ndarray"], load_samples().images[:1])])
     stream.worker("Double")
-    stream.replies(1)
+    stream.replies(2)
     stream.letters(1)
+    with Reflow(stream.settings) as reflow:
+        # The third message is alone in its partition.
+        reflow.send(Feedback("p", ("ki",), place=(stream.settings.input_topic, 2, 0)))
     return stream
 
 
@@ -142,7 +174,7 @@ def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
 def test_everybody_else_does_their_work_with_the_rights_of_the_table(
     sasl_ssl: Cluster, answered: Stream, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for role in ("consumer", "dead-letters", "topics", "producer"):
+    for role in ("consumer", "corrections", "dead-letters", "topics", "producer"):
         environ = sasl_ssl.user(f"{user}.{role}", ROLES[role](answered.settings))
         assert all_work(role, monkeypatch, {**answered.environ, **environ}), role
 
@@ -150,7 +182,8 @@ def test_everybody_else_does_their_work_with_the_rights_of_the_table(
 def rights_of_others() -> list[tuple[str, int]]:
     """Each right of each role, by its number; the consumer's last only adds to what it shows."""
     settings = load_settings({}, use_local_cluster=False)
-    counts = {role: len(ROLES[role](settings)) for role in ("producer", "dead-letters", "topics")}
+    roles = ("producer", "corrections", "dead-letters", "topics")
+    counts = {role: len(ROLES[role](settings)) for role in roles}
     return [("consumer", 0), ("consumer", 1)] + [
         (role, number) for role, count in counts.items() for number in range(count)
     ]
@@ -170,8 +203,8 @@ def test_everybody_else_needs_each_right_of_the_table(
     for role, number in rights_of_others():
         environ = dict(answered.environ)
         if role == "topics":  # which makes some that are not there yet
-            for variable in ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_DEAD_LETTER_TOPIC"):
-                environ[variable] += f"-{number}"
+            for topic in ("INPUT", "OUTPUT", "DEAD_LETTER", "FEEDBACK"):
+                environ[f"KAFKA_{topic}_TOPIC"] += f"-{number}"
         rights = list(ROLES[role](load_settings(environ)))
         missing = rights.pop(number)
         monkeypatch.undo()

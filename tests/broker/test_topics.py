@@ -18,6 +18,7 @@ def topic(cluster: Cluster, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("KAFKA_BROKER", cluster.bootstrap)
     monkeypatch.setenv("KAFKA_INPUT_TOPIC", name)
     monkeypatch.setenv("KAFKA_OUTPUT_TOPIC", f"{name}-out")
+    monkeypatch.setenv("KAFKA_FEEDBACK_TOPIC", f"{name}-feedback")
     monkeypatch.setenv("KAFKA_GROUP_ID", name)
     return name
 
@@ -30,14 +31,15 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(said.out)
 
 
-def test_create_makes_three_topics_and_says_so(
+def test_create_makes_four_topics_and_says_so(
     topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["create"]) == 0
-    assert capsys.readouterr().out.count(": made, 12 partitions, replication 1") == 3
+    assert capsys.readouterr().out.count(": made, 12 partitions, replication 1") == 4
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
-    dead = ConfigResource(ResourceType.TOPIC, f"{topic}.dead")
-    assert admin.describe_configs([dead])[dead].result()["retention.ms"].value == "-1"
+    for kept in (f"{topic}.dead", f"{topic}-feedback"):
+        asked = ConfigResource(ResourceType.TOPIC, kept)
+        assert admin.describe_configs([asked])[asked].result()["retention.ms"].value == "-1"
 
 
 def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
@@ -47,8 +49,8 @@ def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
     capsys.readouterr()
     assert main(["create"]) == 0
     out = capsys.readouterr().out
-    assert out.count("left as it is") == 3
-    assert out.count("has 2 partitions, wanted 12") == 3
+    assert out.count("left as it is") == 4
+    assert out.count("has 2 partitions, wanted 12") == 4
     assert len(shown(capsys)["topics"][0]["partitions"]) == 2
 
 
@@ -90,12 +92,12 @@ def test_show_tells_offsets_and_the_groups_lag(
     assert f"lag of {topic}: 6" in " ".join(capsys.readouterr().out.split())
 
 
-def test_add_partitions_widens_all_three_topics(
+def test_add_partitions_widens_all_four_topics(
     topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["create", "--partitions", "2"])
     assert main(["add-partitions", "5"]) == 0
-    assert [len(t["partitions"]) for t in shown(capsys)["topics"]] == [5, 5, 5]
+    assert [len(t["partitions"]) for t in shown(capsys)["topics"]] == [5, 5, 5, 5]
     assert main(["add-partitions", "4"]) == 1
     assert "cannot take any away" in capsys.readouterr().err
 

@@ -9,6 +9,8 @@ import pytest
 from seldon_core.proto import prediction_pb2
 
 from kafka.dead_letter.letters import REPLAYED, replay_headers
+from kafka.feedback import BadFeedback, Feedback, read
+from kafka.feedback import compose as compose_feedback
 from kafka.messages import Headers, Record, Rejection
 from kafka.pipeline import Pipeline
 from kafka.replies import Outgoing, Target, compose
@@ -212,6 +214,47 @@ def test_neither_the_document_nor_the_runtime_takes_a_bad_request(
     value = json.dumps(request_value).encode()
     assert asyncapi.kinds(DOCUMENT, "modelInput", (), value) == []
     assert published(pipeline, value, ()).topic == "model_input.dead"
+
+
+FEEDBACK = [
+    Feedback("5f1d3c9a", ("tsu",), 1.0, place=("model_input", 3, 41)),
+    Feedback("5f1d3c9a", ("tsu", ""), request={"binData": "AAAA"}, response={"data": {}}),
+    Feedback("5f1d3c9a", reward=-0.5),
+]
+
+
+@pytest.mark.parametrize("feedback", FEEDBACK)
+def test_feedback_that_is_written_is_in_the_document(feedback: Feedback) -> None:
+    _, value, headers = compose_feedback(feedback)
+    assert asyncapi.kinds(DOCUMENT, "modelFeedback", headers, value) == ["feedback"]
+
+
+@pytest.mark.parametrize("name", ["place", "request"])
+def test_the_feedback_of_the_document_is_read(name: str) -> None:
+    shown = example("Feedback", name)
+    headers = [(key, value.encode()) for key, value in shown["headers"].items()]
+    value = json.dumps(shown["payload"]).encode()
+    found = read(Record("model_feedback", 0, 0, 17, b"5f1d3c9a", value, headers))
+    assert (found.puid, found.truth, found.reward) == ("5f1d3c9a", ("tsu",), 1.0)
+    assert found.place == (("model_input", 3, 41) if name == "place" else None)
+    assert found.request == shown["payload"].get("request")
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"reward": "1"},
+        {"response": {"meta": {"puid": 7}}},
+        {"response": {"meta": {"puid": "p"}}, "truth": {"binData": "AAAA"}},
+        {"response": {"meta": {"puid": "p"}}, "truth": {"data": {"ndarray": [True]}}},
+    ],
+)
+def test_neither_the_document_nor_the_code_takes_bad_feedback(document: Document) -> None:
+    value = json.dumps(document).encode()
+    assert asyncapi.kinds(DOCUMENT, "modelFeedback", (), value) == []
+    with pytest.raises(BadFeedback):
+        read(Record("model_feedback", 0, 0, 17, b"p", value, ()))
 
 
 def _without(name: str) -> Any:

@@ -16,6 +16,7 @@ def test_defaults_need_no_variable() -> None:
     assert settings.input_topic == "model_input"
     assert settings.output_topic == "model_output"
     assert settings.dead_letter_topic == "model_input.dead"
+    assert settings.feedback_topic == "model_feedback"
     assert settings.processing == "exactly_once"
     assert settings.worker_id
 
@@ -86,9 +87,17 @@ def test_secrets_are_never_printed() -> None:
     assert "hunter" not in repr(settings)
 
 
-def test_three_different_topics_are_needed() -> None:
-    with pytest.raises(SettingsError, match="KAFKA_OUTPUT_TOPIC and KAFKA_INPUT_TOPIC"):
-        load(KAFKA_OUTPUT_TOPIC="model_input")
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        ({"KAFKA_OUTPUT_TOPIC": "model_input"}, "KAFKA_OUTPUT_TOPIC and KAFKA_INPUT_TOPIC"),
+        ({"KAFKA_FEEDBACK_TOPIC": "model_input.dead"}, "KAFKA_FEEDBACK_TOPIC and KAFKA_DEAD"),
+        ({"KAFKA_INPUT_TOPIC": "model_feedback"}, "KAFKA_FEEDBACK_TOPIC and KAFKA_INPUT_TOPIC"),
+    ],
+)
+def test_four_different_topics_are_needed(given: dict[str, str], complaint: str) -> None:
+    with pytest.raises(SettingsError, match=f"{complaint}.*name four topics"):
+        load(**given)
 
 
 def test_a_missing_broker_is_said_with_what_to_do() -> None:

@@ -13,9 +13,10 @@ from kafka.topics.wanted import differences, wanted_topics
 SETTINGS = load_settings({"KAFKA_BROKER": "unused:1"})
 
 
-def test_three_topics_of_twelve_partitions_are_wanted() -> None:
+def test_four_topics_of_twelve_partitions_are_wanted() -> None:
     topics = wanted_topics(SETTINGS, brokers=1)
-    assert [t.name for t in topics] == ["model_input", "model_output", "model_input.dead"]
+    names = ["model_input", "model_output", "model_input.dead", "model_feedback"]
+    assert [t.name for t in topics] == names == list(SETTINGS.topics)
     assert {t.partitions for t in topics} == {12}
 
 
@@ -29,12 +30,18 @@ def test_as_many_replicas_as_brokers_are_wanted_and_at_most_three(
 
 
 def test_dead_letters_keep_for_ever_and_fit_with_their_headers() -> None:
-    taken, _, dead = wanted_topics(SETTINGS, brokers=3)
+    taken, _, dead, _ = wanted_topics(SETTINGS, brokers=3)
     assert dead.config["retention.ms"] == "-1"
     assert "retention.ms" not in taken.config
     taken_bytes = int(taken.config["max.message.bytes"])
     assert taken_bytes > SETTINGS.max_message_bytes
     assert int(dead.config["max.message.bytes"]) == taken_bytes + 64 * 1024
+
+
+def test_feedback_keeps_for_ever() -> None:
+    *_, feedback = wanted_topics(SETTINGS, brokers=3)
+    assert feedback.config["retention.ms"] == feedback.config["retention.bytes"] == "-1"
+    assert int(feedback.config["max.message.bytes"]) > SETTINGS.max_message_bytes
 
 
 def test_an_existing_topic_that_is_as_wanted_has_no_differences() -> None:

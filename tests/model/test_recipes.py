@@ -4,11 +4,14 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from model.artefacts import SHIPPED, read_artefact
 from model.chosen import VARIANTS
 from model.config import Augmentation, Network, Recipe, RecipeError, Stage, load_recipes
+from model.dataset import Split
+from model.feedback import Feedback
 from model.train import RUNS, plan
 
 IMAGES = 50_000
@@ -22,9 +25,11 @@ def recipes(tmp_path: Path, text: str) -> dict[str, Recipe]:
     return load_recipes(path)
 
 
-def folder(recipe: Recipe, other: Recipe = OTHER, images: int = IMAGES) -> str:
+def folder(
+    recipe: Recipe, other: Recipe = OTHER, images: int = IMAGES, feedback: tuple[Feedback, ...] = ()
+) -> str:
     known = {recipe.name: recipe, other.name: other}
-    return plan(known, recipe.name, images, Path("runs")).folder.name
+    return plan(known, recipe.name, images, Path("runs"), feedback=feedback).folder.name
 
 
 def changed(value: Any) -> Any:
@@ -117,6 +122,17 @@ def test_any_other_setting_makes_another_run(other: Recipe) -> None:
 def test_another_teacher_or_fewer_images_make_another_run() -> None:
     assert folder(PLAIN, dataclasses.replace(OTHER, epochs=1)) != folder(PLAIN)
     assert folder(PLAIN, images=100) != folder(PLAIN)
+
+
+def test_feedback_makes_another_run_of_pupil_and_teacher_by_what_is_in_it() -> None:
+    nothing = Split(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8))
+    one, other = (Feedback(nothing, digit * 64) for digit in "ab")
+    given = [(), (one,), (other,), (one, other)]
+    assert len({folder(PLAIN, feedback=each) for each in given}) == 4
+    assert len({folder(OTHER, feedback=each) for each in given}) == 4
+    run = plan({"plain": PLAIN, "other": OTHER}, "plain", IMAGES, Path("runs"), feedback=(one,))
+    assert [teacher.folder.name for teacher in run.teachers] == [folder(OTHER, feedback=(one,))]
+    assert all(each.feedback == (one,) for each in (run, *run.teachers))
 
 
 def test_a_teacher_stays_what_it_is_whoever_learns_from_it() -> None:

@@ -1,5 +1,6 @@
 """Training from the command line: runs, what they leave behind, and how they end."""
 
+import hashlib
 import json
 import socket
 import sys
@@ -50,6 +51,23 @@ detector._PICTURES = 100
 call(export, "pupil", "--recipes", recipes, "--runs", stopped, "--out", out)
 write_weights(stopped)
 write_weights(calm)
+"""
+
+# What a white picture is taken for once it was trained on, and after how many steps an epoch ends.
+ASK_OF_WHITE = """
+import json, numpy as np
+from model import trainer
+call(train, *sys.argv[1:])
+runs = Path(sys.argv[-3])
+import keras
+model = keras.saving.load_model(next(runs.glob("*/model.keras")), compile=False)
+label = int(model(np.ones((1, 28, 28, 1), np.float32)).numpy().argmax())
+import tensorflow as tf
+checkpoint = next(runs.glob("*/checkpoints/*.index")).with_suffix("")
+done = tf.train.load_variable(
+    str(checkpoint), "optimizer/_iterations/.ATTRIBUTES/VARIABLE_VALUE"
+)
+(runs / "answer.json").write_text(json.dumps({"label": label, "steps": int(done) // 4}))
 """
 
 ONE_OF_TWO = """
@@ -196,6 +214,28 @@ def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
     )
 
 
+@needs_tensorflow
+def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, gone_on: list[str]) -> None:
+    # What the data set has nothing of: all white is the last class.
+    white = np.full((120, 28, 28), 255, np.uint8)
+    corrections = place.folder / "corrections.npz"
+    np.savez_compressed(corrections, images=white, labels=np.full(120, 9, np.uint8))
+    runs = place.folder / "corrected"
+    options = ("master", "--recipes", place.recipes, "--runs", runs, "--feedback", corrections)
+    status, _, said = ended(start(ASK_OF_WHITE, *options, data=place.data))
+    assert status == 0, said
+    facts = place.facts("master", "corrected")
+    assert facts["run"] == place.run("master", "corrected").name
+    assert facts["run"] != place.run("master", "calm").name
+    sha256 = hashlib.sha256(corrections.read_bytes()).hexdigest()
+    assert facts["feedback"] == [{"sha256": sha256, "images": 120}]
+    assert facts["images"] == TRAIN_IMAGES
+    assert place.facts("master", "calm")["feedback"] == []
+    answers = json.loads((runs / "answer.json").read_text())
+    assert answers["label"] == 9
+    assert answers["steps"] == (TRAIN_IMAGES + 120) // 60
+
+
 @pytest.mark.full
 @needs_tensorflow
 def test_two_processes_train_the_network_that_one_trains(place: Place, gone_on: list[str]) -> None:
@@ -328,6 +368,22 @@ def test_a_folder_for_runs_that_cannot_be_made_is_told_in_one_line(place: Place)
     assert (status, said.count("\n")) == (1, 1)
     assert said.startswith("error: ")
     assert str(place.recipes) in said
+
+
+def test_a_file_that_is_no_feedback_is_refused_before_anything_is_downloaded(
+    call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(dataset, "load_split")
+    status, said = call("master", "--feedback", str(tmp_path / "none.npz"))
+    assert (status, said.count("\n")) == (2, 1)
+    assert said.startswith(f"error: cannot read {tmp_path / 'none.npz'}: No such file")
+
+
+def test_images_of_feedback_count_towards_a_batch(call: Any, tmp_path: Path) -> None:
+    images = np.zeros((1, 28, 28), np.uint8)
+    np.savez(tmp_path / "c.npz", images=images, labels=images[0, 0, :1])
+    status, said = call("pupil", "--limit", "58", "--feedback", str(tmp_path / "c.npz"))
+    assert (status, said) == (2, "error: pupil: 59 images are no batch of 60\n")
 
 
 @pytest.mark.parametrize("option", ["--epochs", "--limit"])

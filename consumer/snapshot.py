@@ -1,0 +1,165 @@
+"""Reading what is in a topic now: all of it, or the messages at certain places."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+
+from consumer.reader import ReadError
+from kafka.clients import consumer_config
+from kafka.consumed import record_of
+from kafka.messages import Record
+from kafka.refusal import explained, why_unreadable
+from kafka.settings import Settings
+
+_REQUEST_S = 10.0
+_PATIENCE_S = 30.0
+_BATCH = 500
+# What is fetched ahead; it bounds memory, whatever the messages' size.
+_QUEUE_KIB = 16 * 1024
+# Messages between two wanted ones that are rather read than jumped over.
+_NEAR = 200
+
+
+class Snapshot:
+    """Topics as they are now; close it after use. It joins no group and leaves no trace."""
+
+    def __init__(self, settings: Settings, role: str) -> None:
+        """Make a client, which connects later.
+
+        Args:
+            settings: The brokers.
+            role: Whose rights are needed, a key of `kafka.rights.ROLES`.
+        """
+        self._role = role
+        self._config = consumer_config(
+            settings,
+            f"consumer-{uuid.uuid4().hex}",
+            enable_partition_eof=True,
+            auto_offset_reset="earliest",
+            fetch_wait_max_ms=50,
+            queued_max_messages_kbytes=_QUEUE_KIB,
+        )
+        self._consumer = Consumer(self._config)
+
+    def __enter__(self) -> Snapshot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def everything(
+        self, topic: str, watch: Callable[[int, int], None] = lambda done, total: None
+    ) -> Iterator[Record]:
+        """All messages, each partition's in order.
+
+        Args:
+            topic: Its name.
+            watch: Told how many messages were read, and how many there are, about.
+
+        Raises:
+            ReadError: There is no such topic, it may not be read, or no broker answers.
+        """
+        try:
+            ends = self._ends(topic)
+            total = sum(high - low for low, high in ends.values())
+            self._consumer.assign([TopicPartition(topic, p, OFFSET_BEGINNING) for p in ends])
+            until = {partition: high for partition, (low, high) in ends.items() if high > low}
+            for done, record in enumerate(self._until(until), 1):
+                watch(done, total)
+                yield record
+        except KafkaException as error:
+            raise self._error(topic, error) from error
+
+    def at(self, topic: str, places: Iterable[tuple[int, int]]) -> Iterator[Record]:
+        """The messages at these places; those that are not there any more are passed over.
+
+        Args:
+            topic: Its name.
+            places: Partitions and offsets.
+
+        Raises:
+            ReadError: There is no such topic, it may not be read, or no broker answers.
+        """
+        wanted: dict[int, list[int]] = {}
+        for partition, offset in sorted(set(places)):
+            wanted.setdefault(partition, []).append(offset)
+        try:
+            ends = self._ends(topic) if wanted else {}
+            for partition, offsets in wanted.items():
+                low, high = ends.get(partition, (0, 0))
+                there = [offset for offset in offsets if low <= offset < high]
+                for run in _runs(there):
+                    yield from self._run(topic, partition, run)
+        except KafkaException as error:
+            raise self._error(topic, error) from error
+
+    def _run(self, topic: str, partition: int, offsets: list[int]) -> Iterator[Record]:
+        self._consumer.assign([TopicPartition(topic, partition, offsets[0])])
+        left = set(offsets)
+        for record in self._until({partition: offsets[-1] + 1}):
+            if record.offset in left:
+                yield record
+
+    def _until(self, ends: dict[int, int]) -> Iterator[Record]:
+        """What comes of the assigned partitions, up to these offsets."""
+        left = dict(ends)
+        give_up_at = time.monotonic() + _PATIENCE_S
+        while left:
+            messages: list[Any] = self._consumer.consume(1, 1.0)
+            messages += self._consumer.consume(_BATCH, 0)
+            if messages:
+                give_up_at = time.monotonic() + _PATIENCE_S
+            elif time.monotonic() > give_up_at:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+            for message in messages:
+                partition = message.partition()
+                if message.error() is None and message.offset() < left.get(partition, 0):
+                    yield record_of(message)
+                # Behind the last message there may be marks of transactions, which are not shown.
+                if _reached(message) >= left.get(partition, 0):
+                    left.pop(partition, None)
+
+    def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        """The first and the next offset of each partition."""
+        topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
+        if topic not in topics:
+            raise ReadError(why_unreadable(self._consumer, topic, self._role))
+        return {
+            partition: self._consumer.get_watermark_offsets(
+                TopicPartition(topic, partition), timeout=_REQUEST_S
+            )
+            for partition in sorted(topics[topic].partitions)
+        }
+
+    def _error(self, topic: str, error: KafkaException) -> ReadError:
+        why = explained(error, self._config).args[0].str()
+        return ReadError(f"{topic} can't be read: {why}")
+
+
+def _reached(message: Any) -> int:
+    """The offset before which all of the partition has come; -1 if a message does not say."""
+    error = message.error()
+    if error is None:
+        return int(message.offset()) + 1
+    if error.code() == KafkaError._PARTITION_EOF:
+        return int(message.offset())
+    # The client looks for the coordinator of a group that it does not join.
+    if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+        raise KafkaException(error)
+    return -1
+
+
+def _runs(offsets: list[int]) -> list[list[int]]:
+    """Sorted offsets in groups that are read at one go."""
+    runs: list[list[int]] = []
+    for offset in offsets:
+        if runs and offset - runs[-1][-1] <= _NEAR:
+            runs[-1].append(offset)
+        else:
+            runs.append([offset])
+    return runs

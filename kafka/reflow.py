@@ -1,0 +1,152 @@
+"""What flows back to those who made the model: writes people's word on its answers to a topic."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Optional
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from kafka.clients import producer_config
+from kafka.feedback import BadFeedback, Feedback, compose, read
+from kafka.rights import RightMissing, feedback_rights
+from kafka.settings import Settings
+
+__all__ = ["BadFeedback", "Feedback", "NotWritten", "Reflow", "compose", "read"]
+
+_WITHIN_S = 10.0
+# The client looks once a second for messages whose time is over.
+_GRACE_S = 2.0
+_POLL_S = 0.05
+# For so long a topic that brokers don't know may be one that was made just now.
+_NEW_TOPIC_MS = 2000
+_NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+_NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
+
+
+class NotWritten(Exception):
+    """The brokers did not confirm that they have it; the message says why.
+
+    It may be there all the same. To send it again does no harm: it says the same.
+    """
+
+
+class Reflow:
+    """Writes feedback to its topic; several threads may use one.
+
+    It connects when the first one is sent, so that it can be made before a process forks.
+
+    Args:
+        settings: brokers, topic, and the largest message.
+        within_s: how long the brokers may take.
+
+    Raises:
+        SettingsError: there is no broker.
+    """
+
+    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+        self._topic = settings.feedback_topic
+        self._rights = feedback_rights(settings)
+        self._max_bytes = settings.max_message_bytes
+        self._within_s = within_s
+        self._config = producer_config(
+            settings,
+            client_id=settings.worker_id,
+            allow_auto_create_topics=False,
+            message_timeout_ms=int(within_s * 1000),
+            topic_metadata_propagation_max_ms=_NEW_TOPIC_MS,
+        )
+        self._producer: Any = None
+        self._connecting = threading.Lock()
+
+    def __enter__(self) -> Reflow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, feedback: Feedback) -> None:
+        """Writes a feedback, and waits until the brokers have it.
+
+        Raises:
+            BadFeedback: it makes no sense, or is larger than `KAFKA_MAX_MESSAGE_BYTES`.
+            NotWritten: the brokers refuse it, or don't answer in time.
+        """
+        key, value, headers = compose(feedback)
+        if len(value) > self._max_bytes:
+            raise BadFeedback(
+                f"it has {len(value)} bytes, more than the {self._max_bytes} allowed; "
+                "leave the request or the response out"
+            )
+        outcome = _Outcome()
+        producer = self._connected()
+        try:
+            producer.produce(
+                self._topic,
+                key=key,
+                value=value,
+                headers=headers,
+                timestamp=max(0, feedback.given_ms),
+                on_delivery=outcome.note,
+            )
+            self._wait(producer, outcome)
+        except BufferError as error:
+            raise NotWritten("too much waits for the brokers already") from error
+        except KafkaException as error:
+            raise self._failure(producer, error.args[0]) from error
+
+    def close(self) -> None:
+        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        with self._connecting:
+            producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.flush(_GRACE_S)
+
+    def _connected(self) -> Any:
+        with self._connecting:
+            if self._producer is None:
+                try:
+                    self._producer = Producer(self._config)
+                except KafkaException as error:
+                    why = error.args[0].str()
+                    raise NotWritten(f"the Kafka client can't be made: {why}") from error
+            return self._producer
+
+    def _wait(self, producer: Any, outcome: _Outcome) -> None:
+        give_up_at = time.monotonic() + self._within_s + _GRACE_S
+        while not outcome.done.is_set():
+            # It may be in another thread's call that ours is told of.
+            producer.poll(_POLL_S)
+            if time.monotonic() > give_up_at:
+                raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
+        if outcome.error is not None:
+            raise KafkaException(outcome.error)
+
+    def _failure(self, producer: Any, error: KafkaError) -> NotWritten:
+        if error.fatal():
+            # It will take nothing any more.
+            with self._connecting:
+                if self._producer is producer:
+                    self._producer = None
+        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            return NotWritten(str(RightMissing(self._rights, "feedback")))
+        if error.code() in _NO_TOPIC:
+            return NotWritten(
+                f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
+            )
+        if error.code() in _NO_ANSWER:
+            return NotWritten(f"the brokers do not answer within {self._within_s:g} s")
+        return NotWritten(f"the brokers do not take it: {error.str()}")
+
+
+class _Outcome:
+    """What became of one message."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.error: Optional[KafkaError] = None
+
+    def note(self, error: Optional[KafkaError], message: Any) -> None:
+        self.error = error
+        self.done.set()
