@@ -37,12 +37,14 @@ class Label:
         confidence: How sure the model is, from 0 to 1.
         abstain: The model would rather not say.
         outlier: The model takes the image for something else than it was made for.
+        probabilities: Of each class, by its name.
     """
 
     name: str
     confidence: float
     abstain: bool = False
     outlier: bool = False
+    probabilities: tuple[tuple[str, float], ...] = ()
 
     @property
     def hiragana(self) -> str:
@@ -64,6 +66,7 @@ class Answer:
         labels: What they were taken for; nothing in a dead letter.
         reason: Why it is a dead letter, a stable word; None in a reply.
         message: The same in a sentence.
+        puid: Seldon's id of the reply, or nothing.
     """
 
     place: Place | None
@@ -74,6 +77,7 @@ class Answer:
     labels: tuple[Label, ...] = ()
     reason: str | None = None
     message: str = ""
+    puid: str = ""
 
     @property
     def dead(self) -> bool:
@@ -93,7 +97,7 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
     headers: Any = message.headers() or ()
     dead = message.topic() == dead_letter_topic
     labels: tuple[Label, ...] = ()
-    reason, text = None, ""
+    reason, text, puid = None, "", ""
     if dead:
         if header(headers, DEAD_REASON) is None and header(headers, REPLAYED) is not None:
             return None
@@ -101,8 +105,8 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
         text = _text(header(headers, DEAD_MESSAGE))
     else:
         try:
-            labels = read_labels(message.value() or b"", header(headers, "proto-name"))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            puid, labels = read_reply(message.value() or b"", header(headers, "proto-name"))
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             text = f"the reply cannot be read: {error}"
     kind, timestamp = message.timestamp()
     key = message.key()
@@ -115,27 +119,26 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
         labels=labels,
         reason=reason,
         message=text,
+        puid=puid,
     )
 
 
-def read_labels(value: bytes, proto_name: bytes | None = None) -> tuple[Label, ...]:
-    """The labels in a reply's value, in any of the formats that replies have.
+def read_reply(value: bytes, proto_name: bytes | None = None) -> tuple[str, tuple[Label, ...]]:
+    """The puid and the labels in a reply's value, in any of the formats that replies have.
 
     Args:
         value: Seldon JSON or protobuf, Open Inference (V2) or TensorFlow Serving JSON.
         proto_name: The header of that name.
 
     Raises:
-        ValueError, KeyError, TypeError, IndexError: It is none of them.
+        ValueError, KeyError, TypeError, IndexError, AttributeError: It is none of them.
     """
-    if proto_name == _PROTOBUF:
-        return _from_seldon(_protobuf(value))
-    document = json.loads(value)
+    document = _protobuf(value) if proto_name == _PROTOBUF else json.loads(value)
     if "predictions" in document:
-        return _labels(document["predictions"], ())
+        return "", _labels(document["predictions"], ())
     if "outputs" in document:
-        return _from_v2(document)
-    return _from_seldon(document)
+        return str(document.get("id", "")), _from_v2(document)
+    return str(document.get("meta", {}).get("puid", "")), _from_seldon(document)
 
 
 def _protobuf(value: bytes) -> Any:
@@ -182,14 +185,17 @@ def _labels(
     tags = tags or {}
     confidence, abstain, outlier = map(tags.get, ("confidence", "abstain", "outlier"))
     found = []
+    columns = max(map(len, rows), default=0)
+    called = [_name(column, names, columns) for column in range(columns)]
     for number, row in enumerate(rows):
         best = max(range(len(row)), key=row.__getitem__)
         found.append(
             Label(
-                name=_name(best, names, len(row)),
+                name=called[best],
                 confidence=float(row[best] if confidence is None else confidence[number]),
                 abstain=bool(abstain[number]) if abstain else False,
                 outlier=bool(outlier[number]) if outlier else False,
+                probabilities=tuple(zip(called, map(float, row), strict=False)),
             )
         )
     return tuple(found)

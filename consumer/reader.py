@@ -35,6 +35,7 @@ class Reader:
         topics: Sequence[str],
         from_beginning: bool = False,
         group: bool = False,
+        last: int = 0,
     ) -> None:
         """Find the place to read from; what is sent after this is not missed.
 
@@ -44,6 +45,8 @@ class Reader:
             from_beginning: Read what is there already, too; in a group, only if
                 that has not read any of it.
             group: Join the group that the configuration names.
+            last: Without a group, read so many offsets of each partition, too, from
+                before its end.
 
         Raises:
             ReadError: A topic does not exist, or no broker answers.
@@ -53,6 +56,7 @@ class Reader:
         own = {"auto.offset.reset": reset, "fetch.wait.max.ms": 100}
         self._consumer = Consumer({**config, **own})
         self._topics = tuple(topics)
+        self._last = last
         self._group: str | None = config["group.id"] if group else None
         self._known: set[tuple[str, int]] = set()
         self._next_look = time.monotonic() + _LOOK_S
@@ -152,7 +156,8 @@ class Reader:
     def _start(self, topic: str, partition: int, from_beginning: bool) -> TopicPartition:
         at = TopicPartition(topic, partition)
         low, high = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
-        return TopicPartition(topic, partition, low if from_beginning else high)
+        start = low if from_beginning else max(low, high - self._last)
+        return TopicPartition(topic, partition, start)
 
 
 def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:

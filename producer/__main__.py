@@ -22,7 +22,7 @@ from kafka.settings import Settings, SettingsError, load_settings
 from model.dataset import DatasetError
 from producer.console_lines import check_text, command, line
 from producer.formats import FORMATS, FormatError, encode
-from producer.messages import messages, total
+from producer.messages import Message, messages, total
 from producer.picture import BadPicture
 from producer.send import SendError, Tally, check_topic, send
 from producer.sources import (
@@ -39,6 +39,7 @@ examples:
   python -m producer                              the test images, else the bundled samples
   python -m producer --split test --rate 200 --loop
   python -m producer scan.jpg drawings/ --format png
+  python -m producer --loop --rate 50 --bad 0.05
   python -m producer --format v2 --batch 16 --key '{n}'
   python -m producer --stdout --key '{truth}' --headers | \\
     $(python -m producer --print-command --key '{truth}' --headers)
@@ -96,6 +97,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--loop", action="store_true", help="begin again at the end")
     parser.add_argument("--rate", type=positive_number, metavar="R", help="messages a second")
     parser.add_argument(
+        "--bad", type=_share, default=0.0, metavar="S", help="share that can't be answered, 0 to 1"
+    )
+    parser.add_argument(
         "--key", metavar="TEXT", help="{n}: the message's number, {truth}: its label"
     )
     parser.add_argument(
@@ -143,6 +147,25 @@ def _source(options: argparse.Namespace) -> Source:
     return split_source(options.split) if options.split else best_source()
 
 
+def _messages(options: argparse.Namespace, source: Source) -> Iterator[Message]:
+    return messages(
+        source,
+        FORMATS[options.format],
+        options.batch,
+        options.key,
+        options.count,
+        options.loop,
+        options.bad,
+    )
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return share
+
+
 def _print_command(options: argparse.Namespace, topic: str) -> int:
     # White images take as much text as any.
     largest = encode(FORMATS[options.format], np.full((options.batch, 28, 28), 255, np.uint8))
@@ -153,8 +176,7 @@ def _print_command(options: argparse.Namespace, topic: str) -> int:
 
 def _write_lines(options: argparse.Namespace, source: Source) -> int:
     out = sys.stdout.buffer
-    wire_format = FORMATS[options.format]
-    every = messages(source, wire_format, options.batch, options.key, options.count, options.loop)
+    every = _messages(options, source)
     for message in every:
         out.write(line(message, options.key is not None, options.headers))
     out.flush()
@@ -174,7 +196,7 @@ def _send(options: argparse.Namespace, settings: Settings, source: Source) -> in
     topic = settings.input_topic
     check_topic(producer, topic, config)
     sys.stderr.write(f"sending the {source.name} to {topic} as {wire_format.name}\n")
-    every = messages(source, wire_format, options.batch, options.key, options.count, options.loop)
+    every = _messages(options, source)
     with _progress(total(source, options.batch, options.count, options.loop)) as bar:
         tally = send(producer, topic, every, options.rate, bar)
     _summarise(tally)

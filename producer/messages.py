@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from producer.formats import WireFormat, encode
 from producer.sources import Source
+from producer.spoiled import CONTENT_TYPE, SPOILED, is_spoiled
+
+_SPOILED_HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ def messages(
     key: str | None = None,
     count: int | None = None,
     loop: bool = False,
+    bad: float = 0.0,
 ) -> Iterator[Message]:
     """The messages that a source makes.
 
@@ -45,6 +49,7 @@ def messages(
             ``{truth}`` for its label; None sends none.
         count: How many messages at most; None sends all.
         loop: Begin again when the source is used up.
+        bad: The share of messages that hold nothing that can be answered, from 0 to 1.
 
     Raises:
         producer.formats.FormatError: A message of this format cannot hold so many images.
@@ -52,6 +57,10 @@ def messages(
     starts = range(0, len(source.images), batch)
     rounds = itertools.cycle(starts) if loop else iter(starts)
     for number, start in enumerate(itertools.islice(rounds, count)):
+        if is_spoiled(number, bad):
+            named = None if key is None else _key(key, number, None)
+            yield Message(named, SPOILED[number % len(SPOILED)], _SPOILED_HEADERS, images=0)
+            continue
         images = source.images[start : start + batch]
         truth = None
         if source.truth is not None:

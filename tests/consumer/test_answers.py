@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from confluent_kafka import TIMESTAMP_CREATE_TIME, TIMESTAMP_NOT_AVAILABLE
 from seldon_core.proto import prediction_pb2
 
-from consumer.answers import Answer, Label, read_answer, read_labels
+from consumer.answers import Answer, Label, read_answer, read_reply
 from consumer.labels import HIRAGANA
 from model import labels as model_labels
 
@@ -55,6 +55,11 @@ def read(message: FakeMessage) -> Answer:
     answer = read_answer(message, "dead")  # type: ignore[arg-type]
     assert answer is not None
     return answer
+
+
+def read_labels(value: bytes, proto_name: bytes | None = None) -> tuple[Label, ...]:
+    """The labels of a reply, without the probabilities of all classes."""
+    return tuple(replace(label, probabilities=()) for label in read_reply(value, proto_name)[1])
 
 
 def seldon(data: dict[str, Any]) -> dict[str, Any]:
@@ -136,7 +141,8 @@ def test_a_reply_says_which_input_it_answers_who_did_it_and_what_was_true() -> N
             its_key="鍵".encode(),
         )
     )
-    assert answer == Answer(("in", 3, 42), "鍵", "w.0", 1234, ("ya", "o"), EXPECTED)
+    plain = replace(answer, labels=tuple(replace(each, probabilities=()) for each in answer.labels))
+    assert plain == Answer(("in", 3, 42), "鍵", "w.0", 1234, ("ya", "o"), EXPECTED, puid="p")
     assert not answer.dead
 
 
@@ -159,7 +165,20 @@ def test_the_mark_of_a_replay_is_no_dead_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, b"", b"no json", b"[]", b"3", b'{"data":{}}', b'{"strData":"x"}', b"\xff"]
+    "value",
+    [
+        None,
+        b"",
+        b"no json",
+        b"[]",
+        b"3",
+        b'{"data":{}}',
+        b'{"strData":"x"}',
+        b"\xff",
+        b'{"data":{"ndarray":[[1]]},"meta":[]}',
+        b'{"outputs":[3]}',
+        b'{"data":{"ndarray":[[]]}}',
+    ],
 )
 def test_a_reply_that_cannot_be_read_is_no_crash_and_says_so(value: bytes | None) -> None:
     answer = read(FakeMessage(value, its_timestamp=(TIMESTAMP_NOT_AVAILABLE, 0)))
@@ -167,3 +186,12 @@ def test_a_reply_that_cannot_be_read_is_no_crash_and_says_so(value: bytes | None
     assert "cannot be read" in answer.message
     assert answer.place is None
     assert answer.timestamp_ms is None
+
+
+@pytest.mark.parametrize("document", [seldon(tensor()), v2()], ids=["seldon", "v2"])
+def test_a_reply_is_read_with_its_id_and_all_probabilities(document: dict[str, Any]) -> None:
+    puid, labels = read_reply(json.dumps(document).encode())
+    assert puid == "p"
+    assert [dict(label.probabilities) for label in labels] == [
+        dict(zip(NAMES, row, strict=True)) for row in ROWS
+    ]

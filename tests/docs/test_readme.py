@@ -8,6 +8,8 @@ import shlex
 import pytest
 
 from consumer.__main__ import main as consumer
+from consumer.dashboard.__main__ import main as dashboard
+from consumer.feedback import main as feedback
 from kafka.check import main as check
 from kafka.cluster.__main__ import main as cluster
 from kafka.dead_letter.__main__ import main as dead_letter
@@ -22,6 +24,8 @@ from wrapper.explain import main as explain
 TEXT = README.read_text("utf-8")
 MAINS = {
     "consumer": consumer,
+    "consumer.dashboard": dashboard,
+    "consumer.feedback": feedback,
     "kafka.check": check,
     "kafka.cluster": cluster,
     "kafka.dead_letter": dead_letter,

@@ -101,3 +101,12 @@ def test_the_printed_command_fits_the_lines() -> None:
     full = command("in", with_key=True, with_headers=True, value_bytes=2**21)
     assert "--reader-property parse.headers=true --reader-property parse.key=true" in full
     assert f"--command-property max.request.size={2**22}" in full
+
+
+def test_a_share_of_bad_messages_is_spread_evenly_and_says_nothing_true() -> None:
+    made = list(messages(KNOWN, RAW, key="{n}", count=20, loop=True, bad=0.25))
+    bad = [number for number, each in enumerate(made) if each.images == 0]
+    assert bad == [3, 7, 11, 15, 19]
+    assert all("truth" not in dict(made[number].headers) for number in bad)
+    assert [m.key for m in made] == [b"%d" % n for n in range(20)]
+    assert not any(m.images == 0 for m in messages(KNOWN, RAW))

@@ -1,0 +1,1 @@
+"""The web dashboard: see the stream, and steer it."""

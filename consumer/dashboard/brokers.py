@@ -1,0 +1,149 @@
+"""Looks at the brokers: topics, partitions, leaders, lag, and the nodes of a local cluster."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+from confluent_kafka import Consumer, KafkaException
+
+from consumer.dashboard.console import Program
+from consumer.dashboard.fleet import Action
+from kafka.clients import consumer_config
+from kafka.cluster.address import cluster_folder, running_nodes
+from kafka.cluster.local import Cluster
+from kafka.cluster.state import ClusterError, load_state
+from kafka.cluster.status import Status
+from kafka.settings import Settings
+from kafka.topics.report import TopicReport, report
+
+log = logging.getLogger("consumer.dashboard")
+
+_EVERY_S = 2.0
+_STATUS_EVERY = 3
+_ANSWER_S = 3.0
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """One look at the brokers.
+
+    Attributes:
+        number: Counts looks.
+        topics: Theirs and ours: input, output, dead letters.
+        cluster: The local cluster's nodes and weaknesses, if the brokers are its.
+        trouble: Why nothing is known, or nothing.
+        since_s: Since when there is trouble, in seconds since 1970.
+    """
+
+    number: int = 0
+    topics: tuple[TopicReport, ...] = ()
+    cluster: Status | None = None
+    trouble: str = ""
+    since_s: float = 0.0
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that the group is behind in the input topic; None if nobody says."""
+        if self.trouble or not self.topics or self.topics[0].partitions is None:
+            return None
+        return sum(
+            max(0, (each.end or 0) - (each.first or 0)) if each.lag is None else each.lag
+            for each in self.topics[0].partitions
+        )
+
+
+class BrokerWatch:
+    """A thread that looks.
+
+    Attributes:
+        view: What it found last.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare to look.
+
+        Args:
+            settings: Topics, group and brokers.
+        """
+        self.view = Brokers()
+        self._settings = settings
+        self._names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="brokers", daemon=True)
+
+    def start(self) -> None:
+        """Start to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop looking; a look that waits for brokers is not waited for."""
+        self._closing.set()
+
+    def _run(self) -> None:
+        config = consumer_config(self._settings, self._settings.group_id)
+        consumer = Consumer(config)
+        while not self._closing.is_set():
+            try:
+                self.view = self._look(consumer)
+            except Exception:
+                # Whatever it is, the next look may do better; without one all would stand still.
+                log.exception("the brokers can't be looked at")
+            self._closing.wait(_EVERY_S)
+        consumer.close()
+
+    def _look(self, consumer: Consumer) -> Brokers:
+        before = self.view
+        number = before.number + 1
+        # The nodes are told by processes, and known even when no broker answers.
+        cluster = before.cluster
+        if number % _STATUS_EVERY == 1 or before.trouble or _changed(cluster):
+            cluster = local_status(self._settings)
+        try:
+            consumer.list_topics(timeout=_ANSWER_S)
+            topics = tuple(report(consumer, self._names))
+        except KafkaException as error:
+            since_s = before.since_s if before.trouble else time.time()
+            why = error.args[0].str()
+            return Brokers(number, before.topics, cluster, f"no broker answers: {why}", since_s)
+        return Brokers(number, topics, cluster)
+
+
+def local_status(settings: Settings) -> Status | None:
+    """The state of the local cluster; None if the brokers are not its."""
+    folder = cluster_folder()
+    try:
+        state = load_state(folder)
+        if state is None:
+            return None
+        ours = {node.address for node in state.nodes}
+        if not ours & set(settings.broker.split(",")):
+            return None
+        return Cluster(folder).status()
+    except (ClusterError, KafkaException):
+        return None
+
+
+def add_broker() -> Action:
+    """Adds a broker to the local cluster, and spreads partitions over it."""
+    return Program(["kafka.cluster", "add"]).action
+
+
+def kill_broker(node: int) -> Action:
+    """Ends a broker of the local cluster as a power cut would."""
+    return Program(["kafka.cluster", "kill", str(node)]).action
+
+
+def mend_brokers() -> Action:
+    """Starts what is dead of the local cluster."""
+    return Program(["kafka.cluster", "up"]).action
+
+
+def _changed(cluster: Status | None) -> bool:
+    """Whether a node has come or gone since."""
+    if cluster is None:
+        return False
+    living = {node.id for node in cluster.nodes if node.pid is not None}
+    return living != set(running_nodes(cluster_folder()))

@@ -1,0 +1,132 @@
+"""What people say that images show: written to the feedback topic, and read back from it.
+
+Pages learn of a correction only by reading it, so that all of them, and one that is opened
+tomorrow, know the same.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+from confluent_kafka import KafkaException
+from numpy.typing import NDArray
+
+from consumer.dashboard.results import Result, ResultLog
+from consumer.reader import Reader, ReadError
+from kafka.clients import consumer_config
+from kafka.consumed import record_of
+from kafka.feedback import BadFeedback, Feedback, read
+from kafka.messages import Record
+from kafka.reflow import NotWritten, Reflow
+from kafka.settings import Settings
+
+log = logging.getLogger("consumer.dashboard")
+
+_BATCH = 500
+_POLL_S = 0.1
+_AGAIN_S = 2.0
+_LAST = 2000
+_WITHIN_S = 5.0
+
+
+class Corrections:
+    """Writes corrections, and a thread that reads what anybody has said."""
+
+    def __init__(self, settings: Settings, results: ResultLog) -> None:
+        """Prepare.
+
+        Args:
+            settings: Topic and brokers.
+            results: That learn what is true.
+        """
+        self._settings = settings
+        self._results = results
+        self._reflow = Reflow(settings, _WITHIN_S)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="corrections", daemon=True)
+
+    def start(self) -> None:
+        """Start to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closing.set()
+        self._thread.join()
+        self._reflow.close()
+
+    def correct(self, result: Result, truth: str, image: NDArray[np.uint8] | None) -> str:
+        """Say what an image shows, and wait until the brokers have it.
+
+        Args:
+            result: The answer to it.
+            truth: The romaji name of what it shows.
+            image: uint8 (28, 28), to be kept with the correction; None if it is not there.
+
+        Returns:
+            Why it was not noted, or nothing.
+        """
+        try:
+            self._reflow.send(feedback_on(result, truth, image, int(1000 * time.time())))
+        except (BadFeedback, NotWritten) as error:
+            return str(error)
+        return ""
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._read()
+            except (ReadError, KafkaException):
+                # No topic, or no brokers: the page tells of both elsewhere.
+                self._closing.wait(_AGAIN_S)
+            except Exception:
+                log.exception("corrections can't be read")
+                self._closing.wait(_AGAIN_S)
+
+    def _read(self) -> None:
+        config: dict[str, Any] = consumer_config(
+            self._settings, f"{self._settings.group_id}.dashboard"
+        )
+        with closing(Reader(config, [self._settings.feedback_topic], last=_LAST)) as reader:
+            while not self._closing.is_set():
+                for message in reader.read(_BATCH, _POLL_S):
+                    self._take(record_of(message))
+
+    def _take(self, record: Record) -> None:
+        try:
+            feedback = read(record, self._settings.max_message_bytes)
+        except BadFeedback:
+            return
+        # Others may say what they like of places that are none of ours.
+        if feedback.place is None or feedback.place[0] != self._settings.input_topic:
+            return
+        for row, truth in enumerate(feedback.truth):
+            if truth:
+                self._results.correct((feedback.place, row), truth)
+
+
+def feedback_on(
+    result: Result, truth: str, image: NDArray[np.uint8] | None, given_ms: int
+) -> Feedback:
+    """What the feedback topic is told of one row of an answer.
+
+    Args:
+        result: The answer.
+        truth: What its image shows.
+        image: uint8 (28, 28) or None. It stands in the request if it is the message's only one:
+            a request has all rows of a message.
+        given_ms: When it is said, milliseconds since 1970.
+    """
+    rows = max(1, len(result.answer.labels))
+    said = tuple(truth if row == result.row else "" for row in range(rows))
+    request = None
+    if rows == 1 and image is not None:
+        request = {"data": {"ndarray": [image.tolist()]}}
+    label = result.label
+    reward = 1.0 if label is not None and label.name == truth else 0.0
+    return Feedback(result.answer.puid, said, reward, request, None, result.answer.place, given_ms)

@@ -1,0 +1,114 @@
+"""Reads the output and the dead-letter topic for all pages, and goes on when brokers come back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from contextlib import closing
+from typing import Any
+
+from confluent_kafka import KafkaException, Message
+
+from consumer.answers import read_answer
+from consumer.dashboard.letters import LetterBox
+from consumer.dashboard.results import ResultLog
+from consumer.reader import Reader, ReadError
+from consumer.score import Score
+from kafka.clients import consumer_config
+from kafka.consumed import record_of
+from kafka.settings import Settings
+
+log = logging.getLogger("consumer.dashboard")
+
+_BATCH = 500
+_POLL_S = 0.1
+_AGAIN_S = 1.0
+_LAST = 500
+_SECONDS_KEPT = 60
+
+
+class Feed:
+    """A thread that reads what comes out, from a little before its start.
+
+    Attributes:
+        results: Where it goes.
+        letters: Dead letters, and which of them were replayed.
+        score: How much, how right, how fast.
+        trouble: Why nothing can be read, or nothing.
+    """
+
+    def __init__(self, settings: Settings, results: ResultLog, letters: LetterBox) -> None:
+        """Prepare to read.
+
+        Args:
+            settings: Topics and brokers.
+            results: Where answers go.
+            letters: Where dead letters go.
+        """
+        self.results = results
+        self.letters = letters
+        self.score = Score(started_ms=int(1000 * time.time()))
+        self.trouble = ""
+        self._settings = settings
+        self._rates: deque[tuple[int, int]] = deque(maxlen=_SECONDS_KEPT)
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
+
+    def start(self) -> None:
+        """Start to read."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._closing.set()
+        self._thread.join()
+
+    def rate(self) -> float:
+        """Messages a second, over the last whole seconds."""
+        now = int(time.time())
+        recent = [count for second, count in list(self._rates) if now - 4 < second < now]
+        return sum(recent) / 3
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            try:
+                self._read()
+            except (ReadError, KafkaException) as error:
+                self.trouble = str(error)
+                self._closing.wait(_AGAIN_S)
+            except Exception as error:
+                log.exception("what comes can't be read")
+                self.trouble = f"{type(error).__name__}: {error}"
+                self._closing.wait(_AGAIN_S)
+
+    def _read(self) -> None:
+        settings = self._settings
+        config: dict[str, Any] = consumer_config(settings, f"{settings.group_id}.dashboard")
+        topics = [settings.output_topic, settings.dead_letter_topic]
+        with closing(Reader(config, topics, last=_LAST)) as reader:
+            self.trouble = ""
+            while not self._closing.is_set():
+                found = reader.read(_BATCH, _POLL_S)
+                came_s = time.time()
+                for message in found:
+                    self._take(message, came_s)
+                if found:
+                    self._count(int(came_s), len(found))
+
+    def _take(self, message: Message, came_s: float) -> None:
+        if message.topic() == self._settings.dead_letter_topic:
+            self.letters.add(record_of(message))
+        answer = read_answer(message, self._settings.dead_letter_topic)
+        if answer is None:
+            return
+        latency_ms = self.score.add(answer, 1000 * came_s)
+        at = (str(message.topic()), message.partition() or 0, message.offset() or 0)
+        self.results.add(answer, at, came_s, latency_ms)
+
+    def _count(self, second: int, messages: int) -> None:
+        if self._rates and self._rates[-1][0] == second:
+            self._rates[-1] = (second, self._rates[-1][1] + messages)
+        else:
+            self._rates.append((second, messages))

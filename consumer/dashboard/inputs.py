@@ -1,0 +1,108 @@
+"""Messages by where they stand, fetched when a page wants to see them, and their pictures."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaException
+from numpy.typing import NDArray
+from PIL import Image
+
+from consumer.answers import Place
+from consumer.pictures import fetch_record, hasty, read_pixels
+from kafka.clients import consumer_config
+from kafka.dead_letter.letters import read_letter
+from kafka.messages import Record
+from kafka.settings import Settings
+
+_THREADS = 3
+_WAIT_S = 2.0
+_KEPT_BYTES = 32 * 2**20
+
+Images = NDArray[np.uint8]
+"""uint8 (n, 28, 28)."""
+
+
+class Inputs:
+    """Fetches messages in threads of its own; pictures that it has shown are kept for a while."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare to fetch.
+
+        Args:
+            settings: Topics and brokers.
+        """
+        self._config: dict[str, Any] = hasty(
+            consumer_config(settings, f"{settings.group_id}.dashboard")
+        )
+        self._max_bytes = settings.max_message_bytes
+        self._dead_letter_topic = settings.dead_letter_topic
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="inputs")
+        self._consumers: list[Consumer] = []
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+        self._images: OrderedDict[Place, Images] = OrderedDict()
+        self._bytes = 0
+
+    def close(self) -> None:
+        """Stop fetching."""
+        self._pool.shutdown(cancel_futures=True)
+        for consumer in self._consumers:
+            consumer.close()
+
+    def keep(self, place: Place, images: Images) -> None:
+        """Know the images of a message without fetching it."""
+        with self._lock:
+            if place not in self._images:
+                self._bytes += images.nbytes
+            self._images[place] = images
+            while self._bytes > _KEPT_BYTES and len(self._images) > 1:
+                self._bytes -= self._images.popitem(last=False)[1].nbytes
+
+    async def record(self, place: Place) -> Record | None:
+        """A message; None if it is not there any more, or no broker hands it out in time."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._fetch, place)
+
+    async def images(self, place: Place) -> Images | None:
+        """The images in an input message, or in the input that a dead letter holds.
+
+        None if it is not there any more, or holds nothing of that kind.
+        """
+        with self._lock:
+            known = self._images.get(place)
+        if known is not None:
+            return known
+        record = await self.record(place)
+        if record is None:
+            return None
+        if record.topic == self._dead_letter_topic:
+            letter = read_letter(record)
+            record = record if letter is None else letter.original()
+        images = read_pixels(record, self._max_bytes)
+        if images is not None:
+            self.keep(place, images)
+        return images
+
+    def _fetch(self, place: Place) -> Record | None:
+        consumer: Consumer | None = getattr(self._mine, "consumer", None)
+        if consumer is None:
+            consumer = self._mine.consumer = Consumer(self._config)
+            with self._lock:
+                self._consumers.append(consumer)
+        try:
+            return fetch_record(consumer, place, _WAIT_S)
+        except KafkaException:
+            return None
+
+
+def png(image: Images) -> bytes:
+    """A picture of one image, uint8 (28, 28)."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,60 @@
+"""The parts of the page; each is built once for a browser, and then refreshed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from nicegui import ui
+
+Refresh = Callable[[], None]
+"""Shows what has changed; called a few times a second."""
+
+# Readable on light and on dark paper.
+FONT = 'Roboto, "Dashboard Kana", sans-serif'
+GREY, BLUE, GREEN, ORANGE, RED = "#8a94a0", "#4a90e2", "#3fae5a", "#d98e04", "#e5534b"
+
+
+@contextmanager
+def panel(title: str) -> Iterator[None]:
+    """A framed part of the page with a heading."""
+    with ui.card().classes("panel").props(f'role=region aria-label="{title}"'):
+        ui.label(title).classes("panel-title").props("role=heading aria-level=2")
+        yield
+
+
+def button(text: str, on_click: Callable[..., Any], *, primary: bool = False) -> ui.button:
+    """A button in the page's own look."""
+    made = ui.button(text, on_click=on_click).props("no-caps dense unelevated")
+    return made.props("color=primary" if primary else "outline color=primary")
+
+
+def axis(name: str, **more: Any) -> dict[str, Any]:
+    """A value axis of a chart, from 0 on."""
+    return {
+        "type": "value",
+        "name": name,
+        "min": 0,
+        "nameTextStyle": {"color": GREY},
+        "axisLabel": {"color": GREY},
+        "splitLine": {"lineStyle": {"color": GREY, "opacity": 0.2}},
+        **more,
+    }
+
+
+def categories(names: list[str], **more: Any) -> dict[str, Any]:
+    """A category axis of a chart."""
+    return {"type": "category", "data": names, "axisLabel": {"color": GREY, **more}}
+
+
+def chart(height: str, **options: Any) -> ui.echart:
+    """A chart that draws text as text, whatever is in it."""
+    common = {
+        "animation": False,
+        "textStyle": {"color": GREY, "fontFamily": FONT},
+        "legend": {"textStyle": {"color": GREY}, "top": 0},
+        "tooltip": {"trigger": "axis", "renderMode": "richText"},
+        "grid": {"left": 48, "right": 48, "top": 36, "bottom": 24},
+    }
+    return ui.echart({**common, **options}).classes("w-full").style(f"height: {height}")

@@ -1,0 +1,182 @@
+"""One result in full: all probabilities, headers, the raw messages, and why."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from nicegui import ui
+from numpy.typing import NDArray
+
+from consumer.dashboard.board import Board
+from consumer.dashboard.console import Program
+from consumer.dashboard.elements import Table
+from consumer.dashboard.inputs import png
+from consumer.dashboard.panels import button
+from consumer.dashboard.results import Result
+from consumer.dashboard.rows import in_ms, picture_address
+from consumer.labels import HIRAGANA
+from kafka.messages import Record
+
+_RAW_CHARACTERS = 6000
+
+
+class Detail:
+    """A dialog, one for each browser."""
+
+    def __init__(self, board: Board) -> None:
+        """Build it, closed."""
+        self._board = board
+        with ui.dialog() as self._dialog, ui.card().classes("panel detail"):
+            self._content = ui.column().classes("w-full gap-3")
+
+    async def open(self, result: Result) -> None:
+        """Show a result."""
+        answer = result.answer
+        output, source = await asyncio.gather(
+            self._record(result.at), self._record(None if answer.dead else answer.place)
+        )
+        self._content.clear()
+        with self._content:
+            self._head(result)
+            with ui.row().classes("w-full gap-4"):
+                self._picture(result)
+                self._probabilities(result)
+            self._correction(result)
+            self._raw("Reply" if not answer.dead else "Dead letter", output)
+            if not answer.dead:
+                self._raw("Request", source)
+        self._dialog.open()
+
+    async def _record(self, place: tuple[str, int, int] | None) -> Record | None:
+        return None if place is None else await self._board.inputs.record(place)
+
+    def _head(self, result: Result) -> None:
+        answer, label = result.answer, result.label
+        with ui.row().classes("w-full items-center justify-between"):
+            if label is None:
+                ui.label(f"{answer.reason or 'unreadable'}: {answer.message}").classes("trouble")
+            else:
+                with ui.row().classes("items-baseline gap-2"):
+                    ui.label(label.hiragana).classes("kana big-kana").props("lang=ja")
+                    ui.label(f"{label.name}, {100 * label.confidence:.2f} %").classes("big")
+            button("Close", self._dialog.close)
+        place = "-" if answer.place is None else "{} {}:{}".format(*answer.place)
+        facts = {
+            "from": place,
+            "to": "-" if result.at is None else "{} {}:{}".format(*result.at),
+            "row": str(result.row),
+            "key": answer.key if answer.key is not None else "-",
+            "worker": answer.worker or "-",
+            "puid": answer.puid or "-",
+            "latency": in_ms(result.latency_ms) or "-",
+            "truth": self._board.results.truth(result) or "unknown",
+        }
+        with ui.element("div").classes("facts"):
+            for name, value in facts.items():
+                ui.label(f"{name}: {value}")
+
+    def _picture(self, result: Result) -> None:
+        place = result.at if result.answer.dead else result.answer.place
+        if place is None:
+            return
+        with ui.column().classes("gap-2"):
+            ui.element("img").props(f'src="{picture_address(place, result.row)}" alt=""').classes(
+                "big-picture"
+            )
+            if result.label is not None and self._board.explains:
+                button("Why this label?", lambda: self._explain(result))
+            self._why = ui.column()
+
+    async def _explain(self, result: Result) -> None:
+        assert result.answer.place is not None
+        images = await self._board.inputs.images(result.answer.place)
+        if images is None or result.row >= len(images):
+            ui.notify("The picture is not there any more.")
+            return
+        self._why.clear()
+        with self._why:
+            ui.spinner()
+        address, said = await asyncio.to_thread(self._run_explain, images[result.row])
+        self._why.clear()
+        with self._why:
+            if address is None:
+                ui.label(said).classes("trouble")
+            else:
+                ui.element("img").props(
+                    f'src="{address}" alt="What speaks for the label is red, against it blue"'
+                ).classes("explanation")
+                ui.label("red speaks for it, blue against").classes("soft")
+
+    def _run_explain(self, image: NDArray[np.uint8]) -> tuple[str | None, str]:
+        with tempfile.TemporaryDirectory() as folder:
+            picture, out = Path(folder) / "picture.png", Path(folder) / "why.png"
+            picture.write_bytes(png(image))
+            program = Program(["wrapper.explain", str(picture), "--out", str(out)])
+            future = self._board.console.run(program.action)
+            if future.result() or not out.exists():
+                return None, "No explanation came; the console says why."
+            content = base64.b64encode(out.read_bytes()).decode("ascii")
+            return f"data:image/png;base64,{content}", ""
+
+    def _probabilities(self, result: Result) -> None:
+        label = result.label
+        if label is None:
+            return
+        table = Table("class", "", "probability").classes("grow")
+        table.show(
+            rows=[
+                {"key": at, "cells": [name, HIRAGANA.get(name, ""), f"{100 * share:.2f} %"]}
+                for at, (name, share) in enumerate(label.probabilities)
+            ]
+        )
+
+    def _correction(self, result: Result) -> None:
+        label = result.label
+        if label is None or result.image is None:
+            return
+        rows = len(result.answer.labels)
+        known = {name: f"{kana} {name}" for name, kana in HIRAGANA.items()}
+        with ui.row().classes("items-center gap-2"):
+            ui.label("It shows")
+            chosen = ui.select(known, value=label.name if label.name in known else None).props(
+                'dense outlined options-dense aria-label="What it shows"'
+            )
+
+            async def correct() -> None:
+                place = result.answer.place
+                images = None if place is None else await self._board.inputs.images(place)
+                image = images[result.row] if images is not None and rows == len(images) else None
+                trouble = await asyncio.to_thread(
+                    self._board.corrections.correct, result, chosen.value or "", image
+                )
+                ui.notify(trouble or "Noted in the feedback topic.")
+                if not trouble:
+                    self._dialog.close()
+
+            button("Correct the label", correct, primary=True)
+
+    def _raw(self, title: str, record: Record | None) -> None:
+        with ui.expansion(f"{title}: headers and value").classes("w-full"):
+            if record is None:
+                ui.label("It is not there any more, or no broker hands it out.").classes("soft")
+                return
+            table = Table("header", "value")
+            table.show(
+                rows=[
+                    {"key": at, "cells": [name, _text(value)[:_RAW_CHARACTERS]]}
+                    for at, (name, value) in enumerate(record.headers)
+                ]
+            )
+            value = _text(record.value)
+            cut = f"… ({len(value):,} characters)" if len(value) > _RAW_CHARACTERS else ""
+            ui.label(value[:_RAW_CHARACTERS] + cut).classes("raw")
+
+
+def _text(value: bytes | None) -> str:
+    if value is None:
+        return "(null)"
+    return value[: 4 * _RAW_CHARACTERS].decode("utf-8", "backslashreplace")

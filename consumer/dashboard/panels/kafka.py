@@ -1,0 +1,152 @@
+"""Brokers and what they hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from consumer.dashboard import brokers
+from consumer.dashboard.board import Board
+from consumer.dashboard.elements import Table
+from consumer.dashboard.panels import Refresh, button, panel
+from kafka.cluster.status import Status
+from kafka.topics.report import TopicReport
+
+
+class KafkaPanel:
+    """One browser's view of the brokers."""
+
+    def __init__(self, board: Board) -> None:
+        """Build it."""
+        self._board = board
+        self._shown = -1
+        with panel("Brokers"):
+            self._nodes = Table("node", "roles", "address", "process", "leads", "")
+            self._nodes.on("act", self._ask_before_kill)
+            with ui.row().classes("items-center gap-2") as self._buttons:
+                button("Add a broker", self._add, primary=True)
+                button("Start what is dead", self._mend)
+            self._survives = ui.label().classes("soft").style("white-space: pre-wrap")
+        with panel("Topics"):
+            self._topics = Table("topic", "partitions", "messages", "lag")
+        with panel("Partitions"):
+            self._partitions = Table(
+                "topic", "partition", "leader", "replicas", "in sync", "first", "end",
+                "committed", "lag",
+            )  # fmt: skip
+        with ui.dialog() as self._dialog, ui.card().classes("panel"):
+            self._question = ui.label().style("white-space: pre-wrap")
+            with ui.row().classes("gap-2"):
+                self._kill = button("Kill it", self._do_kill, primary=True)
+                button("Leave it", self._dialog.close)
+        self._node = 0
+
+    def refresh(self) -> None:
+        """Show what has changed."""
+        view = self._board.brokers.view
+        if view.number == self._shown:
+            return
+        self._shown = view.number
+        leads = _leads(view.topics)
+        cluster = view.cluster
+        self._nodes.set_visibility(cluster is not None)
+        self._buttons.set_visibility(cluster is not None)
+        if cluster is not None:
+            self._nodes.show(
+                rows=[_node_row(cluster, at, leads) for at in range(len(cluster.nodes))]
+            )
+        self._survives.set_text(_in_words(cluster))
+        self._topics.show(rows=[_topic_row(each) for each in view.topics])
+        self._partitions.show(rows=_partition_rows(view.topics))
+
+    def _add(self) -> None:
+        self._board.console.run(brokers.add_broker())
+        ui.notify(
+            "A broker starts; partitions are spread over it. The console shows how far it is."
+        )
+
+    def _mend(self) -> None:
+        self._board.console.run(brokers.mend_brokers())
+
+    def _ask_before_kill(self, event: GenericEventArguments) -> None:
+        self._node = int(event.args["key"])
+        cluster = self._board.brokers.view.cluster
+        weaknesses = cluster.weaknesses if cluster is not None else ()
+        if weaknesses:
+            listed = "\n".join(f"- {each}" for each in weaknesses)
+            self._question.set_text(
+                f"The death of node {self._node} would not be survived now:\n{listed}"
+            )
+        else:
+            self._question.set_text(f"Node {self._node} may die: nothing is lost, all goes on.")
+        self._dialog.open()
+
+    def _do_kill(self) -> None:
+        self._dialog.close()
+        self._board.console.run(brokers.kill_broker(self._node))
+
+
+def kafka(board: Board) -> Refresh:
+    """Build the panels."""
+    return KafkaPanel(board).refresh
+
+
+def _in_words(cluster: Status | None) -> str:
+    if cluster is None:
+        return "The brokers are not of this repository's local cluster: they are only looked at."
+    if not cluster.weaknesses:
+        return "Any one broker may die: nothing is lost, all goes on."
+    return "The death of a broker is not survived:\n" + "\n".join(
+        f"- {each}" for each in cluster.weaknesses
+    )
+
+
+def _leads(topics: tuple[TopicReport, ...]) -> dict[int | None, int]:
+    leads: dict[int | None, int] = {}
+    for topic in topics:
+        for each in topic.partitions or ():
+            leads[each.leader] = leads.get(each.leader, 0) + 1
+    return leads
+
+
+def _node_row(cluster: Status, at: int, leads: dict[int | None, int]) -> dict[str, Any]:
+    node = cluster.nodes[at]
+    process: Any = {"text": "dead", "mark": "dead"} if node.pid is None else str(node.pid)
+    kill = {"text": "Kill", "act": "kill", "disabled": node.pid is None}
+    led = f"{leads.get(node.id, 0)} partitions"
+    return {"key": node.id, "cells": [str(node.id), node.roles, node.address, process, led, kill]}
+
+
+def _topic_row(topic: TopicReport) -> dict[str, Any]:
+    if topic.partitions is None:
+        missing = {"text": "not there: python -m kafka.topics create", "mark": "dead"}
+        return {"key": topic.topic, "cells": [topic.topic, missing, "", ""]}
+    held = sum((each.end or 0) - (each.first or 0) for each in topic.partitions)
+    lag = "" if topic.lag is None else f"{topic.lag:,}"
+    return {
+        "key": topic.topic,
+        "cells": [topic.topic, str(len(topic.partitions)), f"{held:,}", lag],
+    }
+
+
+def _partition_rows(topics: tuple[TopicReport, ...]) -> list[dict[str, Any]]:
+    rows = []
+    for topic in topics:
+        for each in topic.partitions or ():
+            leader: Any = each.leader
+            if leader is None:
+                leader = {"text": "none", "mark": "dead"}
+            in_sync: Any = ",".join(map(str, each.in_sync))
+            if len(each.in_sync) < len(each.replicas):
+                in_sync = {"text": in_sync, "mark": "abstain"}
+            replicas = ",".join(map(str, each.replicas))
+            numbers = [_number(n) for n in (each.first, each.end, each.committed, each.lag)]
+            cells = [topic.topic, str(each.partition), leader, replicas, in_sync, *numbers]
+            rows.append({"key": f"{topic.topic}/{each.partition}", "cells": cells})
+    return rows
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"

@@ -1,0 +1,168 @@
+"""The addresses beside the page: pictures, files to download, and what the page sends."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse, StreamingResponse
+from PIL import Image
+
+from consumer.dashboard.board import Board
+from consumer.dashboard.inputs import png
+from consumer.dashboard.rows import as_csv, as_json, filter_of
+from consumer.dashboard.uploads import MOST_ZIP_BYTES, Picture, pictures
+from consumer.labels import HIRAGANA
+from producer.bundled_samples import SAMPLES, Samples
+from producer.formats import FORMATS
+
+_CONVERTING = 2
+_SHOWN = 12
+_THUMB = 96
+_MOST_NAMES = 1000
+# A message stays what it is: a browser need not ask twice.
+_FOR_EVER = {"Cache-Control": "private, max-age=86400, immutable"}
+
+
+def routes(board: Board, samples: Samples) -> APIRouter:
+    """The routes of a board.
+
+    Args:
+        board: What they show and change.
+        samples: That can be chosen.
+    """
+    router = APIRouter()
+    _add_pictures(router, board, samples)
+    _add_downloads(router, board)
+    _add_sending(router, board, samples)
+    return router
+
+
+def _add_pictures(router: APIRouter, board: Board, samples: Samples) -> None:
+    @router.get("/picture/{topic}/{partition}/{offset}/{row}.png")
+    async def picture(topic: str, partition: int, offset: int, row: int) -> Response:
+        if topic not in board.topics:
+            return Response(status_code=404)
+        images = await board.inputs.images((topic, partition, offset))
+        if images is None or not 0 <= row < len(images):
+            return Response(status_code=404)
+        return Response(png(images[row]), media_type="image/png", headers=_FOR_EVER)
+
+    @router.get("/sample/{number}.png")
+    async def sample(number: int) -> Response:
+        if not 0 <= number < len(samples.images):
+            return Response(status_code=404)
+        return Response(png(samples.images[number]), media_type="image/png", headers=_FOR_EVER)
+
+
+def _add_downloads(router: APIRouter, board: Board) -> None:
+    @router.get("/api/results.{kind}")
+    async def results(kind: str, request: Request) -> Response:
+        made = {"csv": as_csv, "json": as_json}.get(kind)
+        try:
+            chosen = filter_of(request.query_params)
+        except ValueError:
+            return PlainTextResponse("below is a number from 0 to 1\n", 400)
+        if made is None:
+            return Response(status_code=404)
+        lines: Iterator[str] = made(board.results.every(chosen), board.results)
+        return StreamingResponse(
+            lines,
+            media_type={"csv": "text/csv", "json": "application/json"}[kind],
+            headers={"Content-Disposition": f'attachment; filename="results.{kind}"'},
+        )
+
+
+def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
+    converting = asyncio.Semaphore(_CONVERTING)
+    sample_at = {name: number for number, name in enumerate(samples.names)}
+    names = list(HIRAGANA)
+
+    @router.post("/api/pictures")
+    async def send_file(request: Request, name: str = "", format: str = "png") -> Response:  # noqa: A002
+        if format not in FORMATS:
+            return PlainTextResponse(f"no format is named so: {format}\n", 400)
+        content = await _bounded(request, MOST_ZIP_BYTES)
+        if content is None:
+            return PlainTextResponse(f"more than {MOST_ZIP_BYTES // 2**20} MiB\n", 413)
+        async with converting:
+            found = await asyncio.to_thread(lambda: list(pictures(name, content)))
+        good = [each for each in found if isinstance(each, Picture)]
+        for each in found:
+            if not isinstance(each, Picture):
+                board.sender.refuse(each)
+        await asyncio.to_thread(board.sender.send_all, good, format, [None] * len(good))
+        shown = await asyncio.to_thread(_turned, good[:_SHOWN])
+        return _json({"sent": len(good), "refused": len(found) - len(good), "turned": shown})
+
+    @router.post("/api/samples")
+    async def send_samples(request: Request) -> Response:
+        content = await _bounded(request, 2**20)
+        wanted, wire_format = _chosen(content or b"", sample_at)
+        if wanted is None or wire_format not in FORMATS:
+            return PlainTextResponse("names of samples, and a format\n", 400)
+        made = [
+            Picture(
+                samples.names[at], samples.images[at], (SAMPLES / samples.names[at]).read_bytes()
+            )
+            for at in wanted
+        ]
+        truths = [names[int(samples.labels[at])] for at in wanted]
+        await asyncio.to_thread(board.sender.send_all, made, wire_format, truths)
+        shown = await asyncio.to_thread(_turned, made[:_SHOWN])
+        return _json({"sent": len(made), "refused": 0, "turned": shown})
+
+
+async def _bounded(request: Request, most: int) -> bytes | None:
+    """A request's body; None if it is larger than that, and then it is not read to its end."""
+    declared = request.headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > most:
+        return None
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _chosen(content: bytes, known: dict[str, int]) -> tuple[list[int] | None, str]:
+    try:
+        document = orjson.loads(content)
+        names, wire_format = document["names"], document["format"]
+        if len(names) > _MOST_NAMES:
+            return None, ""
+        return [known[name] for name in names], str(wire_format)
+    except (ValueError, KeyError, TypeError):
+        return None, ""
+
+
+def _turned(made: Sequence[Picture]) -> list[dict[str, Any]]:
+    """How pictures were turned into 28 x 28 pixels."""
+    return [
+        {"name": each.name, "before": _thumb(each.content), "after": _address(png(each.image))}
+        for each in made
+    ]
+
+
+def _thumb(content: bytes) -> str:
+    """A small PNG of a picture, which has been read once already and so is safe to open."""
+    picture = Image.open(io.BytesIO(content))
+    picture.thumbnail((_THUMB, _THUMB))
+    buffer = io.BytesIO()
+    picture.convert("RGBA").save(buffer, "PNG")
+    return _address(buffer.getvalue())
+
+
+def _address(content: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
+
+
+def _json(document: dict[str, Any]) -> Response:
+    return Response(orjson.dumps(document), media_type="application/json")

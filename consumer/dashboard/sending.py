@@ -1,0 +1,119 @@
+"""Sends what a person made or chose, and knows where it ended up."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from confluent_kafka import KafkaException, Producer
+from numpy.typing import NDArray
+
+from consumer.answers import Answer
+from consumer.dashboard.inputs import Inputs
+from consumer.dashboard.results import ResultLog
+from consumer.dashboard.uploads import Picture, Refused
+from kafka.clients import producer_config
+from kafka.settings import Settings
+from producer.formats import FORMATS, encode
+
+_POLL_S = 0.05
+_GIVE_UP_S = 30.0
+NOT_SENT = "not_sent"
+"""The reason of a file that was never sent."""
+
+
+class Sender:
+    """A producer for all pages; safe to use from several threads."""
+
+    def __init__(self, settings: Settings, results: ResultLog, inputs: Inputs) -> None:
+        """Start to send.
+
+        Args:
+            settings: Topic and brokers.
+            results: Where it is told what could not be sent.
+            inputs: That learns where each image is.
+        """
+        self._topic = settings.input_topic
+        self._results = results
+        self._inputs = inputs
+        self._config: dict[str, Any] = producer_config(
+            settings, message_timeout_ms=int(_GIVE_UP_S * 1000)
+        )
+        self._producer: Producer | None = None
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="sender", daemon=True)
+
+    def start(self) -> None:
+        """Serve delivery reports."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; what is still under way is given up after a second."""
+        self._closing.set()
+        self._thread.join()
+        if self._producer is not None:
+            self._producer.flush(1.0)
+
+    def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> None:
+        """Send a picture; it is not waited for.
+
+        Args:
+            picture: Its name becomes the key.
+            wire_format: One of `producer.formats.FORMATS`.
+            truth: The romaji name of what it shows, if that is known.
+        """
+        form = FORMATS[wire_format]
+        images: NDArray[np.uint8] = picture.image[np.newaxis]
+
+        def delivered(error: Any, message: Any) -> None:
+            if error is not None:
+                self.refuse(Refused(picture.name, f"not sent: {error.str()}"))
+                return
+            place = (str(message.topic()), message.partition(), message.offset())
+            self._inputs.keep(place, images)
+
+        try:
+            self._ready().produce(
+                self._topic,
+                encode(form, images),
+                picture.name.encode("utf-8", "replace"),
+                headers=list(form.headers(truth)),
+                on_delivery=delivered,
+            )
+        except (KafkaException, BufferError) as error:
+            why = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            self.refuse(Refused(picture.name, f"not sent: {why}"))
+
+    def refuse(self, refused: Refused) -> None:
+        """Say in the results that a file was not sent."""
+        answer = Answer(
+            place=None,
+            key=refused.name,
+            worker="",
+            timestamp_ms=None,
+            reason=NOT_SENT,
+            message=refused.why,
+        )
+        self._results.add(answer, None, time.time(), None)
+
+    def send_all(
+        self, pictures: Sequence[Picture], wire_format: str, truths: Sequence[str | None]
+    ) -> None:
+        """Send pictures in order; see `send`."""
+        for picture, truth in zip(pictures, truths, strict=True):
+            self.send(picture, wire_format, truth)
+
+    def _ready(self) -> Producer:
+        with self._lock:
+            if self._producer is None:
+                self._producer = Producer(self._config)
+            return self._producer
+
+    def _serve(self) -> None:
+        while not self._closing.wait(0 if self._producer else _POLL_S):
+            if self._producer is not None:
+                self._producer.poll(_POLL_S)

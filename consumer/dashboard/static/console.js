@@ -1,0 +1,31 @@
+// Commands and what they said, the newest first.
+export default {
+  template: `
+    <div class="console" role="log" aria-label="Commands that were run">
+      <p v-if="!entries.length" class="soft">Nothing was run yet. Whatever a button does shows up here as a command.</p>
+      <div v-for="entry in entries" :key="entry.number" class="console-entry">
+        <div class="console-command"><span>$ {{ entry.command }}</span>
+          <span class="row"><span class="soft">{{ entry.state }}</span>
+          <button class="button" @click="copy(entry)" :aria-label="'Copy ' + entry.command">{{ copied === entry.number ? 'Copied' : 'Copy' }}</button></span></div>
+        <pre v-if="entry.output" class="console-output">{{ entry.output }}</pre>
+      </div>
+    </div>`,
+  props: { entries: Array },
+  data: () => ({ copied: null }),
+  methods: {
+    async copy(entry) {
+      try {
+        await navigator.clipboard.writeText(entry.command);
+      } catch {
+        // Where a page may not write to the clipboard, the old way still works.
+        const area = document.createElement("textarea");
+        area.value = entry.command;
+        document.body.append(area);
+        area.select();
+        document.execCommand("copy");
+        area.remove();
+      }
+      this.copied = entry.number;
+    },
+  },
+};

@@ -1,0 +1,113 @@
+// The list of results: only the rows in sight are there. The server has the others, and is asked
+// for a window of them. All text is put in as text.
+export default {
+  template: `
+    <div class="results">
+      <button v-if="until !== null" class="results-newer" @click="follow">
+        {{ newer ? newer.toLocaleString() + ' newer' : 'to the newest' }} ↑
+      </button>
+      <div class="results-scroll" ref="scroll" role="grid" tabindex="0" aria-label="Results, newest first"
+           :aria-rowcount="total" @scroll.passive="scrolled" @keydown="key">
+        <div class="results-all" :style="{height: total * height + 'px'}">
+          <div v-for="row in rows" :key="row.number" class="result" role="row"
+               :class="{'is-selected': row.index === selected, 'is-dead': row.dead, 'is-wrong': row.right === false}"
+               :style="{top: row.index * height + 'px', height: height + 'px'}"
+               :aria-rowindex="row.index + 1" :data-number="row.number" @click="open(row)">
+            <span class="result-picture" role="gridcell">
+              <img v-if="row.picture" :src="row.picture" alt="" width="36" height="36" loading="lazy">
+            </span>
+            <template v-if="row.dead">
+              <span class="result-label tag tag-dead" role="gridcell">{{ row.dead }}</span>
+              <span class="result-why" role="gridcell">{{ row.message }}</span>
+            </template>
+            <template v-else>
+              <span class="result-label" role="gridcell">
+                <b class="kana" lang="ja">{{ row.hiragana }}</b> <span class="result-name">{{ row.label }}</span>
+              </span>
+              <svg class="result-bars" viewBox="0 0 100 30" role="img" preserveAspectRatio="none"
+                   :aria-label="'probabilities of ' + row.bars.length + ' classes'">
+                <rect v-for="(share, at) in row.bars" :key="at" :x="at * 100 / row.bars.length + 1"
+                      :width="Math.max(1, 100 / row.bars.length - 2)" :y="30 - Math.max(1, share * 30)"
+                      :height="Math.max(1, share * 30)" :class="{best: at === row.best}"></rect>
+              </svg>
+              <span class="result-confidence" role="gridcell">{{ row.confidence }}</span>
+              <span class="result-tags" role="gridcell">
+                <i v-if="row.abstain" class="tag tag-abstain">unsure</i>
+                <i v-if="row.outlier" class="tag tag-outlier">outlier</i>
+                <i v-if="row.right === true" class="tag tag-right">✓ {{ row.truth }}</i>
+                <i v-if="row.right === false" class="tag tag-wrong">✗ {{ row.truth }}</i>
+              </span>
+            </template>
+            <span class="result-who" role="gridcell">
+              <span :title="row.key">{{ row.key }}</span><small :title="row.worker">{{ row.worker }}</small>
+            </span>
+            <span class="result-when" role="gridcell">{{ row.latency }}<small>{{ row.place }}</small></span>
+          </div>
+        </div>
+        <p v-if="!total" class="results-none">{{ empty }}</p>
+      </div>
+    </div>`,
+  props: { empty: String },
+  data() {
+    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, selected: 0, asked: 0 };
+  },
+  mounted() {
+    this.observer = new ResizeObserver(() => this.ask());
+    this.observer.observe(this.$refs.scroll);
+  },
+  beforeUnmount() {
+    this.observer.disconnect();
+  },
+  methods: {
+    // Called by the server: the rows of the window that was asked for.
+    show(window) {
+      this.total = window.total;
+      this.newest = window.newest;
+      this.rows = window.rows;
+      this.newer = window.newer;
+    },
+    // Called by the server: while a person looks at older ones, only say how many have come.
+    count(newer) {
+      this.newer = newer;
+    },
+    ask() {
+      const top = this.$refs.scroll.scrollTop;
+      const room = Math.ceil(this.$refs.scroll.clientHeight / this.height);
+      const first = Math.max(0, Math.floor(top / this.height) - 5);
+      this.$emit("window", { first, count: room + 10, until: this.until });
+    },
+    scrolled() {
+      if (this.$refs.scroll.scrollTop < 2 && this.newer === 0) this.until = null;
+      else if (this.until === null && this.$refs.scroll.scrollTop >= 2) this.until = this.newest;
+      clearTimeout(this.asked);
+      this.asked = setTimeout(() => this.ask(), 40);
+    },
+    follow() {
+      this.until = null;
+      this.newer = 0;
+      this.selected = 0;
+      this.$refs.scroll.scrollTop = 0;
+      this.ask();
+    },
+    open(row) {
+      this.selected = row.index;
+      this.$emit("chosen", row.number);
+    },
+    key(event) {
+      const page = Math.max(1, Math.floor(this.$refs.scroll.clientHeight / this.height) - 1);
+      const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.total, End: this.total };
+      if (event.key === "Enter" || event.key === " ") {
+        const row = this.rows.find((each) => each.index === this.selected);
+        if (row) this.open(row);
+      } else if (event.key in steps) {
+        this.selected = Math.min(this.total - 1, Math.max(0, this.selected + steps[event.key]));
+        const scroll = this.$refs.scroll;
+        const top = this.selected * this.height;
+        if (top < scroll.scrollTop) scroll.scrollTop = top;
+        else if (top + this.height > scroll.scrollTop + scroll.clientHeight)
+          scroll.scrollTop = top + this.height - scroll.clientHeight;
+      } else return;
+      event.preventDefault();
+    },
+  },
+};

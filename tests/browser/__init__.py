@@ -1,0 +1,1 @@
+"""The dashboard, as a visitor uses it, in a real browser."""

@@ -1,0 +1,245 @@
+"""How many pods there are to be: read from a SeldonDeployment's manifest, and changed in it."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, OFF, Scaling
+from tests.consumer.kubernetes_cluster import Document
+from tests.consumer.kubernetes_rig import (
+    HPA,
+    KEDA,
+    MANIFEST,
+    Rig,
+    Start,
+    component,
+    keda_of,
+    run,
+    starting,
+    with_component,
+)
+from tests.sdep.crd import Definitions
+
+PREDICTOR = "/spec/predictors/0"
+COMPONENT = f"{PREDICTOR}/componentSpecs/0"
+
+CRD_DIR = os.environ.get("CRD_DIR")
+needs_definitions = pytest.mark.skipif(
+    not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
+)
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    with starting(tmp_path, monkeypatch) as begin:
+        yield begin
+
+
+@pytest.fixture
+def rig(start: Start) -> Rig:
+    return start()
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 1, 4, 1, 100)),
+        (with_component(hpaSpec=HPA), Scaling(AUTOMATIC, 2, 5, 2, 0)),
+        (with_component(kedaSpec=KEDA, hpaSpec=HPA), Scaling(AUTOMATIC, 1, 4, 1, 100)),
+        (MANIFEST, Scaling(BY_HAND, 2, 2, 2, 0)),
+        (with_component(replicas=3), Scaling(BY_HAND, 3, 3, 3, 0)),
+    ],
+    ids=["keda", "hpa", "keda wins", "predictor", "component wins"],
+)
+def test_the_manifest_says_how_it_is_scaled(
+    start: Start, manifest: Document, expected: Scaling
+) -> None:
+    fleet = start(manifest).backend.look()
+    assert fleet.scaling == expected
+    assert fleet.modes == (expected.mode,)
+    assert fleet.wanted == expected.count
+
+
+def test_what_a_keda_spec_leaves_out_is_kedas_own(start: Start) -> None:
+    spec = {"triggers": [{"type": "kafka", "metadata": {"topic": "model_input"}}]}
+    rig = start(with_component(kedaSpec=spec))
+    assert rig.backend.look().scaling == Scaling(AUTOMATIC, 0, 100, 1, 10)
+    assert run(rig.backend.scale(Scaling(AUTOMATIC, 1, 3, 0, 50)))[0] == 0
+    assert component(rig.cluster.manifest)["kedaSpec"] == {
+        "minReplicaCount": 1,
+        "maxReplicaCount": 3,
+        "triggers": [{"type": "kafka", "metadata": {"topic": "model_input", "lagThreshold": "50"}}],
+    }
+
+
+def hpa_of(manifest: Document) -> list[Any]:
+    spec = component(manifest)["hpaSpec"]
+    return [spec["minReplicas"], spec["maxReplicas"]]
+
+
+def predictors_replicas(manifest: Document) -> list[Any]:
+    return [manifest["spec"]["predictors"][0]["replicas"]]
+
+
+def components_replicas(manifest: Document) -> list[Any]:
+    return [component(manifest)["replicas"]]
+
+
+@pytest.mark.parametrize(
+    ("manifest", "read", "scaling", "expected"),
+    [
+        (with_component(kedaSpec=KEDA), keda_of, Scaling(AUTOMATIC, 2, 2, 9, 50), [2, 2, "50"]),
+        (with_component(hpaSpec=HPA), hpa_of, Scaling(AUTOMATIC, 3, 3, 9, 0), [3, 3]),
+        (MANIFEST, predictors_replicas, Scaling(BY_HAND, 0, 0, 3, 0), [3]),
+        (with_component(replicas=1), components_replicas, Scaling(BY_HAND, 0, 0, 3, 0), [3]),
+    ],
+    ids=["keda", "hpa", "predictor", "component"],
+)
+def test_scaling_changes_its_numbers_in_the_manifest_and_nothing_else(
+    start: Start,
+    manifest: Document,
+    read: Callable[[Document], list[Any]],
+    scaling: Scaling,
+    expected: list[Any],
+) -> None:
+    rig = start(manifest)
+    rig.backend.look()
+    before = rig.cluster.manifest
+    action = rig.backend.scale(scaling)
+    assert run(action) == (0, "seldondeployment.machinelearning.seldon.io/kmnist patched")
+    after = rig.cluster.manifest
+    assert read(after) == expected
+    rig.await_ready(min(expected[0], 3))
+    for changed in (before, after):
+        changed["metadata"]["resourceVersion"] = ""
+        for spec in (component(changed), changed["spec"]["predictors"][0]):
+            for gone in ("kedaSpec", "hpaSpec", "replicas"):
+                spec.pop(gone, None)
+    assert before == after
+    sent = next(body for method, _, body in rig.api.requests if method == "PATCH")
+    words = shlex.split(action.command)
+    assert words[:-1] == shlex.split("kubectl --namespace seldon patch sdep kmnist --type json -p")
+    assert json.loads(words[-1]) == sent
+
+
+def test_the_patch_is_the_shortest_that_overwrites_nobody(start: Start) -> None:
+    rig = start(with_component(hpaSpec=HPA))
+    patch = json.loads(shlex.split(rig.backend.scale(Scaling(AUTOMATIC, 3, 6, 0, 0)).command)[-1])
+    assert patch == [
+        {"op": "test", "path": f"{PREDICTOR}/name", "value": "default"},
+        {"op": "test", "path": f"{COMPONENT}/hpaSpec/minReplicas", "value": 2},
+        {"op": "replace", "path": f"{COMPONENT}/hpaSpec/minReplicas", "value": 3},
+        {"op": "test", "path": f"{COMPONENT}/hpaSpec/maxReplicas", "value": 5},
+        {"op": "replace", "path": f"{COMPONENT}/hpaSpec/maxReplicas", "value": 6},
+    ]
+
+
+def test_replicas_that_stood_nowhere_are_the_predictors(start: Start) -> None:
+    manifest = copy.deepcopy(MANIFEST)
+    del manifest["spec"]["predictors"][0]["replicas"]
+    rig = start(manifest)
+    assert rig.backend.look().scaling == Scaling(BY_HAND, 1, 1, 1, 0)
+    assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 2, 0)))[0] == 0
+    assert rig.cluster.manifest["spec"]["predictors"][0]["replicas"] == 2
+
+
+def by_other(manifest: Document) -> None:
+    manifest["spec"]["predictors"][0]["replicas"] = 7
+
+
+def first_ever(manifest: Document) -> None:
+    manifest["spec"]["replicas"] = 7
+
+
+@pytest.mark.parametrize(
+    ("absent", "change"), [(False, by_other), (True, by_other), (True, first_ever)]
+)
+def test_what_somebody_else_set_meanwhile_is_not_overwritten(
+    start: Start, absent: bool, change: Callable[[Document], None]
+) -> None:
+    manifest = copy.deepcopy(MANIFEST)
+    if absent:
+        del manifest["spec"]["predictors"][0]["replicas"]
+    rig = start(manifest)
+    rig.backend.look()
+    rig.cluster.edit(change)
+    theirs = rig.cluster.manifest
+    status, said = run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))
+    assert status == 1
+    assert said.startswith("somebody else changed seldon/kmnist on http")
+    assert rig.cluster.manifest == theirs
+    rig.backend.look()
+    assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))[0] == 0
+
+
+def test_a_change_of_something_else_is_kept_and_in_nobodys_way(rig: Rig) -> None:
+    rig.backend.look()
+    rig.cluster.edit(lambda manifest: manifest["metadata"]["labels"].update(theirs="kept"))
+    assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))[0] == 0
+    assert rig.cluster.manifest["metadata"]["labels"]["theirs"] == "kept"
+
+
+def test_another_predictor_in_front_is_not_scaled_by_mistake(rig: Rig) -> None:
+    rig.backend.look()
+
+    def put_in_front(manifest: Document) -> None:
+        canary = {**copy.deepcopy(manifest["spec"]["predictors"][0]), "name": "canary"}
+        manifest["spec"]["predictors"].insert(0, canary)
+
+    rig.cluster.edit(put_in_front)
+    assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("manifest", "scaling", "why"),
+    [
+        (MANIFEST, Scaling(AUTOMATIC, 1, 2, 0, 10), "give its component a kedaSpec"),
+        (MANIFEST, Scaling(OFF, 1, 2, 0, 10), "give its component a kedaSpec"),
+        (with_component(kedaSpec=KEDA), Scaling(BY_HAND, 1, 2, 2, 10), "take out the kedaSpec"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 3, 2, 0, 10), "at least 3 and at most"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 0, 0, 0, 10), "the most is 1 or more"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 1, 9999, 0, 10), "0 to 500"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 1, 2, 0, 0), "1 message or more"),
+        (with_component(hpaSpec=HPA), Scaling(AUTOMATIC, 0, 2, 0, 0), "both are 1 to 500"),
+        (MANIFEST, Scaling(BY_HAND, 0, 0, -1, 0), "not -1"),
+        (MANIFEST, Scaling(BY_HAND, 0, 0, 501, 0), "not 501"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_sent(
+    start: Start, manifest: Document, scaling: Scaling, why: str
+) -> None:
+    rig = start(manifest)
+    action = rig.backend.scale(scaling)
+    assert action.command == "kubectl --namespace seldon edit sdep kmnist"
+    status, said = run(action)
+    assert status == 1
+    assert why in said
+    assert not [each for each in rig.api.requests if each[0] == "PATCH"]
+
+
+@needs_definitions
+@pytest.mark.parametrize(
+    ("manifest", "scaling"),
+    [
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 0, 9, 0, 7)),
+        (with_component(kedaSpec={"triggers": KEDA["triggers"]}), Scaling(AUTOMATIC, 0, 9, 0, 7)),
+        (with_component(hpaSpec=HPA), Scaling(AUTOMATIC, 1, 9, 0, 0)),
+        (with_component(replicas=1), Scaling(BY_HAND, 0, 0, 0, 0)),
+    ],
+)
+def test_what_becomes_of_the_manifest_is_what_the_cluster_takes(
+    start: Start, manifest: Document, scaling: Scaling
+) -> None:
+    rig = start(manifest)
+    assert run(rig.backend.scale(scaling))[0] == 0
+    changed = rig.cluster.manifest
+    del changed["metadata"]["resourceVersion"]
+    assert Definitions(Path(str(CRD_DIR))).errors(changed) == []
