@@ -16,10 +16,11 @@ RUN := .venv/bin/python
 WORKERS ?= 2
 RECIPE ?= fast
 
-.PHONY: help demo test test-unit test-full check faults bench train python environment environments clean
+.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train python environment environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
+	@echo "make dashboard   the same to look at and to steer: a web page"
 	@echo "make test        all checks and tests (about 10 minutes)"
 	@echo "make test-unit   the tests that need no broker"
 	@echo "make test-full   the longer ones too"
@@ -27,6 +28,7 @@ help:
 	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
 	@echo "make train       train the network again, or with RECIPE=accurate the other one"
+	@echo "make screenshots take the pictures of the dashboard that the README shows"
 	@echo "make clean       remove environments, caches and the local cluster"
 
 python:
@@ -45,6 +47,12 @@ environments: environment
 
 demo: environment
 	@$(RUN) -m consumer.demo
+
+dashboard: environment
+	@$(RUN) -m consumer.dashboard --all $(DASHBOARD)
+
+screenshots: environment
+	@$(RUN) -m tests.browser.screenshots
 
 check: environment
 	$(RUN) -m ruff check
