@@ -57,7 +57,7 @@ class Dashboard:
 class Stack:
     """A cluster, replicas and a page of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, class_name: str = "tests.browser.mendable.Mendable") -> None:
         self.mend_file = folder / "mended"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         self.environ = {
@@ -65,7 +65,7 @@ class Stack:
             "KAFKA_CLUSTER_DIR": str(folder / "cluster"),
             "KAFKA_STATE_DIR": str(folder / "state"),
             "KAFKA_SELDON_SERVER": "off",
-            "MODEL_NAME": "tests.browser.mendable.Mendable",
+            "MODEL_NAME": class_name,
             "MEND_FILE": str(self.mend_file),
         }
         self.folder = folder

@@ -39,14 +39,14 @@ def score(page: Page) -> dict[str, int]:
     return {name: int(number.replace(",", "")) for number, name in figures}
 
 
-def await_score(page: Page, before: dict[str, int], **more: int) -> None:
+def await_score(page: Page, before: dict[str, int], within_s: float = 60, **more: int) -> None:
     """Waits until figures have grown by so much."""
 
     def grown() -> bool:
         now = score(page)
         return all(now[name] - before[name] == count for name, count in more.items())
 
-    wait_until(grown, 60, f"{more} more than {before}, now {score(page)}")
+    wait_until(grown, within_s, f"{more} more than {before}, now {score(page)}")
 
 
 def open_tab(page: Page, name: str) -> None:

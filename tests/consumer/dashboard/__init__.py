@@ -1,0 +1,1 @@
+"""The dashboard's parts that need neither brokers nor a browser."""
