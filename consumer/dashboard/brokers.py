@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from confluent_kafka import Consumer, KafkaException
 
@@ -87,12 +87,22 @@ class BrokerWatch:
         consumer = Consumer(config)
         while not self._closing.is_set():
             try:
+                self._tell_the_dead()
                 self.view = self._look(consumer)
             except Exception:
                 # Whatever it is, the next look may do better; without one all would stand still.
                 log.exception("the brokers can't be looked at")
             self._closing.wait(_EVERY_S)
         consumer.close()
+
+    def _tell_the_dead(self) -> None:
+        """Says at once which nodes live: brokers that miss one of them may take long to answer."""
+        view = self.view
+        if view.cluster is not None and _changed(view.cluster):
+            running = running_nodes(cluster_folder())
+            nodes = tuple(replace(each, pid=running.get(each.id)) for each in view.cluster.nodes)
+            cluster = replace(view.cluster, nodes=nodes)
+            self.view = replace(view, number=view.number + 1, cluster=cluster)
 
     def _look(self, consumer: Consumer) -> Brokers:
         before = self.view
