@@ -78,8 +78,8 @@ def _run(console: Console, broker: str, folder: Path) -> int:
     _step(["kafka.topics", "create"], everywhere)
     _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
     manager = Manager(settings, environment, Policy(count=REPLICAS), Registry(settings))
-    manager.__enter__()
     try:
+        manager.__enter__()
         with _bar(console) as bar:
             task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
             manager.await_ready(lambda _: bar.advance(task))

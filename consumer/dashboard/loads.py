@@ -66,7 +66,15 @@ class Loads:
 
     def start(self, load: Load) -> None:
         """Start one."""
-        words = ["producer", "--loop", "--count", str(load.count), "--rate", f"{load.rate:g}"]
+        words = [
+            "producer",
+            "--samples",
+            "--loop",
+            "--count",
+            str(load.count),
+            "--rate",
+            f"{load.rate:g}",
+        ]
         words += ["--format", load.wire_format, "--key", "{n}"]
         if load.bad:
             words += ["--bad", f"{load.bad:g}"]

@@ -64,18 +64,24 @@ class Manager:
         self._event_number = 0
         self._unready_deaths = 0
         self._start_at = 0.0
+        self._trouble = ""
         self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="replicas", daemon=True)
         # Of everything above: commands come from other threads.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Manager:
-        """Takes over what a dead manager left, and starts what is missing."""
+        """Takes over what a dead manager left, and starts what is missing.
+
+        From then on it works in a thread of its own, where no Ctrl-C can come between a process
+        that was started and our knowledge of it.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
-        for replica in self._registry.left_alive():
-            self._take(replica, "taken over")
-        self._lag.start()
         try:
-            self.turn()
+            for replica in self._registry.left_alive():
+                self._take(replica, "taken over")
+            self._lag.start()
+            self._thread.start()
         except BaseException:
             self.__exit__()
             raise
@@ -85,6 +91,8 @@ class Manager:
         """Lets all replicas finish and leave, and kills those that do not."""
         self._stopping.set()
         self._lag.close()
+        if self._thread.is_alive():
+            self._thread.join()
         give_up_at = time.monotonic() + _LEAVE_WITHIN_S
         for replica in self.replicas:
             replica.stop()
@@ -97,9 +105,9 @@ class Manager:
         self._registry.forget()
 
     def run(self) -> None:
-        """Works until `leave`."""
-        while not self._stopping.wait(_TURN_S):
-            self.turn()
+        """Returns when `leave` was called."""
+        while not self._stopping.wait(1.0):
+            pass
 
     def leave(self) -> None:
         """Lets `run` end; may be called from anywhere."""
@@ -124,22 +132,36 @@ class Manager:
         seen: List[Replica] = []
         give_up_at = time.monotonic() + _READY_WITHIN_S
         while not self.leaves:
-            self.turn()
-            for replica in self.replicas:
-                if replica.ready and replica not in seen:
-                    seen.append(replica)
-                    told(replica)
+            with self._lock:
+                fresh = [each for each in self.replicas if each.ready and each not in seen]
+                why = self._why_not_started(time.monotonic() > give_up_at)
+            for replica in fresh:
+                seen.append(replica)
+                told(replica)
             if len(seen) >= self._wanted:
                 return
-            if self._unready_deaths:
-                dead = self._gone[-1]
-                raise ReplicaError(
-                    f"replica {dead['name']} ended: {dead['why']} (all of it: {dead['log']})"
-                )
-            if time.monotonic() > give_up_at:
-                late = next(each for each in self.replicas if not each.ready)
-                raise ReplicaError(f"replica {late.name} is not ready; its log: {late.birth.log}")
+            if why:
+                raise ReplicaError(why)
             time.sleep(_TURN_S)
+
+    def _why_not_started(self, late: bool) -> str:
+        if self._unready_deaths:
+            dead = self._gone[-1]
+            return f"replica {dead['name']} ended: {dead['why']} (all of it: {dead['log']})"
+        waiting = [each for each in self.replicas if not each.ready]
+        if late and waiting:
+            return f"replica {waiting[0].name} is not ready; its log: {waiting[0].birth.log}"
+        return self._trouble
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.turn()
+                self._trouble = ""
+            except OSError as error:
+                # No more processes, or no disk: the next turn may do better.
+                self._trouble = f"no replica can be started: {error}"
+            self._stopping.wait(_TURN_S)
 
     def turn(self) -> None:
         """Looks after everything once."""
