@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tests.broker.stream import ROOT
 from tests.browser.conftest import CHROMIUM
 from tests.browser.stack import Stack
-from tests.browser.test_dashboard import filled, open_tab
+from tests.browser.test_dashboard import filled
 
 DOCS = ROOT / "docs"
 _WITHIN_MS = 30_000
@@ -47,9 +47,6 @@ def _take(stack: Stack, browser: Browser) -> None:
     dark = _page(stack, browser, "dark")
     dark.wait_for_timeout(2000)
     _shoot(dark, "dashboard-dark.png")
-    open_tab(page, "Right or wrong")
-    page.wait_for_timeout(2500)
-    _shoot(page, "dashboard-quality.png")
 
 
 def _page(stack: Stack, browser: Browser, scheme: str) -> Page:

@@ -81,12 +81,11 @@ def quality(board: Board) -> Refresh:
         matrix.options["series"] = [_heat(found.confusion)]
         matrix.options["visualMap"]["max"] = max([1, *found.confusion.values()])
         drift.options["series"] = [
-            {
-                "type": "bar",
-                "name": name,
-                "data": [100 * shares.get(each, 0.0) for each in HIRAGANA],
-            }
-            for name, shares in (("before", found.before), ("lately", found.lately))
+            {"type": "bar", "name": name, "itemStyle": {"color": color}, "data": _percents(shares)}
+            for name, color, shares in (
+                ("before", GREY, found.before),
+                ("lately", BLUE, found.lately),
+            )
         ]
         for each in (running, matrix, drift):
             each.update()
@@ -104,6 +103,10 @@ def _in_words(found: Quality) -> str:
     )
 
 
+def _percents(shares: dict[str, float]) -> list[float]:
+    return [round(100 * shares.get(name, 0.0), 2) for name in HIRAGANA]
+
+
 def _heat(confusion: Counter[tuple[str, str]]) -> dict[str, Any]:
     at = {name: number for number, name in enumerate(HIRAGANA)}
     data = [
@@ -111,4 +114,4 @@ def _heat(confusion: Counter[tuple[str, str]]) -> dict[str, Any]:
         for (truth, answer), count in confusion.items()
         if truth in at and answer in at
     ]
-    return {"type": "heatmap", "data": data, "label": {"show": True, "color": GREY}}
+    return {"type": "heatmap", "data": data, "label": {"show": True, "color": "#10161d"}}

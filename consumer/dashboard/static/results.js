@@ -14,7 +14,8 @@ export default {
                :style="{top: row.index * height + 'px', height: height + 'px'}"
                :aria-rowindex="row.index + 1" :data-number="row.number" @click="open(row)">
             <span class="result-picture" role="gridcell">
-              <img v-if="row.picture" :src="row.picture" alt="" width="36" height="36" loading="lazy">
+              <img v-if="row.picture && !missing[row.picture]" :src="row.picture" alt="" width="36" height="36"
+                   loading="lazy" @error="missing[row.picture] = true">
             </span>
             <template v-if="row.dead">
               <span class="result-label tag tag-dead" role="gridcell">{{ row.dead }}</span>
@@ -49,7 +50,7 @@ export default {
     </div>`,
   props: { empty: String },
   data() {
-    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, selected: 0, asked: 0 };
+    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, selected: 0, asked: 0, missing: {} };
   },
   mounted() {
     this.observer = new ResizeObserver(() => this.ask());
