@@ -7,6 +7,7 @@ import pytest
 from bench.__main__ import main
 
 
+@pytest.mark.full
 @pytest.mark.timeout(180)
 @pytest.mark.xdist_group("bench")
 def test_a_quick_bench_answers_all_of_its_messages(capsys: pytest.CaptureFixture[str]) -> None:

@@ -110,6 +110,7 @@ def test_replicas_are_stopped_and_scaled(stream: Stream, replicas: Commands) -> 
     assert what.count("started") == 4
 
 
+@pytest.mark.full
 def test_workers_follow_the_lag_up_and_down(stream: Stream) -> None:
     replicas = Commands(stream, MODEL_NAME="tests.classes.Slow", SLOW_S="0.02")
     replicas("up", "--count", "1")

@@ -37,7 +37,11 @@ open(sys.argv[1], "wb").write(converter.convert())
 """
 
 
-@pytest.mark.parametrize("kind", LOADED)
+@pytest.mark.parametrize(
+    "kind",
+    # The baseline takes a second for what the networks do in a hundredth.
+    [pytest.param(each, marks=pytest.mark.full) if each == "baseline" else each for each in LOADED],
+)
 @settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, len(IMAGES)), max_size=6))
 def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) -> None:

@@ -380,7 +380,7 @@ def test_a_file_that_is_no_feedback_is_refused_before_anything_is_downloaded(
 
 
 def test_images_of_feedback_count_towards_a_batch(call: Any, tmp_path: Path) -> None:
-    images = np.zeros((1, 28, 28), np.uint8)
+    images = np.ones((1, 28, 28), np.uint8)
     np.savez(tmp_path / "c.npz", images=images, labels=images[0, 0, :1])
     status, said = call("pupil", "--limit", "58", "--feedback", str(tmp_path / "c.npz"))
     assert (status, said) == (2, "error: pupil: 59 images are no batch of 60\n")
