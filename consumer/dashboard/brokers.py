@@ -49,10 +49,7 @@ class Brokers:
         """Messages that the group is behind in the input topic; None if nobody says."""
         if self.trouble or not self.topics or self.topics[0].partitions is None:
             return None
-        return sum(
-            max(0, (each.end or 0) - (each.first or 0)) if each.lag is None else each.lag
-            for each in self.topics[0].partitions
-        )
+        return sum(each.behind for each in self.topics[0].partitions)
 
 
 class BrokerWatch:

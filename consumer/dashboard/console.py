@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -31,7 +30,6 @@ class Entry:
     Attributes:
         number: Counts up.
         command: As it is typed on a shell.
-        started_s: When, in seconds since 1970.
         status: Its exit status; None while it runs.
         said: How many lines it has written.
     """
@@ -39,7 +37,6 @@ class Entry:
     def __init__(self, number: int, command: str) -> None:
         self.number = number
         self.command = command
-        self.started_s = time.time()
         self.status: int | None = None
         self.said = 0
         self._lines: deque[str] = deque(maxlen=_LINES)

@@ -9,7 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-OFF, BY_HAND, AUTOMATIC = "off", "by-hand", "automatic"
+from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF
+
+__all__ = [
+    "AUTOMATIC", "BY_HAND", "OFF", "Action", "Backend", "Fleet", "FleetError", "Happening",
+    "Instance", "Say", "Scaling",
+]  # fmt: skip
 
 Say = Callable[[str], None]
 """Takes a piece of output, for the console."""

@@ -22,8 +22,9 @@ from consumer.dashboard.panels.metrics import metrics
 from consumer.dashboard.panels.quality import quality
 from consumer.dashboard.panels.results import results
 from consumer.dashboard.panels.send import send
-from consumer.dashboard.panels.workers import scaling, span, workers
+from consumer.dashboard.panels.workers import scaling, workers
 from consumer.dashboard.routes import routes
+from kafka.replicas.view import span
 from producer.bundled_samples import Samples, load_samples
 
 log = logging.getLogger("consumer.dashboard")

@@ -82,9 +82,4 @@ class LagWatch:
 def _look(consumer: Consumer, topic: str) -> Dict[int, int]:
     """The lag by partition; where nothing was committed yet, all that is there is to be done."""
     partitions = report(consumer, [topic])[0].partitions or ()
-    return {
-        each.partition: max(0, (each.end or 0) - (each.first or 0))
-        if each.lag is None
-        else each.lag
-        for each in partitions
-    }
+    return {each.partition: each.behind for each in partitions}

@@ -24,11 +24,11 @@ def show(status: Dict[str, Any]) -> None:
             each["name"],
             state,
             str(each["pid"]),
-            _span(time.time() - each["started_s"]),
+            span(time.time() - each["started_s"]),
             str(each["ports"]["KAFKA_HTTP_PORT"]),
         )
     for each in status["gone"][-_GONE_SHOWN:]:
-        ago = _span(time.time() - each["ended_s"])
+        ago = span(time.time() - each["ended_s"])
         table.add_row(f"[dim]{each['name']}", f"[dim]gone {ago} ago", f"[dim]{each['pid']}")
     console.print(table)
     for each in status["gone"][-_GONE_SHOWN:]:
@@ -52,7 +52,8 @@ def _in_words(status: Dict[str, Any]) -> str:
     return f"scaling is {how}; {known}"
 
 
-def _span(seconds: float) -> str:
+def span(seconds: float) -> str:
+    """A time in one number and a unit."""
     seconds = max(0, round(seconds))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:

@@ -35,6 +35,13 @@ class Partition:
     committed: Optional[int]
     lag: Optional[int]
 
+    @property
+    def behind(self) -> int:
+        """What the group has still to do: its lag, or all that is there if it never committed."""
+        if self.lag is not None:
+            return self.lag
+        return max(0, (self.end or 0) - (self.first or 0))
+
 
 @dataclass(frozen=True)
 class TopicReport:

@@ -9,7 +9,6 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,23 +25,11 @@ from tests.consumer.kubernetes_rig import (
     Start,
     keda_of,
     run,
-    starting,
     with_component,
 )
 from tests.kafka.test_http import Port
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    with starting(tmp_path, monkeypatch) as begin:
-        yield begin
-
-
-@pytest.fixture
-def rig(start: Start) -> Rig:
-    return start()
 
 
 def test_it_is_a_backend_and_says_where_it_is(rig: Rig) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
@@ -13,20 +12,9 @@ from consumer.dashboard.kubernetes.history import History
 from consumer.dashboard.kubernetes.pods import read_pod
 from tests.broker.stream import wait_until
 from tests.consumer.kubernetes_cluster import Document, new_pod, set_ready, timestamp
-from tests.consumer.kubernetes_rig import Rig, Start, run, starting
+from tests.consumer.kubernetes_rig import Rig, Start, run
 
 HOSTILE = "</td><script>alert(1)</script>\x1b[31m"
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    with starting(tmp_path, monkeypatch) as begin:
-        yield begin
-
-
-@pytest.fixture
-def rig(start: Start) -> Rig:
-    return start()
 
 
 def see(rig: Rig, name: str) -> Instance:

@@ -6,7 +6,7 @@ import copy
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ from tests.consumer.kubernetes_rig import (
     component,
     keda_of,
     run,
-    starting,
     with_component,
 )
 from tests.sdep.crd import Definitions
@@ -35,17 +34,6 @@ CRD_DIR = os.environ.get("CRD_DIR")
 needs_definitions = pytest.mark.skipif(
     not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
 )
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    with starting(tmp_path, monkeypatch) as begin:
-        yield begin
-
-
-@pytest.fixture
-def rig(start: Start) -> Rig:
-    return start()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import socket
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from kafka.cluster.certificates import make_authority
 from tests.consumer.kubernetes_api import Answer
 from tests.consumer.kubernetes_cluster import NAME, NAMESPACE
 from tests.consumer.kubernetes_documents import TOKEN, kubeconfig
-from tests.consumer.kubernetes_rig import Rig, Start, in_base64, run, starting
+from tests.consumer.kubernetes_rig import Rig, Start, in_base64, run
 
 SECRET = "s3cret-of-the-user"
 PODS = "/api/v1/namespaces/seldon/pods"
@@ -33,17 +33,6 @@ ALL_RIGHTS = {
     "list pods.metrics.k8s.io",
     f"patch {SELDON}",
 }
-
-
-@pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    with starting(tmp_path, monkeypatch) as begin:
-        yield begin
-
-
-@pytest.fixture
-def rig(start: Start) -> Rig:
-    return start()
 
 
 def trouble(does: Callable[[], object]) -> str:

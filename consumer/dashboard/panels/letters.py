@@ -13,8 +13,8 @@ from consumer.dashboard.console import Program
 from consumer.dashboard.elements import Table
 from consumer.dashboard.letters import Shown
 from consumer.dashboard.panels import Refresh, button, panel
-from consumer.dashboard.panels.workers import span
 from consumer.dashboard.rows import picture_address
+from kafka.replicas.view import span
 
 _ROWS = 200
 _TEXT = 300

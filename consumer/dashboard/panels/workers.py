@@ -13,6 +13,7 @@ from consumer.dashboard.cards import GONE, Card
 from consumer.dashboard.elements import Cards
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, OFF, Scaling
 from consumer.dashboard.panels import Refresh, button, panel
+from kafka.replicas.view import span
 
 _GONE_FOR_S = 90.0
 _MODES = {OFF: "off", BY_HAND: "by hand", AUTOMATIC: "automatic"}
@@ -83,15 +84,6 @@ def card_values(card: Card, now_s: float) -> dict[str, Any]:
         "facts": facts,
         "stages": f"ms a batch: {stages}" if stages and ended_s is None else "",
     }
-
-
-def span(seconds: float) -> str:
-    """A time in one number and a unit."""
-    seconds = max(0, round(seconds))
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _ranges(partitions: tuple[int, ...]) -> str:

@@ -1,0 +1,21 @@
+"""A cluster with its API server for the tests of the dashboard's Kubernetes backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.consumer.kubernetes_rig import Rig, Start, starting
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    with starting(tmp_path, monkeypatch) as begin:
+        yield begin
+
+
+@pytest.fixture
+def rig(start: Start) -> Rig:
+    return start()
