@@ -118,6 +118,9 @@ def _token(options: argparse.Namespace) -> str | None:
     return given or None
 
 
+_SWITCH_S = 0.0005
+
+
 def _backend(options: argparse.Namespace, settings: Settings) -> Backend:
     """Where the workers are.
 
@@ -137,6 +140,9 @@ def _backend(options: argparse.Namespace, settings: Settings) -> Backend:
 
 
 def _serve(options: argparse.Namespace, settings: Settings, token: str | None) -> int:
+    # Threads that read topics must not keep an answer to a person waiting: after each read and
+    # write, the one that serves pages waits this long for its turn (Python's own: 5 ms).
+    sys.setswitchinterval(_SWITCH_S)
     board = Board(settings, _backend(options, settings))
     config = uvicorn.Config(
         make_app(board, token),

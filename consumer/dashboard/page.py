@@ -49,6 +49,8 @@ def make_app(board: Board, token: str | None) -> Guard:
         root=lambda: _page(board, samples),
         title=TITLE,
         dark=None,
+        # It looks at each change of the page, and that's many a second; style.css has what is used.
+        tailwind=False,
         show_welcome_message=False,
     )
     return Guard(app, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
-from consumer.dashboard.results import Filter, ResultLog
+from consumer.dashboard.results import ResultLog
 
 _WINDOW = 200
 _POINTS = 300
@@ -42,7 +42,7 @@ def judge(log: ResultLog) -> Quality:
     confusion: Counter[tuple[str, str]] = Counter()
     answers: list[str] = []
     known = right = corrected = hits = 0
-    for result in reversed(log.every(Filter())):
+    for result in log.after(0):
         if result.label is None:
             continue
         name, truth = result.label.name, log.truth(result)

@@ -1,9 +1,8 @@
-"""What has come, newest first: a bounded log that pages look at through filters."""
+"""What has come: a bounded log that all pages look at."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from consumer.answers import Answer, Label, Place
@@ -52,65 +51,6 @@ class Result:
         return truth[self.row] if len(truth) == max(1, len(self.answer.labels)) else ""
 
 
-@dataclass(frozen=True)
-class Filter:
-    """Which results to show: those that meet every condition; one that is not set is met by all.
-
-    Attributes:
-        label: Taken for this class.
-        worker: Answered by this one.
-        abstained: The model would rather not say.
-        outlier: Taken for something else.
-        below: With a confidence below this, from 0 to 1.
-        wrong: Known to be wrong.
-        dead: Not answered at all.
-    """
-
-    label: str = ""
-    worker: str = ""
-    abstained: bool = False
-    outlier: bool = False
-    below: float | None = None
-    wrong: bool = False
-    dead: bool = False
-
-    def takes(self, result: Result, truth: str) -> bool:
-        """Whether a result is to be shown.
-
-        Args:
-            result: It.
-            truth: What its image is known to show, or nothing.
-        """
-        if self.worker and result.answer.worker != self.worker:
-            return False
-        label = result.label
-        if label is None:
-            return self.dead or self == Filter(worker=self.worker)
-        return (
-            not self.dead
-            and self.label in ("", label.name)
-            and (label.abstain or not self.abstained)
-            and (label.outlier or not self.outlier)
-            and (self.below is None or label.confidence < self.below)
-            and (not self.wrong or truth not in ("", label.name))
-        )
-
-
-@dataclass(frozen=True)
-class Window:
-    """A stretch of the results that a filter takes.
-
-    Attributes:
-        total: How many it takes, up to the newest that was asked for.
-        results: Those in the window, newest first.
-        newest: The highest number there is.
-    """
-
-    total: int
-    results: tuple[Result, ...]
-    newest: int
-
-
 class ResultLog:
     """The latest results; safe to use from several threads.
 
@@ -130,6 +70,12 @@ class ResultLog:
         self._next = 1
         self._truth: dict[ImageOf, str] = {}
         self._lock = threading.Lock()
+
+    @property
+    def oldest(self) -> int:
+        """The lowest number that is kept."""
+        with self._lock:
+            return self._results[0].number if self._results else self._next
 
     @property
     def newest(self) -> int:
@@ -166,30 +112,12 @@ class ResultLog:
         """Whether a person said what it shows."""
         return result.image in self._truth
 
-    def window(self, chosen: Filter, first: int, count: int, until: int | None = None) -> Window:
-        """A stretch of what a filter takes, newest first.
-
-        Args:
-            chosen: The filter.
-            first: How many of the newest to leave out.
-            count: How many to return at most.
-            until: Take nothing newer than this number, so that a page can stand still.
-        """
+    def after(self, number: int) -> list[Result]:
+        """What came after the result of this number and is kept, the oldest first."""
         with self._lock:
-            newest = self._next - 1
-            if chosen == Filter() and self._results:
-                left_out = 0 if until is None else max(0, newest - until)
-                total = max(0, len(self._results) - left_out)
-                end = total - min(first, total)
-                found = self._results[max(0, end - count) : end]
-                return Window(total, tuple(reversed(found)), newest)
-            taken = list(self._taken(chosen, newest if until is None else until))
-        return Window(len(taken), tuple(taken[first : first + count]), newest)
-
-    def every(self, chosen: Filter) -> list[Result]:
-        """All that a filter takes, newest first."""
-        with self._lock:
-            return list(self._taken(chosen, self._next))
+            if not self._results:
+                return []
+            return self._results[max(0, number + 1 - self._results[0].number) :]
 
     def find(self, number: int) -> Result | None:
         """The result of this number, if it is still kept."""
@@ -198,8 +126,3 @@ class ResultLog:
                 return None
             place = number - self._results[0].number
             return self._results[place] if 0 <= place < len(self._results) else None
-
-    def _taken(self, chosen: Filter, until: int) -> Iterator[Result]:
-        for result in reversed(self._results):
-            if result.number <= until and chosen.takes(result, self.truth(result)):
-                yield result

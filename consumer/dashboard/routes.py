@@ -16,6 +16,7 @@ from PIL import Image
 from consumer.dashboard.board import Board
 from consumer.dashboard.inputs import png
 from consumer.dashboard.rows import as_csv, as_json, filter_of
+from consumer.dashboard.selection import Selection
 from consumer.dashboard.uploads import MOST_ZIP_BYTES, Picture, pictures
 from consumer.labels import HIRAGANA
 from producer.bundled_samples import SAMPLES, Samples
@@ -70,7 +71,7 @@ def _add_downloads(router: APIRouter, board: Board) -> None:
             return PlainTextResponse("below is a number from 0 to 1\n", 400)
         if made is None:
             return Response(status_code=404)
-        lines: Iterator[str] = made(board.results.every(chosen), board.results)
+        lines: Iterator[str] = made(Selection(board.results, chosen).all(), board.results)
         return StreamingResponse(
             lines,
             media_type={"csv": "text/csv", "json": "application/json"}[kind],

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from consumer.answers import Place
-from consumer.dashboard.results import Filter, Result, ResultLog
+from consumer.dashboard.results import Result, ResultLog
+from consumer.dashboard.selection import Filter
 from consumer.labels import HIRAGANA
 
 _TEXT = 300

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
@@ -13,11 +14,15 @@ from consumer.dashboard.board import Board
 from consumer.dashboard.elements import ResultList
 from consumer.dashboard.panels import Refresh, panel
 from consumer.dashboard.panels.detail import Detail
-from consumer.dashboard.results import Filter
 from consumer.dashboard.rows import query_of, row_of
+from consumer.dashboard.selection import Filter, Selection
 from consumer.labels import HIRAGANA
 
 _MOST_ROWS = 200
+# More than so many new ones at a time nobody can follow: they are shown, with their pictures, once
+# a second, and the page has time for the person.
+_MANY = 100
+_MANY_EVERY_S = 1.0
 _EMPTY = "Nothing has come yet. Send an image, draw one, or start a load."
 _FLAGS = {
     "abstained": "unsure",
@@ -34,9 +39,11 @@ class ResultsPanel:
         """Build it."""
         self._board = board
         self._chosen = Filter()
+        self._selection = Selection(board.results, self._chosen)
+        self._shown_at = 0.0
         self._first, self._count = 0, 30
         self._until: int | None = None
-        self._shown: tuple[Any, ...] = ()
+        self._shown: tuple[Any, ...] = (0,)
         self._detail = Detail(board)
         with panel("Results"):
             with ui.row().classes("w-full items-center gap-3"):
@@ -78,30 +85,29 @@ class ResultsPanel:
         if known != self._workers.options:
             self._workers.set_options(known, value=self._workers.value)
         state = (log.newest, log.corrections, self._until)
-        if state == self._shown:
+        many = log.newest - self._shown[0] > _MANY
+        if state == self._shown or (many and time.monotonic() < self._shown_at + _MANY_EVERY_S):
             return
         self._shown = state
         if self._until is None:
-            self._show()
+            self._list.run_method("show", self._window())
         else:
             self._list.run_method("count", log.newest - self._until)
 
-    def _show(self) -> None:
+    def _window(self) -> dict[str, Any]:
+        self._shown_at = time.monotonic()
         log = self._board.results
-        window = log.window(self._chosen, self._first, self._count, self._until)
+        window = self._selection.window(self._first, self._count, self._until)
         rows = [row_of(each, self._first + at, log) for at, each in enumerate(window.results)]
         newer = 0 if self._until is None else window.newest - self._until
-        self._list.run_method(
-            "show",
-            {"total": window.total, "newest": window.newest, "newer": newer, "rows": rows},
-        )
+        return {"total": window.total, "newest": window.newest, "newer": newer, "rows": rows}
 
     def _asked(self, event: GenericEventArguments) -> None:
         asked = event.args
         self._first = max(0, int(asked["first"]))
         self._count = min(_MOST_ROWS, max(1, int(asked["count"])))
         self._until = None if asked["until"] is None else int(asked["until"])
-        self._show()
+        self._list.run_method("show", self._window())
 
     async def _opened(self, event: GenericEventArguments) -> None:
         result = self._board.results.find(int(event.args))
@@ -115,12 +121,13 @@ class ResultsPanel:
 
     def _set(self, **conditions: Any) -> None:
         self._chosen = replace(self._chosen, **conditions)
+        self._selection = Selection(self._board.results, self._chosen)
         query = urlencode(query_of(self._chosen))
         for link, kind in zip(self._files, ("csv", "json"), strict=True):
             link.props["href"] = f"/api/results.{kind}" + (f"?{query}" if query else "")
             link.update()
-        self._first = 0
-        self._list.run_method("follow")
+        self._first, self._until = 0, None
+        self._list.run_method("restart", self._window())
 
 
 def _share(percent: float | None) -> float | None:

@@ -83,12 +83,20 @@ export default {
       clearTimeout(this.asked);
       this.asked = setTimeout(() => this.ask(), 40);
     },
+    // Called by the server: the newest rows that another filter takes.
+    restart(window) {
+      this.toTop();
+      this.show(window);
+    },
     follow() {
+      this.toTop();
+      this.ask();
+    },
+    toTop() {
       this.until = null;
       this.newer = 0;
       this.selected = 0;
       this.$refs.scroll.scrollTop = 0;
-      this.ask();
     },
     open(row) {
       this.selected = row.index;

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consumer.answers import Answer, Label
-from consumer.dashboard.results import Filter, ResultLog
+from consumer.dashboard.results import ResultLog
 from consumer.dashboard.rows import as_csv, as_json, filter_of, query_of, row_of
+from consumer.dashboard.selection import Filter, Selection
 
 LABELS = st.builds(
     Label,
@@ -51,7 +52,7 @@ KI, SU = Label("ki", 0.9), Label("su", 0.4, abstain=True)
 
 def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
     log = log_of(*(answer(n, KI) for n in range(100)), most=40)
-    window = log.window(Filter(), 0, 5)
+    window = Selection(log, Filter()).window(0, 5)
     assert [each.number for each in window.results] == [100, 99, 98, 97, 96]
     assert 40 <= window.total <= 45
     assert log.find(1) is None
@@ -62,10 +63,11 @@ def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
 
 def test_a_page_that_stands_still_sees_the_same_while_others_come() -> None:
     log = log_of(*(answer(n, KI) for n in range(10)))
-    before = log.window(Filter(), 2, 3)
+    everything, only_ki = Selection(log, Filter()), Selection(log, Filter(label="ki"))
+    before = everything.window(2, 3)
     log.add(answer(10, KI, KI), ("out", 0, 0), 0.0, None)
-    assert log.window(Filter(), 2, 3, until=before.newest).results == before.results
-    assert log.window(Filter(label="ki"), 2, 3, until=before.newest).results == before.results
+    for selection in (everything, only_ki):
+        assert selection.window(2, 3, until=before.newest).results == before.results
 
 
 @given(st.lists(st.lists(LABELS, max_size=3), max_size=20), FILTERS)
@@ -73,9 +75,25 @@ def test_windows_put_together_are_all_that_a_filter_takes(
     messages: list[list[Label]], chosen: Filter
 ) -> None:
     log = log_of(*(answer(n, *labels) for n, labels in enumerate(messages)))
-    pages = [log.window(chosen, first, 4).results for first in range(0, 80, 4)]
-    assert [each for page in pages for each in page] == log.every(chosen)
-    assert all(chosen.takes(each, log.truth(each)) for each in log.every(chosen))
+    selection = Selection(log, chosen)
+    pages = [selection.window(first, 4).results for first in range(0, 80, 4)]
+    taken = [each for each in reversed(log.after(0)) if chosen.takes(each, log.truth(each))]
+    assert [each for page in pages for each in page] == taken == selection.all()
+
+
+@given(st.lists(st.lists(LABELS, max_size=3), max_size=20), FILTERS, st.integers(1, 30))
+def test_what_was_looked_at_again_and_again_is_what_one_look_finds(
+    messages: list[list[Label]], chosen: Filter, most: int
+) -> None:
+    log = ResultLog(most)
+    kept = Selection(log, chosen)
+    for number, labels in enumerate(messages):
+        log.add(answer(number, *labels, truth=("ki",)), ("out", 0, number), 0.0, None)
+        if number % 3 == 2:
+            log.correct((("in", 0, number - 1), 0), "su")
+        if number % 2:
+            assert kept.all() == Selection(log, chosen).all()
+    assert kept.window(0, 3) == Selection(log, chosen).window(0, 3)
 
 
 def test_each_condition_leaves_out_what_it_should() -> None:
@@ -83,7 +101,7 @@ def test_each_condition_leaves_out_what_it_should() -> None:
     log = log_of(answer(0, KI, truth=("ki",)), answer(1, SU, truth=("ki",)), dead)
 
     def taken(**conditions: Any) -> list[int]:
-        return [each.answer.place[2] for each in log.every(Filter(**conditions))]  # type: ignore[index]
+        return [each.answer.place[2] for each in Selection(log, Filter(**conditions)).all()]  # type: ignore[index]
 
     assert taken() == [2, 1, 0]
     assert (
@@ -96,7 +114,7 @@ def test_each_condition_leaves_out_what_it_should() -> None:
 def test_a_correction_counts_more_than_what_the_sender_said() -> None:
     log = log_of(answer(0, KI, truth=("ki",)))
     log.correct((("in", 0, 0), 0), "su")
-    (result,) = log.every(Filter(wrong=True))
+    (result,) = Selection(log, Filter(wrong=True)).all()
     assert log.truth(result) == "su"
     assert row_of(result, 0, log)["right"] is False
 
@@ -109,18 +127,18 @@ def test_a_filter_comes_back_from_an_address(chosen: Filter) -> None:
 @given(st.text(), st.text())
 def test_files_say_what_is_in_the_log_and_start_no_formula(key: str, message: str) -> None:
     log = log_of(answer(0, KI, key=key), answer(1, key="=1+1", reason="bad", message=message))
-    written = "".join(as_csv(log.every(Filter()), log))
+    written = "".join(as_csv(Selection(log, Filter()).all(), log))
     found = list(csv.DictReader(io.StringIO(written, newline="")))
     assert found[0]["key"] == "'=1+1"
     assert found[1]["label"] == "ki"
     assert not any(
         str(cell).startswith(("=", "+", "-", "@")) for row in found for cell in row.values()
     )
-    document = json.loads("".join(as_json(log.every(Filter()), log)))
+    document = json.loads("".join(as_json(Selection(log, Filter()).all(), log)))
     assert [each["key"] for each in document] == ["=1+1", key]
 
 
 def test_an_empty_log_is_a_file_too() -> None:
     log = ResultLog()
-    assert json.loads("".join(as_json(log.every(Filter()), log))) == []
-    assert "".join(as_csv(log.every(Filter()), log)).startswith("number,")
+    assert json.loads("".join(as_json(Selection(log, Filter()).all(), log))) == []
+    assert "".join(as_csv(Selection(log, Filter()).all(), log)).startswith("number,")
