@@ -87,14 +87,18 @@ def fetch_record(consumer: Consumer, place: Place, wait_s: float) -> Record | No
     topic, partition, offset = place
     consumer.assign([TopicPartition(topic, partition, offset)])
     deadline = time.monotonic() + wait_s
-    while (left := deadline - time.monotonic()) > 0:
-        message = consumer.poll(left)
-        if message is None or message.error() is not None:
-            continue
-        if (message.partition(), message.offset()) != (partition, offset):
-            return None  # retention has deleted it
-        return record_of(message)
-    return None
+    try:
+        while (left := deadline - time.monotonic()) > 0:
+            message = consumer.poll(left)
+            if message is None or message.error() is not None:
+                continue
+            if (message.partition(), message.offset()) != (partition, offset):
+                return None  # retention has deleted it
+            return record_of(message)
+        return None
+    finally:
+        # Else it would go on asking the broker for what comes next, a hundred times a second.
+        consumer.unassign()
 
 
 class PictureFetcher:

@@ -14,6 +14,7 @@ from kafka.rights import TOPIC, WRITE, Right, RightMissing
 from producer.messages import Message
 
 _FLUSH_STEP_S = 0.1
+_SHORTEST_POLL_S = 0.001  # the client counts whole milliseconds: it would not wait for less
 
 
 class SendError(Exception):
@@ -129,10 +130,14 @@ def _wait_for_turn(
     """Serve delivery reports until the next message is due."""
     due = began if rate is None else began + tally.sent / rate
     while (left := due - time.monotonic()) > 0:
-        producer.poll(min(left, _FLUSH_STEP_S))
-        watch(tally)
+        if left < _SHORTEST_POLL_S:
+            time.sleep(left)
+        else:
+            producer.poll(min(left, _FLUSH_STEP_S))
+        if left > _FLUSH_STEP_S:
+            watch(tally)
     producer.poll(0)
-    if tally.sent % 100 == 0:
+    if tally.sent % (100 if rate is None else max(1, int(rate * _FLUSH_STEP_S))) == 0:
         watch(tally)
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -82,6 +83,12 @@ def test_a_rate_is_kept(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--samples", "--count", "30", "--rate", "50"]) == 0
     seconds = float(re.search(r"in ([\d.]+) s", capsys.readouterr().err).group(1))  # type: ignore[union-attr]
     assert 0.5 <= seconds < 3
+
+
+def test_a_rate_that_is_kept_leaves_the_processor_to_others(topic: str) -> None:
+    began_s, used_s = time.monotonic(), time.process_time()
+    assert main(["--samples", "--loop", "--count", "1500", "--rate", "1000"]) == 0
+    assert time.process_time() - used_s < 0.6 * (time.monotonic() - began_s)
 
 
 def test_lines_piped_through_kafkas_console_producer_arrive_as_messages(
