@@ -58,7 +58,8 @@ class Scaling:
         minimum: Fewest.
         maximum: Most.
         count: How many by hand.
-        lag_per_worker: Messages that one may be behind, in automatic mode.
+        lag_per_worker: Messages that one may be behind, in automatic mode; 0 where something
+            else than lag decides.
     """
 
     mode: str

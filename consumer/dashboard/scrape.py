@@ -53,6 +53,11 @@ def added(every: Iterable[Samples]) -> Samples:
     return total
 
 
+def counts(samples: Samples) -> Samples:
+    """Those that stay true of a supervisor that is gone: all but what it was like at the end."""
+    return {key: value for key, value in samples.items() if key[0] not in _GAUGES_OF_EACH}
+
+
 def since(before: Samples, now: Samples) -> Samples:
     """What was counted between two looks; a counter that began anew counts from nothing."""
     return {

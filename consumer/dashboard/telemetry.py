@@ -132,7 +132,8 @@ class Telemetry:
             for instance, look in zip(running, looks, strict=True)
         ]
         cards += [gone_card(each) for each in fleet.instances if each.ended_s is not None]
-        self._forget({each.identity for each in running})
+        if not trouble:  # those that nobody tells of are not gone
+            self._forget({each.identity for each in running})
         counted = scrape.added([self._past, *self._last.values()])
         before_s, before = self._recent(at_s, counted)
         self.view = View(
@@ -160,7 +161,11 @@ class Telemetry:
 
     def _remember(self, instance: Instance, look: Look) -> tuple[Look, ...]:
         known = self._looks.setdefault(instance.identity, deque(maxlen=_RECENT_S))
+        heard = next((each for each in reversed(known) if each.status is not None), None)
         known.append(look)
+        # However long it is silent: that it was heard once tells it from one that starts.
+        if heard is not None and heard not in known:
+            known[0] = heard
         if look.samples is not None:
             self._last[instance.identity] = look.samples
         return tuple(known)
@@ -169,7 +174,7 @@ class Telemetry:
         for identity in set(self._looks) - running:
             self._looks.pop(identity)
             # Its counts stay in the sums.
-            self._past = scrape.added([self._past, self._last.pop(identity, {})])
+            self._past = scrape.added([self._past, scrape.counts(self._last.pop(identity, {}))])
 
     def _recent(self, at_s: float, counted: Samples) -> tuple[float, Samples]:
         self._totals.append((at_s, counted))

@@ -163,4 +163,5 @@ class Scaler:
         while self._growth and self._growth[0][0] <= at_s - _GROWTH_PERIOD_S:
             self._growth.popleft()
         before = now - sum(each for _, each in self._growth)
-        return max(2 * before, before + _GROWTH_PODS)
+        # The limit is on growth: those that run stay, though some that were added may be gone.
+        return max(now, 2 * before, before + _GROWTH_PODS)

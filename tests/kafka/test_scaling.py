@@ -67,6 +67,14 @@ def test_growth_is_four_or_a_doubling_in_fifteen_seconds() -> None:
     assert scaler.decide(many, wanted, 10, 31.0) == 20
 
 
+def test_a_limit_of_growth_ends_none_that_runs() -> None:
+    scaler, many = Scaler(), policy(maximum=64)
+    wanted = lag_of(6400, 64)
+    assert scaler.decide(many, wanted, 5, 0.0) == 10
+    # Three of them died meanwhile.
+    assert scaler.decide(many, wanted, 7, 5.0) == 7
+
+
 def test_a_lull_shorter_than_the_stabilisation_costs_no_replica() -> None:
     scaler, steady = Scaler(), policy(stabilisation_s=20)
     assert scaler.decide(steady, lag_of(400), 4, 0.0) == 4

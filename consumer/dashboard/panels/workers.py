@@ -121,23 +121,40 @@ class ScalingPanel:
 
     def refresh(self) -> None:
         """Take over what somebody else has set; what is being typed here stays."""
-        view = self._board.telemetry.view
-        scaling = view.fleet.scaling
+        fleet = self._board.telemetry.view.fleet
+        scaling = fleet.scaling
         self._update.set_enabled(scaling is not None)
         if scaling is not None and scaling != self._known:
-            self._known = scaling
-            self._mode.set_value(scaling.mode)
-            self._minimum.set_value(scaling.minimum)
-            self._maximum.set_value(scaling.maximum)
-            self._count.set_value(scaling.count)
-            self._lag.set_value(scaling.lag_per_worker)
+            before, self._known = self._known, scaling
+            self._offer(fleet.modes, scaling)
+            for field, name in (
+                (self._mode, "mode"),
+                (self._minimum, "minimum"),
+                (self._maximum, "maximum"),
+                (self._count, "count"),
+                (self._lag, "lag_per_worker"),
+            ):
+                value = getattr(scaling, name)
+                if before is None or value != getattr(before, name):
+                    field.set_value(value)
         self._says.set_text(self._in_words())
+
+    def _offer(self, modes: tuple[str, ...], scaling: Scaling) -> None:
+        """Leave nothing to be set that would be refused, or would change nothing."""
+        offered = {mode: _MODES[mode] for mode in modes}
+        if offered != self._mode.options:
+            self._mode.set_options(offered, value=scaling.mode)
+        bounded = AUTOMATIC in modes
+        self._minimum.set_visibility(bounded)
+        self._maximum.set_visibility(bounded)
+        self._count.set_visibility(BY_HAND in modes)
+        self._lag.set_visibility(bounded and scaling.lag_per_worker > 0)
 
     def _in_words(self) -> str:
         scaling, lag = self._known, self._board.brokers.view.lag
         if scaling is None or lag is None:
             return ""
-        if scaling.mode != AUTOMATIC:
+        if scaling.mode != AUTOMATIC or not scaling.lag_per_worker:
             return f"lag {lag:,}"
         asked = -(-lag // scaling.lag_per_worker)
         return f"lag {lag:,} / {scaling.lag_per_worker:,} asks for {asked:,}"

@@ -1,0 +1,84 @@
+"""What looks at workers find, when some looks find nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from consumer.dashboard import cards, scrape
+from consumer.dashboard.cards import STUCK
+from consumer.dashboard.fleet import Action, Fleet, FleetError, Instance, Scaling
+from consumer.dashboard.telemetry import Telemetry
+
+STATUS = {"workers": [], "class": "x"}
+METRICS = """\
+# TYPE kafka_worker_replies_total counter
+kafka_worker_replies_total 10
+# TYPE model_drift_index gauge
+model_drift_index{statistic="mean"} 0.5
+"""
+
+
+class OneReplica:
+    """A platform with one replica that has answered ten messages."""
+
+    place = "here"
+
+    def __init__(self) -> None:
+        self.silent = self.replica_silent = self.gone = False
+
+    def look(self) -> Fleet:
+        if self.silent:
+            raise FleetError("nobody says")
+        return Fleet(() if self.gone else (Instance("a", "a-1", 0.0, ready=True),))
+
+    def fetch(self, instance: Instance, path: str) -> bytes:
+        if self.replica_silent:
+            raise FleetError("it does not answer")
+        return json.dumps(STATUS).encode() if path == "/status" else METRICS.encode()
+
+    def stop(self, name: str) -> Action:
+        raise NotImplementedError
+
+    kill = stop
+
+    def kill_random(self) -> Action:
+        raise NotImplementedError
+
+    def scale(self, scaling: Scaling) -> Action:
+        raise NotImplementedError
+
+
+def replies(telemetry: Telemetry) -> float:
+    return scrape.total(telemetry.view.counted, "kafka_worker_replies_total")
+
+
+def test_a_look_that_failed_counts_nothing_twice() -> None:
+    platform = OneReplica()
+    telemetry = Telemetry(platform, lambda: 0)
+    for platform.silent in (False, True, False):
+        telemetry.look()
+        assert replies(telemetry) == 10
+
+
+def test_a_replica_that_is_gone_leaves_its_counts_and_not_its_drift() -> None:
+    platform = OneReplica()
+    telemetry = Telemetry(platform, lambda: 0)
+    for platform.gone in (False, True):
+        telemetry.look()
+        assert replies(telemetry) == 10
+    assert scrape.by_label(telemetry.view.counted, "model_drift_index", "statistic") == {}
+
+
+def test_a_stuck_replica_is_never_taken_for_one_that_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cards, "_SILENT_S", 0.0)
+    platform = OneReplica()
+    telemetry = Telemetry(platform, lambda: 0)
+    telemetry.look()
+    platform.replica_silent = True
+    for _ in range(100):
+        telemetry.look()
+    assert [each.state for each in telemetry.view.cards] == [STUCK]
