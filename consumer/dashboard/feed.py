@@ -93,9 +93,17 @@ class Feed:
                 found = reader.read(_BATCH, _POLL_S)
                 came_s = time.time()
                 for message in found:
-                    self._take(message, came_s)
+                    self._safely_take(message, came_s)
                 if found:
                     self._count(int(came_s), len(found))
+
+    def _safely_take(self, message: Message, came_s: float) -> None:
+        """One message that can't be shown must not keep the others from being read."""
+        try:
+            self._take(message, came_s)
+        except Exception:
+            where = f"{message.topic()}/{message.partition()}/{message.offset()}"
+            log.exception("the message at %s can't be shown", where)
 
     def _take(self, message: Message, came_s: float) -> None:
         if message.topic() == self._settings.dead_letter_topic:

@@ -80,7 +80,7 @@ class ResultsPanel:
         log = self._board.results
         known = {
             "": "any worker",
-            **{name: name for name in sorted(self._board.feed.score.workers)},
+            **{name: name for name in sorted(self._board.feed.score.workers) if name},
         }
         if known != self._workers.options:
             self._workers.set_options(known, value=self._workers.value)
