@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import queue
+import struct
 import threading
 import time
 from contextlib import suppress
@@ -26,6 +27,19 @@ _WAITING = 64
 _KEPT = 256
 
 
+# Pillow says in many ways that a picture is damaged.
+_UNREADABLE = (
+    Rejected,
+    ValueError,
+    TypeError,
+    OverflowError,
+    OSError,
+    SyntaxError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+
+
 def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
     """The images in an input message, for the eye.
 
@@ -41,7 +55,7 @@ def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
         if isinstance(data, bytes):
             data = _from_bytes(data)
         values = np.asarray(data, dtype=np.float64).reshape(-1, SIDE, SIDE)
-    except (Rejected, ValueError, TypeError, OSError, Image.DecompressionBombError):
+    except _UNREADABLE:
         return None
     if not np.isfinite(values).all():
         return None
@@ -53,7 +67,7 @@ def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
 def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     if not data.startswith((b"\x89PNG", b"\xff\xd8")):
         return np.frombuffer(data, np.uint8)
-    picture = Image.open(io.BytesIO(data))
+    picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
     if picture.size != (SIDE, SIDE):  # known before a pixel is unpacked
         raise ValueError("not 28 x 28 pixels")
     return np.asarray(picture.convert("L"))

@@ -133,3 +133,10 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         to_kmnist(b"not a picture")
     with pytest.raises(BadPicture, match=r"cannot read .*absent\.png"):
         to_kmnist(tmp_path / "absent.png")
+
+
+def test_a_picture_that_hides_its_size_is_not_opened() -> None:
+    hidden = io.BytesIO()
+    Image.new("L", (16, 16)).save(hidden, "ICO")
+    with pytest.raises(BadPicture, match="cannot read"):
+        to_kmnist(hidden.getvalue())
