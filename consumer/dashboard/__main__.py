@@ -23,6 +23,7 @@ from kafka.refusal import admitted
 from kafka.settings import Settings, SettingsError, load_settings
 
 _TOKEN = "DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable
+_SWITCH_S = 0.0005
 _EXAMPLES = f"""
 examples:
   python -m consumer.dashboard                  for a cluster and replicas that run
@@ -116,9 +117,6 @@ def _token(options: argparse.Namespace) -> str | None:
             f"whoever reaches {options.host} could kill workers: set {_TOKEN}, or add --new-token"
         )
     return given or None
-
-
-_SWITCH_S = 0.0005
 
 
 def _backend(options: argparse.Namespace, settings: Settings) -> Backend:

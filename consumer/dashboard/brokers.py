@@ -84,8 +84,10 @@ class BrokerWatch:
         consumer = Consumer(config)
         while not self._closing.is_set():
             try:
-                self._tell_the_dead()
-                self.view = self._look(consumer)
+                changed = _changed(self.view.cluster)
+                if changed:
+                    self._tell_the_dead()
+                self.view = self._look(consumer, changed)
             except Exception:
                 # Whatever it is, the next look may do better; without one all would stand still.
                 log.exception("the brokers can't be looked at")
@@ -95,18 +97,18 @@ class BrokerWatch:
     def _tell_the_dead(self) -> None:
         """Says at once which nodes live: brokers that miss one of them may take long to answer."""
         view = self.view
-        if view.cluster is not None and _changed(view.cluster):
+        if view.cluster is not None:
             running = running_nodes(cluster_folder())
             nodes = tuple(replace(each, pid=running.get(each.id)) for each in view.cluster.nodes)
             cluster = replace(view.cluster, nodes=nodes)
             self.view = replace(view, number=view.number + 1, cluster=cluster)
 
-    def _look(self, consumer: Consumer) -> Brokers:
+    def _look(self, consumer: Consumer, changed: bool) -> Brokers:
         before = self.view
         number = before.number + 1
         # The nodes are told by processes, and known even when no broker answers.
         cluster = before.cluster
-        if number % _STATUS_EVERY == 1 or before.trouble or _changed(cluster):
+        if number % _STATUS_EVERY == 1 or before.trouble or changed:
             cluster = local_status(self._settings)
         try:
             consumer.list_topics(timeout=_ANSWER_S)

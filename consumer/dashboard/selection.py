@@ -74,6 +74,9 @@ class Selection:
     """What a filter takes of a log; each look goes through nothing but what is new.
 
     Not to be shared between threads.
+
+    Attributes:
+        chosen: The filter.
     """
 
     def __init__(self, log: ResultLog, chosen: Filter) -> None:
@@ -84,7 +87,7 @@ class Selection:
             chosen: Through this filter.
         """
         self._log = log
-        self._chosen = chosen
+        self.chosen = chosen
         self._taken: list[Result] = []
         self._seen = 0
         self._corrections = log.corrections
@@ -110,7 +113,7 @@ class Selection:
 
     def _look(self) -> None:
         corrections = self._log.corrections
-        if self._chosen.wrong and self._corrections != corrections:
+        if self.chosen.wrong and self._corrections != corrections:
             # What was right may be wrong by now, and the other way round.
             self._taken, self._seen = [], 0
         self._corrections = corrections
@@ -121,7 +124,7 @@ class Selection:
         del self._taken[: bisect_left(self._taken, self._log.oldest, key=_NUMBER)]
 
     def _take(self, new: list[Result]) -> list[Result]:
-        chosen = self._chosen
+        chosen = self.chosen
         if chosen == Filter():
             return new
         if not chosen.wrong:

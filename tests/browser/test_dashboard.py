@@ -23,6 +23,7 @@ from tests.browser.stack import Stack
 from wrapper import KmnistClassifier
 
 WITHIN_MS = 20_000
+RUNNING = ".card:is([data-state=ready], [data-state=working])"
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
-from tests.browser.test_dashboard import filled
+from tests.browser.test_dashboard import RUNNING, WITHIN_MS, filled
 from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, Document
 from tests.consumer.kubernetes_rig import (
     HPA,
@@ -23,9 +23,6 @@ from tests.consumer.kubernetes_rig import (
     starting,
     with_component,
 )
-
-WITHIN_MS = 20_000
-RUNNING = ".card:is([data-state=ready], [data-state=working])"
 
 PageOver = Callable[[Document], tuple[Page, Rig]]
 

@@ -15,6 +15,7 @@ from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
 from tests.browser.test_dashboard import (
+    RUNNING,
     await_score,
     filled,
     open_tab,
@@ -25,8 +26,6 @@ from tests.browser.test_dashboard import (
 )
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
-
-RUNNING = ".card:is([data-state=ready], [data-state=working])"
 
 
 def set_scaling(page: Page, mode: str, minimum: int, maximum: int, lag: int = 100) -> None:
@@ -116,7 +115,7 @@ def test_workers_follow_the_lag_up_and_down(page: Page, stack: Stack) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_at_1000_results_a_second_the_page_answers_and_stays_small(
+def test_at_1000_results_a_second_the_page_answers_within_200_ms_and_stays_small(
     page: Page, stack: Stack
 ) -> None:
     before = score(page)
@@ -140,11 +139,9 @@ def test_at_1000_results_a_second_the_page_answers_and_stays_small(
         f"memory {memory[half]:.0f} to {memory[-1]:.0f} MiB, "
         f"page's heap {min(heap[half:]):.0f} to {max(heap[half:]):.0f} MiB"
     )
-    assert waits[len(waits) // 2] < 200
+    assert waits[int(0.95 * len(waits))] < 200
     assert memory[-1] < 1.1 * memory[half] + 20
     assert min(heap[-half // 2 :]) < 1.5 * min(heap[:half]) + 20
-    if waits[int(0.95 * len(waits))] >= 200:
-        pytest.xfail("not all within 200 ms where brokers, workers and browser share two cores")
 
 
 def reaction_ms(page: Page) -> float:

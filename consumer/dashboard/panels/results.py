@@ -38,8 +38,7 @@ class ResultsPanel:
     def __init__(self, board: Board) -> None:
         """Build it."""
         self._board = board
-        self._chosen = Filter()
-        self._selection = Selection(board.results, self._chosen)
+        self._selection = Selection(board.results, Filter())
         self._shown_at = 0.0
         self._first, self._count = 0, 30
         self._until: int | None = None
@@ -90,24 +89,27 @@ class ResultsPanel:
             return
         self._shown = state
         if self._until is None:
-            self._list.run_method("show", self._window())
+            self._show()
         else:
             self._list.run_method("count", log.newest - self._until)
 
-    def _window(self) -> dict[str, Any]:
+    def _show(self, method: str = "show") -> None:
         self._shown_at = time.monotonic()
         log = self._board.results
         window = self._selection.window(self._first, self._count, self._until)
         rows = [row_of(each, self._first + at, log) for at, each in enumerate(window.results)]
         newer = 0 if self._until is None else window.newest - self._until
-        return {"total": window.total, "newest": window.newest, "newer": newer, "rows": rows}
+        self._list.run_method(
+            method,
+            {"total": window.total, "newest": window.newest, "newer": newer, "rows": rows},
+        )
 
     def _asked(self, event: GenericEventArguments) -> None:
         asked = event.args
         self._first = max(0, int(asked["first"]))
         self._count = min(_MOST_ROWS, max(1, int(asked["count"])))
         self._until = None if asked["until"] is None else int(asked["until"])
-        self._list.run_method("show", self._window())
+        self._show()
 
     async def _opened(self, event: GenericEventArguments) -> None:
         result = self._board.results.find(int(event.args))
@@ -120,14 +122,14 @@ class ResultsPanel:
         self._set(worker=event.value or "")
 
     def _set(self, **conditions: Any) -> None:
-        self._chosen = replace(self._chosen, **conditions)
-        self._selection = Selection(self._board.results, self._chosen)
-        query = urlencode(query_of(self._chosen))
+        chosen = replace(self._selection.chosen, **conditions)
+        self._selection = Selection(self._board.results, chosen)
+        query = urlencode(query_of(chosen))
         for link, kind in zip(self._files, ("csv", "json"), strict=True):
             link.props["href"] = f"/api/results.{kind}" + (f"?{query}" if query else "")
             link.update()
         self._first, self._until = 0, None
-        self._list.run_method("restart", self._window())
+        self._show("restart")
 
 
 def _share(percent: float | None) -> float | None:
