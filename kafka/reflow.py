@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Optional
 
 from confluent_kafka import KafkaError, KafkaException, Producer
@@ -22,6 +23,8 @@ _POLL_S = 0.05
 # For so long a topic that brokers don't know may be one that was made just now.
 _NEW_TOPIC_MS = 2000
 _NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+# An idempotent producer begins by asking for a number, which who may write no topic may not.
+_NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 _NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
@@ -80,28 +83,40 @@ class Reflow:
                 "leave the request or the response out"
             )
         outcome = _Outcome()
+        message = {
+            "key": key,
+            "value": value,
+            "headers": headers,
+            "timestamp": max(0, feedback.given_ms),
+            "on_delivery": outcome.note,
+        }
         producer = self._connected()
         try:
-            producer.produce(
-                self._topic,
-                key=key,
-                value=value,
-                headers=headers,
-                timestamp=max(0, feedback.given_ms),
-                on_delivery=outcome.note,
-            )
+            try:
+                producer.produce(self._topic, **message)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError._FATAL:
+                    raise
+                # It fell after what it was last asked for, and nobody has looked since.
+                self._discard(producer)
+                producer = self._connected()
+                producer.produce(self._topic, **message)
             self._wait(producer, outcome)
         except BufferError as error:
             raise NotWritten("too much waits for the brokers already") from error
         except KafkaException as error:
-            raise self._failure(producer, error.args[0]) from error
+            if error.args[0].fatal():
+                self._discard(producer)
+            raise self._failure(error.args[0]) from error
 
     def close(self) -> None:
         """Disconnects, after what is under way has arrived, for which it waits shortly."""
         with self._connecting:
             producer, self._producer = self._producer, None
         if producer is not None:
-            producer.flush(_GRACE_S)
+            # Whoever sends waits for its own and hears of it there.
+            with suppress(KafkaException):
+                producer.flush(_GRACE_S)
 
     def _connected(self) -> Any:
         with self._connecting:
@@ -123,13 +138,14 @@ class Reflow:
         if outcome.error is not None:
             raise KafkaException(outcome.error)
 
-    def _failure(self, producer: Any, error: KafkaError) -> NotWritten:
-        if error.fatal():
-            # It will take nothing any more.
-            with self._connecting:
-                if self._producer is producer:
-                    self._producer = None
-        if error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+    def _discard(self, producer: Any) -> None:
+        """Forgets a producer that takes nothing any more."""
+        with self._connecting:
+            if self._producer is producer:
+                self._producer = None
+
+    def _failure(self, error: KafkaError) -> NotWritten:
+        if error.code() in _NOT_ALLOWED:
             return NotWritten(str(RightMissing(self._rights, "feedback")))
         if error.code() in _NO_TOPIC:
             return NotWritten(

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from numpy.typing import NDArray
 
 from consumer.answers import Answer
@@ -43,6 +44,7 @@ class Sender:
             settings, message_timeout_ms=int(_GIVE_UP_S * 1000)
         )
         self._producer: Producer | None = None
+        self._fallen: list[Producer] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sender", daemon=True)
@@ -56,7 +58,8 @@ class Sender:
         self._closing.set()
         self._thread.join()
         if self._producer is not None:
-            self._producer.flush(1.0)
+            with suppress(KafkaException):
+                self._producer.flush(1.0)
 
     def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> None:
         """Send a picture; it is not waited for.
@@ -76,8 +79,9 @@ class Sender:
             place = (str(message.topic()), message.partition(), message.offset())
             self._inputs.keep(place, images)
 
+        producer = self._ready()
         try:
-            self._ready().produce(
+            producer.produce(
                 self._topic,
                 encode(form, images),
                 picture.name.encode("utf-8", "replace"),
@@ -85,7 +89,11 @@ class Sender:
                 on_delivery=delivered,
             )
         except (KafkaException, BufferError) as error:
-            why = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+            why = str(error)
+            if isinstance(error, KafkaException):
+                why = error.args[0].str()
+                if error.args[0].code() == KafkaError._FATAL:
+                    self._replace(producer)
             self.refuse(Refused(picture.name, f"not sent: {why}"))
 
     def refuse(self, refused: Refused) -> None:
@@ -113,7 +121,23 @@ class Sender:
                 self._producer = Producer(self._config)
             return self._producer
 
+    def _replace(self, producer: Producer) -> None:
+        """Let the next picture have a new producer; this one still says what it can't deliver."""
+        with self._lock:
+            if self._producer is producer:
+                self._producer = None
+                self._fallen.append(producer)
+
     def _serve(self) -> None:
-        while not self._closing.wait(0 if self._producer else _POLL_S):
-            if self._producer is not None:
-                self._producer.poll(_POLL_S)
+        while not self._closing.is_set():
+            with self._lock:
+                self._fallen = [each for each in self._fallen if len(each)]
+                producers = [*self._fallen, *([self._producer] if self._producer else [])]
+            for producer in producers:
+                try:
+                    producer.poll(_POLL_S)
+                except KafkaException:
+                    # So it says that it takes nothing any more, such as one that may not write.
+                    self._replace(producer)
+            if not producers:
+                self._closing.wait(_POLL_S)

@@ -9,6 +9,10 @@ from functools import partial
 import pytest
 
 from consumer.__main__ import main as consumer
+from consumer.dashboard.inputs import Inputs
+from consumer.dashboard.results import ResultLog
+from consumer.dashboard.sending import Sender
+from consumer.dashboard.uploads import Picture
 from consumer.feedback import main as corrections
 from kafka.cluster.local import Cluster
 from kafka.dead_letter.__main__ import main as dead_letter
@@ -124,6 +128,35 @@ def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
         sasl_ssl.user(user, [right])
         wait_until(lambda: sent(reflow), 30, "it goes on once the right is granted")
     assert [record.key for record in stream.read(stream.settings.feedback_topic, 1)] == [b"p"]
+
+
+@SASL_SSL
+def test_the_dashboard_says_what_it_may_not_send_and_sends_once_it_may(
+    sasl_ssl: Cluster, new_stream_on: NewStream, user: str
+) -> None:
+    stream = new_stream_on(sasl_ssl)
+    settings = load_settings({**stream.environ, **sasl_ssl.user(user)})
+    results = ResultLog()
+    sender = Sender(settings, results, Inputs(settings))
+    picture = Picture("ki.png", load_samples().images[0], b"")
+    sender.start()
+    try:
+        for count in (1, 2):
+            sender.send(picture, "png")
+            wait_until(partial(refused, results, count), 40, "it says that it could not be sent")
+        sasl_ssl.user(user, [Right("Topic", settings.input_topic, "Write", "")])
+
+        def arrives() -> bool:
+            sender.send(picture, "png")
+            return stream.lag() > 0
+
+        wait_until(arrives, 40, "it is sent")
+    finally:
+        sender.close()
+
+
+def refused(results: ResultLog, count: int) -> bool:
+    return len(results.after(0)) == count
 
 
 def sent(reflow: Reflow) -> bool:
