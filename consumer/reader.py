@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -36,6 +36,7 @@ class Reader:
         from_beginning: bool = False,
         group: bool = False,
         last: int = 0,
+        resume: Mapping[tuple[str, int], int] | None = None,
     ) -> None:
         """Find the place to read from; what is sent after this is not missed.
 
@@ -47,6 +48,8 @@ class Reader:
             group: Join the group that the configuration names.
             last: Without a group, read so many offsets of each partition, too, from
                 before its end.
+            resume: Without a group, go on at these offsets of (topic, partition), wherever
+                they are still there.
 
         Raises:
             ReadError: A topic does not exist, or no broker answers.
@@ -57,6 +60,7 @@ class Reader:
         self._consumer = Consumer({**config, **own})
         self._topics = tuple(topics)
         self._last = last
+        self._resume = dict(resume or {})
         self._group: str | None = config["group.id"] if group else None
         self._known: set[tuple[str, int]] = set()
         self._next_look = time.monotonic() + _LOOK_S
@@ -157,7 +161,8 @@ class Reader:
         at = TopicPartition(topic, partition)
         low, high = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
         start = low if from_beginning else max(low, high - self._last)
-        return TopicPartition(topic, partition, start)
+        resumed = self._resume.get((topic, partition), -1)
+        return TopicPartition(topic, partition, resumed if low <= resumed <= high else start)
 
 
 def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:

@@ -53,14 +53,14 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
 
 
 # Those whose size is known before a pixel is unpacked, and that no other program reads for us.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 def _open(source: bytes | Path | str) -> Image.Image:
     name = "the picture" if isinstance(source, bytes) else str(source)
     try:
         content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        picture = Image.open(io.BytesIO(content), formats=_FORMATS)
+        picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadPicture(f"{name} has more than 4096 x 4096 pixels") from error
     except OSError as error:

@@ -53,12 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
-        token = _token(options)
+        token, deployment = _token(options), _deployment(options)
         with ExitStack() as stack:
             if options.all:
                 stack.enter_context(everything())
             settings = admitted(load_settings())
-            return _serve(options, settings, token)
+            board = Board(settings, _backend(settings, deployment, options.context))
+            return _serve(options, board, token)
     except (SettingsError, WrongUse) as error:
         return _failed(error, 2)
     except (ClusterError, EverythingError, FleetError) as error:
@@ -119,29 +120,42 @@ def _token(options: argparse.Namespace) -> str | None:
     return given or None
 
 
-def _backend(options: argparse.Namespace, settings: Settings) -> Backend:
-    """Where the workers are.
+def _deployment(options: argparse.Namespace) -> tuple[str, str] | None:
+    """Namespace and name of the SeldonDeployment; None if workers run here.
 
     Raises:
-        WrongUse: The SeldonDeployment is not named so.
-        FleetError: The cluster can't be used.
+        WrongUse: It is not named so.
     """
     if options.kubernetes is None:
-        return LocalBackend(settings)
+        if options.context is not None:
+            raise WrongUse("--context goes with --kubernetes")
+        return None
     namespace, _, name = options.kubernetes.partition("/")
     if not namespace or not name:
         raise WrongUse(f"--kubernetes takes NAMESPACE/NAME, not {options.kubernetes}")
+    return namespace, name
+
+
+def _backend(
+    settings: Settings, deployment: tuple[str, str] | None, context: str | None
+) -> Backend:
+    """Where the workers are.
+
+    Raises:
+        FleetError: The cluster can't be used.
+    """
+    if deployment is None:
+        return LocalBackend(settings)
     # Here and not above: its client takes a third of a second, and 30 MB.
     from consumer.dashboard.kubernetes import KubernetesBackend
 
-    return KubernetesBackend(namespace, name, options.context)
+    return KubernetesBackend(*deployment, context)
 
 
-def _serve(options: argparse.Namespace, settings: Settings, token: str | None) -> int:
+def _serve(options: argparse.Namespace, board: Board, token: str | None) -> int:
     # Threads that read topics must not keep an answer to a person waiting: after each read and
     # write, the one that serves pages waits this long for its turn (Python's own: 5 ms).
     sys.setswitchinterval(_SWITCH_S)
-    board = Board(settings, _backend(options, settings))
     config = uvicorn.Config(
         make_app(board, token),
         host=options.host,

@@ -22,6 +22,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAST_TOKEN = 16
 COOKIE = "dashboard"
+_LOGIN = "/login"
 _MOST_FORM_BYTES = 4096
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _HARDENING = (
@@ -74,12 +75,15 @@ class Guard:
         host = headers.get("host", b"").decode("latin-1")
         if self._token is None and not is_loopback(_name(host)):
             await _refuse(scope, send, 421, "this page is for this machine alone: 127.0.0.1")
-        elif _changes(scope) and not _same_origin(headers.get("origin"), host):
+            return
+        if _changes(scope) and not _same_origin(headers.get("origin"), host):
             await _refuse(scope, send, 403, "another web page may not do this")
-        elif self._token is None or self._known(headers):
+            return
+        known = self._token is None or self._known(headers)
+        if known and not (self._token and _logs_in(scope)):
             await self._app(scope, receive, _hardened(send))
         else:
-            await self._ask(scope, receive, send)
+            await self._ask(scope, receive, send, known)
 
     def _known(self, headers: dict[str, bytes]) -> bool:
         try:
@@ -91,16 +95,18 @@ class Guard:
         kind, _, given = headers.get("authorization", b"").decode("latin-1").partition(" ")
         return kind.lower() == "bearer" and _equal(given, self._token or "")
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _ask(self, scope: Scope, receive: Receive, send: Send, known: bool) -> None:
         """Takes a token, from the address or the form, or asks for it."""
         given = None
         if scope["type"] == "http":
-            given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [None])[0]
-            if scope["path"] == "/login" and scope["method"] == "POST":
+            given = _in_address(scope)
+            if scope["path"] == _LOGIN and scope["method"] == "POST":
                 form = parse_qs((await _body(receive)).decode("latin-1"))
                 given = form.get("token", [""])[0]
-        if given is not None and _equal(given, self._token or ""):
-            cookie = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Strict; Path=/"
+        # Another tab of the same browser may have been let in meanwhile.
+        if known or (given is not None and _equal(given, self._token or "")):
+            # Lax: a link in a mail leads here as well. What changes something asks who sent it.
+            cookie = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Lax; Path=/"
             # Away from the address, which browsers remember and show.
             leave = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
             await _answer(send, 303, b"", leave)
@@ -113,9 +119,22 @@ class Guard:
         await _answer(send, 401, html, [(b"content-type", b"text/html; charset=utf-8")])
 
 
+def _logs_in(scope: Scope) -> bool:
+    """Whether a request brings a token that must not stay in the address."""
+    return scope["type"] == "http" and (scope["path"] == _LOGIN or _in_address(scope) is not None)
+
+
+def _in_address(scope: Scope) -> str | None:
+    query: bytes = scope["query_string"]
+    return parse_qs(query.decode("latin-1")).get("token", [None])[0]
+
+
 def _name(host: str) -> str:
-    """The host of a `Host` header, without its port."""
-    return urlsplit(f"//{host}").hostname or ""
+    """The host of a `Host` header, without its port; nothing if it makes no sense."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _changes(scope: Scope) -> bool:
@@ -124,7 +143,10 @@ def _changes(scope: Scope) -> bool:
 
 def _same_origin(origin: bytes | None, host: str) -> bool:
     """Whether a request comes of a page of ours; programs other than browsers name no origin."""
-    return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
+    try:
+        return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
+    except ValueError:
+        return False
 
 
 def _equal(given: str, wanted: str) -> bool:

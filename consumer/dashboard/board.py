@@ -77,6 +77,8 @@ class Board:
 
     def close(self) -> None:
         """End all threads, and loads that were started here."""
+        # What waits for its turn there must not begin now.
+        self.console.close()
         self.loads.close()
         for part in (
             self.corrections,
@@ -85,6 +87,6 @@ class Board:
             self.brokers,
             self.feed,
             self.inputs,
+            self.backend,
         ):
             part.close()
-        self.console.close()

@@ -24,6 +24,7 @@ log = logging.getLogger("consumer.dashboard")
 _EVERY_S = 2.0
 _STATUS_EVERY = 3
 _ANSWER_S = 3.0
+_UNSETTLED = "a node has just come or gone: the brokers are being asked what holds now"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class BrokerWatch:
         self._settings = settings
         self._names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
         self._closing = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="brokers", daemon=True)
 
     def start(self) -> None:
@@ -79,31 +81,42 @@ class BrokerWatch:
         """Stop looking; a look that waits for brokers is not waited for."""
         self._closing.set()
 
+    def notice(self) -> bool:
+        """Says at once in `view` which nodes live, and returns whether one has come or gone.
+
+        Brokers that miss one of them may take long to answer, and what was known of their
+        safety holds no more.
+        """
+        with self._lock:
+            view = self.view
+            if view.cluster is None:
+                return False
+            running = running_nodes(cluster_folder())
+            if {each.id for each in view.cluster.nodes if each.pid is not None} == set(running):
+                return False
+            nodes = tuple(replace(each, pid=running.get(each.id)) for each in view.cluster.nodes)
+            cluster = replace(view.cluster, nodes=nodes, weaknesses=(_UNSETTLED,))
+            self.view = replace(view, number=view.number + 1, cluster=cluster)
+            return True
+
     def _run(self) -> None:
         config = consumer_config(self._settings, self._settings.group_id)
         consumer = Consumer(config)
         while not self._closing.is_set():
             try:
-                changed = _changed(self.view.cluster)
-                if changed:
-                    self._tell_the_dead()
-                self.view = self._look(consumer, changed)
+                self._look(consumer, self.notice())
             except Exception:
                 # Whatever it is, the next look may do better; without one all would stand still.
                 log.exception("the brokers can't be looked at")
             self._closing.wait(_EVERY_S)
         consumer.close()
 
-    def _tell_the_dead(self) -> None:
-        """Says at once which nodes live: brokers that miss one of them may take long to answer."""
-        view = self.view
-        if view.cluster is not None:
-            running = running_nodes(cluster_folder())
-            nodes = tuple(replace(each, pid=running.get(each.id)) for each in view.cluster.nodes)
-            cluster = replace(view.cluster, nodes=nodes)
-            self.view = replace(view, number=view.number + 1, cluster=cluster)
+    def _look(self, consumer: Consumer, changed: bool) -> None:
+        view = self._found(consumer, changed)
+        with self._lock:
+            self.view = replace(view, number=self.view.number + 1)
 
-    def _look(self, consumer: Consumer, changed: bool) -> Brokers:
+    def _found(self, consumer: Consumer, changed: bool) -> Brokers:
         before = self.view
         number = before.number + 1
         # The nodes are told by processes, and known even when no broker answers.
@@ -148,11 +161,3 @@ def kill_broker(node: int) -> Action:
 def mend_brokers() -> Action:
     """Starts what is dead of the local cluster."""
     return Program(["kafka.cluster", "up"]).action
-
-
-def _changed(cluster: Status | None) -> bool:
-    """Whether a node has come or gone since."""
-    if cluster is None:
-        return False
-    living = {node.id for node in cluster.nodes if node.pid is not None}
-    return living != set(running_nodes(cluster_folder()))

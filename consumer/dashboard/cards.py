@@ -88,7 +88,7 @@ def card_of(instance: Instance, looks: Sequence[Look]) -> Card:
     assert lately[0].samples is not None
     counted = scrape.since(lately[0].samples, last.samples)
     seconds = last.at_s - lately[0].at_s
-    rate = _messages(counted) / seconds if seconds else 0.0
+    rate = scrape.messages(counted) / seconds if seconds else 0.0
     if state == READY and rate > 0:
         state = WORKING
     workers = _workers(status)
@@ -98,7 +98,7 @@ def card_of(instance: Instance, looks: Sequence[Look]) -> Card:
         state,
         why,
         partitions=tuple(sorted(part for each in workers for part in each["partitions"])),
-        messages=int(_messages(last.samples)),
+        messages=int(scrape.messages(last.samples)),
         rate=rate,
         batch=_batch(counted) or _batch(last.samples),
         stages=_stages(counted) or _stages(last.samples),
@@ -130,11 +130,6 @@ def _state(instance: Instance, looks: Sequence[Look]) -> tuple[str, str]:
 
 def _workers(status: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     return [] if status is None else list(status.get("workers", []))
-
-
-def _messages(samples: Samples) -> float:
-    replies = scrape.total(samples, "kafka_worker_replies_total")
-    return replies + scrape.total(samples, "kafka_worker_dead_letters_total")
 
 
 def _batch(samples: Samples) -> float | None:

@@ -22,6 +22,8 @@ _LINES = 200
 _LINE_CHARACTERS = 2000
 _AT_ONCE = 8
 _GRACE_S = 10.0
+# As a shell has it for Ctrl-C.
+_INTERRUPTED = 130
 
 
 class Entry:
@@ -111,6 +113,10 @@ class Program:
         self._arguments = list(arguments)
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
+        self._interrupted = False
+        self._over = False
+        # Between the moment that it starts and the one that it is told to end.
+        self._lock = threading.Lock()
 
     @property
     def action(self) -> Action:
@@ -118,40 +124,28 @@ class Program:
         return Action(shlex.join(["python", "-m", *self._arguments]), self.run)
 
     @property
-    def started(self) -> bool:
-        """Whether it ran at all yet."""
-        return self._process is not None
-
-    @property
-    def runs(self) -> bool:
-        """Whether it runs now."""
-        return self._process is not None and self._process.poll() is None
+    def over(self) -> bool:
+        """Whether it ran to its end, or could not be started."""
+        return self._over
 
     def run(self, say: Say) -> int:
-        """Run it to its end."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", *self._arguments],
-            cwd=ROOT,
-            env={**os.environ, **self._environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        assert self._process.stdout is not None
-        with self._process as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                say(line)
-        return process.returncode
+        """Run it to its end.
+
+        Raises:
+            OSError: It can't be started.
+        """
+        try:
+            return self._run(say)
+        finally:
+            self._over = True
 
     def interrupt(self) -> None:
-        """Ctrl-C."""
-        if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+        """Ctrl-C; if it waits for its turn it will not begin."""
+        with self._lock:
+            self._interrupted = True
+            if self._process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    self._process.send_signal(signal.SIGINT)
 
     def end(self) -> None:
         """Ctrl-C, and the end if that does not help."""
@@ -161,3 +155,25 @@ class Program:
                 self._process.wait(_GRACE_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+
+    def _run(self, say: Say) -> int:
+        with self._lock:
+            if self._interrupted:
+                say("stopped before it began")
+                return _INTERRUPTED
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *self._arguments],
+                cwd=ROOT,
+                env={**os.environ, **self._environment, "PYTHONUNBUFFERED": "1", "COLUMNS": "100"},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        with self._process as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                say(line)
+        return process.returncode

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message
 
-from consumer.answers import read_answer
+from consumer.answers import Place, read_answer
 from consumer.dashboard.letters import LetterBox
 from consumer.dashboard.results import ResultLog
 from consumer.reader import Reader, ReadError
@@ -52,6 +52,7 @@ class Feed:
         self.score = Score(started_ms=int(1000 * time.time()))
         self.trouble = ""
         self._settings = settings
+        self._next: dict[tuple[str, int], int] = {}
         self._rates: deque[tuple[int, int]] = deque(maxlen=_SECONDS_KEPT)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
@@ -87,7 +88,8 @@ class Feed:
         settings = self._settings
         config: dict[str, Any] = consumer_config(settings, f"{settings.group_id}.dashboard")
         topics = [settings.output_topic, settings.dead_letter_topic]
-        with closing(Reader(config, topics, last=_LAST)) as reader:
+        # What was read before brokers refused must not be counted twice.
+        with closing(Reader(config, topics, last=_LAST, resume=self._next)) as reader:
             self.trouble = ""
             while not self._closing.is_set():
                 found = reader.read(_BATCH, _POLL_S)
@@ -99,20 +101,20 @@ class Feed:
 
     def _safely_take(self, message: Message, came_s: float) -> None:
         """One message that can't be shown must not keep the others from being read."""
+        at = (str(message.topic()), message.partition() or 0, message.offset() or 0)
         try:
-            self._take(message, came_s)
+            self._take(message, at, came_s)
         except Exception:
-            where = f"{message.topic()}/{message.partition()}/{message.offset()}"
-            log.exception("the message at %s can't be shown", where)
+            log.exception("the message at %s can't be shown", "/".join(map(str, at)))
+        self._next[at[:2]] = at[2] + 1
 
-    def _take(self, message: Message, came_s: float) -> None:
+    def _take(self, message: Message, at: Place, came_s: float) -> None:
         if message.topic() == self._settings.dead_letter_topic:
             self.letters.add(record_of(message))
         answer = read_answer(message, self._settings.dead_letter_topic)
         if answer is None:
             return
         latency_ms = self.score.add(answer, 1000 * came_s)
-        at = (str(message.topic()), message.partition() or 0, message.offset() or 0)
         self.results.add(answer, at, came_s, latency_ms)
 
     def _count(self, second: int, messages: int) -> None:

@@ -152,3 +152,6 @@ class Backend(Protocol):
 
     def scale(self, scaling: Scaling) -> Action:
         """Sets how many there are to be."""
+
+    def close(self) -> None:
+        """Lets go of all connections."""

@@ -6,8 +6,9 @@ import asyncio
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from confluent_kafka import Consumer, KafkaException
@@ -24,6 +25,8 @@ from kafka.settings import Settings
 _THREADS = 3
 _WAIT_S = 2.0
 _KEPT_BYTES = 32 * 2**20
+
+T = TypeVar("T")
 
 Images = NDArray[np.uint8]
 """uint8 (n, 28, 28)."""
@@ -67,7 +70,7 @@ class Inputs:
 
     async def record(self, place: Place) -> Record | None:
         """A message; None if it is not there any more, or no broker hands it out in time."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._fetch, place)
+        return await self._in_the_pool(self._fetch, place)
 
     async def images(self, place: Place) -> Images | None:
         """The images in an input message, or in the input that a dead letter holds.
@@ -76,9 +79,13 @@ class Inputs:
         """
         with self._lock:
             known = self._images.get(place)
-        if known is not None:
-            return known
-        record = await self.record(place)
+        return known if known is not None else await self._in_the_pool(self._fetch_images, place)
+
+    async def _in_the_pool(self, fetch: Callable[[Place], T], place: Place) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, fetch, place)
+
+    def _fetch_images(self, place: Place) -> Images | None:
+        record = self._fetch(place)
         if record is None:
             return None
         if record.topic == self._dead_letter_topic:

@@ -10,6 +10,8 @@ from producer.formats import FORMATS
 
 MOST_RATE = 20_000
 MOST_MESSAGES = 1_000_000
+MOST_AT_ONCE = 4
+"""Loads that may run together: other commands of the page need their turns as well."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +63,17 @@ class Loads:
     @property
     def running(self) -> int:
         """How many run."""
-        self._programs = [each for each in self._programs if each.runs or not each.started]
+        self._programs = [each for each in self._programs if not each.over]
         return len(self._programs)
 
     def start(self, load: Load) -> None:
-        """Start one."""
+        """Start one.
+
+        Raises:
+            ValueError: Enough run already; the message says so.
+        """
+        if self.running >= MOST_AT_ONCE:
+            raise ValueError(f"{MOST_AT_ONCE} loads run already; stop them, or wait for one's end")
         words = [
             "producer",
             "--samples",

@@ -122,6 +122,9 @@ class LocalBackend:
             *("--lag", str(scaling.lag_per_worker)),
         )
 
+    def close(self) -> None:
+        """There is nothing to let go of: the manager goes on by itself."""
+
     def _command(self, *arguments: str) -> Action:
         return Program(["kafka.replicas", *arguments], self._environment).action
 

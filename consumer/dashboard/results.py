@@ -6,9 +6,13 @@ import threading
 from dataclasses import dataclass
 
 from consumer.answers import Answer, Label, Place
+from consumer.corrections import class_of
+from consumer.labels import HIRAGANA
 
 MOST_RESULTS = 20_000
 """Results that are kept; older ones are forgotten."""
+
+_ROMAJI = tuple(HIRAGANA)
 
 ImageOf = tuple[Place, int]
 """An image: the place of its input message, and its row in it."""
@@ -106,7 +110,7 @@ class ResultLog:
         """What a result's image is known to show: by correction, else by its sender."""
         image = result.image
         corrected = self._truth.get(image) if image is not None else None
-        return result.told_truth if corrected is None else corrected
+        return _in_its_words(result.told_truth if corrected is None else corrected, result.label)
 
     def is_corrected(self, result: Result) -> bool:
         """Whether a person said what it shows."""
@@ -126,3 +130,15 @@ class ResultLog:
                 return None
             place = number - self._results[0].number
             return self._results[place] if 0 <= place < len(self._results) else None
+
+
+def _in_its_words(truth: str, label: Label | None) -> str:
+    """Truth as the model names it: people also write hiragana, and programs the class's number."""
+    if not truth or label is None or truth == label.name:
+        return truth
+    names = [name for name, _ in label.probabilities]
+    number = class_of(truth)
+    if number is None or truth in names:
+        return truth
+    name = _ROMAJI[number]
+    return name if name in names else truth

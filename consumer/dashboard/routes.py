@@ -21,6 +21,7 @@ from consumer.dashboard.uploads import MOST_ZIP_BYTES, Picture, pictures
 from consumer.labels import HIRAGANA
 from producer.bundled_samples import SAMPLES, Samples
 from producer.formats import FORMATS
+from producer.picture import PICTURE_FORMATS
 
 _CONVERTING = 2
 _SHOWN = 12
@@ -97,9 +98,8 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
         for each in found:
             if not isinstance(each, Picture):
                 board.sender.refuse(each)
-        await asyncio.to_thread(board.sender.send_all, good, format, [None] * len(good))
-        shown = await asyncio.to_thread(_turned, good[:_SHOWN])
-        return _json({"sent": len(good), "refused": len(found) - len(good), "turned": shown})
+        sent = await asyncio.to_thread(board.sender.send_all, good, format, [None] * len(good))
+        return await _told(sent, len(found), good)
 
     @router.post("/api/samples")
     async def send_samples(request: Request) -> Response:
@@ -114,9 +114,8 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
             for at in wanted
         ]
         truths = [names[int(samples.labels[at])] for at in wanted]
-        await asyncio.to_thread(board.sender.send_all, made, wire_format, truths)
-        shown = await asyncio.to_thread(_turned, made[:_SHOWN])
-        return _json({"sent": len(made), "refused": 0, "turned": shown})
+        sent = await asyncio.to_thread(board.sender.send_all, made, wire_format, truths)
+        return await _told(sent, len(made), made)
 
 
 async def _bounded(request: Request, most: int) -> bytes | None:
@@ -144,6 +143,13 @@ def _chosen(content: bytes, known: dict[str, int]) -> tuple[list[int] | None, st
         return None, ""
 
 
+async def _told(sent: int, given: int, made: Sequence[Picture]) -> Response:
+    """What the page is told of pictures that it gave."""
+    turned = await asyncio.to_thread(_turned, made[:_SHOWN])
+    document = {"sent": sent, "refused": given - sent, "turned": turned}
+    return Response(orjson.dumps(document), media_type="application/json")
+
+
 def _turned(made: Sequence[Picture]) -> list[dict[str, Any]]:
     """How pictures were turned into 28 x 28 pixels."""
     return [
@@ -154,7 +160,7 @@ def _turned(made: Sequence[Picture]) -> list[dict[str, Any]]:
 
 def _thumb(content: bytes) -> str:
     """A small PNG of a picture, which has been read once already and so is safe to open."""
-    picture = Image.open(io.BytesIO(content))
+    picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     picture.thumbnail((_THUMB, _THUMB))
     buffer = io.BytesIO()
     picture.convert("RGBA").save(buffer, "PNG")
@@ -163,7 +169,3 @@ def _thumb(content: bytes) -> str:
 
 def _address(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")
-
-
-def _json(document: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(document), media_type="application/json")

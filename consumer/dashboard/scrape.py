@@ -81,6 +81,12 @@ def total(samples: Samples, name: str) -> float:
     return sum(value for (metric, _), value in samples.items() if metric == name)
 
 
+def messages(samples: Samples) -> float:
+    """Messages that workers answered, with a reply or a dead letter."""
+    replies = total(samples, "kafka_worker_replies_total")
+    return replies + total(samples, "kafka_worker_dead_letters_total")
+
+
 @dataclass(frozen=True)
 class Buckets:
     """A histogram.

@@ -60,14 +60,16 @@ class Window:
     """A stretch of the results that a filter takes.
 
     Attributes:
-        total: How many it takes, up to the newest that was asked for.
+        total: How many it takes, up to the number that was asked for.
         results: Those in the window, newest first.
         newest: The highest number there is.
+        newer: How many it takes beyond the number that was asked for.
     """
 
     total: int
     results: tuple[Result, ...]
     newest: int
+    newer: int
 
 
 class Selection:
@@ -104,7 +106,8 @@ class Selection:
         taken = self._taken
         total = len(taken) if until is None else bisect_right(taken, until, key=_NUMBER)
         end = max(0, total - first)
-        return Window(total, tuple(reversed(taken[max(0, end - count) : end])), self._seen)
+        results = tuple(reversed(taken[max(0, end - count) : end]))
+        return Window(total, results, self._seen, len(taken) - total)
 
     def all(self) -> list[Result]:
         """All that the filter takes, newest first."""

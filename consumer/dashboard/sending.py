@@ -61,13 +61,16 @@ class Sender:
             with suppress(KafkaException):
                 self._producer.flush(1.0)
 
-    def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> None:
+    def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> bool:
         """Send a picture; it is not waited for.
 
         Args:
             picture: Its name becomes the key.
             wire_format: One of `producer.formats.FORMATS`.
             truth: The romaji name of what it shows, if that is known.
+
+        Returns:
+            Whether it is on its way; if not, the results say why.
         """
         form = FORMATS[wire_format]
         images: NDArray[np.uint8] = picture.image[np.newaxis]
@@ -95,6 +98,8 @@ class Sender:
                 if error.args[0].code() == KafkaError._FATAL:
                     self._replace(producer)
             self.refuse(Refused(picture.name, f"not sent: {why}"))
+            return False
+        return True
 
     def refuse(self, refused: Refused) -> None:
         """Say in the results that a file was not sent."""
@@ -110,10 +115,14 @@ class Sender:
 
     def send_all(
         self, pictures: Sequence[Picture], wire_format: str, truths: Sequence[str | None]
-    ) -> None:
-        """Send pictures in order; see `send`."""
-        for picture, truth in zip(pictures, truths, strict=True):
-            self.send(picture, wire_format, truth)
+    ) -> int:
+        """Send pictures in order, and return how many are on their way; see `send`."""
+        return sum(
+            [
+                self.send(picture, wire_format, truth)
+                for picture, truth in zip(pictures, truths, strict=True)
+            ]
+        )
 
     def _ready(self) -> Producer:
         with self._lock:

@@ -167,14 +167,21 @@ class Telemetry:
         if heard is not None and heard not in known:
             known[0] = heard
         if look.samples is not None:
+            before = self._last.get(instance.identity, {})
+            if scrape.messages(look.samples) < scrape.messages(before):
+                # Its container began anew, within the same pod.
+                self._keep(before)
             self._last[instance.identity] = look.samples
         return tuple(known)
 
     def _forget(self, running: set[str]) -> None:
         for identity in set(self._looks) - running:
             self._looks.pop(identity)
-            # Its counts stay in the sums.
-            self._past = scrape.added([self._past, scrape.counts(self._last.pop(identity, {}))])
+            self._keep(self._last.pop(identity, {}))
+
+    def _keep(self, samples: Samples) -> None:
+        """Leaves in the sums what was counted by somebody who is gone."""
+        self._past = scrape.added([self._past, scrape.counts(samples)])
 
     def _recent(self, at_s: float, counted: Samples) -> tuple[float, Samples]:
         self._totals.append((at_s, counted))

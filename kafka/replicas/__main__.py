@@ -138,13 +138,11 @@ def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     manager = Manager(settings, {"KAFKA_BROKER": settings.broker}, policy, registry)
     control = Control(manager)
     registry.announce(control.address)
-    with heeding_stop_signals(manager.leave), manager:
+    with heeding_stop_signals(manager.leave), manager, control:
         manager.await_ready(_say)
-        control.start()
         if not manager.leaves:
             print(f"{options.count} replicas work; Ctrl-C stops them", flush=True)
         manager.run()
-        control.stop()
     return 0
 
 

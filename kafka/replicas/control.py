@@ -43,11 +43,12 @@ class Control:
         port = int(self._listener.server_address[1])
         self.address = Address(os.getpid(), port, secrets.token_urlsafe(32))
 
-    def start(self) -> None:
+    def __enter__(self) -> Control:
         """Starts to answer, from a thread of its own."""
         threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
+        return self
 
-    def stop(self) -> None:
+    def __exit__(self, *_: object) -> None:
         """Stops answering."""
         self._listener.shutdown()
         self._listener.server_close()

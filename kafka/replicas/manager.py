@@ -12,6 +12,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Callable, Deque, Dict, List, Optional
 
+import psutil
+
 from kafka.replicas.lag import LagWatch
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
@@ -158,7 +160,7 @@ class Manager:
             try:
                 self.turn()
                 self._trouble = ""
-            except OSError as error:
+            except (OSError, psutil.Error) as error:
                 # No more processes, or no disk: the next turn may do better.
                 self._trouble = f"no replica can be started: {error}"
             self._stopping.wait(_TURN_S)

@@ -30,15 +30,20 @@ class Detail:
     def __init__(self, board: Board) -> None:
         """Build it, closed."""
         self._board = board
+        self._asked = 0
         with ui.dialog() as self._dialog, ui.card().classes("panel detail"):
             self._content = ui.column().classes("w-full gap-3")
 
     async def open(self, result: Result) -> None:
         """Show a result."""
         answer = result.answer
+        self._asked += 1
+        mine = self._asked
         output, source = await asyncio.gather(
             self._record(result.at), self._record(None if answer.dead else answer.place)
         )
+        if mine != self._asked:
+            return  # another was asked for meanwhile
         self._content.clear()
         with self._content:
             self._head(result)
@@ -88,21 +93,25 @@ class Detail:
                 "big-picture"
             )
             if result.label is not None and self._board.explains:
-                button("Why this label?", lambda: self._explain(result))
-            self._why = ui.column()
+                ask = button("Why this label?", lambda: self._explain(result, ask, why))
+                why = ui.column()
 
-    async def _explain(self, result: Result) -> None:
+    async def _explain(self, result: Result, ask: ui.button, why: ui.column) -> None:
         assert result.answer.place is not None
         images = await self._board.inputs.images(result.answer.place)
         if images is None or result.row >= len(images):
             ui.notify("The picture is not there any more.")
             return
-        self._why.clear()
-        with self._why:
+        ask.disable()
+        why.clear()
+        with why:
             ui.spinner()
         address, said = await asyncio.to_thread(self._run_explain, images[result.row])
-        self._why.clear()
-        with self._why:
+        if why.is_deleted:
+            return  # the dialog shows another result by now
+        ask.enable()
+        why.clear()
+        with why:
             if address is None:
                 ui.label(said).classes("trouble")
             else:
@@ -147,11 +156,14 @@ class Detail:
             )
 
             async def correct() -> None:
+                if not chosen.value:
+                    ui.notify("Choose what it shows first.", type="warning")
+                    return
                 place = result.answer.place
                 images = None if place is None else await self._board.inputs.images(place)
                 image = images[result.row] if images is not None and rows == len(images) else None
                 trouble = await asyncio.to_thread(
-                    self._board.corrections.correct, result, chosen.value or "", image
+                    self._board.corrections.correct, result, chosen.value, image
                 )
                 ui.notify(trouble or "Noted in the feedback topic.")
                 if not trouble:

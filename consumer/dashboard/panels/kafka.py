@@ -57,7 +57,9 @@ class KafkaPanel:
             self._nodes.show(
                 rows=[_node_row(cluster, at, leads) for at in range(len(cluster.nodes))]
             )
-        self._survives.set_text(_in_words(cluster))
+        self._survives.set_text(
+            "The brokers are being looked at." if view.number == 0 else _in_words(cluster)
+        )
         self._topics.show(rows=[_topic_row(each) for each in view.topics])
         self._partitions.show(rows=_partition_rows(view.topics))
 
@@ -72,6 +74,7 @@ class KafkaPanel:
 
     def _ask_before_kill(self, event: GenericEventArguments) -> None:
         self._node = int(event.args["key"])
+        self._board.brokers.notice()
         cluster = self._board.brokers.view.cluster
         weaknesses = cluster.weaknesses if cluster is not None else ()
         if weaknesses:

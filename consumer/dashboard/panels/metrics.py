@@ -73,7 +73,8 @@ def throughput(recent: Samples, seconds: float) -> str:
         for share in _QUANTILES
         if (value := buckets.quantile(share)) is not None
     )
-    return f"{(answered + dead) / seconds:,.1f} messages a second; {within}, from sending to commit"
+    rate = f"{(answered + dead) / seconds:,.1f} messages a second"
+    return f"{rate}; {within}, from sending to commit" if within else rate
 
 
 def stage_rows(recent: Samples, counted: Samples) -> list[dict[str, object]]:

@@ -12,13 +12,13 @@ from consumer.dashboard.panels import BLUE, GREY, Refresh, axis, categories, cha
 from consumer.dashboard.quality import Quality, judge
 from consumer.labels import HIRAGANA
 
-_SHADES = [f"{BLUE}22", BLUE]
 _EVERY = 4  # refreshes, since all that is kept is looked through
 
 
 def quality(board: Board) -> Refresh:
     """Build the panels."""
     names = [f"{kana} {name}" for name, kana in HIRAGANA.items()]
+    across = {**categories(names), "axisLabel": {"color": GREY, "rotate": 45}}
     with panel("Right or wrong"):
         says = ui.label()
         ui.label(
@@ -39,28 +39,20 @@ def quality(board: Board) -> Refresh:
                 "340px",
                 tooltip={"renderMode": "richText"},
                 grid={"left": 64, "right": 16, "top": 8, "bottom": 64},
-                xAxis={
-                    "type": "category",
-                    "data": names,
-                    "axisLabel": {"color": GREY, "rotate": 45},
-                },
+                xAxis=across,
                 yAxis={**categories(names), "inverse": True},
                 visualMap={
                     "min": 0,
                     "max": 1,
                     "show": False,
-                    "inRange": {"color": ["#4a90e222", BLUE]},
+                    "inRange": {"color": [f"{BLUE}22", BLUE]},
                 },
                 series=[],
             )
         with panel("Drift: answers, lately and before"):
             drift = chart(
                 "260px",
-                xAxis={
-                    "type": "category",
-                    "data": names,
-                    "axisLabel": {"color": GREY, "rotate": 45},
-                },
+                xAxis=across,
                 yAxis=axis("%"),
                 series=[],
             )

@@ -91,17 +91,21 @@ class ResultsPanel:
         if self._until is None:
             self._show()
         else:
-            self._list.run_method("count", log.newest - self._until)
+            self._list.run_method("count", self._selection.window(0, 0, self._until).newer)
 
     def _show(self, method: str = "show") -> None:
         self._shown_at = time.monotonic()
         log = self._board.results
         window = self._selection.window(self._first, self._count, self._until)
         rows = [row_of(each, self._first + at, log) for at, each in enumerate(window.results)]
-        newer = 0 if self._until is None else window.newest - self._until
         self._list.run_method(
             method,
-            {"total": window.total, "newest": window.newest, "newer": newer, "rows": rows},
+            {
+                "total": window.total,
+                "newest": window.newest,
+                "newer": window.newer,
+                "rows": rows,
+            },
         )
 
     def _asked(self, event: GenericEventArguments) -> None:

@@ -61,13 +61,16 @@ def _load(board: Board) -> Refresh:
 
     def start() -> None:
         try:
-            load = Load(
-                int(count.value or 0), float(rate.value or 0), form.value, (bad.value or 0) / 100
+            board.loads.start(
+                Load(
+                    int(count.value or 0),
+                    float(rate.value or 0),
+                    form.value,
+                    (bad.value or 0) / 100,
+                )
             )
         except ValueError as error:
             ui.notify(str(error), type="warning")
-            return
-        board.loads.start(load)
 
     with ui.row().classes("items-center gap-2"):
         button("Start load", start, primary=True)

@@ -114,8 +114,14 @@ export default {
     async sendSamples(names) {
       if (!this.running) this.sent = this.refused = 0;
       const body = JSON.stringify({ names, format: this.format });
-      const answer = await fetch("/api/samples", { method: "POST", body, headers: { "Content-Type": "application/json" } });
-      if (answer.ok) this.told(await answer.json());
+      try {
+        const answer = await fetch("/api/samples", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+        if (!answer.ok) throw new Error(await answer.text());
+        this.told(await answer.json());
+      } catch (error) {
+        this.refused += names.length;
+        for (const name of names) this.$emit("failed", { name, why: String(error.message || error) });
+      }
       this.next();
     },
     clear() {

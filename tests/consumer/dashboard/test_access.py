@@ -76,7 +76,7 @@ def test_a_token_is_asked_for_and_remembered() -> None:
     assert (let_in.status_code, let_in.headers["location"]) == (303, "/")
     cookie = let_in.headers["set-cookie"]
     assert "HttpOnly" in cookie
-    assert "SameSite=Strict" in cookie
+    assert "SameSite=Lax" in cookie
     assert TOKEN not in cookie
     assert visitor.get("/").text == "inside"
 
@@ -85,6 +85,23 @@ def test_a_token_in_the_address_does_not_stay_there() -> None:
     visitor = client(TOKEN)
     assert visitor.get("/", params={"token": TOKEN}).headers["location"] == "/"
     assert visitor.get("/").text == "inside"
+
+
+def test_who_was_let_in_in_another_tab_is_led_to_the_page_by_form_and_by_link() -> None:
+    visitor = client(TOKEN)
+    visitor.post("/login", data={"token": TOKEN})
+    for again in (
+        visitor.post("/login", data={"token": TOKEN}),
+        visitor.get("/login"),
+        visitor.get("/", params={"token": TOKEN}),
+    ):
+        assert (again.status_code, again.headers["location"]) == (303, "/")
+    assert visitor.get("/").text == "inside"
+
+
+def test_names_that_make_no_sense_are_refused() -> None:
+    assert client().get("/", headers={"host": "[::1"}).status_code == 421
+    assert client().post("/", headers={"origin": "http://[::1"}).status_code == 403
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}"])
@@ -113,3 +130,17 @@ def test_a_page_that_others_reach_does_not_start_without_a_token(
     monkeypatch.setenv("DASHBOARD_TOKEN", token)
     assert main(["--host", "0.0.0.0"]) == 2
     assert "DASHBOARD_TOKEN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["--context", "east"], "--context goes with --kubernetes"),
+        (["--kubernetes", "kmnist"], "--kubernetes takes NAMESPACE/NAME, not kmnist"),
+    ],
+)
+def test_wrong_arguments_are_told_before_any_broker_is_asked(
+    arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert why in capsys.readouterr().err

@@ -7,6 +7,7 @@ import io
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,6 +60,32 @@ def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
     found = log.find(100)
     assert found is not None
     assert found.answer.place == ("in", 0, 99)
+
+
+def test_only_what_the_filter_takes_counts_as_newer() -> None:
+    log = log_of(answer(0, KI))
+    only_ki = Selection(log, Filter(label="ki"))
+    for n in range(1, 4):
+        log.add(answer(n, KI if n == 2 else SU), ("out", 0, n), 0.0, None)
+    assert only_ki.window(0, 5, until=1).newer == 1
+    assert only_ki.window(0, 5).newer == 0
+
+
+@pytest.mark.parametrize("said", ["su", "す", "2", " SU "])
+def test_truth_is_understood_in_romaji_in_hiragana_and_by_the_number_of_the_class(
+    said: str,
+) -> None:
+    log = log_of(answer(0, Label("ki", 0.9, probabilities=(("ki", 0.9), ("su", 0.1)))))
+    log.correct((("in", 0, 0), 0), said)
+    (result,) = log.after(0)
+    assert log.truth(result) == "su"
+
+
+def test_truth_of_a_model_with_names_of_its_own_is_left_as_it_is() -> None:
+    log = log_of(answer(0, Label("7", 0.9, probabilities=(("7", 0.9), ("2", 0.1)))))
+    log.correct((("in", 0, 0), 0), "2")
+    (result,) = log.after(0)
+    assert log.truth(result) == "2"
 
 
 def test_a_page_that_stands_still_sees_the_same_while_others_come() -> None:

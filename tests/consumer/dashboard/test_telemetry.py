@@ -27,6 +27,7 @@ class OneReplica:
 
     def __init__(self) -> None:
         self.silent = self.replica_silent = self.gone = False
+        self.metrics = METRICS
 
     def look(self) -> Fleet:
         if self.silent:
@@ -36,7 +37,7 @@ class OneReplica:
     def fetch(self, instance: Instance, path: str) -> bytes:
         if self.replica_silent:
             raise FleetError("it does not answer")
-        return json.dumps(STATUS).encode() if path == "/status" else METRICS.encode()
+        return json.dumps(STATUS).encode() if path == "/status" else self.metrics.encode()
 
     def stop(self, name: str) -> Action:
         raise NotImplementedError
@@ -48,6 +49,9 @@ class OneReplica:
 
     def scale(self, scaling: Scaling) -> Action:
         raise NotImplementedError
+
+    def close(self) -> None:
+        pass
 
 
 def replies(telemetry: Telemetry) -> float:
@@ -69,6 +73,16 @@ def test_a_replica_that_is_gone_leaves_its_counts_and_not_its_drift() -> None:
         telemetry.look()
         assert replies(telemetry) == 10
     assert scrape.by_label(telemetry.view.counted, "model_drift_index", "statistic") == {}
+
+
+def test_a_container_that_begins_anew_counts_on() -> None:
+    platform = OneReplica()
+    telemetry = Telemetry(platform, lambda: 0)
+    telemetry.look()
+    platform.metrics = METRICS.replace("total 10", "total 3")
+    for _ in range(2):
+        telemetry.look()
+        assert replies(telemetry) == 13
 
 
 def test_a_stuck_replica_is_never_taken_for_one_that_starts(
