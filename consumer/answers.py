@@ -27,7 +27,7 @@ Place = tuple[str, int, int]
 _PROTOBUF = b"seldon.protos.SeldonMessage"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
     """What one image was taken for.
 
@@ -52,7 +52,7 @@ class Label:
         return HIRAGANA.get(self.name, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A reply, or a dead letter.
 

@@ -56,8 +56,8 @@ class Reader:
         """
         reset = "earliest" if from_beginning else "latest"
         # An empty partition would hold the first answer from another one up for half a second.
-        own = {"auto.offset.reset": reset, "fetch.wait.max.ms": 100}
-        self._consumer = Consumer({**config, **own})
+        own = {"fetch.wait.max.ms": 100, **config, "auto.offset.reset": reset}
+        self._consumer = Consumer(own)
         self._topics = tuple(topics)
         self._last = last
         self._resume = dict(resume or {})

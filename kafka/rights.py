@@ -138,6 +138,22 @@ def topics_rights(settings: Settings) -> Tuple[Right, ...]:
     return (*every, Right(GROUP, settings.group_id, DESCRIBE, "`show`: the lag"))
 
 
+def dashboard_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer.dashboard`: what it reads and does for people, each once."""
+    parts = (
+        producer_rights(settings),
+        consumer_rights(settings),
+        feedback_rights(settings),
+        corrections_rights(settings),
+        dead_letter_rights(settings),
+        (Right(GROUP, settings.group_id, DESCRIBE, "the lag"),),
+    )
+    found: Dict[Tuple[str, str, str], Right] = {}
+    for right in (right for part in parts for right in part):
+        found.setdefault((right.resource, right.name, right.operation), right)
+    return tuple(found.values())
+
+
 ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
     "worker": worker_rights,
     "producer": producer_rights,
@@ -145,6 +161,7 @@ ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
     "dead-letters": dead_letter_rights,
     "feedback": feedback_rights,
     "corrections": corrections_rights,
+    "dashboard": dashboard_rights,
     "topics": topics_rights,
 }
 

@@ -34,6 +34,7 @@ from producer.sources import (
     split_source,
 )
 
+_LINGER_MS = 5
 _EXAMPLES = """
 examples:
   python -m producer                              the test images, else the bundled samples
@@ -189,8 +190,8 @@ def _send(options: argparse.Namespace, settings: Settings, source: Source) -> in
     config = producer_config(
         settings,
         message_timeout_ms=int(options.timeout * 1000),
-        # Messages that are sent as fast as can be may share a request.
-        linger_ms=5 if options.rate is None else 0,
+        # Messages that follow each other that closely share a request.
+        linger_ms=_LINGER_MS if options.rate is None or options.rate > 1000 / _LINGER_MS else 0,
     )
     producer = Producer(config)
     topic = settings.input_topic

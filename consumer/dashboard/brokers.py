@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 
 from consumer.dashboard.console import Program
 from consumer.dashboard.fleet import Action
@@ -16,6 +16,7 @@ from kafka.cluster.address import cluster_folder, running_nodes
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError, load_state
 from kafka.cluster.status import Status
+from kafka.rights import DESCRIBE, GROUP, Right, RightMissing
 from kafka.settings import Settings
 from kafka.topics.report import TopicReport, report
 
@@ -128,9 +129,15 @@ class BrokerWatch:
             topics = tuple(report(consumer, self._names))
         except KafkaException as error:
             since_s = before.since_s if before.trouble else time.time()
-            why = error.args[0].str()
-            return Brokers(number, before.topics, cluster, f"no broker answers: {why}", since_s)
+            why = self._why(error.args[0])
+            return Brokers(number, before.topics, cluster, why, since_s)
         return Brokers(number, topics, cluster)
+
+    def _why(self, error: KafkaError) -> str:
+        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            missing = Right(GROUP, self._settings.group_id, DESCRIBE, "the lag")
+            return str(RightMissing([missing], "dashboard"))
+        return f"no broker answers: {error.str()}"
 
 
 def local_status(settings: Settings) -> Status | None:

@@ -18,7 +18,7 @@ ImageOf = tuple[Place, int]
 """An image: the place of its input message, and its row in it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Result:
     """One image with its answer, or one dead letter, or one file that was never sent.
 

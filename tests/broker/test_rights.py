@@ -9,9 +9,10 @@ from functools import partial
 import pytest
 
 from consumer.__main__ import main as consumer
-from consumer.dashboard.inputs import Inputs
-from consumer.dashboard.results import ResultLog
-from consumer.dashboard.sending import Sender
+from consumer.dashboard.board import Board
+from consumer.dashboard.local import LocalBackend
+from consumer.dashboard.results import Result
+from consumer.dashboard.sending import NOT_SENT
 from consumer.dashboard.uploads import Picture
 from consumer.feedback import main as corrections
 from kafka.cluster.local import Cluster
@@ -131,32 +132,43 @@ def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
 
 
 @SASL_SSL
-def test_the_dashboard_says_what_it_may_not_send_and_sends_once_it_may(
+def test_the_dashboard_says_what_it_may_not_do_and_does_all_of_it_with_the_rights_of_its_role(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
     stream = new_stream_on(sasl_ssl)
+    worker = f"{user}.w"
+    stream.worker("Double", **sasl_ssl.user(worker, worker_rights(stream.settings)))
     settings = load_settings({**stream.environ, **sasl_ssl.user(user)})
-    results = ResultLog()
-    sender = Sender(settings, results, Inputs(settings))
+    rights = ROLES["dashboard"](settings)
+    lag = Right("Group", settings.group_id, "Describe", "the lag")
+    board = Board(settings, LocalBackend(settings))
     picture = Picture("ki.png", load_samples().images[0], b"")
-    sender.start()
+    board.start()
     try:
         for count in (1, 2):
-            sender.send(picture, "png")
-            wait_until(partial(refused, results, count), 40, "it says that it could not be sent")
-        sasl_ssl.user(user, [Right("Topic", settings.input_topic, "Write", "")])
-
-        def arrives() -> bool:
-            sender.send(picture, "png")
-            return stream.lag() > 0
-
-        wait_until(arrives, 40, "it is sent")
+            board.sender.send(picture, "ndarray")
+            wait_until(partial(has, board, count), 40, "it says what it may not")
+        assert all(each.answer.reason == NOT_SENT for each in board.results.after(0))
+        wait_until(lambda: "not allowed: Read on Topic" in board.feed.trouble, 40, "so does this")
+        sasl_ssl.user(user, [right for right in rights if right[:3] != lag[:3]])
+        wait_until(lambda: f"not allowed: {lag}; " in board.brokers.view.trouble, 40, "and this")
+        sasl_ssl.user(user, [lag])
+        wait_until(lambda: board.brokers.view.lag is not None, 40, "it knows the lag")
+        wait_until(lambda: board.sender.send(picture, "ndarray"), 40, "it sends")
+        wait_until(lambda: len(replies(board)) == 1, 40, "it reads")
+        (result,) = replies(board)
+        assert board.corrections.correct(result, "ki", None) == ""
+        wait_until(lambda: board.results.truth(result) == "ki", 40, "it reads what was corrected")
     finally:
-        sender.close()
+        board.close()
 
 
-def refused(results: ResultLog, count: int) -> bool:
-    return len(results.after(0)) == count
+def has(board: Board, count: int) -> bool:
+    return len(board.results.after(0)) == count
+
+
+def replies(board: Board) -> list[Result]:
+    return [each for each in board.results.after(0) if each.answer.reason is None]
 
 
 def sent(reflow: Reflow) -> bool:

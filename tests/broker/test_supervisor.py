@@ -151,7 +151,9 @@ def test_a_worker_that_dies_is_started_again_at_once(stream: Stream) -> None:
     assert replica.status()["workers"][0]["restarts"] == 1
 
 
-@pytest.mark.parametrize("deadly", [500, pytest.param(505, marks=pytest.mark.full), 777])
+@pytest.mark.parametrize(
+    "deadly", [*(pytest.param(each, marks=pytest.mark.full) for each in (500, 505)), 777]
+)
 def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, deadly: int) -> None:
     values = numbers(40)
     values[17] = json.dumps({"data": {"ndarray": [[deadly, 0]]}}).encode()

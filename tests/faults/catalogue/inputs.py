@@ -77,6 +77,6 @@ def _no_atheris(scene: Scene) -> str | None:
 
 FAULTS = (
     Fault("input: the poison corpus", "input", send_poison, quick=True),
-    Fault("input: fuzzed messages (hypothesis)", "input", _generated, quick=True),
+    Fault("input: fuzzed messages (hypothesis)", "input", _generated),
     Fault("input: fuzzed decoder (atheris)", "input", _fuzzed_decoder, _no_atheris),
 )

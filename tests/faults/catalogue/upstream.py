@@ -137,8 +137,8 @@ def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
 
 
 FAULTS = (
-    Fault("upstream: a transactional producer", "input", _committed, quick=True),
+    Fault("upstream: a transactional producer", "input", _committed),
     Fault("upstream: aborted transactions", "input", _aborted, quick=True),
-    Fault("upstream: messages without a key", "input", _keyless, quick=True),
+    Fault("upstream: messages without a key", "input", _keyless),
     Fault("upstream: a replay of dead letters", "input", _replay, quick=True),
 )

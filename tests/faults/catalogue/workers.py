@@ -145,10 +145,10 @@ def _no_memory_limit(scene: Scene) -> str | None:
 
 FAULTS = (
     Fault("worker: SIGKILL at a random moment", "workers", _kill_worker),
-    Fault("worker: SIGKILL of a whole replica", "workers", _kill_replica, stall_s=10, quick=True),
+    Fault("worker: SIGKILL of a whole replica", "workers", _kill_replica, stall_s=10),
     Fault("worker: SIGKILL after predict", "workers", _after_predict),
     Fault("worker: SIGKILL after produce, before commit", "workers", _before_commit, quick=True),
-    Fault("worker: SIGKILL during commit", "workers", _during_commit, quick=True),
+    Fault("worker: SIGKILL during commit", "workers", _during_commit),
     Fault("worker: SIGSTOP beyond the session, then SIGCONT", "workers", _freeze, quick=True),
     Fault("worker: a storm of SIGTERM", "workers", _storm),
     Fault("worker: rolling restart of all", "workers", _rolling, stall_s=5),
