@@ -21,6 +21,24 @@ class _Shows(Element):
             self.update()
 
 
+class Live(Element, component=STATIC / "live.js"):
+    """A line of text that changes several times a second.
+
+    An update of a `ui.label` makes the browser go through all elements of the page.
+    """
+
+    def __init__(self) -> None:
+        """Make it, empty."""
+        super().__init__()
+        self._text = ""
+
+    def say(self, text: str) -> None:
+        """Show this text."""
+        if text != self._text:
+            self._text = text
+            self.run_method("show", text)
+
+
 class ResultList(_Shows, component=STATIC / "results.js"):
     """Results, of which only those in sight are in the browser."""
 

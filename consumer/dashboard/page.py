@@ -12,7 +12,7 @@ from nicegui import ui
 
 from consumer.dashboard.access import Guard
 from consumer.dashboard.board import Board
-from consumer.dashboard.elements import STATIC
+from consumer.dashboard.elements import STATIC, Live
 from consumer.dashboard.panels import Refresh
 from consumer.dashboard.panels.console import console
 from consumer.dashboard.panels.history import history
@@ -108,7 +108,7 @@ def _head(board: Board) -> Refresh:
                 f"{board.settings.input_topic} → {board.settings.output_topic} on "
                 f"{board.settings.broker}"
             ).classes("soft place")
-        facts = ui.label().classes("facts score").props("aria-live=off")
+        facts = Live().classes("facts score").props("aria-live=off")
         ui.toggle(
             {"auto": "auto", "light": "light", "dark": "dark"},
             value="auto",
@@ -119,7 +119,7 @@ def _head(board: Board) -> Refresh:
     trouble = ui.label().classes("trouble").props("role=alert")
 
     def refresh() -> None:
-        facts.set_text(_score(board))
+        facts.say(_score(board))
         why = _trouble(board)
         trouble.set_text(why)
         trouble.set_visibility(bool(why))

@@ -29,6 +29,7 @@ class Result:
         at: Topic, partition and offset of the message itself; None of a refused file.
         row: Which of the message's images.
         latency_ms: From the sender's timestamp until it came here, if known.
+        label: What the image was taken for; None of what was not answered.
     """
 
     number: int
@@ -37,11 +38,7 @@ class Result:
     at: Place | None
     row: int = 0
     latency_ms: float | None = None
-
-    @property
-    def label(self) -> Label | None:
-        """What the image was taken for; None of what was not answered."""
-        return self.answer.labels[self.row] if self.row < len(self.answer.labels) else None
+    label: Label | None = None
 
     @property
     def image(self) -> ImageOf | None:
@@ -91,8 +88,8 @@ class ResultLog:
     ) -> None:
         """Take a message in: a result for each of its images, or one if it has none."""
         with self._lock:
-            for row in range(max(1, len(answer.labels))):
-                self._results.append(Result(self._next, came_s, answer, at, row, latency_ms))
+            for row, label in enumerate(answer.labels or (None,)):
+                self._results.append(Result(self._next, came_s, answer, at, row, latency_ms, label))
                 self._next += 1
             # In pieces, since taking from the front moves all others.
             if len(self._results) > self._most + self._most // 8:

@@ -1,5 +1,13 @@
 // The list of results: only the rows in sight are there. The server has the others, and is asked
 // for a window of them. All text is put in as text.
+
+// A bar of a chart that is 100 wide and 30 high.
+function bar(share, at, count) {
+  const width = 100 / count;
+  const height = Math.max(1, share * 30);
+  return `M${at * width + 1} 30v${-height}h${Math.max(1, width - 2)}v${height}z`;
+}
+
 export default {
   template: `
     <div class="results">
@@ -9,12 +17,12 @@ export default {
       <div class="results-scroll" ref="scroll" role="grid" tabindex="0" aria-label="Results, newest first"
            :aria-rowcount="total" @scroll.passive="scrolled" @keydown="key">
         <div class="results-all" :style="{height: total * height + 'px'}">
-          <div v-for="row in rows" :key="row.number" class="result" role="row"
+          <div v-for="row in rows" :key="row.slot" class="result" role="row"
                :class="{'is-selected': row.index === selected, 'is-dead': row.dead, 'is-wrong': row.right === false}"
                :style="{top: row.index * height + 'px', height: height + 'px'}"
                :aria-rowindex="row.index + 1" :data-number="row.number" @click="open(row)">
             <span class="result-picture" role="gridcell">
-              <img v-if="row.picture && !missing[row.picture]" :src="row.picture" alt="" width="36" height="36"
+              <img v-if="row.picture && !missing[row.picture]" :key="row.picture" :src="row.picture" alt="" width="36" height="36"
                    loading="lazy" @error="missing[row.picture] = true">
             </span>
             <template v-if="row.dead">
@@ -27,9 +35,7 @@ export default {
               </span>
               <svg class="result-bars" viewBox="0 0 100 30" role="img" preserveAspectRatio="none"
                    :aria-label="'probabilities of ' + row.bars.length + ' classes'">
-                <rect v-for="(share, at) in row.bars" :key="at" :x="at * 100 / row.bars.length + 1"
-                      :width="Math.max(1, 100 / row.bars.length - 2)" :y="30 - Math.max(1, share * 30)"
-                      :height="Math.max(1, share * 30)" :class="{best: at === row.best}"></rect>
+                <path :d="row.others"></path><path class="best" :d="row.bar"></path>
               </svg>
               <span class="result-confidence" role="gridcell">{{ row.confidence }}</span>
               <span class="result-tags" role="gridcell">
@@ -50,7 +56,7 @@ export default {
     </div>`,
   props: { empty: String },
   data() {
-    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, selected: 0, asked: 0, missing: {} };
+    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, slots: 0, selected: 0, asked: 0, missing: {} };
   },
   mounted() {
     this.observer = new ResizeObserver(() => this.ask());
@@ -64,8 +70,25 @@ export default {
     show(window) {
       this.total = window.total;
       this.newest = window.newest;
-      this.rows = window.rows;
+      this.rows = this.placed(window.rows);
       this.newer = window.newer;
+    },
+    // A row that stays keeps its part of the page; a new one takes over that of one that went, which
+    // is less work for the browser than to build another.
+    placed(rows) {
+      const before = new Map(this.rows.map((each) => [each.number, each.slot]));
+      const kept = new Set(rows.map((each) => before.get(each.number)));
+      const free = this.rows.map((each) => each.slot).filter((slot) => !kept.has(slot));
+      return rows.map((row) => {
+        const slot = before.get(row.number) ?? free.pop() ?? this.slots++;
+        const bars = row.bars ?? [];
+        return {
+          ...row,
+          slot,
+          others: bars.map((share, at) => (at === row.best ? "" : bar(share, at, bars.length))).join(""),
+          bar: row.best in bars ? bar(bars[row.best], row.best, bars.length) : "",
+        };
+      });
     },
     // Called by the server: while a person looks at older ones, only say how many have come.
     count(newer) {
