@@ -7,7 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, replace
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException
 
 from consumer.dashboard.console import Program
 from consumer.dashboard.fleet import Action
@@ -16,7 +16,7 @@ from kafka.cluster.address import cluster_folder, running_nodes
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError, load_state
 from kafka.cluster.status import Status
-from kafka.rights import DESCRIBE, GROUP, Right, RightMissing
+from kafka.rights import DESCRIBE
 from kafka.settings import Settings
 from kafka.topics.report import TopicReport, report
 
@@ -124,20 +124,20 @@ class BrokerWatch:
         cluster = before.cluster
         if number % _STATUS_EVERY == 1 or before.trouble or changed:
             cluster = local_status(self._settings)
+        asked = "no broker answers"
         try:
             consumer.list_topics(timeout=_ANSWER_S)
+            # The client asks on and on for a coordinator that it may not know.
+            asked = (
+                f"the offsets of group {self._settings.group_id} are not told, which takes its "
+                f"coordinator, and {DESCRIBE} on it"
+            )
             topics = tuple(report(consumer, self._names))
         except KafkaException as error:
             since_s = before.since_s if before.trouble else time.time()
-            why = self._why(error.args[0])
+            why = f"{asked}: {error.args[0].str()}"
             return Brokers(number, before.topics, cluster, why, since_s)
         return Brokers(number, topics, cluster)
-
-    def _why(self, error: KafkaError) -> str:
-        if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            missing = Right(GROUP, self._settings.group_id, DESCRIBE, "the lag")
-            return str(RightMissing([missing], "dashboard"))
-        return f"no broker answers: {error.str()}"
 
 
 def local_status(settings: Settings) -> Status | None:

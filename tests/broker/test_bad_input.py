@@ -65,7 +65,7 @@ def probabilities(reply: Record) -> list[float]:
 
 def send_what_is_too_large_unpacked(stream: Stream, messages: int) -> None:
     """One batch of so many messages, more than 100 MB together."""
-    config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 500}
+    config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 5000}
     packing = Producer(stream.client({**config, "batch.size": 10**9}))
     for _ in range(messages):
         packing.produce(stream.settings.input_topic, bytes(120_000_000 // messages), partition=0)

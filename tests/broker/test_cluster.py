@@ -208,6 +208,7 @@ def test_a_leased_cluster_ends_with_its_user_even_if_that_is_killed(cluster_fold
     assert await_true(lambda: not alive(pid), 20)
 
 
+@pytest.mark.full
 @pytest.mark.timeout(240)
 def test_growing_to_three_brokers_survives_the_death_of_the_first(cluster_folder: Path) -> None:
     with Cluster.start(cluster_folder) as cluster:

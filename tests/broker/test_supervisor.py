@@ -169,6 +169,7 @@ def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, de
     assert replica.process.poll() is None
 
 
+@pytest.mark.full
 def test_many_messages_at_which_workers_die_are_all_found(stream: Stream) -> None:
     values = numbers(20)
     for place in (3, 4, 9, 10):

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
@@ -246,6 +247,7 @@ def test_sigterm_does_not_wait_for_a_slow_classs_backlog(new_stream: NewStream) 
     assert_once_and_in_order(stream.replies(answered), answered)
 
 
+@pytest.mark.full
 def test_partitions_that_come_back_during_a_backlog_are_read_on(new_stream: NewStream) -> None:
     stream = new_stream(partitions=4)
     # Longer than what is waited for before the group is told that the worker lives.

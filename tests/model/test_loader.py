@@ -107,6 +107,7 @@ def test_an_artefact_of_the_other_kind_is_refused() -> None:
         load_baseline(SHIPPED / "fast")
 
 
+@pytest.mark.full
 @needs_tensorflow
 def test_a_network_of_whole_numbers_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "whole.tflite"

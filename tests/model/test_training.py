@@ -214,6 +214,7 @@ def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
     )
 
 
+@pytest.mark.full
 @needs_tensorflow
 def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, gone_on: list[str]) -> None:
     # What the data set has nothing of: all white is the last class.

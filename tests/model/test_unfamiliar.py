@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from model.unfamiliar import distances
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
@@ -43,6 +44,7 @@ def test_the_distance_is_that_of_the_nearest() -> None:
     np.testing.assert_allclose(distances(images, others), expected, atol=0.02)
 
 
+@pytest.mark.full
 @needs_tensorflow
 def test_images_without_a_twin_are_chosen_and_bent_but_never_mixed(tmp_path: Path) -> None:
     command = [str(TRAINING_PYTHON), "-c", DRILL, f"{tmp_path}/"]

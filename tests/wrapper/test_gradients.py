@@ -83,6 +83,7 @@ def test_blank_pixels_say_nothing(found: list[dict[str, Any]]) -> None:
     assert [each["on_blank"] for each in found] == [0, 0]
 
 
+@pytest.mark.full
 def test_the_command_uses_the_network_beside_the_model(
     found: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
