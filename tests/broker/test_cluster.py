@@ -183,6 +183,7 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(cluster_folder: Pat
         assert running_nodes(cluster_folder) == {}
 
 
+@pytest.mark.full
 def test_records_outlive_a_power_cut(cluster_folder: Path) -> None:
     with Cluster.start(cluster_folder) as cluster:
         make(cluster.bootstrap, "t")

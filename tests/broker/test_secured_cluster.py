@@ -110,6 +110,7 @@ def test_kafkas_console_tools_are_given_what_the_cluster_asks_for(
     assert sorted(got.split()) == sorted(lines.split())
 
 
+@pytest.mark.full
 @SASL_SSL
 def test_a_broker_that_is_added_trusts_and_is_trusted(
     sasl_ssl: Cluster, new_stream_on: NewStream

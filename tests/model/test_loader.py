@@ -20,6 +20,10 @@ LOADED: dict[str, Any] = {
     **{variant: load_classifier(SHIPPED / variant) for variant in VARIANTS},
     "baseline": load_baseline(),
 }
+# The baseline takes a second for what the networks do in a hundredth.
+ONE_BY_ONE = [
+    pytest.param(each, marks=pytest.mark.full) if each == "baseline" else each for each in LOADED
+]
 
 # Takes and gives uint8, as converters make it when they are asked to.
 WHOLE_NUMBERS = """
@@ -37,11 +41,7 @@ open(sys.argv[1], "wb").write(converter.convert())
 """
 
 
-@pytest.mark.parametrize(
-    "kind",
-    # The baseline takes a second for what the networks do in a hundredth.
-    [pytest.param(each, marks=pytest.mark.full) if each == "baseline" else each for each in LOADED],
-)
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 @settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, len(IMAGES)), max_size=6))
 def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) -> None:
@@ -71,7 +71,7 @@ def test_another_shape_is_refused(kind: str) -> None:
         LOADED[kind].probabilities(IMAGES.reshape(-1, 784))
 
 
-@pytest.mark.parametrize("kind", LOADED)
+@pytest.mark.parametrize("kind", ONE_BY_ONE)
 def test_threads_that_share_it_get_their_own_answers(kind: str) -> None:
     classifier = LOADED[kind]
     expected = classifier.probabilities(IMAGES)

@@ -26,7 +26,12 @@ LITERT = ("ai_edge_litert ", "tflite_runtime ")
         (Path(sys.executable), "fast/float", LITERT),
         (Path(sys.executable), "baseline", ("sklearn ",)),
         pytest.param(PYTHON38, "accurate", LITERT, marks=needs_python38),
-        pytest.param(TRAINING_PYTHON, "fast/model.keras", ("tensorflow ",), marks=needs_tensorflow),
+        pytest.param(
+            TRAINING_PYTHON,
+            "fast/model.keras",
+            ("tensorflow ",),
+            marks=[needs_tensorflow, pytest.mark.full],
+        ),
     ],
     ids=["int8", "float", "baseline", "python-3.8", "keras"],
 )
