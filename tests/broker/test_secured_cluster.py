@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from kafka.cluster.address import running_nodes
 from kafka.cluster.local import Cluster
 from tests.broker.conftest import SASL_SSL, SSL
