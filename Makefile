@@ -67,7 +67,8 @@ test-unit: environment
 	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer
 
 test-full: environments check
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not alone"
+	$(RUN) -m pytest -m alone
 
 faults: environment
 	@$(RUN) -m tests.faults $(FAULTS)

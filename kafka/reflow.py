@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from kafka.clients import producer_config
 from kafka.feedback import BadFeedback, Feedback, compose, read
+from kafka.refusal import MAY_NOT_WRITE
 from kafka.rights import RightMissing, feedback_rights
 from kafka.settings import Settings
 
@@ -23,8 +24,6 @@ _POLL_S = 0.05
 # For so long a topic that brokers don't know may be one that was made just now.
 _NEW_TOPIC_MS = 2000
 _NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
-# An idempotent producer begins by asking for a number, which who may write no topic may not.
-_NOT_ALLOWED = (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED)
 _NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
@@ -145,7 +144,7 @@ class Reflow:
                 self._producer = None
 
     def _failure(self, error: KafkaError) -> NotWritten:
-        if error.code() in _NOT_ALLOWED:
+        if error.code() in MAY_NOT_WRITE:
             return NotWritten(str(RightMissing(self._rights, "feedback")))
         if error.code() in _NO_TOPIC:
             return NotWritten(

@@ -22,6 +22,13 @@ _WAIT_S = 3.0
 _LATE_S = 0.5
 _PATIENCE_S = 10.0
 _LOOK_S = 0.05
+MAY_NOT_WRITE = (
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    # An idempotent producer begins by asking for a number; who may write no topic may not.
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+)
+"""What a producer is told that lacks Write on its topic."""
+
 _NOBODY_ANSWERED = (
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,

@@ -113,16 +113,20 @@ class BrokerWatch:
         consumer.close()
 
     def _look(self, consumer: Consumer, changed: bool) -> None:
-        view = self._found(consumer, changed)
+        before = self.view
+        view = self._found(consumer, changed, before)
         with self._lock:
+            if self.view.cluster is not before.cluster:
+                # A node has come or gone meanwhile.
+                view = replace(view, cluster=self.view.cluster)
             self.view = replace(view, number=self.view.number + 1)
 
-    def _found(self, consumer: Consumer, changed: bool) -> Brokers:
-        before = self.view
+    def _found(self, consumer: Consumer, changed: bool, before: Brokers) -> Brokers:
         number = before.number + 1
         # The nodes are told by processes, and known even when no broker answers.
         cluster = before.cluster
-        if number % _STATUS_EVERY == 1 or before.trouble or changed:
+        unsettled = cluster is not None and cluster.weaknesses == (_UNSETTLED,)
+        if number % _STATUS_EVERY == 1 or before.trouble or changed or unsettled:
             cluster = local_status(self._settings)
         asked = "no broker answers"
         try:

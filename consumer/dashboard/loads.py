@@ -97,5 +97,6 @@ class Loads:
 
     def close(self) -> None:
         """End all of them."""
+        self.stop()
         for program in self._programs:
             program.end()

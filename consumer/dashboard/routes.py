@@ -99,7 +99,7 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
             if not isinstance(each, Picture):
                 board.sender.refuse(each)
         sent = await asyncio.to_thread(board.sender.send_all, good, format, [None] * len(good))
-        return await _told(sent, len(found), good)
+        return await _told(sent, len(found))
 
     @router.post("/api/samples")
     async def send_samples(request: Request) -> Response:
@@ -115,7 +115,7 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
         ]
         truths = [names[int(samples.labels[at])] for at in wanted]
         sent = await asyncio.to_thread(board.sender.send_all, made, wire_format, truths)
-        return await _told(sent, len(made), made)
+        return await _told(sent, len(made))
 
 
 async def _bounded(request: Request, most: int) -> bytes | None:
@@ -143,10 +143,10 @@ def _chosen(content: bytes, known: dict[str, int]) -> tuple[list[int] | None, st
         return None, ""
 
 
-async def _told(sent: int, given: int, made: Sequence[Picture]) -> Response:
-    """What the page is told of pictures that it gave."""
-    turned = await asyncio.to_thread(_turned, made[:_SHOWN])
-    document = {"sent": sent, "refused": given - sent, "turned": turned}
+async def _told(sent: Sequence[Picture], given: int) -> Response:
+    """What the page is told of as many pictures as it gave."""
+    turned = await asyncio.to_thread(_turned, sent[:_SHOWN])
+    document = {"sent": len(sent), "refused": given - len(sent), "turned": turned}
     return Response(orjson.dumps(document), media_type="application/json")
 
 

@@ -17,6 +17,8 @@ from consumer.dashboard.inputs import Inputs
 from consumer.dashboard.results import ResultLog
 from consumer.dashboard.uploads import Picture, Refused
 from kafka.clients import producer_config
+from kafka.refusal import MAY_NOT_WRITE
+from kafka.rights import RightMissing, producer_rights
 from kafka.settings import Settings
 from producer.formats import FORMATS, encode
 
@@ -38,6 +40,7 @@ class Sender:
             inputs: That learns where each image is.
         """
         self._topic = settings.input_topic
+        self._rights = producer_rights(settings)
         self._results = results
         self._inputs = inputs
         self._config: dict[str, Any] = producer_config(
@@ -77,29 +80,39 @@ class Sender:
 
         def delivered(error: Any, message: Any) -> None:
             if error is not None:
-                self.refuse(Refused(picture.name, f"not sent: {error.str()}"))
+                self.refuse(Refused(picture.name, f"not sent: {self._why(error)}"))
                 return
             place = (str(message.topic()), message.partition(), message.offset())
             self._inputs.keep(place, images)
 
-        producer = self._ready()
         try:
-            producer.produce(
-                self._topic,
-                encode(form, images),
-                picture.name.encode("utf-8", "replace"),
+            self._produce(
+                key=picture.name.encode("utf-8", "replace"),
+                value=encode(form, images),
                 headers=list(form.headers(truth)),
                 on_delivery=delivered,
             )
         except (KafkaException, BufferError) as error:
-            why = str(error)
-            if isinstance(error, KafkaException):
-                why = error.args[0].str()
-                if error.args[0].code() == KafkaError._FATAL:
-                    self._replace(producer)
+            why = self._why(error.args[0]) if isinstance(error, KafkaException) else str(error)
             self.refuse(Refused(picture.name, f"not sent: {why}"))
             return False
         return True
+
+    def _produce(self, **message: Any) -> None:
+        producer = self._ready()
+        try:
+            producer.produce(self._topic, **message)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._FATAL:
+                raise
+            # It fell after what it was last asked for, and nobody has looked since.
+            self._replace(producer)
+            self._ready().produce(self._topic, **message)
+
+    def _why(self, error: KafkaError) -> str:
+        if error.code() in MAY_NOT_WRITE:
+            return str(RightMissing(self._rights, "producer"))
+        return str(error.str())
 
     def refuse(self, refused: Refused) -> None:
         """Say in the results that a file was not sent."""
@@ -115,14 +128,13 @@ class Sender:
 
     def send_all(
         self, pictures: Sequence[Picture], wire_format: str, truths: Sequence[str | None]
-    ) -> int:
-        """Send pictures in order, and return how many are on their way; see `send`."""
-        return sum(
-            [
-                self.send(picture, wire_format, truth)
-                for picture, truth in zip(pictures, truths, strict=True)
-            ]
-        )
+    ) -> list[Picture]:
+        """Send pictures in order, and return those that are on their way; see `send`."""
+        return [
+            picture
+            for picture, truth in zip(pictures, truths, strict=True)
+            if self.send(picture, wire_format, truth)
+        ]
 
     def _ready(self) -> Producer:
         with self._lock:

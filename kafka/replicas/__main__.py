@@ -141,7 +141,8 @@ def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     with heeding_stop_signals(manager.leave), manager, control:
         manager.await_ready(_say)
         if not manager.leaves:
-            print(f"{options.count} replicas work; Ctrl-C stops them", flush=True)
+            ready = sum(replica.ready for replica in manager.replicas)
+            print(f"{ready} replicas work; Ctrl-C stops them", flush=True)
         manager.run()
     return 0
 

@@ -126,12 +126,13 @@ class Manager:
         Args:
             told: called with each that became ready.
 
-        Returns when `leave` was called, too.
+        Returns when `leave` was called, too, or another policy was set.
 
         Raises:
             ReplicaError: one ended, or is not ready after a minute.
         """
         seen: List[Replica] = []
+        policy = self._policy
         give_up_at = time.monotonic() + _READY_WITHIN_S
         while not self.leaves:
             with self._lock:
@@ -140,7 +141,7 @@ class Manager:
             for replica in fresh:
                 seen.append(replica)
                 told(replica)
-            if len(seen) >= self._wanted:
+            if len(seen) >= self._wanted or self._policy is not policy:
                 return
             if why:
                 raise ReplicaError(why)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,13 @@ class Commands:
         answer: dict[str, Any] = json.loads(self("status", "--json"))
         return answer
 
+    def starts(self, count: int) -> bool:
+        """Whether a manager is there, and has started so many."""
+        try:
+            return len(self.status()["replicas"]) == count
+        except AssertionError:
+            return False
+
     def ready(self) -> dict[str, int]:
         """Process ids of the replicas that are ready, by name."""
         return {each["name"]: each["pid"] for each in self.status()["replicas"] if each["ready"]}
@@ -68,6 +76,27 @@ def replicas(stream: Stream) -> Iterator[Commands]:
     assert not psutil.pid_exists(manager)
     _, alive = psutil.wait_procs(family, timeout=10)
     assert alive == []
+
+
+def test_a_manager_answers_and_ends_while_its_replicas_are_not_ready(stream: Stream) -> None:
+    waiting = {"KAFKA_INPUT_TOPIC": f"{stream.settings.input_topic}-that-is-not-there"}
+    commands = Commands(stream, **waiting)
+    manager = subprocess.Popen(
+        [sys.executable, "-m", "kafka.replicas"],
+        cwd=ROOT, env={**stream.whole_environ, **LITE, **waiting}, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    # Whoever started it has to notice its end.
+    reaper = threading.Thread(target=manager.wait)
+    reaper.start()
+    try:
+        wait_until(lambda: commands.starts(2), 30, "it tells of two that start")
+        assert commands.ready() == {}
+        commands("down")
+        reaper.join(10)
+        assert manager.returncode == 0
+    finally:
+        manager.kill()
+        reaper.join()
 
 
 def test_a_killed_replica_is_replaced_and_nothing_gets_lost(

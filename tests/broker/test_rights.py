@@ -148,7 +148,10 @@ def test_the_dashboard_says_what_it_may_not_do_and_does_all_of_it_with_the_right
         for count in (1, 2):
             board.sender.send(picture, "ndarray")
             wait_until(partial(has, board, count), 40, "it says what it may not")
-        assert all(each.answer.reason == NOT_SENT for each in board.results.after(0))
+        told = [each.answer for each in board.results.after(0)]
+        assert [each.reason for each in told] == [NOT_SENT] * 2
+        missing = f"not sent: not allowed: Write on Topic {settings.input_topic}; "
+        assert told[0].message.startswith(missing)
         wait_until(lambda: "not allowed: Read on Topic" in board.feed.trouble, 40, "so does this")
         sasl_ssl.user(user, [right for right in rights if right[:3] != lag[:3]])
         wait_until(lambda: "and Describe on it" in board.brokers.view.trouble, 40, "and this")

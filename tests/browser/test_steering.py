@@ -73,6 +73,7 @@ def renamed(folder: Path, names: dict[str, str], prefix: str) -> dict[Path, str]
     return made
 
 
+@pytest.mark.alone
 def test_21_images_are_shown_within_a_second_of_their_upload(page: Page, tmp_path: Path) -> None:
     wanted = right_samples(21)
     took = []
@@ -85,6 +86,7 @@ def test_21_images_are_shown_within_a_second_of_their_upload(page: Page, tmp_pat
     assert min(took[1:]) < 1.0
 
 
+@pytest.mark.alone
 def test_21_images_are_shown_within_10_s_when_a_worker_is_killed_half_way(
     page: Page, tmp_path: Path
 ) -> None:
@@ -114,6 +116,7 @@ def test_workers_follow_the_lag_up_and_down(page: Page, stack: Stack) -> None:
     expect(page.locator(RUNNING)).to_have_count(2, timeout=40_000)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_at_1000_results_a_second_the_page_answers_within_200_ms_and_stays_small(
     page: Page, stack: Stack

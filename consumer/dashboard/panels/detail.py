@@ -98,15 +98,15 @@ class Detail:
 
     async def _explain(self, result: Result, ask: ui.button, why: ui.column) -> None:
         assert result.answer.place is not None
-        images = await self._board.inputs.images(result.answer.place)
-        if images is None or result.row >= len(images):
-            ui.notify("The picture is not there any more.")
-            return
         ask.disable()
         why.clear()
         with why:
             ui.spinner()
-        address, said = await asyncio.to_thread(self._run_explain, images[result.row])
+        images = await self._board.inputs.images(result.answer.place)
+        if images is None or result.row >= len(images):
+            address, said = None, "The picture is not there any more."
+        else:
+            address, said = await asyncio.to_thread(self._run_explain, images[result.row])
         if why.is_deleted:
             return  # the dialog shows another result by now
         ask.enable()
@@ -121,6 +121,12 @@ class Detail:
                 ui.label("red speaks for it, blue against").classes("soft")
 
     def _run_explain(self, image: NDArray[np.uint8]) -> tuple[str | None, str]:
+        try:
+            return self._explained(image)
+        except OSError as error:
+            return None, f"No explanation can be made: {error}"
+
+    def _explained(self, image: NDArray[np.uint8]) -> tuple[str | None, str]:
         with tempfile.TemporaryDirectory() as folder:
             picture, out = Path(folder) / "picture.png", Path(folder) / "why.png"
             picture.write_bytes(png(image))
@@ -148,6 +154,7 @@ class Detail:
         if label is None or result.image is None:
             return
         rows = len(result.answer.labels)
+        mine = self._asked
         known = {name: f"{kana} {name}" for name, kana in HIRAGANA.items()}
         with ui.row().classes("items-center gap-2"):
             ui.label("It shows")
@@ -165,8 +172,9 @@ class Detail:
                 trouble = await asyncio.to_thread(
                     self._board.corrections.correct, result, chosen.value, image
                 )
-                ui.notify(trouble or "Noted in the feedback topic.")
-                if not trouble:
+                with self._content:  # which stays, whatever is shown by now
+                    ui.notify(trouble or "Noted in the feedback topic.")
+                if not trouble and mine == self._asked:
                     self._dialog.close()
 
             button("Correct the label", correct, primary=True)
