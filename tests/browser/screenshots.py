@@ -73,10 +73,18 @@ def _make_something_happen(page: Page) -> None:
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name=re.compile("^Send sample")).nth(3).click()
     expect(page.locator(".turned figure")).to_have_count(1)
-    page.wait_for_timeout(1500)
+    expect(page.get_by_text("2400 acknowledged")).to_be_visible(timeout=_WITHIN_MS)
+    expect(page.locator(".result", has_text="sample_3.png")).to_be_visible(timeout=_WITHIN_MS)
+
+
+def _await_pictures(page: Page) -> None:
+    page.wait_for_function(
+        "[...document.querySelectorAll('.result img')].every((each) => each.naturalWidth > 0)"
+    )
 
 
 def _shoot(page: Page, name: str) -> None:
+    _await_pictures(page)
     page.screenshot(path=DOCS / name, full_page=True)
     sys.stdout.write(f"docs/{name}\n")
 

@@ -21,7 +21,7 @@ from consumer.labels import HIRAGANA
 _MOST_ROWS = 200
 # More than so many new ones at a time nobody can follow: they are shown, with their pictures, once
 # a second, and the page has time for the person.
-_MANY = 100
+_MANY = 25
 _MANY_EVERY_S = 1.0
 _EMPTY = "Nothing has come yet. Send an image, draw one, or start a load."
 _FLAGS = {
