@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from typing import Any, Optional
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from kafka.clients import producer_config
 from kafka.feedback import BadFeedback, Feedback, compose, read
 from kafka.refusal import MAY_NOT_WRITE
+from kafka.renewed_producer import NotMade, RenewedProducer
 from kafka.rights import RightMissing, feedback_rights
 from kafka.settings import Settings
 
@@ -52,15 +52,15 @@ class Reflow:
         self._rights = feedback_rights(settings)
         self._max_bytes = settings.max_message_bytes
         self._within_s = within_s
-        self._config = producer_config(
-            settings,
-            client_id=settings.worker_id,
-            allow_auto_create_topics=False,
-            message_timeout_ms=int(within_s * 1000),
-            topic_metadata_propagation_max_ms=_NEW_TOPIC_MS,
+        self._producer = RenewedProducer(
+            producer_config(
+                settings,
+                client_id=settings.worker_id,
+                allow_auto_create_topics=False,
+                message_timeout_ms=int(within_s * 1000),
+                topic_metadata_propagation_max_ms=_NEW_TOPIC_MS,
+            )
         )
-        self._producer: Any = None
-        self._connecting = threading.Lock()
 
     def __enter__(self) -> Reflow:
         return self
@@ -82,66 +82,37 @@ class Reflow:
                 "leave the request or the response out"
             )
         outcome = _Outcome()
-        message = {
-            "key": key,
-            "value": value,
-            "headers": headers,
-            "timestamp": max(0, feedback.given_ms),
-            "on_delivery": outcome.note,
-        }
-        producer = self._connected()
         try:
-            try:
-                producer.produce(self._topic, **message)
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError._FATAL:
-                    raise
-                # It fell after what it was last asked for, and nobody has looked since.
-                self._discard(producer)
-                producer = self._connected()
-                producer.produce(self._topic, **message)
+            producer = self._producer.produce(
+                self._topic,
+                key=key,
+                value=value,
+                headers=headers,
+                timestamp=max(0, feedback.given_ms),
+                on_delivery=outcome.note,
+            )
             self._wait(producer, outcome)
+        except NotMade as error:
+            why = error.args[0].str()
+            raise NotWritten(f"the Kafka client can't be made: {why}") from error
         except BufferError as error:
             raise NotWritten("too much waits for the brokers already") from error
         except KafkaException as error:
-            if error.args[0].fatal():
-                self._discard(producer)
             raise self._failure(error.args[0]) from error
 
     def close(self) -> None:
         """Disconnects, after what is under way has arrived, for which it waits shortly."""
-        with self._connecting:
-            producer, self._producer = self._producer, None
-        if producer is not None:
-            # Whoever sends waits for its own and hears of it there.
-            with suppress(KafkaException):
-                producer.flush(_GRACE_S)
-
-    def _connected(self) -> Any:
-        with self._connecting:
-            if self._producer is None:
-                try:
-                    self._producer = Producer(self._config)
-                except KafkaException as error:
-                    why = error.args[0].str()
-                    raise NotWritten(f"the Kafka client can't be made: {why}") from error
-            return self._producer
+        self._producer.close(_GRACE_S)
 
     def _wait(self, producer: Any, outcome: _Outcome) -> None:
         give_up_at = time.monotonic() + self._within_s + _GRACE_S
         while not outcome.done.is_set():
             # It may be in another thread's call that ours is told of.
-            producer.poll(_POLL_S)
+            self._producer.poll(producer, _POLL_S)
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
         if outcome.error is not None:
             raise KafkaException(outcome.error)
-
-    def _discard(self, producer: Any) -> None:
-        """Forgets a producer that takes nothing any more."""
-        with self._connecting:
-            if self._producer is producer:
-                self._producer = None
 
     def _failure(self, error: KafkaError) -> NotWritten:
         if error.code() in MAY_NOT_WRITE:

@@ -82,8 +82,8 @@ class BrokerWatch:
         """Stop looking; a look that waits for brokers is not waited for."""
         self._closing.set()
 
-    def notice(self) -> bool:
-        """Says at once in `view` which nodes live, and returns whether one has come or gone.
+    def notice(self) -> None:
+        """Says at once in `view` if a node has come or gone.
 
         Brokers that miss one of them may take long to answer, and what was known of their
         safety holds no more.
@@ -91,42 +91,42 @@ class BrokerWatch:
         with self._lock:
             view = self.view
             if view.cluster is None:
-                return False
+                return
             running = running_nodes(cluster_folder())
             if {each.id for each in view.cluster.nodes if each.pid is not None} == set(running):
-                return False
+                return
             nodes = tuple(replace(each, pid=running.get(each.id)) for each in view.cluster.nodes)
             cluster = replace(view.cluster, nodes=nodes, weaknesses=(_UNSETTLED,))
             self.view = replace(view, number=view.number + 1, cluster=cluster)
-            return True
 
     def _run(self) -> None:
         config = consumer_config(self._settings, self._settings.group_id)
         consumer = Consumer(config)
         while not self._closing.is_set():
             try:
-                self._look(consumer, self.notice())
+                self.notice()
+                self._look(consumer)
             except Exception:
                 # Whatever it is, the next look may do better; without one all would stand still.
                 log.exception("the brokers can't be looked at")
             self._closing.wait(_EVERY_S)
         consumer.close()
 
-    def _look(self, consumer: Consumer, changed: bool) -> None:
+    def _look(self, consumer: Consumer) -> None:
         before = self.view
-        view = self._found(consumer, changed, before)
+        view = self._found(consumer, before)
         with self._lock:
             if self.view.cluster is not before.cluster:
                 # A node has come or gone meanwhile.
                 view = replace(view, cluster=self.view.cluster)
             self.view = replace(view, number=self.view.number + 1)
 
-    def _found(self, consumer: Consumer, changed: bool, before: Brokers) -> Brokers:
+    def _found(self, consumer: Consumer, before: Brokers) -> Brokers:
         number = before.number + 1
         # The nodes are told by processes, and known even when no broker answers.
         cluster = before.cluster
         unsettled = cluster is not None and cluster.weaknesses == (_UNSETTLED,)
-        if number % _STATUS_EVERY == 1 or before.trouble or changed or unsettled:
+        if number % _STATUS_EVERY == 1 or before.trouble or unsettled:
             cluster = local_status(self._settings)
         asked = "no broker answers"
         try:

@@ -18,6 +18,7 @@ from consumer.dashboard.results import ResultLog
 from consumer.dashboard.uploads import Picture, Refused
 from kafka.clients import producer_config
 from kafka.refusal import MAY_NOT_WRITE
+from kafka.renewed_producer import RenewedProducer
 from kafka.rights import RightMissing, producer_rights
 from kafka.settings import Settings
 from producer.formats import FORMATS, encode
@@ -43,11 +44,10 @@ class Sender:
         self._rights = producer_rights(settings)
         self._results = results
         self._inputs = inputs
-        self._config: dict[str, Any] = producer_config(
-            settings, message_timeout_ms=int(_GIVE_UP_S * 1000)
+        self._producer = RenewedProducer(
+            producer_config(settings, message_timeout_ms=int(_GIVE_UP_S * 1000))
         )
-        self._producer: Producer | None = None
-        self._fallen: list[Producer] = []
+        self._polled: list[Producer] = []
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="sender", daemon=True)
@@ -60,9 +60,7 @@ class Sender:
         """Stop; what is still under way is given up after a second."""
         self._closing.set()
         self._thread.join()
-        if self._producer is not None:
-            with suppress(KafkaException):
-                self._producer.flush(1.0)
+        self._producer.close(1.0)
 
     def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> bool:
         """Send a picture; it is not waited for.
@@ -99,15 +97,10 @@ class Sender:
         return True
 
     def _produce(self, **message: Any) -> None:
-        producer = self._ready()
-        try:
-            producer.produce(self._topic, **message)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError._FATAL:
-                raise
-            # It fell after what it was last asked for, and nobody has looked since.
-            self._replace(producer)
-            self._ready().produce(self._topic, **message)
+        producer = self._producer.produce(self._topic, **message)
+        with self._lock:
+            if producer not in self._polled:
+                self._polled.append(producer)
 
     def _why(self, error: KafkaError) -> str:
         if error.code() in MAY_NOT_WRITE:
@@ -136,29 +129,16 @@ class Sender:
             if self.send(picture, wire_format, truth)
         ]
 
-    def _ready(self) -> Producer:
-        with self._lock:
-            if self._producer is None:
-                self._producer = Producer(self._config)
-            return self._producer
-
-    def _replace(self, producer: Producer) -> None:
-        """Let the next picture have a new producer; this one still says what it can't deliver."""
-        with self._lock:
-            if self._producer is producer:
-                self._producer = None
-                self._fallen.append(producer)
-
     def _serve(self) -> None:
         while not self._closing.is_set():
             with self._lock:
-                self._fallen = [each for each in self._fallen if len(each)]
-                producers = [*self._fallen, *([self._producer] if self._producer else [])]
+                # One that fell still says what it can't deliver.
+                self._polled = [
+                    each for each in self._polled if len(each) or self._producer.is_current(each)
+                ]
+                producers = list(self._polled)
             for producer in producers:
-                try:
-                    producer.poll(_POLL_S)
-                except KafkaException:
-                    # So it says that it takes nothing any more, such as one that may not write.
-                    self._replace(producer)
+                with suppress(KafkaException):
+                    self._producer.poll(producer, _POLL_S)
             if not producers:
                 self._closing.wait(_POLL_S)

@@ -63,9 +63,8 @@ def metrics(board: Board) -> Refresh:
 
 def throughput(recent: Samples, seconds: float) -> str:
     """Messages a second, and latency, of the last half minute."""
-    answered = scrape.total(recent, "kafka_worker_replies_total")
-    dead = scrape.total(recent, "kafka_worker_dead_letters_total")
-    if seconds <= 0 or not answered + dead:
+    messages = scrape.messages(recent)
+    if seconds <= 0 or not messages:
         return "Nothing was answered in the last half minute."
     buckets = scrape.histogram(recent, "kafka_worker_latency_seconds")
     within = ", ".join(
@@ -73,7 +72,7 @@ def throughput(recent: Samples, seconds: float) -> str:
         for share in _QUANTILES
         if (value := buckets.quantile(share)) is not None
     )
-    rate = f"{(answered + dead) / seconds:,.1f} messages a second"
+    rate = f"{messages / seconds:,.1f} messages a second"
     return f"{rate}; {within}, from sending to commit" if within else rate
 
 

@@ -18,7 +18,7 @@ _EVERY = 4  # refreshes, since all that is kept is looked through
 def quality(board: Board) -> Refresh:
     """Build the panels."""
     names = [f"{kana} {name}" for name, kana in HIRAGANA.items()]
-    across = {**categories(names), "axisLabel": {"color": GREY, "rotate": 45}}
+    across = categories(names, rotate=45)
     with panel("Right or wrong"):
         says = ui.label()
         ui.label(
