@@ -131,8 +131,10 @@ def test_what_a_filter_shows_can_be_taken_away(page: Page, stack: Stack) -> None
     page.get_by_role("button", name=re.compile("^Send sample")).first.click()
     expect(rows(page).first).to_be_visible(timeout=WITHIN_MS)
     page.get_by_label("unsure").click()
+    link = page.get_by_role("link", name="CSV")
+    expect(link).to_have_attribute("href", re.compile(r"\?abstained="))
     with page.expect_download() as downloading:
-        page.get_by_role("link", name="CSV").click()
+        link.click()
     text = downloading.value.path().read_text("utf-8")
     found = list(csv.DictReader(io.StringIO(text)))
     assert all(each["abstain"] == "True" for each in found)
