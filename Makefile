@@ -16,7 +16,10 @@ RUN := .venv/bin/python
 WORKERS ?= 2
 RECIPE ?= fast
 
-.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train python environment environments clean
+IMAGE ?= kmnist:0.1
+BUILDER ?= seldonio/seldon-core-s2i-python38:1.17.1
+
+.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train image python environment environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
@@ -28,6 +31,7 @@ help:
 	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
 	@echo "make train       train the network again, or with RECIPE=accurate the other one"
+	@echo "make image       the image that is served, with s2i or else Docker: IMAGE=NAME:TAG"
 	@echo "make screenshots take the pictures of the dashboard that the README shows"
 	@echo "make clean       remove environments, caches and the local cluster"
 
@@ -81,6 +85,16 @@ bench: environment
 train: environment
 	@$(PYTHON) install.py .venv-train requirements-train.txt
 	@.venv-train/bin/python -m model.train $(RECIPE)
+
+image:
+	@if ! command -v docker >/dev/null; then \
+		echo "error: docker is not here. Install an engine, or build in the cluster:" \
+		"sdep/training/build.yaml" >&2; exit 2; fi
+	@if ! docker info >/dev/null 2>&1; then \
+		echo "error: no Docker engine answers. Start it, or ask for the right to use it." >&2; exit 2; fi
+	@if command -v s2i >/dev/null; then s2i build . $(BUILDER) $(IMAGE) $(S2I); \
+	else docker build -f sdep/Dockerfile -t $(IMAGE) $(DOCKER) .; fi
+	@echo "Built $(IMAGE): docker run -p 9000:9000 -p 8080:8080 $(IMAGE)"
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 import uuid
 from pathlib import Path
-from typing import Any
 
-import grpc
-import numpy as np
-from numpy.typing import NDArray
-from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
-
+from tests.s2i.endpoints import Endpoints
 from tests.wrapper.conftest import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +25,7 @@ def image_environment() -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-class Replica:
+class Replica(Endpoints):
     """The first process of a container, without the container.
 
     Args:
@@ -43,7 +35,8 @@ class Replica:
     """
 
     def __init__(self, python: str, log: Path, environ: dict[str, str]) -> None:
-        self.rest, self.grpc, metrics, self.http = free_ports(4)
+        rest, grpc, metrics, http = free_ports(4)
+        super().__init__("127.0.0.1", rest, grpc, http)
         self._log = log
         self._mark = uuid.uuid4().hex
         outside = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
@@ -82,17 +75,6 @@ class Replica:
             assert time.monotonic() < give_up_at, f"not ready:\n{self.log[-3000:]}"
             time.sleep(0.05)
 
-    def is_ready(self) -> bool:
-        """Whether `/ready` says so."""
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/ready", timeout=5):
-                return True
-        except urllib.error.HTTPError as error:
-            error.close()
-            return False
-        except OSError:
-            return False
-
     def terminate(self) -> float:
         """Sends SIGTERM to the first process and waits until it has ended; the seconds it took."""
         started = time.monotonic()
@@ -118,43 +100,3 @@ class Replica:
         self.process.wait()
         for pid in self.left_behind():
             os.kill(pid, signal.SIGKILL)
-
-    def over_rest(self, value: bytes) -> NDArray[Any]:
-        """The probabilities for a message of one of the JSON formats."""
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.rest}/predict",
-            data=value,
-            headers={"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=20) as reply:
-            return rows_of_json(reply.read())
-
-    def over_grpc(self, value: bytes) -> NDArray[Any]:
-        """The probabilities for a serialised `SeldonMessage`."""
-        request = prediction_pb2.SeldonMessage.FromString(value)
-        with grpc.insecure_channel(f"127.0.0.1:{self.grpc}") as channel:
-            reply = prediction_pb2_grpc.SeldonStub(channel).Predict(request, timeout=20)
-        return _rows_of_message(reply)
-
-
-def rows_of_json(value: bytes) -> NDArray[Any]:
-    """The rows of a reply in any of the JSON formats."""
-    reply = json.loads(value)
-    if "predictions" in reply:
-        return np.array(reply["predictions"])
-    if "outputs" in reply:
-        tensor = reply["outputs"][0]
-        return np.reshape(tensor["data"], tensor["shape"])
-    if "ndarray" in reply["data"]:
-        return np.array(reply["data"]["ndarray"])
-    tensor = reply["data"]["tensor"]
-    return np.reshape(tensor["values"], tensor["shape"])
-
-
-def rows_of_protobuf(value: bytes) -> NDArray[Any]:
-    """The rows of a reply that is a serialised `SeldonMessage`."""
-    return _rows_of_message(prediction_pb2.SeldonMessage.FromString(value))
-
-
-def _rows_of_message(message: Any) -> NDArray[Any]:
-    return np.reshape(message.data.tensor.values, message.data.tensor.shape)

@@ -22,7 +22,7 @@ from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.stream import Stream
 from tests.s2i.conftest import PYTHON38, NewReplica
-from tests.s2i.replica import rows_of_json, rows_of_protobuf
+from tests.s2i.endpoints import rows_of_json, rows_of_protobuf
 
 IMAGES = load_samples().images[:10]
 STOP_S = 5

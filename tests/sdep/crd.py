@@ -10,7 +10,8 @@ from jsonschema import Draft7Validator
 from tests.sdep.builtin import builtin_kinds, builtin_schema
 from tests.sdep.manifests import Document
 
-_PROJECTS = ("seldon-core", "strimzi", "kubeflow-training", "prometheus-operator")
+_PROJECTS = ("seldon-core", "strimzi", "kubeflow-training", "prometheus-operator", "keda", "argo")
+_WITHOUT_SPEC = ("ConfigMap", "Namespace", "Role", "RoleBinding", "ServiceAccount")
 # The API server itself checks these; a definition says only that there is metadata.
 _OBJECT_META = {
     "type": "object",
@@ -29,12 +30,13 @@ class Definitions:
     """The custom resource definitions of a folder, and Kubernetes' own kinds.
 
     Args:
-        folder: holds them as YAML or JSON files, each as its project publishes it.
+        folder: holds them as YAML or JSON files, each as its project publishes it; without one
+            there are Kubernetes' own kinds only.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
         self._schemas: dict[tuple[str, str], Document] = {}
-        for path in sorted(folder.iterdir()):
+        for path in sorted(folder.iterdir()) if folder else ():
             # The folder is shared: definitions of other projects need not be read.
             if path.name.startswith(_PROJECTS):
                 for definition in yaml.load_all(path.read_text("utf-8"), yaml.CSafeLoader):
@@ -60,7 +62,7 @@ class Definitions:
         if kind in self._schemas:
             validator = Draft7Validator(strict(self._schemas[kind]))
         elif kind in builtin_kinds():
-            validator = Draft7Validator(_of_builtin(builtin_kinds()[kind]))
+            validator = Draft7Validator(_of_builtin(*kind))
         else:
             return [f"{' '.join(kind)} is not defined"]
         return [
@@ -69,8 +71,10 @@ class Definitions:
         ]
 
 
-def _of_builtin(name: str) -> Document:
-    whole = {"required": ["metadata", "spec"], "properties": {"metadata": _OBJECT_META}}
+def _of_builtin(version: str, kind: str) -> Document:
+    required = ["metadata"] if kind in _WITHOUT_SPEC else ["metadata", "spec"]
+    whole = {"required": required, "properties": {"metadata": _OBJECT_META}}
+    name = builtin_kinds()[version, kind]
     return {**builtin_schema(), "allOf": [{"$ref": f"#/$defs/{name}"}, whole]}
 
 

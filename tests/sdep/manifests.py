@@ -1,41 +1,90 @@
-"""The folder of manifests, read."""
+"""The folder of manifests, read: plain files, and overlays as kustomize puts them together."""
 
 from __future__ import annotations
 
+import functools
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 Document = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "sdep"
-FILES = sorted(path.name for path in FOLDER.glob("*.yaml"))
+# What is applied as it is.
+FILES = sorted(
+    path.relative_to(FOLDER).as_posix()
+    for folder in ("servers", "training")
+    for path in (FOLDER / folder).glob("*.yaml")
+)
+OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir() if path.is_dir())
+COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir() if path.is_dir())
 
 
 def documents(file: str) -> list[Document]:
-    """All documents of a manifest, in their order."""
+    """All documents of a file, in their order."""
     return list(yaml.safe_load_all((FOLDER / file).read_text("utf-8")))
 
 
-def of_kind(file: str, kind: str) -> list[Document]:
-    """The documents of a manifest that are of one kind."""
-    return [document for document in documents(file) if document["kind"] == kind]
+@functools.cache
+def _built(name: str) -> str:
+    ran = subprocess.run(
+        ["kubectl", "kustomize", str(FOLDER / "overlays" / name)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
 
 
-def pods(file: str) -> list[Document]:
-    """The specifications of all pods that a manifest's documents lead to."""
-    return [pod for document in documents(file) for pod in _pods(document["spec"])]
+def overlay(name: str) -> list[Document]:
+    """All documents of an overlay; the test is skipped where there is no kubectl."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("there is no kubectl, which has kustomize in it")
+    return list(yaml.safe_load_all(_built(name)))
+
+
+def of_kind(found: list[Document], kind: str) -> list[Document]:
+    """The documents that are of one kind."""
+    return [document for document in found if document["kind"] == kind]
+
+
+def deployment(name: str) -> Document:
+    """The SeldonDeployment of an overlay."""
+    (found,) = of_kind(overlay(name), "SeldonDeployment")
+    return found
+
+
+def predictor(found: Document) -> Document:
+    """The only predictor of a SeldonDeployment."""
+    (only,) = found["spec"]["predictors"]
+    return dict(only)
+
+
+def component(found: Document) -> Document:
+    """The only component of a SeldonDeployment's only predictor."""
+    (only,) = predictor(found)["componentSpecs"]
+    return dict(only)
+
+
+def pods(found: list[Document]) -> list[Document]:
+    """The specifications of all pods that documents lead to."""
+    return [pod for document in found for pod in _pods(document.get("spec", {}))]
 
 
 def _pods(spec: Document) -> list[Document]:
     if "predictors" in spec:
         components = [each for one in spec["predictors"] for each in one["componentSpecs"]]
-        return [component["spec"] for component in components]
+        return [each["spec"] for each in components]
     if "tfReplicaSpecs" in spec:
         return [replica["template"]["spec"] for replica in spec["tfReplicaSpecs"].values()]
-    return [spec["template"]["spec"]] if "template" in spec else []
+    pod = spec.get("template", {}).get("spec", {})
+    return [pod] if "containers" in pod else []
 
 
 def containers(pod: Document) -> list[Document]:
@@ -43,10 +92,30 @@ def containers(pod: Document) -> list[Document]:
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
-def environ(variables: list[Document]) -> dict[str, str]:
-    """What a process would find; a field of the pod stands for itself."""
-    found = {}
-    for variable in variables:
-        source = variable.get("valueFrom", {}).get("fieldRef", {}).get("fieldPath")
-        found[variable["name"]] = variable["value"] if "value" in variable else str(source)
+def environ(container: Document, others: list[Document]) -> dict[str, str]:
+    """What a process would find.
+
+    What a field of the pod or a Secret says stands as the name of that field or key.
+
+    Args:
+        container: with `env` and `envFrom`.
+        others: the documents that have the ConfigMaps.
+    """
+    maps = {each["metadata"]["name"]: each["data"] for each in of_kind(others, "ConfigMap")}
+    found: dict[str, str] = {}
+    for source in container.get("envFrom", []):
+        found |= maps[source["configMapRef"]["name"]]
+    for variable in container.get("env", []):
+        found[variable["name"]] = _value(variable, maps)
     return found
+
+
+def _value(variable: Document, maps: dict[str, Document]) -> str:
+    if "value" in variable:
+        return str(variable["value"])
+    source = variable["valueFrom"]
+    if "configMapKeyRef" in source:
+        return str(maps[source["configMapKeyRef"]["name"]][source["configMapKeyRef"]["key"]])
+    if "secretKeyRef" in source:
+        return f"{source['secretKeyRef']['name']}/{source['secretKeyRef']['key']}"
+    return str(source["fieldRef"]["fieldPath"])

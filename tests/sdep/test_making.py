@@ -18,6 +18,7 @@ from tests.sdep.manifests import (
     documents,
     environ,
     of_kind,
+    overlay,
     pods,
 )
 
@@ -38,12 +39,12 @@ def of_instruction(file: str, name: str) -> list[str]:
 
 
 def job() -> Document:
-    (found,) = of_kind("train.yaml", "TFJob")
+    (found,) = of_kind(documents("training/train.yaml"), "TFJob")
     return dict(found["spec"])
 
 
 def training() -> Document:
-    (found,) = pods("train.yaml")[0]["containers"]
+    (found,) = pods(documents("training/train.yaml"))[0]["containers"]
     return dict(found)
 
 
@@ -56,48 +57,73 @@ def mounts(container: Document, pod: Document) -> dict[str, Document]:
 
 
 def test_the_build_makes_every_image_that_a_manifest_takes_from_the_registry() -> None:
-    (builder,) = pods("build.yaml")[0]["containers"]
+    (builder,) = pods(documents("training/build.yaml"))[0]["containers"]
     (script,) = builder["args"]
-    registry = environ(builder["env"])["REGISTRY"]
+    registry = environ(builder, [])["REGISTRY"]
     built = dict(re.findall(r"^ *build (\S+) (\S+)$", script, re.MULTILINE))
     assert all((ROOT / file).is_file() for file in built)
-    files = ["native.yaml", "executor.yaml", "train.yaml", "tensorboard.yaml"]
-    used = {each["image"] for file in files for pod in pods(file) for each in containers(pod)}
+    files = ["training/train.yaml", "training/tensorboard.yaml"]
+    found = [
+        *overlay("native"),
+        *overlay("executor"),
+        *(each for file in files for each in documents(file)),
+    ]
+    used = {each["image"] for pod in pods(found) for each in containers(pod)}
     assert {f"{registry}/{image}" for image in built.values()} == used
 
 
 def test_the_build_may_do_no_more_than_a_user_namespace_needs() -> None:
-    (builder,) = pods("build.yaml")[0]["containers"]
+    (builder,) = pods(documents("training/build.yaml"))[0]["containers"]
     rights = builder["securityContext"]
     assert rights["capabilities"]["add"] == ["SETUID", "SETGID"]
     assert "privileged" not in rights
 
 
 def test_the_build_finds_the_credentials_where_it_looks_for_them() -> None:
-    (pod,) = pods("build.yaml")
+    (pod,) = pods(documents("training/build.yaml"))
     (builder,) = pod["containers"]
-    folder = environ(builder["env"])["DOCKER_CONFIG"]
+    folder = environ(builder, [])["DOCKER_CONFIG"]
     (name,) = [each["name"] for each in builder["volumeMounts"] if each["mountPath"] == folder]
     (secret,) = [each["secret"] for each in pod["volumes"] if each["name"] == name]
     assert secret["items"] == [{"key": ".dockerconfigjson", "path": "config.json"}]
     assert f"docker-registry {secret['secretName']} " in (FOLDER / "README.md").read_text("utf-8")
 
 
-def test_the_served_image_is_made_as_s2i_makes_it() -> None:
-    assert of_instruction("Dockerfile", "FROM") == [BUILDER]
+def test_the_served_image_is_told_what_s2i_would_tell_it() -> None:
     assert f"s2i build . {BUILDER} " in (FOLDER / "README.md").read_text("utf-8")
-    (variables,) = of_instruction("Dockerfile", "ENV")
-    assert dict(each.split("=", 1) for each in variables.split()) == image_environment()
-    (assemble,) = of_instruction("Dockerfile", "RUN")
-    assert assemble == "--mount=type=bind,target=/tmp/src /s2i/bin/assemble"
+    variables = dict(
+        each.split("=", 1)
+        for line in of_instruction("Dockerfile", "ENV")
+        for each in line.split()
+        if not each.startswith("PATH=")
+    )
+    assert variables == image_environment()
     assert of_instruction("Dockerfile", "CMD") == [f'["{SCRIPT_OF_S2I}"]']
 
 
+def test_s2i_and_docker_are_given_what_the_image_runs() -> None:
+    copied = {
+        line.split()[0]
+        for line in of_instruction("Dockerfile", "COPY")
+        if not line.startswith("--from") and line.split()[1].startswith((".", "kafka", "m", "w"))
+    }
+    kept = {
+        line.removeprefix("!")
+        for line in (ROOT / ".s2iignore").read_text("utf-8").splitlines()
+        if line.startswith("!")
+    }
+    assert copied == kept
+
+
 def test_the_training_image_holds_what_it_installs_and_runs() -> None:
-    sources = [each for line in of_instruction("Dockerfile.train", "COPY") for each in line.split()]
+    sources = [
+        each
+        for line in of_instruction("training/Dockerfile.train", "COPY")
+        for each in line.split()
+    ]
     assert (ROOT / "model" / "train.py").is_file()
     assert "model" in sources
-    (install,) = [run for run in of_instruction("Dockerfile.train", "RUN") if "pip" in run]
+    (install,) = [run for run in of_instruction("training/Dockerfile.train", "RUN") if "pip" in run]
     wanted = [install.rpartition(" ")[2]]
     for name in wanted:
         assert name in sources
@@ -108,13 +134,14 @@ def test_the_training_image_holds_what_it_installs_and_runs() -> None:
 @pytest.mark.parametrize(
     ("image", "file"),
     [
-        ("Dockerfile", "native.yaml"),
-        ("Dockerfile.train", "train.yaml"),
-        ("Dockerfile.train", "tensorboard.yaml"),
+        ("Dockerfile", "native"),
+        ("training/Dockerfile.train", "training/train.yaml"),
+        ("training/Dockerfile.train", "training/tensorboard.yaml"),
     ],
 )
 def test_an_image_ends_as_the_user_that_its_pods_have(image: str, file: str) -> None:
-    for pod in pods(file):
+    found = documents(file) if file.endswith(".yaml") else overlay(file)
+    for pod in pods(found):
         user = str(pod["securityContext"]["runAsUser"])
         assert of_instruction(image, "USER")[-1] == user
 
@@ -135,10 +162,10 @@ def test_a_training_that_stops_goes_on_whatever_role_stopped() -> None:
 
 
 def test_all_processes_keep_their_run_on_one_volume_and_tensorboard_only_reads_it() -> None:
-    claims = {each["metadata"]["name"]: each for each in documents("train.yaml")[:2]}
-    (board,) = pods("tensorboard.yaml")
+    claims = {each["metadata"]["name"]: each for each in documents("training/train.yaml")[:2]}
+    (board,) = pods(documents("training/tensorboard.yaml"))
     (shown,) = board["containers"]
-    for pod in pods("train.yaml"):
+    for pod in pods(documents("training/train.yaml")):
         written = mounts(pod["containers"][0], pod)["kmnist-runs"]
         assert training()["command"][-2:] == ["--runs", written["mountPath"]]
         assert not written.get("readOnly")
@@ -149,23 +176,23 @@ def test_all_processes_keep_their_run_on_one_volume_and_tensorboard_only_reads_i
 
 
 def test_the_data_set_is_downloaded_to_where_training_finds_it() -> None:
-    (folder,) = of_instruction("Dockerfile.train", "WORKDIR")
+    (folder,) = of_instruction("training/Dockerfile.train", "WORKDIR")
     cache = PurePosixPath(folder) / CACHE.relative_to(ROOT)
-    for pod in pods("train.yaml"):
+    for pod in pods(documents("training/train.yaml")):
         (download,) = pod["initContainers"]
         assert download["command"] == ["python", "-m", "model.dataset"]
         assert mounts(download, pod)["kmnist-data"]["mountPath"] == str(cache)
         found = mounts(pod["containers"][0], pod)["kmnist-data"]
-        assert found["mountPath"] == environ(training()["env"])["KMNIST_DATA"]
+        assert found["mountPath"] == environ(training(), [])["KMNIST_DATA"]
 
 
 def test_the_service_leads_to_tensorboard() -> None:
-    (deployment,) = of_kind("tensorboard.yaml", "Deployment")
-    (service,) = of_kind("tensorboard.yaml", "Service")
+    (deployment,) = of_kind(documents("training/tensorboard.yaml"), "Deployment")
+    (service,) = of_kind(documents("training/tensorboard.yaml"), "Service")
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
     (port,) = service["spec"]["ports"]
-    (shown,) = pods("tensorboard.yaml")[0]["containers"]
+    (shown,) = pods(documents("training/tensorboard.yaml"))[0]["containers"]
     (open_port,) = shown["ports"]
     assert port["targetPort"] == open_port["name"]
     assert shown["command"][-2:] == ["--port", str(open_port["containerPort"])]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.sdep.manifests import FOLDER, ROOT, Document, documents
 
-SERVERS = {"tensorflow.yaml": "TENSORFLOW_SERVER", "triton.yaml": "TRITON_SERVER"}
+SERVERS = {"servers/tensorflow.yaml": "TENSORFLOW_SERVER", "servers/triton.yaml": "TRITON_SERVER"}
 
 
 def predictor(file: str) -> Document:
@@ -48,11 +48,11 @@ def test_the_model_is_fetched_with_the_secret_that_the_readme_makes(file: str) -
 
 def test_each_server_speaks_a_protocol_that_carries_all_outputs() -> None:
     protocols = {file: documents(file)[0]["spec"]["protocol"] for file in SERVERS}
-    assert protocols == {"tensorflow.yaml": "tensorflow", "triton.yaml": "v2"}
+    assert protocols == {"servers/tensorflow.yaml": "tensorflow", "servers/triton.yaml": "v2"}
 
 
 def test_the_proxys_parameters_name_the_tensors_that_are_written() -> None:
-    graph = predictor("tensorflow.yaml")["graph"]
+    graph = predictor("servers/tensorflow.yaml")["graph"]
     assert {each["name"]: each["value"] for each in graph["parameters"]} == {
         "signature_name": "serving_default",
         "model_name": graph["name"],

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.sdep.manifests import Document, documents, environ, of_kind
+from tests.sdep.manifests import Document, deployment, documents, environ, of_kind
 from wrapper import watch
 
 # What Seldon's server calls for a node of each type.
@@ -32,10 +32,10 @@ def nodes(graph: Document) -> dict[str, str]:
 
 def environments(file: str) -> dict[str, dict[str, str]]:
     (component,) = predictor(file)["componentSpecs"]
-    return {each["name"]: environ(each["env"]) for each in component["spec"]["containers"]}
+    return {each["name"]: environ(each, []) for each in component["spec"]["containers"]}
 
 
-@pytest.mark.parametrize("file", ["graph.yaml", "explainer.yaml"])
+@pytest.mark.parametrize("file", ["servers/graph.yaml", "servers/explainer.yaml"])
 def test_each_node_has_a_container_with_a_class_for_its_type(file: str) -> None:
     found = environments(file)
     types = nodes(predictor(file)["graph"])
@@ -47,12 +47,14 @@ def test_each_node_has_a_container_with_a_class_for_its_type(file: str) -> None:
 
 
 def test_containers_of_one_pod_listen_on_different_ports() -> None:
-    ports = [variables["KAFKA_HTTP_PORT"] for variables in environments("graph.yaml").values()]
+    ports = [
+        variables["KAFKA_HTTP_PORT"] for variables in environments("servers/graph.yaml").values()
+    ]
     assert len(set(ports)) == len(ports) == 2
 
 
 def test_every_alert_asks_for_metrics_that_workers_have() -> None:
-    (rules,) = of_kind("alerts.yaml", "PrometheusRule")
+    (rules,) = of_kind(documents("alerts.yaml"), "PrometheusRule")
     asked = [rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]]
     named = {name for expression in asked for name in re.findall(r"model_\w+", expression)}
     # A metric with labels shows nothing before the first is named.
@@ -64,8 +66,8 @@ def test_every_alert_asks_for_metrics_that_workers_have() -> None:
 
 
 def test_prometheus_reads_the_supervisors_port_of_the_native_replicas() -> None:
-    (monitor,) = of_kind("alerts.yaml", "PodMonitor")
-    (native,) = documents("native.yaml")
+    (monitor,) = of_kind(documents("alerts.yaml"), "PodMonitor")
+    native = deployment("native")
     labels = monitor["spec"]["selector"]["matchLabels"]
     assert labels == {"seldon-deployment-id": native["metadata"]["name"]}
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]

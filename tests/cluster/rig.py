@@ -1,0 +1,184 @@
+"""A real Kubernetes on this machine, with Seldon's operator and KEDA as processes beside it.
+
+The folder `K8S_RIG` holds what was built for it: `bin/` with the programs that `PROGRAMS` names,
+`crds/` with KEDA's further kinds, and `admin.kubeconfig` once it is up. `RIG` names the script that
+starts and stops the cluster itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST = "10.244.0.1"
+OPERATOR_NAMESPACE = "seldon-system"
+KEDA_NAMESPACE = "keda"
+PROGRAMS = (
+    "kube-apiserver",
+    "kubelet",
+    "seldon-operator",
+    "seldon-executor",
+    "keda",
+    "keda-adapter",
+    "metrics-server",
+)
+_UP_S = 120
+
+
+class Rig:
+    """The cluster, and what runs beside it.
+
+    Args:
+        home: the folder `K8S_RIG`.
+        script: starts and stops the cluster.
+        definitions: the folder `CRD_DIR`.
+    """
+
+    def __init__(self, home: Path, script: Path, definitions: Path) -> None:
+        self.home, self._script, self._definitions = home, script, definitions
+        self._beside: list[subprocess.Popen[bytes]] = []
+        self.environ = {**os.environ, "K8S_RIG": str(home), "KUBECONFIG": str(self.kubeconfig)}
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The file with which an administrator comes in."""
+        return self.home / "admin.kubeconfig"
+
+    def up(self) -> None:
+        """Starts the cluster, anew."""
+        self._rig("down")
+        self._rig("up")
+
+    def down(self) -> None:
+        """Stops what runs beside the cluster, and the cluster."""
+        for process in reversed(self._beside):
+            process.terminate()
+        for process in self._beside:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self._rig("down")
+
+    def load(self, *images: str) -> None:
+        """Brings images of this machine's Docker engine to the node."""
+        self._rig("load", *images)
+
+    def kubectl(self, *arguments: str | Path, stdin: str = "", timeout: float = 120) -> str:
+        """What a command prints.
+
+        Raises:
+            AssertionError: it failed; the message has what it said.
+        """
+        ran = self.try_kubectl(*arguments, stdin=stdin, timeout=timeout)
+        assert ran.returncode == 0, f"kubectl {arguments}: {ran.stderr}"
+        return ran.stdout
+
+    def try_kubectl(
+        self, *arguments: str | Path, stdin: str = "", timeout: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """A command that may fail."""
+        return subprocess.run(
+            ["kubectl", *map(str, arguments)],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            env=self.environ,
+            timeout=timeout,
+        )
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        """Makes or changes objects."""
+        text = yaml.safe_dump_all(documents, sort_keys=False)
+        self.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+
+    def get(self, *arguments: str) -> Any:
+        """Objects as `kubectl get -o json` has them."""
+        return json.loads(self.kubectl("get", *arguments, "-o", "json"))
+
+    def start(self, name: str, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Starts a program of `bin/` beside the cluster; its log is in `log/`."""
+        log = self.home / "log" / f"{name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [str(self.home / "bin" / name), *arguments],
+                env={**self.environ, **environ},
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=self.home,
+            )
+        self._beside.append(process)
+        return process
+
+    def certificate(self, name: str, subject_alternative: str) -> tuple[Path, Path]:
+        """A certificate of the cluster's authority, and its key."""
+        self._rig("cert", name, subject_alternative)
+        return self.home / "pki" / f"{name}.crt", self.home / "pki" / f"{name}.key"
+
+    def authority(self) -> str:
+        """The cluster's authority, as an API object wants it."""
+        return base64.b64encode((self.home / "pki" / "ca.crt").read_bytes()).decode()
+
+    def define(self, *patterns: str) -> None:
+        """Creates kinds by files of the definitions' folder, or of the rig's `crds/`."""
+        for pattern in patterns:
+            found = [*self._definitions.glob(pattern), *(self.home / "crds").glob(pattern)]
+            for path in sorted(found):
+                made = self.try_kubectl("create", "-f", path)
+                assert made.returncode == 0 or "AlreadyExists" in made.stderr, made.stderr
+
+    def _rig(self, *arguments: str) -> None:
+        ran = subprocess.run(
+            ["bash", str(self._script), *arguments],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=_UP_S,
+        )
+        assert ran.returncode == 0, f"rig {arguments}: {ran.stdout}{ran.stderr}"
+
+
+def find_rig() -> Rig:
+    """The rig that `K8S_RIG` names.
+
+    Raises:
+        LookupError: there is none, or something is missing; the message says what.
+    """
+    home = os.environ.get("K8S_RIG")
+    if not home:
+        raise LookupError("K8S_RIG names no built rig")
+    script = Path(os.environ.get("RIG") or ROOT.parent / "shared" / "kubernetes" / "rig")
+    if not script.is_file():
+        raise LookupError("RIG names no script that starts and stops the cluster")
+    missing = [name for name in PROGRAMS if not (Path(home) / "bin" / name).is_file()]
+    if missing:
+        raise LookupError(f"{home}/bin lacks {', '.join(missing)}")
+    if shutil.which("kubectl") is None:
+        raise LookupError("there is no kubectl")
+    definitions = os.environ.get("CRD_DIR")
+    if not definitions:
+        raise LookupError("CRD_DIR does not name a folder of custom resource definitions")
+    return Rig(Path(home), script, Path(definitions))
+
+
+def await_true(condition: Callable[[], Any], within_s: float, what: str) -> float:
+    """Waits for a condition; the seconds that it took.
+
+    Raises:
+        AssertionError: it did not come true in time.
+    """
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() < started + within_s, f"not within {within_s} s: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - started

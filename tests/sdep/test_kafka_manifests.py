@@ -1,0 +1,119 @@
+"""The cluster for Strimzi has what the promises need, its topics and users are the code's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from kafka.cluster.properties import TAKE_OVER
+from kafka.rights import ROLES, Right
+from kafka.topics.wanted import wanted_topics
+from tests.sdep.manifests import Document, of_kind, overlay
+from tests.sdep.test_stream_manifests import native_settings
+
+ROLES_OF_USERS = {
+    "kmnist": ("worker", "feedback"),
+    "camera": ("producer",),
+    "viewer": ("consumer",),
+    "page": ("dashboard",),
+}
+_TYPES = {"topic": "Topic", "group": "Group", "transactionalId": "TransactionalId"}
+
+
+def cluster(name: str = "kafka") -> Document:
+    (found,) = of_kind(overlay(name), "Kafka")
+    return found
+
+
+def topics(name: str = "kafka") -> list[Document]:
+    return of_kind(overlay(name), "KafkaTopic")
+
+
+@pytest.mark.parametrize(("name", "brokers"), [("kafka", 3), ("kafka-single", 1)])
+def test_the_topics_are_those_that_the_command_line_would_make(name: str, brokers: int) -> None:
+    wanted = {topic.name: topic for topic in wanted_topics(native_settings(), brokers)}
+    for document in topics(name):
+        spec = document["spec"]
+        topic = wanted.pop(spec["topicName"])
+        assert spec["partitions"] == topic.partitions
+        assert spec["replicas"] == topic.replication
+        assert spec["config"] == topic.config
+    assert not wanted
+
+
+@pytest.mark.parametrize(
+    ("kafka", "native"),
+    [("kafka", "native"), ("kafka-single", "native"), ("kafka-sasl-ssl", "native-sasl-ssl")],
+)
+def test_clients_topics_users_and_pools_name_the_cluster_that_is_made(
+    kafka: str, native: str
+) -> None:
+    name = cluster(kafka)["metadata"]["name"]
+    (listener,) = cluster(kafka)["spec"]["kafka"]["listeners"]
+    assert native_settings(native).broker == f"{name}-kafka-bootstrap:{listener['port']}"
+    for document in overlay(kafka):
+        if document["kind"] in ("KafkaTopic", "KafkaNodePool", "KafkaUser"):
+            assert document["metadata"]["labels"]["strimzi.io/cluster"] == name
+
+
+@pytest.mark.parametrize("name", ["kafka", "kafka-single", "kafka-sasl-ssl"])
+def test_the_cluster_has_the_settings_that_a_quick_take_over_needs(name: str) -> None:
+    config = cluster(name)["spec"]["kafka"]["config"]
+    assert {key: config.get(key) for key in TAKE_OVER} == dict(TAKE_OVER)
+
+
+@pytest.mark.parametrize(
+    ("name", "copies", "confirmed", "roles"),
+    [
+        ("kafka", "3", "2", {"controller": 3, "broker": 3}),
+        ("kafka-single", "1", "1", {"controller": 1, "broker": 1}),
+    ],
+)
+def test_any_broker_and_any_controller_may_die_but_for_a_single_one(
+    name: str, copies: str, confirmed: str, roles: dict[str, int]
+) -> None:
+    config = cluster(name)["spec"]["kafka"]["config"]
+    for key in ("default", "offsets.topic", "transaction.state.log"):
+        assert config[f"{key}.replication.factor"] == copies
+    for key in ("min.insync.replicas", "transaction.state.log.min.isr"):
+        assert config[key] == confirmed
+    replicas = {"controller": 0, "broker": 0}
+    for pool in of_kind(overlay(name), "KafkaNodePool"):
+        for role in pool["spec"]["roles"]:
+            replicas[role] += pool["spec"]["replicas"]
+    assert replicas == roles
+
+
+def test_the_brokers_take_the_largest_dead_letter() -> None:
+    config = cluster()["spec"]["kafka"]["config"]
+    largest = max(int(topic["spec"]["config"]["max.message.bytes"]) for topic in topics())
+    assert largest <= int(config["message.max.bytes"]) <= int(config["replica.fetch.max.bytes"])
+
+
+def test_each_user_has_the_rights_of_its_roles_and_no_other() -> None:
+    settings = native_settings()
+    found = of_kind(overlay("kafka-sasl-ssl"), "KafkaUser")
+    assert {user["metadata"]["name"] for user in found} == set(ROLES_OF_USERS)
+    for user in found:
+        roles = ROLES_OF_USERS[user["metadata"]["name"]]
+        wanted = {_line(right) for role in roles for right in ROLES[role](settings)}
+        lines = [
+            (_TYPES[acl["resource"]["type"]], acl["resource"]["name"], operation,
+             acl["resource"].get("patternType") == "prefix")
+            for acl in user["spec"]["authorization"]["acls"]
+            for operation in acl["operations"]
+        ]  # fmt: skip
+        assert sorted(lines) == sorted(wanted)
+
+
+def _line(right: Right) -> tuple[str, str, str, bool]:
+    return right.resource, right.name, right.operation, right.prefixed
+
+
+def test_the_workers_come_in_as_the_user_that_is_made_for_them() -> None:
+    settings = native_settings("native-sasl-ssl")
+    (user,) = [
+        each
+        for each in of_kind(overlay("kafka-sasl-ssl"), "KafkaUser")
+        if each["metadata"]["name"] == settings.sasl_username
+    ]
+    assert user["spec"]["authentication"]["type"] == settings.sasl_mechanism.lower()

@@ -1,0 +1,139 @@
+"""Autoscalers look at what the workers do, and what Seldon's definition leaves of them works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from kafka.topics.wanted import PARTITIONS
+from tests.sdep.crd import Definitions
+from tests.sdep.manifests import (
+    OVERLAYS,
+    Document,
+    component,
+    deployment,
+    environ,
+    of_kind,
+    overlay,
+    predictor,
+)
+from tests.sdep.test_stream_manifests import container, native_settings
+
+CRD_DIR = os.environ.get("CRD_DIR")
+KEDA = [name for name in OVERLAYS if "keda" in name]
+HPA = [name for name in OVERLAYS if name.endswith("-hpa")]
+
+
+def keda(name: str) -> Document:
+    return dict(component(deployment(name))["kedaSpec"])
+
+
+def trigger(name: str) -> dict[str, str]:
+    """The only trigger's metadata, with variables of the workers' container filled in."""
+    (found,) = keda(name)["triggers"]
+    variables = environ(container(name), overlay(name))
+    metadata = dict(found["metadata"])
+    for key in [key for key in metadata if key.endswith("FromEnv")]:
+        metadata[key.removesuffix("FromEnv")] = variables[metadata.pop(key)]
+    return metadata
+
+
+@pytest.mark.skipif(not CRD_DIR, reason="CRD_DIR does not name a folder of definitions")
+@pytest.mark.parametrize("name", KEDA)
+def test_the_scaled_object_that_the_operator_makes_is_one(name: str) -> None:
+    scaled = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "ScaledObject",
+        "metadata": {"name": "made"},
+        "spec": {"scaleTargetRef": {"name": "made"}, **keda(name)},
+    }
+    assert Definitions(Path(str(CRD_DIR))).errors(scaled) == []
+
+
+@pytest.mark.parametrize("name", HPA)
+def test_the_autoscaler_that_the_operator_makes_is_one(name: str) -> None:
+    spec = component(deployment(name))["hpaSpec"]
+    scaler = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "made"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "made"},
+            "minReplicas": spec["minReplicas"],
+            "maxReplicas": spec["maxReplicas"],
+            "metrics": spec["metricsv2"],
+        },
+    }
+    assert Definitions().errors(scaler) == []
+    # What the older form says would win.
+    assert "metrics" not in spec
+
+
+@pytest.mark.parametrize("name", KEDA + HPA)
+def test_nothing_undoes_what_an_autoscaler_does(name: str) -> None:
+    found = deployment(name)
+    assert "replicas" not in found["spec"]
+    assert "replicas" not in predictor(found)
+    assert "replicas" not in component(found)
+
+
+@pytest.mark.parametrize("name", KEDA + HPA)
+def test_there_are_no_more_pods_than_partitions(name: str) -> None:
+    spec = component(deployment(name))
+    most = spec["kedaSpec"]["maxReplicaCount"] if name in KEDA else spec["hpaSpec"]["maxReplicas"]
+    assert most == PARTITIONS
+
+
+@pytest.mark.parametrize("name", [each for each in KEDA if each.startswith("native-keda-lag")])
+def test_keda_looks_at_the_group_and_topic_that_the_workers_read(name: str) -> None:
+    settings = native_settings(name)
+    metadata = trigger(name)
+    assert metadata["bootstrapServers"] == settings.broker
+    assert metadata["consumerGroup"] == settings.group_id
+    assert metadata["topic"] == settings.input_topic
+    # KEDA's own default would see no lag before a group's first commit.
+    assert metadata["offsetResetPolicy"] == settings.start == "earliest"
+
+
+def test_keda_looks_at_the_group_that_the_executor_makes() -> None:
+    name = "executor-keda-lag"
+    found = deployment(name)
+    (space,) = of_kind(overlay(name), "Namespace")
+    parts = (predictor(found)["name"], found["metadata"]["name"], space["metadata"]["name"])
+    metadata = trigger(name)
+    assert metadata["consumerGroup"] == ".".join(parts)
+    (config,) = of_kind(overlay(name), "ConfigMap")
+    assert metadata["bootstrapServers"] == config["data"]["KAFKA_BROKER"]
+    assert metadata["topic"] == config["data"]["KAFKA_INPUT_TOPIC"]
+
+
+@pytest.mark.parametrize("name", [each for each in KEDA if "prometheus" in each])
+def test_what_measures_itself_is_not_scaled_to_none(name: str) -> None:
+    assert keda(name)["minReplicaCount"] == 1
+    (space,) = of_kind(overlay(name), "Namespace")
+    assert f'namespace="{space["metadata"]["name"]}"' in trigger(name)["query"]
+
+
+def test_keda_comes_in_with_the_workers_password() -> None:
+    name = "native-keda-lag-sasl-ssl"
+    (authentication,) = of_kind(overlay(name), "TriggerAuthentication")
+    (found,) = keda(name)["triggers"]
+    assert found["authenticationRef"]["name"] == authentication["metadata"]["name"]
+    settings = native_settings(name)
+    (username,) = authentication["spec"]["env"]
+    assert environ(container(name), overlay(name))[username["name"]] == settings.sasl_username
+    secrets = {
+        each["parameter"]: f"{each['name']}/{each['key']}"
+        for each in authentication["spec"]["secretTargetRef"]
+    }
+    assert secrets["password"] == settings.sasl_password
+    (authority,) = [
+        each["secret"]
+        for each in component(deployment(name))["spec"]["volumes"]
+        if "secret" in each
+    ]
+    assert secrets["ca"] == f"{authority['secretName']}/ca.crt"
+    metadata = trigger(name)
+    assert (metadata["tls"], metadata["sasl"]) == ("enable", "scram_sha512")
