@@ -33,6 +33,7 @@ PROGRAMS = (
     "metrics-server",
 )
 _UP_S = 120
+_TRIES = 3
 
 
 class Rig:
@@ -56,7 +57,7 @@ class Rig:
 
     def up(self) -> None:
         """Starts the cluster, anew."""
-        self._rig("down")
+        self._clear()
         self._rig("up")
 
     def down(self) -> None:
@@ -68,7 +69,7 @@ class Rig:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self._rig("down")
+        self._clear()
 
     def load(self, *images: str) -> None:
         """Brings images of this machine's Docker engine to the node."""
@@ -137,15 +138,25 @@ class Rig:
                 made = self.try_kubectl("create", "-f", path)
                 assert made.returncode == 0 or "AlreadyExists" in made.stderr, made.stderr
 
+    def _clear(self) -> None:
+        # A volume is busy for a moment after its pod has gone.
+        for _ in range(_TRIES):
+            if self._try_rig("down").returncode == 0:
+                return
+        raise AssertionError("the cluster does not go down")
+
     def _rig(self, *arguments: str) -> None:
-        ran = subprocess.run(
+        ran = self._try_rig(*arguments)
+        assert ran.returncode == 0, f"rig {arguments}: {ran.stdout}{ran.stderr}"
+
+    def _try_rig(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", str(self._script), *arguments],
             env=self.environ,
             capture_output=True,
             text=True,
             timeout=_UP_S,
         )
-        assert ran.returncode == 0, f"rig {arguments}: {ran.stdout}{ran.stderr}"
 
 
 def find_rig() -> Rig:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
+from tests.broker.stream import Stream
 from tests.image import s2i
 from tests.image.bases import builder, python_base, python_home
 from tests.image.container import Container
@@ -20,7 +21,8 @@ __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 NewContainer = Callable[..., Container]
 
 
-def _trouble() -> str:
+def images_trouble() -> str:
+    """Why images can't be built here, or nothing."""
     if not engine_answers():
         return "no Docker engine answers"
     if os.getuid() != 0 or shutil.which("mmdebstrap") is None:
@@ -31,7 +33,7 @@ def _trouble() -> str:
 @pytest.fixture(scope="session")
 def engine() -> None:
     """Leaves the tests out where images can't be built."""
-    trouble = _trouble()
+    trouble = images_trouble()
     if trouble:
         pytest.skip(trouble)
 
@@ -49,7 +51,7 @@ def by_dockerfile(working_tree: Path) -> Callable[[str], str]:
     """Builds the image for a version of Python by our Dockerfile, and says its tag."""
 
     def build(version: str) -> str:
-        _require(version)
+        require_python(version)
         tag = f"local/kmnist:{version}-docker"
         base = python_base(version)
         docker(
@@ -64,7 +66,7 @@ def by_dockerfile(working_tree: Path) -> Callable[[str], str]:
 @pytest.fixture(scope="session")
 def by_s2i(working_tree: Path) -> str:
     """The tag of the image that s2i builds, with Python 3.8 as Seldon's builder has it."""
-    _require("3.8")
+    require_python("3.8")
     tag = "local/kmnist:3.8-s2i"
     s2i.build(working_tree, builder("3.8"), tag)
     return tag
@@ -97,6 +99,12 @@ def new_container(engine: None) -> Iterator[NewContainer]:
         container.remove()
 
 
-def _require(version: str) -> None:
+def require_python(version: str) -> None:
+    """Leaves a test out where there is no such Python to make a base image of."""
     if python_home(version) is None:
         pytest.skip(f"pyenv has no Python {version}: {ROOT.name}'s image is not built with it")
+
+
+def in_container(stream: Stream) -> dict[str, str]:
+    """A stream's settings, but for a folder that a container does not have."""
+    return {key: value for key, value in stream.environ.items() if key != "KAFKA_STATE_DIR"}

@@ -13,7 +13,7 @@ from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.stream import Stream, assert_once_and_in_order, wait_until
-from tests.image.conftest import NewContainer
+from tests.image.conftest import NewContainer, in_container
 from tests.image.container import SCRIPT
 from tests.image.engine import docker, inspect
 from tests.s2i.endpoints import rows_of_json
@@ -129,11 +129,6 @@ def test_a_container_without_any_right_answers_and_leaves_with_its_batch_committ
     answered = stream.replies(60)
     assert_once_and_in_order(answered, total - stream.lag())
     print(f"{image}: left {took_s:.1f} s after SIGTERM, {len(answered)} of {total} answered")
-
-
-def in_container(stream: Stream) -> dict[str, str]:
-    """The stream's settings, but for a folder that the container does not have."""
-    return {key: value for key, value in stream.environ.items() if key != "KAFKA_STATE_DIR"}
 
 
 def test_it_runs_without_any_option(image: str, new_container: NewContainer) -> None:

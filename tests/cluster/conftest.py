@@ -1,0 +1,93 @@
+"""The rig, up, with a broker that pods reach and everything that the overlays ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from kafka.cluster.local import Cluster
+from kafka.settings import load_settings
+from kafka.topics.manage import await_usable, create
+from kafka.topics.wanted import Topic, wanted_topics
+from tests.cluster.figures import Figures
+from tests.cluster.images import load_images
+from tests.cluster.operators import start_keda, start_metrics_server, start_seldon
+from tests.cluster.overlays import Variant, variant
+from tests.cluster.place import Place
+from tests.cluster.rig import HOST, Rig, find_rig
+from tests.image.conftest import images_trouble
+
+NewPlace = Callable[[str], Place]
+
+
+@pytest.fixture(scope="session")
+def rig() -> Iterator[Rig]:
+    """The cluster with Seldon's operator, KEDA and metrics-server; skipped where there is none."""
+    try:
+        found = find_rig()
+    except LookupError as error:
+        pytest.skip(str(error))
+    trouble = images_trouble()
+    if trouble:
+        pytest.skip(trouble)
+    found.up()
+    try:
+        load_images(found)
+        # All kinds that an overlay may name.
+        found.define("*.yaml", "*.json")
+        start_metrics_server(found)
+        start_keda(found)
+        start_seldon(found)
+        yield found
+    finally:
+        found.down()
+
+
+@pytest.fixture(scope="session")
+def figures() -> Figures:
+    """Where measurements go."""
+    return Figures()
+
+
+@pytest.fixture(scope="session")
+def broker(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A broker at the address by which pods reach this machine."""
+    with Cluster.start(tmp_path_factory.mktemp("kafka") / "cluster", host=HOST) as cluster:
+        yield cluster.bootstrap
+
+
+@pytest.fixture(scope="session")
+def variants(broker: str) -> dict[str, Variant]:
+    """Both ways, each with topics of its own, whose output has the broker's time."""
+    found = {name: variant(name, broker) for name in ("native", "executor")}
+    admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
+    for each in found.values():
+        settings = load_settings(each.environ, use_local_cluster=False)
+        topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]
+        create(admin, [topic for topic in topics if topic.name != "model_feedback"])
+        await_usable(admin, [each.input_topic, each.output_topic])
+    return found
+
+
+def _timed(topic: Topic, each: Variant) -> Topic:
+    if topic.name != each.output_topic:
+        return topic
+    config = {**topic.config, "message.timestamp.type": "LogAppendTime"}
+    return Topic(topic.name, topic.partitions, topic.replication, config)
+
+
+@pytest.fixture
+def new_place(rig: Rig, variants: dict[str, Variant], tmp_path: Path) -> Iterator[NewPlace]:
+    """Where a way between the topics is deployed; it is gone after the test."""
+    places: list[Place] = []
+
+    def make(name: str) -> Place:
+        places.append(Place(rig, variants[name], tmp_path))
+        return places[-1]
+
+    yield make
+    for place in places:
+        place.clear()

@@ -1,0 +1,72 @@
+"""What the scenario measured, for both ways side by side, and the table of it in the document.
+
+`python -m tests.cluster.figures` puts the table of the latest run into docs/kubernetes.md.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bench.facts import facts
+from tests.cluster.rig import ROOT
+from tests.cluster.traffic import Verdict
+
+DOCUMENT = ROOT / "docs" / "kubernetes.md"
+RECORD = ROOT / "docs" / "kubernetes.json"
+BEGIN = "<!-- figures -->"
+END = "<!-- end of figures -->"
+VARIANTS = ("native", "executor")
+VERSIONS = "Kubernetes 1.34.4 on one node, Seldon Core 1.17.1, KEDA 2.20.2, metrics-server 0.9"
+
+
+class Figures:
+    """Rows of the table, by what was done; written down after each, so that none gets lost."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, dict[str, str]] = {}
+
+    def note(self, what: str, variant: str, value: str) -> None:
+        """Notes a cell."""
+        self._rows.setdefault(what, {})[variant] = value
+        print(f"{what} ({variant}): {value}")
+        RECORD.write_text(
+            json.dumps({"facts": facts(), "rows": self._rows}, indent=1, ensure_ascii=False) + "\n",
+            "utf-8",
+        )
+
+    def note_verdict(self, what: str, variant: str, verdict: Verdict) -> None:
+        """Notes what became of a run's messages."""
+        self.note(f"{what}: messages sent", variant, f"{verdict.sent:,}")
+        self.note(f"{what}: lost", variant, f"{verdict.lost:,}")
+        self.note(f"{what}: doubled", variant, f"{verdict.doubled:,}")
+        self.note(f"{what}: out of order", variant, f"{verdict.out_of_order:,}")
+        self.note(f"{what}: longest silence", variant, f"{verdict.longest_gap_s:.1f} s")
+
+
+def table(record: dict[str, Any]) -> str:
+    """The rows as Markdown."""
+    found = record["facts"]
+    lines = [
+        f"Measured on {found['date']} at {found['revision']}: {VERSIONS}, Apache Kafka "
+        f"{found['kafka']}, all on {found['cores']} cores of {found['processor']}, "
+        f"{found['memory']}.",
+        "",
+        f"| | {' | '.join(f'`{name}`' for name in VARIANTS)} |",
+        "| --- | ---: | ---: |",
+    ]
+    for what, cells in record["rows"].items():
+        lines.append(f"| {what} | {' | '.join(cells.get(name, '') for name in VARIANTS)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Writes the table."""
+    text = table(json.loads(RECORD.read_text("utf-8")))
+    before, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    DOCUMENT.write_text(f"{before}{begin}\n{text}{end}{after}", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

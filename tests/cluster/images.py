@@ -1,0 +1,41 @@
+"""Brings the images to the node: ours, built as `make image` builds it, and Seldon's executor."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.cluster.operators import EXECUTOR_IMAGE
+from tests.cluster.overlays import IMAGE
+from tests.cluster.rig import Rig
+from tests.image.bases import python_base
+from tests.image.engine import copy_source, docker
+
+_PYTHON = "3.8"
+
+
+def load_images(rig: Rig) -> None:
+    """Builds the images and loads them; ours under two tags, so that there is one to roll out."""
+    base = python_base(_PYTHON)
+    with tempfile.TemporaryDirectory() as folder:
+        copy_source(Path(folder))
+        docker(
+            "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={base}",
+            "-f", Path(folder) / "sdep" / "Dockerfile", "-t", f"{IMAGE}:0.1", folder,
+        )  # fmt: skip
+    # A label makes it another image, as a new version of the model would be.
+    docker(
+        "build", "-t", f"{IMAGE}:0.2", "-",
+        stdin=f"FROM {IMAGE}:0.1\nLABEL version=0.2\n".encode(),
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy2(rig.home / "bin" / "seldon-executor", Path(folder) / "executor")
+        shutil.copytree(rig.home / "openapi", Path(folder) / "openapi")
+        (Path(folder) / "Dockerfile").write_text(
+            f"FROM {base}\nCOPY executor /executor\nCOPY openapi /openapi\n"
+            'USER 8888\nENTRYPOINT ["/executor"]\n',
+            "utf-8",
+        )
+        docker("build", "-t", EXECUTOR_IMAGE, folder)
+    rig.load(f"{IMAGE}:0.1", f"{IMAGE}:0.2", EXECUTOR_IMAGE)

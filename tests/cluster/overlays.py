@@ -1,0 +1,138 @@
+"""The overlays of `sdep/`, as this machine's two cores and its own broker need them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.cluster.rig import ROOT
+
+IMAGE = "registry.example.com/kmnist"
+_SPEC = "/spec/predictors/0/componentSpecs/0"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way between the topics, with a namespace and topics of its own.
+
+    Attributes:
+        name: `native` or `executor`.
+        deployment: the SeldonDeployment's name.
+        namespace: where it lives.
+        environ: `KAFKA_*` of its topics, and of its consumer group where that can be chosen.
+        group: the consumer group that KEDA looks at.
+    """
+
+    name: str
+    deployment: str
+    namespace: str
+    environ: dict[str, str]
+    group: str
+
+    @property
+    def input_topic(self) -> str:
+        """Where requests go."""
+        return self.environ["KAFKA_INPUT_TOPIC"]
+
+    @property
+    def output_topic(self) -> str:
+        """Where replies come."""
+        return self.environ["KAFKA_OUTPUT_TOPIC"]
+
+
+def variant(name: str, broker: str) -> Variant:
+    """The native or the executor's way, on the rig's broker."""
+    environ = {
+        "KAFKA_BROKER": broker,
+        "KAFKA_INPUT_TOPIC": f"{name}_input",
+        "KAFKA_OUTPUT_TOPIC": f"{name}_output",
+    }
+    space = f"by-{name}"
+    if name == "executor":
+        return Variant(name, "kmnist-executor", space, environ, f"default.kmnist-executor.{space}")
+    environ["KAFKA_DEAD_LETTER_TOPIC"] = f"{name}_input.dead"
+    return Variant(name, "kmnist", space, environ, "kmnist")
+
+
+@dataclass
+class Overlay:
+    """An overlay over one of ours, that names another place, other topics, another image.
+
+    Attributes:
+        name: of ours.
+        variant: whose namespace and topics.
+        tag: of the image.
+        patches: JSON patches of the SeldonDeployment, after those that all need.
+    """
+
+    name: str
+    variant: Variant
+    tag: str = "0.1"
+    patches: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, folder: Path) -> Path:
+        """Writes it, and says where it is; kustomize wants a path that is not absolute."""
+        place = folder / f"{self.name}-{self.tag}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        ours = os.path.relpath(ROOT / "sdep" / "overlays" / self.name, place.resolve())
+        patches = [*self._for_two_cores(), *self._for_its_topics(), *self.patches]
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "namespace": self.variant.namespace,
+            "resources": [ours],
+            "images": [{"name": IMAGE, "newTag": self.tag}],
+            "configMapGenerator": [
+                {
+                    "name": "kmnist-stream",
+                    "behavior": "merge",
+                    "literals": [f"{key}={value}" for key, value in self.variant.environ.items()],
+                }
+            ],
+            "patches": [{"target": {"kind": "SeldonDeployment"}, "patch": yaml.safe_dump(patches)}],
+        }
+        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
+        return place
+
+    def _for_two_cores(self) -> list[dict[str, Any]]:
+        container = f"{_SPEC}/spec/containers/0/resources/requests/cpu"
+        found = [{"op": "replace", "path": container, "value": "100m"}]
+        if self.variant.name == "executor":
+            engine = "/spec/predictors/0/svcOrchSpec/resources/requests/cpu"
+            found.append({"op": "replace", "path": engine, "value": "50m"})
+        return found
+
+    def _for_its_topics(self) -> list[dict[str, Any]]:
+        if self.name != "executor-keda-lag":
+            return []
+        place = f"{_SPEC}/kedaSpec/triggers/0/metadata"
+        values = {
+            "bootstrapServers": self.variant.environ["KAFKA_BROKER"],
+            "topic": self.variant.input_topic,
+            "consumerGroup": self.variant.group,
+        }
+        return [
+            {"op": "replace", "path": f"{place}/{key}", "value": value}
+            for key, value in values.items()
+        ]
+
+
+def replicas(count: int) -> dict[str, Any]:
+    """A patch: so many pods."""
+    return {"op": "replace", "path": "/spec/predictors/0/replicas", "value": count}
+
+
+def keda(path: str, value: Any) -> dict[str, Any]:
+    """A patch of the autoscaler by lag, which in production takes more time than a test has."""
+    return {"op": "replace", "path": f"{_SPEC}/kedaSpec/{path}", "value": value}
+
+
+def hpa(path: str, value: Any) -> dict[str, Any]:
+    """A patch of the autoscaler by processor time."""
+    return {"op": "replace", "path": f"{_SPEC}/hpaSpec/{path}", "value": value}

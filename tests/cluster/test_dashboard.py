@@ -1,0 +1,47 @@
+"""The dashboard's Kubernetes mode lists, ends and rescales real pods."""
+
+from __future__ import annotations
+
+import pytest
+
+from consumer.dashboard.fleet import BY_HAND, Scaling
+from consumer.dashboard.kubernetes.backend import KubernetesBackend
+from tests.cluster.conftest import NewPlace
+from tests.cluster.overlays import Overlay
+from tests.cluster.place import name
+from tests.cluster.rig import Rig, await_true
+
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+
+
+def test_pods_are_listed_ended_and_rescaled(
+    rig: Rig, new_place: NewPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = new_place("native")
+    place.deploy(Overlay("native", place.variant))
+    place.await_ready(2)
+    monkeypatch.setenv("KUBECONFIG", str(rig.kubeconfig))
+    backend = KubernetesBackend(place.variant.namespace, place.variant.deployment)
+    try:
+        before = {name(pod) for pod in place.pods()}
+        assert {each.name for each in backend.look().instances} == before
+        assert all(
+            b'"workers"' in backend.fetch(each, "/status") for each in backend.look().instances
+        )
+
+        said: list[str] = []
+        victim = min(before)
+        assert backend.kill(victim).run(said.append) == 0, said
+        await_true(lambda: victim not in {name(pod) for pod in place.pods()}, 60, "it is gone")
+        place.await_ready(2)
+        assert "gone" in {each.what for each in backend.look().happenings if each.name == victim}
+
+        backend.look()
+        by_hand = Scaling(BY_HAND, 3, 3, 3, 0)
+        assert backend.scale(by_hand).run(said.append) == 0, said
+        place.await_ready(3)
+        scaling = backend.look().scaling
+        assert scaling is not None
+        assert scaling.count == 3
+    finally:
+        backend.close()

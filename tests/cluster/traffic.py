@@ -1,0 +1,254 @@
+"""Numbered images in, answers out: what got lost, came twice, was wrong, and how long it took.
+
+A message's number is its `meta.puid`: the one thing that both ways between the topics hand on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPartition
+
+from model.artefacts import FLOAT
+from model.dataset import load_split
+from model.loader import FAST, load_classifier
+from tests.cluster.overlays import Variant
+
+KEYS = 97
+_READ_S = 0.5
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply.
+
+    Attributes:
+        puid: the number of what it answers.
+        label: the class that it found.
+        partition: of the output topic.
+        at_s: when it was written, in seconds since 1970, as the broker says.
+    """
+
+    puid: str
+    label: int
+    partition: int
+    at_s: float
+
+    @property
+    def number(self) -> int:
+        """Which message of its run it answers."""
+        return int(self.puid.rpartition("-")[2])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a run's messages.
+
+    Attributes:
+        sent: how many there were.
+        lost: those without an answer.
+        doubled: answers beyond the first.
+        wrong: answers that are not what the model says of that image.
+        out_of_order: answers that come before one to an earlier message of their key.
+        longest_gap_s: the longest time in which no answer was written.
+        took_s: from the first message to the last answer.
+    """
+
+    sent: int
+    lost: int
+    doubled: int
+    wrong: int
+    out_of_order: int
+    longest_gap_s: float
+    took_s: float
+
+    @property
+    def promises_kept(self) -> bool:
+        """Each answered once, rightly, in order."""
+        return (self.lost, self.doubled, self.wrong, self.out_of_order) == (0, 0, 0, 0)
+
+
+class Run:
+    """Messages of one kind, told apart from all others on the same topics.
+
+    Args:
+        variant: whose topics.
+        count: how many messages.
+        rate: messages a second; 0 is as fast as it goes.
+    """
+
+    def __init__(self, variant: Variant, count: int, rate: float = 0.0) -> None:
+        self._variant, self._count, self._rate = variant, count, rate
+        self._name = uuid.uuid4().hex[:8]
+        images, _ = _images()
+        self._images = [images[number % len(images)] for number in range(count)]
+        self._thread = threading.Thread(target=self._send, daemon=True)
+        self._starts = self._ends()
+        self.sent = 0
+        self.started_s = 0.0
+
+    def start(self) -> Run:
+        """Begins to send."""
+        self.started_s = time.time()
+        self._thread.start()
+        return self
+
+    def finish_sending(self) -> Run:
+        """Waits until all is sent."""
+        self._thread.join(self._count / (self._rate or 500) + 60)
+        assert self.sent == self._count
+        return self
+
+    def judge(self, within_s: float, quiet_s: float = 10.0) -> Verdict:
+        """Reads until each is answered, or nothing has come for a while.
+
+        Args:
+            within_s: how long to wait for the first answer, and at most between two.
+            quiet_s: how long to listen for answers that come twice.
+        """
+        answers = self._read(within_s, quiet_s)
+        counts = Counter(answer.puid for answer in answers)
+        labels = _images()[1]
+        wrong = sum(answer.label != labels[answer.number % len(labels)] for answer in answers)
+        times = sorted(answer.at_s for answer in answers)
+        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        return Verdict(
+            sent=self._count,
+            lost=self._count - len(counts),
+            doubled=sum(counts.values()) - len(counts),
+            wrong=wrong,
+            out_of_order=inversions(answers),
+            longest_gap_s=max(gaps, default=0.0),
+            took_s=(times[-1] if times else time.time()) - self.started_s,
+        )
+
+    def first_answer_s(self, within_s: float) -> float:
+        """Waits for the first answer; when it was written, in seconds since 1970."""
+        return min(answer.at_s for answer in self._read(within_s, 0.0, most=1))
+
+    def _send(self) -> None:
+        producer = Producer(
+            {
+                "bootstrap.servers": self._variant.environ["KAFKA_BROKER"],
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "log_level": 2,
+            }
+        )
+        for number, image in enumerate(self._images):
+            if self._rate:
+                time.sleep(max(0.0, self.started_s + number / self._rate - time.time()))
+            value = {
+                "meta": {"puid": f"{self._name}-{number}"},
+                "data": {"ndarray": [image.tolist()]},
+            }
+            topic = self._variant.input_topic
+            producer.produce(topic, json.dumps(value), key=f"key-{number % KEYS}")
+            producer.poll(0)
+        assert producer.flush(60) == 0
+        self.sent = len(self._images)
+
+    def _consumer(self) -> Consumer:
+        return Consumer(
+            {
+                "bootstrap.servers": self._variant.environ["KAFKA_BROKER"],
+                "group.id": "judge",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "log_level": 2,
+            }
+        )
+
+    def _ends(self) -> list[TopicPartition]:
+        topic = self._variant.output_topic
+        consumer = self._consumer()
+        try:
+            places = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+            return [
+                TopicPartition(
+                    topic,
+                    place,
+                    consumer.get_watermark_offsets(TopicPartition(topic, place), timeout=20)[1],
+                )
+                for place in places
+            ]
+        finally:
+            consumer.close()
+
+    def _read(self, within_s: float, quiet_s: float, most: int = 0) -> list[Answer]:
+        consumer = self._consumer()
+        consumer.assign(self._starts)
+        found: list[Answer] = []
+        known: set[str] = set()
+        last_s = time.monotonic()
+        try:
+            while True:
+                for message in consumer.consume(1000, _READ_S):
+                    answer = self._answer(message)
+                    if answer is None:
+                        continue
+                    last_s = time.monotonic()
+                    known.add(answer.puid)
+                    found.append(answer)
+                quiet = time.monotonic() - last_s
+                whole = len(known) >= (most or self._count)
+                if (whole and quiet >= quiet_s) or quiet > within_s:
+                    return found
+        finally:
+            consumer.close()
+
+    def _answer(self, message: Any) -> Answer | None:
+        if message.error() is not None:
+            return None
+        reply = json.loads(message.value())
+        puid = reply.get("meta", {}).get("puid", "")
+        if not puid.startswith(self._name) or "data" not in reply:
+            return None
+        rows = reply["data"].get("ndarray") or _tensor(reply["data"]["tensor"])
+        kind, written_ms = message.timestamp()
+        # A reply has its request's time, so the topics of the rig keep the broker's.
+        assert kind != TIMESTAMP_CREATE_TIME, "the output topic must have LogAppendTime"
+        return Answer(puid, int(np.argmax(rows[0])), message.partition(), written_ms / 1000)
+
+
+def _tensor(tensor: dict[str, Any]) -> Any:
+    return np.reshape(tensor["values"], tensor["shape"])
+
+
+def inversions(answers: Sequence[Answer]) -> int:
+    """How many answers were written after one to a later message of the same key.
+
+    Answers are in the order in which they were read. What the broker wrote to two partitions within
+    one millisecond has no order.
+    """
+    latest: dict[int, Answer] = {}
+    found = 0
+    for answer in sorted(answers, key=lambda each: each.at_s):
+        before = latest.get(answer.number % KEYS)
+        if before is None or answer.number > before.number:
+            latest[answer.number % KEYS] = answer
+        elif answer.partition == before.partition or answer.at_s > before.at_s:
+            found += answer.number < before.number
+    return found
+
+
+_KNOWN: list[Any] = []
+
+
+def _images() -> tuple[Any, Any]:
+    """The first 3,000 test images, and what the form of the model that 3.8 serves says of each."""
+    if not _KNOWN:
+        images = load_split("test").images[:3000]
+        rows = load_classifier(FAST / FLOAT).probabilities(images)
+        _KNOWN.extend((images, np.argmax(rows, axis=1)))
+    return _KNOWN[0], _KNOWN[1]

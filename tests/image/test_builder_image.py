@@ -1,0 +1,62 @@
+"""Our builder image turns a class that knows nothing of Kafka into a worker between two topics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.broker.stream import Stream
+from tests.image import s2i
+from tests.image.bases import builder
+from tests.image.conftest import NewContainer, in_container, require_python
+from tests.image.engine import docker
+from tests.s2i.endpoints import rows_of_json
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.xdist_group("images"),
+    pytest.mark.timeout(900),
+]
+
+NewStream = Callable[..., Stream]
+
+SOURCE = Path(__file__).parent / "text"
+TEXTS = ["an input", "good day", "good input"]
+STOP_S = 5
+
+
+@pytest.fixture(scope="module")
+def text_image(working_tree: Path) -> str:
+    """The classifier of texts, built by s2i with our builder."""
+    require_python("3.8")
+    ours = "local/stream-builder:3.8"
+    docker(
+        "build", "--network", "host", "--build-arg", f"BUILDER={builder('3.8')}",
+        "-f", working_tree / "sdep" / "builder" / "Dockerfile", "-t", ours, working_tree,
+    )  # fmt: skip
+    s2i.build(SOURCE, ours, "local/text:0.1")
+    return "local/text:0.1"
+
+
+def test_a_text_classifier_answers_between_topics_and_over_rest(
+    text_image: str, new_stream: NewStream, new_container: NewContainer
+) -> None:
+    stream = new_stream(partitions=3)
+    container = new_container(text_image, **in_container(stream), KAFKA_WORKERS="2")
+    values = [json.dumps({"data": {"ndarray": [text]}}).encode() for text in TEXTS]
+    stream.send(values * 20)
+    replies = stream.replies(60)
+    found = {
+        int(dict(reply.headers)["seq"] or b"-1") % 3: rows_of_json(reply.value or b"")
+        for reply in replies
+    }
+    for place, value in enumerate(values):
+        assert np.allclose(found[place], container.over_rest(value))
+    assert [int(np.argmax(found[place])) for place in range(2)] == [0, 1]
+    assert container.terminate() < STOP_S
+    assert container.exit_code == 0
+    assert stream.lag() == 0
