@@ -19,7 +19,7 @@ RECIPE ?= fast
 IMAGE ?= kmnist:0.1
 BUILDER ?= seldonio/seldon-core-s2i-python38:1.17.1
 
-.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train image python environment environments clean
+.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train image kind cluster-test python environment environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
@@ -32,6 +32,8 @@ help:
 	@echo "make check       style, types, imports"
 	@echo "make train       train the network again, or with RECIPE=accurate the other one"
 	@echo "make image       the image that is served, with s2i or else Docker: IMAGE=NAME:TAG"
+	@echo "make kind        a Kubernetes on this machine with all of it: kind, Helm, the internet"
+	@echo "make cluster-test  what docs/kubernetes.md says, on the cluster in K8S_RIG"
 	@echo "make screenshots take the pictures of the dashboard that the README shows"
 	@echo "make clean       remove environments, caches and the local cluster"
 
@@ -68,7 +70,7 @@ test: environments check
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not full"
 
 test-unit: environment
-	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer
+	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer tests/storage
 
 test-full: environments check
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not alone"
@@ -95,6 +97,14 @@ image:
 	@if command -v s2i >/dev/null; then s2i build . $(BUILDER) $(IMAGE) $(S2I); \
 	else docker build -f sdep/Dockerfile -t $(IMAGE) $(DOCKER) .; fi
 	@echo "Built $(IMAGE): docker run -p 9000:9000 -p 8080:8080 $(IMAGE)"
+
+kind: environment
+	@$(RUN) -m sdep.kind up $(KIND)
+
+cluster-test: environment
+	@if [ -z "$(K8S_RIG)" ]; then \
+		echo "error: K8S_RIG names no built cluster: see docs/kubernetes.md" >&2; exit 2; fi
+	$(RUN) -m pytest tests/cluster tests/image -m full -rA
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi

@@ -17,19 +17,26 @@ from confluent_kafka import Consumer, KafkaException
 from rich.console import Console
 
 from consumer.answers import Answer, read_answer
+from consumer.collect import collect
 from consumer.lines import csv_lines, json_lines, text_lines
-from consumer.pictures import PictureFetcher
+from consumer.parquet import PART_ROWS, Parts
 from consumer.reader import Reader, ReadError, end_offsets
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
 from kafka.arguments import positive_integer, positive_number
 from kafka.clients import consumer_config
+from kafka.dead_letter.selection import parse_time
 from kafka.refusal import admitted, explained
 from kafka.settings import Settings, SettingsError, load_settings
+from storage.places import PlaceError, open_place
+from storage.results import Results
+from storage.run import run_name
 
 _BATCH = 500
 _POLL_S = 0.1
+# A run says what is read, and how long.
+_NOT_FOR_RUN = ("score", "dead_letters", "from_beginning", "group", "count")
 
 _EXAMPLES = """
 examples:
@@ -38,9 +45,14 @@ examples:
   python -m consumer --json | jq -r '.labels[].hiragana'
   python -m consumer --csv --group sheet > answers.csv
   python -m consumer --dead-letters --json --timeout 5
+  python -m consumer --parquet answers/ --from-beginning --timeout 10
+  python -m consumer --parquet s3://results/ --run spring --of s3://scans/2026/
 
 Brokers and topics come from KAFKA_BROKER (else the local cluster),
-KAFKA_OUTPUT_TOPIC and KAFKA_DEAD_LETTER_TOPIC.
+KAFKA_OUTPUT_TOPIC and KAFKA_DEAD_LETTER_TOPIC; the store that an s3:// address
+is in from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY. A --run ends when each object has one row; after a stop,
+the same command goes on.
 """
 
 
@@ -48,18 +60,21 @@ def main(arguments: list[str] | None = None) -> int:
     """Read what the arguments say.
 
     Returns:
-        0, or 1 if there were fewer messages than --count or the topics cannot be
-        read, 2 for wrong arguments or settings, 130 after Ctrl-C.
+        0, or 1 if there were fewer messages than --count, objects of a run have no
+        row or the topics cannot be read, 2 for wrong arguments or settings, 130 after Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _check(parser, options)
     # What the client retries by itself is no news to whoever watches.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
-        return _run(options, admitted(load_settings()))
+        settings = admitted(load_settings())
+        return collect(options, settings) if options.run else _run(options, settings)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except ReadError as error:
+    except (ReadError, PlaceError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KafkaException as error:
@@ -83,6 +98,9 @@ def _parser() -> argparse.ArgumentParser:
     lines = parser.add_mutually_exclusive_group()
     lines.add_argument("--json", action="store_true", help="a JSON object for each message")
     lines.add_argument("--csv", action="store_true", help="a line for each image")
+    lines.add_argument(
+        "--parquet", metavar="PLACE", help="a row for each image, in a folder or s3://bucket/prefix"
+    )
     parser.add_argument("--score", action="store_true", help="accuracy, confusion, what is amiss")
     parser.add_argument("--dead-letters", action="store_true", help="also in lines (view: always)")
     parser.add_argument("--from-beginning", action="store_true", help="what is there already, too")
@@ -93,11 +111,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timeout", type=positive_number, metavar="S", help="end when nothing has come for so long"
     )
+    run = parser.add_argument_group("with --parquet")
+    run.add_argument("--run", type=run_name, metavar="NAME", help="of python -m producer --run")
+    run.add_argument("--of", metavar="PLACE", help="the run's objects; each gets one row")
+    run.add_argument(
+        "--since", type=_time, metavar="TIME", help="read a run from then on: 2h, 2026-05-31T12:30Z"
+    )
+    run.add_argument(
+        "--part-rows",
+        type=positive_integer,
+        default=PART_ROWS,
+        metavar="N",
+        help="rows of a file (%(default)s)",
+    )
     return parser
 
 
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """End with a usage error where options don't go together."""
+    if options.run is None:
+        if options.of or options.since:
+            parser.error("--of and --since go with --run")
+        return
+    if options.parquet is None or options.of is None:
+        parser.error("--run goes with --parquet PLACE and --of PLACE")
+    given = [name for name in _NOT_FOR_RUN if getattr(options, name)]
+    if given:
+        parser.error(f"--{given[0].replace('_', '-')} does not go with --run")
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text, int(1000 * time.time()))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _run(options: argparse.Namespace, settings: Settings) -> int:
-    as_lines = options.json or options.csv
+    as_lines = options.json or options.csv or options.parquet is not None
     with_dead = options.dead_letters or options.score or not as_lines
     topics = [settings.output_topic]
     if with_dead:
@@ -106,14 +157,20 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     group = options.group or f"consumer-{uuid.uuid4().hex}"
     config = consumer_config(settings, group)
     inputs = _Inputs(config, settings.input_topic, options.from_beginning)
-    reader = Reader(config, topics, options.from_beginning, group=options.group is not None)
+    reader = Reader(
+        config,
+        topics,
+        options.from_beginning,
+        group=options.group is not None,
+        by_hand=options.parquet is not None,
+    )
     score = Score(started_ms=int(1000 * time.time()))  # whole, as Kafka's timestamps are
     interrupted = False
     try:
         # Whoever starts us may wait for this line: nothing that is sent after it is missed.
         sys.stderr.write(f"reading {' and '.join(topics)}\n")
         sys.stderr.flush()
-        with closing(reader), _sink(options, settings, config, score) as sink:
+        with closing(reader), _sink(options, settings, config, score, reader.commit) as sink:
             _pump(reader, settings.dead_letter_topic, score, sink, options.count, options.timeout)
     except KeyboardInterrupt:
         interrupted = True
@@ -136,12 +193,24 @@ class _Sink:
 
 @contextmanager
 def _sink(
-    options: argparse.Namespace, settings: Settings, config: dict[str, Any], score: Score
+    options: argparse.Namespace,
+    settings: Settings,
+    config: dict[str, Any],
+    score: Score,
+    commit: Callable[[], None],
 ) -> Iterator[_Sink]:
+    if options.parquet is not None:
+        results = Results(open_place(options.parquet))
+        with Parts(results, options.part_rows, commit) as parts:
+            yield _Sink(parts.take, parts.keep_up)
+        return
     if options.json or options.csv or not sys.stdout.isatty():
         make = json_lines if options.json else csv_lines if options.csv else text_lines
         yield _Sink(make(sys.stdout), sys.stdout.flush)
         return
+    # Here and not above: it decodes requests, with libraries that the image of sdep/batch lacks.
+    from consumer.pictures import PictureFetcher
+
     with ExitStack() as stack:
         pictures = stack.enter_context(closing(PictureFetcher(config, settings.max_message_bytes)))
         title = f"{settings.output_topic} on {settings.broker}   (Ctrl-C ends)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
@@ -20,6 +20,10 @@ from kafka.replies import (
     INPUT_TOPIC,
     WORKER,
 )
+from storage.run import OBJECT, UNREADABLE
+
+UNREADABLE_OBJECT = "unreadable_object"
+"""Reason of an answer: the sender found no picture in the object."""
 
 Place = tuple[str, int, int]
 """Topic, partition and offset of the input that is answered."""
@@ -52,6 +56,14 @@ class Label:
         return HIRAGANA.get(self.name, "")
 
 
+class Reply(NamedTuple):
+    """What a reply's value says: see `Answer`."""
+
+    puid: str
+    labels: tuple[Label, ...]
+    model: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A reply, or a dead letter.
@@ -67,6 +79,8 @@ class Answer:
         reason: Why it is a dead letter, a stable word; None in a reply.
         message: The same in a sentence.
         puid: Seldon's id of the reply, or nothing.
+        model: Which model answered, if the reply says so, or nothing.
+        object: The name of the object that the image is of, if the sender said so, or nothing.
     """
 
     place: Place | None
@@ -78,6 +92,8 @@ class Answer:
     reason: str | None = None
     message: str = ""
     puid: str = ""
+    model: str = ""
+    object: str = ""
 
     @property
     def dead(self) -> bool:
@@ -96,8 +112,8 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
     """
     headers: Any = message.headers() or ()
     dead = message.topic() == dead_letter_topic
-    labels: tuple[Label, ...] = ()
-    reason, text, puid = None, "", ""
+    reply = Reply("", ())
+    reason, text = None, ""
     if dead:
         if header(headers, DEAD_REASON) is None and header(headers, REPLAYED) is not None:
             return None
@@ -105,9 +121,13 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
         text = _text(header(headers, DEAD_MESSAGE))
     else:
         try:
-            puid, labels = read_reply(message.value() or b"", header(headers, "proto-name"))
+            reply = read_reply(message.value() or b"", header(headers, "proto-name"))
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             text = f"the reply cannot be read: {error}"
+    unreadable = header(headers, UNREADABLE)
+    if unreadable is not None:
+        # What a worker makes of a message without a value says less.
+        reason, text, reply = UNREADABLE_OBJECT, _text(unreadable), Reply("", ())
     kind, timestamp = message.timestamp()
     key = message.key()
     return Answer(
@@ -116,15 +136,17 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
         worker=_text(header(headers, WORKER)),
         timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
         truth=tuple(_text(header(headers, "truth")).split()),
-        labels=labels,
+        labels=reply.labels,
         reason=reason,
         message=text,
-        puid=puid,
+        puid=reply.puid,
+        model=reply.model,
+        object=_text(header(headers, OBJECT)),
     )
 
 
-def read_reply(value: bytes, proto_name: bytes | None = None) -> tuple[str, tuple[Label, ...]]:
-    """The puid and the labels in a reply's value, in any of the formats that replies have.
+def read_reply(value: bytes, proto_name: bytes | None = None) -> Reply:
+    """What a reply's value says, in any of the formats that replies have.
 
     Args:
         value: Seldon JSON or protobuf, Open Inference (V2) or TensorFlow Serving JSON.
@@ -135,10 +157,12 @@ def read_reply(value: bytes, proto_name: bytes | None = None) -> tuple[str, tupl
     """
     document = _protobuf(value) if proto_name == _PROTOBUF else json.loads(value)
     if "predictions" in document:
-        return "", _labels(document["predictions"], ())
+        return Reply("", _labels(document["predictions"], ()))
     if "outputs" in document:
-        return str(document.get("id", "")), _from_v2(document)
-    return str(document.get("meta", {}).get("puid", "")), _from_seldon(document)
+        return Reply(str(document.get("id", "")), _from_v2(document))
+    meta = document.get("meta", {})
+    model = str(meta.get("tags", {}).get("model", ""))
+    return Reply(str(meta.get("puid", "")), _from_seldon(document), model)
 
 
 def _protobuf(value: bytes) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -37,6 +37,8 @@ class Reader:
         group: bool = False,
         last: int = 0,
         resume: Mapping[tuple[str, int], int] | None = None,
+        by_hand: bool = False,
+        since_ms: int | None = None,
     ) -> None:
         """Find the place to read from; what is sent after this is not missed.
 
@@ -50,6 +52,9 @@ class Reader:
                 before its end.
             resume: Without a group, go on at these offsets of (topic, partition), wherever
                 they are still there.
+            by_hand: In a group, commit only when `commit` is called.
+            since_ms: In a group, where it has committed nothing, begin with the first message
+                of this time or a later one, in ms since 1970.
 
         Raises:
             ReadError: A topic does not exist, or no broker answers.
@@ -62,13 +67,16 @@ class Reader:
         self._last = last
         self._resume = dict(resume or {})
         self._group: str | None = config["group.id"] if group else None
+        self._by_hand = by_hand
         self._known: set[tuple[str, int]] = set()
         self._next_look = time.monotonic() + _LOOK_S
         self._next_commit = 0.0
         self._uncommitted = False
         try:
             found = self._partitions(must_exist=True)
-            if group:
+            if group and since_ms is not None:
+                self._consumer.subscribe(list(topics), on_assign=self._begin_since(since_ms))
+            elif group:
                 self._consumer.subscribe(list(topics))
             else:
                 self._consumer.assign([self._start(*each, from_beginning) for each in found])
@@ -105,19 +113,30 @@ class Reader:
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining it")
                 raise ReadError(str(RightMissing([joining], "consumer")))
+        elif error.fatal() and self._group is not None:
+            raise ReadError(f"another reader has taken the place in the group {self._group}")
         elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
             raise ReadError(f"the topics cannot be read any more: {error.str()}")
 
-    def close(self) -> None:
-        """Commit, in a group, and leave."""
+    def commit(self) -> None:
+        """Commit what was returned so far, in a group.
+
+        Raises:
+            ReadError: It can't be committed.
+        """
         if self._group and self._uncommitted:
             self._commit(asynchronous=False)
+
+    def close(self) -> None:
+        """Commit, in a group whose commits are not made by hand, and leave."""
+        if not self._by_hand:
+            self.commit()
         self._consumer.close()
 
     def _housekeep(self) -> None:
         now = time.monotonic()
         if self._group:
-            if self._uncommitted and now >= self._next_commit:
+            if self._uncommitted and not self._by_hand and now >= self._next_commit:
                 self._commit(asynchronous=True)
                 self._next_commit = now + _COMMIT_S
         elif now >= self._next_look:
@@ -156,6 +175,21 @@ class Reader:
             if topic in every
             for partition in sorted(every[topic].partitions)
         ]
+
+    def _begin_since(self, since_ms: int) -> Callable[[Consumer, list[TopicPartition]], None]:
+        def first(at: TopicPartition) -> TopicPartition:
+            # Before the time is asked for, so that nothing is missed that comes between.
+            _, end = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
+            moment = TopicPartition(at.topic, at.partition, since_ms)
+            (found,) = self._consumer.offsets_for_times([moment], timeout=_PATIENCE_S)
+            offset = found.offset if found.offset >= 0 else end
+            return TopicPartition(at.topic, at.partition, offset)
+
+        def begin(consumer: Consumer, assigned: list[TopicPartition]) -> None:
+            committed = consumer.committed(assigned, timeout=_PATIENCE_S)
+            consumer.assign([at if at.offset >= 0 else first(at) for at in committed])
+
+        return begin
 
     def _start(self, topic: str, partition: int, from_beginning: bool) -> TopicPartition:
         at = TopicPartition(topic, partition)

@@ -19,7 +19,8 @@ _QUIET.propagate = False
 
 # Room for a message's key, headers and framing beyond the largest value.
 _FRAMING_BYTES = 1024 * 1024
-
+# Brokers and clients take 100 MB in one piece, unless they are told otherwise.
+_ONE_PIECE_BYTES = 90 * 1024 * 1024
 
 # The settings that decide what a client presents, by librdkafka's names.
 _TLS = {
@@ -74,6 +75,12 @@ def with_variables(text: str) -> str:
 def most_bytes(settings: Settings) -> int:
     """The largest message that our clients send and fetch in one piece, framing included."""
     return settings.max_message_bytes + _FRAMING_BYTES
+
+
+def most_log_bytes(settings: Settings) -> int:
+    """The largest record of the request log: a request and its reply, both in base64."""
+    most = most_bytes(settings)
+    return max(most, min(_ONE_PIECE_BYTES, 2 * (most // 3 * 4)))
 
 
 def _base(settings: Settings) -> Dict[str, Any]:

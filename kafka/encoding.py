@@ -21,15 +21,17 @@ def puid_of(record: Record, payload: Payload) -> str:
     It is the same each time that the record is answered, so that readers of `at_least_once`
     replies can tell a repetition.
     """
-    return _sent_puid(payload) or _made_puid(record)
+    return sent_puid(payload) or made_puid(record)
 
 
-def _sent_puid(payload: Payload) -> str:
+def sent_puid(payload: Payload) -> str:
+    """The sender's `meta.puid`; empty if there is none."""
     sent = payload.meta.get("puid")
     return sent if isinstance(sent, str) else ""
 
 
-def _made_puid(record: Record) -> str:
+def made_puid(record: Record) -> str:
+    """An id of where and when the record was sent, that no other record has."""
     where = _digest(record.topic, record.partition)
     return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
 
@@ -56,9 +58,10 @@ def replies(
         if wire_format.name not in writers:
             writers[wire_format.name] = _writer(wire_format, prediction)
         writer = writers[wire_format.name]
+        sent = sent_puid(payload)
         values = None
         if writer is not None:
-            values = _written(writer, payload, start, each, _puid_texts(records, part))
+            values = _written(writer, payload, start, each, _puid_texts(records, part, sent))
         if values is None:
             for number, place in enumerate(part.places):
                 first = start + number * each
@@ -66,7 +69,7 @@ def replies(
                 yield place, reply(records[place], payload, wire_format, own)
         else:
             for place, value in zip(part.places, values):
-                yield place, Reply(records[place], value, wire_format.headers)
+                yield place, Reply(records[place], value, wire_format.headers, sent)
         start += len(part.rows)
 
 
@@ -78,12 +81,11 @@ def _written(writer: ManyReplies, *what: Any) -> Optional[List[bytes]]:
         return None
 
 
-def _puid_texts(records: Sequence[Record], part: Part) -> List[bytes]:
+def _puid_texts(records: Sequence[Record], part: Part, sent: str) -> List[bytes]:
     """The `puid` of each message of the part, as it stands between quotes in JSON."""
-    sent = _sent_puid(part.payload)
     if sent:
         return [orjson.dumps(sent)[1:-1]] * len(part.places)
-    return [_made_puid(records[place]).encode("ascii") for place in part.places]
+    return [made_puid(records[place]).encode("ascii") for place in part.places]
 
 
 def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyReplies]:
@@ -97,9 +99,10 @@ def reply(
     record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
 ) -> Outcome:
     """What becomes of one message, of which the class answered this."""
+    sent = sent_puid(payload)
     try:
         value = wire_format.encode(payload, prediction, puid_of(record, payload))
     except Exception as error:
         message = f"the answer can't be written as {wire_format.name}: {words_of(error)}"
-        return Rejection(record, "bad_prediction", message[:MESSAGE_LIMIT], failed=True)
-    return Reply(record, value, wire_format.headers)
+        return Rejection(record, "bad_prediction", message[:MESSAGE_LIMIT], True, sent)
+    return Reply(record, value, wire_format.headers, sent)

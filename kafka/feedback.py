@@ -28,7 +28,9 @@ MOST_BYTES = 8 * 1024 * 1024
 """Largest value that is read unless told otherwise: `KAFKA_MAX_MESSAGE_BYTES` has this default."""
 
 _PARTS = ("request", "response", "reward", "truth")
-_LONGEST_PUID = 1024
+LONGEST_PUID = 1024
+"""Characters; what is about an answer of a longer `puid` can't be told apart."""
+
 # Digits of the largest offset, 2**63 - 1.
 _MOST_DIGITS = 19
 
@@ -143,8 +145,8 @@ def _feedback_of(
         raise Rejected("no_payload", f"the object has none of {', '.join(_PARTS)}")
     request, response = _message(document, "request"), _message(document, "response")
     puid = _puid_in(response) or _puid_in(request) or puid or _made_of(request)
-    if len(puid) > _LONGEST_PUID:
-        raise Rejected("too_large", f"the puid has more than {_LONGEST_PUID} characters")
+    if len(puid) > LONGEST_PUID:
+        raise Rejected("too_large", f"the puid has more than {LONGEST_PUID} characters")
     truth, reward = labels_of(document.get("truth")), _reward_in(document)
     if response == {"meta": {"puid": puid}}:
         response = None

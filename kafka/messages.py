@@ -85,11 +85,19 @@ class Prediction(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """An answered record: the reply's value and the headers that describe it."""
+    """An answered record.
+
+    Attributes:
+        record: the record.
+        value: the reply's value.
+        headers: those that describe it.
+        sent_puid: the `meta.puid` that the sender gave; empty if there was none.
+    """
 
     record: Record
     value: bytes
     headers: Headers
+    sent_puid: str = ""
 
 
 class Rejection(NamedTuple):
@@ -100,12 +108,14 @@ class Rejection(NamedTuple):
         reason: a stable word, one of `kafka.reasons.REASONS` or the class's own.
         message: what is wrong, for the sender.
         failed: the class failed, as opposed to the sender having sent something wrong.
+        sent_puid: as in `Reply`; None where the record could not be read so far.
     """
 
     record: Record
     reason: str
     message: str
     failed: bool = False
+    sent_puid: Optional[str] = None
 
 
 Outcome = Union[Reply, Rejection]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from kafka.blame import is_retriable, rejection_of, words_of
 from kafka.codec import Decoded
 from kafka.codec.batch import BatchDecoder, Block
 from kafka.codec.wire_format import WireFormat
-from kafka.encoding import replies, reply
+from kafka.encoding import replies, reply, sent_puid
 from kafka.messages import Outcome, Payload, Prediction, Record, value_bytes
 from kafka.reasons import Retriable
 from kafka.served_class import BadPrediction, ServedClass, check_rows
@@ -62,13 +62,15 @@ class Work:
         self.rows = 0
         self.seconds: Dict[str, float] = {}
 
-    def reject(self, place: int, error: Exception) -> None:
-        """Rejects the record at this place.
+    def reject(self, place: int, error: Exception, payload: Optional[Payload] = None) -> None:
+        """Rejects the record at this place, of which this payload was read.
 
         Raises:
             Retriable: the error says that the trouble passes.
         """
-        self.outcomes[place] = rejection_of(self.records[place], error)
+        rejection = rejection_of(self.records[place], error)
+        sent = None if payload is None else sent_puid(payload)
+        self.outcomes[place] = rejection._replace(sent_puid=sent)
 
 
 class Pipeline:
@@ -149,7 +151,7 @@ class Pipeline:
         try:
             rows = self._rows(payload)
         except Exception as error:
-            work.reject(place, error)
+            work.reject(place, error, payload)
             return
         if rows is None:
             work.alone.append(_Lone(place, payload, wire_format))
@@ -228,7 +230,7 @@ class Pipeline:
     def _isolate(self, work: Work, parts: List[Part], error: Exception) -> None:
         """Rejects the one message that the class failed at, or asks about each half again."""
         if message_count(parts) == 1:
-            work.reject(parts[0].places[0], error)
+            work.reject(parts[0].places[0], error, parts[0].payload)
             work.rows += len(parts[0].rows)
             return
         if is_retriable(error):
@@ -248,7 +250,7 @@ class Pipeline:
         try:
             prediction = self._served.predict_payload(lone.payload)
         except Exception as error:
-            work.reject(lone.place, error)
+            work.reject(lone.place, error, lone.payload)
             return
         work.answered_alone.append((lone, prediction))
 

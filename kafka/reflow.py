@@ -1,37 +1,38 @@
-"""What flows back to those who made the model: writes people's word on its answers to a topic."""
+"""What flows back to those who made the model: people's word on its answers, and the request log.
+
+What the workers log stands in the transactions of their replies (`kafka.worker.outbox`); here is
+what is written from elsewhere: at least once, before whoever asked gets an answer.
+"""
 
 from __future__ import annotations
 
-import threading
+import os
 import time
-from typing import Any, Optional
+import uuid
+from typing import Optional
 
-from confluent_kafka import KafkaError, KafkaException
-
-from kafka.clients import producer_config
-from kafka.feedback import BadFeedback, Feedback, compose, read
-from kafka.refusal import MAY_NOT_WRITE
-from kafka.renewed_producer import NotMade, RenewedProducer
-from kafka.rights import RightMissing, feedback_rights
+from kafka.clients import most_log_bytes
+from kafka.feedback import LONGEST_PUID, BadFeedback, Feedback, compose, read
+from kafka.request_log.entry import (
+    Content,
+    Entry,
+    Verdict,
+    author_of,
+    common_headers,
+    headers_of,
+    rfc3339,
+    without_largest,
+    written,
+)
+from kafka.rights import feedback_rights, request_log_rights
 from kafka.settings import Settings
+from kafka.topic_writer import NotWritten, TopicWriter
 
-__all__ = ["BadFeedback", "Feedback", "NotWritten", "Reflow", "compose", "read"]
+__all__ = ["BadFeedback", "CallLog", "Feedback", "NotWritten", "Reflow", "compose", "read"]
 
 _WITHIN_S = 10.0
-# The client looks once a second for messages whose time is over.
-_GRACE_S = 2.0
-_POLL_S = 0.05
-# For so long a topic that brokers don't know may be one that was made just now.
-_NEW_TOPIC_MS = 2000
-_NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
-_NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
-
-
-class NotWritten(Exception):
-    """The brokers did not confirm that they have it; the message says why.
-
-    It may be there all the same. To send it again does no harm: it says the same.
-    """
+# Key, headers and framing of an entry.
+_ENVELOPE_BYTES = 64 * 1024
 
 
 class Reflow:
@@ -48,19 +49,10 @@ class Reflow:
     """
 
     def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
-        self._topic = settings.feedback_topic
-        self._rights = feedback_rights(settings)
         self._max_bytes = settings.max_message_bytes
-        self._within_s = within_s
-        self._producer = RenewedProducer(
-            producer_config(
-                settings,
-                client_id=settings.worker_id,
-                allow_auto_create_topics=False,
-                message_timeout_ms=int(within_s * 1000),
-                topic_metadata_propagation_max_ms=_NEW_TOPIC_MS,
-            )
-        )
+        rights = feedback_rights(settings)
+        topic = settings.feedback_topic
+        self._writer = TopicWriter(settings, topic, rights, "feedback", within_s)
 
     def __enter__(self) -> Reflow:
         return self
@@ -73,7 +65,8 @@ class Reflow:
 
         Raises:
             BadFeedback: it makes no sense, or is larger than `KAFKA_MAX_MESSAGE_BYTES`.
-            NotWritten: the brokers refuse it, or don't answer in time.
+            NotWritten: the brokers refuse it, or don't answer in time. To send it again does no
+                harm: it says the same.
         """
         key, value, headers = compose(feedback)
         if len(value) > self._max_bytes:
@@ -81,58 +74,72 @@ class Reflow:
                 f"it has {len(value)} bytes, more than the {self._max_bytes} allowed; "
                 "leave the request or the response out"
             )
-        outcome = _Outcome()
-        try:
-            producer = self._producer.produce(
-                self._topic,
-                key=key,
-                value=value,
-                headers=headers,
-                timestamp=max(0, feedback.given_ms),
-                on_delivery=outcome.note,
-            )
-            self._wait(producer, outcome)
-        except NotMade as error:
-            why = error.args[0].str()
-            raise NotWritten(f"the Kafka client can't be made: {why}") from error
-        except BufferError as error:
-            raise NotWritten("too much waits for the brokers already") from error
-        except KafkaException as error:
-            raise self._failure(error.args[0]) from error
+        self._writer.write(key, value, headers, feedback.given_ms)
 
     def close(self) -> None:
         """Disconnects, after what is under way has arrived, for which it waits shortly."""
-        self._producer.close(_GRACE_S)
-
-    def _wait(self, producer: Any, outcome: _Outcome) -> None:
-        give_up_at = time.monotonic() + self._within_s + _GRACE_S
-        while not outcome.done.is_set():
-            # It may be in another thread's call that ours is told of.
-            self._producer.poll(producer, _POLL_S)
-            if time.monotonic() > give_up_at:
-                raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
-        if outcome.error is not None:
-            raise KafkaException(outcome.error)
-
-    def _failure(self, error: KafkaError) -> NotWritten:
-        if error.code() in MAY_NOT_WRITE:
-            return NotWritten(str(RightMissing(self._rights, "feedback")))
-        if error.code() in _NO_TOPIC:
-            return NotWritten(
-                f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
-            )
-        if error.code() in _NO_ANSWER:
-            return NotWritten(f"the brokers do not answer within {self._within_s:g} s")
-        return NotWritten(f"the brokers do not take it: {error.str()}")
+        self._writer.close()
 
 
-class _Outcome:
-    """What became of one message."""
+class CallLog:
+    """Logs requests that did not come over Kafka; several threads may use one.
 
-    def __init__(self) -> None:
-        self.done = threading.Event()
-        self.error: Optional[KafkaError] = None
+    Args:
+        settings: brokers, topic, and the largest record.
+        within_s: how long the brokers may take.
 
-    def note(self, error: Optional[KafkaError], message: Any) -> None:
-        self.error = error
-        self.done.set()
+    Raises:
+        SettingsError: there is no broker.
+    """
+
+    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+        most = most_log_bytes(settings)
+        self._most = most - _ENVELOPE_BYTES
+        self._author = author_of(settings.group_id, "calls", settings.worker_id, os.environ)
+        rights = request_log_rights(settings)
+        self._writer = TopicWriter(
+            settings, settings.log_topic, rights, "worker", within_s, message_max_bytes=most
+        )
+
+    def log(
+        self,
+        transport: str,
+        puid: str,
+        request: Content,
+        response: Content,
+        verdict: Optional[Verdict] = None,
+    ) -> None:
+        """Writes an entry, and waits until the brokers have it.
+
+        What does not fit is left out of it, and said to be.
+
+        Args:
+            transport: `rest` or `grpc`.
+            puid: of the reply, else of the request; one is made where this is empty.
+            request: what was asked.
+            response: what was answered.
+            verdict: why nothing was.
+
+        Raises:
+            NotWritten: the brokers refuse it, or don't answer in time.
+        """
+        own_id = uuid.uuid4().hex.encode("ascii")
+        key = puid.encode("utf-8", "replace") if 0 < len(puid) <= LONGEST_PUID else own_id
+        entry = Entry(
+            own_id, key, transport.encode("ascii"), b"null", b"", request, response, verdict
+        )
+        now_ms = int(time.time() * 1000)
+        now = rfc3339(now_ms)
+        value = written(entry, self._author, now)
+        while len(value) > self._most:
+            smaller = without_largest(entry)
+            if smaller is None:
+                break
+            entry = smaller
+            value = written(entry, self._author, now)
+        headers = headers_of(entry, common_headers(self._author, now))
+        self._writer.write(entry.puid, value, headers, now_ms)
+
+    def close(self) -> None:
+        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        self._writer.close()

@@ -152,5 +152,5 @@ def compose(
         if size <= replies.max_bytes:
             return outcome, message
         text = f"the reply has {size} bytes, {replies.topic} takes {replies.max_bytes}"
-        outcome = Rejection(outcome.record, "reply_too_large", text)
+        outcome = Rejection(outcome.record, "reply_too_large", text, sent_puid=outcome.sent_puid)
     return outcome, compose_dead_letter(outcome, dead_letters, worker)

@@ -18,13 +18,17 @@ TOPIC, GROUP, TRANSACTIONAL_ID = "Topic", "Group", "TransactionalId"
 READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
 ALTER, DELETE, DESCRIBE_CONFIGS = "Alter", "Delete", "DescribeConfigs"
 
+LOG_READER_GROUP = "request-log"
+"""Consumer group of `python -m kafka.request_log`, unless told otherwise."""
+
 _EXAMPLES = """
 examples:
   python -m kafka.rights worker User:model          commands that grant the worker's rights
   python -m kafka.rights producer User:CN=camera    to whoever has this certificate
 
 Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
-KAFKA_FEEDBACK_TOPIC and KAFKA_GROUP_ID.
+KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them
+where KAFKA_LOG_REQUESTS is on.
 """
 
 
@@ -75,7 +79,27 @@ def worker_rights(settings: Settings) -> Tuple[Right, ...]:
         Right(TOPIC, settings.output_topic, DESCRIBE_CONFIGS, "how large a reply may be"),
         Right(TOPIC, settings.dead_letter_topic, WRITE, "dead letters"),
         Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "how large one may be"),
+        *request_log_rights(settings),
         Right(TRANSACTIONAL_ID, settings.group_id + ".", WRITE, "exactly once", prefixed=True),
+    )
+
+
+def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever logs requests: the workers, and Seldon's server beside them."""
+    if not settings.log_requests:
+        return ()
+    return (
+        Right(TOPIC, settings.log_topic, WRITE, "the request log, if it is on"),
+        Right(TOPIC, settings.log_topic, DESCRIBE_CONFIGS, "how large a record may be"),
+    )
+
+
+def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m kafka.request_log`."""
+    return (
+        Right(TOPIC, settings.log_topic, READ, "requests and their replies"),
+        Right(TOPIC, settings.feedback_topic, READ, "with `--feedback`"),
+        Right(GROUP, LOG_READER_GROUP, READ, "sharing the partitions, committing offsets"),
     )
 
 
@@ -161,6 +185,7 @@ ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
     "dead-letters": dead_letter_rights,
     "feedback": feedback_rights,
     "corrections": corrections_rights,
+    "request-log": log_reader_rights,
     "dashboard": dashboard_rights,
     "topics": topics_rights,
 }

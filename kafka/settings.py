@@ -25,6 +25,7 @@ from kafka.environment import (
     text,
 )
 from kafka.librdkafka import CLIENT_PREFIXES, properties_by_client
+from kafka.share import Share, share
 
 __all__ = ["Settings", "SettingsError", "load_settings", "require_broker", "variables"]
 
@@ -63,8 +64,25 @@ class Settings:
     feedback_topic: str = _setting(
         "KAFKA_FEEDBACK_TOPIC", text, "model_feedback", "topic for what was right and what wrong"
     )
+    log_requests: bool = _setting(
+        "KAFKA_LOG_REQUESTS",
+        on_off,
+        False,
+        "`on` writes each request with its reply to a topic: over Kafka in the reply's "
+        "transaction; one over REST or gRPC fails (503) if the brokers don't take its record",
+    )
+    log_topic: str = _setting(
+        "KAFKA_LOG_TOPIC", text, "model_log", "topic for that, if `KAFKA_LOG_REQUESTS` is `on`"
+    )
     group_id: str = _setting(
         "KAFKA_GROUP_ID", text, "model-workers", "consumer group; workers of one group share work"
+    )
+    share: Share = _setting(  # noqa: RUF009 - a field, as all of them
+        "KAFKA_SHARE",
+        share,
+        Share(),
+        "which keys this group answers, in percent by hash, and from when on others "
+        "(`0-100,2027-01-31T10:00:00Z=0-90`); another group must have the rest",
     )
     workers: int = _setting(
         "KAFKA_WORKERS", integer(1, 1024), 1, "worker processes below one supervisor"
@@ -244,8 +262,9 @@ class Settings:
 
     @property
     def topics(self) -> Tuple[str, ...]:
-        """Names of all topics: input, output, dead letters, feedback."""
-        return (self.input_topic, self.output_topic, self.dead_letter_topic, self.feedback_topic)
+        """Names of all topics: input, output, dead letters, feedback, and the log if it is on."""
+        names = (self.input_topic, self.output_topic, self.dead_letter_topic, self.feedback_topic)
+        return (*names, self.log_topic) if self.log_requests else names
 
 
 def variables() -> Dict[str, Any]:
@@ -309,11 +328,14 @@ def _check_topics(settings: Settings) -> None:
         "KAFKA_DEAD_LETTER_TOPIC": settings.dead_letter_topic,
         "KAFKA_FEEDBACK_TOPIC": settings.feedback_topic,
     }
+    if settings.log_requests:
+        topics["KAFKA_LOG_TOPIC"] = settings.log_topic
     seen: Dict[str, str] = {}
     for variable, topic in topics.items():
         if topic in seen:
             raise SettingsError(
-                f"{variable} and {seen[topic]} are both {topic!r}; name four topics"
+                f"{variable} and {seen[topic]} are both {topic!r}; "
+                f"name {'five' if settings.log_requests else 'four'} topics"
             )
         seen[topic] = variable
 

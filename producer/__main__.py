@@ -7,24 +7,23 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
-from confluent_kafka import KafkaException, Producer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from confluent_kafka import KafkaException
 
 from kafka.arguments import positive_integer, positive_number
-from kafka.clients import producer_config
 from kafka.refusal import admitted
 from kafka.settings import Settings, SettingsError, load_settings
 from model.dataset import DatasetError
 from producer.console_lines import check_text, command, line
+from producer.delivery import deliver
 from producer.formats import FORMATS, FormatError, encode
 from producer.messages import Message, messages, total
 from producer.picture import BadPicture
-from producer.send import SendError, Tally, check_topic, send
+from producer.run import is_of_objects, send_objects
+from producer.send import SendError
 from producer.sources import (
     Source,
     SourceError,
@@ -33,19 +32,24 @@ from producer.sources import (
     sample_source,
     split_source,
 )
+from storage.places import PlaceError
+from storage.run import run_name
 
-_LINGER_MS = 5
 _EXAMPLES = """
 examples:
   python -m producer                              the test images, else the bundled samples
   python -m producer --split test --rate 200 --loop
   python -m producer scan.jpg drawings/ --format png
+  python -m producer s3://scans/2026/ --run spring --format png --results s3://results/
   python -m producer --loop --rate 50 --bad 0.05
   python -m producer --format v2 --batch 16 --key '{n}'
   python -m producer --stdout --key '{truth}' --headers | \\
     $(python -m producer --print-command --key '{truth}' --headers)
 
-Brokers and topic come from KAFKA_BROKER (else the local cluster) and KAFKA_INPUT_TOPIC.
+Brokers and topic come from KAFKA_BROKER (else the local cluster) and KAFKA_INPUT_TOPIC, the
+store that an s3:// address is in from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY. The objects of a --run are sent one a message, and what has a row in
+--results is left out: after a stop, run the same command again.
 """
 
 
@@ -64,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (FormatError, SettingsError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except (SourceError, SendError, DatasetError, BadPicture) as error:
+    except (SourceError, SendError, DatasetError, BadPicture, PlaceError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KafkaException as error:
@@ -86,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "pictures", nargs="*", type=Path, help="image files and folders: any size, any colour"
+        "pictures",
+        nargs="*",
+        metavar="PICTURES",
+        help="image files and folders, of any size and colour, or s3://bucket/prefix",
     )
     parser.add_argument("--split", choices=("train", "validation", "test"), help="of the data set")
     parser.add_argument("--samples", action="store_true", help="the bundled samples")
@@ -110,6 +117,11 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="give a message up after (30)",
     )
+    run = parser.add_argument_group("for many images, collected by python -m consumer --run")
+    run.add_argument(
+        "--run", type=run_name, metavar="NAME", help="sends all of one folder or s3://"
+    )
+    run.add_argument("--results", metavar="PLACE", help="leaves out what has a row there already")
     console = parser.add_argument_group("for Kafka's console producer")
     console.add_argument("--stdout", action="store_true", help="write lines, send nothing")
     console.add_argument("--headers", action="store_true", help="put headers into the lines")
@@ -126,7 +138,10 @@ def _run(options: argparse.Namespace) -> int:
         check_text(FORMATS[options.format])
     elif options.headers:
         raise FormatError("--headers goes with --stdout; messages that are sent have them anyway")
+    of_objects = is_of_objects(options)
     settings = load_settings()
+    if of_objects:
+        return send_objects(options, settings)
     if options.print_command:
         return _print_command(options, settings.input_topic)
     if not options.stdout:
@@ -142,7 +157,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _source(options: argparse.Namespace) -> Source:
     if options.pictures:
-        return file_source(options.pictures)
+        return file_source([Path(each) for each in options.pictures])
     if options.samples:
         return sample_source()
     return split_source(options.split) if options.split else best_source()
@@ -185,58 +200,13 @@ def _write_lines(options: argparse.Namespace, source: Source) -> int:
 
 
 def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
-    wire_format = FORMATS[options.format]
-    encode(wire_format, source.images[: options.batch])  # refuses before anything is sent
-    config = producer_config(
-        settings,
-        message_timeout_ms=int(options.timeout * 1000),
-        # Messages that follow each other that closely share a request.
-        linger_ms=_LINGER_MS if options.rate is None or options.rate > 1000 / _LINGER_MS else 0,
-    )
-    producer = Producer(config)
-    topic = settings.input_topic
-    check_topic(producer, topic, config)
-    sys.stderr.write(f"sending the {source.name} to {topic} as {wire_format.name}\n")
+    encode(FORMATS[options.format], source.images[: options.batch])  # before anything is sent
+    expected = total(source, options.batch, options.count, options.loop)
     every = _messages(options, source)
-    with _progress(total(source, options.batch, options.count, options.loop)) as bar:
-        tally = send(producer, topic, every, options.rate, bar)
-    _summarise(tally)
+    tally = deliver(options, settings, f"the {source.name}", every, expected)
     if tally.interrupted:
         return 130
     return 0 if tally.complete and not source.skipped else 1
-
-
-class _Bar:
-    """A progress bar that shows how many messages are acknowledged."""
-
-    def __init__(self, progress: Progress, expected: int | None) -> None:
-        self._progress = progress
-        self._task = progress.add_task("acknowledged", total=expected)
-
-    def __call__(self, tally: Tally) -> None:
-        self._progress.update(self._task, completed=tally.acknowledged)
-
-
-@contextmanager
-def _progress(expected: int | None) -> Iterator[_Bar]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        yield _Bar(progress, expected)
-
-
-def _summarise(tally: Tally) -> None:
-    rate = tally.acknowledged / tally.seconds if tally.seconds else 0.0
-    megabytes = tally.acknowledged_bytes / 1e6
-    sys.stderr.write(
-        f"{tally.sent} messages with {tally.images} images sent, {tally.acknowledged} "
-        f"acknowledged, {tally.failed} failed, in {tally.seconds:.1f} s "
-        f"({rate:.0f} messages/s, {megabytes:.1f} MB)\n"
-    )
-    for reason, number in tally.reasons.items():
-        sys.stderr.write(f"  {number} failed: {reason}\n")
 
 
 if __name__ == "__main__":

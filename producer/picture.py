@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
@@ -63,6 +63,9 @@ def _open(source: bytes | Path | str) -> Image.Image:
         picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadPicture(f"{name} has more than 4096 x 4096 pixels") from error
+    except UnidentifiedImageError as error:
+        kinds = ", ".join(PICTURE_FORMATS)
+        raise BadPicture(f"cannot read {name}: it is none of {kinds}") from error
     except OSError as error:
         raise BadPicture(f"cannot read {name}: {error}") from error
     _check_size(picture)

@@ -61,6 +61,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return _wrong("which class? Set MODEL_NAME or name it: Module.Class")
     if not settings.broker and not settings.seldon_server:
         return _wrong("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
+    if settings.log_requests and not settings.broker:
+        return _wrong("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
     configure_logging(settings)
     try:
         if options.resume:

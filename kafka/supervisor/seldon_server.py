@@ -12,6 +12,8 @@ from typing import Dict, List, Optional
 from kafka.supervisor.probe import answers_ok
 from kafka.supervisor.process import Process, how_it_died
 
+# Serves the class that MODEL_NAME names.
+_LOGGED = "kafka.request_log.over_seldon.logged"
 _DEFAULT_HTTP_PORT = 9000
 _RESTART_S = 1.0
 # Its REST server may take long to load a model; it is asked this often whether it answers.
@@ -30,14 +32,20 @@ class SeldonServer:
     Args:
         class_name: the wrapper class.
         environment: its whole environment; Seldon's own variables name the ports.
+        logs_requests: whether each request is written to the request log.
     """
 
-    def __init__(self, class_name: str, environment: Dict[str, str]) -> None:
-        self._class_name = class_name
+    def __init__(
+        self, class_name: str, environment: Dict[str, str], *, logs_requests: bool = False
+    ) -> None:
+        self._served = class_name
         # Seldon looks for the class in the working folder last, behind whatever package of
         # the same name is installed; the workers look there first.
         path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
+        if logs_requests:
+            self._served = _LOGGED
+            self._environment["MODEL_NAME"] = class_name
         self._process: Optional[Process] = None
         self._answers = False
         self._asked_at = 0.0
@@ -60,7 +68,7 @@ class SeldonServer:
         """Starts the server."""
         script = Path(sys.executable).with_name("seldon-core-microservice")
         service_type = self._environment.get("SERVICE_TYPE", "MODEL")
-        command: List[str] = [sys.executable, str(script), self._class_name]
+        command: List[str] = [sys.executable, str(script), self._served]
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
 

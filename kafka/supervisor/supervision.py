@@ -46,7 +46,13 @@ class Supervisor:
         self._class_name = class_name
         self._marker = HaltMarker(settings)
         self._metrics_folder = tempfile.mkdtemp(prefix="kafka-metrics-")
-        self._server = SeldonServer(class_name, environment) if settings.seldon_server else None
+        self._server: Optional[SeldonServer] = None
+        if settings.seldon_server:
+            self._server = SeldonServer(
+                class_name,
+                {**environment, "KAFKA_WORKER_ID": settings.worker_id},
+                logs_requests=settings.log_requests,
+            )
         worker_environment = {
             **environment,
             "KAFKA_BROKER": settings.broker,

@@ -23,12 +23,13 @@ from kafka.topics.wanted import PARTITIONS, wanted_topics
 _EXAMPLES = """
 examples:
   python -m kafka.topics create                  input, output, dead-letter and feedback topic
+  KAFKA_LOG_REQUESTS=on python -m kafka.topics create       the request log, too
   python -m kafka.topics show                    where they and the workers stand
   python -m kafka.topics show --json | jq .lag
-  python -m kafka.topics add-partitions 24       of all four
+  python -m kafka.topics add-partitions 24       of all of them
 
 Names and brokers come from KAFKA_BROKER, KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC,
-KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC and KAFKA_GROUP_ID.
+KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID.
 """
 
 
@@ -84,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument(
         "partitions", type=positive_integer, metavar="N", help="how many there shall be"
     )
-    more.add_argument("--topic", action="append", help="only this one (all four)")
+    more.add_argument("--topic", action="append", help="only this one (all)")
     return parser
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Tuple
 
+from kafka.clients import most_log_bytes
 from kafka.settings import Settings
 
 PARTITIONS = 12
@@ -39,7 +40,7 @@ def wanted_topics(
     partitions: int = PARTITIONS,
     replication: Optional[int] = None,
 ) -> Tuple[Topic, ...]:
-    """The input, output, dead-letter and feedback topic as they should be.
+    """The input, output, dead-letter and feedback topic as they should be, and the request log.
 
     Args:
         settings: Names the topics, and the largest message.
@@ -56,12 +57,16 @@ def wanted_topics(
     # Dead letters wait for a person, and feedback for the next training.
     kept = {**common, "retention.ms": "-1", "retention.bytes": "-1"}
     dead = {**kept, "max.message.bytes": str(largest + _WHY_BYTES)}
-    return (
+    topics = (
         Topic(settings.input_topic, partitions, copies, common),
         Topic(settings.output_topic, partitions, copies, common),
         Topic(settings.dead_letter_topic, partitions, copies, dead),
         Topic(settings.feedback_topic, partitions, copies, kept),
     )
+    if not settings.log_requests:
+        return topics
+    log = {**common, "max.message.bytes": str(most_log_bytes(settings))}
+    return (*topics, Topic(settings.log_topic, partitions, copies, log))
 
 
 def differences(wanted: Topic, found: Topic) -> List[str]:

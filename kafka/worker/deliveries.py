@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
 
 from confluent_kafka import KafkaError, KafkaException
 
-from kafka.clients import most_bytes, producer_config
+from kafka.clients import most_bytes, most_log_bytes, producer_config
 from kafka.replies import Outgoing, size_of
 from kafka.settings import Settings
 
@@ -139,14 +139,16 @@ def publisher_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
         settings: all of them.
         batch_bytes: largest batch that the topics take.
     """
+    most = most_log_bytes(settings) if settings.log_requests else most_bytes(settings)
     config = producer_config(
         settings,
         client_id=settings.worker_id,
         batch_size=batch_bytes,
+        message_max_bytes=most,
         # Back-to-back transactions wait for this before they try to add partitions again.
         retry_backoff_ms=10,
         # A message that does not fit would be waited for in vain.
-        queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * most_bytes(settings) // 1024),
+        queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * most // 1024),
     )
     config["delivery.report.only.error"] = True
     return config

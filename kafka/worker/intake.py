@@ -56,6 +56,7 @@ class Intake:
         self._settings = settings
         self._events = events
         self._topic = settings.input_topic
+        self._share = settings.share
         self._missing = (
             f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
         )
@@ -144,10 +145,16 @@ class Intake:
         for message in messages:
             error = message.error()
             if error is None:
-                self._backlog.append(record_of(message))
+                self._keep(record_of(message))
             else:
                 self._on_error(message, error)
         self._raise_failure()
+
+    def _keep(self, record: Record) -> None:
+        # Other deployments' records lie between ours: their offsets are committed with ours, or at
+        # the end of the partition.
+        if self._share.has(record):
+            self._backlog.append(record)
 
     def keep_membership(self) -> None:
         """Lets the group know that this worker lives, if it took nothing for long.
@@ -188,6 +195,14 @@ class Intake:
     def published(self, positions: Dict[int, int], note: str) -> None:
         """Remembers positions that were committed with their replies, and this note beside them."""
         self._standing.move(positions, note)
+
+    def lag(self) -> int:
+        """Offsets of our partitions that are not committed, by the ends that came with fetches."""
+        behind = 0
+        for place in self._places(self._standing.positions):
+            _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            behind += max(0, end - place.offset)
+        return behind
 
     def commit(self, positions: Dict[int, int], note: str) -> None:
         """Commits positions without a transaction, and a note beside each.
@@ -244,7 +259,7 @@ class Intake:
             return
         log.warning("partition %d offset %d can't be read: %s", partition, offset, error.str())
         nothing = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
-        self._backlog.append(nothing)
+        self._keep(nothing)
         self._passed_over.add(partition)
 
     def _commit_ends(self) -> None:

@@ -39,6 +39,7 @@ log = logging.getLogger("kafka.worker")
 _IDLE_WAIT_S = 0.2
 # Taken in advance, of what has been fetched, so that the class never waits for the next batch.
 _BACKLOG_TRANSACTIONS = 2
+_LAG_EVERY_S = 1.0
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # After so long without partitions, or without a commit, a worker no longer says that it is ready:
@@ -78,6 +79,7 @@ class Worker:
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
+        self._measure_lag_at = 0.0
         self._without_partitions_since: Optional[float] = None
         self._unpublished_since: Optional[float] = None
         self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
@@ -165,6 +167,7 @@ class Worker:
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(intake.why_without_partitions())
+        self._measure_lag()
         room = intake.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
         if room:
             intake.fill(room, 0.0 if intake.backlog else _IDLE_WAIT_S)
@@ -176,6 +179,12 @@ class Worker:
         outcomes = self._answer_backlog()
         if outcomes:
             self._publish(outcomes, group_metadata)
+
+    def _measure_lag(self) -> None:
+        now = time.monotonic()
+        if now >= self._measure_lag_at:
+            self._measure_lag_at = now + _LAG_EVERY_S
+            metrics.LAG.labels(self._place.name).set(self._intake.lag())
 
     def _answer_backlog(self) -> List[Outcome]:
         try:
@@ -286,6 +295,7 @@ class Worker:
 
     def _on_revoked(self) -> None:
         metrics.PARTITIONS.labels(self._place.name).set(0)
+        metrics.LAG.labels(self._place.name).set(0)
         self._without_partitions_since = time.monotonic()
         self._tell(self._status.last.state, self._status.last.detail, partitions=())
 

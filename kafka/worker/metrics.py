@@ -56,6 +56,14 @@ PARTITIONS = Gauge(
     ["worker"],
     multiprocess_mode="livesum",
 )
+# What those partitions hold beyond what is committed, transaction markers among it, each second.
+# Only what somebody reads has such a number: without workers there is none.
+LAG = Gauge(
+    "kafka_worker_lag_messages",
+    "Offsets of the worker's partitions that are not committed yet",
+    ["worker"],
+    multiprocess_mode="livesum",
+)
 # When the youngest published reply's record was sent: lag in time = now - this.
 LAST_TIMESTAMP = Gauge(
     "kafka_worker_last_timestamp_seconds",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from confluent_kafka import KafkaException
 
 from kafka.messages import Outcome
 from kafka.replies import Outgoing, Target, compose
+from kafka.request_log.of_outcomes import OutcomeLog
 from kafka.settings import Settings
 from kafka.worker.deliveries import Refusal
 from kafka.worker.place import Place
@@ -44,6 +45,7 @@ class Outbox:
         self._worker = place.name
         self._replies: Target
         self._dead_letters: Target
+        self._log: Optional[OutcomeLog] = None
         self._look_up()
         most = self._batch_bytes()
         self._publisher: Any
@@ -64,12 +66,16 @@ class Outbox:
         self._publisher.start()
 
     def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
-        """The messages for outcomes, and the outcomes: a reply too large has become a rejection."""
+        """The outcomes, of which a reply too large has become a rejection, and their messages."""
         pairs = [
             compose(outcome, self._replies, self._dead_letters, self._worker)
             for outcome in outcomes
         ]
-        return [outcome for outcome, _ in pairs], [message for _, message in pairs]
+        outcomes = [outcome for outcome, _ in pairs]
+        messages = [message for _, message in pairs]
+        if self._log is not None:
+            messages.extend(self._log.compose(outcomes))
+        return outcomes, messages
 
     def publish(
         self,
@@ -96,7 +102,7 @@ class Outbox:
         """
         self.look_up_again()
         of_replies = refusal.topic == self._replies.topic
-        if refusal.size > (self._replies if of_replies else self._dead_letters).max_bytes:
+        if refusal.size > self._target(refusal.topic).max_bytes:
             # The topic takes less than it did; now that this is known, composing heeds it.
             return False
         known = self._batch_bytes()
@@ -106,8 +112,21 @@ class Outbox:
             self._publisher.send_smaller(smaller)
             return False
         if not of_replies:
-            self._dead_letters = self._dead_letters._replace(max_bytes=refusal.size // 2)
+            self._cut_to(refusal.topic, refusal.size // 2)
         return of_replies
+
+    def _target(self, topic: str) -> Target:
+        if self._log is not None and topic == self._log.target.topic:
+            return self._log.target
+        return self._replies if topic == self._replies.topic else self._dead_letters
+
+    def _cut_to(self, topic: str, max_bytes: int) -> None:
+        """What goes to this topic, which isn't that of the replies, is cut to so much."""
+        target = self._target(topic)._replace(max_bytes=max_bytes)
+        if target.topic == self._dead_letters.topic:
+            self._dead_letters = target
+        elif self._log is not None:
+            self._log.target = target
 
     def look_up_again(self) -> None:
         """Topics may have been made anew, with other partitions or limits than before.
@@ -119,13 +138,21 @@ class Outbox:
             self._look_up()
 
     def _look_up(self) -> None:
-        names = (self._settings.output_topic, self._settings.dead_letter_topic)
-        targets = look_up(self._settings, names, "worker")
+        settings = self._settings
+        names = [settings.output_topic, settings.dead_letter_topic]
+        if settings.log_requests:
+            names.append(settings.log_topic)
+        targets = look_up(settings, names, "worker")
         self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
+        if settings.log_requests:
+            self._log = OutcomeLog(settings, targets[settings.log_topic], self._worker)
 
     def _batch_bytes(self) -> int:
-        """The largest batch of many messages: not larger than the smaller topic takes."""
-        return min(_MIB, self._replies.max_bytes, self._dead_letters.max_bytes)
+        """The largest batch of many messages: not larger than the smallest topic takes."""
+        targets = [self._replies, self._dead_letters]
+        if self._log is not None:
+            targets.append(self._log.target)
+        return min(_MIB, *(target.max_bytes for target in targets))
 
     def close(self) -> None:
         """Drops the publisher; nothing is under way between calls."""

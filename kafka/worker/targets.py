@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Sequence
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
 
-from kafka.clients import admin_config, most_bytes
+from kafka.clients import admin_config, most_bytes, most_log_bytes
 from kafka.refusal import Inquiry
 from kafka.replies import Target
 from kafka.rights import (
@@ -100,4 +100,5 @@ def _max_bytes(inquiry: Inquiry, settings: Settings, name: str) -> int:
     described = inquiry.admin.describe_configs([resource], request_timeout=_REQUEST_S)
     inquiry.wait(described.values())
     allowed = int(described[resource].result()["max.message.bytes"].value)
-    return min(allowed, most_bytes(settings))
+    is_log = settings.log_requests and name == settings.log_topic
+    return min(allowed, most_log_bytes(settings) if is_log else most_bytes(settings))

@@ -55,9 +55,21 @@ def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield secured
 
 
+@pytest.fixture(scope="session")
+def in_docker() -> Iterator[str]:
+    """Bootstrap servers of a broker in a container, one for each pytest-xdist worker."""
+    from tests.broker.container import IMAGE, broker_in_docker
+
+    with broker_in_docker(IMAGE) as servers:
+        yield servers
+
+
 @pytest.fixture
-def bootstrap(cluster: Cluster) -> str:
-    """Bootstrap servers of the shared cluster."""
+def bootstrap(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers: of the shared cluster, or of the image in `BROKER_IMAGE`."""
+    if os.environ.get("BROKER_IMAGE"):
+        return str(request.getfixturevalue("in_docker"))
+    cluster: Cluster = request.getfixturevalue("cluster")
     return cluster.bootstrap
 
 
@@ -117,6 +129,7 @@ def new_stream(
             "KAFKA_OUTPUT_TOPIC": f"{name}-out",
             "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
             "KAFKA_FEEDBACK_TOPIC": f"{name}-feedback",
+            "KAFKA_LOG_TOPIC": f"{name}-log",
             "KAFKA_GROUP_ID": name,
             "KAFKA_STATE_DIR": str(tmp_path / "state"),
             "KAFKA_HTTP_PORT": "0",
@@ -130,17 +143,19 @@ def new_stream(
 
 
 @pytest.fixture
-def new_stream_on(name: str, tmp_path: Path) -> Iterator[Callable[[Cluster], Stream]]:
+def new_stream_on(name: str, tmp_path: Path) -> Iterator[Callable[..., Stream]]:
     """Makes topics on a secured cluster, and settings with which its operator uses them."""
     streams: list[Stream] = []
 
-    def make(cluster: Cluster) -> Stream:
+    def make(cluster: Cluster, **more: str) -> Stream:
         environ = {
             **cluster.client_environment(),
+            **more,
             "KAFKA_INPUT_TOPIC": f"{name}-in",
             "KAFKA_OUTPUT_TOPIC": f"{name}-out",
             "KAFKA_DEAD_LETTER_TOPIC": f"{name}-dead",
             "KAFKA_FEEDBACK_TOPIC": f"{name}-feedback",
+            "KAFKA_LOG_TOPIC": f"{name}-log",
             "KAFKA_GROUP_ID": name,
             "KAFKA_STATE_DIR": str(tmp_path / "state"),
             "KAFKA_HTTP_PORT": "0",

@@ -42,3 +42,35 @@ def test_the_images_of_all_workers_are_counted_by_label(
     wait_until(lambda: sum(counted().values()) >= len(images), 40, "all images are counted")
     # Of a bundled font each character is there as often.
     assert min(counted().values()) > 0
+
+
+def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream]) -> None:
+    stream = new_stream(partitions=3)
+    port = free_port()
+    # More than a worker answers between two looks.
+    stream.send([b'{"data":{"ndarray":[[1,2]]}}'] * 6_000)
+    stream.start(
+        "kafka.supervisor",
+        "tests.classes.Double",
+        **{
+            "KAFKA_WORKER_ID": "replica",
+            "KAFKA_WORKERS": "2",
+            "KAFKA_HTTP_PORT": str(port),
+            "KAFKA_SELDON_SERVER": "off",
+            "KAFKA_BATCHING": "off",
+        },
+    )
+
+    def lag() -> float | None:
+        try:
+            text = get(port, "/metrics")[1]
+        except OSError:  # not up yet
+            return None
+        samples = [each for found in text_string_to_metric_families(text) for each in found.samples]
+        found = [each.value for each in samples if each.name == "kafka_worker_lag_messages"]
+        return sum(found) if found else None
+
+    wait_until(lambda: (lag() or 0) > 100, 30, "messages wait")
+    # While partitions change hands nobody has them, and so the lag is 0 for a moment.
+    wait_until(lambda: stream.lag() == 0, 60, "all are answered")
+    wait_until(lambda: lag() == 0, 5, "no transaction marker counts")

@@ -28,7 +28,7 @@ from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
 
-NewStream = Callable[[Cluster], Stream]
+NewStream = Callable[..., Stream]
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def logged(stream: Stream, number: int, text: str) -> bool:
 def test_a_worker_needs_each_of_its_rights_names_the_missing_one_and_goes_on_once_it_is_granted(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
-    stream = new_stream_on(sasl_ssl)
+    stream = new_stream_on(sasl_ssl, KAFKA_LOG_REQUESTS="on")
     stream.send(numbers(60))
     rights = worker_rights(stream.settings)
     for number, missing in enumerate(rights):
@@ -65,6 +65,7 @@ def test_a_worker_needs_each_of_its_rights_names_the_missing_one_and_goes_on_onc
         assert "Traceback" not in log_of(stream, number)
         sasl_ssl.user(f"{user}.{number}", [missing])
     assert_once_and_in_order(stream.replies(60), 60)
+    assert len(stream.read(stream.settings.log_topic, 60)) == 60
     for number in range(len(rights)):
         wait_until(partial(logged, stream, number, "reads partitions"), 30, "all joined")
 

@@ -42,6 +42,16 @@ def test_create_makes_four_topics_and_says_so(
         assert admin.describe_configs([asked])[asked].result()["retention.ms"].value == "-1"
 
 
+def test_create_makes_the_request_log_where_it_is_on(
+    topic: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAFKA_LOG_REQUESTS", "on")
+    monkeypatch.setenv("KAFKA_LOG_TOPIC", f"{topic}-log")
+    assert main(["create", "--partitions", "2"]) == 0
+    assert f"{topic}-log: made, 2 partitions" in capsys.readouterr().out
+    assert [each["topic"] for each in shown(capsys)["topics"]][-1] == f"{topic}-log"
+
+
 def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
     topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,6 +64,8 @@ def variants(broker: str) -> dict[str, Variant]:
     """Both ways, each with topics of its own, whose output has the broker's time."""
     found = {name: variant(name, broker) for name in ("native", "executor")}
     admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
+    # For what is deployed as it is.
+    create(admin, wanted_topics(load_settings({"KAFKA_BROKER": broker}), brokers=1))
     for each in found.values():
         settings = load_settings(each.environ, use_local_cluster=False)
         topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]

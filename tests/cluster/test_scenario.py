@@ -103,8 +103,8 @@ def test_a_drained_node(rig: Rig, new_place: NewPlace, figures: Figures, variant
     drain = subprocess.Popen(
         ["kubectl", "drain", "node1", "--ignore-daemonsets", "--delete-emptydir-data", "--force"],
         env=rig.environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         await_true(lambda: place.ready() < 2, 60, "the drain has taken a pod")
@@ -112,8 +112,10 @@ def test_a_drained_node(rig: Rig, new_place: NewPlace, figures: Figures, variant
         # only node: it has to take new pods again.
         rig.kubectl("uncordon", "node1")
         drain.wait(180)
+        assert drain.returncode == 0
     finally:
         drain.kill()
+        drain.wait()
         rig.kubectl("uncordon", "node1")
     judge(run, place, "`kubectl drain`", figures)
     place.await_ready(2)

@@ -5,6 +5,7 @@ A message's number is its `meta.puid`: the one thing that both ways between the 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import threading
@@ -34,12 +35,14 @@ class Answer:
     Attributes:
         puid: the number of what it answers.
         label: the class that it found.
+        model: what the reply says that it comes from.
         partition: of the output topic.
         at_s: when it was written, in seconds since 1970, as the broker says.
     """
 
     puid: str
     label: int
+    model: str
     partition: int
     at_s: float
 
@@ -61,6 +64,7 @@ class Verdict:
         out_of_order: answers that come before one to an earlier message of their key.
         longest_gap_s: the longest time in which no answer was written.
         took_s: from the first message to the last answer.
+        models: how many answers each model gave.
     """
 
     sent: int
@@ -70,6 +74,7 @@ class Verdict:
     out_of_order: int
     longest_gap_s: float
     took_s: float
+    models: dict[str, int]
 
     @property
     def promises_kept(self) -> bool:
@@ -89,8 +94,6 @@ class Run:
     def __init__(self, variant: Variant, count: int, rate: float = 0.0) -> None:
         self._variant, self._count, self._rate = variant, count, rate
         self._name = uuid.uuid4().hex[:8]
-        images, _ = _images()
-        self._images = [images[number % len(images)] for number in range(count)]
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._starts = self._ends()
         self.sent = 0
@@ -117,7 +120,7 @@ class Run:
         """
         answers = self._read(within_s, quiet_s)
         counts = Counter(answer.puid for answer in answers)
-        labels = _images()[1]
+        labels = _known().labels
         wrong = sum(answer.label != labels[answer.number % len(labels)] for answer in answers)
         times = sorted(answer.at_s for answer in answers)
         gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
@@ -129,6 +132,7 @@ class Run:
             out_of_order=inversions(answers),
             longest_gap_s=max(gaps, default=0.0),
             took_s=(times[-1] if times else time.time()) - self.started_s,
+            models=Counter(answer.model for answer in answers),
         )
 
     def first_answer_s(self, within_s: float) -> float:
@@ -145,18 +149,25 @@ class Run:
                 "log_level": 2,
             }
         )
-        for number, image in enumerate(self._images):
+        topic = self._variant.input_topic
+        images = _known().images
+        for number in range(self._count):
             if self._rate:
                 time.sleep(max(0.0, self.started_s + number / self._rate - time.time()))
-            value = {
-                "meta": {"puid": f"{self._name}-{number}"},
-                "data": {"ndarray": [image.tolist()]},
-            }
-            topic = self._variant.input_topic
-            producer.produce(topic, json.dumps(value), key=f"key-{number % KEYS}")
-            producer.poll(0)
+            puid = json.dumps({"puid": f"{self._name}-{number}"})
+            value = f'{{"meta":{puid},"data":{images[number % len(images)]}}}'
+            self._produce(producer, topic, value, f"key-{number % KEYS}")
         assert producer.flush(60) == 0
-        self.sent = len(self._images)
+        self.sent = self._count
+
+    def _produce(self, producer: Producer, topic: str, value: str, key: str) -> None:
+        while True:
+            try:
+                producer.produce(topic, value, key=key)
+                producer.poll(0)
+                return
+            except BufferError:  # the client's queue is full: wait until some are delivered
+                producer.poll(0.1)
 
     def _consumer(self) -> Consumer:
         return Consumer(
@@ -218,7 +229,9 @@ class Run:
         kind, written_ms = message.timestamp()
         # A reply has its request's time, so the topics of the rig keep the broker's.
         assert kind != TIMESTAMP_CREATE_TIME, "the output topic must have LogAppendTime"
-        return Answer(puid, int(np.argmax(rows[0])), message.partition(), written_ms / 1000)
+        model = str(reply["meta"].get("tags", {}).get("model", ""))
+        label = int(np.argmax(rows[0]))
+        return Answer(puid, label, model, message.partition(), written_ms / 1000)
 
 
 def _tensor(tensor: dict[str, Any]) -> Any:
@@ -242,13 +255,17 @@ def inversions(answers: Sequence[Answer]) -> int:
     return found
 
 
-_KNOWN: list[Any] = []
+@dataclass(frozen=True)
+class _Known:
+    """The first test images as JSON, and what the form that Python 3.8 serves says of each."""
+
+    images: list[str]
+    labels: list[int]
 
 
-def _images() -> tuple[Any, Any]:
-    """The first 3,000 test images, and what the form of the model that 3.8 serves says of each."""
-    if not _KNOWN:
-        images = load_split("test").images[:3000]
-        rows = load_classifier(FAST / FLOAT).probabilities(images)
-        _KNOWN.extend((images, np.argmax(rows, axis=1)))
-    return _KNOWN[0], _KNOWN[1]
+@functools.cache
+def _known() -> _Known:
+    images = load_split("test").images[:3000]
+    rows = load_classifier(FAST / FLOAT).probabilities(images)
+    texts = [json.dumps({"ndarray": [image.tolist()]}) for image in images]
+    return _Known(texts, np.argmax(rows, axis=1).tolist())

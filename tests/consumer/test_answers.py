@@ -159,6 +159,21 @@ def test_a_dead_letter_says_why() -> None:
     assert answer.labels == ()
 
 
+def test_a_reply_says_which_model_answered_and_of_which_object() -> None:
+    document = seldon({"ndarray": ROWS})
+    document["meta"]["tags"]["model"] = "kmnist-fast"
+    answer = read(FakeMessage(json.dumps(document).encode(), [("object", "deep/ひ.png".encode())]))
+    assert (answer.model, answer.object) == ("kmnist-fast", "deep/ひ.png")
+
+
+@pytest.mark.parametrize("topic", ["dead", "out"])
+def test_why_an_object_is_no_picture_goes_before_what_a_worker_made_of_it(topic: str) -> None:
+    headers = [("object-unreadable", b"it is a text"), ("kafka-dead-reason", b"empty")]
+    answer = read(FakeMessage(json.dumps(seldon({"ndarray": ROWS})).encode(), headers, topic))
+    assert (answer.reason, answer.message) == ("unreadable_object", "it is a text")
+    assert answer.labels == ()
+
+
 def test_the_mark_of_a_replay_is_no_dead_letter() -> None:
     mark = FakeMessage(None, [("kafka-dead-replayed", b"3:17")], its_topic="dead")
     assert read_answer(mark, "dead") is None  # type: ignore[arg-type]
@@ -190,8 +205,8 @@ def test_a_reply_that_cannot_be_read_is_no_crash_and_says_so(value: bytes | None
 
 @pytest.mark.parametrize("document", [seldon(tensor()), v2()], ids=["seldon", "v2"])
 def test_a_reply_is_read_with_its_id_and_all_probabilities(document: dict[str, Any]) -> None:
-    puid, labels = read_reply(json.dumps(document).encode())
-    assert puid == "p"
-    assert [dict(label.probabilities) for label in labels] == [
+    reply = read_reply(json.dumps(document).encode())
+    assert reply.puid == "p"
+    assert [dict(label.probabilities) for label in reply.labels] == [
         dict(zip(NAMES, row, strict=True)) for row in ROWS
     ]

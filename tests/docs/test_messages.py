@@ -11,10 +11,12 @@ from seldon_core.proto import prediction_pb2
 from kafka.dead_letter.letters import REPLAYED, replay_headers
 from kafka.feedback import BadFeedback, Feedback, read
 from kafka.feedback import compose as compose_feedback
-from kafka.messages import Headers, Record, Rejection
+from kafka.messages import Headers, Outcome, Record, Rejection
 from kafka.pipeline import Pipeline
 from kafka.replies import Outgoing, Target, compose
+from kafka.request_log.of_outcomes import OutcomeLog
 from kafka.served_class import load_class
+from kafka.settings import load_settings
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.docs import asyncapi
@@ -73,6 +75,36 @@ def test_what_the_producer_sends_and_gets_is_in_the_document(pipeline: Pipeline,
         assert message.topic == "model_output"
         kinds = asyncapi.kinds(DOCUMENT, "modelOutput", message.headers, message.value)
         assert kinds == [reply_kind]
+
+
+def entries(outcomes: list[Outcome]) -> list[Outgoing]:
+    """What the runtime would log of outcomes."""
+    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"}, use_local_cluster=False)
+    return OutcomeLog(settings, Target("model_log", 12, LIMIT), "kmnist-0.0").compose(outcomes)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, "no format"])
+def test_what_is_logged_is_in_the_document(
+    pipeline: Pipeline, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("SELDON_DEPLOYMENT_ID", "PREDICTOR_ID", "PREDICTIVE_UNIT_ID", "POD_NAMESPACE"):
+        monkeypatch.setenv(variable, "kmnist")
+    value, headers = b"nothing of the kind", []
+    if name in FORMATS:
+        value, headers = encode(FORMATS[name], IMAGES[:1]), FORMATS[name].headers()
+    record = Record("model_input", 3, 41, 1_700_000_000_000, b"key", value, tuple(headers))
+    (message,) = entries(pipeline.run([record]).outcomes)
+    assert asyncapi.kinds(DOCUMENT, "modelLog", message.headers, message.value) == ["entry"]
+    described = DOCUMENT["components"]["schemas"]
+    assert described["LogEntryHeaders"]["properties"].keys() == dict(message.headers).keys()
+    assert described["LogEntry"]["required"] == [*json.loads(message.value or b"")]
+
+
+def test_an_entry_that_is_too_large_for_its_topic_is_in_the_document(pipeline: Pipeline) -> None:
+    record = Record("model_input", 3, 41, -1, None, b"x" * LIMIT, ())
+    (message,) = entries(pipeline.run([record]).outcomes)
+    assert asyncapi.kinds(DOCUMENT, "modelLog", message.headers, message.value) == ["entry"]
+    assert json.loads(message.value or b"")["request_encoding"] == "omitted"
 
 
 @pytest.mark.parametrize("name", ["ndarray", "tensor", "bindata", "v2", "tfserving"])

@@ -14,6 +14,7 @@ from kafka.check import main as check
 from kafka.cluster.__main__ import main as cluster
 from kafka.dead_letter.__main__ import main as dead_letter
 from kafka.replicas.__main__ import main as replicas
+from kafka.request_log.__main__ import main as request_log
 from kafka.rights import main as rights
 from kafka.topics.__main__ import main as topics
 from kafka.worker.__main__ import main as worker
@@ -30,6 +31,7 @@ MAINS = {
     "kafka.cluster": cluster,
     "kafka.dead_letter": dead_letter,
     "kafka.replicas": replicas,
+    "kafka.request_log": request_log,
     "kafka.rights": rights,
     "kafka.topics": topics,
     "kafka.worker": worker,

@@ -39,6 +39,15 @@ def test_no_role_has_a_right_twice_or_one_to_everything(role: str) -> None:
         assert right.purpose
 
 
+def test_the_request_log_takes_rights_only_where_it_is_on() -> None:
+    settings = load_settings({"KAFKA_BROKER": "b:9092", "KAFKA_LOG_REQUESTS": "on"})
+    for role in ("worker", "topics"):
+        more = {right[:3] for right in ROLES[role](settings)}
+        log = {right for right in more if right[1] == "model_log"}
+        assert {operation for _, _, operation in log} >= {"DescribeConfigs"}
+        assert len(more) - len(log) == len(ROLES[role](SETTINGS))
+
+
 def test_wrong_use_is_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

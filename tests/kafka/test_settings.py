@@ -100,6 +100,15 @@ def test_four_different_topics_are_needed(given: dict[str, str], complaint: str)
         load(**given)
 
 
+def test_the_request_logs_topic_counts_only_where_it_is_written() -> None:
+    assert not load().log_requests
+    assert "model_input" not in load(KAFKA_LOG_TOPIC="model_input").topics[1:]
+    on = {"KAFKA_LOG_REQUESTS": "on"}
+    assert load(**on).topics[-1] == "model_log"
+    with pytest.raises(SettingsError, match=r"KAFKA_LOG_TOPIC and KAFKA_INPUT.*name five topics"):
+        load(**on, KAFKA_LOG_TOPIC="model_input")
+
+
 def test_a_missing_broker_is_said_with_what_to_do() -> None:
     with pytest.raises(SettingsError, match="KAFKA_BROKER=host:port"):
         require_broker(load())

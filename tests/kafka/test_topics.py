@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 
+from kafka.clients import most_bytes, most_log_bytes
 from kafka.settings import load_settings
 from kafka.topics.report import lag
 from kafka.topics.wanted import differences, wanted_topics
@@ -42,6 +43,24 @@ def test_feedback_keeps_for_ever() -> None:
     *_, feedback = wanted_topics(SETTINGS, brokers=3)
     assert feedback.config["retention.ms"] == feedback.config["retention.bytes"] == "-1"
     assert int(feedback.config["max.message.bytes"]) > SETTINGS.max_message_bytes
+
+
+def test_the_request_log_is_wanted_where_it_is_on_and_takes_request_and_reply() -> None:
+    settings = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})
+    *others, log = wanted_topics(settings, brokers=3)
+    assert tuple(others) == wanted_topics(SETTINGS, brokers=3)
+    assert log.name == "model_log"
+    in_base64 = 2 * settings.max_message_bytes * 4 // 3
+    assert in_base64 < int(log.config["max.message.bytes"]) < 2 * in_base64
+    assert "retention.ms" not in log.config
+
+
+def test_its_records_fit_what_brokers_and_clients_take_in_one_piece() -> None:
+    for largest in (1, 40 * 2**20, 512 * 2**20):
+        environ = {"KAFKA_BROKER": "unused:1", "KAFKA_MAX_MESSAGE_BYTES": str(largest)}
+        settings = load_settings(environ)
+        assert most_bytes(settings) <= most_log_bytes(settings)
+        assert most_log_bytes(settings) <= max(100_000_000, most_bytes(settings))
 
 
 def test_an_existing_topic_that_is_as_wanted_has_no_differences() -> None:

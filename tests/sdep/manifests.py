@@ -18,7 +18,7 @@ FOLDER = ROOT / "sdep"
 # What is applied as it is.
 FILES = sorted(
     path.relative_to(FOLDER).as_posix()
-    for folder in ("servers", "training")
+    for folder in ("batch", "servers", "training")
     for path in (FOLDER / folder).glob("*.yaml")
 )
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir() if path.is_dir())
@@ -60,15 +60,15 @@ def deployment(name: str) -> Document:
     return found
 
 
-def predictor(found: Document) -> Document:
-    """The only predictor of a SeldonDeployment."""
-    (only,) = found["spec"]["predictors"]
+def predictor(found: Document, name: str = "default") -> Document:
+    """A predictor of a SeldonDeployment."""
+    (only,) = [each for each in found["spec"]["predictors"] if each["name"] == name]
     return dict(only)
 
 
-def component(found: Document) -> Document:
-    """The only component of a SeldonDeployment's only predictor."""
-    (only,) = predictor(found)["componentSpecs"]
+def component(found: Document, name: str = "default") -> Document:
+    """The only component of a SeldonDeployment's predictor."""
+    (only,) = predictor(found, name)["componentSpecs"]
     return dict(only)
 
 
@@ -83,8 +83,18 @@ def _pods(spec: Document) -> list[Document]:
         return [each["spec"] for each in components]
     if "tfReplicaSpecs" in spec:
         return [replica["template"]["spec"] for replica in spec["tfReplicaSpecs"].values()]
+    if "templates" in spec:
+        return [_of_workflow(spec, each) for each in spec["templates"] if "container" in each]
     pod = spec.get("template", {}).get("spec", {})
     return [pod] if "containers" in pod else []
+
+
+def _of_workflow(spec: Document, template: Document) -> Document:
+    """The pod that Argo makes of a template, without its own containers."""
+    fields = ("securityContext", "serviceAccountName", "volumes")
+    pod = {name: spec[name] for name in fields if name in spec}
+    patch = yaml.safe_load(spec.get("podSpecPatch", "{}"))
+    return {**pod, **patch, "containers": [template["container"]]}
 
 
 def containers(pod: Document) -> list[Document]:

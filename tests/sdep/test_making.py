@@ -62,7 +62,7 @@ def test_the_build_makes_every_image_that_a_manifest_takes_from_the_registry() -
     registry = environ(builder, [])["REGISTRY"]
     built = dict(re.findall(r"^ *build (\S+) (\S+)$", script, re.MULTILINE))
     assert all((ROOT / file).is_file() for file in built)
-    files = ["training/train.yaml", "training/tensorboard.yaml"]
+    files = ["batch/workflow.yaml", "training/train.yaml", "training/tensorboard.yaml"]
     found = [
         *overlay("native"),
         *overlay("executor"),
@@ -135,6 +135,7 @@ def test_the_training_image_holds_what_it_installs_and_runs() -> None:
     ("image", "file"),
     [
         ("Dockerfile", "native"),
+        ("batch/Dockerfile", "batch/workflow.yaml"),
         ("training/Dockerfile.train", "training/train.yaml"),
         ("training/Dockerfile.train", "training/tensorboard.yaml"),
     ],

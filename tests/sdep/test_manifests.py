@@ -31,6 +31,8 @@ needs_definitions = pytest.mark.skipif(
 
 ENTRIES = [*(f"overlays/{name}" for name in OVERLAYS), *FILES]
 # Seldon's operator makes the executor's container, with fewer limits than `restricted` asks for.
+# Istio's definitions are not at hand.
+UNDEFINED = {"networking.istio.io/v1"}
 BASELINE = {name for name in OVERLAYS if name.startswith("executor")}
 
 
@@ -51,7 +53,8 @@ def test_every_document_is_what_its_definition_asks_for(
     definitions: Definitions, name: str
 ) -> None:
     for document in of_entry(name):
-        assert definitions.errors(document) == []
+        if document["apiVersion"] not in UNDEFINED:
+            assert definitions.errors(document) == []
 
 
 def _misspell(document: Document, path: tuple[str | int, ...], wrong: str) -> None:
@@ -66,6 +69,7 @@ _POD = (*_COMPONENT, "spec")
 _CONTAINER = (*_POD, "containers", 0)
 _GRAPH = ("spec", "predictors", 0, "graph")
 _TEMPLATE = ("spec", "template", "spec")
+_STEP = ("spec", "templates", 1)
 _TRIGGER = (*_COMPONENT, "kedaSpec", "triggers", 0)
 
 
@@ -94,6 +98,10 @@ _TRIGGER = (*_COMPONENT, "kedaSpec", "triggers", 0)
         ("training/train.yaml", "PersistentVolumeClaim", ("spec", "accessModes"), "accessMode"),
         ("training/tensorboard.yaml", "Deployment", ("spec", "selector", "matchLabels"), "labels"),
         ("training/build.yaml", "Job", ("spec", "backoffLimit"), "backofLimit"),
+        ("batch/run.yaml", "Workflow", ("spec", "workflowTemplateRef"), "templateRef"),
+        ("batch/workflow.yaml", "WorkflowTemplate", ("spec", "podSpecPatch"), "podPatch"),
+        ("batch/workflow.yaml", "WorkflowTemplate", (*_STEP, "retryStrategy", "limit"), "limits"),
+        ("batch/workflow.yaml", "WorkflowTemplate", (*_STEP, "container", "args"), "arguments"),
         ("training/build.yaml", "Job", (*_TEMPLATE, "volumes", 0, "secret", "secretName"), "name"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kafka.messages import Record
 from kafka.settings import Settings, SettingsError, load_settings
 from tests.sdep.manifests import (
     OVERLAYS,
@@ -22,20 +23,20 @@ EXECUTOR = [name for name in OVERLAYS if name.startswith("executor")]
 LONGEST_NAME = 63
 
 
-def pod(name: str) -> Document:
-    """The specification of an overlay's pods."""
-    return dict(component(deployment(name))["spec"])
+def pod(name: str, of: str = "default") -> Document:
+    """The specification of the pods of an overlay's predictor."""
+    return dict(component(deployment(name), of)["spec"])
 
 
-def container(name: str) -> Document:
+def container(name: str, of: str = "default") -> Document:
     """The model's container."""
-    (found,) = pod(name)["containers"]
+    (found,) = pod(name, of)["containers"]
     return dict(found)
 
 
-def native_settings(name: str = "native") -> Settings:
-    """What a worker of a native overlay reads from its environment."""
-    return load_settings(environ(container(name), overlay(name)), use_local_cluster=False)
+def native_settings(name: str = "native", of: str = "default") -> Settings:
+    """What a worker of a native overlay's predictor reads from its environment."""
+    return load_settings(environ(container(name, of), overlay(name)), use_local_cluster=False)
 
 
 def executors_environ(name: str) -> dict[str, str]:
@@ -59,7 +60,7 @@ def test_a_native_deployment_has_no_executor(name: str) -> None:
     # On the object or on its spec it would do nothing.
     assert predictor(found)["annotations"] == {"seldon.io/no-engine": "true"}
     assert "annotations" not in found["metadata"]
-    assert "annotations" not in found["spec"]
+    assert "seldon.io/no-engine" not in found["spec"].get("annotations", {})
 
 
 @pytest.mark.parametrize("name", EXECUTOR)
@@ -155,3 +156,68 @@ def test_passwords_and_authorities_come_from_secrets() -> None:
     (volume,) = [each for each in pod("native-sasl-ssl")["volumes"] if "secret" in each]
     (item,) = volume["secret"]["items"]
     assert settings.ssl_ca_cert_file == f"{mounts[volume['name']]}/{item['path']}"
+
+
+def test_the_canary_and_the_stable_one_answer_each_message_once_at_any_time() -> None:
+    stable, canary = (native_settings("native-canary", of) for of in ("default", "canary"))
+    assert stable.group_id != canary.group_id
+    assert (stable.input_topic, stable.output_topic) == (canary.input_topic, canary.output_topic)
+    ((changed_ms, _),) = stable.share.changes
+    answered = {"stable": 0, "canary": 0}
+    for number in range(1000):
+        for time_ms in (changed_ms - 1, changed_ms):
+            record = Record("in", 0, number, int(time_ms), b"key-%d" % number, b"", ())
+            assert stable.share.has(record) != canary.share.has(record)
+        answered["canary" if canary.share.has(record) else "stable"] += 1
+    predictors = deployment("native-canary")["spec"]["predictors"]
+    assert [each["traffic"] for each in predictors] == [90, 10]
+    assert 60 < answered["canary"] < 140
+
+
+def test_a_shadow_has_a_group_and_topics_of_its_own() -> None:
+    stable, shadow = (native_settings("native-shadow", of) for of in ("default", "shadow"))
+    assert stable.group_id != shadow.group_id
+    assert stable.input_topic == shadow.input_topic
+    assert not {stable.output_topic, stable.dead_letter_topic} & {
+        shadow.output_topic,
+        shadow.dead_letter_topic,
+    }
+
+
+@pytest.mark.parametrize("of", ["canary", "shadow"])
+def test_a_second_predictor_is_another_class_with_the_same_rights(of: str) -> None:
+    name = f"native-{of}"
+    assert environ(container(name, of), overlay(name))["MODEL_NAME"] == "wrapper.KmnistBaseline"
+    assert pod(name, of)["securityContext"] == pod(name)["securityContext"]
+    assert container(name, of)["securityContext"] == container(name)["securityContext"]
+
+
+# What the operator makes, by its name and the ports of REST and gRPC (docs/kubernetes.md).
+OPERATORS_SERVICES = {"kmnist-default": {9000, 9500}}
+
+
+@pytest.mark.parametrize("name", ["native-ingress", "native-istio"])
+def test_a_way_in_leads_to_ports_that_services_have(name: str) -> None:
+    ours = {
+        each["metadata"]["name"]: {port["port"] for port in each["spec"]["ports"]}
+        for each in of_kind(overlay(name), "Service")
+    }
+    services = {**OPERATORS_SERVICES, **ours}
+    backends = [
+        (path["backend"]["service"]["name"], path["backend"]["service"]["port"]["number"])
+        for each in of_kind(overlay(name), "Ingress")
+        for rule in each["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ] + [
+        (route["destination"]["host"], route["destination"]["port"]["number"])
+        for each in of_kind(overlay(name), "VirtualService")
+        for rule in each["spec"]["http"]
+        for route in rule["route"]
+    ]
+    assert backends
+    for host, port in backends:
+        assert port in services[host]
+    (service,) = of_kind(overlay(name), "Service")
+    assert service["spec"]["selector"].items() <= predictor(deployment(name))["labels"].items()
+    (target,) = [each["targetPort"] for each in service["spec"]["ports"]]
+    assert target in [port["name"] for port in container(name)["ports"]]

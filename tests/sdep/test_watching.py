@@ -1,16 +1,14 @@
-"""The graph, the explainer and the alerts name what is in the code."""
+"""The graph, the explainer and the monitoring name what is in the code and in the pods."""
 
 from __future__ import annotations
 
 import importlib
-import re
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 
-from tests.sdep.manifests import Document, deployment, documents, environ, of_kind
-from wrapper import watch
+from tests.sdep.manifests import Document, deployment, documents, environ, of_kind, overlay
+from tests.sdep.manifests import predictor as predictor_of
 
 # What Seldon's server calls for a node of each type.
 METHODS = {"TRANSFORMER": "transform_input_raw", "MODEL": "predict"}
@@ -53,24 +51,13 @@ def test_containers_of_one_pod_listen_on_different_ports() -> None:
     assert len(set(ports)) == len(ports) == 2
 
 
-def test_every_alert_asks_for_metrics_that_workers_have() -> None:
-    (rules,) = of_kind(documents("alerts.yaml"), "PrometheusRule")
-    asked = [rule["expr"] for group in rules["spec"]["groups"] for rule in group["rules"]]
-    named = {name for expression in asked for name in re.findall(r"model_\w+", expression)}
-    # A metric with labels shows nothing before the first is named.
-    watch.IMAGES.labels("o")
-    watch.DRIFT.labels("ink")
-    known = {sample.name for family in REGISTRY.collect() for sample in family.samples}
-    assert len(named) == 4
-    assert named <= known
-
-
-def test_prometheus_reads_the_supervisors_port_of_the_native_replicas() -> None:
-    (monitor,) = of_kind(documents("alerts.yaml"), "PodMonitor")
-    native = deployment("native")
-    labels = monitor["spec"]["selector"]["matchLabels"]
-    assert labels == {"seldon-deployment-id": native["metadata"]["name"]}
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    (component,) = native["spec"]["predictors"][0]["componentSpecs"]
-    ports = [port["name"] for port in component["spec"]["containers"][0]["ports"]]
-    assert endpoint["port"] in ports
+def test_prometheus_reads_ports_and_labels_that_the_pods_have() -> None:
+    name = "native-keda-lag-monitored"
+    (monitor,) = of_kind(overlay(name), "PodMonitor")
+    found = predictor_of(deployment(name))
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= found["labels"].items()
+    ours, seldons = (each["port"] for each in monitor["spec"]["podMetricsEndpoints"])
+    (component,) = found["componentSpecs"]
+    assert ours in [port["name"] for port in component["spec"]["containers"][0]["ports"]]
+    # The operator adds it (docs/kubernetes.md).
+    assert seldons == "metrics"

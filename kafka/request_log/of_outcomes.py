@@ -1,0 +1,156 @@
+"""The entries for what a worker answered and rejected, as messages beside the replies."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from typing import List, NamedTuple, Optional, Sequence
+
+from kafka.codec import family_of
+from kafka.codec.json_text import JSON_HEADERS
+from kafka.encoding import made_puid
+from kafka.feedback import LONGEST_PUID
+from kafka.messages import Outcome, Record, Reply, header
+from kafka.replies import Outgoing, Target, size_of
+from kafka.request_log.entry import (
+    NO_CONTENT,
+    Content,
+    Entry,
+    EventHeaders,
+    Verdict,
+    as_base64,
+    as_json,
+    as_text_or_base64,
+    author_of,
+    common_headers,
+    headers_of,
+    json_text,
+    rfc3339,
+    without_largest,
+    written,
+)
+from kafka.settings import Settings
+
+# Headers and framing of a message take less, unless a limit is near, when they are counted.
+_ENOUGH_BYTES = 64 * 1024
+_LONGEST_KEY = 1024
+_MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
+_JSON, _PROTOBUF, _BYTES = "application/json", "application/x-protobuf", "application/octet-stream"
+# The topic's own partitioner chooses by key, so that an entry stands where its feedback would.
+_BY_KEY = -1
+
+
+class OutcomeLog:
+    """Composes entries.
+
+    Args:
+        settings: names the consumer group and the input topic.
+        target: the log's topic.
+        worker: name of the worker.
+    """
+
+    def __init__(self, settings: Settings, target: Target, worker: str) -> None:
+        self.target = target
+        self._author = author_of(settings.group_id, settings.input_topic, worker, os.environ)
+
+    def compose(self, outcomes: Sequence[Outcome]) -> List[Outgoing]:
+        """One message for each outcome.
+
+        What does not fit the topic is left out and said to be: the request first, unless the reply
+        is larger. Both stand in their own topics, where `input` says.
+        """
+        now_ms = int(time.time() * 1000)
+        now = rfc3339(now_ms)
+        common = common_headers(self._author, now)
+        return [self._message(outcome, now_ms, now, common) for outcome in outcomes]
+
+    def _message(self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders) -> Outgoing:
+        entry = entry_of(outcome)
+        headers = headers_of(entry, common)
+        while True:
+            value = written(entry, self._author, now)
+            message = Outgoing(
+                self.target.topic,
+                _BY_KEY,
+                now_ms,
+                entry.puid,
+                value,
+                headers,
+                outcome.record,
+            )
+            if len(value) + _ENOUGH_BYTES <= self.target.max_bytes:
+                return message
+            smaller = None if size_of(message) <= self.target.max_bytes else without_largest(entry)
+            if smaller is None:
+                return message
+            entry = smaller
+
+
+def entry_of(outcome: Outcome) -> Entry:
+    """The entry for an outcome."""
+    record = outcome.record
+    own_id = puid = made_puid(record).encode("ascii")
+    sent = outcome.sent_puid
+    if sent and len(sent) <= LONGEST_PUID:
+        puid = sent.encode("utf-8", "replace")
+    request = _request(record, was_read=sent is not None)
+    verdict = None
+    if isinstance(outcome, Reply):
+        response = _response(outcome)
+    else:
+        response = NO_CONTENT
+        verdict = Verdict(outcome.reason, outcome.message, outcome.failed)
+    partition = _partition(record.topic, record.partition)
+    rest = record.offset, record.timestamp_ms, _key(record.key)
+    place = partition.json + b'%d,"timestamp":%d,"key":%b}' % rest
+    subject = partition.text + b"%d" % record.offset
+    return Entry(own_id, puid, b"kafka", place, subject, request, response, verdict)
+
+
+class _Partition(NamedTuple):
+    """The beginnings of all places in a partition."""
+
+    json: bytes
+    text: bytes
+
+
+@functools.lru_cache(maxsize=4096)
+def _partition(topic: str, partition: int) -> _Partition:
+    json = b'{"topic":%b,"partition":%d,"offset":' % (json_text(topic), partition)
+    return _Partition(json, f"{topic}/{partition}/".encode())
+
+
+def _key(key: Optional[bytes]) -> bytes:
+    """The sender's key as text; null where it is none that people could look for."""
+    if key is None or len(key) > _LONGEST_KEY:
+        return b"null"
+    return json_text(key.decode("utf-8", "backslashreplace"))
+
+
+def _request(record: Record, *, was_read: bool) -> Content:
+    value = record.value
+    if value is None:
+        return NO_CONTENT
+    given = header(record.headers, "content-type") if record.headers else None
+    content_type = "" if given is None else given.decode("utf-8", "replace")
+    if not was_read:
+        return as_text_or_base64(value, content_type)
+    family = family_of(record, value)
+    if family == "json":
+        return as_json(value, content_type or _JSON)
+    if family == "protobuf":
+        return as_base64(value, content_type or _PROTOBUF)
+    return as_base64(value, content_type or _kind_of(value))
+
+
+def _kind_of(value: bytes) -> str:
+    return next((name for magic, name in _MAGIC if value.startswith(magic)), _BYTES)
+
+
+def _response(reply: Reply) -> Content:
+    if reply.headers is JSON_HEADERS:
+        return as_json(reply.value, _JSON)
+    content_type = (header(reply.headers, "content-type") or b"").decode("utf-8", "replace")
+    # What our own codecs call JSON is JSON.
+    return (as_json if content_type == _JSON else as_base64)(reply.value, content_type)

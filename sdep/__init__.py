@@ -1,0 +1,1 @@
+"""What Kubernetes needs: overlays, images, and the commands that apply them."""

@@ -1,0 +1,57 @@
+"""Two deployments share a stream by its keys: a canary and the one that it is to replace."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from kafka.messages import header
+from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
+
+NewStream = Callable[..., Stream]
+
+
+def test_two_groups_with_the_two_parts_of_a_stream_answer_all_of_it_once_and_keep_to_their_keys(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=4)
+    group = stream.environ["KAFKA_GROUP_ID"]
+    stream.worker("Double", "stable", KAFKA_SHARE="0-70")
+    stream.worker("Double", "canary", KAFKA_SHARE="70-100", KAFKA_GROUP_ID=f"{group}-canary")
+    for _ in range(2):
+        stream.send(numbers(400))
+    replies = stream.replies(800)
+    sources = [source(reply) for reply in replies]
+    assert len(set(sources)) == len(sources) == 800
+    # Neither waits for the other, so there is an order within a key only.
+    latest: dict[bytes | None, int] = {}
+    for reply in replies:
+        offset = source(reply)[1]
+        assert offset > latest.get(reply.key, -1)
+        latest[reply.key] = offset
+
+    workers = defaultdict(set)
+    for reply in replies:
+        workers[reply.key].add(header(reply.headers, "kafka-worker"))
+    assert {len(found) for found in workers.values()} == {1}
+    canary = sum(found == {b"canary.0"} for found in workers.values())
+    assert 70 < canary < 170
+
+    # What is the other's counts as done: lag goes to zero, and autoscaling can.
+    wait_until(lambda: stream.lag() == 0, 20, "the stable group's lag is 0")
+    stream.environ["KAFKA_GROUP_ID"] = f"{group}-canary"
+    wait_until(lambda: stream.lag() == 0, 20, "the canary's lag is 0")
+
+
+def test_a_shadow_answers_all_to_a_topic_of_its_own(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=2)
+    own = {
+        "KAFKA_GROUP_ID": f"{stream.environ['KAFKA_GROUP_ID']}-shadow",
+        "KAFKA_OUTPUT_TOPIC": stream.environ["KAFKA_DEAD_LETTER_TOPIC"],
+        "KAFKA_DEAD_LETTER_TOPIC": stream.environ["KAFKA_OUTPUT_TOPIC"],
+    }
+    stream.worker("Double", "stable")
+    stream.worker("Double", "shadow", **own)
+    stream.send(numbers(100))
+    assert_once_and_in_order(stream.replies(100), 100)
+    assert_once_and_in_order(stream.read(own["KAFKA_OUTPUT_TOPIC"], 100), 100)

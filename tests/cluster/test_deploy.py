@@ -1,0 +1,69 @@
+"""`python -m sdep.deploy` on a real cluster: what works, and what it says of what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cluster.overlays import IMAGE, Variant
+from tests.cluster.rig import ROOT, Rig
+
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(300)]
+
+
+def deploy(rig: Rig, space: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "sdep.deploy", *arguments, "--namespace", space],
+        cwd=ROOT,
+        env=rig.environ,
+        capture_output=True,
+        text=True,
+        timeout=250,
+    )
+
+
+def test_it_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -> None:
+    broker = variants["native"].environ["KAFKA_BROKER"]
+    try:
+        ran = deploy(rig, "waits", "native", "--image", f"{IMAGE}:0.1", "--broker", broker)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert "kmnist: 2 of 2 pods ready" in ran.stdout
+
+        ran = deploy(rig, "waits", "native", "--image", "local/nowhere:9", "--broker", broker)
+        assert ran.returncode == 1
+        assert "the image local/nowhere:9 can't be had" in ran.stderr
+    finally:
+        rig.try_kubectl("delete", "namespace", "waits", "--wait=false")
+
+
+def test_it_names_a_missing_broker(rig: Rig) -> None:
+    ran = deploy(rig, "brokerless", "native", "--image", f"{IMAGE}:0.1")
+    assert ran.returncode == 1
+    assert "has no Service stream-kafka-bootstrap" in ran.stderr
+
+
+def test_it_lists_the_overlays_there_are(rig: Rig) -> None:
+    ran = deploy(rig, "nowhere", "nativ")
+    assert ran.returncode == 2
+    assert "there is no overlay 'nativ'; there are executor" in ran.stderr
+
+
+def test_brokers_that_do_not_answer_are_told(rig: Rig) -> None:
+    try:
+        ran = deploy(
+            rig,
+            "unanswered",
+            "native",
+            "--image",
+            f"{IMAGE}:0.1",
+            "--broker",
+            "10.244.0.1:9",
+            "--timeout",
+            "30",
+        )
+        assert ran.returncode == 1
+        assert "no broker answers at 10.244.0.1:9" in ran.stderr
+    finally:
+        rig.try_kubectl("delete", "namespace", "unanswered", "--wait=false")

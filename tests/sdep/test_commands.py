@@ -1,0 +1,109 @@
+"""`python -m sdep.deploy` and `python -m sdep.kind` refuse what can't work, and say what to do."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sdep.kind import __main__ as kind
+from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, of_kind, overlay
+
+
+def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=ROOT,
+        env={**os.environ, "KUBECONFIG": "/nowhere", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_an_unknown_overlay_is_refused_with_those_that_there_are() -> None:
+    ran = run("sdep.deploy", "nativ")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("error: there is no overlay 'nativ'; there are ")
+    assert all(name in ran.stderr for name in OVERLAYS)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "hint"),
+    [
+        ("--image", "registry.example.com:5000/kmnist", "name a tag"),
+        ("--broker", "kafka.example.com", "HOST:PORT is needed"),
+        ("--broker", "", "HOST:PORT is needed"),
+        ("--broker", ":9092", "HOST:PORT is needed"),
+    ],
+)
+def test_a_wrong_image_or_broker_is_refused(option: str, value: str, hint: str) -> None:
+    overlay("native")  # kubectl must be here
+    ran = run("sdep.deploy", "native", option, value)
+    assert ran.returncode == 2
+    assert hint in ran.stderr
+
+
+def test_without_a_cluster_it_says_so() -> None:
+    overlay("native")
+    ran = run("sdep.deploy", "native", "--broker", "kafka.example.com:9092")
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("error: no cluster answers")
+    assert "Traceback" not in ran.stderr
+
+
+def test_without_kubectl_it_says_so() -> None:
+    ran = run("sdep.deploy", "native", PATH="/nowhere")
+    assert ran.returncode == 1
+    assert "kubectl is not here" in ran.stderr
+
+
+def test_it_prints_what_it_would_apply() -> None:
+    overlay("native")
+    ran = run(
+        "sdep.deploy", "native", "--print", "--image", "here/it:7", "--broker", "b.example.com:1",
+        "--namespace", "elsewhere",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = list(yaml.safe_load_all(ran.stdout))
+    (config,) = of_kind(found, "ConfigMap")
+    assert config["data"]["KAFKA_BROKER"] == "b.example.com:1"
+    assert "image: here/it:7\n" in ran.stdout
+    assert {each["metadata"].get("namespace", "elsewhere") for each in found} == {"elsewhere"}
+
+
+def test_kind_says_which_tools_it_lacks(tmp_path: Path) -> None:
+    ran = run("sdep.kind", "up", PATH=str(tmp_path))
+    assert ran.returncode == 1
+    assert "needed and not here: a Docker engine, kind" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_kind_opens_the_ports_that_the_broker_is_reached_by() -> None:
+    config = yaml.safe_load((FOLDER / "kind" / "cluster.yaml").read_text("utf-8"))
+    opened = {
+        each["hostPort"]: each["containerPort"] for each in config["nodes"][0]["extraPortMappings"]
+    }
+    (cluster,) = of_kind(overlay("kind-kafka"), "Kafka")
+    (outside,) = [
+        each for each in cluster["spec"]["kafka"]["listeners"] if each["type"] == "nodeport"
+    ]
+    configuration = outside["configuration"]
+    (broker,) = configuration["brokers"]
+    assert opened == {
+        configuration["bootstrap"]["nodePort"]: configuration["bootstrap"]["nodePort"],
+        broker["advertisedPort"]: broker["nodePort"],
+    }
+    assert f"{broker['advertisedHost']}:{configuration['bootstrap']['nodePort']}" == kind.BROKER
+
+
+def test_kind_deploys_overlays_that_there_are() -> None:
+    text = (FOLDER / "kind" / "__main__.py").read_text("utf-8")
+    deployed = set(re.findall(r'_deploy\("([^"]+)"', text))
+    assert len(deployed) == 2
+    assert deployed <= set(OVERLAYS)

@@ -1,0 +1,197 @@
+"""The dashboard's queries and the recording rules find what a Prometheus reads from workers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from producer.bundled_samples import load_samples
+from producer.formats import FORMATS, encode
+from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
+from tests.broker.stream import Stream, wait_until
+from tests.sdep.manifests import FOLDER, of_kind, overlay
+from tests.sdep.test_rules import groups
+from tests.wrapper.conftest import free_ports
+
+__all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
+
+NewStream = Callable[..., Stream]
+
+DASHBOARD = FOLDER / "components" / "monitoring" / "dashboard.json"
+# What no worker of this project measures: Seldon's executor, and the kubelet.
+OTHERS = ("seldon_api_executor", "container_memory")
+# From 500 images on, and Prometheus' own rates want two looks apart.
+IMAGES_SENT = 6
+WIDTH = 24
+
+
+def dashboard() -> dict[str, Any]:
+    return dict(json.loads(DASHBOARD.read_text("utf-8")))
+
+
+def panels() -> list[dict[str, Any]]:
+    """Those that show something."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def queries() -> dict[str, str]:
+    """Each query, with the variables as a viewer has them at first."""
+    found = {}
+    for panel in panels():
+        for target in panel["targets"]:
+            text = target["expr"].replace("$__rate_interval", "10s")
+            text = text.replace("$namespace", ".*").replace("$deployment", ".*")
+            found[f"{panel['title']}/{target['refId']}"] = text
+    return found
+
+
+@pytest.fixture
+def prometheus(tmp_path: Path) -> Iterator[Callable[[int], str]]:
+    """Starts a Prometheus that reads a supervisor, as the PodMonitor says: `prometheus(port)`."""
+    if shutil.which("prometheus") is None:
+        pytest.skip("prometheus is not here: Debian's package of that name")
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(port: int) -> str:
+        (own,) = free_ports(1)
+        labels = {
+            "namespace": "kmnist",
+            "deployment": "kmnist",
+            "predictor": "kmnist-default",
+            "pod": "kmnist-0",
+            "endpoint": "status",
+        }
+        # JSON is YAML, too.
+        (tmp_path / "rules.json").write_text(json.dumps({"groups": groups()}), "utf-8")
+        config = {
+            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+            "rule_files": [str(tmp_path / "rules.json")],
+            "scrape_configs": [
+                {
+                    "job_name": "kmnist",
+                    "metrics_path": "/metrics",
+                    "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels}],
+                }
+            ],
+        }
+        (tmp_path / "prometheus.json").write_text(json.dumps(config), "utf-8")
+        with (tmp_path / "prometheus.log").open("wb") as log:
+            processes.append(
+                subprocess.Popen(
+                    [
+                        "prometheus",
+                        f"--config.file={tmp_path / 'prometheus.json'}",
+                        f"--storage.tsdb.path={tmp_path / 'data'}",
+                        f"--web.listen-address=127.0.0.1:{own}",
+                    ],
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+        return f"http://127.0.0.1:{own}"
+
+    yield start
+    for process in processes:
+        process.terminate()
+        process.wait(20)
+
+
+def ask(url: str, query: str) -> list[Any]:
+    """What Prometheus finds now; nothing while it is not up."""
+    address = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+    try:
+        with urllib.request.urlopen(address, timeout=10) as answer:
+            found = json.loads(answer.read())["data"]["result"]
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.BAD_REQUEST:
+            raise ValueError(f"{query}: {error.read().decode()}") from error
+        return []
+    except OSError:
+        return []
+    # A share of nothing is no number.
+    return [each for each in found if each["value"][1] != "NaN"]
+
+
+def test_every_query_and_rule_finds_what_workers_measure(
+    new_stream: NewStream, prometheus: Callable[[int], str]
+) -> None:
+    stream = new_stream(partitions=2)
+    (port,) = free_ports(1)
+    stream.start(
+        "kafka.supervisor",
+        "wrapper.KmnistClassifier",
+        KAFKA_WORKER_ID="replica",
+        KAFKA_HTTP_PORT=str(port),
+        KAFKA_SELDON_SERVER="off",
+    )
+    url = prometheus(port)
+    images = load_samples().images
+    every = [encode(FORMATS["ndarray"], images) for _ in range(IMAGES_SENT)]
+    wanted = {**queries(), **_records()}
+    missing = {key for key, query in wanted.items() if not any(each in query for each in OTHERS)}
+
+    def all_found() -> bool:
+        # Rates need messages that go on coming.
+        stream.send([*every, b"no message"])
+        missing.difference_update([key for key in missing if ask(url, wanted[key])])
+        return not missing
+
+    try:
+        wait_until(all_found, 60, "every query finds something")
+    except AssertionError:
+        raise AssertionError(f"nothing for {sorted(missing)}") from None
+
+
+def _records() -> dict[str, str]:
+    names = [rule["record"] for group in groups() for rule in group["rules"] if "record" in rule]
+    return {name: name for name in names}
+
+
+def test_every_panel_says_what_it_shows_and_none_lies_over_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= WIDTH
+        taken |= cells
+    for panel in panels():
+        assert panel["description"].endswith((".", "them."))
+        assert panel["fieldConfig"]["defaults"]["unit"]
+    numbers = [panel["id"] for panel in dashboard()["panels"]]
+    assert len(set(numbers)) == len(numbers)
+
+
+def test_grafana_is_handed_the_dashboard_by_a_config_map_that_its_sidecar_finds() -> None:
+    found = {each["metadata"]["name"]: each for each in of_kind(overlay(MONITORED), "ConfigMap")}
+    config = found["kmnist-grafana-dashboard"]
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert json.loads(config["data"]["dashboard.json"]) == dashboard()
+
+
+def test_what_queries_tell_apart_is_what_the_pod_monitor_puts_there() -> None:
+    (monitor,) = of_kind(overlay(MONITORED), "PodMonitor")
+    endpoints = monitor["spec"]["podMetricsEndpoints"]
+    put = {each["targetLabel"] for end in endpoints for each in end["relabelings"]}
+    # Prometheus' operator puts these there by itself.
+    put |= {"namespace", "pod", "endpoint"}
+    told_apart = set(re.findall(r"by \(([^)]*)\)", " ".join(queries().values())))
+    ours = {label.strip() for labels in told_apart for label in labels.split(",")}
+    known = {"le", "stage", "reason", "label", "at_least", "statistic", "worker", "code"}
+    assert ours - known <= put
+
+
+MONITORED = "native-keda-lag-monitored"

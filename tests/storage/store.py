@@ -1,0 +1,71 @@
+"""An S3 store (moto) that checks who asks, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+
+from tests.model.stores import free_port, running, send
+
+BUCKET = "scans"
+_MAY = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}
+_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_MAY]})
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store with a bucket, and the keys of somebody who may use it."""
+
+    endpoint: str
+    key: str
+    secret: str
+
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+        }
+
+    def put(self, key: str, content: bytes) -> None:
+        self._client().put_object(Bucket=BUCKET, Key=key, Body=content)
+
+    def keys(self, prefix: str) -> list[str]:
+        pages = self._client().get_paginator("list_objects_v2")
+        found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+        return [each["Key"] for page in found for each in page.get("Contents", ())]
+
+    def delete(self, key: str) -> None:
+        self._client().delete_object(Bucket=BUCKET, Key=key)
+
+    def _client(self) -> Any:
+        return _client(self.endpoint, self.key, self.secret)
+
+
+def _client(endpoint: str, key: str, secret: str, service: str = "s3") -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=key,
+        aws_secret_access_key=secret,
+    )
+
+
+@contextlib.contextmanager
+def s3_store() -> Iterator[Store]:
+    """A store with an empty bucket, which refuses strangers."""
+    port = free_port()
+    with running("moto.server", "-H", "127.0.0.1", "-p", str(port), port=port) as endpoint:
+        _client(endpoint, "root", "root").create_bucket(Bucket=BUCKET)
+        people = _client(endpoint, "root", "root", "iam")
+        people.create_user(UserName="batch")
+        people.put_user_policy(UserName="batch", PolicyName="all", PolicyDocument=_POLICY)
+        made = people.create_access_key(UserName="batch")["AccessKey"]
+        send(f"{endpoint}/moto-api/reset-auth", b"0")
+        yield Store(endpoint, made["AccessKeyId"], made["SecretAccessKey"])
