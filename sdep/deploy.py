@@ -269,7 +269,7 @@ def _wanted(predictor: dict[str, Any]) -> int:
 
 
 def _is_rolled_out(kubectl: Kubectl, manifest: dict[str, Any]) -> bool:
-    """Whether Seldon's operator has made Deployments of it, all of whose pods are as it says now."""
+    """Whether there are Deployments of it, and all of their pods are as it says now."""
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     found = kubectl.list("deployments", "-n", space, "-l", f"seldon-deployment-id={name}")
     templates = json.dumps([each["spec"]["template"] for each in found])

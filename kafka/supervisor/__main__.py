@@ -14,6 +14,8 @@ from kafka.supervisor.halt_marker import HaltMarker
 from kafka.supervisor.supervision import Supervisor
 from kafka.worker.__main__ import configure_logging
 
+_OF_A_STREAM = ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_GROUP_ID")
+
 EXAMPLES = """\
 examples:
   MODEL_NAME=wrapper.KmnistClassifier KAFKA_BROKER=broker:9092 python -m kafka.supervisor
@@ -63,6 +65,13 @@ def main(arguments: Optional[List[str]] = None) -> int:
         return _wrong("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
     if settings.log_requests and not settings.broker:
         return _wrong("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
+    stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
+    if stream and not settings.broker:
+        # It would serve REST and gRPC, be ready, and read nothing.
+        return _wrong(
+            f"{stream[0]} is set, and KAFKA_BROKER is not: name the brokers (host:port,…), "
+            f"or leave {' and '.join(stream)} out to serve REST and gRPC only"
+        )
     configure_logging(settings)
     try:
         if options.resume:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -257,3 +258,16 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
     assert replica.process.wait(20) == 2
     assert "did you mean KAFKA_WORKERS?" in stream.log()
     assert "Traceback" not in stream.log()
+
+
+def test_topics_without_brokers_are_refused_not_left_unread() -> None:
+    environ = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "kafka.supervisor", "tests.classes.Double"],
+        env={**environ, "KAFKA_BROKER": "", "KAFKA_GROUP_ID": "kmnist"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: KAFKA_GROUP_ID is set, and KAFKA_BROKER is not: name the")
