@@ -53,6 +53,8 @@ def _build_as_s2i(source: Path, builder: str, tag: str) -> None:
     container = f"s2i-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
         kept = shutil.copytree(source, Path(folder) / "src", ignore=_ignored(source))
+        for name in ("assemble", "run"):
+            (kept / ".s2i" / "bin" / name).unlink(missing_ok=True)
         try:
             docker(
                 "create", "--name", container, "--network", "host",

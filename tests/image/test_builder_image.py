@@ -13,6 +13,7 @@ from tests.broker.stream import Stream
 from tests.image import s2i
 from tests.image.bases import builder
 from tests.image.conftest import NewContainer, in_container, require_python
+from tests.image.container import SCRIPT
 from tests.image.engine import docker
 from tests.s2i.endpoints import rows_of_json
 
@@ -46,7 +47,7 @@ def test_a_text_classifier_answers_between_topics_and_over_rest(
     text_image: str, new_stream: NewStream, new_container: NewContainer
 ) -> None:
     stream = new_stream(partitions=3)
-    container = new_container(text_image, **in_container(stream), KAFKA_WORKERS="2")
+    container = new_container(text_image, SCRIPT, **in_container(stream), KAFKA_WORKERS="2")
     values = [json.dumps({"data": {"ndarray": [text]}}).encode() for text in TEXTS]
     stream.send(values * 20)
     replies = stream.replies(60)
