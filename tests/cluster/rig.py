@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -120,6 +121,22 @@ class Rig:
             )
         self._beside.append(process)
         return process
+
+    def kill_container(self, identity: str) -> None:
+        """Kills a container's first process, as the kernel does when memory runs out.
+
+        Args:
+            identity: as the pod's status has it, `containerd://…`.
+        """
+        socket = "/run/k8s-rig/containerd.sock"
+        listed = subprocess.run(
+            ["ctr", "-a", socket, "-n", "k8s.io", "tasks", "ls"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        pids = {line.split()[0]: int(line.split()[1]) for line in listed.stdout.splitlines()[1:]}
+        os.kill(pids[identity.rpartition("/")[2]], signal.SIGKILL)
 
     def certificate(self, name: str, subject_alternative: str) -> tuple[Path, Path]:
         """A certificate of the cluster's authority, and its key."""

@@ -85,6 +85,17 @@ def test_a_pod_that_is_killed_at_once(new_place: NewPlace, figures: Figures, var
     place.await_ready(2)
 
 
+def test_a_killed_container(rig: Rig, new_place: NewPlace, figures: Figures, variant: str) -> None:
+    place = deployed(new_place, variant)
+    run = Run(place.variant, UNDER_LOAD, RATE).start()
+    time.sleep(8)  # so that it hits a container at work
+    for status in place.pods()[0]["status"]["containerStatuses"]:
+        if status["name"] == "classifier":
+            rig.kill_container(status["containerID"])
+    judge(run, place, "the model's container killed", figures)
+    place.await_ready(2)
+
+
 def test_a_rollout_to_a_new_image(new_place: NewPlace, figures: Figures, variant: str) -> None:
     place = deployed(new_place, variant)
     run = Run(place.variant, UNDER_LOAD, RATE).start()

@@ -6,7 +6,6 @@ A message's number is its `meta.puid`: the one thing that both ways between the 
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import threading
 import time
@@ -62,7 +61,7 @@ class Verdict:
         doubled: answers beyond the first.
         wrong: answers that are not what the model says of that image.
         out_of_order: answers that come before one to an earlier message of their key.
-        longest_gap_s: the longest time in which no answer was written.
+        slowest_s: the longest that a message waited for its first answer.
         took_s: from the first message to the last answer.
         models: how many answers each model gave.
     """
@@ -72,7 +71,7 @@ class Verdict:
     doubled: int
     wrong: int
     out_of_order: int
-    longest_gap_s: float
+    slowest_s: float
     took_s: float
     models: dict[str, int]
 
@@ -96,6 +95,7 @@ class Run:
         self._name = uuid.uuid4().hex[:8]
         self._thread = threading.Thread(target=self._send, daemon=True)
         self._starts = self._ends()
+        self._sent_s: list[float] = []
         self.sent = 0
         self.started_s = 0.0
 
@@ -123,14 +123,17 @@ class Run:
         labels = _known().labels
         wrong = sum(answer.label != labels[answer.number % len(labels)] for answer in answers)
         times = sorted(answer.at_s for answer in answers)
-        gaps = [later - earlier for earlier, later in itertools.pairwise(times)]
+        first: dict[int, float] = {}
+        for answer in answers:
+            first[answer.number] = min(answer.at_s, first.get(answer.number, answer.at_s))
+        waits = [at_s - self._sent_s[number] for number, at_s in first.items()]
         return Verdict(
             sent=self._count,
             lost=self._count - len(counts),
             doubled=sum(counts.values()) - len(counts),
             wrong=wrong,
             out_of_order=inversions(answers),
-            longest_gap_s=max(gaps, default=0.0),
+            slowest_s=max(waits, default=0.0),
             took_s=(times[-1] if times else time.time()) - self.started_s,
             models=Counter(answer.model for answer in answers),
         )
@@ -154,6 +157,7 @@ class Run:
         for number in range(self._count):
             if self._rate:
                 time.sleep(max(0.0, self.started_s + number / self._rate - time.time()))
+            self._sent_s.append(time.time())
             puid = json.dumps({"puid": f"{self._name}-{number}"})
             value = f'{{"meta":{puid},"data":{images[number % len(images)]}}}'
             self._produce(producer, topic, value, f"key-{number % KEYS}")
