@@ -127,6 +127,7 @@ def test_an_entry_stands_where_feedback_on_it_would(
         assert entries[record.key].partition == record.partition
 
 
+@pytest.mark.full
 def test_killing_workers_again_and_again_loses_and_doubles_no_entry(stream: Stream) -> None:
     stream.worker("Double", "steady")
     victim = stream.worker("Double", "victim")
@@ -273,6 +274,7 @@ def sink(stream: Stream, url: str, *options: str, **environ: str) -> subprocess.
     return stream.start("kafka.request_log", "--url", url, *group, *options, **environ)
 
 
+@pytest.mark.full
 def test_a_sink_that_is_killed_loses_nothing_and_leaves_when_told(
     stream: Stream, engine: FakeEngine
 ) -> None:

@@ -20,7 +20,7 @@ from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, Cluster, Document
 from tests.consumer.kubernetes_documents import kubeconfig
 from tests.sdep.manifests import documents
 
-MANIFEST = documents("native.yaml")[0]
+MANIFEST = documents("base/deployment.yaml")[0]
 KEDA = {
     "minReplicaCount": 1,
     "maxReplicaCount": 4,
