@@ -57,13 +57,18 @@ class Share(NamedTuple):
 
     def has(self, record: Record) -> bool:
         """Whether a record is in it."""
-        if self == _ALL:
+        if self.is_whole:
             return True
         found = self.first
         for since_ms, changed in self.changes:
             if record.timestamp_ms >= since_ms:
                 found = changed
         return found.has(record)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all there is, always."""
+        return self == _ALL
 
     def __str__(self) -> str:
         changes = [f",{_text_of(since_ms)}={changed}" for since_ms, changed in self.changes]

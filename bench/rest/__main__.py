@@ -202,7 +202,7 @@ def _ghz(address: str, seconds: int) -> Figure:
             "ghz", "--config", str(FOLDER / "ghz.json"),
             "--proto", str(protos / "prediction.proto"), "--import-paths", str(protos),
             "--duration", f"{seconds}s", "--format", "json",
-            "--concurrency", str(USERS), "--connections", str(USERS), address,
+            "--insecure", "--concurrency", str(USERS), "--connections", str(USERS), address,
         ],
         capture_output=True,
         text=True,

@@ -25,6 +25,8 @@ from kafka.worker.standing import Standing
 
 log = logging.getLogger("kafka.worker")
 
+# So often what is passed over for others is committed.
+_COMMIT_PASSED_S = 1.0
 # Others who join the group wait until every member has been heard.
 _KEEP_MEMBERSHIP_S = 2.0
 # As much as the library fetches in advance.
@@ -68,6 +70,7 @@ class Intake:
         self._rebalances = 0
         self._group_metadata: Any = None
         self._polled_at = time.monotonic()
+        self._commit_passed_at = 0.0
         self._consumer = Consumer(fetching_config(settings))
         self._starts = StartPositions(settings, self._consumer, events.gap, events.stopping)
 
@@ -141,6 +144,9 @@ class Intake:
         self._raise_failure()
         if not messages and not self._backlog:
             self._commit_ends()
+        elif not self._share.is_whole and time.monotonic() >= self._commit_passed_at:
+            # Under steady traffic that is not ours there is no idle moment.
+            self._commit_ends()
         self._passed_over.clear()
         for message in messages:
             error = message.error()
@@ -151,10 +157,11 @@ class Intake:
         self._raise_failure()
 
     def _keep(self, record: Record) -> None:
-        # Other deployments' records lie between ours: their offsets are committed with ours, or at
-        # the end of the partition.
         if self._share.has(record):
             self._backlog.append(record)
+        else:
+            # It is another deployment's, and so done as far as this group is concerned.
+            self._standing.see_end(record.partition, record.offset + 1)
 
     def keep_membership(self) -> None:
         """Lets the group know that this worker lives, if it took nothing for long.
@@ -251,7 +258,8 @@ class Intake:
             return
         ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
         # The error is at the batch's first record; those before our position are answered.
-        offset = max([self._standing.positions[partition], message.offset(), *ours])
+        passed = self._standing.passed(partition)
+        offset = max([self._standing.positions[partition], passed, message.offset(), *ours])
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
         except KafkaException as problem:
@@ -263,10 +271,11 @@ class Intake:
         self._passed_over.add(partition)
 
     def _commit_ends(self) -> None:
-        """Commits past transaction markers at the end of partitions, so that lag reaches zero.
+        """Commits past transaction markers and what is not ours, so that lag reaches zero.
 
-        Only when idle: then every record before those ends is answered.
+        Of partitions with nothing in the backlog: every record before those ends is answered.
         """
+        self._commit_passed_at = time.monotonic() + _COMMIT_PASSED_S
         past = self.reached_ends()
         self._standing.forget_ends()
         notes = dict(self._standing.notes)

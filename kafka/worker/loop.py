@@ -82,6 +82,7 @@ class Worker:
         self._measure_lag_at = 0.0
         self._without_partitions_since: Optional[float] = None
         self._unpublished_since: Optional[float] = None
+        metrics.begin(place.name)
         self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
         self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()

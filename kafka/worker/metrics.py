@@ -73,6 +73,15 @@ LAST_TIMESTAMP = Gauge(
 )
 
 
+def begin(worker: str) -> None:
+    """Shows what has not happened yet as 0: Prometheus sees no increase in what was not there."""
+    REPLIES.labels(worker)
+    GAPS.labels(worker)
+    # Those that an operator is called for at the first one.
+    for reason in ("predict_failed", "worker_crash"):
+        DEAD_LETTERS.labels(worker, reason)
+
+
 def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
     """Counts what was committed."""
     rejections = [outcome for outcome in outcomes if not isinstance(outcome, Reply)]

@@ -47,8 +47,12 @@ class Standing:
         }
 
     def see_end(self, partition: int, offset: int) -> None:
-        """All of the partition before this offset was handed over."""
-        self._ends[partition] = offset
+        """All of the partition before this offset was handed over, or is not ours to answer."""
+        self._ends[partition] = max(offset, self._ends.get(partition, offset))
+
+    def passed(self, partition: int) -> int:
+        """Up to where the partition was seen, as far as is known; -1 otherwise."""
+        return self._ends.get(partition, -1)
 
     def forget_ends(self) -> None:
         """What was handed over is to come again, or is dealt with."""

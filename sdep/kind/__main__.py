@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sdep.deploy import Trouble
 from sdep.deploy import main as deploy
+from sdep.kubectl import Trouble
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = "kmnist"

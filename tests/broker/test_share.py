@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable
+
+from confluent_kafka import Consumer, TopicPartition
 
 from kafka.messages import header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
@@ -55,3 +58,33 @@ def test_a_shadow_answers_all_to_a_topic_of_its_own(new_stream: NewStream) -> No
     stream.send(numbers(100))
     assert_once_and_in_order(stream.replies(100), 100)
     assert_once_and_in_order(stream.read(own["KAFKA_OUTPUT_TOPIC"], 100), 100)
+
+
+def _committed(stream: Stream) -> int:
+    consumer = Consumer(stream.client({"group.id": stream.settings.group_id}))
+    topic = stream.settings.input_topic
+    try:
+        places = [TopicPartition(topic, place) for place in range(stream.partitions)]
+        return sum(max(0, each.offset) for each in consumer.committed(places, timeout=10))
+    finally:
+        consumer.close()
+
+
+def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewStream) -> None:
+    stream = new_stream(partitions=2)
+    stream.worker("Double", KAFKA_SHARE="0-0")
+    wait_until(stream.readers, 30, "it reads")
+    ended = threading.Event()
+
+    def send() -> None:
+        # Oftener than the worker would call it quiet.
+        while not ended.wait(0.02):
+            stream.send(numbers(5))
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        wait_until(lambda: _committed(stream) > 300, 30, "300 are committed")
+    finally:
+        ended.set()
+        sender.join()

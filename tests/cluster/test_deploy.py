@@ -29,7 +29,7 @@ def test_it_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -
     try:
         ran = deploy(rig, "waits", "native", "--image", f"{IMAGE}:0.1", "--broker", broker)
         assert ran.returncode == 0, ran.stdout + ran.stderr
-        assert "kmnist: 2 of 2 pods ready" in ran.stdout
+        assert "kmnist-default: 2 of 2 pods ready" in ran.stdout
 
         ran = deploy(rig, "waits", "native", "--image", "local/nowhere:9", "--broker", broker)
         assert ran.returncode == 1

@@ -147,6 +147,23 @@ def test_what_cannot_be_unpacked_is_passed_over_once_however_often_it_is_told(
     assert unreadable == [101, 101, 102]
 
 
+def test_what_cannot_be_unpacked_is_passed_over_also_if_it_is_anothers(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = {"KAFKA_BROKER": "localhost:1", "KAFKA_SHARE": "0-0"}
+    settings = load_settings(environ, use_local_cluster=False)
+    nothing: Any = lambda *_: None  # noqa: E731
+    intake = Intake(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
+    intake.subscribe()
+    library.assign_to_me(0)
+    bad = KafkaError._BAD_COMPRESSION
+    for _ in range(3):
+        library.queue = [Message(0, 100, bad)]
+        intake.fill(100, 0)
+    assert not intake.backlog
+    assert library.sought == [(0, 101), (0, 102), (0, 103)]
+
+
 def test_a_member_that_the_group_has_given_up_reads_nothing_and_keeps_its_generation(
     library: Library, intake: Intake
 ) -> None:

@@ -49,7 +49,7 @@ def test_clients_topics_users_and_pools_name_the_cluster_that_is_made(
 ) -> None:
     name = cluster(kafka)["metadata"]["name"]
     (listener,) = cluster(kafka)["spec"]["kafka"]["listeners"]
-    assert native_settings(native).broker == f"{name}-kafka-bootstrap:{listener['port']}"
+    assert native_settings(native).broker == f"{name}-kafka-bootstrap.kmnist.svc:{listener['port']}"
     for document in overlay(kafka):
         if document["kind"] in ("KafkaTopic", "KafkaNodePool", "KafkaUser"):
             assert document["metadata"]["labels"]["strimzi.io/cluster"] == name
