@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,16 +34,17 @@ class Store:
         }
 
     def put(self, key: str, content: bytes) -> None:
-        self._client().put_object(Bucket=BUCKET, Key=key, Body=content)
+        self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
 
     def keys(self, prefix: str) -> list[str]:
-        pages = self._client().get_paginator("list_objects_v2")
+        pages = self._client.get_paginator("list_objects_v2")
         found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
         return [each["Key"] for page in found for each in page.get("Contents", ())]
 
     def delete(self, key: str) -> None:
-        self._client().delete_object(Bucket=BUCKET, Key=key)
+        self._client.delete_object(Bucket=BUCKET, Key=key)
 
+    @functools.cached_property
     def _client(self) -> Any:
         return _client(self.endpoint, self.key, self.secret)
 
