@@ -74,6 +74,10 @@ class Rig:
 
     def load(self, *images: str) -> None:
         """Brings images of this machine's Docker engine to the node."""
+        for _ in range(_TRIES):
+            # Layers of the cluster before may be collected just then.
+            if self._try_rig("load", *images).returncode == 0:
+                return
         self._rig("load", *images)
 
     def kubectl(self, *arguments: str | Path, stdin: str = "", timeout: float = 120) -> str:

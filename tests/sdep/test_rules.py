@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import yaml
 from tests.sdep.manifests import FOLDER
 
 RULES = FOLDER / "components" / "monitoring" / "rules.yaml"
-OURS = 'namespace="kmnist",deployment="kmnist"'
+OURS = 'namespace="kmnist",deployment="kmnist",predictor="kmnist-default"'
+CANARY = OURS.replace("default", "canary")
 # An hour of samples, each 30 s.
 STEADY = "0+300x120"
 NOTHING = "5000x120"
@@ -31,12 +33,18 @@ def groups() -> list[dict[str, Any]]:
     return list(found["spec"]["groups"])
 
 
-def replies(values: str) -> dict[str, str]:
-    return {f'kafka_worker_replies_total{{{OURS},worker="a.0"}}': values}
+def labels_named(alert: str) -> set[str]:
+    """The labels in the words of an alert."""
+    (rule,) = (rule for group in groups() for rule in group["rules"] if rule.get("alert") == alert)
+    return set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
 
 
-def lag(values: str) -> dict[str, str]:
-    return {f'kafka_worker_lag_messages{{{OURS},worker="a.0"}}': values}
+def replies(values: str, whose: str = OURS) -> dict[str, str]:
+    return {f'kafka_worker_replies_total{{{whose},worker="a.0"}}': values}
+
+
+def lag(values: str, whose: str = OURS) -> dict[str, str]:
+    return {f'kafka_worker_lag_messages{{{whose},worker="a.0"}}': values}
 
 
 def letters(values: str, reason: str = "not_json") -> dict[str, str]:
@@ -60,8 +68,8 @@ def brokers_lag(values: str) -> dict[str, str]:
     return {'kafka_consumergroup_lag{namespace="kmnist",consumergroup="kmnist"}': values}
 
 
-def partitions(values: str) -> dict[str, str]:
-    return {f'kafka_worker_partitions{{{OURS},worker="a.0"}}': values}
+def partitions(values: str, whose: str = OURS) -> dict[str, str]:
+    return {f'kafka_worker_partitions{{{whose},worker="a.0"}}': values}
 
 
 ANSWERED = replies(STEADY)
@@ -86,6 +94,12 @@ CASES = [
     Case("StreamStands", "no answer was ever given", (lag("7x120"),), True),
     Case("StreamStands", "only dead letters", (letters(STEADY), lag("7x120")), False),
     Case("StreamStands", "nothing waits", (replies(NOTHING), lag("0x120")), False),
+    Case(
+        "StreamStands",
+        "the canary stands",
+        (ANSWERED, lag("0x120"), replies(NOTHING, CANARY), lag("7x120", CANARY)),
+        True,
+    ),
     Case("StreamStands", "it sleeps", (replies("5000x40"), lag("0x40")), False),
     Case("StreamReadsNothing", "a worker was halted", (replies(NOTHING),), True),
     Case("StreamReadsNothing", "one has none", (replies(NOTHING), partitions("0x120")), True),
@@ -95,11 +109,22 @@ CASES = [
     Case("StreamDeadLetters", "one in a thousand", (ANSWERED, letters("0+0.3x120")), False),
     Case("StreamDeadLetters", "none ever", (ANSWERED,), False),
     Case("StreamClassFails", "once", (letters("0x100 1x20", "predict_failed"),), True),
+    Case("StreamClassFails", "a new pod's first", (letters("_x100 1x20", "worker_crash"),), True),
+    Case("StreamClassFails", "long ago", (letters("0x10 1x110", "predict_failed"),), False),
+    Case("StreamClassFails", "a pod's first, long ago", (letters("1x120", "worker_crash"),), False),
     Case("StreamClassFails", "what a sender did", (letters("0x100 1x20"),), False),
     Case("StreamGap", "messages were deleted", (gap("0x100 12x20"),), True),
+    Case("StreamGap", "before Prometheus looked", (gap("_x100 12x20"),), True),
+    Case("StreamGap", "long ago", (gap("_x10 12x110"),), False),
     Case("StreamGap", "none were", (gap("0x120"),), False),
     Case("StreamWithoutWorkers", "nobody reads", (brokers_lag("9x120"),), True),
     Case("StreamWithoutWorkers", "one has none", (brokers_lag("9x120"), partitions("0x120")), True),
+    Case(
+        "StreamWithoutWorkers",
+        "only the canary's read",
+        (brokers_lag("9x120"), partitions("4x120", CANARY)),
+        True,
+    ),
     Case("StreamWithoutWorkers", "one reads", (brokers_lag("9x120"), partitions("4x120")), False),
     Case("StreamWithoutWorkers", "it sleeps", (brokers_lag("0x120"),), False),
     Case("KmnistDrift", "much has changed", (drift("0.3x120"),), True),
@@ -114,12 +139,11 @@ CASES = [
 @needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=[f"{each.alert}: {each.why}" for each in CASES])
 def test_an_alert_comes_when_it_should(case: Case, tmp_path: Path) -> None:
-    rules = tmp_path / "rules.json"
-    rules.write_text(json.dumps({"groups": groups()}), "utf-8")
-    # What has fired is a series of Prometheus' own.
-    fired = f'ALERTS{{alertname="{case.alert}",alertstate="firing"}}'
+    # What has fired is a series of Prometheus' own, with every label that its words name.
+    named = "".join(f',{label}!=""' for label in sorted(labels_named(case.alert)))
+    fired = f'ALERTS{{alertname="{case.alert}",alertstate="firing"{named if case.fires else ""}}}'
     test = {
-        "rule_files": [str(rules)],
+        "rule_files": [str(write_rules(tmp_path))],
         "evaluation_interval": "30s",
         "tests": [
             {
@@ -141,10 +165,24 @@ def test_an_alert_comes_when_it_should(case: Case, tmp_path: Path) -> None:
     }
     path = tmp_path / "test.json"
     path.write_text(json.dumps(test), "utf-8")
-    ran = subprocess.run(
-        ["promtool", "test", "rules", str(path)], capture_output=True, text=True, timeout=60
-    )
+    promtool("test", "rules", str(path))
+
+
+def write_rules(folder: Path) -> Path:
+    """The groups as Prometheus reads them; JSON is YAML, too."""
+    path = folder / "rules.json"
+    path.write_text(json.dumps({"groups": groups()}), "utf-8")
+    return path
+
+
+def promtool(*arguments: str) -> None:
+    ran = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@needs_promtool
+def test_prometheus_takes_rules_and_templates_as_they_are(tmp_path: Path) -> None:
+    promtool("check", "rules", "--lint=all", "--lint-fatal", str(write_rules(tmp_path)))
 
 
 def test_every_alert_is_tried_both_ways() -> None:
