@@ -66,8 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     _check(parser, options)
-    # What the client retries by itself is no news to whoever watches.
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    # What the client retries by itself is no news to whoever watches, and what ends it is told.
+    logging.getLogger("kafka.client").setLevel(logging.CRITICAL + 1)
     try:
         settings = admitted(load_settings())
         return collect(options, settings) if options.run else _run(options, settings)

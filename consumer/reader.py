@@ -113,7 +113,8 @@ class Reader:
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining it")
                 raise ReadError(str(RightMissing([joining], "consumer")))
-        elif error.fatal() and self._group is not None:
+        elif error.code() == KafkaError._FATAL:
+            # What is fatal to a consumer is that another member of the group has its name.
             raise ReadError(f"another reader has taken the place in the group {self._group}")
         elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
             raise ReadError(f"the topics cannot be read any more: {error.str()}")
@@ -186,8 +187,13 @@ class Reader:
             return TopicPartition(at.topic, at.partition, offset)
 
         def begin(consumer: Consumer, assigned: list[TopicPartition]) -> None:
-            committed = consumer.committed(assigned, timeout=_PATIENCE_S)
-            consumer.assign([at if at.offset >= 0 else first(at) for at in committed])
+            try:
+                committed = consumer.committed(assigned, timeout=_PATIENCE_S)
+                consumer.assign([at if at.offset >= 0 else first(at) for at in committed])
+            except KafkaException as error:
+                # The client would raise what is in it from `poll`, which is no KafkaException.
+                why = error.args[0].str()
+                raise ReadError(f"cannot find the place to read from: {why}") from error
 
         return begin
 

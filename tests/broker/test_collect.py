@@ -1,0 +1,188 @@
+"""`python -m consumer --parquet` on a real broker: when it begins, ends, stops and goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from confluent_kafka import Producer
+
+from consumer.reader import Reader
+from kafka.clients import consumer_config
+from storage.run import group_of
+from tests.broker.stream import Stream, wait_until
+
+NewStream = Callable[..., Stream]
+
+REPLY = json.dumps({"data": {"names": ["o", "ki"], "ndarray": [[0.75, 0.25]]}}).encode()
+ENDED_S = 60
+
+
+class Run:
+    """A run over ten objects, whose answers the test writes in place of a worker."""
+
+    def __init__(self, stream: Stream, name: str, folder: Path) -> None:
+        self.stream = stream
+        self.name = name
+        self.objects = folder / "scans"
+        self.results = folder / "results"
+        self.names = [f"{number}.png" for number in range(10)]
+        self.objects.mkdir()
+        for each in self.names:
+            (self.objects / each).touch()
+        self._producer = Producer(stream.client({"log_level": 2}))
+
+    def answer(
+        self,
+        names: Iterable[str],
+        run: str | None = None,
+        timestamp: int = 0,
+        partition: int = -1,
+    ) -> None:
+        for each in names:
+            headers: list[tuple[str, str | bytes | None]] = [
+                ("run", (run or self.name).encode()),
+                ("object", each.encode()),
+            ]
+            self._producer.produce(
+                self.stream.settings.output_topic,
+                REPLY,
+                each,
+                partition,
+                headers=headers,
+                timestamp=timestamp,
+            )
+        assert self._producer.flush(30) == 0
+
+    def collect(self, *more: str) -> subprocess.Popen[bytes]:
+        """Starts a collector; it reads from the first answer on, whenever it joins."""
+        command = ["consumer", f"--parquet={self.results}", f"--run={self.name}"]
+        return self.stream.start(*command, f"--of={self.objects}", *more)
+
+    def said(self, process: subprocess.Popen[bytes]) -> str:
+        number = self.stream.processes.index(process)
+        return (self.stream.folder / f"{number}.log").read_text()
+
+    def end(self, process: subprocess.Popen[bytes]) -> tuple[int, str]:
+        """The exit status, and what it wrote."""
+        return process.wait(ENDED_S), self.said(process)
+
+    def written(self) -> Counter[str]:
+        """How many rows each object has."""
+        if not self.results.exists():
+            return Counter()
+        return Counter(pq.read_table(self.results).column("object").to_pylist())
+
+
+@pytest.fixture
+def run(new_stream: NewStream, name: str, tmp_path: Path) -> Run:
+    return Run(new_stream(partitions=2), name, tmp_path)
+
+
+def test_answers_that_were_there_before_are_collected_each_object_once(run: Run) -> None:
+    run.answer(run.names)
+    run.answer(run.names[:3])
+    run.answer(run.names, run="another-run")
+    status, said = run.end(run.collect())
+    assert status == 0, said
+    assert "10 of 10 objects have a row" in said
+    assert run.written() == Counter(run.names)
+    status, said = run.end(run.collect())
+    assert (status, "10 of 10 objects have a row" in said, "0 of them new" in said) == (0, 1, 1)
+    assert run.written() == Counter(run.names)
+
+
+def test_who_is_told_to_stop_writes_what_it_has_and_the_next_one_goes_on(run: Run) -> None:
+    for asked in (signal.SIGINT, signal.SIGTERM):
+        first = len(run.written())
+        run.answer(run.names[first : first + 3])
+        process = run.collect("--part-rows=3")
+        wait_until(lambda: len(run.written()) > first, ENDED_S, run.said(process))  # noqa: B023
+        run.answer(run.names[first + 3 : first + 4])
+        # The fourth is in hand, or will be asked for again: a row of it may not be there yet.
+        process.send_signal(asked)
+        status, said = run.end(process)
+        assert status == 130, said
+        assert "Traceback" not in said
+        assert "missing: " in said
+        assert max(run.written().values()) == 1
+    run.answer(run.names)
+    status, said = run.end(run.collect())
+    assert status == 0, said
+    assert run.written() == Counter(run.names)
+
+
+def test_who_waits_too_long_says_what_is_missing_and_what_to_do(run: Run) -> None:
+    run.answer(run.names[:2])
+    status, said = run.end(run.collect("--timeout=5"))
+    assert status == 1
+    assert "8 missing: 2.png, 3.png, 4.png, 5.png, 6.png, …" in said
+    assert f"python -m producer {run.objects} --run {run.name} --results {run.results}" in said
+    assert run.written() == Counter(run.names[:2])
+
+
+def test_nothing_is_read_that_is_older_than_it_is_told(run: Run) -> None:
+    now_ms = int(1000 * time.time())
+    run.answer(run.names[:5], timestamp=now_ms - 7_200_000)
+    run.answer(run.names[5:], timestamp=now_ms - 3_500_000)
+    status, said = run.end(run.collect("--since=1h", "--timeout=5"))
+    assert status == 1, said
+    assert run.written() == Counter(run.names[5:])
+
+
+def test_what_is_committed_goes_before_a_time_that_is_told(run: Run) -> None:
+    run.answer(run.names[:2], partition=0)
+    assert run.end(run.collect("--timeout=5"))[0] == 1
+    # Far older than what was read, and read nevertheless, since it comes after that.
+    run.answer(run.names[2:], partition=0, timestamp=1_700_000_000_000)
+    status, said = run.end(run.collect("--since=1h"))
+    assert status == 0, said
+    assert run.written() == Counter(run.names)
+
+
+def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
+    run.answer(run.names[:2])
+    earlier = run.collect("--part-rows=2")
+    wait_until(run.written, ENDED_S, "the first part")
+    later = run.collect()
+    status, said = run.end(earlier)
+    assert (status, f"the place in the group {group_of(run.name)}" in said) == (1, True), said
+    run.answer(run.names)
+    status, said = run.end(later)
+    assert status == 0, said
+    assert run.written() == Counter(run.names)
+
+
+def test_without_a_run_all_answers_are_written_and_a_group_goes_on(run: Run) -> None:
+    command = ["consumer", f"--parquet={run.results}", "--from-beginning", f"--group={run.name}"]
+    run.answer(run.names)
+    for count, total in ((6, 6), (4, 10)):
+        status, said = run.end(run.stream.start(*command, f"--count={count}"))
+        assert (status, f"{count} answered" in said) == (0, True), said
+        assert run.written().total() == total
+    assert run.written() == Counter(run.names)
+
+
+def test_who_commits_by_hand_gets_again_what_was_not_committed(run: Run) -> None:
+    run.answer(run.names, partition=0)
+    config = consumer_config(run.stream.settings, run.name)
+    topics = [run.stream.settings.output_topic]
+
+    def first() -> int:
+        """Reads one message, commits it, reads another; the offset of the first."""
+        with closing(Reader(config, topics, True, group=True, by_hand=True)) as reader:
+            (one,) = wait_until(lambda: reader.read(1, 0.1), ENDED_S, "an answer")
+            reader.commit()
+            assert wait_until(lambda: reader.read(1, 0.1), ENDED_S, "another")
+            offset: int = one.offset()
+            return offset
+
+    assert [first() for _ in range(3)] == [0, 1, 2]
