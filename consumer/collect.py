@@ -114,12 +114,10 @@ def _read(
         Whether we were told.
     """
     topics = [settings.output_topic, settings.dead_letter_topic]
-    # One name for whoever collects the run: who comes later takes the place over at once. And with
-    # it what the place had been assigned, which would be other topics' partitions.
-    name = settings.output_topic
-    config = consumer_config(settings, group_of(options.run), group_instance_id=name)
+    # One name for whoever collects the run: who comes later takes the place over at once.
+    config = consumer_config(settings, group_of(options.run), group_instance_id="collector")
     since_ms = None if options.since is None else options.since - _CLOCKS_MS
-    reader = Reader(config, topics, True, group=True, by_hand=True, since_ms=since_ms)
+    reader = Reader(config, topics, True, group=True, by_hand=True, alone=True, since_ms=since_ms)
     told: list[bool] = []
     with (
         closing(reader),

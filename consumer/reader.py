@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -38,6 +39,7 @@ class Reader:
         last: int = 0,
         resume: Mapping[tuple[str, int], int] | None = None,
         by_hand: bool = False,
+        alone: bool = False,
         since_ms: int | None = None,
     ) -> None:
         """Find the place to read from; what is sent after this is not missed.
@@ -53,8 +55,10 @@ class Reader:
             resume: Without a group, go on at these offsets of (topic, partition), wherever
                 they are still there.
             by_hand: In a group, commit only when `commit` is called.
-            since_ms: In a group, where it has committed nothing, begin with the first message
-                of this time or a later one, in ms since 1970.
+            alone: In a group, read every partition, those that are added later too, whatever
+                the group assigns. It must have no other reader.
+            since_ms: Alone in a group, where it has committed nothing, begin with the first
+                message of this time or a later one, in ms since 1970.
 
         Raises:
             ReadError: A topic does not exist, or no broker answers.
@@ -68,14 +72,17 @@ class Reader:
         self._resume = dict(resume or {})
         self._group: str | None = config["group.id"] if group else None
         self._by_hand = by_hand
+        self._alone = alone
+        self._since_ms = since_ms
+        self._has_joined = False
         self._known: set[tuple[str, int]] = set()
         self._next_look = time.monotonic() + _LOOK_S
         self._next_commit = 0.0
         self._uncommitted = False
         try:
             found = self._partitions(must_exist=True)
-            if group and since_ms is not None:
-                self._consumer.subscribe(list(topics), on_assign=self._begin_since(since_ms))
+            if group and alone:
+                self._consumer.subscribe(list(topics), on_assign=self._join)
             elif group:
                 self._consumer.subscribe(list(topics))
             else:
@@ -136,20 +143,32 @@ class Reader:
 
     def _housekeep(self) -> None:
         now = time.monotonic()
-        if self._group:
-            if self._uncommitted and not self._by_hand and now >= self._next_commit:
-                self._commit(asynchronous=True)
-                self._next_commit = now + _COMMIT_S
-        elif now >= self._next_look:
-            self._next_look = now + _LOOK_S
+        if self._has_joined:
+            self._has_joined = False
             try:
-                new = [each for each in self._partitions() if each not in self._known]
-            except KafkaException:
-                return  # a broker that is away for a moment: look again later
-            if new:
-                # All that is in a partition is new, since the partition is.
-                self._consumer.incremental_assign([self._start(*each, True) for each in new])
-                self._known.update(new)
+                self._take_all()
+            except KafkaException as error:
+                why = error.args[0].str()
+                raise ReadError(f"cannot find the place to read from: {why}") from error
+        if self._uncommitted and self._group and not self._by_hand and now >= self._next_commit:
+            self._commit(asynchronous=True)
+            self._next_commit = now + _COMMIT_S
+        # Empty, in a group: it has not joined yet, or does not choose its partitions.
+        if self._known and now >= self._next_look:
+            self._next_look = now + _LOOK_S
+            # A broker that is away for a moment: look again later.
+            with suppress(KafkaException):
+                self._take_new()
+
+    def _take_new(self) -> None:
+        """Read partitions that were added."""
+        new = [each for each in self._partitions() if each not in self._known]
+        if new and self._group:
+            self._take_all()
+        elif new:
+            # All that is in a partition is new, since the partition is.
+            self._consumer.incremental_assign([self._start(*each, True) for each in new])
+            self._known.update(new)
 
     def _commit(self, asynchronous: bool) -> None:
         try:
@@ -177,25 +196,31 @@ class Reader:
             for partition in sorted(every[topic].partitions)
         ]
 
-    def _begin_since(self, since_ms: int) -> Callable[[Consumer, list[TopicPartition]], None]:
-        def first(at: TopicPartition) -> TopicPartition:
-            # Before the time is asked for, so that nothing is missed that comes between.
-            _, end = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
-            moment = TopicPartition(at.topic, at.partition, since_ms)
-            (found,) = self._consumer.offsets_for_times([moment], timeout=_PATIENCE_S)
-            offset = found.offset if found.offset >= 0 else end
-            return TopicPartition(at.topic, at.partition, offset)
+    def _join(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        # What is assigned may be of old: whoever takes a member's name over gets what that had,
+        # without the partitions that were added since, or those of other topics. What to read in
+        # its place is asked for later: questions from within this call make the next one abort.
+        consumer.assign([])
+        self._has_joined = True
 
-        def begin(consumer: Consumer, assigned: list[TopicPartition]) -> None:
-            try:
-                committed = consumer.committed(assigned, timeout=_PATIENCE_S)
-                consumer.assign([at if at.offset >= 0 else first(at) for at in committed])
-            except KafkaException as error:
-                # The client would raise what is in it from `poll`, which is no KafkaException.
-                why = error.args[0].str()
-                raise ReadError(f"cannot find the place to read from: {why}") from error
+    def _take_all(self) -> None:
+        """Read every partition from where the group has committed."""
+        found = self._partitions()
+        places = [TopicPartition(*each) for each in found]
+        committed = self._consumer.committed(places, timeout=_PATIENCE_S)
+        self._consumer.assign([at if at.offset >= 0 else self._first(at) for at in committed])
+        self._known = set(found)
 
-        return begin
+    def _first(self, at: TopicPartition) -> TopicPartition:
+        """Where to begin in a partition that the group has committed nothing of."""
+        if self._since_ms is None:
+            return at
+        # Before the time is asked for, so that nothing is missed that comes between.
+        _, end = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
+        moment = TopicPartition(at.topic, at.partition, self._since_ms)
+        (found,) = self._consumer.offsets_for_times([moment], timeout=_PATIENCE_S)
+        offset = found.offset if found.offset >= 0 else end
+        return TopicPartition(at.topic, at.partition, offset)
 
     def _start(self, topic: str, partition: int, from_beginning: bool) -> TopicPartition:
         at = TopicPartition(topic, partition)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import NewPartitions
 
 from consumer.reader import Reader
 from kafka.clients import consumer_config
@@ -38,7 +39,6 @@ class Run:
         self.objects.mkdir()
         for each in self.names:
             (self.objects / each).touch()
-        self._producer = Producer(stream.client({"log_level": 2}))
 
     def answer(
         self,
@@ -46,26 +46,36 @@ class Run:
         run: str | None = None,
         timestamp: int = 0,
         partition: int = -1,
+        topic: str | None = None,
     ) -> None:
+        # A new one, which knows the partitions that were added.
+        producer = Producer(self.stream.client({"log_level": 2}))
         for each in names:
             headers: list[tuple[str, str | bytes | None]] = [
                 ("run", (run or self.name).encode()),
                 ("object", each.encode()),
             ]
-            self._producer.produce(
-                self.stream.settings.output_topic,
+            producer.produce(
+                topic or self.stream.settings.output_topic,
                 REPLY,
                 each,
                 partition,
                 headers=headers,
                 timestamp=timestamp,
             )
-        assert self._producer.flush(30) == 0
+        assert producer.flush(30) == 0
 
-    def collect(self, *more: str) -> subprocess.Popen[bytes]:
+    def collect(self, *more: str, **environ: str) -> subprocess.Popen[bytes]:
         """Starts a collector; it reads from the first answer on, whenever it joins."""
         command = ["consumer", f"--parquet={self.results}", f"--run={self.name}"]
-        return self.stream.start(*command, f"--of={self.objects}", *more)
+        return self.stream.start(*command, f"--of={self.objects}", *more, **environ)
+
+    def killed_after(self, rows: int) -> None:
+        """A collector that has written so many rows and is killed: its place stays its own."""
+        process = self.collect(f"--part-rows={rows}")
+        wait_until(lambda: len(self.written()) == rows, ENDED_S, "the first part")
+        process.kill()
+        process.wait()
 
     def said(self, process: subprocess.Popen[bytes]) -> str:
         number = self.stream.processes.index(process)
@@ -157,6 +167,30 @@ def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
     assert (status, f"the place in the group {group_of(run.name)}" in said) == (1, True), said
     run.answer(run.names)
     status, said = run.end(later)
+    assert status == 0, said
+    assert run.written() == Counter(run.names)
+
+
+def test_partitions_that_were_added_meanwhile_are_read_too(run: Run) -> None:
+    run.answer(run.names[:2], partition=0)
+    run.killed_after(2)
+    topic = run.stream.settings.output_topic
+    admin = run.stream.admin()
+    admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
+    process = run.collect()
+    wait_until(lambda: "reading " in run.said(process), ENDED_S, "a collector")
+    run.answer(run.names[2:], partition=2)
+    status, said = run.end(process)
+    assert status == 0, said
+    assert run.written() == Counter(run.names)
+
+
+def test_the_same_run_on_another_topic_reads_that(run: Run, new_topic: Callable[..., str]) -> None:
+    run.answer(run.names[:2])
+    run.killed_after(2)
+    topic = new_topic("other")
+    run.answer(run.names[2:], topic=topic)
+    status, said = run.end(run.collect(KAFKA_OUTPUT_TOPIC=topic))
     assert status == 0, said
     assert run.written() == Counter(run.names)
 

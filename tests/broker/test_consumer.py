@@ -206,13 +206,18 @@ def test_ctrl_c_ends_with_the_summary(topics: Topics) -> None:
     assert b"Traceback" not in error
 
 
+@pytest.mark.parametrize("in_group", [False, True])
 def test_partitions_that_are_added_are_read_too(
-    cluster: Cluster, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    in_group: bool,
+    cluster: Cluster,
+    name: str,
+    new_topic: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("consumer.reader._LOOK_S", 0.2)
     topic = new_topic(partitions=1)
-    config = {"bootstrap.servers": cluster.bootstrap, "group.id": "unused"}
-    reader = Reader(config, [topic])
+    config = {"bootstrap.servers": cluster.bootstrap, "group.id": name}
+    reader = Reader(config, [topic], from_beginning=in_group, group=in_group, alone=in_group)
     try:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         admin.create_partitions([NewPartitions(topic, 2)])[topic].result()
