@@ -2,8 +2,8 @@
 
 `python -m sdep.deploy native --image kmnist:0.1 --broker kafka.example.com:9092`
 
-It needs kubectl and nothing else; what it does is `kubectl apply -k` on an overlay of its own that
-names the image, the broker and the namespace.
+It needs kubectl and nothing else; what it applies is an overlay of its own that names the image,
+the broker and the namespace.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryDirectory() as folder:
             place = _write(Path(folder), overlay, options)
             built = kubectl.run("kustomize", str(place))
-            if options.print:
-                sys.stdout.write(built)
-                return 0
-            _deploy(kubectl, place, built, options.timeout)
+        if options.print:
+            sys.stdout.write(built)
+            return 0
+        _deploy(kubectl, built, options.timeout)
         return 0
     except Trouble as error:
         sys.stderr.write(f"error: {error}\n")
@@ -122,14 +122,14 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     return folder
 
 
-def _deploy(kubectl: Kubectl, place: Path, built: str, timeout_s: float) -> None:
+def _deploy(kubectl: Kubectl, built: str, timeout_s: float) -> None:
     manifests = _documents(kubectl, built)
     for each in manifests:
         if each["kind"] == "ConfigMap" and "KAFKA_BROKER" in each.get("data", {}):
             _check_broker(kubectl, each)
     # Whoever scaled by hand has taken the predictors over: they are one field to the API server.
     force = ("--server-side", "--force-conflicts", "--field-manager", "sdep-deploy")
-    sys.stdout.write(kubectl.run("apply", *force, "-k", str(place)))
+    sys.stdout.write(kubectl.run("apply", *force, "-f", "-", stdin=built))
     give_up_at = time.monotonic() + timeout_s
     for each in manifests:
         if each["kind"] == "SeldonDeployment":

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdep.kubectl import Kubectl, Trouble
 
@@ -24,21 +25,50 @@ def await_pods(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) ->
         Trouble: they can't become so, or do not before `give_up_at` (of `time.monotonic`).
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    looks: list[_Look] = []
+
+    def look() -> _State:
+        looks[:] = _look(kubectl, manifest)
+        return _State("; ".join(map(str, looks)), all(look.is_done for look in looks))
+
+    def why() -> str:
+        unscaled = [look.name for look in looks if look.is_rolled_out and not look.is_scaled]
+        if unscaled:
+            return (
+                f"nothing scales {unscaled[0]}: Seldon's operator makes a ScaledObject only when "
+                "it was installed with keda.enabled=true"
+            )
+        return _why(kubectl, name, space, [pod for look in looks for pod in look.pods])
+
+    _await(look, why, give_up_at)
+    if not any(look.wanted for look in looks):
+        sys.stdout.write("the autoscaler starts a pod when messages come\n")
+
+
+class _State(NamedTuple):
+    """How something stands: in words, and whether it is as it should be."""
+
+    words: str
+    is_done: bool
+
+
+def _await(look: Callable[[], _State], why: Callable[[], str], give_up_at: float) -> None:
+    """Looks until it is done, and says each change.
+
+    Raises:
+        Trouble: it is not done in time; `why` says more.
+    """
     said = ""
     while True:
-        looks = [_look(kubectl, manifest, each) for each in manifest["spec"]["predictors"]]
-        now = "; ".join(str(look) for look in looks)
-        if now != said:
-            sys.stdout.write(now + "\n")
+        now = look()
+        if now.words != said:
+            sys.stdout.write(now.words + "\n")
             sys.stdout.flush()
-            said = now
-        if all(look.is_done for look in looks):
-            if not any(look.wanted for look in looks):
-                sys.stdout.write("the autoscaler starts a pod when messages come\n")
+            said = now.words
+        if now.is_done:
             return
         if time.monotonic() > give_up_at:
-            pods = [pod for look in looks for pod in look.pods]
-            raise Trouble(f"{now}; {_why(kubectl, name, space, pods)}")
+            raise Trouble(f"{now.words}; {why()}")
         time.sleep(_LOOK_S)
 
 
@@ -51,35 +81,60 @@ class _Look:
         wanted: how many of them there are to be at least.
         pods: those that are as the manifest says now.
         is_rolled_out: Seldon's operator and Kubernetes have done what it says.
+        is_scaled: something scales them by lag, or is not asked to.
     """
 
     name: str
     wanted: int
     pods: list[dict[str, Any]]
     is_rolled_out: bool
+    is_scaled: bool
 
     @property
     def is_done(self) -> bool:
         """Whether there is nothing more to wait for."""
-        return self.is_rolled_out and sum(map(_is_ready, self.pods)) >= self.wanted
+        return self.is_rolled_out and self.is_scaled and self._ready >= self.wanted
+
+    @property
+    def _ready(self) -> int:
+        return sum(map(is_ready, self.pods))
 
     def __str__(self) -> str:
-        ready = sum(map(_is_ready, self.pods))
-        return f"{self.name}: {ready} of {self.wanted} pods ready"
+        return f"{self.name}: {self._ready} of {self.wanted} pods ready"
 
 
-def _look(kubectl: Kubectl, manifest: dict[str, Any], predictor: dict[str, Any]) -> _Look:
+def _look(kubectl: Kubectl, manifest: dict[str, Any]) -> list[_Look]:
+    """How each predictor stands."""
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
+    predictors = manifest["spec"]["predictors"]
     label = f"seldon-deployment-id={name}"
-    begin = f"{name}-{predictor['name']}-"
     made, pods = (
         [
             each
             for each in kubectl.list(kind, "-n", space, "-l", label)
-            if each["metadata"]["name"].startswith(begin)
-            and "deletionTimestamp" not in each["metadata"]
+            if "deletionTimestamp" not in each["metadata"]
         ]
         for kind in ("deployments", "pods")
+    )
+    scaled: list[str] = []
+    if any(map(_has_keda, predictors)):
+        scalers = kubectl.list("scaledobjects.keda.sh", "-n", space)
+        scaled = [each["spec"]["scaleTargetRef"]["name"] for each in scalers]
+    return [_look_at(kubectl, name, each, made, pods, scaled) for each in predictors]
+
+
+def _look_at(
+    kubectl: Kubectl,
+    name: str,
+    predictor: dict[str, Any],
+    made: list[dict[str, Any]],
+    pods: list[dict[str, Any]],
+    scaled: list[str],
+) -> _Look:
+    begin = f"{name}-{predictor['name']}-"
+    made, pods = (
+        [each for each in found if each["metadata"]["name"].startswith(begin)]
+        for found in (made, pods)
     )
     # The operator takes a moment; and pods of before go on until there are others.
     pods = [pod for pod in pods if agrees(pod["spec"], predictor)]
@@ -89,9 +144,12 @@ def _look(kubectl: Kubectl, manifest: dict[str, Any], predictor: dict[str, Any])
         agrees(each["spec"]["template"]["spec"], predictor) and _has_only_new_pods(each)
         for each in made
     )
-    if "kedaSpec" in predictor["componentSpecs"][0] and is_rolled_out:
-        _check_scaler(kubectl, begin, space)
-    return _Look(begin.rstrip("-"), _wanted(predictor), pods, is_rolled_out)
+    is_scaled = not _has_keda(predictor) or any(each.startswith(begin) for each in scaled)
+    return _Look(begin.rstrip("-"), _wanted(predictor), pods, is_rolled_out, is_scaled)
+
+
+def _has_keda(predictor: dict[str, Any]) -> bool:
+    return "kedaSpec" in predictor["componentSpecs"][0]
 
 
 def agrees(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
@@ -122,15 +180,6 @@ def _source(variable: dict[str, Any]) -> tuple[str, ...]:
     return kind, *(str(where.get(key, "")) for key in ("name", "key", "fieldPath"))
 
 
-def _check_scaler(kubectl: Kubectl, begin: str, space: str) -> None:
-    scalers = kubectl.list("scaledobjects.keda.sh", "-n", space)
-    if not any(each["spec"]["scaleTargetRef"]["name"].startswith(begin) for each in scalers):
-        raise Trouble(
-            f"nothing scales {begin.rstrip('-')}: Seldon's operator makes a ScaledObject only when "
-            "it was installed with keda.enabled=true"
-        )
-
-
 def _wanted(predictor: dict[str, Any]) -> int:
     """How many pods a predictor has at least."""
     (component,) = predictor["componentSpecs"]
@@ -149,8 +198,9 @@ def _has_only_new_pods(found: dict[str, Any]) -> bool:
     )
 
 
-def _is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
+def is_ready(found: dict[str, Any]) -> bool:
+    """Whether an object says that it is ready."""
+    conditions = found.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
@@ -177,7 +227,7 @@ def _check_pod(kubectl: Kubectl, pod: dict[str, Any]) -> None:
 def _why(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) -> str:
     """Why it does not become ready, by whoever knows."""
     for pod in pods:
-        if _is_ready(pod):
+        if is_ready(pod):
             continue
         for each in pod.get("status", {}).get("conditions", []):
             if each["type"] == "PodScheduled" and each["status"] == "False":
@@ -206,15 +256,15 @@ def await_deployment(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: flo
         Trouble: they are not in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    while True:
+    wanted = manifest["spec"].get("replicas", 1)
+
+    def look() -> _State:
         found = kubectl.get("deployment", name, "-n", space) or {"metadata": {"generation": 1}}
         ready = found.get("status", {}).get("availableReplicas", 0)
-        if _has_only_new_pods(found) and ready >= manifest["spec"].get("replicas", 1):
-            sys.stdout.write(f"{name}: ready\n")
-            return
-        if time.monotonic() > give_up_at:
-            raise Trouble(f"{name} is not ready: see kubectl -n {space} describe deployment {name}")
-        time.sleep(_LOOK_S)
+        is_done = _has_only_new_pods(found) and ready >= wanted
+        return _State(f"{name}: {ready} of {wanted} pods ready", is_done)
+
+    _await(look, lambda: f"see kubectl -n {space} describe deployment {name}", give_up_at)
 
 
 def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
@@ -224,20 +274,16 @@ def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -
         Trouble: it does not in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    said = ""
-    while True:
+
+    def look() -> _State:
         found = kubectl.get("kafka", name, "-n", space) or {}
         status = found.get("status", {})
-        is_new = status.get("observedGeneration") == found.get("metadata", {}).get("generation")
-        conditions = status.get("conditions", []) if is_new else []
-        if any(each["type"] == "Ready" and each["status"] == "True" for each in conditions):
-            sys.stdout.write(f"{name}: ready\n")
-            return
-        now = "; ".join(each.get("message", each["type"]) for each in conditions)
-        if now != said:
-            sys.stdout.write(f"{name}: {now or 'Strimzi has not looked at it yet'}\n")
-            sys.stdout.flush()
-            said = now
-        if time.monotonic() > give_up_at:
-            raise Trouble(f"{name} is not ready: {now or 'does the Strimzi operator run?'}")
-        time.sleep(_LOOK_S)
+        if status.get("observedGeneration") != found.get("metadata", {}).get("generation"):
+            return _State(f"{name}: Strimzi has not looked at it yet", False)
+        if is_ready(found):
+            return _State(f"{name}: ready", True)
+        conditions = status.get("conditions", [])
+        told = "; ".join(each.get("message", each["type"]) for each in conditions)
+        return _State(f"{name}: {told or 'Strimzi says nothing of it'}", False)
+
+    _await(look, lambda: "does the Strimzi operator run?", give_up_at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sdep.waiting import is_ready
 from tests.cluster.overlays import Overlay, Variant
 from tests.cluster.rig import Rig, await_true
 
@@ -83,8 +84,4 @@ def image(pod: dict[str, Any]) -> str:
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:
-    conditions = pod.get("status", {}).get("conditions", [])
-    leaving = "deletionTimestamp" in pod["metadata"]
-    return not leaving and any(
-        each["type"] == "Ready" and each["status"] == "True" for each in conditions
-    )
+    return "deletionTimestamp" not in pod["metadata"] and is_ready(pod)
