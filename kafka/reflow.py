@@ -14,15 +14,15 @@ from typing import Optional
 from kafka.clients import most_log_bytes
 from kafka.feedback import LONGEST_PUID, BadFeedback, Feedback, compose, read
 from kafka.request_log.entry import (
+    ENVELOPE_BYTES,
     Content,
     Entry,
     Verdict,
     author_of,
     common_headers,
+    fitting,
     headers_of,
     rfc3339,
-    without_largest,
-    written,
 )
 from kafka.rights import feedback_rights, request_log_rights
 from kafka.settings import Settings
@@ -31,8 +31,6 @@ from kafka.topic_writer import NotWritten, TopicWriter
 __all__ = ["BadFeedback", "CallLog", "Feedback", "NotWritten", "Reflow", "compose", "read"]
 
 _WITHIN_S = 10.0
-# Key, headers and framing of an entry.
-_ENVELOPE_BYTES = 64 * 1024
 
 
 class Reflow:
@@ -94,7 +92,7 @@ class CallLog:
 
     def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
         most = most_log_bytes(settings)
-        self._most = most - _ENVELOPE_BYTES
+        self._most = most - ENVELOPE_BYTES
         self._author = author_of(settings.group_id, "calls", settings.worker_id, os.environ)
         rights = request_log_rights(settings)
         self._writer = TopicWriter(
@@ -130,13 +128,7 @@ class CallLog:
         )
         now_ms = int(time.time() * 1000)
         now = rfc3339(now_ms)
-        value = written(entry, self._author, now)
-        while len(value) > self._most:
-            smaller = without_largest(entry)
-            if smaller is None:
-                break
-            entry = smaller
-            value = written(entry, self._author, now)
+        value = fitting(entry, self._author, now, lambda value: len(value) <= self._most)
         headers = headers_of(entry, common_headers(self._author, now))
         self._writer.write(entry.puid, value, headers, now_ms)
 

@@ -14,7 +14,6 @@ from kafka.renewed_producer import NotMade, RenewedProducer
 from kafka.rights import Right, RightMissing
 from kafka.settings import Settings
 
-_WITHIN_S = 10.0
 # The client looks once a second for messages whose time is over.
 _GRACE_S = 2.0
 _POLL_S = 0.05
@@ -54,7 +53,7 @@ class TopicWriter:
         topic: str,
         rights: Sequence[Right],
         role: str,
-        within_s: float = _WITHIN_S,
+        within_s: float,
         **properties: Any,
     ) -> None:
         self._topic, self._rights, self._role = topic, rights, role

@@ -12,13 +12,19 @@ from __future__ import annotations
 import base64
 import datetime
 import functools
-from typing import List, Mapping, NamedTuple, Optional, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 import orjson
 
 ANSWERED = b"model.request.answered"
 REJECTED = b"model.request.rejected"
+
+JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
+"""Content types of what is handed on without one."""
+
+ENVELOPE_BYTES = 64 * 1024
+"""Key, headers and framing of an entry take less, unless a limit is near, when they are counted."""
 
 JSON, TEXT, BASE64, OMITTED = "json", "text", "base64", "omitted"
 """How a request or reply stands in an entry: as it is, as a string, or for its size not at all."""
@@ -191,7 +197,7 @@ def common_headers(author: Author, time_text: bytes) -> EventHeaders:
         ("ce_specversion", b"1.0"),
         ("ce_source", author.source.encode("ascii")),
         ("ce_time", time_text),
-        ("content-type", b"application/json"),
+        ("content-type", JSON_TYPE.encode("ascii")),
         *author.headers,
     ]
 
@@ -208,8 +214,22 @@ def headers_of(entry: Entry, common: EventHeaders) -> EventHeaders:
     return common + own
 
 
-def without_largest(entry: Entry) -> Optional[Entry]:
-    """The entry without what has most bytes in it; None if there is nothing to leave out."""
+def fitting(entry: Entry, author: Author, time_text: bytes, fits: Callable[[bytes], bool]) -> bytes:
+    """The entry's value, without what has most bytes in it for as long as it does not fit.
+
+    What is left out is said to be. A value from which all is left out is as it is.
+    """
+    value = written(entry, author, time_text)
+    while not fits(value):
+        smaller = _without_largest(entry)
+        if smaller is None:
+            break
+        entry = smaller
+        value = written(entry, author, time_text)
+    return value
+
+
+def _without_largest(entry: Entry) -> Optional[Entry]:
     request, response = len(entry.request.json), len(entry.response.json)
     if max(request, response) <= len(NO_CONTENT.json):
         return None

@@ -14,7 +14,10 @@ from kafka.feedback import LONGEST_PUID
 from kafka.messages import Outcome, Record, Reply, header
 from kafka.replies import Outgoing, Target, size_of
 from kafka.request_log.entry import (
+    ENVELOPE_BYTES,
+    JSON_TYPE,
     NO_CONTENT,
+    PROTOBUF_TYPE,
     Content,
     Entry,
     EventHeaders,
@@ -24,19 +27,16 @@ from kafka.request_log.entry import (
     as_text_or_base64,
     author_of,
     common_headers,
+    fitting,
     headers_of,
     json_text,
     rfc3339,
-    without_largest,
-    written,
 )
 from kafka.settings import Settings
 
-# Headers and framing of a message take less, unless a limit is near, when they are counted.
-_ENOUGH_BYTES = 64 * 1024
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
-_JSON, _PROTOBUF, _BYTES = "application/json", "application/x-protobuf", "application/octet-stream"
+_BYTES = "application/octet-stream"
 # The topic's own partitioner chooses by key, so that an entry stands where its feedback would.
 _BY_KEY = -1
 
@@ -68,23 +68,20 @@ class OutcomeLog:
     def _message(self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders) -> Outgoing:
         entry = entry_of(outcome)
         headers = headers_of(entry, common)
-        while True:
-            value = written(entry, self._author, now)
-            message = Outgoing(
-                self.target.topic,
-                _BY_KEY,
-                now_ms,
-                entry.puid,
-                value,
-                headers,
-                outcome.record,
+        target = self.target
+
+        def message(value: bytes) -> Outgoing:
+            return Outgoing(
+                target.topic, _BY_KEY, now_ms, entry.puid, value, headers, outcome.record
             )
-            if len(value) + _ENOUGH_BYTES <= self.target.max_bytes:
-                return message
-            smaller = None if size_of(message) <= self.target.max_bytes else without_largest(entry)
-            if smaller is None:
-                return message
-            entry = smaller
+
+        def fits(value: bytes) -> bool:
+            return (
+                len(value) + ENVELOPE_BYTES <= target.max_bytes
+                or size_of(message(value)) <= target.max_bytes
+            )
+
+        return message(fitting(entry, self._author, now, fits))
 
 
 def entry_of(outcome: Outcome) -> Entry:
@@ -138,9 +135,9 @@ def _request(record: Record, *, was_read: bool) -> Content:
         return as_text_or_base64(value, content_type)
     family = family_of(record, value)
     if family == "json":
-        return as_json(value, content_type or _JSON)
+        return as_json(value, content_type or JSON_TYPE)
     if family == "protobuf":
-        return as_base64(value, content_type or _PROTOBUF)
+        return as_base64(value, content_type or PROTOBUF_TYPE)
     return as_base64(value, content_type or _kind_of(value))
 
 
@@ -150,7 +147,7 @@ def _kind_of(value: bytes) -> str:
 
 def _response(reply: Reply) -> Content:
     if reply.headers is JSON_HEADERS:
-        return as_json(reply.value, _JSON)
+        return as_json(reply.value, JSON_TYPE)
     content_type = (header(reply.headers, "content-type") or b"").decode("utf-8", "replace")
     # What our own codecs call JSON is JSON.
-    return (as_json if content_type == _JSON else as_base64)(reply.value, content_type)
+    return (as_json if content_type == JSON_TYPE else as_base64)(reply.value, content_type)

@@ -24,7 +24,9 @@ from kafka.blame import MESSAGE_LIMIT, words_of
 from kafka.codec.json_text import dump_json
 from kafka.reflow import CallLog, NotWritten
 from kafka.request_log.entry import (
+    JSON_TYPE,
     NO_CONTENT,
+    PROTOBUF_TYPE,
     Content,
     Verdict,
     as_base64,
@@ -35,7 +37,6 @@ from kafka.settings import load_settings
 
 log = logging.getLogger("kafka.request_log")
 
-_JSON, _PROTOBUF = "application/json", "application/x-protobuf"
 # Seldon's executor names a request by this, and tells its sender the same.
 _PUID_HEADER = "Seldon-Puid"
 
@@ -134,15 +135,15 @@ def logged(**parameters: Any) -> Logged:
 
 def _content(message: Any) -> Content:
     if isinstance(message, SeldonMessage):
-        return as_base64(message.SerializeToString(), _PROTOBUF)
+        return as_base64(message.SerializeToString(), PROTOBUF_TYPE)
     if isinstance(message, (bytes, str)):
         value = message.encode("utf-8", "replace") if isinstance(message, str) else message
         return as_text_or_base64(value, "")
     try:
-        return as_json(dump_json(message), _JSON)
+        return as_json(dump_json(message), JSON_TYPE)
     except TypeError:
         # Numbers of more than 64 bits, among others, which Python's own JSON knows.
-        return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), _JSON)
+        return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), JSON_TYPE)
 
 
 def _puid_in(message: Any) -> str:
