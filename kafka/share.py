@@ -13,6 +13,7 @@ from typing import NamedTuple, Tuple
 
 from kafka.environment import SettingsError
 from kafka.messages import Record
+from kafka.times import parse_iso
 
 _WHOLE = 100.0
 _HASHES = 2.0**32
@@ -108,8 +109,7 @@ def _range(variable: str, text: str) -> Range:
 def _change(variable: str, text: str) -> Tuple[float, Range]:
     time, equals, changed = text.strip().partition("=")
     try:
-        # Python 3.8 does not know the Z.
-        since = datetime.datetime.fromisoformat(time.replace("Z", "+00:00"))
+        since = parse_iso(time)
     except ValueError:
         since = None
     if since is None or since.tzinfo is None or not equals:

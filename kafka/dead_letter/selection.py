@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import re
 from typing import FrozenSet, Optional
 
 from kafka.dead_letter.letters import Envelope, Place
+from kafka.times import parse_iso
 
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -64,10 +64,8 @@ def parse_time(text: str, now_ms: int) -> int:
     ago = _AGO.fullmatch(text.strip())
     if ago:
         return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
-    # Python 3.8 does not know the Z.
-    iso = re.sub(r"[zZ]$", "+00:00", text.strip())
     try:
-        return int(datetime.datetime.fromisoformat(iso).timestamp() * 1000)
+        return int(parse_iso(text).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError(
             f"{text!r} is no time like 2h, 7d, 2024-05-31 or 2024-05-31T12:30"
