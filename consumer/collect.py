@@ -12,14 +12,13 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from confluent_kafka import Message
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from consumer.answers import read_answer
 from consumer.parquet import Parts, rows_of
 from consumer.reader import Reader
 from kafka.clients import consumer_config
 from kafka.messages import header
+from kafka.progress_bar import counting
 from kafka.settings import Settings
 from kafka.stop_signals import heeding_stop_signals
 from storage.places import Place, PlaceError, open_place
@@ -183,17 +182,13 @@ def _bar(collection: Collection) -> Iterator[Callable[[int], None]]:
 
     What it gives is called with the number of rows that were just written, again and again.
     """
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
+    with counting() as progress:
         task = progress.add_task("objects with a row", total=collection.total)
 
         def watch(written: int) -> None:
             missing = len(collection.missing)
             progress.update(task, completed=collection.total - missing)
-            if written and not console.is_terminal:
+            if written and progress.disable:
                 sys.stderr.write(f"{written} rows written, {missing} missing\n")
                 sys.stderr.flush()
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 from confluent_kafka import Producer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from kafka.clients import producer_config
+from kafka.progress_bar import counting
 from kafka.settings import Settings
 from producer.messages import Message
 from producer.send import Tally, check_topic, send
@@ -51,8 +50,8 @@ def deliver(
     topic = settings.input_topic
     check_topic(producer, topic, config)
     sys.stderr.write(f"sending {what} to {topic} as {options.format}\n")
-    with _progress(expected) as bar:
-        tally = send(producer, topic, every, options.rate, bar)
+    with counting() as progress:
+        tally = send(producer, topic, every, options.rate, _Bar(progress, expected))
     _summarise(tally)
     return tally
 
@@ -66,16 +65,6 @@ class _Bar:
 
     def __call__(self, tally: Tally) -> None:
         self._progress.update(self._task, completed=tally.acknowledged)
-
-
-@contextmanager
-def _progress(expected: int | None) -> Iterator[_Bar]:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal
-    ) as progress:
-        yield _Bar(progress, expected)
 
 
 def _summarise(tally: Tally) -> None:
