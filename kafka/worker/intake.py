@@ -142,10 +142,9 @@ class Intake:
             messages = messages + more if rebalances == self._rebalances else more
         self._polled_at = time.monotonic()
         self._raise_failure()
-        if not messages and not self._backlog:
-            self._commit_ends()
-        elif not self._share.is_whole and time.monotonic() >= self._commit_passed_at:
-            # Under steady traffic that is not ours there is no idle moment.
+        # Under steady traffic that is not ours there is no idle moment.
+        passes = not self._share.is_whole and self._polled_at >= self._commit_passed_at
+        if passes or not (messages or self._backlog):
             self._commit_ends()
         self._passed_over.clear()
         for message in messages:
