@@ -12,6 +12,7 @@ from bench.figures import Figure, Figures
 from bench.payloads import FORMAT_NAMES
 from bench.plots import draw_all
 from bench.targets import OTHERS, Target, targets
+from model.marked import with_part
 
 FILE = "benchmark.md"
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
@@ -33,10 +34,8 @@ def write_report(figures: Figures, folder: Path) -> Path:
     """
     path = folder / FILE
     text = path.read_text(encoding="utf-8") if path.exists() else f"{_HEAD}{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    lines = [*_sections(figures, draw_all(figures, folder / "benchmark"))]
-    path.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    part = "\n".join(_sections(figures, draw_all(figures, folder / "benchmark")))
+    path.write_text(with_part(text, BEGIN, END, part), encoding="utf-8")
     return path
 
 

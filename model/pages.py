@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from model import plots
 from model.dataset import Split
 from model.labels import HIRAGANA, ROMAJI
+from model.marked import with_part
 from model.quality import COVERAGES
 from model.tables import header, percent, row, spread
 from model.targets import targets
@@ -43,10 +44,8 @@ def write_page(folder: Path) -> Path:
     plots.draw_all(models, folder / PICTURES)
     page = folder / "model.md"
     text = page.read_text(encoding="utf-8") if page.exists() else f"# The model\n\n{BEGIN}\n{END}\n"
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
     lines = "\n".join([*_sections(models), *_stream(stream), *_tried(tried)])
-    page.write_text(f"{before}{BEGIN}\n{lines}\n{END}{after}", encoding="utf-8")
+    page.write_text(with_part(text, BEGIN, END, lines), encoding="utf-8")
     return page
 
 

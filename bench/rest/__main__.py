@@ -26,6 +26,7 @@ import seldon_core
 
 from bench.facts import facts
 from kafka.arguments import positive_integer
+from model.marked import with_part
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "bench" / "rest"
@@ -237,10 +238,8 @@ def _write(found: Mapping[tuple[str, str], list[Figure]], repetitions: int, seco
         )
     if not shutil.which("ghz"):
         lines += ["", "ghz was not there: gRPC is not measured."]
-    before, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    text = "\n".join(lines)
-    DOCUMENT.write_text(f"{before}{begin}\n{text}\n{end}{after}", "utf-8")
+    text = DOCUMENT.read_text("utf-8")
+    DOCUMENT.write_text(with_part(text, BEGIN, END, "\n".join(lines)), "utf-8")
 
 
 if __name__ == "__main__":

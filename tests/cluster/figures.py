@@ -9,6 +9,7 @@ import json
 from typing import Any
 
 from bench.facts import facts
+from model.marked import with_part
 from tests.cluster.rig import ROOT
 from tests.cluster.traffic import Verdict
 
@@ -65,15 +66,14 @@ def table(record: dict[str, Any]) -> str:
     ]
     for what, cells in record["rows"].items():
         lines.append(f"| {what} | {' | '.join(cells.get(name, '') for name in VARIANTS)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
     """Writes the table."""
-    text = table(json.loads(RECORD.read_text("utf-8")))
-    before, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{begin}\n{text}{end}{after}", "utf-8")
+    found = table(json.loads(RECORD.read_text("utf-8")))
+    text = DOCUMENT.read_text("utf-8")
+    DOCUMENT.write_text(with_part(text, BEGIN, END, found), "utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import Any
 from kafka.cluster.properties import TAKE_OVER
 from kafka.rights import ROLES, Right
 from kafka.settings import load_settings, variables
+from model.marked import with_part
 from model.tables import header, percent, row
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -91,8 +92,7 @@ def with_tables(text: str) -> str:
         ("models", models_table()),
     ):
         begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+        text = with_part(text, begin, end, table)
     return text
 
 

@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from model.marked import with_part
 from tests.faults.catalogue import FAULTS
 from tests.faults.checker import Verdict
 from tests.faults.fault import Injection
@@ -201,9 +202,8 @@ def main(files: Sequence[str]) -> None:
     text = markdown(outcomes)
     for each in soaks:
         text += "\n".join(["", "## Soak", "", *soak_lines(each), ""])
-    before, begin, rest = DOCUMENT.read_text("utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    DOCUMENT.write_text(f"{before}{begin}\n{text}{end}{after}", "utf-8")
+    page = with_part(DOCUMENT.read_text("utf-8"), BEGIN, END, text.removesuffix("\n"))
+    DOCUMENT.write_text(page, "utf-8")
 
 
 def _outcome(found: dict[str, Any]) -> Outcome:
