@@ -27,6 +27,7 @@ import seldon_core
 from bench.facts import facts
 from kafka.arguments import positive_integer
 from model.marked import with_part
+from sdep.s2i_environment import read_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "bench" / "rest"
@@ -129,7 +130,7 @@ def _served(system: str) -> Iterator[None]:
         PREDICTIVE_UNIT_ID="classifier",
     )
     if system == _OURS:
-        environment.update(_image_environment(), KAFKA_HTTP_HOST="127.0.0.1")
+        environment.update(read_environment(ROOT), KAFKA_HTTP_HOST="127.0.0.1")
         environment["KAFKA_HTTP_PORT"] = str(_HTTP)
         command = [sys.executable, "-m", "kafka.supervisor"]
     else:
@@ -150,12 +151,6 @@ def _served(system: str) -> Iterator[None]:
             except subprocess.TimeoutExpired:
                 os.killpg(server.pid, 9)
                 server.wait()
-
-
-def _image_environment() -> Mapping[str, str]:
-    lines = (ROOT / ".s2i" / "environment").read_text("utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name: value for name, _, value in pairs}
 
 
 def _await_answer(server: subprocess.Popen[bytes]) -> None:

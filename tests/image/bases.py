@@ -78,6 +78,14 @@ def builder(version: str) -> str:
     return tag
 
 
+def served(version: str, source: Path, tag: str) -> None:
+    """Builds the image that is served, by our Dockerfile, from a copy of the source."""
+    docker(
+        "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={python_base(version)}",
+        "-f", source / "sdep" / "Dockerfile", "-t", tag, source,
+    )  # fmt: skip
+
+
 def _import(tag: str, home: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         python, root = Path(folder) / "python.tar", Path(folder) / "root.tar"

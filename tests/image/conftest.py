@@ -12,9 +12,9 @@ import pytest
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
 from tests.broker.stream import Stream
 from tests.image import s2i
-from tests.image.bases import builder, python_base, python_home
+from tests.image.bases import builder, python_home, served
 from tests.image.container import Container
-from tests.image.engine import ROOT, copy_source, docker, engine_answers
+from tests.image.engine import ROOT, copy_source, engine_answers
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 
@@ -53,11 +53,7 @@ def by_dockerfile(working_tree: Path) -> Callable[[str], str]:
     def build(version: str) -> str:
         require_python(version)
         tag = f"local/kmnist:{version}-docker"
-        base = python_base(version)
-        docker(
-            "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={base}",
-            "-f", working_tree / "sdep" / "Dockerfile", "-t", tag, working_tree,
-        )  # fmt: skip
+        served(version, working_tree, tag)
         return tag
 
     return build

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from sdep.s2i_environment import read_environment
 from tests.image.engine import docker, inspect
 
 _BUILD_S = 900
@@ -49,7 +50,7 @@ def _build_as_s2i(source: Path, builder: str, tag: str) -> None:
         f"/tmp/scripts/{name}" if (own / name).exists() else f"{scripts}/{name}"
         for name in ("assemble", "run")
     )
-    variables = _environment(source)
+    variables = read_environment(source)
     container = f"s2i-{uuid.uuid4().hex[:8]}"
     with tempfile.TemporaryDirectory() as folder:
         kept = shutil.copytree(source, Path(folder) / "src", ignore=_ignored(source))
@@ -59,7 +60,7 @@ def _build_as_s2i(source: Path, builder: str, tag: str) -> None:
             docker(
                 "create", "--name", container, "--network", "host",
                 "--user", config["Labels"]["io.openshift.s2i.assemble-user"],
-                *(part for each in variables for part in ("--env", each)),
+                *(part for each in variables.items() for part in ("--env", "=".join(each))),
                 builder, assemble,
             )  # fmt: skip
             docker("cp", f"{kept}/.", f"{container}:/tmp/src")
@@ -89,9 +90,3 @@ def _ignored(source: Path) -> Callable[[str, list[str]], set[str]]:
         return left_out
 
     return choose
-
-
-def _environment(source: Path) -> list[str]:
-    path = source / ".s2i" / "environment"
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [line for line in lines if line and not line.startswith("#")]

@@ -10,6 +10,7 @@ import time
 import uuid
 from pathlib import Path
 
+from sdep.s2i_environment import read_environment
 from tests.s2i.endpoints import Endpoints
 from tests.wrapper.conftest import free_ports
 
@@ -20,9 +21,7 @@ MARK = "REPLICA_OF_TEST"
 
 def image_environment() -> dict[str, str]:
     """What s2i writes into the image."""
-    lines = (ROOT / ".s2i" / "environment").read_text("utf-8").splitlines()
-    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
-    return {name: value for name, _, value in pairs}
+    return read_environment(ROOT)
 
 
 class Replica(Endpoints):
