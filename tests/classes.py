@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 from seldon_core.user_model import SeldonComponent, SeldonResponse
-from sklearn.feature_extraction.text import CountVectorizer
-from sklearn.naive_bayes import MultinomialNB
-from sklearn.pipeline import make_pipeline
+
+from tests.image.text.TextClassifier import TextClassifier
+
+__all__ = ["TextClassifier"]
 
 
 class Double:
@@ -19,17 +20,6 @@ class Double:
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         return np.asarray(X) * 2
-
-
-class TextClassifier:
-    """A scikit-learn classifier of texts with two classes."""
-
-    def load(self) -> None:
-        texts = ["This is an input", "an input it is", "good day to you", "a very good day"]
-        self._model = make_pipeline(CountVectorizer(), MultinomialNB()).fit(texts, [0, 0, 1, 1])
-
-    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
-        return self._model.predict_proba(X)
 
 
 class Tagged(SeldonComponent):  # type: ignore[misc]

@@ -7,9 +7,8 @@ takes the place that is configured by `KAFKA_*` as Apache Kafka's own is.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -17,6 +16,7 @@ from testcontainers.core.container import DockerContainer
 
 from kafka.cluster.properties import TAKE_OVER
 from tests.broker.stream import wait_until
+from tests.wrapper.conftest import free_ports
 
 IMAGE = os.environ.get("BROKER_IMAGE", "")
 _CONTROLLER_PORT = 9093
@@ -26,7 +26,7 @@ _START_S = 60
 @contextmanager
 def broker_in_docker(image: str) -> Iterator[str]:
     """Bootstrap servers of a new broker, with the settings that a quick take-over needs."""
-    port = _free_port()
+    (port,) = free_ports(1)
     settings = {
         "node.id": "1",
         "process.roles": "broker,controller",
@@ -65,9 +65,3 @@ def _answers(servers: str) -> bool:
 def _variable(name: str) -> str:
     """A property's variable: dots become underscores (docker/README.md of Apache Kafka)."""
     return "KAFKA_" + name.upper().replace(".", "_")
-
-
-def _free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.cluster.operators import EXECUTOR_IMAGE
 from tests.cluster.overlays import IMAGE
 from tests.cluster.rig import Rig
-from tests.image.bases import python_base
+from tests.image.bases import python_base, served
 from tests.image.engine import copy_source, docker
 
 _PYTHON = "3.8"
@@ -17,13 +17,9 @@ _PYTHON = "3.8"
 
 def load_images(rig: Rig) -> None:
     """Builds the images and loads them; ours under two tags, so that there is one to roll out."""
-    base = python_base(_PYTHON)
     with tempfile.TemporaryDirectory() as folder:
         copy_source(Path(folder))
-        docker(
-            "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={base}",
-            "-f", Path(folder) / "sdep" / "Dockerfile", "-t", f"{IMAGE}:0.1", folder,
-        )  # fmt: skip
+        served(_PYTHON, Path(folder), f"{IMAGE}:0.1")
     # A label makes it another image, as a new version of the model would be.
     docker(
         "build", "-t", f"{IMAGE}:0.2", "-",
@@ -33,7 +29,7 @@ def load_images(rig: Rig) -> None:
         shutil.copy2(rig.home / "bin" / "seldon-executor", Path(folder) / "executor")
         shutil.copytree(rig.home / "openapi", Path(folder) / "openapi")
         (Path(folder) / "Dockerfile").write_text(
-            f"FROM {base}\nCOPY executor /executor\nCOPY openapi /openapi\n"
+            f"FROM {python_base(_PYTHON)}\nCOPY executor /executor\nCOPY openapi /openapi\n"
             'USER 8888\nENTRYPOINT ["/executor"]\n',
             "utf-8",
         )

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.cluster.rig import HOST, KEDA_NAMESPACE, OPERATOR_NAMESPACE, Rig, await_true
+from tests.broker.stream import wait_until
+from tests.cluster.rig import HOST, KEDA_NAMESPACE, OPERATOR_NAMESPACE, Rig
 
 EXECUTOR_IMAGE = "seldonio/seldon-core-executor:1.17.1"
 _WEBHOOK_PORT = 4443
@@ -89,7 +90,7 @@ def start_metrics_server(rig: Rig) -> None:
         "--metric-resolution=10s",
         "--kubelet-request-timeout=5s",
     )
-    await_true(
+    wait_until(
         lambda: rig.try_kubectl("get", "--raw", "/apis/metrics.k8s.io/v1beta1").returncode == 0,
         _READY_S,
         "metrics-server answers",
@@ -141,7 +142,7 @@ def start_keda(rig: Rig) -> None:
         "--port=18083",
         **common,
     )
-    await_true(
+    wait_until(
         lambda: (
             rig.try_kubectl("get", "--raw", "/apis/external.metrics.k8s.io/v1beta1").returncode == 0
         ),

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from sdep.waiting import is_ready
+from tests.broker.stream import wait_until
 from tests.cluster.overlays import Overlay, Variant
-from tests.cluster.rig import Rig, await_true
+from tests.cluster.rig import Rig
 
 _READY_S = 120.0
 _GONE_S = 90.0
@@ -30,15 +31,15 @@ class Place:
         place = overlay.write(self._folder)
         self.rig.kubectl("apply", "--server-side", "--force-conflicts", "-k", place)
 
-    def await_ready(self, count: int, within_s: float = _READY_S) -> float:
-        """Waits until so many pods are ready and no other is there; the seconds that it took."""
+    def await_ready(self, count: int, within_s: float = _READY_S) -> None:
+        """Waits until so many pods are ready and no other is there."""
 
         def are_ready() -> bool:
             pods = self.pods()
             return len(pods) == count == sum(map(_is_ready, pods))
 
         try:
-            return await_true(are_ready, within_s, f"{count} pods ready")
+            wait_until(are_ready, within_s, f"{count} pods ready")
         except AssertionError:
             print(self.rig.try_kubectl("get", "pods", *self._in).stdout)
             print(self.rig.try_kubectl("get", "events", *self._in).stdout[-3000:])
@@ -66,7 +67,7 @@ class Place:
         self.rig.try_kubectl("delete", "sdep", "--all", *self._in)
         space = self.rig.try_kubectl("get", "namespace", self.variant.namespace)
         if space.returncode == 0:
-            await_true(lambda: not self.pods(), _GONE_S, "no pods")
+            wait_until(lambda: not self.pods(), _GONE_S, "no pods")
 
     @property
     def _in(self) -> tuple[str, str]:

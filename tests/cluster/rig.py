@@ -13,8 +13,6 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -201,16 +199,3 @@ def find_rig() -> Rig:
     if not definitions:
         raise LookupError("CRD_DIR does not name a folder of custom resource definitions")
     return Rig(Path(home), script, Path(definitions))
-
-
-def await_true(condition: Callable[[], Any], within_s: float, what: str) -> float:
-    """Waits for a condition; the seconds that it took.
-
-    Raises:
-        AssertionError: it did not come true in time.
-    """
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() < started + within_s, f"not within {within_s} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - started

@@ -6,10 +6,11 @@ import pytest
 
 from consumer.dashboard.fleet import BY_HAND, Scaling
 from consumer.dashboard.kubernetes.backend import KubernetesBackend
+from tests.broker.stream import wait_until
 from tests.cluster.conftest import NewPlace
 from tests.cluster.overlays import Overlay
 from tests.cluster.place import name
-from tests.cluster.rig import Rig, await_true
+from tests.cluster.rig import Rig
 
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
 
@@ -32,7 +33,7 @@ def test_pods_are_listed_ended_and_rescaled(
         said: list[str] = []
         victim = min(before)
         assert backend.kill(victim).run(said.append) == 0, said
-        await_true(lambda: victim not in {name(pod) for pod in place.pods()}, 60, "it is gone")
+        wait_until(lambda: victim not in {name(pod) for pod in place.pods()}, 60, "it is gone")
         place.await_ready(2)
         assert "gone" in {each.what for each in backend.look().happenings if each.name == victim}
 

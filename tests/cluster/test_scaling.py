@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from tests.broker.stream import wait_until
 from tests.cluster.conftest import NewPlace
 from tests.cluster.figures import Figures
 from tests.cluster.overlays import Overlay, hpa, keda
-from tests.cluster.rig import await_true
 from tests.cluster.traffic import Run
 
 pytestmark = [
@@ -49,7 +49,7 @@ def test_lag_scales_from_none_to_four_and_back(
     place.await_ready(0)
     run = Run(place.variant, BACKLOG[variant]).start().finish_sending()
     sent_s = time.time()
-    await_true(lambda: place.ready() >= 1, 120, "one pod is ready")
+    wait_until(lambda: place.ready() >= 1, 120, "one pod is ready")
     figures.note("lag: from none to the first pod ready", variant, f"{time.time() - sent_s:.1f} s")
     most = [0]
 
@@ -58,7 +58,7 @@ def test_lag_scales_from_none_to_four_and_back(
         return most[0] == 4
 
     if variant == "native":
-        await_true(are_all_up, 120, "four pods are ready")
+        wait_until(are_all_up, 120, "four pods are ready")
         figures.note("lag: to four pods ready", variant, f"{time.time() - sent_s:.1f} s")
     verdict = run.judge(120)
     figures.note_verdict("lag, 0 to 4 to 0", variant, verdict)
@@ -76,7 +76,7 @@ def test_processor_time_scales_up(new_place: NewPlace, figures: Figures) -> None
     place.await_ready(1)
     started_s = time.time()
     run = Run(place.variant, int(RATE * 60), RATE).start()
-    await_true(lambda: place.ready() > 1, 150, "there is a second pod")
+    wait_until(lambda: place.ready() > 1, 150, "there is a second pod")
     figures.note("processor time: to the second pod", "native", f"{time.time() - started_s:.0f} s")
     verdict = run.finish_sending().judge(60)
     figures.note_verdict("processor time, 1 to 3", "native", verdict)

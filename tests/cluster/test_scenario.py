@@ -11,11 +11,12 @@ import time
 
 import pytest
 
+from tests.broker.stream import wait_until
 from tests.cluster.conftest import NewPlace
 from tests.cluster.figures import Figures
 from tests.cluster.overlays import Overlay, replicas
 from tests.cluster.place import Place, image, name
-from tests.cluster.rig import Rig, await_true
+from tests.cluster.rig import Rig
 from tests.cluster.traffic import Run, Verdict
 
 pytestmark = [
@@ -59,7 +60,7 @@ def test_3000_images_are_answered_rightly(
     waited_s = first.first_answer_s(180) - applied_s
     figures.note("from `kubectl apply` to the first answer", variant, f"{waited_s:.1f} s")
     place.await_ready(2)
-    await_true(lambda: place.state() == "Available", 60, "the deployment says Available")
+    wait_until(lambda: place.state() == "Available", 60, "the deployment says Available")
     run = Run(place.variant, IMAGES).start()
     verdict = judge(run, place, "3,000 test images", figures)
     assert verdict.wrong == 0
@@ -118,7 +119,7 @@ def test_a_drained_node(rig: Rig, new_place: NewPlace, figures: Figures, variant
         stderr=subprocess.DEVNULL,
     )
     try:
-        await_true(lambda: place.ready() < 2, 60, "the drain has taken a pod")
+        wait_until(lambda: place.ready() < 2, 60, "the drain has taken a pod")
         # The disruption budget lets it take no more before there is another one, and this is the
         # only node: it has to take new pods again.
         rig.kubectl("uncordon", "node1")

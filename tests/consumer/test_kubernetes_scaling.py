@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -25,15 +24,10 @@ from tests.consumer.kubernetes_rig import (
     run,
     with_component,
 )
-from tests.sdep.crd import Definitions
+from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
 
 PREDICTOR = "/spec/predictors/0"
 COMPONENT = f"{PREDICTOR}/componentSpecs/0"
-
-CRD_DIR = os.environ.get("CRD_DIR")
-needs_definitions = pytest.mark.skipif(
-    not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
-)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import pytest
 import yaml
 from jsonschema import Draft7Validator
 
 from tests.sdep.builtin import builtin_kinds, builtin_schema
 from tests.sdep.manifests import Document
+
+CRD_DIR = os.environ.get("CRD_DIR")
+
+needs_definitions = pytest.mark.skipif(
+    not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
+)
 
 _PROJECTS = ("seldon-core", "strimzi", "kubeflow-training", "prometheus-operator", "keda", "argo")
 _WITHOUT_SPEC = ("ConfigMap", "Namespace", "Role", "RoleBinding", "ServiceAccount")

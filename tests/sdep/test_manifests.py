@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sdep.crd import Definitions
+from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
 from tests.sdep.manifests import (
     COMPONENTS,
     FILES,
@@ -21,12 +20,6 @@ from tests.sdep.manifests import (
     of_kind,
     overlay,
     pods,
-)
-
-CRD_DIR = os.environ.get("CRD_DIR")
-
-needs_definitions = pytest.mark.skipif(
-    not CRD_DIR, reason="CRD_DIR does not name a folder of custom resource definitions"
 )
 
 ENTRIES = [*(f"overlays/{name}" for name in OVERLAYS), *FILES]

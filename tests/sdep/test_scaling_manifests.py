@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from kafka.topics.wanted import PARTITIONS
-from tests.sdep.crd import Definitions
+from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
 from tests.sdep.manifests import (
     OVERLAYS,
     Document,
@@ -21,7 +20,6 @@ from tests.sdep.manifests import (
 )
 from tests.sdep.test_stream_manifests import container, native_settings
 
-CRD_DIR = os.environ.get("CRD_DIR")
 KEDA = [name for name in OVERLAYS if "keda" in name]
 HPA = [name for name in OVERLAYS if name.endswith("-hpa")]
 
@@ -40,7 +38,7 @@ def trigger(name: str) -> dict[str, str]:
     return metadata
 
 
-@pytest.mark.skipif(not CRD_DIR, reason="CRD_DIR does not name a folder of definitions")
+@needs_definitions
 @pytest.mark.parametrize("name", KEDA)
 def test_the_scaled_object_that_the_operator_makes_is_one(name: str) -> None:
     scaled = {

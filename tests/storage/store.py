@@ -6,32 +6,19 @@ import contextlib
 import functools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import boto3
 
-from tests.model.stores import free_port, running, send
+from tests.model.stores import S3, free_port, running, send
 
 BUCKET = "scans"
 _MAY = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}
 _POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_MAY]})
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(S3):
     """A store with a bucket, and the keys of somebody who may use it."""
-
-    endpoint: str
-    key: str
-    secret: str
-
-    def environ(self) -> dict[str, str]:
-        return {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": self.key,
-            "AWS_SECRET_ACCESS_KEY": self.secret,
-        }
 
     def put(self, key: str, content: bytes) -> None:
         self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
