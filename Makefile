@@ -67,7 +67,8 @@ check: environment
 	$(RUN:python=lint-imports)
 
 test: environments check
-	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not full"
+	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not full and not alone"
+	$(RUN) -m pytest -m "alone and not full"
 
 test-unit: environment
 	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer tests/storage

@@ -87,7 +87,7 @@ class Run:
 
     def written(self) -> Counter[str]:
         """How many rows each object has."""
-        if not self.results.exists():
+        if not any(self.results.rglob("*.parquet")):  # the folder comes before its first part
             return Counter()
         return Counter(pq.read_table(self.results).column("object").to_pylist())
 
