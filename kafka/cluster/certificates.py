@@ -51,14 +51,16 @@ def issue(
     common_name: str,
     *,
     server: bool = False,
+    host: str = HOST,
     valid_for: datetime.timedelta = _VALID,
 ) -> Identity:
-    """Have an authority sign a new identity, for 127.0.0.1 and localhost.
+    """Have an authority sign a new identity, for this machine.
 
     Args:
         authority: Who signs.
         common_name: Whom the certificate is for; brokers know a client by it.
         server: It is for brokers, on both ends of a connection; else for clients only.
+        host: The address or name by which others find it, beside 127.0.0.1 and localhost.
         valid_for: From now on; what is negative has expired already.
 
     Raises:
@@ -74,7 +76,7 @@ def issue(
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
     if server:
         uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
-    here = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(HOST))]
+    here = [_alternative(x509, name) for name in dict.fromkeys(("localhost", HOST, host))]
     builder = (
         _unsigned(x509, _name(x509, common_name), issuer, key, valid_for)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -94,6 +96,13 @@ def _cryptography() -> Any:
             "run `pip install -r requirements-dev.txt`"
         ) from error
     return x509, ec
+
+
+def _alternative(x509: Any, host: str) -> Any:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def _name(x509: Any, common_name: str) -> Any:

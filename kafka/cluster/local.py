@@ -73,7 +73,7 @@ class Cluster:
                 ``sasl_plaintext`` or ``sasl_ssl`` (they have a password); None takes
                 what it was, or ``plaintext``.
             host: This machine's address at which the brokers of a new cluster listen;
-                None takes 127.0.0.1, the only one that their certificates name.
+                None takes 127.0.0.1.
 
         Raises:
             ClusterError: It cannot; what this call started has been ended again.
@@ -246,8 +246,6 @@ class Cluster:
         if port is not None and had:
             self._progress.say("this cluster keeps its ports; --port is for a new one")
             port = None
-        if host is not None and before.security.endswith("ssl"):
-            raise ClusterError("the brokers' certificates are for 127.0.0.1; leave the host out")
         state = before.grown(wanted, port_picker(port), host or HOST)
         running = running_nodes(self.folder)
         missing = [node for node in state.nodes if node.id not in running]
@@ -280,7 +278,7 @@ class Cluster:
         return known
 
     def _found(self, state: ClusterState, kafka: Distribution) -> None:
-        make_credentials(self.folder, state.security)
+        make_credentials(self.folder, state.security, state.nodes[0].host)
         save_state(self.folder, state)
         try:
             self._start(state, state.nodes, kafka)

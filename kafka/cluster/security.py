@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 from kafka.clients import admin_config
-from kafka.cluster.address import PLAINTEXT
+from kafka.cluster.address import HOST, PLAINTEXT
 from kafka.cluster.certificates import Identity, issue, make_authority
 from kafka.cluster.state import ClusterError, ClusterState
 from kafka.settings import load_settings
@@ -45,12 +45,13 @@ _PASSWORD = "password"  # noqa: S105 - the name of its file
 _TOOLS = "client.properties"
 
 
-def make_credentials(folder: Path, security: str) -> None:
+def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
     """Make a new cluster's password and certificates, in place of any that are there.
 
     Args:
         folder: The cluster's folder; they get a folder below it that nobody else may open.
         security: How the cluster is secured.
+        host: Where its brokers listen, which is what their certificate names.
 
     Raises:
         ClusterError: Certificates cannot be made here.
@@ -66,7 +67,7 @@ def make_credentials(folder: Path, security: str) -> None:
         authority = make_authority()
         write_private(home / _AUTHORITY, authority.certificate)
         write_private(home / _AUTHORITY_KEY, authority.key)
-        broker = issue(authority, _BROKER_NAME, server=True)
+        broker = issue(authority, _BROKER_NAME, server=True, host=host)
         write_private(home / _BROKER_STORE, broker.key + broker.certificate)
     if _asks_for_certificate(security):
         client = issue(authority, _CLIENT_NAME)

@@ -164,6 +164,14 @@ class Supervisor:
         return left
 
     def _leave_workers(self, give_up_at: float) -> bool:
+        pids = [slot.pid for slot in self._slots if slot.pid is not None]
+        left = self._await_workers(give_up_at)
+        for pid in pids:
+            # What a killed one read last, and how far behind it was, is no longer so.
+            mark_process_dead(pid, self._metrics_folder)
+        return left
+
+    def _await_workers(self, give_up_at: float) -> bool:
         for slot in self._slots:
             slot.stop()
         while not all(slot.has_left() for slot in self._slots):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from producer.bundled_samples import load_samples
 from tests.broker.stream import Stream, wait_until
-from tests.broker.test_supervisor import free_port, get
+from tests.broker.test_supervisor import free_port, measured
 
 
 def test_the_images_of_all_workers_are_counted_by_label(
@@ -31,13 +29,8 @@ def test_the_images_of_all_workers_are_counted_by_label(
     stream.send([json.dumps({"data": {"ndarray": [each.tolist()]}}).encode() for each in images])
 
     def counted() -> dict[str, float]:
-        text = get(port, "/metrics")[1]
-        samples = [each for found in text_string_to_metric_families(text) for each in found.samples]
-        return {
-            each.labels["label"]: each.value
-            for each in samples
-            if each.name == "model_images_total"
-        }
+        found = measured(port, "model_images_total")
+        return {each.labels["label"]: each.value for each in found}
 
     wait_until(lambda: sum(counted().values()) >= len(images), 40, "all images are counted")
     # Of a bundled font each character is there as often.
@@ -64,13 +57,8 @@ def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream])
     )
 
     def lag() -> float | None:
-        try:
-            text = get(port, "/metrics")[1]
-        except OSError:  # not up yet
-            return None
-        samples = [each for found in text_string_to_metric_families(text) for each in found.samples]
-        found = [each.value for each in samples if each.name == "kafka_worker_lag_messages"]
-        return sum(found) if found else None
+        found = measured(port, "kafka_worker_lag_messages")
+        return sum(each.value for each in found) if found else None
 
     wait_until(lambda: (lag() or 0) > 100, 40, "messages wait")
     # While partitions change hands nobody has them, and so the lag is 0 for a moment.

@@ -16,6 +16,8 @@ from typing import Any
 
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from kafka.topics.manage import await_usable
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
@@ -38,6 +40,12 @@ def get(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
+
+
+def measured(port: int, name: str) -> list[Sample]:
+    """What /metrics says under a name; nothing while nobody answers."""
+    families = text_string_to_metric_families(get(port, "/metrics")[1])
+    return [each for family in families for each in family.samples if each.name == name]
 
 
 def infer(port: int, model: str, rows: list[list[Any]]) -> tuple[int, Any]:
@@ -207,6 +215,25 @@ def test_when_consumption_stops_all_workers_stop(stream: Stream) -> None:
     wait_until(
         lambda: not any(worker["pid"] for worker in replica.status()["workers"]), 10, "all leave"
     )
+
+
+def test_when_consumption_stops_no_worker_that_was_killed_counts_as_reading(stream: Stream) -> None:
+    replica = Replica(stream, "Moody", KAFKA_WORKERS="3", KAFKA_STOP_TIMEOUT_S="2")
+    replica.ready()
+    wait_until(
+        lambda: all(len(worker["partitions"]) == 1 for worker in replica.status()["workers"]),
+        20,
+        "each has a partition",
+    )
+    stream.send([b'{"data":{"ndarray":[[777,0]]}}'], partition=2)
+    stream.send([b'{"data":{"ndarray":[[666,0]]}}'] * 500, partition=0)
+    told = "killing workers that did not leave in time"
+    wait_until(lambda: told in stream.log(), 60, "one that hangs is killed")
+
+    def read() -> int:
+        return sum(int(each.value) for each in measured(replica.port, "kafka_worker_partitions"))
+
+    wait_until(lambda: read() == 0, 10, "nobody reads any partition")
 
 
 def test_a_replica_whose_input_topic_is_deleted_is_not_ready_until_it_is_there_again(

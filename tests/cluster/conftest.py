@@ -61,17 +61,22 @@ def broker(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def variants(broker: str) -> dict[str, Variant]:
-    """Both ways, each with topics of its own, whose output has the broker's time."""
+    """Both ways, each with topics of its own."""
     found = {name: variant(name, broker) for name in ("native", "executor")}
     admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
     # For what is deployed as it is.
     create(admin, wanted_topics(load_settings({"KAFKA_BROKER": broker}), brokers=1))
     for each in found.values():
-        settings = load_settings(each.environ, use_local_cluster=False)
-        topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]
-        create(admin, [topic for topic in topics if topic.name != "model_feedback"])
-        await_usable(admin, [each.input_topic, each.output_topic])
+        make_topics(admin, each)
     return found
+
+
+def make_topics(admin: AdminClient, each: Variant) -> None:
+    """Makes a variant's own topics, whose output has the broker's time."""
+    settings = load_settings(each.environ, use_local_cluster=False)
+    topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]
+    create(admin, [topic for topic in topics if topic.name != "model_feedback"])
+    await_usable(admin, [each.input_topic, each.output_topic])
 
 
 def _timed(topic: Topic, each: Variant) -> Topic:

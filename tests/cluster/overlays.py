@@ -26,6 +26,7 @@ class Variant:
         namespace: where it lives.
         environ: `KAFKA_*` of its topics, and of its consumer group where that can be chosen.
         group: the consumer group that KEDA looks at.
+        client: the librdkafka properties with which the tests themselves reach its broker.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Variant:
     namespace: str
     environ: dict[str, str]
     group: str
+    client: dict[str, Any]
 
     @property
     def input_topic(self) -> str:
@@ -53,10 +55,12 @@ def variant(name: str, broker: str) -> Variant:
         "KAFKA_OUTPUT_TOPIC": f"{name}_output",
     }
     space = f"by-{name}"
+    client = {"bootstrap.servers": broker}
     if name == "executor":
-        return Variant(name, "kmnist-executor", space, environ, f"default.kmnist-executor.{space}")
+        group = f"default.kmnist-executor.{space}"
+        return Variant(name, "kmnist-executor", space, environ, group, client)
     environ["KAFKA_DEAD_LETTER_TOPIC"] = f"{name}_input.dead"
-    return Variant(name, "kmnist", space, environ, "kmnist")
+    return Variant(name, "kmnist", space, environ, "kmnist", client)
 
 
 @dataclass

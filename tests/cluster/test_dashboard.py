@@ -12,7 +12,7 @@ from tests.cluster.overlays import Overlay
 from tests.cluster.place import name
 from tests.cluster.rig import Rig
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
 
 
 def test_pods_are_listed_ended_and_rescaled(

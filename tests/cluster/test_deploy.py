@@ -10,7 +10,7 @@ import pytest
 from tests.cluster.overlays import IMAGE, Variant
 from tests.cluster.rig import ROOT, Rig
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def deploy(rig: Rig, space: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -9,7 +9,7 @@ from tests.cluster.operators import namespace
 from tests.cluster.rig import Rig
 from tests.sdep.manifests import FILES, FOLDER, OVERLAYS
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

@@ -14,7 +14,7 @@ from tests.cluster.traffic import Run
 
 pytestmark = [
     pytest.mark.full,
-    pytest.mark.xdist_group("cluster"),
+    pytest.mark.alone,
     pytest.mark.timeout(900),
 ]
 

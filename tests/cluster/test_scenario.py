@@ -21,7 +21,7 @@ from tests.cluster.traffic import Run, Verdict
 
 pytestmark = [
     pytest.mark.full,
-    pytest.mark.xdist_group("cluster"),
+    pytest.mark.alone,
     pytest.mark.timeout(900),
     pytest.mark.parametrize("variant", ["native", "executor"]),
 ]

@@ -18,7 +18,7 @@ from tests.cluster.overlays import Overlay, replicas
 from tests.cluster.place import Place
 from tests.cluster.traffic import Run
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("cluster"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
 
 IMAGES = load_samples().images[:3]
 RATE = 60.0

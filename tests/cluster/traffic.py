@@ -145,7 +145,7 @@ class Run:
     def _send(self) -> None:
         producer = Producer(
             {
-                "bootstrap.servers": self._variant.environ["KAFKA_BROKER"],
+                **self._variant.client,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "linger.ms": 5,
@@ -176,7 +176,7 @@ class Run:
     def _consumer(self) -> Consumer:
         return Consumer(
             {
-                "bootstrap.servers": self._variant.environ["KAFKA_BROKER"],
+                **self._variant.client,
                 "group.id": "judge",
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

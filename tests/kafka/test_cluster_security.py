@@ -169,6 +169,17 @@ def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
         assert identity.key not in repr(identity)
 
 
+@pytest.mark.parametrize("host", ["10.1.2.3", "kafka.example.com"])
+def test_brokers_that_listen_elsewhere_have_a_certificate_for_that_too(
+    host: str, tmp_path: Path
+) -> None:
+    make_credentials(tmp_path, "sasl_ssl", host)
+    store = (tmp_path / "security" / "broker.pem").read_bytes()
+    certificate = x509.load_pem_x509_certificate(store[store.index(b"-----BEGIN CERTIFICATE") :])
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert {"127.0.0.1", host} <= {str(name.value) for name in names}
+
+
 def test_a_certificate_may_have_expired_already() -> None:
     late = issue(make_authority(), "late", valid_for=timedelta(hours=-1))
     certificate = x509.load_pem_x509_certificate(late.certificate.encode())

@@ -274,9 +274,12 @@ def together(place: Place, runs: str, chief: str, worker: str) -> list[tuple[int
 
 
 def assert_alike(weights: list[Any], wanted: list[Any]) -> None:
-    """Sums in another order differ; batches whose statistics aren't shared do ten times as much."""
-    for found, right in zip(weights, wanted, strict=True):
-        assert np.linalg.norm(found - right) < 0.02 * np.linalg.norm(right)
+    """All together: how far a few small ones differ depends on the processor's order of sums.
+
+    Seen: 0.002 where all is well, 0.03 where batches' statistics aren't shared.
+    """
+    found, right = (np.concatenate([each.ravel() for each in some]) for some in (weights, wanted))
+    assert np.linalg.norm(found - right) < 0.006 * np.linalg.norm(right)
 
 
 @pytest.fixture
