@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,8 +23,7 @@ from tests.cluster.overlays import Overlay, Variant, keda, variant
 from tests.cluster.place import Place
 from tests.cluster.rig import HOST, Rig
 from tests.cluster.traffic import Run
-from tests.sdep.test_grafana_dashboard import ask
-from tests.wrapper.conftest import free_ports
+from tests.sdep.prometheus import ask, prometheus
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(900)]
 
@@ -34,71 +31,66 @@ pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(900)]
 BACKLOG = 150_000
 # Of components/keda-prometheus.
 QUERY = 'sum(kafka_worker_lag_messages{namespace="NAMESPACE"})'
+# Of sdep/base, by name `status`.
+STATUS_PORT = 8080
 USER = "kmnist"
 
 
-@pytest.fixture
-def prometheus(rig: Rig, tmp_path: Path) -> Iterator[str]:
-    """A Prometheus that finds the native way's pods by the API server, as the PodMonitor says."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not here: Debian's package of that name")
-    (port,) = free_ports(1)
-    # JSON is YAML, too.
-    (tmp_path / "prometheus.json").write_text(json.dumps(_scraping(rig)), "utf-8")
-    with (tmp_path / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                "prometheus",
-                f"--config.file={tmp_path / 'prometheus.json'}",
-                f"--storage.tsdb.path={tmp_path / 'data'}",
-                f"--web.listen-address=127.0.0.1:{port}",
+class Watched:
+    """What a Prometheus reads, as the PodMonitor says: the status ports of a place's pods."""
+
+    def __init__(self, place: Place, folder: Path) -> None:
+        self._place, self._file = place, folder / "pods.json"
+        self.config: dict[str, Any] = {
+            "global": {"scrape_interval": "1s"},
+            "scrape_configs": [
+                {
+                    "job_name": "pods",
+                    "metrics_path": "/metrics",
+                    "file_sd_configs": [{"files": [str(self._file)], "refresh_interval": "1s"}],
+                }
             ],
-            stdout=log,
-            stderr=log,
-        )
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(20)
+        }
 
-
-def _scraping(rig: Rig) -> dict[str, Any]:
-    found = {"kubeconfig_file": str(rig.kubeconfig), "role": "pod"}
-    keep = {
-        "source_labels": ["__meta_kubernetes_pod_container_port_name"],
-        "regex": "status",
-        "action": "keep",
-    }
-    named = {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"}
-    job = {
-        "job_name": "pods",
-        "metrics_path": "/metrics",
-        "kubernetes_sd_configs": [found],
-        "relabel_configs": [keep, named],
-    }
-    return {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
+    def look(self) -> None:
+        """Tells of the pods that are there now; Prometheus reads the file when it is whole."""
+        ips = [pod["status"].get("podIP") for pod in self._place.pods()]
+        targets = [f"{ip}:{STATUS_PORT}" for ip in ips if ip]
+        labels = {"namespace": self._place.variant.namespace}
+        new = self._file.with_suffix(".new")
+        new.write_text(json.dumps([{"targets": targets, "labels": labels}]), "utf-8")
+        new.replace(self._file)
 
 
 def test_what_prometheus_finds_scales_up(
-    new_place: NewPlace, figures: Figures, prometheus: str
+    new_place: NewPlace, figures: Figures, tmp_path: Path
 ) -> None:
     place = new_place("native")
     query = QUERY.replace("NAMESPACE", place.variant.namespace)
-    place.deploy(
-        Overlay(
-            "native-keda-prometheus",
-            place.variant,
-            patches=[
-                keda("maxReplicaCount", 3),
-                keda("triggers/0/metadata/serverAddress", prometheus),
-                keda("triggers/0/metadata/query", query),
-            ],
+    watched = Watched(place, tmp_path)
+    with prometheus(tmp_path, watched.config) as url:
+        place.deploy(
+            Overlay(
+                "native-keda-prometheus",
+                place.variant,
+                patches=[
+                    keda("maxReplicaCount", 3),
+                    keda("triggers/0/metadata/serverAddress", url),
+                    keda("triggers/0/metadata/query", query),
+                ],
+            )
         )
-    )
-    place.await_ready(1)
-    wait_until(lambda: ask(prometheus, query), 60, "the workers' lag is found")
-    run = Run(place.variant, BACKLOG).start()
-    wait_until(lambda: place.ready() > 1, 150, "there is a second pod")
-    verdict = run.finish_sending().judge(60)
+        place.await_ready(1)
+        watched.look()
+        wait_until(lambda: ask(url, query), 60, "the workers' lag is found")
+        run = Run(place.variant, BACKLOG).start()
+
+        def are_more() -> bool:
+            watched.look()
+            return place.ready() > 1
+
+        wait_until(are_more, 150, "there is a second pod")
+        verdict = run.finish_sending().judge(60)
     figures.note_verdict("lag by Prometheus, 1 to 3", "native", verdict)
     assert verdict.promises_kept, verdict
 

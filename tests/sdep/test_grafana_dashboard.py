@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator
-from http import HTTPStatus
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
 from tests.broker.stream import Stream, wait_until
 from tests.sdep.manifests import FOLDER, of_kind, overlay
+from tests.sdep.prometheus import ask, prometheus
 from tests.sdep.test_rules import groups
 from tests.wrapper.conftest import free_ports
 
@@ -62,75 +55,30 @@ def queries() -> dict[str, str]:
     return found
 
 
-@pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Callable[[int], str]]:
-    """Starts a Prometheus that reads a supervisor, as the PodMonitor says: `prometheus(port)`."""
-    if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not here: Debian's package of that name")
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(port: int) -> str:
-        (own,) = free_ports(1)
-        labels = {
-            "namespace": "kmnist",
-            "deployment": "kmnist",
-            "predictor": "kmnist-default",
-            "pod": "kmnist-0",
-            "endpoint": "status",
-        }
-        # JSON is YAML, too.
-        (tmp_path / "rules.json").write_text(json.dumps({"groups": groups()}), "utf-8")
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(tmp_path / "rules.json")],
-            "scrape_configs": [
-                {
-                    "job_name": "kmnist",
-                    "metrics_path": "/metrics",
-                    "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels}],
-                }
-            ],
-        }
-        (tmp_path / "prometheus.json").write_text(json.dumps(config), "utf-8")
-        with (tmp_path / "prometheus.log").open("wb") as log:
-            processes.append(
-                subprocess.Popen(
-                    [
-                        "prometheus",
-                        f"--config.file={tmp_path / 'prometheus.json'}",
-                        f"--storage.tsdb.path={tmp_path / 'data'}",
-                        f"--web.listen-address=127.0.0.1:{own}",
-                    ],
-                    stdout=log,
-                    stderr=log,
-                )
-            )
-        return f"http://127.0.0.1:{own}"
-
-    yield start
-    for process in processes:
-        process.terminate()
-        process.wait(20)
-
-
-def ask(url: str, query: str) -> list[Any]:
-    """What Prometheus finds now; nothing while it is not up."""
-    address = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    try:
-        with urllib.request.urlopen(address, timeout=10) as answer:
-            found = json.loads(answer.read())["data"]["result"]
-    except urllib.error.HTTPError as error:
-        if error.code == HTTPStatus.BAD_REQUEST:
-            raise ValueError(f"{query}: {error.read().decode()}") from error
-        return []
-    except OSError:
-        return []
-    # A share of nothing is no number.
-    return [each for each in found if each["value"][1] != "NaN"]
+def watching(port: int, folder: Path) -> dict[str, Any]:
+    """A Prometheus' configuration that reads a supervisor, as the PodMonitor says."""
+    labels = {
+        "namespace": "kmnist",
+        "deployment": "kmnist",
+        "predictor": "kmnist-default",
+        "pod": "kmnist-0",
+        "endpoint": "status",
+    }
+    (folder / "rules.json").write_text(json.dumps({"groups": groups()}), "utf-8")
+    job = {
+        "job_name": "kmnist",
+        "metrics_path": "/metrics",
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels}],
+    }
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(folder / "rules.json")],
+        "scrape_configs": [job],
+    }
 
 
 def test_every_query_and_rule_finds_what_workers_measure(
-    new_stream: NewStream, prometheus: Callable[[int], str]
+    new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream = new_stream(partitions=2)
     (port,) = free_ports(1)
@@ -141,25 +89,25 @@ def test_every_query_and_rule_finds_what_workers_measure(
         KAFKA_HTTP_PORT=str(port),
         KAFKA_SELDON_SERVER="off",
     )
-    url = prometheus(port)
     images = load_samples().images
     every = [encode(FORMATS["ndarray"], images) for _ in range(IMAGES_SENT)]
     wanted = {**queries(), **_records()}
     missing = {key for key, query in wanted.items() if not any(each in query for each in OTHERS)}
+    with prometheus(tmp_path, watching(port, tmp_path)) as url:
 
-    def all_found() -> bool:
-        # Rates need messages that go on coming.
-        stream.send([*every, b"no message"])
-        missing.difference_update([key for key in missing if ask(url, wanted[key])])
-        return not missing
+        def all_found() -> bool:
+            # Rates need messages that go on coming.
+            stream.send([*every, b"no message"])
+            missing.difference_update([key for key in missing if ask(url, wanted[key])])
+            return not missing
 
-    try:
-        wait_until(all_found, 60, "every query finds something")
-    except AssertionError:
-        raise AssertionError(f"nothing for {sorted(missing)}") from None
-    # Nothing is there for those of others, but Prometheus says what it can't read.
-    for query in wanted.values():
-        ask(url, query)
+        try:
+            wait_until(all_found, 60, "every query finds something")
+        except AssertionError:
+            raise AssertionError(f"nothing for {sorted(missing)}") from None
+        # Nothing is there for those of others, but Prometheus says what it can't read.
+        for query in wanted.values():
+            ask(url, query)
 
 
 def _records() -> dict[str, str]:
