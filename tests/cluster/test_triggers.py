@@ -100,7 +100,8 @@ def secured(rig: Rig, tmp_path: Path) -> Iterator[Place]:
     """A place whose broker asks for a password over TLS, with the Secrets that Strimzi makes."""
     with Cluster.start(tmp_path / "cluster", host=HOST, security="sasl_ssl") as cluster:
         found = _variant(cluster)
-        settings = load_settings(found.environ, use_local_cluster=False)
+        environ = {**found.environ, "KAFKA_GROUP_ID": found.group}
+        settings = load_settings(environ, use_local_cluster=False)
         make_topics(AdminClient(found.client), found)
         user = cluster.user(USER, worker_rights(settings))
         authority = Path(user["KAFKA_SSL_CA_CERT_FILE"]).read_text("ascii")
