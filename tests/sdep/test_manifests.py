@@ -14,6 +14,7 @@ from tests.sdep.manifests import (
     FILES,
     FOLDER,
     OVERLAYS,
+    UNDEFINED,
     Document,
     containers,
     documents,
@@ -24,8 +25,6 @@ from tests.sdep.manifests import (
 
 ENTRIES = [*(f"overlays/{name}" for name in OVERLAYS), *FILES]
 # Seldon's operator makes the executor's container, with fewer limits than `restricted` asks for.
-# Istio's definitions are not at hand.
-UNDEFINED = {"networking.istio.io/v1"}
 BASELINE = {name for name in OVERLAYS if name.startswith("executor")}
 
 
