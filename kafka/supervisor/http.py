@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import struct
 import threading
+import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -21,6 +23,8 @@ _OWN_PATHS = ("/live", "/ready", "/status", "/metrics")
 _NOT_FOUND = line(404, "there is /live, /ready, /status, /metrics and /v2/models/NAME/infer")
 
 _LOOK_EVERY_S = 0.05
+_METRICS_TRIES = 50
+_METRICS_AGAIN_S = 0.01
 
 
 class Report(NamedTuple):
@@ -103,12 +107,21 @@ class StatusServer:
         if path == "/status":
             return Answer(200, _JSON, json.dumps(report.status).encode("utf-8"))
         if path == "/metrics":
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry, path=self._metrics_folder)
-            return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+            return Answer(200, CONTENT_TYPE_LATEST, self._metrics())
         if open_inference.is_infer(path):
             return line(405, "an inference is asked for by POST", allow="POST")
         return _as_json(open_inference.answer_get(path, self._served, not report.why_not_ready))
+
+    def _metrics(self) -> bytes:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=self._metrics_folder)
+        for _ in range(_METRICS_TRIES):
+            try:
+                return generate_latest(registry)
+            except struct.error:
+                # A worker that starts has made a file, and nothing is in it yet.
+                time.sleep(_METRICS_AGAIN_S)
+        return generate_latest(registry)
 
 
 def _guarded(answer: Callable[[], Answer]) -> Answer:

@@ -66,6 +66,7 @@ class Intake:
         self._standing = Standing()
         self._gone: Set[int] = set()
         self._passed_over: Set[int] = set()
+        self._others = 0
         self._failure: Optional[Exception] = None
         self._rebalances = 0
         self._group_metadata: Any = None
@@ -160,7 +161,13 @@ class Intake:
             self._backlog.append(record)
         else:
             # It is another deployment's, and so done as far as this group is concerned.
+            self._others += 1
             self._standing.see_end(record.partition, record.offset + 1)
+
+    def take_others(self) -> int:
+        """How many records were another deployment's, since this was last asked."""
+        others, self._others = self._others, 0
+        return others
 
     def keep_membership(self) -> None:
         """Lets the group know that this worker lives, if it took nothing for long.

@@ -168,7 +168,7 @@ class Worker:
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(intake.why_without_partitions())
-        self._measure_lag()
+        self._measure_intake()
         room = intake.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
         if room:
             intake.fill(room, 0.0 if intake.backlog else _IDLE_WAIT_S)
@@ -181,11 +181,12 @@ class Worker:
         if outcomes:
             self._publish(outcomes, group_metadata)
 
-    def _measure_lag(self) -> None:
+    def _measure_intake(self) -> None:
         now = time.monotonic()
         if now >= self._measure_lag_at:
             self._measure_lag_at = now + _LAG_EVERY_S
             metrics.LAG.labels(self._place.name).set(self._intake.lag())
+            metrics.PASSED.labels(self._place.name).inc(self._intake.take_others())
 
     def _answer_backlog(self) -> List[Outcome]:
         try:

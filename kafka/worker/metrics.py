@@ -49,6 +49,10 @@ ABORTS = Counter("kafka_worker_aborts", "Transactions that were done again", ["w
 RETRIES = Counter("kafka_worker_retries", "Batches put off for passing trouble", ["worker"])
 # Messages that retention deleted before they were read.
 GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were read", ["worker"])
+# Messages that another deployment answers (KAFKA_SHARE).
+PASSED = Counter(
+    "kafka_worker_passed_messages", "Messages left to the deployment whose share they are", ["worker"]
+)
 # Partitions that the worker reads.
 PARTITIONS = Gauge(
     "kafka_worker_partitions",

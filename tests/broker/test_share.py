@@ -10,7 +10,9 @@ from confluent_kafka import Consumer, TopicPartition
 
 from kafka.messages import header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
+from tests.broker.test_supervisor import free_port, measured
 
+PASSED = "kafka_worker_passed_messages_total"
 NewStream = Callable[..., Stream]
 
 
@@ -72,7 +74,14 @@ def _committed(stream: Stream) -> int:
 
 def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewStream) -> None:
     stream = new_stream(partitions=2)
-    stream.worker("Double", KAFKA_SHARE="0-0")
+    port = free_port()
+    stream.start(
+        "kafka.supervisor",
+        "tests.classes.Double",
+        KAFKA_SHARE="0-0",
+        KAFKA_HTTP_PORT=str(port),
+        KAFKA_SELDON_SERVER="off",
+    )
     wait_until(stream.readers, 30, "it reads")
     ended = threading.Event()
 
@@ -85,6 +94,10 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     sender.start()
     try:
         wait_until(lambda: _committed(stream) > 300, 30, "300 are committed")
+        # Lag is above 0 all the while; this tells an operator that it does not stand still.
+        wait_until(
+            lambda: sum(each.value for each in measured(port, PASSED)) > 300, 10, "300 are counted"
+        )
     finally:
         ended.set()
         sender.join()

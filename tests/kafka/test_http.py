@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -88,6 +89,19 @@ def test_what_is_served_is_read_and_not_written(port: Port, path: str) -> None:
     assert (status, nothing) == (200, b"")
     assert int(headers["Content-Length"]) == len(body)
     assert port.ask("POST", path, b"x")[0] in (404, 405)
+
+
+def test_metrics_are_read_while_a_worker_makes_its_file(
+    port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tmp_path / "counter_7.db"
+    made.touch()
+    # Prometheus' library makes it empty, and gives it its size a moment later.
+    monkeypatch.setattr("kafka.supervisor.http.time.sleep", lambda _: os.truncate(made, 2**20))
+    assert port.ask("GET", "/metrics")[0] == 200
+    os.truncate(made, 0)
+    monkeypatch.setattr("kafka.supervisor.http.time.sleep", lambda _: None)
+    assert port.ask("GET", "/metrics")[0] == 500
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,10 @@ def lag(values: str, whose: str = OURS) -> dict[str, str]:
     return {f'kafka_worker_lag_messages{{{whose},worker="a.0"}}': values}
 
 
+def passed(values: str) -> dict[str, str]:
+    return {f'kafka_worker_passed_messages_total{{{CANARY},worker="a.0"}}': values}
+
+
 def letters(values: str, reason: str = "not_json") -> dict[str, str]:
     name = f'kafka_worker_dead_letters_total{{{OURS},worker="a.0",reason="{reason}"}}'
     return {name: values}
@@ -99,6 +103,12 @@ CASES = [
         "the canary stands",
         (ANSWERED, lag("0x120"), replies(NOTHING, CANARY), lag("7x120", CANARY)),
         True,
+    ),
+    Case(
+        "StreamStands",
+        "the canary's share is still nothing",
+        (ANSWERED, lag("0x120"), replies("0x120", CANARY), lag("30x120", CANARY), passed(STEADY)),
+        False,
     ),
     Case("StreamStands", "it sleeps", (replies("5000x40"), lag("0x40")), False),
     Case("StreamReadsNothing", "a worker was halted", (replies(NOTHING),), True),
