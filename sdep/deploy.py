@@ -22,12 +22,18 @@ from sdep.waiting import await_deployment, await_kafka, await_pods
 
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
+# What an autoscaler names in words of its own, where kustomize does not look.
+NAMED_BY_AUTOSCALERS = {
+    "executor-keda-lag": ("broker", "namespace"),
+    "executor-keda-prometheus": ("namespace",),
+    "native-keda-prometheus": ("namespace",),
+}
 _EXAMPLES = """
 examples:
   python -m sdep.deploy native --image registry.example.com/kmnist:0.1
   python -m sdep.deploy native-keda-lag --image kmnist:0.1 --broker kafka.example.com:9092
   python -m sdep.deploy kafka-single --timeout 600
-  python -m sdep.deploy executor --image kmnist:0.1 --namespace compare --print
+  python -m sdep.deploy native --image kmnist:0.1 --namespace compare --print
 
 The cluster is kubectl's current one (KUBECONFIG, --context).
 """
@@ -71,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("overlay", help="a folder of sdep/overlays")
     parser.add_argument("--image", metavar="NAME:TAG", help=f"in place of {IMAGE}:0.1")
-    parser.add_argument("--broker", metavar="HOST:PORT", help="in place of the overlay's")
+    parser.add_argument("--broker", metavar="HOST:PORT,…", help="in place of the overlay's")
     parser.add_argument("--namespace", metavar="NAME", help="in place of the overlay's")
     parser.add_argument("--context", metavar="NAME", help="of the kubeconfig")
     parser.add_argument(
@@ -90,6 +96,12 @@ def _overlay(name: str) -> Path:
 
 def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     """Writes an overlay over an overlay; JSON is YAML, too."""
+    for what in NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
+        if getattr(options, what):
+            raise ValueError(
+                f"the autoscaler of {overlay.name} names the {what} itself, and would go on "
+                "looking there: write an overlay of your own that changes both"
+            )
     found: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -97,29 +109,42 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     }
     if options.namespace:
         found["namespace"] = options.namespace
-    if overlay.name == "executor-keda-lag" and (options.broker or options.namespace):
-        # Its autoscaler names them itself, and looks nowhere else.
-        raise ValueError(
-            f"{overlay.name} names broker, group and namespace: write your own overlay"
-        )
     if options.image:
         name, colon, tag = options.image.rpartition(":")
         if not colon or "/" in tag:
             raise ValueError(f"--image {options.image}: name a tag, as {options.image}:0.1")
         found["images"] = [{"name": IMAGE, "newName": name, "newTag": tag}]
     if options.broker is not None:
-        host, colon, port = options.broker.rpartition(":")
-        if not host or not colon or not port.isdecimal():
-            raise ValueError(f"--broker {options.broker!r}: HOST:PORT is needed")
-        found["configMapGenerator"] = [
+        found |= _with_broker(options.broker)
+    (folder / "kustomization.yaml").write_text(json.dumps(found), "utf-8")
+    return folder
+
+
+def _with_broker(brokers: str) -> dict[str, Any]:
+    """Names the brokers, and opens the way to their ports."""
+    ports = sorted({_port(each) for each in brokers.split(",")})
+    way = {
+        "op": "add",
+        "path": "/spec/egress/-",
+        "value": {"ports": [{"port": port} for port in ports]},
+    }
+    return {
+        "configMapGenerator": [
             {
                 "name": "kmnist-stream",
                 "behavior": "merge",
-                "literals": [f"KAFKA_BROKER={options.broker}"],
+                "literals": [f"KAFKA_BROKER={brokers}"],
             }
-        ]
-    (folder / "kustomization.yaml").write_text(json.dumps(found), "utf-8")
-    return folder
+        ],
+        "patches": [{"target": {"kind": "NetworkPolicy"}, "patch": json.dumps([way])}],
+    }
+
+
+def _port(broker: str) -> int:
+    host, colon, port = broker.rpartition(":")
+    if not host or not colon or not port.isdecimal():
+        raise ValueError(f"--broker {broker!r}: HOST:PORT is needed")
+    return int(port)
 
 
 def _deploy(kubectl: Kubectl, built: str, timeout_s: float) -> None:
@@ -156,16 +181,18 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
     """A name as Services have them must be one; others are looked up by the pods themselves."""
-    broker = config["data"]["KAFKA_BROKER"]
-    host, _, rest = broker.rpartition(":")[0].partition(".")
-    space = rest.removesuffix(".svc") if rest.endswith(".svc") else config["metadata"]["namespace"]
-    if rest and not rest.endswith(".svc"):
-        return
-    if host and kubectl.get("service", host, "-n", space) is None:
-        raise Trouble(
-            f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: name your brokers with "
-            "--broker HOST:PORT, or make one: kubectl apply -k sdep/overlays/kafka-single"
-        )
+    for broker in config["data"]["KAFKA_BROKER"].split(","):
+        host, _, rest = broker.strip().rpartition(":")[0].partition(".")
+        space = config["metadata"]["namespace"]
+        if rest.endswith(".svc"):
+            space = rest[: -len(".svc")]
+        elif rest:
+            continue
+        if host and kubectl.get("service", host, "-n", space) is None:
+            raise Trouble(
+                f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: name your brokers "
+                "with --broker HOST:PORT, or make one: kubectl apply -k sdep/overlays/kafka-single"
+            )
 
 
 if __name__ == "__main__":

@@ -286,4 +286,13 @@ def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -
         told = "; ".join(each.get("message", each["type"]) for each in conditions)
         return _State(f"{name}: {told or 'Strimzi says nothing of it'}", False)
 
-    _await(look, lambda: "does the Strimzi operator run?", give_up_at)
+    def why() -> str:
+        if kubectl.list("pods", "-n", space, "-l", f"strimzi.io/cluster={name}"):
+            return f"see kubectl -n {space} get pods,events"
+        return (
+            "it has no pod. Does the Strimzi operator run, look into this namespace "
+            "(watchAnyNamespace) and make pods that are `restricted` "
+            "(STRIMZI_POD_SECURITY_PROVIDER_CLASS)? sdep/README.md says how to install it"
+        )
+
+    _await(look, why, give_up_at)

@@ -117,11 +117,11 @@ class StatusServer:
         MultiProcessCollector(registry, path=self._metrics_folder)
         for _ in range(_METRICS_TRIES):
             try:
-                return generate_latest(registry)
+                return bytes(generate_latest(registry))
             except struct.error:
                 # A worker that starts has made a file, and nothing is in it yet.
                 time.sleep(_METRICS_AGAIN_S)
-        return generate_latest(registry)
+        return bytes(generate_latest(registry))
 
 
 def _guarded(answer: Callable[[], Answer]) -> Answer:

@@ -51,7 +51,9 @@ RETRIES = Counter("kafka_worker_retries", "Batches put off for passing trouble",
 GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were read", ["worker"])
 # Messages that another deployment answers (KAFKA_SHARE).
 PASSED = Counter(
-    "kafka_worker_passed_messages", "Messages left to the deployment whose share they are", ["worker"]
+    "kafka_worker_passed_messages",
+    "Messages left to the deployment whose share they are",
+    ["worker"],
 )
 # Partitions that the worker reads.
 PARTITIONS = Gauge(

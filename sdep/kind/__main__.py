@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -22,6 +23,7 @@ CLUSTER = "kmnist"
 CONTEXT = f"kind-{CLUSTER}"
 BROKER = "127.0.0.1:30092"
 _STEP_S = 900
+_STEERED = ("--kubernetes", "kmnist/kmnist", "--context", CONTEXT)
 
 _HOW = {
     "docker": "a Docker engine",
@@ -39,14 +41,14 @@ class Chart:
         name: of the release, and the namespace that it goes into.
         chart: its name in the repository.
         repository: where its project publishes it.
-        version: the one that this was made for; nothing takes the newest.
+        version: the one that this was made for.
         values: what is set otherwise than it says.
     """
 
     name: str
     chart: str
     repository: str
-    version: str = ""
+    version: str
     values: tuple[str, ...] = ()
 
 
@@ -68,8 +70,9 @@ CHARTS = (
         "monitoring",
         "kube-prometheus-stack",
         "https://prometheus-community.github.io/helm-charts",
+        "88.4.0",
         # Or it looks only at what the chart itself made.
-        values=(
+        (
             "prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues=false",
             "prometheus.prometheusSpec.ruleSelectorNilUsesHelmValues=false",
             "grafana.sidecar.dashboards.searchNamespace=ALL",
@@ -89,6 +92,7 @@ _EXAMPLES = """
 examples:
   python -m sdep.kind up                     all of it; 10 minutes the first time
   python -m sdep.kind up --image kmnist:0.1  with an image that this engine has already
+  python -m sdep.kind up --no-dashboard      all but the page
   python -m sdep.kind down                   the cluster is gone, and all that was in it
 """
 
@@ -97,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the arguments say.
 
     Returns:
-        0, or 1 if a step failed, 2 for wrong arguments, 130 after Ctrl-C.
+        0 or what the page leaves with, 1 if a step failed, 2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -107,13 +111,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         _need(*_HOW)
         _up(options.image)
-        return 0
     except Trouble as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("\nstopped; run it again to go on, or: python -m sdep.kind down\n")
         return 130
+    return 0 if options.no_dashboard else _show()
+
+
+def _show() -> int:
+    """Runs the page until Ctrl-C; the cluster stays."""
+    page = subprocess.Popen(
+        [sys.executable, "-m", "consumer.dashboard", *_STEERED],
+        cwd=ROOT,
+        env={**os.environ, "KAFKA_BROKER": BROKER},
+    )
+    try:
+        return page.wait()
+    except KeyboardInterrupt:
+        # It has got the signal as well, and ends by itself.
+        return page.wait()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="up | down")
     up = commands.add_parser("up", help="bring it up, or what is missing of it")
     up.add_argument("--image", metavar="NAME:TAG", help="one that is built already")
+    up.add_argument("--no-dashboard", action="store_true", help="don't show the page at the end")
     commands.add_parser("down", help="delete the cluster")
     return parser
 
@@ -134,10 +153,7 @@ def _up(image: str | None) -> None:
     name = image or f"{CLUSTER}:0.1"
     steps: list[tuple[str, Callable[[], None]]] = [
         ("a cluster of one node", _make_cluster),
-        *(
-            (f"{each.chart} {each.version}".rstrip(), lambda each=each: _install(each))
-            for each in CHARTS
-        ),
+        *((f"{each.chart} {each.version}", lambda each=each: _install(each)) for each in CHARTS),
         ("a Kafka broker and the topics", lambda: _deploy("kind-kafka")),
     ]
     if image is None:
@@ -152,22 +168,25 @@ def _up(image: str | None) -> None:
         started = time.monotonic()
         do()
         sys.stdout.write(f"        {time.monotonic() - started:.0f} s\n")
+    python = os.path.relpath(sys.executable, ROOT)
     sys.stdout.write(
         f"""
-It is up. Look at it and steer it (the dashboard, on this machine):
+It is up. Send images, and see pods come; two minutes after the last one they are gone again:
 
-    KAFKA_BROKER={BROKER} python -m consumer.dashboard --kubernetes kmnist/kmnist
-
-Send images, and see pods come; two minutes after the last one they are gone again:
-
-    KAFKA_BROKER={BROKER} python -m producer --samples --loop --rate 500
+    KAFKA_BROKER={BROKER} {python} -m producer --samples --loop --rate 500
     kubectl --context {CONTEXT} -n kmnist get pods --watch
+
+Look at it and steer it, on this machine (the dashboard, which `up` shows at its end):
+
+    KAFKA_BROKER={BROKER} {python} -m consumer.dashboard {" ".join(_STEERED)}
 
 Grafana (user admin; the password is in the Secret monitoring-grafana):
 
     kubectl --context {CONTEXT} -n monitoring port-forward svc/monitoring-grafana 3000:80
+
 """
     )
+    sys.stdout.flush()
 
 
 def _make_cluster() -> None:
@@ -183,11 +202,10 @@ def _make_cluster() -> None:
 
 def _install(chart: Chart) -> None:
     values = [part for each in chart.values for part in ("--set", each)]
-    version = ("--version", chart.version) if chart.version else ()
     _run(
         "helm", "upgrade", "--install", chart.name, chart.chart, "--repo", chart.repository,
-        *version, "--namespace", chart.name, "--create-namespace", "--kube-context", CONTEXT,
-        "--wait", "--timeout", "10m", *values,
+        "--version", chart.version, "--namespace", chart.name, "--create-namespace",
+        "--kube-context", CONTEXT, "--wait", "--timeout", "10m", *values,
     )  # fmt: skip
 
 

@@ -29,18 +29,19 @@ class Figures:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, dict[str, str]] = {}
+        self._record: dict[str, Any] = {"rows": {}, "runs": {}}
         if RECORD.exists():
-            self._rows = json.loads(RECORD.read_text("utf-8"))["rows"]
+            self._record |= json.loads(RECORD.read_text("utf-8"))
 
     def note(self, what: str, variant: str, value: str) -> None:
-        """Notes a cell."""
-        self._rows.setdefault(what, {})[variant] = value
+        """Notes a cell, and the run that it is of."""
         print(f"{what} ({variant}): {value}")
-        RECORD.write_text(
-            json.dumps({"facts": facts(), "rows": self._rows}, indent=1, ensure_ascii=False) + "\n",
-            "utf-8",
-        )
+        found = facts()
+        self._record["facts"] = found
+        run = f"{found['date']} at {found['revision']}"
+        for part, cell in (("rows", value), ("runs", run)):
+            self._record[part].setdefault(what, {})[variant] = cell
+        RECORD.write_text(json.dumps(self._record, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
     def note_verdict(self, what: str, variant: str, verdict: Verdict) -> None:
         """Notes what became of a run's messages, as `COUNTS` says."""
@@ -54,8 +55,9 @@ class Figures:
 def table(record: dict[str, Any]) -> str:
     """The rows as Markdown."""
     found = record["facts"]
+    runs = sorted({run for cells in record["runs"].values() for run in cells.values()})
     lines = [
-        f"Measured on {found['date']} at {found['revision']}: {VERSIONS}, Apache Kafka "
+        f"Measured on {', '.join(runs)}: {VERSIONS}, Apache Kafka "
         f"{found['kafka']}, all on {found['cores']} cores of {found['processor']}, "
         f"{found['memory']}.",
         "",

@@ -38,10 +38,15 @@ def test_it_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -
         rig.try_kubectl("delete", "namespace", "waits", "--wait=false")
 
 
-def test_it_names_a_missing_broker(rig: Rig) -> None:
+def test_it_names_a_missing_broker(rig: Rig, variants: dict[str, Variant]) -> None:
     ran = deploy(rig, "brokerless", "native", "--image", f"{IMAGE}:0.1")
     assert ran.returncode == 1
     assert "has no Service stream-kafka-bootstrap" in ran.stderr
+
+    brokers = f"{variants['native'].environ['KAFKA_BROKER']},kafka-1:9092"
+    ran = deploy(rig, "brokerless", "native", "--broker", brokers)
+    assert ran.returncode == 1
+    assert "has no Service kafka-1:" in ran.stderr
 
 
 def test_it_lists_the_overlays_there_are(rig: Rig) -> None:

@@ -7,7 +7,15 @@ import yaml
 
 from tests.cluster.operators import namespace
 from tests.cluster.rig import Rig
-from tests.sdep.manifests import FILES, FOLDER, OVERLAYS, UNDEFINED, Document, overlay
+from tests.sdep.manifests import (
+    FILES,
+    FOLDER,
+    OVERLAYS,
+    Document,
+    documents,
+    is_defined,
+    overlay,
+)
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 
@@ -21,12 +29,11 @@ def with_namespace(rig: Rig, name: str) -> list[Document]:
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_overlay_is_taken(rig: Rig, name: str) -> None:
-    known = [each for each in with_namespace(rig, name) if each["apiVersion"] not in UNDEFINED]
-    built = yaml.safe_dump_all(known)
+    built = yaml.safe_dump_all(filter(is_defined, with_namespace(rig, name)))
     rig.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=built)
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [file for file in FILES if all(map(is_defined, documents(file)))])
 def test_every_file_is_taken(rig: Rig, file: str) -> None:
     rig.apply(namespace("kmnist"))
     rig.kubectl("apply", "--server-side", "--dry-run=server", "-f", FOLDER / file)

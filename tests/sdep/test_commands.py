@@ -12,7 +12,9 @@ import pytest
 import yaml
 
 from sdep.kind import __main__ as kind
-from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, of_kind, overlay
+from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, component, of_kind, overlay
+
+SCALED_BY_KEDA = [name for name in OVERLAYS if "keda" in name]
 
 
 def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +42,7 @@ def test_an_unknown_overlay_is_refused_with_those_that_there_are() -> None:
         ("--broker", "kafka.example.com", "HOST:PORT is needed"),
         ("--broker", "", "HOST:PORT is needed"),
         ("--broker", ":9092", "HOST:PORT is needed"),
+        ("--broker", "one.example.com:9092,two.example.com", "HOST:PORT is needed"),
     ],
 )
 def test_a_wrong_image_or_broker_is_refused(option: str, value: str, hint: str) -> None:
@@ -75,6 +78,29 @@ def test_it_prints_what_it_would_apply() -> None:
     assert config["data"]["KAFKA_BROKER"] == "b.example.com:1"
     assert "image: here/it:7\n" in ran.stdout
     assert {each["metadata"].get("namespace", "elsewhere") for each in found} == {"elsewhere"}
+
+
+@pytest.mark.parametrize("name", SCALED_BY_KEDA)
+def test_in_another_namespace_an_autoscaler_looks_there_or_is_refused(name: str) -> None:
+    overlay(name)
+    ran = run("sdep.deploy", name, "--print", "--namespace", "elsewhere")
+    if ran.returncode:
+        assert ran.returncode == 2
+        assert "names the namespace itself" in ran.stderr
+        return
+    (found,) = of_kind(list(yaml.safe_load_all(ran.stdout)), "SeldonDeployment")
+    (trigger,) = component(found)["kedaSpec"]["triggers"]
+    assert "namespace=" not in str(trigger)
+    assert "kmnist-executor" not in str(trigger)
+
+
+def test_the_way_to_other_brokers_is_opened() -> None:
+    overlay("native")
+    brokers = "one.example.com:9096,two.example.com:29092"
+    ran = run("sdep.deploy", "native", "--print", "--broker", brokers)
+    (policy,) = of_kind(list(yaml.safe_load_all(ran.stdout)), "NetworkPolicy")
+    opened = {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+    assert {9096, 29092} <= opened
 
 
 def test_kind_says_which_tools_it_lacks(tmp_path: Path) -> None:

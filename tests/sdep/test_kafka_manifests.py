@@ -8,7 +8,7 @@ from kafka.cluster.properties import TAKE_OVER
 from kafka.rights import ROLES, Right
 from kafka.topics.wanted import wanted_topics
 from tests.sdep.manifests import Document, of_kind, overlay
-from tests.sdep.test_stream_manifests import native_settings
+from tests.sdep.test_stream_manifests import assert_made_as_wanted, native_settings
 
 ROLES_OF_USERS = {
     "kmnist": ("worker", "feedback"),
@@ -31,13 +31,8 @@ def topics(name: str = "kafka") -> list[Document]:
 @pytest.mark.parametrize(("name", "brokers"), [("kafka", 3), ("kafka-single", 1)])
 def test_the_topics_are_those_that_the_command_line_would_make(name: str, brokers: int) -> None:
     wanted = {topic.name: topic for topic in wanted_topics(native_settings(), brokers)}
-    for document in topics(name):
-        spec = document["spec"]
-        topic = wanted.pop(spec["topicName"])
-        assert spec["partitions"] == topic.partitions
-        assert spec["replicas"] == topic.replication
-        assert spec["config"] == topic.config
-    assert not wanted
+    assert_made_as_wanted(topics(name), wanted)
+    assert {each["spec"]["topicName"] for each in topics(name)} == set(wanted)
 
 
 @pytest.mark.parametrize(
@@ -117,3 +112,12 @@ def test_the_workers_come_in_as_the_user_that_is_made_for_them() -> None:
         if each["metadata"]["name"] == settings.sasl_username
     ]
     assert user["spec"]["authentication"]["type"] == settings.sasl_mechanism.lower()
+
+
+@pytest.mark.parametrize("name", ["kafka-monitored", "kind-kafka"])
+def test_the_exporter_that_strimzi_makes_is_found(name: str) -> None:
+    assert "kafkaExporter" in cluster(name)["spec"]
+    (monitor,) = of_kind(overlay(name), "PodMonitor")
+    # Strimzi's name for its pods.
+    made = f"{cluster(name)['metadata']['name']}-kafka-exporter"
+    assert monitor["spec"]["selector"]["matchLabels"] == {"strimzi.io/name": made}

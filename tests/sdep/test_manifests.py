@@ -14,10 +14,10 @@ from tests.sdep.manifests import (
     FILES,
     FOLDER,
     OVERLAYS,
-    UNDEFINED,
     Document,
     containers,
     documents,
+    is_defined,
     of_kind,
     overlay,
     pods,
@@ -45,7 +45,7 @@ def test_every_document_is_what_its_definition_asks_for(
     definitions: Definitions, name: str
 ) -> None:
     for document in of_entry(name):
-        if document["apiVersion"] not in UNDEFINED:
+        if is_defined(document):
             assert definitions.errors(document) == []
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from kafka.messages import Record
 from kafka.settings import Settings, SettingsError, load_settings
+from kafka.topics.wanted import Topic, wanted_topics
 from tests.sdep.manifests import (
     OVERLAYS,
+    ROOT,
     Document,
     component,
     deployment,
+    documents,
     environ,
     of_kind,
     overlay,
@@ -131,6 +136,15 @@ def test_pods_are_spread_by_a_label_that_reaches_them(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
+def test_one_budget_counts_the_pods(name: str) -> None:
+    # The operator's counts those of all predictors, and of a pod with two budgets none is evicted.
+    components = [
+        each for one in deployment(name)["spec"]["predictors"] for each in one["componentSpecs"]
+    ]
+    assert len([each for each in components if "pdbSpec" in each]) == 1
+
+
+@pytest.mark.parametrize("name", NATIVE + EXECUTOR)
 def test_the_operator_can_name_what_it_makes(name: str) -> None:
     found = deployment(name)
     parts = (found["metadata"]["name"], predictor(found)["name"], "0", container(name)["name"])
@@ -177,10 +191,37 @@ def test_a_shadow_has_a_group_and_topics_of_its_own() -> None:
     stable, shadow = (native_settings("native-shadow", of) for of in ("default", "shadow"))
     assert stable.group_id != shadow.group_id
     assert stable.input_topic == shadow.input_topic
+    wanted = {topic.name: topic for topic in wanted_topics(shadow, brokers=3)}
+    made = documents("components/shadow/topics.yaml")
+    assert {each["spec"]["topicName"] for each in made} == {
+        shadow.output_topic,
+        shadow.dead_letter_topic,
+    }
+    assert_made_as_wanted(made, wanted)
     assert not {stable.output_topic, stable.dead_letter_topic} & {
         shadow.output_topic,
         shadow.dead_letter_topic,
     }
+
+
+def test_the_request_logs_topic_and_entries_are_as_the_code_wants_them() -> None:
+    settings = native_settings("native-request-log")
+    assert settings.log_requests
+    wanted = {topic.name: topic for topic in wanted_topics(settings, brokers=3)}
+    made = documents("components/request-log/topic.yaml")
+    assert [each["spec"]["topicName"] for each in made] == [settings.log_topic]
+    assert_made_as_wanted(made, wanted)
+    variables = environ(container("native-request-log"), overlay("native-request-log"))
+    assert variables["POD_NAMESPACE"] == "metadata.namespace"
+
+
+def assert_made_as_wanted(made: list[Document], wanted: dict[str, Topic]) -> None:
+    """Topics of Strimzi's are those that the command line would make."""
+    for document in made:
+        spec = document["spec"]
+        topic = wanted[spec["topicName"]]
+        assert (spec["partitions"], spec["replicas"]) == (topic.partitions, topic.replication)
+        assert spec["config"] == topic.config
 
 
 @pytest.mark.parametrize("of", ["canary", "shadow"])
@@ -221,3 +262,29 @@ def test_a_way_in_leads_to_ports_that_services_have(name: str) -> None:
     assert service["spec"]["selector"] == {"seldon-app": "kmnist-default"}
     (target,) = [each["targetPort"] for each in service["spec"]["ports"]]
     assert target in [port["name"] for port in container(name)["ports"]]
+
+
+@pytest.mark.parametrize(
+    ("ingress", "request_path"),
+    [
+        ("kmnist", "/api/v1.0/predictions"),
+        ("kmnist", "/v2/models/kmnist/infer"),
+        ("kmnist-grpc", f"/{json.loads((ROOT / 'bench/rest/ghz.json').read_text())['call']}"),
+    ],
+)
+def test_what_clients_ask_for_lies_below_a_path_of_the_ingress(
+    ingress: str, request_path: str
+) -> None:
+    (found,) = [
+        each
+        for each in of_kind(overlay("native-ingress"), "Ingress")
+        if each["metadata"]["name"] == ingress
+    ]
+    asked = request_path.strip("/").split("/")
+    # `Prefix` compares element by element.
+    prefixes = [
+        [part for part in path["path"].split("/") if part]
+        for rule in found["spec"]["rules"]
+        for path in rule["http"]["paths"]
+    ]
+    assert any(asked[: len(prefix)] == prefix for prefix in prefixes)
