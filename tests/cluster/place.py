@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,17 @@ class Place:
     def kubectl(self, *arguments: str, timeout: float = 120) -> str:
         """A command in the namespace."""
         return self.rig.kubectl(*arguments, *self._in, timeout=timeout)
+
+    def evict(self, pod: str) -> None:
+        """Asks for a pod to leave as a drain does; the disruption budgets must allow it."""
+        space = self.variant.namespace
+        asked = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": space},
+        }
+        path = f"/api/v1/namespaces/{space}/pods/{pod}/eviction"
+        self.rig.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(asked))
 
     def clear(self) -> None:
         """Deletes the deployment, and waits until its pods are gone."""

@@ -6,16 +6,19 @@ import datetime
 import json
 import time
 import urllib.request
+from dataclasses import replace
 
 import grpc
 import pytest
+from confluent_kafka.admin import AdminClient
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.cluster.conftest import NewPlace
+from tests.broker.stream import wait_until
+from tests.cluster.conftest import NewPlace, make_topics
 from tests.cluster.overlays import Overlay, replicas
-from tests.cluster.place import Place
+from tests.cluster.place import Place, name
 from tests.cluster.traffic import Run
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
@@ -55,6 +58,34 @@ def test_a_canary_takes_its_share_of_keys_from_a_time_on_and_nothing_is_lost_or_
     assert (verdict.lost, verdict.doubled, verdict.out_of_order) == (0, 0, 0)
     canary = sum(count for model, count in verdict.models.items() if "baseline" in model)
     assert 0.1 < canary / verdict.sent < 0.2, verdict.models
+    # A drain can take pods of both: there is one budget, and it allows one.
+    (pod,) = [name(each) for each in place.pods() if "-canary-" in name(each)]
+    place.evict(pod)
+    wait_until(lambda: pod not in map(name, place.pods()), 60, "it is gone")
+    place.await_ready(2)
+
+
+def test_a_shadow_answers_all_once_more_where_nobody_is_served_by_it(new_place: NewPlace) -> None:
+    place = new_place("native")
+    topics = {
+        "KAFKA_OUTPUT_TOPIC": "model_shadow",
+        "KAFKA_DEAD_LETTER_TOPIC": "model_shadow.dead",
+    }
+    shadow = replace(place.variant, environ={**place.variant.environ, **topics})
+    make_topics(AdminClient(place.variant.client), shadow)
+    place.deploy(Overlay("native-shadow", place.variant, patches=[replicas(1)]))
+    place.await_ready(2)
+    served = Run(place.variant, 300, RATE)
+    # The same topic, but what the shadow answers to it is judged.
+    mirrored = Run(shadow, 300, RATE)
+    served.start()
+    mirrored.start()
+    verdict = served.finish_sending().judge(60)
+    assert verdict.promises_kept
+    assert not [model for model in verdict.models if "baseline" in model]
+    verdict = mirrored.finish_sending().judge(60)
+    assert (verdict.lost, verdict.doubled, verdict.out_of_order) == (0, 0, 0)
+    assert all("baseline" in model for model in verdict.models)
 
 
 def test_a_graph_behind_the_executor_answers_with_the_tags_of_both_nodes(
