@@ -13,7 +13,8 @@ PYTHON38 ?= $(shell for python in python3.8 "$$HOME"/.pyenv/versions/3.8.*/bin/p
 	2>/dev/null && echo "$$python" && break; done)
 
 RUN := .venv/bin/python
-WORKERS ?= 2
+# More than cores: tests wait for brokers and processes much of their time.
+WORKERS ?= 3
 RECIPE ?= fast
 
 IMAGE ?= kmnist:0.1
