@@ -32,6 +32,7 @@ class Load:
         sent: how many messages were handed over.
         confirmed: the numbers of those that the brokers have confirmed; of a transaction's
             messages, once it is committed.
+        rested_s: for how long it rested in all.
 
     Args:
         settings: where to.
@@ -60,7 +61,9 @@ class Load:
             )
         )
         self._thread: threading.Thread | None = None
+        self._rests_since: float | None = None
         self.sent = 0
+        self.rested_s = 0.0
 
     def number(self) -> int:
         """The next message's number."""
@@ -81,6 +84,19 @@ class Load:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def rest(self) -> None:
+        """Sends nothing until it is to go on."""
+        if self._rests_since is None:
+            self.stop()
+            self._rests_since = time.monotonic()
+
+    def go_on(self) -> None:
+        """Ends a rest, if it rests."""
+        if self._rests_since is not None:
+            self.rested_s += time.monotonic() - self._rests_since
+            self._rests_since = None
+            self.start(self.rate)
 
     def flush(self) -> int:
         """Waits until all is sent; returns how many messages are not confirmed."""

@@ -22,6 +22,7 @@ class Figures:
         drain_rate: messages a second that the replicas answer out of a backlog.
         load_rate: messages a second that were sent on average, faults included.
         load_s: for how long.
+        rested_s: for how long besides it rested, so that a backlog goes.
         partitions: of the input topic, in the end.
         replicas: how many answered any of the load before the first fault.
         batch_messages: messages in a batch on average, under the load before the first fault.
@@ -31,6 +32,7 @@ class Figures:
     drain_rate: float
     load_rate: float
     load_s: float
+    rested_s: float
     partitions: int
     replicas: int
     batch_messages: float

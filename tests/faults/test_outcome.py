@@ -17,6 +17,7 @@ FIGURES = Figures(
     drain_rate=1000,
     load_rate=530,
     load_s=100,
+    rested_s=0,
     partitions=6,
     replicas=2,
     batch_messages=8,
