@@ -76,7 +76,10 @@ if '"type": "chief"' in __import__("os").environ["TF_CONFIG"]:
     write_weights(sys.argv[-1])
 """
 
-pytestmark = pytest.mark.xdist_group("training")  # one worker makes what all of them look at
+pytestmark = [
+    pytest.mark.xdist_group("training"),  # one worker makes what all of them look at
+    pytest.mark.timeout(300),  # whichever comes first waits for three trainings
+]
 
 
 @dataclass(frozen=True)
