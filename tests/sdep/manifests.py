@@ -11,21 +11,32 @@ from typing import Any
 import pytest
 import yaml
 
+from kafka.topics.wanted import Topic
+
 Document = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "sdep"
-# What is applied as it is.
+
+
+def _is_applied_as_it_is(path: Path) -> bool:
+    """Whether no kustomization beside a file takes it in; what kind reads is no manifest."""
+    beside = path.with_name("kustomization.yaml")
+    if path == beside or path.parent.name == "kind":
+        return False
+    found = yaml.safe_load(beside.read_text("utf-8")) if beside.exists() else {}
+    patches = [each.get("path") for each in found.get("patches", [])]
+    return path.name not in [
+        *found.get("resources", []),
+        *found.get("configurations", []),
+        *patches,
+    ]
+
+
 FILES = [
-    "components/request-log/connector.yaml",
-    "components/request-log/topic.yaml",
-    "components/shadow/topics.yaml",
-    "kafka/rebalance.yaml",
-    *sorted(
-        path.relative_to(FOLDER).as_posix()
-        for folder in ("batch", "servers", "training")
-        for path in (FOLDER / folder).glob("*.yaml")
-    ),
+    path.relative_to(FOLDER).as_posix()
+    for path in sorted(FOLDER.rglob("*.yaml"))
+    if _is_applied_as_it_is(path)
 ]
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir() if path.is_dir())
 # Istio's definitions are not at hand, nor that of Kafka Connect's part of Strimzi.
@@ -60,6 +71,18 @@ def overlay(name: str) -> list[Document]:
 def is_defined(document: Document) -> bool:
     """Whether the definition of its kind is at hand."""
     return not {document["apiVersion"], document["kind"]} & set(_UNDEFINED)
+
+
+def topics_of(found: list[Document]) -> list[Topic]:
+    """The topics that Strimzi's operator makes of its KafkaTopics, by name."""
+    specs = [document["spec"] for document in of_kind(found, "KafkaTopic")]
+    return sorted(
+        (
+            Topic(each["topicName"], each["partitions"], each["replicas"], each["config"])
+            for each in specs
+        ),
+        key=lambda topic: topic.name,
+    )
 
 
 def of_kind(found: list[Document], kind: str) -> list[Document]:

@@ -133,3 +133,10 @@ def test_kind_deploys_overlays_that_there_are() -> None:
     deployed = set(re.findall(r'_deploy\("([^"]+)"', text))
     assert len(deployed) == 2
     assert deployed <= set(OVERLAYS)
+
+
+def test_the_readme_installs_strimzi_as_kind_does() -> None:
+    (chart,) = [each for each in kind.CHARTS if each.name == "strimzi"]
+    text = (FOLDER / "README.md").read_text("utf-8")
+    for word in (chart.chart, chart.repository, f"--version {chart.version}", *chart.values):
+        assert word in text

@@ -20,6 +20,7 @@ from tests.sdep.manifests import (
     of_kind,
     overlay,
     predictor,
+    topics_of,
 )
 
 NATIVE = [name for name in OVERLAYS if name.startswith("native")]
@@ -42,6 +43,12 @@ def container(name: str, of: str = "default") -> Document:
 def native_settings(name: str = "native", of: str = "default") -> Settings:
     """What a worker of a native overlay's predictor reads from its environment."""
     return load_settings(environ(container(name, of), overlay(name)), use_local_cluster=False)
+
+
+def wanted_of(settings: Settings, *names: str) -> list[Topic]:
+    """Some of the topics that the command line would make, in the order of their names' list."""
+    wanted = {topic.name: topic for topic in wanted_topics(settings, brokers=3)}
+    return [wanted[name] for name in names]
 
 
 def executors_environ(name: str) -> dict[str, str]:
@@ -191,13 +198,8 @@ def test_a_shadow_has_a_group_and_topics_of_its_own() -> None:
     stable, shadow = (native_settings("native-shadow", of) for of in ("default", "shadow"))
     assert stable.group_id != shadow.group_id
     assert stable.input_topic == shadow.input_topic
-    wanted = {topic.name: topic for topic in wanted_topics(shadow, brokers=3)}
-    made = documents("components/shadow/topics.yaml")
-    assert {each["spec"]["topicName"] for each in made} == {
-        shadow.output_topic,
-        shadow.dead_letter_topic,
-    }
-    assert_made_as_wanted(made, wanted)
+    made = topics_of(documents("components/shadow/topics.yaml"))
+    assert made == wanted_of(shadow, shadow.output_topic, shadow.dead_letter_topic)
     assert not {stable.output_topic, stable.dead_letter_topic} & {
         shadow.output_topic,
         shadow.dead_letter_topic,
@@ -207,21 +209,10 @@ def test_a_shadow_has_a_group_and_topics_of_its_own() -> None:
 def test_the_request_logs_topic_and_entries_are_as_the_code_wants_them() -> None:
     settings = native_settings("native-request-log")
     assert settings.log_requests
-    wanted = {topic.name: topic for topic in wanted_topics(settings, brokers=3)}
-    made = documents("components/request-log/topic.yaml")
-    assert [each["spec"]["topicName"] for each in made] == [settings.log_topic]
-    assert_made_as_wanted(made, wanted)
+    made = topics_of(documents("components/request-log/topic.yaml"))
+    assert made == wanted_of(settings, settings.log_topic)
     variables = environ(container("native-request-log"), overlay("native-request-log"))
     assert variables["POD_NAMESPACE"] == "metadata.namespace"
-
-
-def assert_made_as_wanted(made: list[Document], wanted: dict[str, Topic]) -> None:
-    """Topics of Strimzi's are those that the command line would make."""
-    for document in made:
-        spec = document["spec"]
-        topic = wanted[spec["topicName"]]
-        assert (spec["partitions"], spec["replicas"]) == (topic.partitions, topic.replication)
-        assert spec["config"] == topic.config
 
 
 @pytest.mark.parametrize("of", ["canary", "shadow"])
