@@ -32,7 +32,7 @@ class Load:
         sent: how many messages were handed over.
         confirmed: the numbers of those that the brokers have confirmed; of a transaction's
             messages, once it is committed.
-        rested_s: for how long it rested in all.
+        on_s: for how long the schedule was on, until it was stopped last.
 
     Args:
         settings: where to.
@@ -61,9 +61,9 @@ class Load:
             )
         )
         self._thread: threading.Thread | None = None
-        self._rests_since: float | None = None
+        self._started = 0.0
         self.sent = 0
-        self.rested_s = 0.0
+        self.on_s = 0.0
 
     def number(self) -> int:
         """The next message's number."""
@@ -74,6 +74,7 @@ class Load:
     def start(self, rate: float) -> None:
         """Begins to send so many messages a second."""
         self.rate = rate
+        self._started = time.monotonic()
         self._on.set()
         self._thread = threading.Thread(target=self._send_on_schedule, daemon=True)
         self._thread.start()
@@ -84,18 +85,11 @@ class Load:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-
-    def rest(self) -> None:
-        """Sends nothing until it is to go on."""
-        if self._rests_since is None:
-            self.stop()
-            self._rests_since = time.monotonic()
+            self.on_s += time.monotonic() - self._started
 
     def go_on(self) -> None:
-        """Ends a rest, if it rests."""
-        if self._rests_since is not None:
-            self.rested_s += time.monotonic() - self._rests_since
-            self._rests_since = None
+        """Begins again at the same rate, if it was stopped."""
+        if self._thread is None:
             self.start(self.rate)
 
     def flush(self) -> int:

@@ -165,7 +165,7 @@ def figures(outcome: Outcome) -> list[str]:
     return [
         f"drain rate {found.drain_rate:,.0f} messages a second; load {found.load_rate:,.0f} a "
         f"second ({found.load_rate / found.drain_rate:.0%}) for {found.load_s:,.0f} s"
-        + (f", and {found.rested_s:,.0f} s of rest for backlogs" if found.rested_s else ""),
+        + (f", and {found.rested_s:,.0f} s of rest for backlogs" if found.rested_s >= 1 else ""),
         f"{found.partitions} partitions, {found.replicas} replicas, "
         f"{found.batch_messages:.1f} messages in a batch",
         f"{verdict.replies:,} replies and {verdict.letters:,} dead letters ({reasons or 'none'})",

@@ -71,7 +71,8 @@ class Run:
         replicas, batch_messages = self._warm_up()
         self._inject_all()
         scene.load.stop()
-        load_s = time.monotonic() - self._began - scene.load.rested_s
+        load_s = scene.load.on_s
+        rested_s = time.monotonic() - self._began - load_s
         sent = scene.load.sent - sent_before
         scene.load.flush()
         failures = [f"{each.fault}: {each.failure}" for each in self._injections if each.failure]
@@ -83,7 +84,7 @@ class Run:
             drain_rate=drain_rate,
             load_rate=sent / load_s,
             load_s=load_s,
-            rested_s=scene.load.rested_s,
+            rested_s=rested_s,
             partitions=len(scene.positions()[1]),
             replicas=replicas,
             batch_messages=batch_messages,

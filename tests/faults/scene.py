@@ -217,7 +217,7 @@ class Scene:
             if lag is not None and lag <= most:
                 self.load.go_on()
             elif lag is not None and time.monotonic() > rest_at:
-                self.load.rest()
+                self.load.stop()
             unready = [replica.name for replica in self.running() if not replica.is_ready()]
             if unready or lag is None or lag > most:
                 good_since = None
