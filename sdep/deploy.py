@@ -23,7 +23,7 @@ from sdep.waiting import await_deployment, await_kafka, await_pods
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
 # What an autoscaler names in words of its own, where kustomize does not look.
-NAMED_BY_AUTOSCALERS = {
+_NAMED_BY_AUTOSCALERS = {
     "executor-keda-lag": ("broker", "namespace"),
     "executor-keda-prometheus": ("namespace",),
     "native-keda-prometheus": ("namespace",),
@@ -96,7 +96,7 @@ def _overlay(name: str) -> Path:
 
 def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     """Writes an overlay over an overlay; JSON is YAML, too."""
-    for what in NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
+    for what in _NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
         if getattr(options, what):
             raise ValueError(
                 f"the autoscaler of {overlay.name} names the {what} itself, and would go on "
@@ -183,12 +183,10 @@ def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
     """A name as Services have them must be one; others are looked up by the pods themselves."""
     for broker in config["data"]["KAFKA_BROKER"].split(","):
         host, _, rest = broker.strip().rpartition(":")[0].partition(".")
-        space = config["metadata"]["namespace"]
-        if rest.endswith(".svc"):
-            space = rest[: -len(".svc")]
-        elif rest:
+        if not host or not (rest == "" or rest.endswith(".svc")):
             continue
-        if host and kubectl.get("service", host, "-n", space) is None:
+        space = rest.removesuffix(".svc") or config["metadata"]["namespace"]
+        if kubectl.get("service", host, "-n", space) is None:
             raise Trouble(
                 f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: name your brokers "
                 "with --broker HOST:PORT, or make one: kubectl apply -k sdep/overlays/kafka-single"

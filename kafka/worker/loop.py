@@ -39,7 +39,7 @@ log = logging.getLogger("kafka.worker")
 _IDLE_WAIT_S = 0.2
 # Taken in advance, of what has been fetched, so that the class never waits for the next batch.
 _BACKLOG_TRANSACTIONS = 2
-_LAG_EVERY_S = 1.0
+_MEASURE_EVERY_S = 1.0
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # After so long without partitions, or without a commit, a worker no longer says that it is ready:
@@ -79,7 +79,7 @@ class Worker:
         self._stopping = False
         self._progress = 0
         self._backoff_s = 0.0
-        self._measure_lag_at = 0.0
+        self._measure_at = 0.0
         self._without_partitions_since: Optional[float] = None
         self._unpublished_since: Optional[float] = None
         metrics.begin(place.name)
@@ -183,8 +183,8 @@ class Worker:
 
     def _measure_intake(self) -> None:
         now = time.monotonic()
-        if now >= self._measure_lag_at:
-            self._measure_lag_at = now + _LAG_EVERY_S
+        if now >= self._measure_at:
+            self._measure_at = now + _MEASURE_EVERY_S
             metrics.LAG.labels(self._place.name).set(self._intake.lag())
             metrics.PASSED.labels(self._place.name).inc(self._intake.take_others())
 
