@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tests.environments import ROOT, TRAINING_PYTHON
+from tests.patience import patient
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 600, 200
 
@@ -92,7 +93,7 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
     """Wait for a program; returns its exit status, and what it wrote to stdout and stderr."""
     with process:
         try:
-            said, complaints = process.communicate(timeout=110)
+            said, complaints = process.communicate(timeout=patient(110))
         finally:
             process.kill()
     return process.returncode, said, complaints

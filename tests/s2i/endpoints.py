@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
+from tests.patience import patient
+
 
 class Endpoints:
     """The ports of one replica.
@@ -44,14 +46,14 @@ class Endpoints:
             data=value,
             headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=patient(20)) as reply:
             return rows_of_json(reply.read())
 
     def over_grpc(self, value: bytes) -> NDArray[Any]:
         """The probabilities for a serialised `SeldonMessage`."""
         request = prediction_pb2.SeldonMessage.FromString(value)
         with grpc.insecure_channel(f"{self.host}:{self.grpc}") as channel:
-            reply = prediction_pb2_grpc.SeldonStub(channel).Predict(request, timeout=20)
+            reply = prediction_pb2_grpc.SeldonStub(channel).Predict(request, timeout=patient(20))
         return _rows_of_message(reply)
 
 

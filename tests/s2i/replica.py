@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 from sdep.s2i_environment import read_environment
+from tests.patience import patient
 from tests.s2i.endpoints import Endpoints
 from tests.wrapper.conftest import free_ports
 
@@ -68,7 +69,7 @@ class Replica(Endpoints):
 
     def await_ready(self) -> None:
         """Waits until Kubernetes would send it requests."""
-        give_up_at = time.monotonic() + READY_S
+        give_up_at = time.monotonic() + patient(READY_S)
         while not self.is_ready():
             assert self.process.poll() is None, f"it ended:\n{self.log[-3000:]}"
             assert time.monotonic() < give_up_at, f"not ready:\n{self.log[-3000:]}"
@@ -78,7 +79,7 @@ class Replica(Endpoints):
         """Sends SIGTERM to the first process and waits until it has ended; the seconds it took."""
         started = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(30)
+        self.process.wait(patient(30))
         return time.monotonic() - started
 
     def left_behind(self) -> list[int]:

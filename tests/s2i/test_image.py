@@ -21,6 +21,7 @@ from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.stream import Stream
+from tests.patience import promised
 from tests.s2i.conftest import PYTHON38, NewReplica
 from tests.s2i.endpoints import rows_of_json, rows_of_protobuf
 
@@ -94,7 +95,7 @@ def test_sigterm_to_the_first_process_ends_everything_in_good_order(
     stream.send(values("ndarray") * 20, headers=FORMATS["ndarray"].headers())
     stream.replies(60)
     assert len(replica.left_behind()) > 5
-    assert replica.terminate() < STOP_S
+    assert replica.terminate() < promised(STOP_S)
     assert replica.process.returncode == 0
     assert replica.left_behind() == []
     assert "Traceback" not in replica.log
@@ -108,7 +109,7 @@ def test_without_a_broker_it_serves_rest_and_grpc_only(
     (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray", python)
     assert_close(replica.over_rest(value), wanted)
     assert "kafka.worker" not in replica.log
-    assert replica.terminate() < STOP_S
+    assert replica.terminate() < promised(STOP_S)
     assert replica.process.returncode == 0
     assert replica.left_behind() == []
     assert "Traceback" not in replica.log
@@ -120,7 +121,7 @@ def test_a_request_in_hand_at_sigterm_is_answered(new_replica: NewReplica, pytho
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(replica.over_rest, json.dumps({"data": {"ndarray": [[1]]}}).encode())
         time.sleep(0.5)
-        assert replica.terminate() < STOP_S
+        assert replica.terminate() < promised(STOP_S)
         assert asked.result() == [[1]]
     assert replica.process.returncode == 0
     assert replica.left_behind() == []
@@ -136,6 +137,6 @@ def test_an_idle_connection_holds_up_neither_others_nor_the_end(
         assert replica.is_ready()
         (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray", python)
         assert_close(replica.over_rest(value), wanted)
-        assert replica.terminate() < STOP_S
+        assert replica.terminate() < promised(STOP_S)
     assert replica.process.returncode == 0
     assert replica.left_behind() == []
