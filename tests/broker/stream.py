@@ -21,12 +21,18 @@ from kafka.dead_letter.letters import Letter, read_letter
 from kafka.messages import Headers, Record, header
 from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
 from kafka.settings import Settings, load_settings
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def wait_until(condition: Callable[[], Any], within_s: float, what: str) -> Any:
-    """Waits for a condition to become true, and returns what it returned."""
+    """Waits for a condition to become true, and returns what it returned.
+
+    Args:
+        within_s: a limit against hanging, for a quick machine; see `patient`.
+    """
+    within_s = patient(within_s)
     give_up_at = time.monotonic() + within_s
     while True:
         found = condition()
@@ -133,7 +139,11 @@ class Stream:
                 process.wait()
 
     def read(self, topic: str, count: int, within_s: float = 40) -> list[Record]:
-        """The first `count` committed messages of a topic, and whatever follows within 0.5 s."""
+        """The first `count` committed messages of a topic, and whatever follows within 0.5 s.
+
+        Args:
+            within_s: a limit against hanging, for a quick machine; see `patient`.
+        """
         consumer = Consumer(
             self.client(
                 {
@@ -144,7 +154,7 @@ class Stream:
             )
         )
         found: list[Record] = []
-        give_up_at = time.monotonic() + within_s
+        give_up_at = time.monotonic() + patient(within_s)
         try:
             places = consumer.list_topics(topic, timeout=10).topics[topic].partitions
             consumer.assign([TopicPartition(topic, place, 0) for place in places])

@@ -18,6 +18,7 @@ from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from storage.places import open_place
 from tests.broker.stream import Stream, wait_until
+from tests.patience import patient
 from tests.sdep.manifests import documents
 from tests.storage.store import BUCKET, Store, s3_store
 from wrapper import KmnistClassifier
@@ -77,7 +78,7 @@ def commands(run: str, images: str = IMAGES) -> dict[str, list[str]]:
 
 def said(stream: Stream, process: subprocess.Popen[bytes]) -> str:
     """What it wrote, once it has ended."""
-    process.wait(ENDED_S)
+    process.wait(patient(ENDED_S))
     return (stream.folder / f"{stream.processes.index(process)}.log").read_text()
 
 

@@ -20,6 +20,7 @@ from consumer.reader import Reader
 from kafka.clients import consumer_config
 from storage.run import group_of
 from tests.broker.stream import Stream, wait_until
+from tests.patience import patient
 
 NewStream = Callable[..., Stream]
 
@@ -83,7 +84,7 @@ class Run:
 
     def end(self, process: subprocess.Popen[bytes]) -> tuple[int, str]:
         """The exit status, and what it wrote."""
-        return process.wait(ENDED_S), self.said(process)
+        return process.wait(patient(ENDED_S)), self.said(process)
 
     def written(self) -> Counter[str]:
         """How many rows each object has."""

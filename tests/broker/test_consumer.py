@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,8 @@ from consumer.reader import Reader
 from kafka.cluster.local import Cluster
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from tests.broker.stream import wait_until
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -122,7 +123,7 @@ def test_what_is_answered_after_it_began_is_seen_and_what_was_before_is_not(
     with topics.consuming("--json", "--count", "2", stdout=subprocess.PIPE) as consumer:
         topics.answer(1)
         topics.answer(2)
-        out, _ = consumer.communicate(timeout=30)
+        out, _ = consumer.communicate(timeout=patient(30))
     assert consumer.returncode == 0
     assert offsets(out) == [1, 2]
     assert all(0 <= line["latency_ms"] < 10_000 for line in lines(out))
@@ -200,7 +201,7 @@ def test_a_missing_topic_is_one_clear_line(topics: Topics) -> None:
 def test_ctrl_c_ends_with_the_summary(topics: Topics) -> None:
     with topics.consuming("--json", stdout=subprocess.DEVNULL) as consumer:
         consumer.send_signal(signal.SIGINT)
-        _, error = consumer.communicate(timeout=20)
+        _, error = consumer.communicate(timeout=patient(20))
     assert consumer.returncode == 130
     assert b"0 answered" in error
     assert b"Traceback" not in error
@@ -226,10 +227,7 @@ def test_partitions_that_are_added_are_read_too(
             pass
         producer.produce(topic, b"x", partition=1)
         assert producer.flush(20) == 0
-        deadline = time.monotonic() + 20
-        found: list[Message] = []
-        while not found and time.monotonic() < deadline:
-            found = reader.read(10, 0.1)
+        found: list[Message] = wait_until(lambda: reader.read(10, 0.1), 20, "it is read")
         assert [m.partition() for m in found] == [1]
     finally:
         reader.close()
@@ -251,10 +249,11 @@ def test_the_picture_of_an_input_is_fetched_by_its_place(
     places = [(topics.input, 0, number) for number in (2, 0)]
     for place in (*places, deleted):
         fetcher.want(place)
-    deadline = time.monotonic() + 20
-    while not all(fetcher.take(p)[0] for p in (*places, deleted)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_until(
+        lambda: all(fetcher.take(place)[0] for place in (*places, deleted)),
+        20,
+        "all are fetched",
+    )
     for topic, partition, offset in places:
         images = fetcher.take((topic, partition, offset))[1]
         assert images is not None
@@ -280,8 +279,8 @@ def test_on_a_terminal_each_image_is_drawn_beside_its_label(topics: Topics) -> N
     with topics.consuming("--count", "1", stdout=theirs) as consumer:
         os.close(theirs)
         topics.answer(0, label="wo", truth="wo")
-        consumer.communicate(timeout=30)
-    watcher.join(10)
+        consumer.communicate(timeout=patient(30))
+    watcher.join(patient(10))
     os.close(ours)
     text = shown.decode(errors="replace")
     assert consumer.returncode == 0

@@ -27,6 +27,7 @@ from kafka.messages import Record, Rejection, header
 from kafka.replies import Target, compose
 from producer.bundled_samples import load_samples
 from tests.broker.stream import Stream, numbers, wait_until
+from tests.patience import patient
 
 NewStream = Callable[..., Stream]
 SOME = 1700
@@ -122,7 +123,7 @@ def test_a_letter_is_listed_shown_replayed_and_answered(stream: Stream) -> None:
     worker = stream.worker("Broken", KAFKA_MAX_FAILED_CONSECUTIVE="0", KAFKA_MAX_FAILED_RATIO="0")
     stream.letters(4)
     worker.terminate()
-    worker.wait(10)
+    worker.wait(patient(10))
 
     letters = listed(stream)
     assert Counter(item["reason"] for item in letters) == {"predict_failed": 3, "not_json": 1}
@@ -211,7 +212,7 @@ def test_a_replay_that_is_killed_and_run_again_sends_each_letter_once(
 ) -> None:
     put_letters(stream, SOME)
     killed = stream.start("tests.broker.replay_until", method, str(number), when, "--all")
-    assert killed.wait(60) == -signal.SIGKILL, stream.log()
+    assert killed.wait(patient(60)) == -signal.SIGKILL, stream.log()
     done = run(stream, "replay", "--all")
     assert done.returncode == 0, done.stderr
     assert_each_replayed_once(stream, SOME)
@@ -228,7 +229,7 @@ def test_a_second_replay_fences_the_first_which_says_so(stream: Stream) -> None:
     second = run(stream, "replay", "--all")
     assert second.returncode == 0, second.stderr
     os.kill(first.pid, signal.SIGCONT)
-    assert first.wait(60) == 1
+    assert first.wait(patient(60)) == 1
     assert "another replay of this topic has taken over" in stream.log()
     assert "replayed 500 dead letters" in stream.log()
     assert_each_replayed_once(stream, SOME)
@@ -271,7 +272,7 @@ def test_ctrl_c_waits_for_the_letters_that_are_under_way(stream: Stream) -> None
     wait_until(lambda: _is_stopped(replay.pid), 40, "the replay stands before a commit")
     os.kill(replay.pid, signal.SIGINT)
     os.kill(replay.pid, signal.SIGCONT)
-    assert replay.wait(60) == 130
+    assert replay.wait(patient(60)) == 130
     assert "replayed 1,000 dead letters" in stream.log()
     assert "Traceback" not in stream.log()
     assert len(inputs(stream, 1000)) == 1000

@@ -16,6 +16,7 @@ from kafka.dead_letter.mailbox import Mailbox
 from kafka.dead_letter.selection import Selection
 from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.broker.test_supervisor import Replica, get
+from tests.patience import patient
 
 NewStream = Callable[..., Stream]
 LIMIT = 100
@@ -68,7 +69,7 @@ def letters_after_restarts(stream: Stream, replicas: int, restarts: int) -> int:
         for replica in running:
             replica.process.send_signal(way or signal.SIGTERM)
         for replica in running:
-            replica.process.wait(20)
+            replica.process.wait(patient(20))
     return len(rejected(stream))
 
 

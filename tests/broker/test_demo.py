@@ -14,6 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 QUIET_S = 15
 
@@ -36,7 +38,7 @@ class Terminal:
         self.family: set[psutil.Process] = set()
 
     def read_until(self, text: str, within_s: float = 60) -> None:
-        give_up_at = time.monotonic() + within_s
+        give_up_at = time.monotonic() + patient(within_s)
         while text not in self.said:
             assert time.monotonic() < give_up_at, self.said[-2000:]
             try:
@@ -54,18 +56,18 @@ class Terminal:
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> int:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + patient(30)
         while self.process.poll() is None:
             assert time.monotonic() < give_up_at, self.said[-2000:]
             try:
                 self.said += os.read(self._master, 65536).decode("utf-8", "replace")
             except OSError:
-                self.process.wait(10)
+                self.process.wait(patient(10))
         os.close(self._master)
         return self.process.returncode
 
     def assert_nothing_is_left(self) -> None:
-        _, alive = psutil.wait_procs(list(self.family), timeout=QUIET_S)
+        _, alive = psutil.wait_procs(list(self.family), timeout=patient(QUIET_S))
         assert alive == []
 
 

@@ -18,6 +18,7 @@ import pytest
 from kafka.cluster.local import Cluster
 from producer.bundled_samples import load_samples
 from tests.broker.stream import Stream
+from tests.patience import patient
 from wrapper import KmnistClassifier
 
 NewStream = Callable[..., Stream]
@@ -70,7 +71,8 @@ def test_kafkas_own_console_tools_show_right_predictions(stream: Stream, cluster
     with sender.stdout:
         subprocess.run(
             [*tool, "console-producer", "--topic", topic],
-            stdin=sender.stdout, cwd=ROOT, env=stream.whole_environ, timeout=60, check=True,
+            stdin=sender.stdout, cwd=ROOT, env=stream.whole_environ, timeout=patient(60),
+            check=True,
         )  # fmt: skip
     assert sender.wait() == 0
     stream.replies(count)
@@ -78,7 +80,7 @@ def test_kafkas_own_console_tools_show_right_predictions(stream: Stream, cluster
     command += ["--max-messages", str(count), "--isolation-level", "read_committed"]
     read = subprocess.run(
         [*tool, "console-consumer", *command],
-        cwd=ROOT, env=stream.whole_environ, timeout=60, capture_output=True, check=True,
+        cwd=ROOT, env=stream.whole_environ, timeout=patient(60), capture_output=True, check=True,
     )  # fmt: skip
     lines = read.stdout.decode("utf-8").splitlines()
     labels = [json.loads(line)["meta"]["tags"]["label"][0] for line in lines]

@@ -20,6 +20,7 @@ from producer.__main__ import main as producer
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, wait_until
 from tests.broker.test_supervisor import Replica, get
+from tests.patience import patient
 
 NewStream = Callable[[Cluster], Stream]
 Wrong = Callable[[Cluster, Path], dict[str, str]]
@@ -129,7 +130,7 @@ def test_a_replica_is_not_ready_and_says_in_one_line_why_its_worker_is_not_let_i
     assert get(replica.port, "/live")[0] == 200
     assert words in replica.status()["workers"][0]["detail"]
     replica.process.terminate()
-    assert replica.process.wait(15) == 0
+    assert replica.process.wait(patient(15)) == 0
     assert stream.log().count(" waits: ") == 1
     assert "Traceback" not in stream.log()
 
@@ -183,7 +184,7 @@ def test_settings_that_no_client_can_use_end_every_program_with_the_variables_na
         stream.start("kafka.dead_letter", "list", **environ),
     ]
     for number, program in enumerate(programs):
-        assert program.wait(60) == 2
+        assert program.wait(patient(60)) == 2
         (line,) = (stream.folder / f"{number}.log").read_text().splitlines()
         assert line.startswith("error: ")
         assert named in line

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
+from tests.patience import patient
 
 NewStream = Callable[..., Stream]
 LITE = {"KAFKA_SELDON_SERVER": "off", "MODEL_NAME": "tests.classes.Double"}
@@ -74,7 +75,7 @@ def replicas(stream: Stream) -> Iterator[Commands]:
     family = psutil.Process(manager).children(recursive=True)
     commands("down")
     assert not psutil.pid_exists(manager)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=patient(10))
     assert alive == []
 
 
@@ -92,7 +93,7 @@ def test_a_manager_answers_and_ends_while_its_replicas_are_not_ready(stream: Str
         wait_until(lambda: commands.starts(2), 30, "it tells of two that start")
         assert commands.ready() == {}
         commands("down")
-        reaper.join(10)
+        reaper.join(patient(10))
         assert manager.returncode == 0
     finally:
         manager.kill()

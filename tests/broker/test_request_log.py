@@ -30,6 +30,7 @@ from producer.formats import FORMATS, encode
 from tests.broker.conftest import SASL_SSL
 from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.broker.test_supervisor import Replica, free_port, get, infer
+from tests.patience import patient
 from tests.search_engine import FakeEngine
 
 NewStream = Callable[..., Stream]
@@ -206,7 +207,7 @@ def predict(port: int, document: Any) -> tuple[int, Any]:
         headers={"Content-Type": "application/json", "Seldon-Puid": "beside"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=patient(30)) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -234,7 +235,7 @@ def test_requests_over_rest_and_grpc_are_logged_before_they_are_answered(stream:
     grpc_port = ports["PREDICTIVE_UNIT_GRPC_SERVICE_PORT"]
     with grpc.insecure_channel(f"127.0.0.1:{grpc_port}") as channel:
         stub = prediction_pb2_grpc.SeldonStub(channel)
-        answer = stub.Predict(message, timeout=20, wait_for_ready=True)
+        answer = stub.Predict(message, timeout=patient(20), wait_for_ready=True)
     assert list(answer.data.tensor.values) == [8]
     stream.send(numbers(3))
     stream.replies(3)
@@ -265,7 +266,7 @@ def test_a_log_without_brokers_is_refused_at_the_start(new_stream: NewStream) ->
     stream = new_stream()
     stream.environ.update(KAFKA_LOG_REQUESTS="on", KAFKA_BROKER="")
     process = stream.start("kafka.supervisor", "tests.classes.Double")
-    assert process.wait(20) == 2
+    assert process.wait(patient(20)) == 2
     assert "KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set" in stream.log()
 
 
@@ -297,7 +298,7 @@ def test_a_sink_that_is_killed_loses_nothing_and_leaves_when_told(
         assert found == expected[found["id"]]
     wait_until(partial(has_no_lag, stream, f"{stream.settings.group_id}-sink"), 20, "committed")
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(patient(10)) == 0
     assert "documents written, 0 refused" in stream.log()
     assert "Traceback" not in stream.log()
 
@@ -332,24 +333,24 @@ def test_a_sink_waits_for_its_search_engine_and_has_feedback_too(
     assert (said["puid"], said["truth"], said["reward"]) == ("p", ["ki"], 0.5)
     assert "waiting for the search engine: " in stream.log()
     process.terminate()
-    assert process.wait(10) == 0
+    assert process.wait(patient(10)) == 0
 
 
 def test_a_sink_can_be_told_to_leave_while_it_waits(stream: Stream) -> None:
     process = sink(stream, f"http://127.0.0.1:{free_port()}")
     wait_until(lambda: "does not answer: Connection refused" in stream.log(), 30, "it waits")
     process.send_signal(signal.SIGINT)
-    assert process.wait(10) == 0
+    assert process.wait(patient(10)) == 0
     assert "Traceback" not in stream.log()
 
 
 def test_a_sink_tells_trouble_in_one_line(stream: Stream, engine: FakeEngine) -> None:
     missing = sink(stream, engine.url, KAFKA_LOG_TOPIC="missing")
-    assert missing.wait(30) == 1
+    assert missing.wait(patient(30)) == 1
     assert "error: topic missing is not there; make it with" in stream.log()
     engine.authorization = "Basic ?"
     locked = sink(stream, engine.url, REQUEST_LOG_USERNAME="me", REQUEST_LOG_PASSWORD="hunter2")
-    assert locked.wait(30) == 1
+    assert locked.wait(patient(30)) == 1
     assert "does not let us in (401)" in stream.log()
     assert "hunter2" not in stream.log()
     assert "Traceback" not in stream.log()
@@ -373,7 +374,7 @@ def test_a_sink_does_its_work_with_the_rights_of_the_table_and_names_the_missing
         )
         command = ("kafka.request_log", "--url", engine.url, "--feedback")
         process = stream.start(*command, **user)
-        assert process.wait(40) == 1
+        assert process.wait(patient(40)) == 1
         said = (stream.folder / f"{len(stream.processes) - 1}.log").read_text()
         assert f"error: not allowed: {missing}; grant it" in said
         assert "kafka.rights request-log User:NAME" in said

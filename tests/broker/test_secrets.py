@@ -18,6 +18,7 @@ from kafka.settings import load_settings
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
+from tests.patience import patient
 
 NewStream = Callable[[Cluster], Stream]
 LOCK = "a-pass-phrase-of-a-key"
@@ -172,7 +173,7 @@ def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
     assert listening == {("127.0.0.1", replica.port)}, "a replica listens where it should only"
     for each in (replica, stranger):
         each.process.terminate()
-        each.process.wait(15)
+        each.process.wait(patient(15))
     watch.files()
     assert watch.looked_at >= {"settings", "arguments", "log", "broker's log", "/status"}
 

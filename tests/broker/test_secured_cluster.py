@@ -16,6 +16,7 @@ from kafka.cluster.address import running_nodes
 from kafka.cluster.local import Cluster
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
+from tests.patience import patient
 
 NewStream = Callable[[Cluster], Stream]
 
@@ -72,7 +73,7 @@ def test_messages_are_answered_over_tls_with_a_password(
     assert [letter.reason for letter in stream.letters(1)] == ["not_json"]
     wait_until(lambda: stream.lag() == 0, 15, "everything is committed")
     worker.terminate()
-    assert worker.wait(10) == 0
+    assert worker.wait(patient(10)) == 0
     password = stream.environ["KAFKA_SASL_PASSWORD"]
     assert password not in stream.log()
     assert open_files_with(password, sasl_ssl.folder) == []

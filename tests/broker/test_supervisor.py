@@ -21,6 +21,7 @@ from prometheus_client.samples import Sample
 
 from kafka.topics.manage import await_usable
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
+from tests.patience import patient, promised
 
 NewStream = Callable[..., Stream]
 
@@ -33,7 +34,7 @@ def free_port() -> int:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=patient(5)) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -57,7 +58,7 @@ def infer(port: int, model: str, rows: list[list[Any]]) -> tuple[int, Any]:
         data=json.dumps({"inputs": [tensor]}).encode(),
     )
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=patient(10)) as answer:
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:
         with error:
@@ -110,7 +111,7 @@ def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
         data=b'{"data":{"ndarray":[[1,2]]}}',
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=patient(10)) as answer:
         assert json.load(answer)["data"]["ndarray"] == [[2, 4]]
     status, answer = infer(replica.port, "tests.classes.Double", [[1, 2], [3, 4]])
     assert status == 200
@@ -135,14 +136,14 @@ def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
     family = psutil.Process(replica.process.pid).children(recursive=True)
     assert len(family) >= 4
     replica.process.send_signal(signal.SIGTERM)
-    assert replica.process.wait(5) == 0
-    assert psutil.wait_procs(family, timeout=2)[1] == []
+    assert replica.process.wait(promised(5)) == 0
+    assert psutil.wait_procs(family, timeout=promised(2))[1] == []
 
 
 def test_a_storm_of_sigterm_until_the_very_end_ends_in_status_0(stream: Stream) -> None:
     replica = Replica(stream, "Double")
     replica.ready()
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + patient(30)
     while replica.process.poll() is None and time.monotonic() < give_up_at:
         replica.process.send_signal(signal.SIGTERM)
     assert replica.process.wait(1) == 0
@@ -199,11 +200,11 @@ def test_a_class_that_fails_at_everything_stops_consumption_until_told_to_resume
     assert get(replica.port, "/live")[0] == 200
     assert len(stream.letters(0)) < 400
     replica.process.terminate()
-    assert replica.process.wait(6) == 0
+    assert replica.process.wait(promised(6)) == 0
     replica = Replica(stream, "Double")
     wait_until(replica.halted, 20, "a restart by the platform changes nothing")
     replica.process.terminate()
-    replica.process.wait(6)
+    replica.process.wait(promised(6))
     replica = Replica(stream, "Double", "--resume")
     wait_until(lambda: stream.lag() == 0, 40, "the mended class goes on")
 
@@ -258,7 +259,7 @@ def test_a_worker_that_can_never_start_ends_the_supervisor_with_the_reason(
     stream: Stream,
 ) -> None:
     replica = Replica(stream, "Missing")
-    assert replica.process.wait(30) == 1
+    assert replica.process.wait(patient(30)) == 1
     assert "no class 'Missing'" in stream.log()
     assert "giving up" in stream.log()
 
@@ -279,10 +280,10 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
     with taken:
         port = str(taken.getsockname()[1])
         replica = Replica(stream, "Double", KAFKA_HTTP_PORT=port)
-        assert replica.process.wait(20) == 2
+        assert replica.process.wait(patient(20)) == 2
     assert "set KAFKA_HTTP_PORT" in stream.log()
     replica = Replica(stream, "Double", KAFKA_WORKRES="2")
-    assert replica.process.wait(20) == 2
+    assert replica.process.wait(patient(20)) == 2
     assert "did you mean KAFKA_WORKERS?" in stream.log()
     assert "Traceback" not in stream.log()
 
@@ -294,7 +295,7 @@ def test_topics_without_brokers_are_refused_not_left_unread() -> None:
         env={**environ, "KAFKA_BROKER": "", "KAFKA_GROUP_ID": "kmnist"},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=patient(30),
     )
     assert ran.returncode == 2
     assert ran.stderr.startswith("error: KAFKA_GROUP_ID is set, and KAFKA_BROKER is not: name the")

@@ -23,6 +23,7 @@ from tests.broker.stream import (
     source,
     wait_until,
 )
+from tests.patience import patient, promised
 
 NewStream = Callable[..., Stream]
 
@@ -89,7 +90,7 @@ def test_sigterm_commits_what_is_in_hand_and_exits_0_within_seconds(
     stream.send(numbers(3000))
     wait_until(lambda: stream.lag() < 3000, 30, "work has begun")
     worker.terminate()
-    assert worker.wait(5) == 0
+    assert worker.wait(promised(5)) == 0
     left = stream.lag()
     answered = stream.replies(3000 - left)
     assert_once_and_in_order(answered, 3000 - left)
@@ -177,14 +178,14 @@ def test_messages_deleted_before_they_were_read_are_said_and_not_skipped_in_sile
     worker = stream.worker("Double")
     stream.replies(10)
     worker.terminate()
-    worker.wait(5)
+    worker.wait(patient(5))
     stream.send(numbers(10))
     place = TopicPartition(stream.settings.input_topic, 0, 15)
     admin = stream.admin()
     for future in admin.delete_records([place]).values():
         future.result()
     stopped = stream.worker("Double")
-    assert stopped.wait(30) == 70
+    assert stopped.wait(patient(30)) == 70
     assert "5 messages from offset 10 on were deleted" in stream.log()
     stream.worker("Double", KAFKA_ON_GAP="continue")
     assert len(stream.replies(15)) == 15
@@ -204,7 +205,7 @@ def test_a_second_worker_of_the_same_id_on_one_machine_is_refused(new_stream: Ne
     stream = new_stream()
     stream.worker("Double", "same")
     wait_until(lambda: "reads partitions" in stream.log(), 30, "the first worker reads")
-    assert stream.worker("Double", "same").wait(20) == 2
+    assert stream.worker("Double", "same").wait(patient(20)) == 2
     assert "KAFKA_WORKER_ID of its own" in stream.log()
 
 
@@ -242,7 +243,7 @@ def test_sigterm_does_not_wait_for_a_slow_classs_backlog(new_stream: NewStream) 
     stream.send(numbers(500))
     wait_until(lambda: stream.lag() < 500, 30, "work has begun")
     worker.terminate()
-    assert worker.wait(3) == 0
+    assert worker.wait(promised(3)) == 0
     answered = 500 - stream.lag()
     assert_once_and_in_order(stream.replies(answered), answered)
 
@@ -257,7 +258,7 @@ def test_partitions_that_come_back_during_a_backlog_are_read_on(new_stream: NewS
     second = stream.worker("Slow", "second", SLOW_S="0.03")
     wait_until(lambda: len(stream.readers()) == 2, 30, "both read")
     second.terminate()
-    second.wait(10)
+    second.wait(patient(10))
     stream.worker("Slow", "second", SLOW_S="0.03")
     assert_once_and_in_order(stream.replies(600, within_s=60), 600)
 

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.stack import Stack
+from tests.patience import patient
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NewPage = Callable[..., Page]
@@ -26,6 +27,7 @@ def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not here: apt install chromium")
+    expect.set_options(timeout=1000 * patient(5))
     with sync_playwright() as playwright:
         # Without its sandbox it runs as root, too; it visits nothing but this machine.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -50,6 +52,7 @@ def new_page(stack: Stack, browser: Browser) -> Iterator[NewPage]:
     def make(url: str = "", width: int = 1400, height: int = 1000, **options: str) -> Page:
         viewport = {"width": width, "height": height}
         context = browser.new_context(viewport=viewport, **options)  # type: ignore[arg-type]
+        context.set_default_timeout(1000 * patient(30))
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: thrown.append(str(error)))

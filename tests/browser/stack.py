@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from tests.broker.stream import ROOT, wait_until
+from tests.patience import patient
 
 _READY_S = 90
 _LEAVE_S = 40
@@ -44,7 +45,7 @@ class Dashboard:
         """Ctrl-C; what it has said."""
         self.process.send_signal(signal.SIGINT)
         try:
-            status = self.process.wait(_LEAVE_S)
+            status = self.process.wait(patient(_LEAVE_S))
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

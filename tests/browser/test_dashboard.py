@@ -20,9 +20,10 @@ from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.mendable import FAULT_AT
 from tests.browser.stack import Stack
+from tests.patience import patient
 from wrapper import KmnistClassifier
 
-WITHIN_MS = 20_000
+WITHIN_MS = 1000 * patient(20)
 RUNNING = ".card:is([data-state=ready], [data-state=working])"
 EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
@@ -250,7 +251,7 @@ def test_a_killed_worker_loses_nothing_of_2000_messages(page: Page) -> None:
     assert score(page)["out of order"] == before["out of order"]
     expect(
         page.locator(f".card[data-worker={name}]:is([data-state=ready], [data-state=working])")
-    ).to_be_visible(timeout=40_000)
+    ).to_be_visible(timeout=2 * WITHIN_MS)
     expect(page.locator(".console-entry").filter(has_text=f"kill {name}").first).to_contain_text(
         "done"
     )
@@ -265,7 +266,7 @@ def test_minimum_and_maximum_bring_a_worker_and_take_it(page: Page) -> None:
     filled(page, "minimum", 2)
     filled(page, "maximum", 2)
     page.get_by_role("button", name="Update").click()
-    expect(working).to_have_count(2, timeout=40_000)
+    expect(working).to_have_count(2, timeout=2 * WITHIN_MS)
 
 
 def test_a_corrected_label_is_noted_for_all_pages_and_for_training(

@@ -24,6 +24,7 @@ from tests.browser.test_dashboard import (
     score,
     upload,
 )
+from tests.patience import patient, promised
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 
@@ -57,7 +58,7 @@ def shown(page: Page, names: dict[str, str]) -> bool:
 
 def seconds_until_shown(page: Page, names: dict[str, str], sent: int = 21) -> float:
     """From the end of the upload of so many until all is to be seen."""
-    expect(page.locator(".send-says")).to_have_text(f"{sent} sent", timeout=20_000)
+    expect(page.locator(".send-says")).to_have_text(f"{sent} sent", timeout=1000 * patient(20))
     ended = time.monotonic()
     wait_until(lambda: shown(page, names), 40, "all are shown")
     return time.monotonic() - ended
@@ -83,7 +84,7 @@ def test_21_images_are_shown_within_a_second_of_their_upload(page: Page, tmp_pat
         took.append(seconds_until_shown(page, {path.name: label for path, label in files.items()}))
     print(f"21 images on two warm workers, seconds after the upload: {took}")
     # The first warms the workers up.
-    assert min(took[1:]) < 1.0
+    assert min(took[1:]) < promised(1.0)
 
 
 @pytest.mark.alone
@@ -99,21 +100,21 @@ def test_21_images_are_shown_within_10_s_when_a_worker_is_killed_half_way(
     names = {path.name: label for path, label in files.items()}
     took = seconds_until_shown(page, names, sent=len(second))
     print(f"21 images with one of two workers killed, seconds after the upload: {took:.1f}")
-    assert took < 10.0
-    expect(page.locator(RUNNING)).to_have_count(2, timeout=40_000)
+    assert took < promised(10.0)
+    expect(page.locator(RUNNING)).to_have_count(2, timeout=1000 * patient(40))
 
 
 def test_workers_follow_the_lag_up_and_down(page: Page, stack: Stack) -> None:
     before = score(page)
     stack.run("kafka.replicas", "scale", "--stabilisation", "5")
     set_scaling(page, "automatic", 1, 3, lag=40)
-    expect(page.locator(RUNNING)).to_have_count(1, timeout=60_000)
+    expect(page.locator(RUNNING)).to_have_count(1, timeout=1000 * patient(60))
     start_load(page, rate=3000, count=60_000)
-    expect(page.locator(RUNNING)).to_have_count(3, timeout=60_000)
+    expect(page.locator(RUNNING)).to_have_count(3, timeout=1000 * patient(60))
     await_score(page, before, within_s=120, answered=60_000, dead=0, twice=0)
-    expect(page.locator(RUNNING)).to_have_count(1, timeout=60_000)
+    expect(page.locator(RUNNING)).to_have_count(1, timeout=1000 * patient(60))
     set_scaling(page, "by hand", 2, 4)
-    expect(page.locator(RUNNING)).to_have_count(2, timeout=40_000)
+    expect(page.locator(RUNNING)).to_have_count(2, timeout=1000 * patient(40))
 
 
 @pytest.mark.alone
@@ -142,7 +143,7 @@ def test_at_1000_results_a_second_the_page_answers_within_200_ms_and_stays_small
         f"memory {memory[half]:.0f} to {memory[-1]:.0f} MiB, "
         f"page's heap {min(heap[half:]):.0f} to {max(heap[half:]):.0f} MiB"
     )
-    assert waits[int(0.95 * len(waits))] < 200
+    assert waits[int(0.95 * len(waits))] < promised(200)
     assert memory[-1] < 1.1 * memory[half] + 20
     assert min(heap[-half // 2 :]) < 1.5 * min(heap[:half]) + 20
 
@@ -171,8 +172,8 @@ def test_a_broker_is_added_and_gets_its_share(page: Page) -> None:
     open_tab(page, "Kafka")
     page.get_by_role("button", name="Add a broker").click()
     node = page.locator("tr[data-key='2']")
-    expect(node).to_be_visible(timeout=60_000)
-    expect(node).to_contain_text(re.compile(r"[1-9]\d* partitions"), timeout=90_000)
+    expect(node).to_be_visible(timeout=1000 * patient(60))
+    expect(node).to_contain_text(re.compile(r"[1-9]\d* partitions"), timeout=1000 * patient(90))
     page.locator("tr[data-key='1']").get_by_role("button", name="Kill").click()
     expect(page.get_by_text("would not be survived now")).to_be_visible()
     page.get_by_role("button", name="Leave it").click()
@@ -187,15 +188,15 @@ def test_lost_brokers_are_told_and_the_page_heals_by_itself(
         node = page.locator(f"tr[data-key='{number}']")
         node.get_by_role("button", name="Kill").click()
         page.get_by_role("button", name="Kill it").click()
-        expect(node).to_contain_text("dead", timeout=60_000)
+        expect(node).to_contain_text("dead", timeout=1000 * patient(60))
     expect(page.get_by_role("alert").filter(has_text="no broker answers")).to_be_visible(
-        timeout=60_000
+        timeout=1000 * patient(60)
     )
     page.get_by_role("button", name="Start what is dead").click()
     expect(page.get_by_role("alert").filter(has_text="no broker answers")).to_be_hidden(
-        timeout=90_000
+        timeout=1000 * patient(90)
     )
     open_tab(page, "Stream")
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name=re.compile("^Send sample")).nth(5).click()
-    expect(rows(page).first).to_be_visible(timeout=60_000)
+    expect(rows(page).first).to_be_visible(timeout=1000 * patient(60))

@@ -28,6 +28,7 @@ from tests.consumer.kubernetes_rig import (
     with_component,
 )
 from tests.kafka.test_http import Port
+from tests.patience import patient
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 
@@ -164,7 +165,7 @@ def kubectl(rig: Rig, action: Action) -> str:
         env={**os.environ, "HOME": str(rig.folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

@@ -6,6 +6,7 @@ import time
 import uuid
 
 from tests.image.engine import docker, inspect
+from tests.patience import patient
 from tests.s2i.endpoints import Endpoints
 from tests.wrapper.conftest import free_ports
 
@@ -57,7 +58,7 @@ class Container(Endpoints):
 
     def await_ready(self) -> None:
         """Waits until Kubernetes would send it requests."""
-        give_up_at = time.monotonic() + _READY_S
+        give_up_at = time.monotonic() + patient(_READY_S)
         while not self.is_ready():
             assert inspect(self.name)["State"]["Running"], f"it ended:\n{self.log[-3000:]}"
             assert time.monotonic() < give_up_at, f"not ready:\n{self.log[-3000:]}"

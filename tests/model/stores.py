@@ -21,6 +21,7 @@ import pytest
 
 from model.artefacts import SHIPPED, ArtefactError
 from model.remote import fetch_artefact
+from tests.patience import patient
 
 FAST = SHIPPED / "fast"
 MANIFEST = (FAST / "manifest.json").read_bytes()
@@ -74,7 +75,7 @@ def free_port() -> int:
 
 
 def await_port(port: int) -> None:
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + patient(START_S)
     while True:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()

@@ -14,6 +14,7 @@ from model.artefacts import SHIPPED, ArtefactError
 from model.chosen import VARIANTS
 from model.loader import BASELINE, Baseline, Classifier, load_baseline, load_classifier
 from tests.environments import TRAINING_PYTHON, needs_tensorflow
+from tests.patience import patient
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
 LOADED: dict[str, Any] = {
@@ -111,6 +112,8 @@ def test_an_artefact_of_the_other_kind_is_refused() -> None:
 @needs_tensorflow
 def test_a_network_of_whole_numbers_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "whole.tflite"
-    subprocess.run([str(TRAINING_PYTHON), "-c", WHOLE_NUMBERS, str(out)], check=True, timeout=120)
+    subprocess.run(
+        [str(TRAINING_PYTHON), "-c", WHOLE_NUMBERS, str(out)], check=True, timeout=patient(120)
+    )
     with pytest.raises(ArtefactError, match="are float32"):
         Classifier(out.read_bytes())

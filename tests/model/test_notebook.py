@@ -10,6 +10,7 @@ import pytest
 
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 from tests.model.data import needs_data
+from tests.patience import patient
 
 NOTEBOOK = ROOT / "model" / "explore.ipynb"
 SMALL = "IMAGES = 1_000\nEPOCHS = 1\nPICTURES = 20\n"
@@ -19,7 +20,10 @@ import sys
 import nbclient, nbformat
 notebook = nbformat.read(sys.argv[1], as_version=4)
 where = {"metadata": {"path": sys.argv[2]}}
-nbclient.NotebookClient(notebook, timeout=400, kernel_name="python3", resources=where).execute()
+limit_s = float(sys.argv[3])
+nbclient.NotebookClient(
+    notebook, timeout=limit_s, kernel_name="python3", resources=where
+).execute()
 nbformat.write(notebook, sys.argv[1])
 """
 
@@ -57,7 +61,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(tmp_path: P
     path = tmp_path / "explore.ipynb"
     path.write_text(json.dumps(notebook), encoding="utf-8")
     ran = subprocess.run(
-        [TRAINING_PYTHON, "-c", RUN, str(path), str(NOTEBOOK.parent)],
+        [TRAINING_PYTHON, "-c", RUN, str(path), str(NOTEBOOK.parent), str(patient(400))],
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
         capture_output=True,
         text=True,

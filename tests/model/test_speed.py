@@ -15,6 +15,7 @@ from tests.environments import (
     needs_python38,
     needs_tensorflow,
 )
+from tests.patience import patient
 
 LITERT = ("ai_edge_litert ", "tflite_runtime ")
 
@@ -40,7 +41,9 @@ def test_each_batch_size_of_each_form_is_measured(
 ) -> None:
     command = [str(python), "-m", "model.speed", str(SHIPPED / model), "--threads", "1"]
     command += ["--batches", "1", "8", "--seconds", "0.01"]
-    ran = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, timeout=120)
+    ran = subprocess.run(
+        command, cwd=ROOT, check=True, stdout=subprocess.PIPE, timeout=patient(120)
+    )
     found = json.loads(ran.stdout)
     assert found["runtime"].startswith(runtimes)
     assert found["threads"] == 1
@@ -59,7 +62,7 @@ def test_the_memory_is_the_models_and_not_that_of_who_measures_it() -> None:
         cwd=ROOT,
         check=True,
         stdout=subprocess.PIPE,
-        timeout=120,
+        timeout=patient(120),
     )
     assert json.loads(ran.stdout)["peak_memory_mb"] < 300
 
@@ -75,7 +78,7 @@ def test_trouble_is_told_without_a_stack_trace(
     arguments: list[str], status: int, said: str
 ) -> None:
     command = [sys.executable, "-m", "model.speed", *arguments]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(120))
     assert ran.returncode == status
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr

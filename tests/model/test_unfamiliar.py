@@ -8,6 +8,7 @@ import pytest
 
 from model.unfamiliar import distances
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.patience import patient
 
 # Half of the validation images are copies of training images; the recipe bends and mixes.
 DRILL = """
@@ -48,7 +49,7 @@ def test_the_distance_is_that_of_the_nearest() -> None:
 @needs_tensorflow
 def test_images_without_a_twin_are_chosen_and_bent_but_never_mixed(tmp_path: Path) -> None:
     command = [str(TRAINING_PYTHON), "-c", DRILL, f"{tmp_path}/"]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=120)
+    subprocess.run(command, check=True, cwd=ROOT, timeout=patient(120))
     still, bent = np.load(tmp_path / "still.npz"), np.load(tmp_path / "bent.npz")
     assert np.array_equal(still["images"], np.repeat(still["new"], 4, axis=0))
     assert np.array_equal(still["labels"], np.repeat(np.arange(20)[1::2] % 10, 4))

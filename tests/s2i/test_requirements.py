@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from packaging.requirements import Requirement
 
+from tests.patience import patient
 from tests.s2i.conftest import PYTHON38
 from tests.s2i.replica import ROOT, image_environment
 
@@ -52,6 +53,9 @@ def test_every_python_gets_one_version_of_each_requirement(version: str) -> None
 def test_the_requirements_can_be_had_on_python_3_8() -> None:
     command = [str(PYTHON38), "-m", "pip", "install", "--dry-run", "--ignore-installed"]
     ran = subprocess.run(
-        [*command, "--quiet", "-r", str(REQUIREMENTS)], capture_output=True, text=True, timeout=580
+        [*command, "--quiet", "-r", str(REQUIREMENTS)],
+        capture_output=True,
+        text=True,
+        timeout=patient(580),
     )
     assert ran.returncode == 0, ran.stderr

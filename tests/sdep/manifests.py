@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from kafka.topics.wanted import Topic
+from tests.patience import patient
 
 Document = dict[str, Any]
 
@@ -55,7 +56,7 @@ def _built(name: str) -> str:
         ["kubectl", "kustomize", str(FOLDER / "overlays" / name)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert ran.returncode == 0, ran.stderr
     return ran.stdout

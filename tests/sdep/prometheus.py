@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import patient
 from tests.wrapper.conftest import free_ports
 
 
@@ -42,7 +43,7 @@ def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(patient(20))
 
 
 def ask(url: str, query: str) -> list[Any]:

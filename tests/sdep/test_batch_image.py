@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import patient
 from tests.sdep.manifests import ROOT, containers, documents, pods
 from tests.sdep.test_making import of_instruction
 
@@ -82,7 +83,7 @@ def test_a_command_finds_all_that_it_imports(image: Path, command: str) -> None:
         env={"PYTHONPATH": str(image), "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
     assert ran.returncode == 0, ran.stderr
     assert "--run NAME" in ran.stdout

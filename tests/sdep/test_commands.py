@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sdep.kind import __main__ as kind
+from tests.patience import patient
 from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, component, of_kind, overlay
 
 SCALED_BY_KEDA = [name for name in OVERLAYS if "keda" in name]
@@ -24,7 +25,7 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "KUBECONFIG": "/nowhere", **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
     )
 
 

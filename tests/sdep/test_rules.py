@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.patience import patient
 from tests.sdep.manifests import FOLDER
 
 RULES = FOLDER / "components" / "monitoring" / "rules.yaml"
@@ -186,7 +187,9 @@ def write_rules(folder: Path) -> Path:
 
 
 def promtool(*arguments: str) -> None:
-    ran = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(
+        ["promtool", *arguments], capture_output=True, text=True, timeout=patient(60)
+    )
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 

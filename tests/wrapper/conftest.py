@@ -19,6 +19,8 @@ import grpc
 import pytest
 from seldon_core.proto import prediction_pb2_grpc
 
+from tests.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60
 
@@ -72,7 +74,7 @@ def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any
         headers={"Content-Type": "application/json"},
     )
     try:
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=patient(20)) as reply:
             return reply.status, json.load(reply)
     except urllib.error.HTTPError as error:
         with error:
@@ -82,7 +84,7 @@ def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any
 def over_grpc(server: Served, message: Any) -> Any:
     """The reply of Seldon's server to `Predict`."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
-        return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=20)
+        return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=patient(20))
 
 
 def free_ports(count: int) -> list[int]:
@@ -96,7 +98,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def wait_until_up(process: subprocess.Popen[bytes], http: int, other: int, log: Path) -> None:
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + patient(START_S)
     while time.monotonic() < deadline and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{http}/health/status", timeout=5):

@@ -17,6 +17,7 @@ from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
 from kafka.served_class import load_class
 from tests.environments import PYTHON38, ROOT, needs_python38
+from tests.patience import patient
 from tests.wrapper.conftest import Served, rest, serving
 from wrapper import BadPayload, KmnistBaseline, KmnistClassifier
 from wrapper.feedback import FeedbackNotKept
@@ -37,7 +38,7 @@ def proto(document: Any) -> Any:
 def send_over_grpc(server: Served, message: Any) -> Any:
     """The reply of Seldon's server to `SendFeedback`."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
-        return prediction_pb2_grpc.SeldonStub(channel).SendFeedback(message, timeout=30)
+        return prediction_pb2_grpc.SeldonStub(channel).SendFeedback(message, timeout=patient(30))
 
 
 def test_without_a_broker_feedback_is_accepted(server: Served) -> None:

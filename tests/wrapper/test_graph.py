@@ -20,6 +20,7 @@ from model.labels import ROMAJI
 from model.loader import load_classifier
 from producer.bundled_samples import load_samples
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.patience import patient
 from tests.wrapper.conftest import Served, over_grpc, rest, serving
 from wrapper import KmnistClassifier, KmnistOutlierDetector
 
@@ -100,7 +101,7 @@ def test_the_detector_does_the_same_over_grpc(detector: Served, flags: dict[str,
     json_format.ParseDict({"data": {"tensor": tensor(PICTURES)}, "meta": {"puid": "p"}}, message)
     with grpc.insecure_channel(f"127.0.0.1:{detector.grpc}") as channel:
         stub = prediction_pb2_grpc.TransformerStub(channel)
-        passed = stub.TransformInput(message, timeout=20)
+        passed = stub.TransformInput(message, timeout=patient(20))
     assert passed.data == message.data
     tags = json_format.MessageToDict(passed.meta)["tags"]
     assert tags["outlier"] == flags["outlier"]

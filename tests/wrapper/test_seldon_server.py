@@ -15,6 +15,7 @@ from seldon_core.proto import prediction_pb2
 
 from model.labels import ROMAJI
 from model.loader import load_classifier
+from tests.patience import patient
 from tests.wrapper.conftest import Served, over_grpc, rest
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (40, 28, 28)).astype(np.uint8)
@@ -126,5 +127,7 @@ def test_many_threads_at_once_each_get_their_own_answer(server: Served, expected
 
 def test_metadata_and_health_are_served(server: Served) -> None:
     for path in ("/metadata", "/health/status"):
-        with urllib.request.urlopen(f"http://127.0.0.1:{server.rest}{path}", timeout=20) as reply:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{server.rest}{path}", timeout=patient(20)
+        ) as reply:
             assert reply.status == 200
