@@ -75,7 +75,7 @@ test-unit: environment
 	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/kafka tests/consumer tests/producer tests/storage
 
 # Promises of time are held to here only: see tests/patience.py.
-test-full cluster-test faults: export STRICT_TIMES = 1
+test-full cluster-test: export STRICT_TIMES = 1
 
 test-full: environments check
 	$(RUN) -m pytest -n $(WORKERS) --dist loadgroup -m "not alone"

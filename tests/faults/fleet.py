@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults import served
 from tests.faults.environment import with_settings
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 _LEAVE_S = 30.0
@@ -155,7 +156,7 @@ class Replica:
             subprocess.TimeoutExpired: it does not leave.
         """
         assert self._process is not None
-        status = self._process.wait(_LEAVE_S)
+        status = self._process.wait(patient(_LEAVE_S))
         self.left_after.append(time.monotonic() - self._told_at)
         return status
 

@@ -27,6 +27,7 @@ from tests.faults.fleet import Replica
 from tests.faults.link import Link
 from tests.faults.load import Load
 from tests.faults.monitor import Monitor
+from tests.patience import patient
 
 PARTITIONS = 6
 LOCAL, REMOTE = "a", "b"
@@ -118,10 +119,14 @@ class Scene:
     def wait_for(self, condition: Callable[[], Any], within_s: float, what: str) -> Any:
         """Waits for a condition to become true, and returns what it returned.
 
+        Args:
+            within_s: a limit against hanging, for a quick machine; see `patient`.
+
         Raises:
             NotRecovered: it does not in time.
             Interrupted: the run is being ended.
         """
+        within_s = patient(within_s)
         give_up_at = time.monotonic() + within_s
         while True:
             found = condition()
@@ -208,6 +213,7 @@ class Scene:
             NotRecovered: they are not in time.
             Interrupted: the run is being ended.
         """
+        within_s = patient(within_s)
         give_up_at = time.monotonic() + within_s
         most = max(1000.0, self.load.rate)
         good_since: float | None = None

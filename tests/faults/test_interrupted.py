@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.patience import patient
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -45,8 +47,8 @@ class Ran:
 
     def end(self) -> int:
         """Waits until it has ended, and all is read; its exit status."""
-        status = self.process.wait(60)
-        self._reader.join(10)
+        status = self.process.wait(patient(60))
+        self._reader.join(patient(10))
         assert self.process.stdout is not None
         self.process.stdout.close()
         return status
@@ -87,7 +89,7 @@ def words(process: psutil.Process) -> list[str]:
 
 
 def wait_for(condition: Callable[[], bool], ran: Ran, within_s: float) -> None:
-    give_up_at = time.monotonic() + within_s
+    give_up_at = time.monotonic() + patient(within_s)
     while not condition():
         assert ran.process.poll() is None, ran.output
         assert time.monotonic() < give_up_at, ran.output
@@ -107,7 +109,7 @@ def test_an_interrupted_run_takes_all_of_it_away() -> None:
         assert ran.end() == 130, ran.output
     finally:
         ran.process.terminate()
-        ran.process.wait(60)
+        ran.process.wait(patient(60))
     assert "interrupted: ending what is under way" in ran.output
     assert "Traceback" not in ran.output
     assert ran.left() == []

@@ -16,6 +16,7 @@ from tests.faults.environment import with_settings
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.scene import Scene
 from tests.hostile import Hostile, hostile_messages
+from tests.patience import patient
 from tests.poison import BAD
 
 _FUZZED = 400
@@ -62,7 +63,7 @@ def _fuzzed_decoder(scene: Scene) -> str:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=_FUZZ_S + 60,
+            timeout=patient(_FUZZ_S + 60),
             check=False,
         )
     if done.returncode != 0:

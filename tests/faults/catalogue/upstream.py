@@ -17,6 +17,7 @@ from tests.faults.checker import REPLY
 from tests.faults.environment import with_settings
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.scene import NotRecovered, Scene, quiet
+from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[3]
 _TRANSACTIONS = 6
@@ -58,7 +59,7 @@ def _transactions(scene: Scene, end: Callable[[Producer, list[int]], None]) -> s
     Raises:
         KafkaException: they fail for too long.
     """
-    give_up_at = time.monotonic() + _GIVE_UP_S
+    give_up_at = time.monotonic() + patient(_GIVE_UP_S)
     producer: Producer | None = None
     done = failed = 0
     while done < _TRANSACTIONS:
@@ -131,7 +132,7 @@ def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
         env=with_settings(scene.environ),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=patient(60),
         check=False,
     )
 
