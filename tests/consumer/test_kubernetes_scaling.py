@@ -6,7 +6,6 @@ import copy
 import json
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +23,7 @@ from tests.consumer.kubernetes_rig import (
     run,
     with_component,
 )
-from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
+from tests.sdep.crd import all_definitions, needs_definitions
 
 PREDICTOR = "/spec/predictors/0"
 COMPONENT = f"{PREDICTOR}/componentSpecs/0"
@@ -224,4 +223,4 @@ def test_what_becomes_of_the_manifest_is_what_the_cluster_takes(
     assert run(rig.backend.scale(scaling))[0] == 0
     changed = rig.cluster.manifest
     del changed["metadata"]["resourceVersion"]
-    assert Definitions(Path(str(CRD_DIR))).errors(changed) == []
+    assert all_definitions().errors(changed) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from pathlib import Path
 
@@ -44,6 +45,7 @@ class Definitions:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._schemas: dict[tuple[str, str], Document] = {}
+        self._validators: dict[tuple[str, str], Draft7Validator] = {}
         for path in sorted(folder.iterdir()) if folder else ():
             # The folder is shared: definitions of other projects need not be read.
             if path.name.startswith(_PROJECTS):
@@ -67,16 +69,24 @@ class Definitions:
     def errors(self, document: Document) -> list[str]:
         """What is wrong with a manifest's document, each with the path to it."""
         kind = (document.get("apiVersion", ""), document.get("kind", ""))
-        if kind in self._schemas:
-            validator = Draft7Validator(strict(self._schemas[kind]))
-        elif kind in builtin_kinds():
-            validator = Draft7Validator(_of_builtin(*kind))
-        else:
+        if kind not in self._schemas and kind not in builtin_kinds():
             return [f"{' '.join(kind)} is not defined"]
         return [
             f"{'.'.join(map(str, error.absolute_path))}: {error.message}"
-            for error in validator.iter_errors(document)
+            for error in self._validator(kind).iter_errors(document)
         ]
+
+    def _validator(self, kind: tuple[str, str]) -> Draft7Validator:
+        if kind not in self._validators:
+            own = self._schemas.get(kind)
+            self._validators[kind] = Draft7Validator(strict(own) if own else _of_builtin(*kind))
+        return self._validators[kind]
+
+
+@functools.cache
+def all_definitions() -> Definitions:
+    """The definitions of CRD_DIR, which take seconds to read."""
+    return Definitions(Path(str(CRD_DIR)))
 
 
 def _of_builtin(version: str, kind: str) -> Document:

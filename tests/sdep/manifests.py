@@ -25,7 +25,7 @@ def _is_applied_as_it_is(path: Path) -> bool:
     beside = path.with_name("kustomization.yaml")
     if path == beside or path.parent.name == "kind":
         return False
-    found = yaml.safe_load(beside.read_text("utf-8")) if beside.exists() else {}
+    found = yaml.load(beside.read_text("utf-8"), yaml.CSafeLoader) if beside.exists() else {}
     patches = [each.get("path") for each in found.get("patches", [])]
     return path.name not in [
         *found.get("resources", []),
@@ -47,7 +47,7 @@ COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir() if p
 
 def documents(file: str) -> list[Document]:
     """All documents of a file, in their order."""
-    return list(yaml.safe_load_all((FOLDER / file).read_text("utf-8")))
+    return list(yaml.load_all((FOLDER / file).read_text("utf-8"), yaml.CSafeLoader))
 
 
 @functools.cache
@@ -66,7 +66,7 @@ def overlay(name: str) -> list[Document]:
     """All documents of an overlay; the test is skipped where there is no kubectl."""
     if shutil.which("kubectl") is None:
         pytest.skip("there is no kubectl, which has kustomize in it")
-    return list(yaml.safe_load_all(_built(name)))
+    return list(yaml.load_all(_built(name), yaml.CSafeLoader))
 
 
 def is_defined(document: Document) -> bool:

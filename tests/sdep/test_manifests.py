@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
+from tests.sdep.crd import Definitions, all_definitions, needs_definitions
 from tests.sdep.manifests import (
     COMPONENTS,
     FILES,
@@ -36,7 +35,7 @@ def of_entry(name: str) -> list[Document]:
 
 @pytest.fixture(scope="module")
 def definitions() -> Definitions:
-    return Definitions(Path(str(CRD_DIR)))
+    return all_definitions()
 
 
 @needs_definitions

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from kafka.topics.wanted import PARTITIONS
-from tests.sdep.crd import CRD_DIR, Definitions, needs_definitions
+from tests.sdep.crd import Definitions, all_definitions, needs_definitions
 from tests.sdep.manifests import (
     OVERLAYS,
     Document,
@@ -47,7 +45,7 @@ def test_the_scaled_object_that_the_operator_makes_is_one(name: str) -> None:
         "metadata": {"name": "made"},
         "spec": {"scaleTargetRef": {"name": "made"}, **keda(name)},
     }
-    assert Definitions(Path(str(CRD_DIR))).errors(scaled) == []
+    assert all_definitions().errors(scaled) == []
 
 
 @pytest.mark.parametrize("name", HPA)
