@@ -1,5 +1,6 @@
 """The shipped artefacts, as they are loaded for serving."""
 
+import functools
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,10 +18,7 @@ from tests.environments import TRAINING_PYTHON, needs_tensorflow
 from tests.patience import patient
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
-LOADED: dict[str, Any] = {
-    **{variant: load_classifier(SHIPPED / variant) for variant in VARIANTS},
-    "baseline": load_baseline(),
-}
+LOADED = [*VARIANTS, "baseline"]
 # The baseline takes a second for what the networks do in a hundredth.
 ONE_BY_ONE = [
     pytest.param(each, marks=pytest.mark.full) if each == "baseline" else each for each in LOADED
@@ -42,11 +40,17 @@ open(sys.argv[1], "wb").write(converter.convert())
 """
 
 
+@functools.cache
+def loaded(kind: str) -> Any:
+    """A classifier; the baseline takes seconds to load."""
+    return load_baseline() if kind == "baseline" else load_classifier(SHIPPED / kind)
+
+
 @pytest.mark.parametrize("kind", ONE_BY_ONE)
 @settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, len(IMAGES)), max_size=6))
 def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) -> None:
-    classifier = LOADED[kind]
+    classifier = loaded(kind)
     whole = classifier.probabilities(IMAGES)
     parts = [classifier.probabilities(part) for part in np.split(IMAGES, sorted(cuts))]
     assert np.abs(np.concatenate(parts) - whole).max() < 1e-5
@@ -54,27 +58,27 @@ def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) 
 
 @pytest.mark.parametrize("kind", LOADED)
 def test_it_gives_probabilities_for_bytes_and_floats_alike(kind: str) -> None:
-    answers = LOADED[kind].probabilities(IMAGES)
+    answers = loaded(kind).probabilities(IMAGES)
     assert answers.shape == (150, 10)
     assert answers.dtype == np.float32
     assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)
-    assert np.array_equal(LOADED[kind].probabilities(IMAGES.astype(np.float32)), answers)
+    assert np.array_equal(loaded(kind).probabilities(IMAGES.astype(np.float32)), answers)
 
 
 @pytest.mark.parametrize("kind", LOADED)
 def test_no_images_give_no_answers(kind: str) -> None:
-    assert LOADED[kind].probabilities(IMAGES[:0]).shape == (0, 10)
+    assert loaded(kind).probabilities(IMAGES[:0]).shape == (0, 10)
 
 
 @pytest.mark.parametrize("kind", LOADED)
 def test_another_shape_is_refused(kind: str) -> None:
     with pytest.raises(ValueError, match=r"expected images of shape \(n, 28, 28\)"):
-        LOADED[kind].probabilities(IMAGES.reshape(-1, 784))
+        loaded(kind).probabilities(IMAGES.reshape(-1, 784))
 
 
 @pytest.mark.parametrize("kind", ONE_BY_ONE)
 def test_threads_that_share_it_get_their_own_answers(kind: str) -> None:
-    classifier = LOADED[kind]
+    classifier = loaded(kind)
     expected = classifier.probabilities(IMAGES)
 
     def ask(start: int) -> bool:
