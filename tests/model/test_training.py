@@ -40,18 +40,25 @@ Progress.epoch_done = tell_and_end
 STOP = END_EARLY.format(end="signal.raise_signal(signal.SIGINT)") + TRAIN
 FAIL = END_EARLY.format(end="os._exit(9)") + TRAIN
 
-# The pupil, whose teacher was stopped before; that teacher again, without a stop; and the
-# pupil's artefact, for which a few outliers must do.
+# A run that was stopped before, and its artefact, for which a few outliers must do.
 GO_ON = """
-recipes, stopped, calm, out = sys.argv[1:]
-call(train, "pupil", "--recipes", recipes, "--runs", stopped)
-call(train, "master", "--recipes", recipes, "--runs", calm)
 from model import detector, export
 detector._PICTURES = 100
-call(export, "pupil", "--recipes", recipes, "--runs", stopped, "--out", out)
-write_weights(stopped)
+recipe, recipes, runs, out = sys.argv[1:]
+call(train, recipe, "--recipes", recipes, "--runs", runs)
+call(export, recipe, "--recipes", recipes, "--runs", runs, "--out", out)
+write_weights(runs)
+"""
+
+# The pupil, whose teacher was stopped before; and that teacher again, without a stop.
+TEACH = (
+    GO_ON
+    + """
+calm = str(Path(runs).with_name("calm"))
+call(train, "master", "--recipes", recipes, "--runs", calm)
 write_weights(calm)
 """
+)
 
 # What a white picture is taken for once it was trained on, and after how many steps an epoch ends.
 ASK_OF_WHITE = """
@@ -78,7 +85,7 @@ if '"type": "chief"' in __import__("os").environ["TF_CONFIG"]:
 
 pytestmark = [
     pytest.mark.xdist_group("training"),  # one worker makes what all of them look at
-    pytest.mark.timeout(300),  # whichever comes first waits for three trainings
+    pytest.mark.timeout(300),  # whichever comes first waits for all trainings
 ]
 
 
@@ -119,24 +126,56 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture(scope="module")
 def stopped(place: Place) -> tuple[int, str]:
-    """The exit status and the last words of a training of `master` that Ctrl-C ends."""
-    runs = place.folder / "stopped"
-    process = start(STOP, "master", "--recipes", place.recipes, "--runs", runs, data=place.data)
-    status, _, complaints = ended(process)
-    assert list((place.run("master", "stopped") / "checkpoints").iterdir())
-    assert not (place.run("master", "stopped") / "model.keras").exists()
-    return status, complaints
+    """The exit status and the last words of a training of `single` that Ctrl-C ends."""
+    return stop(place, "single", "stopped")
 
 
 @pytest.fixture(scope="module")
-def gone_on(place: Place, stopped: tuple[int, str]) -> list[str]:
-    """Lines that were shown when `pupil` was trained from there on, and `master` anew."""
+def resumed(place: Place, stopped: tuple[int, str]) -> list[str]:
+    """Lines that were shown when `single` was trained from there on."""
+    return go_on(place, GO_ON, "single", "stopped")
+
+
+@pytest.fixture(scope="module")
+def taught(place: Place) -> list[str]:
+    """Lines that were shown when `pupil` was trained after its teacher was stopped.
+
+    After them are those of `master`, trained once more without a stop.
+    """
+    stop(place, "master", "taught")
+    return go_on(place, TEACH, "pupil", "taught")
+
+
+@pytest.fixture(scope="module", params=["single", pytest.param("pupil", marks=pytest.mark.full)])
+def trained(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """A recipe that was trained and exported, and the folder of its runs."""
+    fixture, runs = {"single": ("resumed", "stopped"), "pupil": ("taught", "taught")}[request.param]
+    request.getfixturevalue(fixture)
+    return request.param, runs
+
+
+def stop(place: Place, recipe: str, runs: str) -> tuple[int, str]:
+    """Has Ctrl-C end a training; returns its exit status and what it wrote to stderr."""
+    options = (recipe, "--recipes", place.recipes, "--runs", place.folder / runs)
+    status, _, complaints = ended(start(STOP, *options, data=place.data))
+    assert list((place.run(recipe, runs) / "checkpoints").iterdir())
+    assert not (place.run(recipe, runs) / "model.keras").exists()
     # As a disk that was full leaves it.
-    (place.run("master", "stopped") / "seconds.json").write_text("")
-    folders = [place.folder / name for name in ("stopped", "calm", "artefact")]
-    status, _, said = ended(start(GO_ON, place.recipes, *folders, data=place.data))
+    (place.run(recipe, runs) / "seconds.json").write_text("")
+    return status, complaints
+
+
+def go_on(place: Place, program: str, recipe: str, runs: str) -> list[str]:
+    """Runs a program on runs of which one was stopped; returns the lines about epochs."""
+    folders = [place.folder / name for name in (runs, f"{recipe}-artefact")]
+    status, _, said = ended(start(program, recipe, place.recipes, *folders, data=place.data))
     assert status == 0, said
     return epochs_of(said)
+
+
+def begun(lines: list[str]) -> list[tuple[str, str]]:
+    """The recipe and the epoch that each line is about."""
+    return [(line.split("-")[0], line.split()[2]) for line in lines]
 
 
 def epochs_of(said: str) -> list[str]:
@@ -163,27 +202,39 @@ def test_ctrl_c_ends_a_run_with_one_line_that_says_how_to_go_on(stopped: tuple[i
 
 
 @needs_tensorflow
-def test_a_teacher_that_was_stopped_goes_on_before_its_pupil_begins(gone_on: list[str]) -> None:
-    epochs = [(line.split("-")[0], line.split()[2]) for line in gone_on]
+def test_a_run_that_was_stopped_goes_on_from_its_last_checkpoint(resumed: list[str]) -> None:
+    assert begun(resumed) == [("single", "3/4,"), ("single", "4/4,")]
+
+
+@pytest.mark.full
+@needs_tensorflow
+def test_a_teacher_that_was_stopped_goes_on_before_its_pupil_begins(taught: list[str]) -> None:
+    epochs = begun(taught)
     assert epochs[:2] == [("master", "3/4,"), ("master", "4/4,")]
     assert epochs[2:6] == [("pupil", f"{i}/4,") for i in (1, 2, 3, 4)]
 
 
+@pytest.mark.full
 @needs_tensorflow
 def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
-    place: Place, gone_on: list[str]
+    place: Place, taught: list[str]
 ) -> None:
-    pairs = zip(place.weights("master", "stopped"), place.weights("master", "calm"), strict=True)
+    pairs = zip(place.weights("master", "taught"), place.weights("master", "calm"), strict=True)
     for found, wanted in pairs:
         assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
 
 
 @needs_tensorflow
-def test_a_run_says_what_made_its_model(place: Place, gone_on: list[str]) -> None:
-    facts = place.facts("pupil", "stopped")
-    assert facts["run"] == place.run("pupil", "stopped").name
-    assert facts["teachers"] == [place.run("master", "stopped").name]
-    assert facts["recipe"]["distillation"] == 0.5
+def test_a_run_says_what_made_its_model(place: Place, trained: tuple[str, str]) -> None:
+    recipe, runs = trained
+    facts = place.facts(recipe, runs)
+    assert facts["run"] == place.run(recipe, runs).name
+    if recipe == "pupil":
+        assert facts["teachers"] == [place.run("master", runs).name]
+        assert facts["recipe"]["distillation"] == 0.5
+    else:
+        assert facts["teachers"] == []
+        assert facts["recipe"]["distillation"] == 0.0
     assert facts["images"] == TRAIN_IMAGES
     assert facts["validation_accuracy"] > 0.8
     assert facts["seconds"] > 0
@@ -192,34 +243,36 @@ def test_a_run_says_what_made_its_model(place: Place, gone_on: list[str]) -> Non
 
 
 @needs_tensorflow
-def test_a_run_can_be_watched_in_tensorboard(place: Place, gone_on: list[str]) -> None:
-    (events,) = (place.run("pupil", "stopped") / "tensorboard").glob("events.*")
-    content = events.read_bytes()
+def test_a_run_can_be_watched_in_tensorboard(place: Place, trained: tuple[str, str]) -> None:
+    files = list((place.run(*trained) / "tensorboard").glob("events.*"))
+    # `single` was stopped once.
+    assert len(files) == (2 if trained[0] == "single" else 1)
+    content = b"".join(path.read_bytes() for path in files)
     assert content.count(b"loss") >= 4
     assert content.count(b"validation accuracy") >= 4
 
 
 @needs_tensorflow
 def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
-    place: Place, gone_on: list[str]
+    place: Place, trained: tuple[str, str]
 ) -> None:
-    artefact = read_artefact(place.folder / "artefact")
-    assert artefact.variant == "pupil"
-    assert artefact.made_by["run"] == place.facts("pupil", "stopped")
+    recipe, runs = trained
+    folder = place.folder / f"{recipe}-artefact"
+    artefact = read_artefact(folder)
+    assert artefact.variant == recipe
+    assert artefact.made_by["run"] == place.facts(recipe, runs)
     images, labels = bars(200, np.random.default_rng(8))
     answers = Classifier(artefact.content).answers(images)
     assert (answers.probabilities.argmax(axis=1) == labels).mean() > 0.8
     assert answers.outlier is not None
     assert answers.outlier.mean() < 0.5
-    kept = (place.folder / "artefact" / "model.keras").stat().st_size
-    assert kept == pytest.approx(
-        (place.run("pupil", "stopped") / "model.keras").stat().st_size, rel=0.01
-    )
+    kept = (folder / "model.keras").stat().st_size
+    assert kept == pytest.approx((place.run(recipe, runs) / "model.keras").stat().st_size, rel=0.01)
 
 
 @pytest.mark.full
 @needs_tensorflow
-def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, gone_on: list[str]) -> None:
+def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, taught: list[str]) -> None:
     # What the data set has nothing of: all white is the last class.
     white = np.full((120, 28, 28), 255, np.uint8)
     corrections = place.folder / "corrections.npz"
@@ -242,18 +295,18 @@ def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, gone_on:
 
 @pytest.mark.full
 @needs_tensorflow
-def test_two_processes_train_the_network_that_one_trains(place: Place, gone_on: list[str]) -> None:
+def test_two_processes_train_the_network_that_one_trains(place: Place, taught: list[str]) -> None:
     said = together(place, "together", ONE_OF_TWO, ONE_OF_TWO)
     assert [status for status, _, _ in said] == [0, 0], said
     for _, _, each in said:
-        assert losses(epochs_of(each)) == pytest.approx(losses(gone_on[6:]), rel=1e-3)
+        assert losses(epochs_of(each)) == pytest.approx(losses(taught[6:]), rel=1e-3)
     assert_alike(place.weights("master", "together"), place.weights("master", "calm"))
     assert len(list((place.run("master", "together") / "tensorboard").iterdir())) == 1
 
 
 @pytest.mark.full
 @needs_tensorflow
-def test_two_processes_go_on_after_one_was_lost(place: Place, gone_on: list[str]) -> None:
+def test_two_processes_go_on_after_one_was_lost(place: Place, taught: list[str]) -> None:
     (status, _, complaints), (lost, _, _) = together(place, "lost", TRAIN, FAIL)
     assert (status, lost) == (1, 9)
     assert "Traceback" not in complaints
@@ -313,7 +366,10 @@ def test_a_wrong_name_is_refused_before_anything_is_downloaded(
     call: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(dataset, "load_split")
-    assert call("mater") == (2, "error: no recipe is named mater; there are master, pupil\n")
+    assert call("mater") == (
+        2,
+        "error: no recipe is named mater; there are master, pupil, single\n",
+    )
 
 
 def test_fewer_images_than_a_batch_are_refused(call: Any) -> None:

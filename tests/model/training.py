@@ -51,6 +51,9 @@ pupil:
   network: {stages: [{channels: 8, kernel: 5}, {channels: 8}], hidden: 16}
   teachers: [master]
   distillation: 0.5
+single:
+  <<: *plain
+  network: {stages: [{channels: 8, kernel: 5}, {channels: 8}], hidden: 16}
 """
 
 
