@@ -10,10 +10,6 @@ from typing import Any
 import numpy as np
 from seldon_core.user_model import SeldonComponent, SeldonResponse
 
-from tests.image.text.TextClassifier import TextClassifier
-
-__all__ = ["TextClassifier"]
-
 
 class Double:
     """Only `predict`: twice the rows."""

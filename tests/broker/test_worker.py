@@ -230,7 +230,7 @@ def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
 def test_the_class_that_takes_texts_is_served_as_well(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.send([b'{"data":{"ndarray":["This is an input"]}}'] * 5)
-    stream.worker("TextClassifier")
+    stream.start("kafka.worker", "tests.image.text.TextClassifier.TextClassifier")
     for reply in stream.replies(5):
         answer: dict[str, Any] = json.loads(reply.value or b"")
         assert answer["data"]["names"] == ["t:0", "t:1"]

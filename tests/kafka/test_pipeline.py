@@ -17,6 +17,7 @@ from seldon_core.metrics import SeldonMetrics
 from kafka.messages import Record, Reply
 from kafka.reasons import Retriable
 from tests import classes
+from tests.image.text.TextClassifier import TextClassifier
 from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
 
 
@@ -79,11 +80,11 @@ def test_passing_trouble_is_no_messages_fault(tmp_path: Path, monkeypatch: Any) 
 
 
 @pytest.mark.parametrize(
-    "instance", [classes.Total(), classes.TakesMeta(), classes.Raw(), classes.TextClassifier()]
+    "instance", [classes.Total(), classes.TakesMeta(), classes.Raw(), TextClassifier()]
 )
 def test_a_class_that_stacking_would_change_is_called_message_by_message(instance: Any) -> None:
     records = [ndarray([[1, 2], [3, 4]], n) for n in range(3)]
-    if isinstance(instance, classes.TextClassifier):
+    if isinstance(instance, TextClassifier):
         records = [ndarray(["This is an input"], n) for n in range(3)]
     together = pipeline(instance).run(records).outcomes
     apart = [pipeline(instance).run([item]).outcomes[0] for item in records]
@@ -91,9 +92,7 @@ def test_a_class_that_stacking_would_change_is_called_message_by_message(instanc
 
 
 def test_a_text_classifier_answers_as_seldons_documentation_shows() -> None:
-    (answer,) = answers(
-        pipeline(classes.TextClassifier()).run([ndarray(["This is an input"])]).outcomes
-    )
+    (answer,) = answers(pipeline(TextClassifier()).run([ndarray(["This is an input"])]).outcomes)
     assert answer["data"]["names"] == ["t:0", "t:1"]
     (row,) = answer["data"]["ndarray"]
     assert row[0] > 0.5
