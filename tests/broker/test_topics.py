@@ -116,7 +116,7 @@ def test_brokers_that_do_not_answer_are_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")
-    monkeypatch.setattr("kafka.topics.manage._TIMEOUT_S", 1)
+    monkeypatch.setattr("kafka.refusal._PATIENCE_S", 1)
     assert main(["create"]) == 1
     error = capsys.readouterr().err
     assert "127.0.0.1:1 do not answer" in error
