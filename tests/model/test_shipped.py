@@ -1,6 +1,7 @@
 """What docs/model.md promises of the models that ship, on the official test split."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,24 @@ Shipped = tuple[str, Artefact, Any, dataset.Split, Answers]
 
 
 FORMS = [f"{name}/{FLOAT}" for name in VARIANTS]  # served where int8 is slow
-of_networks = pytest.mark.parametrize("shipped", [*VARIANTS, *FORMS], indirect=True)
+# The baseline takes half a minute for its answers; the other is the network of `accurate` again.
+SLOW = {"baseline", f"accurate/{FLOAT}"}
+
+
+def long_ones_marked(names: Iterable[str]) -> list[Any]:
+    """Names of models as parameters, of which those that take long are for `make test-full`."""
+    full = pytest.mark.full
+    return [pytest.param(each, marks=full) if each in SLOW else each for each in names]
+
+
+of_networks = pytest.mark.parametrize(
+    "shipped", long_ones_marked([*VARIANTS, *FORMS]), indirect=True
+)
 MISSED = {"fast", f"fast/{FLOAT}"}
 """What does not reach the target of calibration, by 0.01 and 0.03 points."""
 
 
-@pytest.fixture(scope="module", params=[*MODELS, *FORMS])
+@pytest.fixture(scope="module", params=long_ones_marked([*MODELS, *FORMS]))
 def shipped(request: pytest.FixtureRequest) -> Shipped:
     """A model, and its answers to the test split."""
     artefact, classifier = load(SHIPPED / request.param)
