@@ -45,6 +45,8 @@ A run without root leaves out the network, memory and disk faults, and says so.
 """
 # To measure the drain rate, and to end the last fault and the replicas.
 _RESERVE_S = 70.0
+# A quick run's backlogs are gone soon after each fault.
+_LOAD_SHARE, _QUICK_LOAD_SHARE = 0.5, 0.25
 # Reading a second's messages back takes so much of a second.
 _READ_BACK_SHARE = 0.18
 
@@ -134,7 +136,8 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
             if not options.quick:
                 left_s = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
                 seconds = left_s / (1 + _READ_BACK_SHARE)
-            outcome = Run(scene, faults, seed, seconds, _say).run(options.backlog)
+            share = _QUICK_LOAD_SHARE if options.quick else _LOAD_SHARE
+            outcome = Run(scene, faults, seed, seconds, share, _say).run(options.backlog)
         good = not outcome.failures
         report.show(outcome)
         if options.json:

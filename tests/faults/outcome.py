@@ -68,6 +68,7 @@ def judge(
     missing: Sequence[int],
     faults: Sequence[Fault],
     injections: Sequence[Injection],
+    load_share: float = 0.5,
 ) -> list[str]:
     """Why a run is a failure, beside what went wrong with its injections; nothing if it is none.
 
@@ -79,6 +80,7 @@ def judge(
         missing: numbers of messages that were confirmed, and that the input topic does not have.
         faults: all that could be injected.
         injections: what was injected.
+        load_share: the least that the load had to be, as a part of the drain rate.
     """
     failures = list(verdict.problems)
     if missing:
@@ -86,10 +88,10 @@ def judge(
         failures.append(f"{len(missing)} confirmed messages are not in the input topic: {first}")
     if figures.replicas < 2:
         failures.append(f"{figures.replicas} replicas answered the load, two were to")
-    if figures.load_rate < figures.drain_rate / 2:
+    if figures.load_rate < load_share * figures.drain_rate:
         failures.append(
             f"the load was {figures.load_rate:,.0f} messages a second, "
-            f"less than half of the drain rate of {figures.drain_rate:,.0f}"
+            f"less than {load_share:.0%} of the drain rate of {figures.drain_rate:,.0f}"
         )
     if figures.partitions < 4:
         failures.append(f"{figures.partitions} partitions are less than four")

@@ -44,7 +44,7 @@ def test_a_good_run_is_no_failure() -> None:
     ("change", "why"),
     [
         ({"replicas": 1}, "1 replicas answered the load"),
-        ({"load_rate": 499.0}, "less than half of the drain rate"),
+        ({"load_rate": 499.0}, "less than 50% of the drain rate"),
         ({"partitions": 3}, "3 partitions are less than four"),
         ({"batch_messages": 1.0}, "no more than one message"),
     ],

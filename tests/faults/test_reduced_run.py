@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SEED = 20_261_123
 
 
-# Its load is half of what the machine does: with a test beside it, backlogs would never go.
+# Its load is a share of what the machine does alone: with a test beside it, backlogs may never go.
 @pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_nothing_is_lost_doubled_reordered_or_wrong_whatever_is_broken(tmp_path: Path) -> None:
