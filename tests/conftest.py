@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
+
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.patience import patient
 
+# How long an example takes says nothing of the code where other tests run beside it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lengthens the time limits that tests have of their own, as `patient` does all limits."""
+    """Lengthens the tests' own time limits, and mixes the folders."""
     for item in items:
         marker = item.get_closest_marker("timeout")
         if marker is not None:
             item.add_marker(pytest.mark.timeout(patient(*marker.args)), append=False)
+    _mix_folders(items)
+
+
+def _mix_folders(items: list[pytest.Item]) -> None:
+    """Spreads the modules of each folder over the whole run, and keeps each module together.
+
+    Tests of some folders wait for brokers, those of others compute: beside each other they use
+    the processor best.
+    """
+    modules: dict[Path, list[Path]] = defaultdict(list)
+    for path in dict.fromkeys(item.path for item in items):
+        modules[path.parent].append(path)
+    places = {
+        path: number / len(paths) for paths in modules.values() for number, path in enumerate(paths)
+    }
+    items.sort(key=lambda item: places[item.path])
