@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from model.artefacts import FLOAT
 from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.broker.stream import Stream
+from tests.broker.stream import Stream, wait_until
 from tests.patience import promised
 from tests.s2i.conftest import PYTHON38, NewReplica
 from tests.s2i.endpoints import rows_of_json, rows_of_protobuf
@@ -116,11 +117,14 @@ def test_without_a_broker_it_serves_rest_and_grpc_only(
 
 
 @pytest.mark.parametrize("python", ["this Python"], indirect=True)
-def test_a_request_in_hand_at_sigterm_is_answered(new_replica: NewReplica, python: str) -> None:
-    replica = new_replica(python, MODEL_NAME="tests.s2i.slow.Slow")
+def test_a_request_in_hand_at_sigterm_is_answered(
+    new_replica: NewReplica, python: str, tmp_path: Path
+) -> None:
+    begun = tmp_path / "begun"
+    replica = new_replica(python, MODEL_NAME="tests.s2i.slow.Slow", SLOW_BEGUN=str(begun))
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(replica.over_rest, json.dumps({"data": {"ndarray": [[1]]}}).encode())
-        time.sleep(0.5)
+        wait_until(begun.exists, 20, "the request is in hand")
         assert replica.terminate() < promised(STOP_S)
         assert asked.result() == [[1]]
     assert replica.process.returncode == 0
