@@ -111,6 +111,7 @@ def test_messages_of_eight_mebibytes_and_their_dead_letter_headers_fit(
     assert failures == [None]
 
 
+@pytest.mark.full
 def test_kafkas_console_tools_pass_lines_through(
     cluster: Cluster, new_topic: Callable[..., str]
 ) -> None:
@@ -140,7 +141,9 @@ def test_two_starts_at_once_make_one_cluster_that_outlives_both(cluster_folder: 
     assert running_nodes(cluster_folder) == {}
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)]
+)
 def test_an_interrupted_start_leaves_nothing_behind(cluster_folder: Path, number: int) -> None:
     start = started(cluster_folder, "up")
     assert await_true(lambda: bool(running_nodes(cluster_folder)), patient(30))

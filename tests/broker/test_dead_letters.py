@@ -204,7 +204,7 @@ def letters_of(stream: Stream, attempts: int) -> list[Any]:
         ("produce", 1300, "before"),
         pytest.param("commit_transaction", 1, "before", marks=pytest.mark.full),
         ("commit_transaction", 2, "during"),
-        ("commit_transaction", 2, "after"),
+        pytest.param("commit_transaction", 2, "after", marks=pytest.mark.full),
     ],
 )
 def test_a_replay_that_is_killed_and_run_again_sends_each_letter_once(

@@ -68,8 +68,9 @@ def answers(
     ("python", "package", "models"),
     [
         ("this", "ai_edge_litert", FORMS),
-        ("training", "ai_edge_litert", FORMS),
-        ("training", "tensorflow", FORMS),
+        # Nothing is served with these.
+        pytest.param("training", "ai_edge_litert", FORMS, marks=pytest.mark.full),
+        pytest.param("training", "tensorflow", FORMS, marks=pytest.mark.full),
         ("3.8", "tflite_runtime", [form for form in FORMS if form.endswith(FLOAT)]),
         ("this", "sklearn", ["baseline"]),
         ("3.8", "sklearn", ["baseline"]),
