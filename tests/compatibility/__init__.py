@@ -1,0 +1,1 @@
+"""Compares the runtime's answers with those of `seldon_core` itself."""

@@ -1,0 +1,326 @@
+"""Where the runtime's answers differ from Seldon's on purpose, and why."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from tests.compatibility.answer import Answer, Rejection, Reply, Retry
+from tests.compatibility.classes import CLASSES
+from tests.compatibility.comparison import alike, is_finite
+from tests.compatibility.pairs import Pair, expectations
+from tests.compatibility.payloads import PAYLOADS
+
+_NO_ANSWER = ("bad_prediction", "bad_value")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One intended difference.
+
+    Attributes:
+        id: a stable word.
+        when: which classes and messages it is about.
+        seldon: what Seldon does.
+        runtime: what the runtime does.
+        reason: why, in one sentence.
+        example: the names of a class and a message that show it.
+        applies: whether the pair is such a one; None where the pair's expected answer is made for
+            the difference already.
+        accepts: whether an answer is right for such a pair.
+        needs: a package without which no class shows it.
+    """
+
+    id: str
+    when: str
+    seldon: str
+    runtime: str
+    reason: str
+    example: tuple[str, str]
+    applies: Callable[[Pair], bool] | None = None
+    accepts: Callable[[Pair, Answer], bool] = Pair.agrees
+    needs: str = ""
+
+
+def verdict(pair: Pair, found: Answer) -> str | None:
+    """Judges an answer of the runtime.
+
+    Returns:
+        The id of the difference that explains it; empty if it is Seldon's answer, apart from an id
+        that Seldon does not write; None if it is a fault.
+    """
+    applying = _applying(pair)
+    if not applying:
+        return pair.payload.difference if pair.agrees(found) else None
+    return next((each.id for each in applying if each.accepts(pair, found)), None)
+
+
+@functools.cache
+def _applying(pair: Pair) -> list[Difference]:
+    return [each for each in DIFFERENCES if each.applies is not None and each.applies(pair)]
+
+
+def _is_answered_by(pair: Pair, class_name: str) -> bool:
+    """Whether Seldon's server of another class answers the message."""
+    (case,) = (case for case in CLASSES if case.name == class_name)
+    return isinstance(expectations(case).alone(pair.payload).expected, Reply)
+
+
+def _is_refused_answer(pair: Pair) -> bool:
+    """Whether Seldon refuses the answer, not the message."""
+    return isinstance(pair.expected, Rejection) and _is_answered_by(pair, "PlainDict")
+
+
+def _is_rejected(pair: Pair, found: Answer) -> bool:
+    return isinstance(found, Rejection)
+
+
+def _is_not_finite(pair: Pair) -> bool:
+    return isinstance(pair.expected, Reply) and not is_finite(pair.expected.document)
+
+
+def _has_error_status(pair: Pair) -> bool:
+    if not isinstance(pair.expected, Reply) or not isinstance(pair.expected.document, dict):
+        return False
+    status = pair.expected.document.get("status")
+    is_error = isinstance(status, dict) and status.get("code", 0) >= 400
+    return is_error and not pair.case.is_in_trouble
+
+
+def _is_passing(pair: Pair) -> bool:
+    return pair.case.is_in_trouble
+
+
+def _is_retried(pair: Pair, found: Answer) -> bool:
+    """A message that cannot be read is rejected where it is alone, and waits with the others."""
+    if isinstance(found, Rejection):
+        return isinstance(pair.expected, Rejection) and not _is_answered_by(pair, "PlainDict")
+    return isinstance(found, Retry)
+
+
+_MASKED = ("Masked", "MaskedRows", "DeclaredMasked")
+
+
+def _is_masked(pair: Pair) -> bool:
+    return (
+        pair.case.name in _MASKED
+        and pair.payload.route in ("seldon-protobuf", "v2")
+        and isinstance(pair.expected, Reply)
+    )
+
+
+def _hides(pair: Pair, found: Answer) -> bool:
+    """Those classes hide numbers above 2."""
+    if not isinstance(found, Reply):
+        return isinstance(found, Rejection)
+    return not any(number > 2 for number in _numbers(found.document.get("data", found.document)))
+
+
+def _numbers(document: Any) -> Iterator[float]:
+    if isinstance(document, dict):
+        for name, part in document.items():
+            if name != "shape":
+                yield from _numbers(part)
+    elif isinstance(document, list):
+        for part in document:
+            yield from _numbers(part)
+    elif isinstance(document, (int, float)) and not isinstance(document, bool):
+        yield document
+
+
+# Seldon writes these in JSON, except for keys of several types, and refuses them in protobuf.
+_WRITABLE = (
+    "NumberKeys",
+    "BooleanKeys",
+    "NoneKey",
+    "MixedKeys",
+    "Decimals",
+    "DecimalsInList",
+    "Dates",
+    "DateArray",
+    "Times",
+    "TimesInList",
+    "Ids",
+    "OddTags",
+    "TableAsDict",
+    "Timestamp",
+)
+
+
+def _is_writable(pair: Pair) -> bool:
+    return pair.case.name in _WRITABLE and _is_refused_answer(pair)
+
+
+def _is_as_in_json(pair: Pair, found: Answer) -> bool:
+    """Whether the answer holds what Seldon's JSON for an ordinary message holds."""
+    if not isinstance(found, Reply):
+        return False
+    (payload,) = (payload for payload in PAYLOADS if payload.name == "ndarray of ints")
+    in_json = expectations(pair.case).alone(payload).expected
+    if not isinstance(in_json, Reply):
+        return "jsonData" in found.document or pair.payload.route in ("v2", "tfserving")
+    expected, document = _as_doubles(in_json.document), _as_doubles(found.document)
+    tags = expected["meta"].get("tags", {})
+    return (
+        all(alike(expected.get(kind), document.get(kind)) for kind in ("jsonData", "data"))
+        and tags.items() <= document["meta"].get("tags", {}).items()
+    )
+
+
+def _as_doubles(document: Any) -> Any:
+    """Numbers as protobuf has them."""
+    if isinstance(document, dict):
+        return {name: _as_doubles(part) for name, part in document.items()}
+    if isinstance(document, list):
+        return [_as_doubles(part) for part in document]
+    is_number = isinstance(document, int) and not isinstance(document, bool)
+    return float(document) if is_number else document
+
+
+def _is_named_by_numbers(pair: Pair) -> bool:
+    return (
+        pair.case.name == "NamesOfNumbers"
+        and pair.payload.route == "seldon-protobuf"
+        and isinstance(pair.expected, Rejection)
+        and _is_answered_by(pair, "StaticPredict")
+    )
+
+
+def _has_names_as_text(pair: Pair, found: Answer) -> bool:
+    return isinstance(found, Reply) and found.document["data"]["names"] == [
+        "1",
+        "2.5",
+        "None",
+        "True",
+    ]
+
+
+def _is_table(pair: Pair) -> bool:
+    return pair.case.name in ("Table", "Column") and _is_refused_answer(pair)
+
+
+def _has_rows(pair: Pair, found: Answer) -> bool:
+    if not isinstance(found, Reply):
+        return False
+    return {1.5, 2.5} <= set(_numbers(found.document.get("data", found.document)))
+
+
+DIFFERENCES: tuple[Difference, ...] = (
+    Difference(
+        "made-puid",
+        "a message without `meta.puid`",
+        "The reply has no `meta.puid`.",
+        "The reply has a `meta.puid` made of the record's position. It is the same on every try.",
+        "A reader of `at_least_once` replies recognises repetitions by it.",
+        ("Twice", "ndarray of ints"),
+    ),
+    Difference(
+        "other-formats",
+        "Open Inference (V2) JSON, TensorFlow Serving JSON",
+        "Seldon refuses the message, unless the class has `predict_raw` or `predict_rest`.",
+        "The class gets the array, dtype included. The reply comes in the request's format.",
+        "Producers of other servers can switch without a change.",
+        ("Twice", "V2 of FP32"),
+    ),
+    Difference(
+        "missing-values",
+        "`null` among numbers in any array, `NaN` in a protobuf `ndarray`",
+        "`null` makes an object array with `None`. `NaN` makes an array of texts.",
+        "The class gets a float64 array with NaN.",
+        "A missing value is not a reason to compute with objects or texts.",
+        ("SeesExactBytes", "ndarray of null and floats"),
+    ),
+    Difference(
+        "inexact-beside-missing",
+        "a whole number beyond 2^53 in an array with `null`",
+        "The class gets an object array.",
+        "The message becomes a dead letter.",
+        "float64, which NaN needs, would change the number.",
+        ("StaticPredict", "ndarray of null and an int beyond 2^53"),
+    ),
+    Difference(
+        "non-finite-answers",
+        "NaN or infinity in an array, a dict, a tag or a metric of an answer",
+        "JSON replies hold the words `NaN` and `Infinity`, which are not JSON.",
+        "The message becomes a dead letter, `bad_prediction`, or `bad_value` where the sender's "
+        "values were not finite. `KAFKA_NON_FINITE=null` writes null instead.",
+        "Most JSON parsers refuse such a reply as a whole.",
+        ("NanArray", "ndarray of ints"),
+        _is_not_finite,
+        _is_rejected,
+    ),
+    Difference(
+        "masked-arrays",
+        "a masked NumPy array as the answer to a protobuf or V2 message",
+        "The protobuf reply holds the values that the mask hides.",
+        "The reply never holds a hidden value. The message becomes a dead letter where the format "
+        "has no null.",
+        "A class masks values so that nobody reads them.",
+        ("Masked", "protobuf ndarray"),
+        _is_masked,
+        _hides,
+    ),
+    Difference(
+        "error-status",
+        "a raw reply with `status.code` of 400 or more",
+        "Over gRPC, and from transformers, the reply is delivered like any other.",
+        "The message becomes a dead letter with the reply's reason.",
+        "An error is handled alike over all formats.",
+        ("RawWithErrorStatus", "protobuf strData"),
+        _has_error_status,
+        _is_rejected,
+    ),
+    Difference(
+        "passing-trouble",
+        "an exception or a raw reply that says that the trouble passes: a lost connection, a "
+        "timeout, `retriable`, a status code of 408, 425, 429, 502, 503 or 504",
+        "The caller gets an error and may try again.",
+        "The runtime waits and tries again, in order.",
+        "The sender of a Kafka message does not wait for the answer and cannot try again.",
+        ("LosesConnection", "ndarray of ints"),
+        _is_passing,
+        _is_retried,
+    ),
+    Difference(
+        "writable-values",
+        "dict keys that are not text, `Decimal`, dates and ids in an answer",
+        "gRPC refuses them. JSON refuses keys of several types in one dict.",
+        "The reply holds what Seldon's JSON holds: keys as text, decimals as text, HTTP dates.",
+        "The answer to a message does not depend on its format.",
+        ("NumberKeys", "protobuf strData"),
+        _is_writable,
+        _is_as_in_json,
+    ),
+    Difference(
+        "names-in-protobuf",
+        "class names that are not text, in a protobuf reply",
+        "gRPC refuses the reply.",
+        "The names become text.",
+        "Names in protobuf are texts, and JSON writes these names as they are.",
+        ("NamesOfNumbers", "protobuf tensor"),
+        _is_named_by_numbers,
+        _has_names_as_text,
+    ),
+    Difference(
+        "tables",
+        "a DataFrame or Series as the answer",
+        "Seldon refuses the answer.",
+        "The rows are written, with the column names as class names.",
+        "Many classes compute with pandas.",
+        ("Table", "ndarray of ints"),
+        _is_table,
+        _has_rows,
+        needs="pandas",
+    ),
+    Difference(
+        "refused-classes",
+        "a class without `predict`, with a signature that cannot be called, "
+        "with `async def predict`, or of type ROUTER or COMBINER",
+        "The server starts. It answers an empty array or an error to each message.",
+        "The worker says so in one line and exits with status 2.",
+        "No message is lost to a class that answers none.",
+        ("WithoutMethods", "ndarray of ints"),
+    ),
+)

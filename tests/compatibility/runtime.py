@@ -1,0 +1,95 @@
+"""The runtime's answers: the only module here that knows the runtime's insides."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from kafka.messages import Outcome, Record
+from kafka.messages import Rejection as RuntimeRejection
+from kafka.pipeline import Pipeline
+from kafka.reasons import Retriable
+from kafka.served_class import ClassNotUsable, load_class
+from tests.compatibility.answer import (
+    Answer,
+    Crash,
+    Rejection,
+    Retry,
+    json_reply,
+    parsed,
+    protobuf_reply,
+)
+from tests.compatibility.classes.case import Case
+from tests.compatibility.payloads import Payload
+
+_MAX_BYTES = 1_000_000
+
+
+class Runtime:
+    """One instance of a class behind the runtime's pipeline.
+
+    Args:
+        case: the class.
+        batching: `KAFKA_BATCHING`.
+    """
+
+    def __init__(self, case: Case, batching: str = "auto") -> None:
+        self._pipeline: Pipeline | None = None
+        self._why_not = ""
+        self._offset = 0
+        try:
+            served = load_class(case.class_name, _environment(case))
+            self._pipeline = Pipeline(served, _MAX_BYTES, batching=batching != "off")
+        except Exception as error:
+            self._why_not = repr(error)
+
+    def answers(self, payloads: Sequence[Payload]) -> list[Answer]:
+        """The answers to one batch."""
+        if self._pipeline is None:
+            return [Rejection("not served", self._why_not, True)] * len(payloads)
+        records = [self._record(payload) for payload in payloads]
+        try:
+            return [_answer(outcome) for outcome in self._pipeline.run(records).outcomes]
+        except Retriable as error:
+            return [Retry(str(error))] * len(payloads)
+        except Exception as error:
+            return [Crash(repr(error))] * len(payloads)
+
+    def _record(self, payload: Payload) -> Record:
+        self._offset += 1
+        return Record(
+            "in", 0, self._offset, 1_700_000_000_000, b"k", payload.value, payload.headers
+        )
+
+
+def answers(case: Case, payloads: Sequence[Payload], batching: str = "auto") -> list[Answer]:
+    """The answers of a new instance to one batch."""
+    return Runtime(case, batching).answers(payloads)
+
+
+def _environment(case: Case) -> dict[str, str]:
+    parameters = [
+        {"name": name, "value": value, "type": kind} for name, value, kind in case.parameters
+    ]
+    return {
+        "PREDICTIVE_UNIT_PARAMETERS": json.dumps(parameters),
+        "SERVICE_TYPE": case.service_type,
+    }
+
+
+def refusal(case: Case) -> str | None:
+    """Says why the runtime does not serve the class at all; None if it does."""
+    try:
+        load_class(case.class_name, _environment(case))
+    except ClassNotUsable as error:
+        return str(error)
+    return None
+
+
+def _answer(outcome: Outcome) -> Answer:
+    if isinstance(outcome, RuntimeRejection):
+        return Rejection(outcome.reason, outcome.message, outcome.failed)
+    names = {name for name, _ in outcome.headers}
+    if "proto-name" in names:
+        return protobuf_reply(parsed(outcome.value))
+    return json_reply(outcome.value)
