@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from bench.figures import Figures
 from bench.payloads import FORMAT_NAMES, Payload, payloads
 from bench.systems import CLASS
+from kafka.load_class import load_class
 from kafka.messages import Record, Reply
 from kafka.pipeline import Pipeline
-from kafka.served_class import load_class
 from model.loader import load_classifier
 
 BATCHES = (1, 8, 64, 256)

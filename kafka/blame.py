@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import List, Tuple
 
 from kafka.messages import Record, Rejection
+from kafka.model_error import UNKNOWN, ModelError
 from kafka.reasons import Rejected, Retriable
+from kafka.replies import DEAD_APP_CODE, DEAD_ERROR, DEAD_ERROR_REASON, DEAD_STATUS_CODE
 from kafka.served_class import BadPrediction
+from kafka.temporary import STATUS_CODES, is_temporary, retry_after_s
 
 MESSAGE_LIMIT = 1000
 """Characters of what is said of a rejected message."""
@@ -14,32 +18,47 @@ MESSAGE_LIMIT = 1000
 _REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
 
-def is_retriable(error: BaseException) -> bool:
-    """Whether the class says so of its trouble: it passes."""
-    return isinstance(error, (ConnectionError, TimeoutError)) or (
-        getattr(error, "retriable", False) is True
-    )
+def retriable_of(error: BaseException) -> Retriable:
+    """What to raise for a temporary error."""
+    return Retriable(words_of(error), retry_after_s(error))
 
 
-def rejection_of(record: Record, error: Exception) -> Rejection:
+def rejection_of(record: Record, error: Exception, said: ModelError = UNKNOWN) -> Rejection:
     """The rejection that an exception stands for.
 
+    Args:
+        record: the message.
+        error: the exception.
+        said: what the exception and the class's error handler say of it.
+
     Raises:
-        Retriable: the exception says that the trouble passes.
+        Retriable: the error is temporary.
     """
     if isinstance(error, Rejected):
         return Rejection(record, error.reason, error.message)
-    if is_retriable(error):
-        raise Retriable(words_of(error)) from error
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int) and 400 <= status < 500:
-        reason = str(getattr(error, "reason", ""))
-        word = reason if _REASON_WORD.match(reason) else "bad_payload"
+    status = said.status_code
+    if status in STATUS_CODES or (status is None and is_temporary(error)):
+        raise retriable_of(error) from error
+    headers = _headers(said)
+    if status is not None and 400 <= status < 500:
+        word = said.reason if _REASON_WORD.match(said.reason) else "bad_payload"
         message = str(error) or str(getattr(error, "message", ""))
-        return Rejection(record, word, message[:MESSAGE_LIMIT])
+        return Rejection(record, word, message[:MESSAGE_LIMIT], headers=headers)
+    if is_temporary(error):
+        raise retriable_of(error) from error
     message = words_of(error)[:MESSAGE_LIMIT]
     reason = "bad_prediction" if isinstance(error, BadPrediction) else "predict_failed"
-    return Rejection(record, reason, message, failed=True)
+    return Rejection(record, reason, message, failed=True, headers=headers)
+
+
+def _headers(said: ModelError) -> Tuple[Tuple[str, bytes], ...]:
+    values: List[Tuple[str, str]] = [
+        (DEAD_STATUS_CODE, "" if said.status_code is None else str(said.status_code)),
+        (DEAD_ERROR_REASON, said.reason[:MESSAGE_LIMIT]),
+        (DEAD_APP_CODE, said.app_code[:MESSAGE_LIMIT]),
+        (DEAD_ERROR, said.body),
+    ]
+    return tuple((name, value.encode("utf-8", "replace")) for name, value in values if value)
 
 
 def words_of(error: BaseException) -> str:

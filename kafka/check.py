@@ -1,23 +1,30 @@
-"""`python -m kafka.check Module.Class`: tries a class alone and batched, and says what it found."""
+"""`python -m kafka.check Module.Class`: tries a class singly and stacked, and reports on it."""
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from kafka.messages import Outcome, Record, Rejection, Reply
+from kafka.codec import decode
+from kafka.load_class import ClassNotUsable, load_class
+from kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from kafka.pipeline import Pipeline
-from kafka.reasons import Retriable
-from kafka.served_class import ClassNotUsable, ServedClass, load_class
+from kafka.plain import masked
+from kafka.reasons import Rejected, Retriable
+from kafka.served_class import ServedClass
+from kafka.stack_check import ABSOLUTE, RELATIVE, NoCheck
 
-TOLERANCE = 1e-5
+BATCH_SIZES = (2, 3, 8, 33)
+"""Messages in the batches that are compared, beside one of all messages."""
+
 _MAX_BYTES = 512 * 1024 * 1024
 
 EXAMPLES = """\
@@ -26,7 +33,8 @@ examples:
   python -m kafka.check MyModel --payload request.json --payload other.json
   python -m kafka.check MyModel --payload picture.png
 
-Without --payload, random rows of the shape that the class's `init_metadata` names are sent.
+Without --payload, random rows of the shape that the class's `init_metadata` names are sent. Of a
+JSON payload with an array, further ones are made by shuffling its numbers.
 """
 
 
@@ -34,20 +42,29 @@ class Finding(NamedTuple):
     """What came of sending the payloads.
 
     Attributes:
-        rejections: texts of what was rejected.
-        difference: largest difference between an answer alone and in a batch.
-        alone_s: seconds to answer all of them message by message.
-        batched_s: seconds to answer all of them in batches.
+        rejections: texts of what was rejected, message by message.
+        switch: why the class can't be stacked at all, as the runtime would say; empty if it can.
+        differences: texts of how answers out of stacks differ from those of single calls.
+        habits: what the class does that matters to who calls it.
+        singly_s: seconds to answer all messages one by one.
+        stacked_s: seconds to answer all of them in one batch.
     """
 
     rejections: List[str]
-    difference: float
-    alone_s: float
-    batched_s: float
+    switch: str
+    differences: List[str]
+    habits: List[str]
+    singly_s: float
+    stacked_s: float
+
+    @property
+    def is_row_wise(self) -> bool:
+        """Whether nothing speaks against stacking."""
+        return not self.switch and not self.differences
 
 
 def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
-    """Sends payloads to two instances of the class, one called message by message.
+    """Sends payloads to instances of the class, one by one and in batches of several sizes.
 
     Args:
         class_name: `Module.Class`.
@@ -60,44 +77,128 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
     records = [
         Record("check", 0, offset, 0, None, payload, ()) for offset, payload in enumerate(payloads)
     ]
-    batched = Pipeline(load_class(class_name, os.environ), _MAX_BYTES)
-    alone = Pipeline(load_class(class_name, os.environ), _MAX_BYTES, batching=False)
-    for pipeline in (batched, alone):
-        pipeline.run(records[:1])
+    singly = Pipeline(_loaded(class_name), _MAX_BYTES, batching="off")
     started = time.perf_counter()
-    together = batched.run(records).outcomes
-    between = time.perf_counter()
-    apart = alone.run(records).outcomes
-    finished = time.perf_counter()
+    apart = [singly.run([record]).outcomes[0] for record in records]
+    singly_s = time.perf_counter() - started
+    switches: List[str] = []
+    differences: List[str] = []
+    for size in (*BATCH_SIZES, len(records)):
+        stacked = Pipeline(
+            _loaded(class_name),
+            _MAX_BYTES,
+            batching="on",
+            on_switch=switches.append,
+            check=NoCheck(),
+        )
+        started = time.perf_counter()
+        together = [
+            outcome for batch in _batches(records, size) for outcome in stacked.run(batch).outcomes
+        ]
+        stacked_s = time.perf_counter() - started
+        found = (difference(one, other) for one, other in zip(apart, together))
+        differs = next((each for each in found if each), "")
+        if differs:
+            differences.append(f"in batches of {size}: {differs}")
+    declared = _loaded(class_name)
+    declared.declare()
     return Finding(
         [
             f"message {item.record.offset}: {item.reason}: {item.message}"
             for item in apart
             if isinstance(item, Rejection)
         ],
-        max(map(difference, apart, together)),
-        finished - between,
-        between - started,
+        declared.why_single or (switches[0] if switches else ""),
+        differences,
+        list(_habits(_loaded(class_name), records)),
+        singly_s,
+        stacked_s,
     )
 
 
-def difference(first: Outcome, second: Outcome) -> float:
-    """The largest difference between two outcomes' numbers; infinite if they differ in kind."""
+def _loaded(class_name: str) -> ServedClass:
+    return load_class(class_name, os.environ)
+
+
+def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def _habits(served: ServedClass, records: Sequence[Record]) -> Iterator[str]:
+    """What the class does with arrays beside answering; the runtime copes with all of it."""
+    if served.takes_raw:
+        return
+    kept: List[Any] = []
+    habits: Dict[str, None] = {}
+    for record in records:
+        payload = _payload_of(record)
+        if payload is None:
+            continue
+        data = payload.data if served.to_rows is None else served.to_rows(payload.data)
+        before = copy.deepcopy(data)
+        answer = served.raw_answer(data, payload)
+        if not _alike(before, data):
+            habits["it changes the array that it is given; each call gets one of its own"] = None
+        if kept and not _alike(*kept):
+            habits["it changes an answer that it gave before; answers are copied"] = None
+        kept = [answer, copy.deepcopy(answer)]
+        if masked.is_masked(answer):
+            habits["its answers have masked values, which are written as null"] = None
+        if not _alike(answer, copy.deepcopy(served.raw_answer(copy.deepcopy(before), payload))):
+            habits["it answers one message differently when it is asked twice"] = None
+            kept = []
+    yield from habits
+
+
+def _payload_of(record: Record) -> Optional[Payload]:
+    try:
+        return decode(record, _MAX_BYTES).payload
+    except Rejected:
+        return None
+
+
+def _alike(first: Any, second: Any) -> bool:
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return first.shape == second.shape and bool(np.all((first == second) | (first != first)))
+    try:
+        return bool(first == second)
+    except ValueError:
+        return repr(first) == repr(second)
+
+
+def difference(first: Outcome, second: Outcome) -> str:
+    """How two outcomes differ; empty if they are alike."""
     if isinstance(first, Reply) and isinstance(second, Reply):
-        return _distance(json.loads(first.value), json.loads(second.value))
-    return 0.0 if type(first) is type(second) else float("inf")
+        return _of_documents(json.loads(first.value), json.loads(second.value), "reply")
+    if isinstance(first, Rejection) and isinstance(second, Rejection):
+        return "" if first.reason == second.reason else f"{first.reason} and {second.reason}"
+    rejected = first if isinstance(first, Rejection) else second
+    assert isinstance(rejected, Rejection)
+    return f"one is rejected ({rejected.message}), the other is not"
 
 
-def _distance(first: Any, second: Any) -> float:
-    if isinstance(first, bool) or isinstance(second, bool):
-        return 0.0 if first == second else float("inf")
-    if isinstance(first, (int, float)) and isinstance(second, (int, float)):
-        return abs(first - second)
-    if isinstance(first, dict) and isinstance(second, dict) and first.keys() == second.keys():
-        return max((_distance(first[name], second[name]) for name in first), default=0.0)
-    if isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
-        return max(map(_distance, first, second), default=0.0)
-    return 0.0 if first == second else float("inf")
+def _of_documents(first: Any, second: Any, path: str) -> str:
+    if type(first) is not type(second):
+        return f"{path} is {json.dumps(first)[:80]} and {json.dumps(second)[:80]}"
+    if isinstance(first, float):
+        distance = abs(first - second)
+        alike = distance <= ABSOLUTE + RELATIVE * abs(second)
+        return "" if alike else f"{path} differs by {distance:g}: {first} and {second}"
+    if isinstance(first, dict) and first.keys() == second.keys():
+        pairs = ((first[name], second[name], f"{path}.{name}") for name in first)
+        return next(filter(None, (_of_documents(*pair) for pair in pairs)), "")
+    if isinstance(first, list) and len(first) == len(second):
+        triples = (
+            (one, other, f"{path}[{place}]")
+            for place, (one, other) in enumerate(zip(first, second))
+        )
+        return next(filter(None, (_of_documents(*triple) for triple in triples)), "")
+    return (
+        ""
+        if first == second
+        else f"{path} is {json.dumps(first)[:80]} and {json.dumps(second)[:80]}"
+    )
 
 
 def sample_payloads(served: ServedClass, count: int) -> List[bytes]:
@@ -120,15 +221,45 @@ def sample_payloads(served: ServedClass, count: int) -> List[bytes]:
     ]
 
 
+def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
+    """The payloads, and further ones with the numbers of their arrays in another order.
+
+    Args:
+        payloads: values of messages.
+        count: how many to return at the least.
+    """
+    random = np.random.default_rng(0)
+    found = list(payloads)
+    for number in range(count - len(payloads)):
+        found.append(_shuffled(payloads[number % len(payloads)], random))
+    return found
+
+
+def _shuffled(value: bytes, random: np.random.Generator) -> bytes:
+    """The same message with the numbers of its array in another order, if it is JSON with one."""
+    try:
+        document = json.loads(value)
+        data = document["data"]
+        holder, name = (data["tensor"], "values") if "tensor" in data else (data, "ndarray")
+        array = np.asarray(holder[name])
+    except (ValueError, KeyError, TypeError):
+        return value
+    if array.dtype.kind not in "biuf":
+        return value
+    holder[name] = random.permutation(array.ravel()).reshape(array.shape).tolist()
+    return json.dumps(document).encode("utf-8")
+
+
 def main(arguments: Optional[List[str]] = None) -> int:
     """Checks a class.
 
     Returns:
-        Exit status: 0 if it answers, and the same alone and batched; 1 if not; 2 on wrong use.
+        Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not; 2
+        on wrong use.
     """
     parser = argparse.ArgumentParser(
         prog="python -m kafka.check",
-        description="Tries a wrapper class with sample payloads, alone and batched.",
+        description="Tries a wrapper class with sample payloads, one by one and in batches.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -139,7 +270,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     parser.add_argument("--count", type=int, default=64, help="messages to send (64)")
     options = parser.parse_args(arguments)
     try:
-        served = load_class(options.class_name, os.environ)
+        served = _loaded(options.class_name)
         payloads = _payloads(served, options)
         _print_capabilities(served)
         finding = compare(options.class_name, payloads)
@@ -149,48 +280,63 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except Retriable as error:
         print(f"error: the class asks to try again later: {error}", file=sys.stderr)
         return 1
-    return _print_finding(finding, len(payloads))
+    return _print_finding(finding, payloads, served)
 
 
 def _payloads(served: ServedClass, options: Any) -> List[bytes]:
     if not options.payload:
         return sample_payloads(served, options.count)
-    read = [path.read_bytes() for path in options.payload]
-    return [read[number % len(read)] for number in range(max(options.count, len(read)))]
+    return varied([path.read_bytes() for path in options.payload], options.count)
 
 
 def _print_capabilities(served: ServedClass) -> None:
-    found = [
-        name
-        for name in (
-            "to_rows",
-            "stack_to_rows",
-            "row_tags",
-            "class_names",
-            "describe",
-            "predict_raw",
-            "tags",
-        )
-        if hasattr(served.instance, name)
-    ]
+    names = (
+        *("row_wise", "to_rows", "stack_to_rows", "row_tags", "constant_tags", "class_names"),
+        *("describe", "predict_raw", "tags", "metrics"),
+    )
+    found = [name for name in names if hasattr(served.instance, name)]
     print(f"class     {type(served.instance).__module__}.{type(served.instance).__name__}")
     print(f"has       {', '.join(found) or 'predict only'}")
-    print(f"batching  {'off: ' + served.why_alone if served.why_alone else 'on'}")
+    how = "with many messages at once, as it declares"
+    if served.why_single:
+        how = f"message by message: {served.why_single}"
+    print(f"called    {how}")
 
 
-def _print_finding(finding: Finding, count: int) -> int:
-    print(f"alone     {count} messages in {finding.alone_s:.3f} s")
-    print(f"batched   {count} messages in {finding.batched_s:.3f} s")
+def _print_finding(finding: Finding, payloads: Sequence[bytes], served: ServedClass) -> int:
+    count, different = len(payloads), len(set(payloads))
+    sizes = ", ".join(map(str, (*BATCH_SIZES, count)))
+    print(f"sent      {count} messages ({different} different), singly and in batches of {sizes}")
+    print("compared  names, tags, metrics, shapes and types exactly, floats by")
+    print(f"          |a - b| <= {ABSOLUTE:g} + {RELATIVE:g} |b|")
+    print(f"singly    {count} messages in {finding.singly_s:.3f} s")
+    print(f"stacked   {count} messages in {finding.stacked_s:.3f} s")
+    for habit in finding.habits:
+        print(f"note      {habit}")
     for text in finding.rejections[:5]:
         print(f"rejected  {text}")
     if finding.rejections:
         print(f"FAILED    {len(finding.rejections)} of {count} messages were rejected")
         return 1
-    if finding.difference > TOLERANCE:
-        print(f"FAILED    answers differ by {finding.difference:g} when batched;")
-        print("          set KAFKA_BATCHING=off, or make predict work row by row")
+    for text in [*([finding.switch] if finding.switch else []), *finding.differences[:5]]:
+        print(f"differs   {text}")
+    return _print_verdict(finding, served)
+
+
+def _print_verdict(finding: Finding, served: ServedClass) -> int:
+    if not finding.is_row_wise and served.stacks:
+        print("FAILED    it declares that it is row-wise, and is not; leave the declaration out,")
+        print("          or set KAFKA_BATCHING=off")
         return 1
-    print(f"ok        the same answers alone and batched (to {finding.difference:g})")
+    if not finding.is_row_wise:
+        print("ok        it is called message by message, and has to be")
+        return 0
+    if served.stacks:
+        print("ok        the same answers singly and stacked")
+        return 0
+    times = finding.singly_s / max(finding.stacked_s, 1e-9)
+    print("ok        the same answers singly and stacked. If a call has no effect but its answer,")
+    print(f"          declare `row_wise = True`: stacked it was {times:.1f} times as fast")
     return 0
 
 

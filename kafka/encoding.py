@@ -105,4 +105,4 @@ def reply(
     except Exception as error:
         message = f"the answer can't be written as {wire_format.name}: {words_of(error)}"
         return Rejection(record, "bad_prediction", message[:MESSAGE_LIMIT], True, sent)
-    return Reply(record, value, wire_format.headers, sent)
+    return Reply(record, value, wire_format.headers, sent, prediction.reported)

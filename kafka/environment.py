@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from typing import Any, Callable, Iterable, Mapping, Tuple
+from typing import Any, Callable, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
 Parser = Callable[[str, str], Any]
 
@@ -62,6 +61,16 @@ def on_off(variable: str, value: str) -> bool:
     raise SettingsError(f"{variable}={value!r}: use on or off")
 
 
+def auto_on_off(variable: str, value: str) -> str:
+    """`auto`, or as `on_off`."""
+    if value.strip().lower() == "auto":
+        return "auto"
+    try:
+        return "on" if on_off(variable, value) else "off"
+    except SettingsError:
+        raise SettingsError(f"{variable}={value!r}: use auto, on or off") from None
+
+
 def integer(low: int, high: int) -> Parser:
     """A parser for a whole number from `low` to `high`."""
     return _within(int, "a whole number", low, high)
@@ -94,10 +103,21 @@ def is_foreign(variable: str, value: str) -> bool:
     )
 
 
-def refuse_unknown(
+IGNORE = "KAFKA_IGNORE"
+"""Names variables that are the class's own, though they look like settings."""
+
+_MOST_EDITS = 2
+
+
+def ignored_by(environ: Mapping[str, str]) -> FrozenSet[str]:
+    """The variables that `KAFKA_IGNORE` names, separated by commas."""
+    return frozenset(name.strip() for name in environ.get(IGNORE, "").split(",") if name.strip())
+
+
+def unknown_variables(
     environ: Mapping[str, str], known: Iterable[str], prefixes: Tuple[str, ...]
-) -> None:
-    """Refuses `KAFKA_*` variables that mean nothing, so that a typing error is never silent.
+) -> List[str]:
+    """The `KAFKA_*` variables that are no settings; a class may have some of its own.
 
     Args:
         environ: all variables.
@@ -105,13 +125,41 @@ def refuse_unknown(
         prefixes: beginnings of variables that are passed through to librdkafka.
 
     Raises:
-        SettingsError: a variable is unknown; the message names the nearest known one.
+        SettingsError: one is so near to a setting that it is a typing error; the message names
+            the setting, and says how to keep the variable.
     """
     names = sorted(known)
+    ignored = ignored_by(environ)
+    unknown = []
     for variable, value in environ.items():
         if not variable.startswith(PREFIX) or variable in names or is_foreign(variable, value):
             continue
-        if variable.startswith(prefixes):
+        if variable.startswith(prefixes) or variable == IGNORE or variable in ignored:
             continue
-        nearest = difflib.get_close_matches(variable, names, n=1, cutoff=0.0)
-        raise SettingsError(f"{variable} is no setting; did you mean {nearest[0]}?")
+        nearest = _near(variable, names)
+        if nearest is not None:
+            raise SettingsError(
+                f"{variable} is no setting; did you mean {nearest}? "
+                f"If it is the class's own, keep it with {IGNORE}={variable}"
+            )
+        unknown.append(variable)
+    return unknown
+
+
+def _near(variable: str, names: Iterable[str]) -> Optional[str]:
+    """The name that this is a typing error of, or the only one that it is the beginning of."""
+    found = min(names, key=lambda name: edits(variable, name))
+    if edits(variable, found) <= _MOST_EDITS:
+        return found
+    longer = [name for name in names if name.startswith(f"{variable}_")]
+    return longer[0] if len(longer) == 1 else None
+
+
+def edits(first: str, second: str) -> int:
+    """Letters to change, add or leave out to make one text of the other (Levenshtein)."""
+    row = list(range(len(second) + 1))
+    for place, letter in enumerate(first, 1):
+        last, row = row, [place]
+        for other, wanted in enumerate(second):
+            row.append(min(last[other + 1] + 1, row[other] + 1, last[other] + (letter != wanted)))
+    return row[-1]

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import orjson
 
-from kafka.codec.json_text import JSON_HEADERS, parse_json
+from kafka.codec.json_text import JSON_HEADERS, parse_strict_json
 from kafka.codec.limits import check_containers
 from kafka.messages import Headers, Record, header
 from kafka.reasons import Rejected
@@ -109,7 +109,7 @@ def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
     if len(value) > max_bytes:
         raise BadFeedback(f"the value has {len(value)} bytes, more than the {max_bytes} allowed")
     try:
-        document = parse_json(value)
+        document = parse_strict_json(value)
     except Rejected as error:
         raise BadFeedback(error.message) from error
     puid = (record.key or b"").decode("utf-8", "backslashreplace")

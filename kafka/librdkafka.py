@@ -7,9 +7,16 @@ https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping
+import logging
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
-from kafka.environment import SettingsError, is_foreign
+from confluent_kafka import KafkaException, Producer
+
+from kafka.environment import SettingsError, ignored_by, is_foreign
+
+_QUIET = logging.getLogger("kafka.librdkafka.check")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
 
 _PREFIXES = {
     "client": "KAFKA_CLIENT_",
@@ -54,10 +61,20 @@ _REFUSED = {
 }
 
 
-def properties_by_client(
-    environ: Mapping[str, str], known: Iterable[str]
-) -> Dict[str, Dict[str, str]]:
-    """The properties that the environment sets, by client (`client`, `consumer`, `producer`).
+class Properties(NamedTuple):
+    """What the environment sets of the client library.
+
+    Attributes:
+        by_client: properties by client (`client`, `consumer`, `producer`).
+        unknown: variables that name no property.
+    """
+
+    by_client: Dict[str, Dict[str, str]]
+    unknown: List[str]
+
+
+def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Properties:
+    """The properties that the environment sets.
 
     Args:
         environ: all variables.
@@ -66,8 +83,9 @@ def properties_by_client(
     Raises:
         SettingsError: a promise of the runtime rests on the property.
     """
-    own = frozenset(known)
+    own = frozenset(known) | ignored_by(environ)
     found: Dict[str, Dict[str, str]] = {client: {} for client in _PREFIXES}
+    unknown = []
     for variable, value in environ.items():
         if variable in own or is_foreign(variable, value):
             continue
@@ -76,8 +94,22 @@ def properties_by_client(
                 name = variable[len(prefix) :].lower().replace("_", ".")
                 if name in _REFUSED:
                     raise SettingsError(f"{variable} can't be set: {_REFUSED[name]}")
-                found[client][name] = value
-    return found
+                if _is_property(name, value):
+                    found[client][name] = value
+                else:
+                    unknown.append(variable)
+    return Properties(found, unknown)
+
+
+def _is_property(name: str, value: str) -> bool:
+    """Whether the client library knows the property; what it takes is checked later."""
+    try:
+        Producer({name: value, "logger": _QUIET, "log_level": 0})
+    except KafkaException as error:
+        return "No such configuration property" not in error.args[0].str()
+    except (TypeError, ValueError):
+        return True
+    return True
 
 
 def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> Dict[str, Any]:

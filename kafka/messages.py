@@ -6,7 +6,8 @@ named tuple is made in a fifth of the time.
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
@@ -47,18 +48,18 @@ class Payload(NamedTuple):
 
     Attributes:
         kind: name of the Seldon field that carries such data: `ndarray`, `tensor`, `tftensor`,
-            `binData`, `strData`, `jsonData` or `customData`.
+            `binData`, `strData`, `jsonData` or `customData`; `raw` where only `request` is read.
         data: `np.ndarray` for the first three, then bytes, str, anything JSON has, `Any`.
-        names: feature names that the sender gave.
+        names: feature names that the sender gave: texts in a tuple, or what else stood there.
         meta: the sender's `meta` as a dict (`puid`, `tags`, …).
-        request: the parsed message for classes that take it raw: a dict or a `SeldonMessage`.
+        request: the parsed message for classes that take it raw: JSON or a `SeldonMessage`.
         dtype: of the array that a class gets, where `data` holds it in fewer bytes meanwhile
             (uint8, of whole numbers from 0 to 255).
     """
 
     kind: str
     data: Any
-    names: Tuple[str, ...]
+    names: Any
     meta: Dict[str, Any]
     request: Any
     dtype: Any = None
@@ -72,16 +73,20 @@ class Prediction(NamedTuple):
         names: class names, one for each column, for two-dimensional rows.
         tags: tags of the class, lists in `row_tags` having one entry for each row.
         row_tags: names of those tags.
-        metrics: Seldon metrics of the class.
+        metrics: Seldon metrics of the class, for the reply.
         raw: `data` is the reply that the class composed itself (`predict_raw`).
+        reported: Seldon metrics of the class, to be counted when the answer is committed.
+        request_path: Seldon's `meta.requestPath`: the graph's node and its image.
     """
 
     data: Any
-    names: Sequence[str]
+    names: Any
     tags: Dict[str, Any]
     row_tags: Tuple[str, ...]
     metrics: List[Dict[str, Any]]
     raw: bool = False
+    reported: Sequence[Dict[str, Any]] = ()
+    request_path: Mapping[str, str] = MappingProxyType({})
 
 
 class Reply(NamedTuple):
@@ -92,12 +97,14 @@ class Reply(NamedTuple):
         value: the reply's value.
         headers: those that describe it.
         sent_puid: the `meta.puid` that the sender gave; empty if there was none.
+        metrics: Seldon metrics that the class reported, to be counted at the commit.
     """
 
     record: Record
     value: bytes
     headers: Headers
     sent_puid: str = ""
+    metrics: Sequence[Dict[str, Any]] = ()
 
 
 class Rejection(NamedTuple):
@@ -109,6 +116,7 @@ class Rejection(NamedTuple):
         message: what is wrong, for the sender.
         failed: the class failed, as opposed to the sender having sent something wrong.
         sent_puid: as in `Reply`; None where the record could not be read so far.
+        headers: what the class's exception says of itself, as headers of the dead letter.
     """
 
     record: Record
@@ -116,6 +124,7 @@ class Rejection(NamedTuple):
     message: str
     failed: bool = False
     sent_puid: Optional[str] = None
+    headers: Headers = ()
 
 
 Outcome = Union[Reply, Rejection]

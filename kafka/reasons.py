@@ -9,18 +9,19 @@ REASONS = {
     "bad_payload": "The class refused the payload; its message says why.",
     "bad_prediction": "The class answered with NaN, infinity or a shape that can't be sent.",
     "bad_shape": "Send the shape that the message asks for.",
-    "bad_value": "A value is of the wrong type or out of range; the message names the range.",
+    "bad_value": "A value is missing, of the wrong type or out of range; the message says which.",
     "empty": "The message has no bytes; send a payload.",
     "image_too_large": "The picture has more pixels than the class takes; make it smaller.",
     "invalid_utf8": "JSON is UTF-8 text; encode it so.",
     "no_payload": "JSON without data, binData, strData, jsonData, inputs or instances.",
-    "not_finite": "JSON has no NaN or Infinity; send numbers.",
+    "not_finite": "The class takes no NaN, null or Infinity; send numbers.",
     "not_json": "The bytes are no JSON; mend them, or say by content-type what they are.",
     "not_protobuf": "The bytes are not the message that proto-name says.",
     "predict_failed": "The class raised; mend the class, then replay.",
     "ragged": "Rows differ in length; send a rectangular array.",
     "reply_refused": "The output topic's broker refuses the reply; the message says why.",
     "reply_too_large": "The reply is larger than the output topic takes; send fewer rows.",
+    "retries_exhausted": "It alone kept failing with a temporary error; replay it later.",
     "tombstone": "The value is null; the input topic takes requests only.",
     "too_deep": "Arrays may be nested 32 deep.",
     "too_large": "Send fewer rows in a message, or raise KAFKA_MAX_MESSAGE_BYTES.",
@@ -48,4 +49,13 @@ class Rejected(Exception):
 
 
 class Retriable(Exception):
-    """The class says that its trouble passes; no message is to blame."""
+    """The class met a temporary error; no message is to blame.
+
+    Args:
+        message: the error in words.
+        retry_after_s: seconds to wait that the error asks for; 0 if it asks none.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

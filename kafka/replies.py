@@ -18,6 +18,11 @@ DEAD_REASON = "kafka-dead-reason"
 DEAD_MESSAGE = "kafka-dead-message"
 DEAD_CUT = "kafka-dead-cut"
 DEAD_ATTEMPTS = "kafka-dead-attempts"
+DEAD_NO_KEY = "kafka-dead-no-key"
+DEAD_STATUS_CODE = "kafka-dead-status-code"
+DEAD_ERROR_REASON = "kafka-dead-error-reason"
+DEAD_APP_CODE = "kafka-dead-app-code"
+DEAD_ERROR = "kafka-dead-error"
 
 # Headers that describe a value; those of the input are kept under `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")
@@ -46,11 +51,13 @@ class Target(NamedTuple):
         topic: its name.
         partitions: how many it has.
         max_bytes: the largest message that it takes, framing included.
+        is_compacted: whether it takes no message without a key.
     """
 
     topic: str
     partitions: int
     max_bytes: int
+    is_compacted: bool = False
 
 
 def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
@@ -83,19 +90,29 @@ def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Ou
     headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
     headers.append((DEAD_REASON, rejection.reason.encode("utf-8")))
     headers.append((DEAD_MESSAGE, rejection.message.encode("utf-8", "replace")))
+    headers.extend(rejection.headers)
     headers.append((INPUT_TIMESTAMP, b"%d" % record.timestamp_ms))
     headers.extend(_place(record, worker))
+    key = record.key
+    if key is None and target.is_compacted:
+        # Each letter has a key of its own, so that compaction takes none of them away.
+        key = _position_key(record)
+        headers.append((DEAD_NO_KEY, b"1"))
     now_ms = int(time.time() * 1000)
     letter = Outgoing(
         target.topic,
         record.partition % target.partitions,
         now_ms,
-        record.key,
+        key,
         record.value,
         headers,
         record,
     )
-    return _cut(letter, target.max_bytes)
+    return _cut(letter, target)
+
+
+def _position_key(record: Record) -> bytes:
+    return f"{record.topic}/{record.partition}/{record.offset}".encode()
 
 
 def _place(record: Record, worker: str) -> Headers:
@@ -120,8 +137,9 @@ def size_of(message: Outgoing) -> int:
     return size
 
 
-def _cut(letter: Outgoing, max_bytes: int) -> Outgoing:
-    """The letter, cut until it fits: its value, then the sender's headers, then the key."""
+def _cut(letter: Outgoing, target: Target) -> Outgoing:
+    """The letter, cut to what the topic takes: the value first, then headers, then the key."""
+    max_bytes = target.max_bytes
     if size_of(letter) <= max_bytes:
         return letter
     length = len(letter.value or b"")
@@ -133,7 +151,11 @@ def _cut(letter: Outgoing, max_bytes: int) -> Outgoing:
         own = max(place for place, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
         marked = marked._replace(headers=marked.headers[own:])
     if size_of(marked) > max_bytes:
-        marked = marked._replace(key=None)
+        # What the class said of its error may be the longest part that is left.
+        said = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
+        marked = marked._replace(headers=[each for each in marked.headers if each[0] not in said])
+    if size_of(marked) > max_bytes:
+        marked = marked._replace(key=_position_key(letter.record) if target.is_compacted else None)
     return marked
 
 

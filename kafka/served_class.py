@@ -1,243 +1,482 @@
-"""A Seldon Python wrapper class, loaded by name and called the way Seldon calls it."""
+"""A user model: an instance of a Seldon wrapper class, called as Seldon calls it."""
 
 from __future__ import annotations
 
 import base64
 import contextlib
-import importlib
+import copy
 import inspect
-import json
-import math
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
-
-import numpy as np
-from numpy.typing import NDArray
-from seldon_core import seldon_methods
-from seldon_core.user_model import (
-    SeldonComponent,
-    SeldonResponse,
-    client_class_names,
-    client_custom_metrics,
-    client_custom_tags,
-    client_predict,
+import logging
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
 )
 
+import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
+from numpy.typing import NDArray
+from seldon_core.proto.prediction_pb2 import SeldonMessage
+from seldon_core.user_model import (
+    INCLUDE_METRICS_IN_CLIENT_RESPONSE,
+    SeldonComponent,
+    SeldonNotImplementedError,
+    SeldonResponse,
+    client_custom_metrics,
+)
+from seldon_core.utils import get_request_path, seldon_message_to_json
+
+from kafka.codec.seldon_proto import not_finite
 from kafka.messages import Payload, Prediction
+from kafka.model_error import ModelErrors
+from kafka.plain import NotPlain, frame_rows, is_finite, plain
 
-PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
-_PREDICT_METHOD = "predict"
-_PARSERS: Dict[str, Callable[[str], Any]] = {
-    "INT": int,
-    "FLOAT": float,
-    "DOUBLE": float,
-    "STRING": str,
-    "BOOL": lambda value: value.strip().lower() in ("1", "on", "t", "true", "y", "yes"),
+log = logging.getLogger("kafka.worker")
+
+
+class Service(NamedTuple):
+    """What a service type of Seldon's calls.
+
+    Attributes:
+        method: the method that gets the payload.
+        raw: the method that gets a whole message.
+        raw_of_json: its older name, for messages in JSON.
+        raw_of_proto: its older name, for messages in protobuf.
+        metrics_tag: the value of the tag `method` of its metrics.
+    """
+
+    method: str
+    raw: str
+    raw_of_json: str
+    raw_of_proto: str
+    metrics_tag: str
+
+    @property
+    def raw_names(self) -> Tuple[str, str, str]:
+        """The methods that get a whole message."""
+        return self.raw, self.raw_of_json, self.raw_of_proto
+
+
+def _transformer(method: str, tag: str) -> Service:
+    return Service(method, f"{method}_raw", f"{method}_rest", f"{method}_grpc", tag)
+
+
+SERVICES: Mapping[str, Service] = {
+    "MODEL": Service("predict", "predict_raw", "predict_rest", "predict_grpc", "predict"),
+    "TRANSFORMER": _transformer("transform_input", "inputtransform"),
+    "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
 }
-
-
-class ClassNotUsable(Exception):
-    """The class can't be imported or made; the message says why."""
+"""The service types that are served between topics, by the value of `SERVICE_TYPE`."""
 
 
 class BadPrediction(Exception):
-    """The class answered with something that can't be a reply."""
-
-
-def load_class(name: str, environ: Optional[Mapping[str, str]] = None) -> ServedClass:
-    """Imports, makes and loads a wrapper class.
-
-    Args:
-        name: `Module.Class`, or `Name` for a class `Name` in a module `Name`, as in Seldon's
-            `MODEL_NAME`.
-        environ: variables, for Seldon's `PREDICTIVE_UNIT_PARAMETERS`; none unless given.
-
-    Raises:
-        ClassNotUsable: there is no such class, or it can't be made or loaded.
-    """
-    module_name, _, class_name = name.rpartition(".")
-    module_name = module_name or class_name
-    parameters = _parameters((environ or {}).get(PARAMETERS_VARIABLE, "[]"))
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ClassNotUsable(f"can't import {module_name!r} of {name!r}: {error}") from error
-    if not hasattr(module, class_name):
-        raise ClassNotUsable(f"module {module_name!r} has no class {class_name!r}")
-    instance = getattr(module, class_name)(**parameters)
-    if hasattr(instance, "load"):
-        instance.load()
-    return ServedClass(instance)
-
-
-def _parameters(text: str) -> Dict[str, Any]:
-    try:
-        listed = json.loads(text)
-        return {item["name"]: _PARSERS[item["type"]](item["value"]) for item in listed}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ClassNotUsable(f"{PARAMETERS_VARIABLE} can't be read: {error!r}") from error
+    """The user model returned what can't be a reply."""
 
 
 class ClassLeft(Exception):
-    """The class called `sys.exit`."""
+    """The user model called `sys.exit`."""
+
+
+class RawReplyFailed(Exception):
+    """A raw reply has a status code of 400 or more.
+
+    Attributes:
+        status_code: the reply's `status.code`.
+        reason: its `status.reason`.
+        status: the whole `status`.
+    """
+
+    def __init__(self, status: Dict[str, Any]) -> None:
+        super().__init__(str(status.get("info") or status.get("reason") or "the reply failed"))
+        self.status_code = int(status["code"])
+        self.reason = str(status.get("reason") or "")
+        self.status = status
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The status as the reply had it."""
+        return {"status": self.status}
+
+
+def has_method(instance: Any, name: str) -> bool:
+    """Tells whether Seldon would find the attribute, and it is the class's own.
+
+    What a `SeldonComponent` inherits raises `SeldonNotImplementedError`, and does not count.
+    """
+    if not hasattr(instance, name):
+        return False
+    inherited = getattr(SeldonComponent, name, None)
+    if inherited is None or not isinstance(instance, SeldonComponent):
+        return True
+    return name in vars(instance) or getattr(type(instance), name, None) is not inherited
+
+
+_METRIC = ("type", "key", "value", "tags")
+
+
+class _Metrics:
+    """Stands in for `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
+
+    It holds what one call reported, until the message is answered.
+    """
+
+    def __init__(self) -> None:
+        self._reported: List[Dict[str, Any]] = []
+
+    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
+        """Called by Seldon's functions with what the user model measured."""
+        for metric in metrics:
+            # As Seldon does: the tag shows in the reply where the metric has tags.
+            tags = metric.get("tags", {})
+            tags["method"] = method
+            reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
+            self._reported.append({part: reported[part] for part in _METRIC})
+
+    def take(self) -> List[Dict[str, Any]]:
+        """What was reported since the last call of this."""
+        reported, self._reported = self._reported, []
+        return reported
 
 
 @contextlib.contextmanager
 def _staying() -> Iterator[None]:
-    """Turns the class's wish to end the process into a failure of its call."""
+    """Turns the user model's wish to end the process into a failure of its call."""
     try:
         yield
     except SystemExit as error:
         raise ClassLeft(f"the class called sys.exit({error.code!r})") from error
 
 
-class _UncollectedMetrics:
-    """Stands in for `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
-
-    The class's metrics still travel in `meta.metrics`, from where Seldon's users read them.
-    """
-
-    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
-        """Seldon's functions call this with what the class measured."""
-
-
 class ServedClass:
-    """One instance of a wrapper class, and what it can do.
+    """One user model, and what it can do.
+
+    Everything here runs the class's own code, so it belongs to the thread that made it.
+
+    Args:
+        instance: the instance.
+        service: what is called of it.
+        null_non_finite: keep NaN and infinity in answers, which are refused otherwise.
 
     Attributes:
         instance: the instance.
         to_rows: turns any payload that `predict` takes into rows, if the class has it.
         stack_to_rows: the same for the payloads of many messages at once, each of as many rows:
             whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
+        row_tags: names of the tags that have one entry for each row.
+        constant_tags: names of the tags that are the same in every answer.
         takes_raw: it composes whole replies itself (`predict_raw` and its older names).
-        stacks: its rows may be stacked with those of other messages. Cleared by the pipeline
-            when the class turns out to answer another number of rows than it got.
-        why_alone: why it is called message by message, if it is.
+        needs_request: it is given more of a message than its payload.
+        why_single: why it is called message by message; None if its rows may be stacked.
+        errors: describes what it raises.
     """
 
-    def __init__(self, instance: Any) -> None:
+    def __init__(
+        self,
+        instance: Any,
+        service: Service = SERVICES["MODEL"],
+        *,
+        null_non_finite: bool = False,
+    ) -> None:
         self.instance = instance
-        self.to_rows: Optional[Callable[[Any], NDArray[Any]]] = getattr(instance, "to_rows", None)
-        self.stack_to_rows: Optional[Callable[[Any], NDArray[Any]]] = getattr(
-            instance, "stack_to_rows", None
-        )
-        self.row_tags: Tuple[str, ...] = tuple(getattr(instance, "row_tags", ()))
+        self._service = service
+        self._non_finite = null_non_finite
+        self.to_rows: Optional[Callable[[Any], NDArray[Any]]] = self._extra("to_rows")
+        self.stack_to_rows: Optional[Callable[[Any], NDArray[Any]]] = self._extra("stack_to_rows")
+        self.row_tags = tuple(self._extra("row_tags") or ())
+        self.constant_tags = tuple(self._extra("constant_tags") or ())
         # A class with `to_rows` says that `predict` on rows is all there is to it; its raw
         # methods then only serve formats that Seldon's own server does not know.
         self.takes_raw = self.to_rows is None and any(
-            self._has(method) for method in ("predict_raw", "predict_rest", "predict_grpc")
+            has_method(instance, name) for name in service.raw_names
         )
-        self._takes_meta = _takes_meta(getattr(instance, "predict", None))
-        self.why_alone = self._why_alone()
-        self._metrics = _UncollectedMetrics()
+        self._takes_meta = _takes_meta(getattr(instance, service.method, None))
+        self.needs_request = self.takes_raw or self._takes_meta is not False
+        self._metrics = _Metrics()
+        self._request_path = get_request_path()
+        self.errors = ModelErrors(instance)
+        self.why_single = self._why_never_stacked() or self._why_undeclared()
+
+    def _extra(self, name: str) -> Any:
+        """An attribute of ours that the class has itself; `__getattr__` may answer to any name."""
+        if inspect.getattr_static(self.instance, name, None) is None:
+            return None
+        return getattr(self.instance, name)
 
     @property
     def stacks(self) -> bool:
         """Whether rows of several messages may go into one call."""
-        return self.why_alone is None
+        return self.why_single is None
 
-    def call_alone(self, why: str) -> None:
+    def declare(self) -> None:
+        """Takes the operator's word that the class is row-wise, as `KAFKA_BATCHING=on` gives it."""
+        self.why_single = self._why_never_stacked()
+
+    def call_singly(self, why: str) -> None:
         """From now on calls the class message by message, for this reason."""
-        self.why_alone = why
+        self.why_single = why
 
-    def _has(self, method: str) -> bool:
-        found = getattr(type(self.instance), method, None)
-        return found is not None and found is not getattr(SeldonComponent, method, None)
+    def _why_undeclared(self) -> Optional[str]:
+        if self.to_rows is not None or self._extra("row_wise") is True:
+            return None
+        return UNDECLARED
 
-    def _why_alone(self) -> Optional[str]:
-        if self._takes_meta:
-            return "its predict takes meta, which differs from message to message"
+    def _why_never_stacked(self) -> Optional[str]:
+        if self._service.method != "predict":
+            return f"{self._service.method} is called with one message at a time"
         if self.takes_raw:
             return "it has predict_raw, which gets one whole message"
+        if self._takes_meta is not False:
+            return "its predict takes meta, which differs from message to message"
         for method in ("tags", "metrics"):
-            if self._has(method):
+            if has_method(self.instance, method):
                 return f"it has a {method} method, which speaks of the latest call only"
         return None
 
     def predict_rows(self, rows: Any, names: Sequence[str]) -> Prediction:
-        """Calls `predict` once.
+        """Calls `predict` once for the rows of one or many messages.
 
         Args:
-            rows: what `predict` takes as X.
+            rows: what `predict` takes as X; the class may change them.
             names: feature names.
 
         Returns:
             The prediction for all rows.
 
         Raises:
-            BadPrediction: the answer is of no kind that Seldon knows.
-            Exception: whatever the class raises.
+            BadPrediction: the answer can't be a reply.
+            Exception: what the class raises.
         """
         with _staying():
-            return self._finished(SeldonResponse.create(self.instance.predict(rows, list(names))))
+            self._metrics.take()
+            return self._finished(self._call(rows, list(names), None))
 
     def predict_payload(self, payload: Payload) -> Prediction:
-        """Answers one message, through Seldon's own functions.
+        """Answers one message.
 
         Raises:
-            BadPrediction: the answer is of no kind that Seldon knows.
-            Exception: whatever the class raises.
+            BadPrediction: the answer can't be a reply.
+            RawReplyFailed: a raw reply says that it failed.
+            Exception: what the class raises.
         """
         with _staying():
-            return self._predict_payload(payload)
-
-    def _predict_payload(self, payload: Payload) -> Prediction:
-        if self.takes_raw:
-            request = payload.request if payload.request is not None else _as_request(payload)
-            reply = seldon_methods.predict(self.instance, request, self._metrics)
-            return Prediction(reply, (), {}, (), [], raw=True)
-        data = payload.data if self.to_rows is None else self.to_rows(payload.data)
-        if self._takes_meta is False:
-            prediction = self.predict_rows(data, payload.names)
-        else:
-            response = client_predict(self.instance, data, list(payload.names), meta=payload.meta)
-            prediction = self._finished(response)
+            self._metrics.take()
+            data = own(payload.data)
+            if self.to_rows is not None:
+                data = self.to_rows(data)
+            names = list(payload.names) if isinstance(payload.names, tuple) else payload.names
+            prediction = self._finished(self._call(data, names, meta_of(payload)))
         if self.to_rows is not None:
             # What answers row by row, as `to_rows` says, has an answer for each.
             check_rows(prediction, len(data))
         return prediction
 
+    def predict_raw(self, request: Any) -> Optional[Prediction]:
+        """Answers one whole message; None if the class wants its payload instead.
+
+        Args:
+            request: any JSON document, or a `SeldonMessage`.
+
+        Raises:
+            BadPrediction: the reply can't be sent.
+            RawReplyFailed: the reply says that it failed.
+            Exception: what the class raises.
+        """
+        method = self._raw_method(request)
+        if method is None:
+            return None
+        with _staying():
+            self._metrics.take()
+            try:
+                reply = getattr(self.instance, method)(request)
+            except SeldonNotImplementedError:
+                if method != self._service.raw:
+                    raise
+                return None
+            return self._finished_raw(reply, counts_metrics=method == self._service.raw)
+
+    def _raw_method(self, request: Any) -> Optional[str]:
+        """The raw method that Seldon calls for a message of this kind."""
+        service, is_proto = self._service, isinstance(request, SeldonMessage)
+        older = [service.raw_of_proto if is_proto else service.raw_of_json]
+        if service.method != "predict":
+            # Of transformers Seldon takes either, whatever the message.
+            older = [service.raw_of_json, service.raw_of_proto]
+        names = [name for name in (*older, service.raw) if has_method(self.instance, name)]
+        return names[0] if names else None
+
+    def _finished_raw(self, reply: Any, *, counts_metrics: bool) -> Prediction:
+        metrics: List[Any] = []
+        if isinstance(reply, SeldonMessage):
+            reply = self._copied_message(reply)
+            document = seldon_message_to_json(reply)
+        else:
+            reply = document = self._plain(reply, "reply")
+        if isinstance(document, dict):
+            _check_status(document.get("status"))
+            metrics = (document.get("meta") or {}).get("metrics") or []
+        if counts_metrics and metrics:
+            self._metrics.update(copy.deepcopy(metrics), self._service.metrics_tag)
+            if not INCLUDE_METRICS_IN_CLIENT_RESPONSE:
+                _leave_out_metrics(reply)
+        return Prediction(reply, (), {}, (), [], raw=True, reported=self._metrics.take())
+
+    def _copied_message(self, reply: Any) -> Any:
+        copied = SeldonMessage()
+        copied.CopyFrom(reply)
+        found = not_finite(copied)
+        if found and not self._non_finite:
+            raise BadPrediction(f"reply.{found}")
+        return copied
+
+    def _call(self, data: Any, names: Any, meta: Any) -> Any:
+        """What the class makes of a payload, called as `seldon_core.user_model` calls it."""
+        method = getattr(self.instance, self._service.method)
+        try:
+            if self._takes_meta is False:
+                return SeldonResponse.create(method(data, names))
+            try:
+                return SeldonResponse.create(method(data, names, meta=meta))
+            except TypeError:
+                return SeldonResponse.create(method(data, names))
+        except SeldonNotImplementedError:
+            # Seldon answers so, as if the method were not there.
+            return SeldonResponse.create([] if self._service.method == "predict" else data)
+
+    def raw_answer(self, data: Any, payload: Payload) -> Any:
+        """What the method itself returns, for `kafka.check`; nothing of it is copied.
+
+        Raises:
+            Exception: what the class raises.
+        """
+        return self._call(data, list(payload.names), meta_of(payload)).data
+
     def _finished(self, response: Any) -> Prediction:
-        data = response.data
-        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict)):
-            raise BadPrediction(f"predict returned {type(data).__name__}, which is no reply")
-        names: Sequence[str] = ()
-        if isinstance(data, (np.ndarray, list)):
-            rows = _rectangular(data)
-            _check_finite(rows)
-            names = [str(name) for name in client_class_names(self.instance, rows)]
-        tags = {**self._own_tags(), **response.tags}
+        """The prediction in a response, in plain values, in the order in which Seldon asks."""
+        data, columns = response.data, None
+        frame = frame_rows(data)
+        if frame is not None:
+            data, columns = frame
+        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict, AnyMessage)):
+            raise BadPrediction(
+                f"{self._service.method} returned {type(data).__name__}, which is no reply"
+            )
         metrics = client_custom_metrics(
-            self.instance, self._metrics, _PREDICT_METHOD, response.metrics
+            self.instance, self._metrics, self._service.metrics_tag, response.metrics
         )
-        return Prediction(data, names, tags, self.row_tags, metrics)
+        metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
+        names: Any = ()
+        if isinstance(data, (np.ndarray, list)):
+            names = self._class_names(_rectangular(data), columns)
+        tags = {**self._own_tags(), **(response.tags or {})}
+        if isinstance(data, (bytes, bytearray)):
+            data = bytes(data)
+        return Prediction(
+            data if isinstance(data, bytes) else self._plain(data, "answer"),
+            self._plain(names, "names"),
+            self._plain(tags, "tags"),
+            self.row_tags,
+            metrics,
+            reported=self._plain(self._metrics.take(), "metrics"),
+            request_path=self._request_path,
+        )
+
+    def _plain(self, value: Any, path: str) -> Any:
+        try:
+            return plain(value, path, non_finite=self._non_finite)
+        except NotPlain as error:
+            raise BadPrediction(str(error)) from None
+
+    def _class_names(self, rows: NDArray[Any], columns: Optional[List[Any]]) -> Any:
+        """As `seldon_core.user_model.client_class_names`; of a DataFrame its columns."""
+        if rows.ndim < 2:
+            return ()
+        if has_method(self.instance, "class_names"):
+            found = self.instance.class_names
+            try:
+                names = found() if callable(found) else found
+                return names if names is None or isinstance(names, str) else list(names)
+            except SeldonNotImplementedError:
+                pass
+        return columns or [f"t:{number}" for number in range(rows.shape[1])]
 
     def _own_tags(self) -> Dict[str, Any]:
-        return dict(client_custom_tags(self.instance)) if self._has("tags") else {}
+        if not has_method(self.instance, "tags"):
+            return {}
+        try:
+            return dict(self.instance.tags() or {})
+        except SeldonNotImplementedError:
+            return {}
 
     def describe(self, payload: Any) -> str:
         """The payload in the class's own words (`describe`), else a short line of ours."""
-        own = getattr(self.instance, "describe", None)
+        own = self._extra("describe")
         if own is not None:
             return str(own(payload))
         text = repr(payload)
         return text if len(text) <= 200 else text[:200] + "…"
 
 
-def _takes_meta(predict: Any) -> Optional[bool]:
-    """Whether `predict` takes `meta`; None where that can't be seen."""
+UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_rows)"
+"""Why a class is called message by message that says nothing of itself."""
+
+
+def own(data: Any) -> Any:
+    """A payload's data in memory that nothing else reads: a class may change what it gets."""
+    if isinstance(data, np.ndarray):
+        return np.array(data)
+    return list(data) if isinstance(data, list) else data
+
+
+def meta_of(payload: Payload) -> Any:
+    """The `meta` that Seldon passes: the sender's own, or None where JSON has none."""
+    if payload.meta or isinstance(payload.request, SeldonMessage):
+        return payload.meta
+    return payload.request.get("meta") if isinstance(payload.request, dict) else None
+
+
+def raw_request(payload: Payload) -> Any:
+    """The whole message for raw methods; of bare bytes the Seldon message that carries them."""
+    if payload.request is not None:
+        return payload.request
+    return {"binData": base64.b64encode(payload.data).decode("ascii")}
+
+
+def _check_status(status: Any) -> None:
+    """Refuses a raw reply that says itself that it failed.
+
+    Raises:
+        RawReplyFailed: its code is 400 or more.
+    """
+    code = status.get("code") if isinstance(status, dict) else None
+    if isinstance(code, (int, float)) and code >= 400:
+        raise RawReplyFailed(status)
+
+
+def _leave_out_metrics(reply: Any) -> None:
+    if isinstance(reply, SeldonMessage):
+        del reply.meta.metrics[:]
+    else:
+        del reply["meta"]["metrics"]
+
+
+def _takes_meta(method: Any) -> Optional[bool]:
+    """Whether a method takes `meta`; None where that can't be seen."""
+    if method is None:
+        return False
     try:
-        parameters = inspect.signature(predict).parameters.values()
+        parameters = inspect.signature(method).parameters.values()
     except (TypeError, ValueError):
         return None
     return any(
         parameter.name == "meta" or parameter.kind is inspect.Parameter.VAR_KEYWORD
         for parameter in parameters
     )
-
-
-def _as_request(payload: Payload) -> Dict[str, Any]:
-    """A payload that came as bare bytes, as the Seldon message that carries it."""
-    return {"binData": base64.b64encode(payload.data).decode("ascii")}
 
 
 def _rectangular(data: Any) -> NDArray[Any]:
@@ -247,20 +486,12 @@ def _rectangular(data: Any) -> NDArray[Any]:
         raise BadPrediction(f"predict returned rows that differ in length: {error}") from error
 
 
-def _check_finite(rows: NDArray[Any]) -> None:
-    # The sum is finite unless a value is not, or it overflows: then each value is looked at.
-    if rows.dtype.kind in "fc" and rows.size and not math.isfinite(abs(rows.sum())):
-        bad = ~np.isfinite(rows)
-        if bad.any():
-            raise BadPrediction(f"predict returned NaN or infinity {int(bad.sum())} times")
-
-
 def check_rows(prediction: Prediction, total: int) -> None:
     """Checks that a prediction answers row by row.
 
     Args:
         prediction: what the class answered.
-        total: how many rows it was asked about.
+        total: how many rows it was given.
 
     Raises:
         BadPrediction: it has another number of rows, or of entries in a row tag.

@@ -6,6 +6,7 @@ Names are those of Seldon's Kafka executor where it has one; all begin with `KAF
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import socket
 import tempfile
@@ -16,13 +17,15 @@ from kafka.cluster.address import recorded_security, running_bootstrap
 from kafka.environment import (
     Parser,
     SettingsError,
+    auto_on_off,
     choice,
+    ignored_by,
     integer,
     is_foreign,
     number,
     on_off,
-    refuse_unknown,
     text,
+    unknown_variables,
 )
 from kafka.librdkafka import CLIENT_PREFIXES, properties_by_client
 from kafka.share import Share, share
@@ -99,11 +102,12 @@ class Settings:
         "exactly_once",
         "`exactly_once`, or `at_least_once` for lower latency (never lost, maybe twice)",
     )
-    batching: bool = _setting(
+    batching: str = _setting(
         "KAFKA_BATCHING",
-        on_off,
-        True,
-        "`off` calls the class message by message, whatever it can do",
+        auto_on_off,
+        "auto",
+        "`auto` puts rows of several messages into one call if the class declares itself "
+        "row-wise; `on` takes that for declared; `off` calls it message by message",
     )
     batch_messages: int = _setting(
         "KAFKA_BATCH_MESSAGES", integer(1, 100_000), 256, "most messages in one call of the class"
@@ -113,6 +117,18 @@ class Settings:
         integer(1, 2**31 - 1),
         8 * MIB,
         "most bytes of messages in one call of the class",
+    )
+    batch_rows: int = _setting(
+        "KAFKA_BATCH_ROWS",
+        integer(1, 2**31 - 1),
+        4096,
+        "most rows in one call of the class; one message may have more",
+    )
+    non_finite: str = _setting(
+        "KAFKA_NON_FINITE",
+        choice("refuse", "null"),
+        "refuse",
+        "NaN and infinity in an answer: `refuse` it (`bad_prediction`), or write `null`",
     )
     commit_messages: int = _setting(
         "KAFKA_COMMIT_MESSAGES",
@@ -156,6 +172,13 @@ class Settings:
         number(0.1, 3600.0),
         60.0,
         "a call of the class that takes longer is ended by ending the worker",
+    )
+    retry_message_s: float = _setting(
+        "KAFKA_RETRY_MESSAGE_S",
+        number(0.0, 86_400.0),
+        300.0,
+        "a message that alone meets temporary errors for so long becomes a dead letter "
+        "(`retries_exhausted`)",
     )
     max_failed_consecutive: int = _setting(
         "KAFKA_MAX_FAILED_CONSECUTIVE",
@@ -259,6 +282,8 @@ class Settings:
         default_factory=dict, repr=False
     )
     """Properties passed through, by client: `client` (all), `consumer`, `producer`."""
+    unknown: Tuple[str, ...] = ()
+    """Variables that look like ours and are none: the class's own."""
 
     @property
     def topics(self) -> Tuple[str, ...]:
@@ -290,17 +315,23 @@ def load_settings(
         of the dead-letter topic, worker id, state folder).
 
     Raises:
-        SettingsError: a variable is unknown, malformed or refused; the message names it.
+        SettingsError: a variable is nearly a setting, malformed or refused; the message names it.
     """
     environ = os.environ if environ is None else environ
     known = variables()
-    refuse_unknown(environ, known, CLIENT_PREFIXES)
+    unknown = unknown_variables(environ, known, CLIENT_PREFIXES)
+    ignored = ignored_by(environ)
     values = {
         field.name: field.metadata["parse"](variable, environ[variable])
         for variable, field in known.items()
-        if environ.get(variable, "") != "" and not is_foreign(variable, environ[variable])
+        if environ.get(variable, "") != ""
+        and variable not in ignored
+        and not is_foreign(variable, environ[variable])
     }
-    settings = Settings(librdkafka=properties_by_client(environ, known), **values)
+    properties = properties_by_client(environ, known)
+    settings = Settings(
+        librdkafka=properties.by_client, unknown=(*unknown, *properties.unknown), **values
+    )
     if use_local_cluster and not settings.broker:
         settings = dataclasses.replace(settings, broker=running_bootstrap() or "")
     return _complete(settings)
@@ -338,6 +369,12 @@ def _check_topics(settings: Settings) -> None:
                 f"name {'five' if settings.log_requests else 'four'} topics"
             )
         seen[topic] = variable
+
+
+def log_unknown(settings: Settings, log: logging.Logger) -> None:
+    """Says once which variables look like settings and are none."""
+    if settings.unknown:
+        log.info("no settings, and left to the class: %s", ", ".join(sorted(settings.unknown)))
 
 
 def require_broker(settings: Settings) -> Settings:

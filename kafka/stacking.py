@@ -53,14 +53,17 @@ class Part(NamedTuple):
 def payload_of(block: Payload, number: int) -> Payload:
     """One message's payload out of that of alike ones, with the array as a class gets it."""
     data = block.data[number]
-    if block.dtype is not None:
-        data = data.astype(block.dtype)
+    if isinstance(data, np.ndarray):
+        data = np.array(data, dtype=block.dtype)
     return block._replace(data=data, dtype=None)
 
 
 def stacked(parts: List[Part]) -> NDArray[Any]:
-    """The rows of all parts, of one key, one after the other."""
-    rows = parts[0].rows if len(parts) == 1 else np.concatenate([part.rows for part in parts])
+    """The rows of all parts, of one key, one after the other, in memory that nothing else reads.
+
+    A class may change what it gets, and the parts may have to be read again.
+    """
+    rows: NDArray[Any] = np.concatenate([part.rows for part in parts])
     return rows.astype(parts[0].dtype, copy=False)
 
 
@@ -75,18 +78,55 @@ def halves(parts: List[Part]) -> Tuple[List[Part], List[Part]]:
     Args:
         parts: of two messages or more.
     """
-    if len(parts) > 1:
-        middle = len(parts) // 2
-        return parts[:middle], parts[middle:]
-    part = parts[0]
-    middle = len(part.places) // 2
-    return [_cut(part, 0, middle)], [_cut(part, middle, len(part.places))]
+    return split(parts, message_count(parts) // 2)
+
+
+def fitting(parts: List[Part], messages: int, rows: int) -> int:
+    """How many messages from the first on may go into one call; one always may.
+
+    Args:
+        parts: the messages.
+        messages: limit of messages.
+        rows: limit of rows.
+    """
+    found = total = 0
+    for part in parts:
+        room = messages - found
+        if part.rows_each:
+            room = min(room, (rows - total) // part.rows_each)
+        taken = min(room, len(part.places))
+        found += max(0, taken)
+        total += max(0, taken) * part.rows_each
+        if taken < len(part.places):
+            break
+    return max(1, found)
+
+
+def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
+    """The first messages of these parts, and the others.
+
+    Args:
+        parts: of one key.
+        messages: how many the first ones are.
+    """
+    first: List[Part] = []
+    for place, part in enumerate(parts):
+        if messages >= len(part.places):
+            first.append(part)
+            messages -= len(part.places)
+            continue
+        if not messages:
+            return first, parts[place:]
+        rest = [_cut(part, messages, len(part.places)), *parts[place + 1 :]]
+        return [*first, _cut(part, 0, messages)], rest
+    return first, []
 
 
 def _cut(part: Part, start: int, stop: int) -> Part:
     each = part.rows_each
+    data = part.payload.data[start:stop] if part.is_block else part.payload.data
     return part._replace(
         places=part.places[start:stop],
-        payload=part.payload._replace(data=part.payload.data[start:stop]),
+        payload=part.payload._replace(data=data),
         rows=part.rows[start * each : stop * each],
     )

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import os
 import signal
-from typing import Callable, Iterator
+from typing import Any, Callable, Dict, Iterator
+
+log = logging.getLogger("kafka.worker")
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
@@ -24,3 +28,59 @@ def heeding_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
     finally:
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
+
+
+class StopSignals:
+    """SIGTERM and Ctrl-C of a process whose main thread runs code that is not ours.
+
+    Python calls signal handlers in the main thread, between two of its steps. A user model may
+    stay in one step for long, so another thread learns of a signal by the descriptor to which
+    Python's handler in C writes at once (`signal.set_wakeup_fd`).
+    """
+
+    def __init__(self) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._requested = False
+        self._theirs: Dict[int, Callable[[int, Any], Any]] = {}
+
+    def install(self) -> None:
+        """Has the signals told to us; called by the main thread, before each call of the class.
+
+        A handler that the class has set in the meantime is kept, and called after ours.
+        """
+        for number in _NUMBERS:
+            found = signal.getsignal(number)
+            if found == self._handle:
+                continue
+            if callable(found) and found is not signal.default_int_handler:
+                self._theirs[number] = found
+            signal.signal(number, self._handle)
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+
+    def requested(self) -> bool:
+        """Whether a signal came; any thread may ask."""
+        if not self._requested:
+            try:
+                self._requested = any(number in _NUMBERS for number in os.read(self._read, 64))
+            except BlockingIOError:
+                return False
+        return self._requested
+
+    def ignore(self) -> None:
+        """Ignores further signals while the process ends; called by the main thread."""
+        signal.set_wakeup_fd(-1)
+        for number in _NUMBERS:
+            signal.signal(number, signal.SIG_IGN)
+
+    def _handle(self, number: int, frame: Any) -> None:
+        self._requested = True
+        theirs = self._theirs.get(number)
+        if theirs is None:
+            return
+        try:
+            theirs(number, frame)
+        except BaseException as error:
+            # It may want to end the process, which is about to end in good order.
+            log.info("the class's handler of signal %d raised %r", number, error)

@@ -14,6 +14,8 @@ from seldon_core.user_model import SeldonComponent, SeldonResponse
 class Double:
     """Only `predict`: twice the rows."""
 
+    row_wise = True
+
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         return np.asarray(X) * 2
 
@@ -21,7 +23,9 @@ class Double:
 class Tagged(SeldonComponent):  # type: ignore[misc]
     """Tags by row and for all, class names, and a count of its calls."""
 
+    row_wise = True
     row_tags = ("parity",)
+    constant_tags = ("model",)
 
     def __init__(self, model: str = "tagged") -> None:
         super().__init__()
@@ -43,6 +47,13 @@ class Total:
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         return np.asarray(X).sum(axis=0, keepdims=True)
+
+
+class Plain:
+    """Twice the rows, which it does not declare."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return np.asarray(X) * 2
 
 
 class Centred:
@@ -72,6 +83,8 @@ class Moody:
     666 raises, 500 ends the process, 505 kills it, 777 hangs, 13 answers NaN,
     503 asks to try again while the file that `MOODY_DOWN` names is there.
     """
+
+    row_wise = True
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         first = np.asarray(X)[:, 0]

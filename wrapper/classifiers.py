@@ -27,9 +27,11 @@ class ImageClassifier(TakesFeedback, HoldsModel):
 
     Attributes:
         row_tags: Tags that have one entry for each row.
+        constant_tags: Tags that are the same in every answer.
     """
 
     row_tags = ROW_TAGS
+    constant_tags = ("model",)
 
     def __init__(self) -> None:
         """As `HoldsModel`; what is answered is counted (`wrapper.watch`)."""

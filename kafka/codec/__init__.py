@@ -8,13 +8,22 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, NamedTuple
 
 from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
-from kafka.codec.json_text import parse_json
+from kafka.codec.json_text import parse_any_json, parse_json
 from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
-__all__ = ["Decoded", "WireFormat", "array_field", "decode", "decode_json", "family_of"]
+__all__ = [
+    "Decoded",
+    "WireFormat",
+    "array_field",
+    "decode",
+    "decode_json",
+    "decode_raw",
+    "decode_request",
+    "family_of",
+]
 
 _BY_CONTENT_TYPE: Dict[str, str] = {
     "application/json": "json",
@@ -49,6 +58,62 @@ def decode(record: Record, max_bytes: int) -> Decoded:
     Raises:
         Rejected: the value is not a request in any of the formats.
     """
+    value = checked_value(record, max_bytes)
+    family = family_of(record, value)
+    if family == "json":
+        return decode_json(value)
+    wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
+    return Decoded(wire_format.decode(value), wire_format)
+
+
+def decode_raw(record: Record, max_bytes: int) -> Decoded:
+    """Reads a record's value for a class that takes whole messages: any JSON will do.
+
+    Args:
+        record: the record.
+        max_bytes: larger values are refused before they are parsed.
+
+    Raises:
+        Rejected: the value is no JSON, no `SeldonMessage`, or null.
+    """
+    value = checked_value(record, max_bytes)
+    family = family_of(record, value)
+    if family == "binary":
+        return Decoded(binary.FORMAT.decode(value), binary.FORMAT)
+    if family == "protobuf":
+        message = seldon_proto.parse(value)
+        meta = {"puid": message.meta.puid} if message.meta.puid else {}
+        return Decoded(Payload("raw", None, (), meta, message), seldon_proto.FORMAT)
+    document = parse_any_json(value)
+    if document is None:
+        raise Rejected("no_payload", "the JSON is null; a request was expected")
+    found = document.get("meta") if isinstance(document, dict) else None
+    meta = found if isinstance(found, dict) else {}
+    return Decoded(Payload("raw", None, (), meta, document), _json_format(document))
+
+
+def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
+    """The payload of a message that was read by `decode_raw`.
+
+    Raises:
+        Rejected: the message is not a request in its format.
+    """
+    if payload.kind != "raw":
+        return payload
+    request = payload.request
+    if wire_format is seldon_proto.FORMAT:
+        return seldon_proto.payload_of(request)
+    if not isinstance(request, dict):
+        raise Rejected("no_payload", "a JSON object is expected")
+    return wire_format.decode(request)
+
+
+def checked_value(record: Record, max_bytes: int) -> bytes:
+    """A record's value, which is there and of a size that is read.
+
+    Raises:
+        Rejected: it is not.
+    """
     value = record.value
     if record.headers is UNREADABLE_BATCH:
         raise Rejected("unreadable", "its batch can't be decompressed, or only to over 100 MB")
@@ -62,11 +127,7 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         raise Rejected(
             "too_large", f"the value has {len(value)} bytes, more than the {max_bytes} allowed"
         )
-    family = family_of(record, value)
-    if family == "json":
-        return decode_json(value)
-    wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
-    return Decoded(wire_format.decode(value), wire_format)
+    return value
 
 
 def family_of(record: Record, value: bytes) -> str:
@@ -106,12 +167,16 @@ def decode_json(value: bytes) -> Decoded:
     """
     document = parse_json(value)
     check_texts(value, _arrays(document))
-    wire_format: WireFormat = seldon_json.FORMAT
-    if "inputs" in document:
-        wire_format = v2.FORMAT
-    elif "instances" in document:
-        wire_format = tfserving.FORMAT
+    wire_format = _json_format(document)
     return Decoded(wire_format.decode(document), wire_format)
+
+
+def _json_format(document: Any) -> WireFormat:
+    if isinstance(document, dict) and "inputs" in document:
+        return v2.FORMAT
+    if isinstance(document, dict) and "instances" in document:
+        return tfserving.FORMAT
+    return seldon_json.FORMAT
 
 
 def array_field(document: Dict[str, Any]) -> Any:

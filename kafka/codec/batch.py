@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from kafka.blame import MESSAGE_LIMIT, words_of
-from kafka.codec import Decoded, array_field, decode, family_of
+from kafka.codec import Decoded, array_field, decode, decode_raw, family_of
 from kafka.codec.layouts import Layout, Layouts, read
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import UNREADABLE_HEADERS, Payload, Record
@@ -37,11 +37,13 @@ class BatchDecoder:
     Args:
         max_bytes: larger values are refused before they are parsed.
         keeps_requests: whether payloads need the parsed message beside them.
+        raw: whether whole messages are wanted, and no payloads.
     """
 
-    def __init__(self, max_bytes: int, *, keeps_requests: bool) -> None:
+    def __init__(self, max_bytes: int, *, keeps_requests: bool, raw: bool = False) -> None:
         self._max_bytes = max_bytes
         self._keeps_requests = keeps_requests
+        self._decode = decode_raw if raw else decode
         self._layouts = Layouts(array_field)
 
     def decode(self, records: Sequence[Record]) -> Tuple[List[Block], List[Single]]:
@@ -84,7 +86,7 @@ class BatchDecoder:
 
     def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
         try:
-            decoded = decode(record, self._max_bytes)
+            decoded = self._decode(record, self._max_bytes)
         except Rejected as error:
             return error
         except Exception as error:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Union
 
 import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
 from numpy.typing import NDArray
+from seldon_core.utils import array_to_rest_datadef
 
 from kafka.codec import tf_tensor
-from kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json
+from kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json, list_of
 from kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
@@ -29,8 +31,10 @@ def decode(document: Dict[str, Any]) -> Payload:
     Raises:
         Rejected: a field is missing or malformed.
     """
-    meta = document.get("meta") or {}
-    if meta:
+    meta = document.get("meta")
+    if meta is None:
+        meta = {}
+    elif meta:
         _check_meta(meta)
     if "data" in document:
         return _decode_data(document, meta)
@@ -72,28 +76,28 @@ def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
     data = document["data"]
     if not isinstance(data, dict):
         raise Rejected("no_payload", "data must be an object with ndarray or tensor")
-    names = _names(data.get("names"))
+    names = _names(data.get("names", ()))
     if "tensor" in data:
         return Payload("tensor", _tensor(data["tensor"]), names, meta, document)
     if "ndarray" in data:
         return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
     if "tftensor" in data:
         return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
-    raise Rejected("no_payload", "data has none of ndarray, tensor, tftensor")
+    # As Seldon: an array without values.
+    return Payload("ndarray", np.array([]), names, meta, document)
 
 
 def _names(names: Any) -> Any:
-    if not names:
-        return ()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise Rejected("bad_value", "data.names must be an array of strings")
-    return tuple(names)
+    """Texts as a tuple, which messages may have in common; anything else as it is."""
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    return names
 
 
 def _tensor(tensor: Any) -> NDArray[Any]:
     if not isinstance(tensor, dict):
         raise Rejected("no_payload", "data.tensor must be an object with shape and values")
-    values = array_of(tensor.get("values"), "data.tensor.values")
+    values = list_of(tensor.get("values"), "data.tensor.values")
     return reshaped(values, tensor.get("shape"), "data.tensor")
 
 
@@ -107,11 +111,15 @@ def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
         raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
     if len(shape) > MAX_DEPTH:
         raise Rejected("too_deep", f"{what}.shape has more than {MAX_DEPTH} dimensions")
-    if not all(type(size) is int and size >= 0 for size in shape):
+    if not all(type(size) is int and size >= -1 for size in shape) or shape.count(-1) > 1:
         raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
     count = 1
     for size in shape:
-        count *= size
+        count *= max(1, size) if size else 0
+    if -1 in shape and count:
+        # As numpy: it stands for whatever is left.
+        shape = [values.size // count if size == -1 else size for size in shape]
+        count *= values.size // count
     if count != values.size:
         raise Rejected("bad_shape", f"{what}.shape {shape} needs {count} values, got {values.size}")
     if not count and max(shape) > _LARGEST_EMPTY:
@@ -144,19 +152,34 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
         return {"binData": base64.b64encode(data).decode("ascii")}
     if isinstance(data, str):
         return {"strData": data}
-    rows = np.asarray(data)
-    body: Dict[str, Any] = {"names": list(prediction.names)}
+    if isinstance(data, AnyMessage):
+        raise TypeError("JSON has no customData; ask for it in protobuf")
+    rows = data if isinstance(data, np.ndarray) else np.asarray(data)
+    names = listed(prediction.names)
     # What is no number is an ndarray.
-    if np.issubdtype(rows.dtype, np.number) and kind in AS_TENSOR:
-        body["tensor"] = {"shape": list(rows.shape), "values": contiguous(rows).ravel()}
+    is_number = np.issubdtype(rows.dtype, np.number)
+    if is_number and kind == "tftensor":
+        return {"data": array_to_rest_datadef("tftensor", rows, names)}
+    body: Dict[str, Any] = {"names": names}
+    if is_number and kind in AS_TENSOR:
+        body["tensor"] = {"shape": list(rows.shape), "values": values_of(rows.ravel())}
     else:
-        body["ndarray"] = contiguous(rows) if isinstance(data, np.ndarray) else data
+        body["ndarray"] = values_of(data)
     return {"data": body}
 
 
-def contiguous(rows: NDArray[Any]) -> NDArray[Any]:
-    """`rows` laid out as orjson writes them; a copy only where that is needed."""
-    return np.ascontiguousarray(rows)
+def listed(names: Any) -> Any:
+    """Class names as JSON has them."""
+    return list(names) if isinstance(names, tuple) else names
+
+
+def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
+    """Rows as `dump_json` writes them: masked values as `null`, single values as such."""
+    if not isinstance(data, np.ndarray):
+        return data
+    if isinstance(data, np.ma.MaskedArray) or not data.ndim:
+        return data.tolist()
+    return np.ascontiguousarray(data)
 
 
 def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[str, Any]:
@@ -168,8 +191,9 @@ def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[s
     metrics: List[Any] = [*(sent.get("metrics") or []), *prediction.metrics]
     if metrics:
         meta["metrics"] = metrics
-    if sent.get("requestPath"):
-        meta["requestPath"] = sent["requestPath"]
+    request_path = {**prediction.request_path, **(sent.get("requestPath") or {})}
+    if request_path:
+        meta["requestPath"] = request_path
     return meta
 
 

@@ -32,7 +32,8 @@ class ReplyWriter:
         rows = np.ascontiguousarray(prediction.data)
         self._columns = rows.shape[1]
         self._rows = dump_json(rows)[2:-2].split(b"],[")
-        self._names = b'{"data":{"names":' + dump_json(list(prediction.names))
+        names = None if prediction.names is None else list(prediction.names)
+        self._names = b'{"data":{"names":' + dump_json(names)
         # By turns: text that is the same in all replies, and pieces of which each has its own.
         self._tags: List[Tuple[bytes, Optional[List[bytes]]]] = []
         text = b'","tags":{'
@@ -49,7 +50,7 @@ class ReplyWriter:
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
         """As `ManyReplies` says; None without rows, or where the sender's `meta` has to go in."""
-        if not each or not payload.meta.keys() <= {"puid"}:
+        if not each or payload.kind == "tftensor" or not payload.meta.keys() <= {"puid"}:
             return None
         stop = start + each * len(puids)
         if payload.kind not in AS_TENSOR:
@@ -79,9 +80,12 @@ def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
     if (
         prediction.raw
         or prediction.metrics
+        or prediction.request_path
         or not isinstance(rows, np.ndarray)
         or rows.ndim != 2
+        or isinstance(rows, np.ma.MaskedArray)
         or not rows.size
+        or isinstance(prediction.names, str)
         or rows.dtype.kind not in "fiu"
         or not all(isinstance(name, str) for name in prediction.tags)
     ):

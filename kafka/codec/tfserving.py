@@ -5,12 +5,11 @@ https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Dict
 
-import numpy as np
-
-from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
-from kafka.codec.seldon_json import contiguous, decode_base64
+from kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
+from kafka.codec.seldon_json import decode_base64, values_of
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
@@ -25,7 +24,7 @@ def decode(document: Dict[str, Any]) -> Payload:
     instances = document["instances"]
     if isinstance(instances, list) and instances and isinstance(instances[0], dict):
         return Payload("binData", _bytes_of(instances), (), {}, document)
-    return Payload("ndarray", array_of(instances, "instances"), (), {}, document)
+    return Payload("ndarray", list_of(instances, "instances"), (), {}, document)
 
 
 def _bytes_of(instances: Any) -> bytes:
@@ -39,9 +38,10 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
     if prediction.raw:
         return dump_json(prediction.data)
     data = prediction.data
-    if isinstance(data, np.ndarray):
-        data = contiguous(data)
-    return dump_json({"predictions": data})
+    if isinstance(data, bytes):
+        # https://www.tensorflow.org/tfx/serving/api_rest#encoding_binary_values
+        data = {"b64": base64.b64encode(data).decode("ascii")}
+    return dump_json({"predictions": values_of(data)})
 
 
 FORMAT = WireFormat("tfserving-json", decode, encode, JSON_HEADERS)

@@ -5,13 +5,14 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Dict, List, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kafka.codec.json_text import JSON_HEADERS, array_of, dump_json
-from kafka.codec.seldon_json import contiguous, reshaped
+from kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
+from kafka.codec.seldon_json import reshaped, values_of
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
 from kafka.reasons import Rejected
@@ -45,7 +46,7 @@ def decode(document: Dict[str, Any]) -> Payload:
         raise Rejected("unsupported", f"inputs must be an array of one tensor, got {count}")
     tensor = inputs[0]
     datatype = tensor.get("datatype")
-    flat = array_of(tensor.get("data"), "inputs[0].data").ravel()
+    flat = list_of(tensor.get("data"), "inputs[0].data").ravel()
     array = reshaped(_typed(flat, datatype), tensor.get("shape"), "inputs[0]")
     meta = {"puid": document["id"]} if isinstance(document.get("id"), str) else {}
     return Payload("ndarray", array, (), meta, document)
@@ -62,6 +63,11 @@ def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
         raise Rejected("bad_value", f"inputs[0].datatype {datatype!r} is none of {known}")
     if values.size and values.dtype.kind not in "biuf":
         raise Rejected("bad_value", f"inputs[0].data holds what is no {datatype}")
+    missing = values.dtype.kind == "f" and not np.isfinite(values).all()
+    if missing and not np.issubdtype(dtype, np.floating):
+        raise Rejected(
+            "bad_value", f"inputs[0].data holds null or infinity, which no {datatype} is"
+        )
     if np.issubdtype(dtype, np.integer) and values.size:
         limits = np.iinfo(dtype)
         # As Python's numbers: in floating point 2^64 is not larger than the largest UINT64.
@@ -71,7 +77,7 @@ def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
             raise Rejected("bad_value", f"inputs[0].data holds fractions, datatype is {datatype}")
     with np.errstate(over="ignore"):
         typed = values.astype(dtype)
-    if typed.dtype.kind == "f" and not np.isfinite(typed).all():
+    if typed.dtype.kind == "f" and not np.array_equal(np.isfinite(typed), np.isfinite(values)):
         raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
     return typed
 
@@ -82,13 +88,14 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
         return dump_json(prediction.data)
     outputs = [_output("predict", prediction.data)]
     parameters: Dict[str, Any] = {}
-    for name, value in prediction.tags.items():
+    tags = {**(payload.meta.get("tags") or {}), **prediction.tags}
+    for name, value in tags.items():
         if name in prediction.row_tags:
             outputs.append(_output(name, value))
         elif isinstance(value, (str, bool, int, float)):
             parameters[name] = value
     if prediction.names:
-        outputs[0]["parameters"] = {"names": ",".join(prediction.names)}
+        outputs[0]["parameters"] = {"names": ",".join(map(str, prediction.names))}
     reply: Dict[str, Any] = {"id": puid, "outputs": outputs}
     if parameters:
         reply["parameters"] = parameters
@@ -100,15 +107,24 @@ def _output(name: str, data: Any) -> Dict[str, Any]:
     return {"name": name, "shape": shape, "datatype": datatype, "data": values}
 
 
+def _text_of(data: bytes) -> str:
+    """Bytes as JSON has them: as text, or else in base64."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode("ascii")
+
+
 def _flat(data: Any) -> Tuple[str, List[int], Any]:
-    if isinstance(data, (dict, str, bytes, bytearray)):
-        text = data.decode("utf-8", "replace") if isinstance(data, (bytes, bytearray)) else data
-        return "BYTES", [1], [text if isinstance(text, str) else dump_json(text).decode()]
-    array = np.asarray(data)
+    if isinstance(data, bytes):
+        return "BYTES", [1], [_text_of(data)]
+    if isinstance(data, (dict, str)):
+        return "BYTES", [1], [data if isinstance(data, str) else dump_json(data).decode()]
+    array = data if isinstance(data, np.ndarray) else np.asarray(data)
     datatype = _DATATYPES.get(array.dtype.newbyteorder("="))
     if datatype is None:
         return "BYTES", list(array.shape), [str(item) for item in array.ravel().tolist()]
-    return datatype, list(array.shape), contiguous(array).ravel()
+    return datatype, list(array.shape), values_of(array.ravel())
 
 
 FORMAT = WireFormat("v2-json", decode, encode, JSON_HEADERS)

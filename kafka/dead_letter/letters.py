@@ -8,10 +8,15 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from kafka.messages import Headers, Record, header
 from kafka.replies import (
+    DEAD_APP_CODE,
     DEAD_ATTEMPTS,
     DEAD_CUT,
+    DEAD_ERROR,
+    DEAD_ERROR_REASON,
     DEAD_MESSAGE,
+    DEAD_NO_KEY,
     DEAD_REASON,
+    DEAD_STATUS_CODE,
     INPUT_OFFSET,
     INPUT_PARTITION,
     INPUT_TIMESTAMP,
@@ -23,6 +28,12 @@ REPLAYED = "kafka-dead-replayed"
 """Header of the marker that says that a letter was replayed: its `partition:offset`."""
 
 _KEY_CHARACTERS = 200
+_ERROR_HEADERS = {
+    "status": DEAD_STATUS_CODE,
+    "error": DEAD_ERROR_REASON,
+    "app code": DEAD_APP_CODE,
+    "body": DEAD_ERROR,
+}
 
 
 class Place(NamedTuple):
@@ -115,15 +126,22 @@ class Letter(Envelope):
         theirs = self.record.headers[: _added_from(self.record.headers)]
         earlier = _earlier_replay(theirs)
         topic, partition, offset = self.source
+        added = self.record.headers[_added_from(self.record.headers) :]
         return Record(
             topic,
             partition,
             offset,
             self.sent_ms,
-            self.record.key,
+            None if header(added, DEAD_NO_KEY) else self.record.key,
             self.record.value,
             tuple(theirs if earlier is None else theirs[:-_REPLAY_HEADERS]),
         )
+
+    def error(self) -> Dict[str, str]:
+        """What the class's exception said of itself, by a word for each part."""
+        added = self.record.headers[_added_from(self.record.headers) :]
+        found = {word: _text(added, name) for word, name in _ERROR_HEADERS.items()}
+        return {word: text for word, text in found.items() if text}
 
 
 def read_envelope(record: Record) -> Optional[Envelope]:

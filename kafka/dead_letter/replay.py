@@ -176,7 +176,11 @@ class Replay:
     def _marker(self, letter: Letter, now_ms: int) -> Outgoing:
         headers = [(REPLAYED, letter.place.encode("ascii"))]
         topic = self._settings.dead_letter_topic
-        return Outgoing(topic, letter.at.partition, now_ms, None, None, [*headers], letter.record)
+        key = None
+        if self._target(topic).is_compacted:
+            # One of its own, so that compaction takes no marker away.
+            key = f"replayed/{letter.place}/{now_ms}".encode("ascii")
+        return Outgoing(topic, letter.at.partition, now_ms, key, None, [*headers], letter.record)
 
     def _publish(self, messages: List[Outgoing]) -> None:
         try:

@@ -10,8 +10,8 @@ from kafka.codec import decode
 from kafka.dead_letter.letters import Letter
 from kafka.dead_letter.terminal import plain, when
 from kafka.dead_letter.trouble import trouble
+from kafka.load_class import ClassNotUsable, load_class
 from kafka.reasons import REASONS, Rejected
-from kafka.served_class import ClassNotUsable, load_class
 
 _MOST_CHARACTERS = 400
 _INDENT = " " * 10
@@ -30,6 +30,7 @@ def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
     cut = f" of {letter.cut_from}; the rest was cut to fit" if letter.cut_from is not None else ""
     lines: List[Tuple[str, str]] = [
         ("reason", f"{letter.reason}: {letter.message}"),
+        *letter.error().items(),
         ("advice", REASONS.get(letter.reason, "This reason is one of the class itself.")),
         ("trouble", trouble(original, letter.reason)),
         ("from", f"{topic} partition {partition} offset {offset}"),

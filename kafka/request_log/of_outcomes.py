@@ -8,7 +8,7 @@ import time
 from typing import List, NamedTuple, Optional, Sequence
 
 from kafka.codec import family_of
-from kafka.codec.json_text import JSON_HEADERS
+from kafka.codec.json_text import JSON_HEADERS, is_strict_json
 from kafka.encoding import made_puid
 from kafka.feedback import LONGEST_PUID
 from kafka.messages import Outcome, Record, Reply, header
@@ -134,8 +134,10 @@ def _request(record: Record, *, was_read: bool) -> Content:
     if not was_read:
         return as_text_or_base64(value, content_type)
     family = family_of(record, value)
-    if family == "json":
+    if family == "json" and is_strict_json(value):
         return as_json(value, content_type or JSON_TYPE)
+    if family == "json":
+        return as_text_or_base64(value, content_type or JSON_TYPE)
     if family == "protobuf":
         return as_base64(value, content_type or PROTOBUF_TYPE)
     return as_base64(value, content_type or _kind_of(value))

@@ -14,6 +14,7 @@ import os
 from typing import Any, Dict, List, Optional
 
 import flask
+import orjson
 from google.protobuf import json_format
 from seldon_core import seldon_methods
 from seldon_core.flask_utils import SeldonMicroserviceException
@@ -21,7 +22,6 @@ from seldon_core.proto.prediction_pb2 import SeldonMessage
 from seldon_core.user_model import INCLUDE_METRICS_IN_CLIENT_RESPONSE, SeldonNotImplementedError
 
 from kafka.blame import MESSAGE_LIMIT, words_of
-from kafka.codec.json_text import dump_json
 from kafka.reflow import CallLog, NotWritten
 from kafka.request_log.entry import (
     JSON_TYPE,
@@ -140,9 +140,9 @@ def _content(message: Any) -> Content:
         value = message.encode("utf-8", "replace") if isinstance(message, str) else message
         return as_text_or_base64(value, "")
     try:
-        return as_json(dump_json(message), JSON_TYPE)
+        return as_json(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY), JSON_TYPE)
     except TypeError:
-        # Numbers of more than 64 bits, among others, which Python's own JSON knows.
+        # Numbers of more than 64 bits, among others, which readers of JSON may round.
         return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), JSON_TYPE)
 
 

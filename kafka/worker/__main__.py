@@ -8,20 +8,28 @@ import gc
 import logging
 import os
 import sys
+import threading
+import time
 from typing import Any, List, Optional
 
 from confluent_kafka import KafkaException
 
 from kafka.clients import checked
-from kafka.served_class import ClassNotUsable, load_class
-from kafka.settings import Settings, SettingsError, load_settings
-from kafka.stop_signals import heeding_stop_signals
+from kafka.load_class import ClassNotUsable, load_class
+from kafka.served_class import UNDECLARED, ServedClass
+from kafka.settings import Settings, SettingsError, load_settings, log_unknown
+from kafka.stop_signals import StopSignals
 from kafka.worker.assignment import GapFound
 from kafka.worker.loop import Halted, Worker
 from kafka.worker.place import lock, place_of
 from kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
 
 log = logging.getLogger("kafka.worker")
+
+# How long threads that a class leaves behind are waited for.
+_LEFT_THREADS_S = 2.0
+GAIN = "one call then answers up to KAFKA_BATCH_MESSAGES messages"
+"""What a declaration gains."""
 
 EXAMPLES = """\
 examples:
@@ -89,7 +97,9 @@ def _run(settings: Settings, options: Any) -> int:
         )
         return 2
     try:
-        served = load_class(options.class_name, os.environ)
+        served = load_class(
+            options.class_name, os.environ, null_non_finite=settings.non_finite == "null"
+        )
     except ClassNotUsable as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -97,12 +107,68 @@ def _run(settings: Settings, options: Any) -> int:
         # The class's own trouble, so its own stack; it may pass (a model store that is away).
         log.exception("%s can't be made", options.class_name)
         return 1
-    if served.why_alone is not None:
-        log.info("the class is called message by message: %s", served.why_alone)
+    log_unknown(settings, log)
     _collect_seldom()
-    worker = Worker(settings, served, place, status, parent)
-    with heeding_stop_signals(worker.stop):
-        return _work(worker, status)
+    signals = StopSignals()
+    signals.install()
+    worker = Worker(settings, served, place, status, signals, parent)
+    _log_batching(served)
+    exit_status = _run_in_threads(worker, status)
+    signals.ignore()
+    _leave(exit_status)
+    return exit_status
+
+
+def _log_batching(served: ServedClass) -> None:
+    """Says why the class is called message by message, if it is."""
+    if served.why_single == UNDECLARED:
+        log.warning(
+            "the class is called message by message: %s. If each row's answer depends on that row "
+            "only, declare it: %s. `python -m kafka.check` tries that",
+            UNDECLARED,
+            GAIN,
+        )
+    elif served.why_single is not None:
+        log.info("the class is called message by message: %s", served.why_single)
+
+
+def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
+    """Runs the worker in a thread of its own, and the user model in this one.
+
+    Returns:
+        The process's exit status.
+    """
+    statuses: List[int] = []
+
+    def run() -> None:
+        statuses.append(_work(worker, status))
+
+    # A daemon, so that an error in this thread ends the process all the same.
+    thread = threading.Thread(target=run, name="io", daemon=True)
+    thread.start()
+    worker.serve()
+    thread.join()
+    # Without a status it ended by an error of ours, whose stack is in the log.
+    return statuses[0] if statuses else 1
+
+
+def _leave(exit_status: int) -> None:
+    """Ends the process, unless no thread of the class holds it up."""
+    until = time.monotonic() + _LEFT_THREADS_S
+    threads = [each for each in threading.enumerate() if _holds_up(each)]
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    left = [thread.name for thread in threads if thread.is_alive()]
+    if left:
+        log.warning("the worker leaves, and threads of the class end with it: %s", ", ".join(left))
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_status)
+
+
+def _holds_up(thread: threading.Thread) -> bool:
+    return not thread.daemon and thread is not threading.main_thread()
 
 
 def _collect_seldom() -> None:

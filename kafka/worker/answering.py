@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
 import operator
 import time
-from typing import Callable, Deque, Dict, List, Optional, Tuple
+from typing import Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
-from kafka.messages import Outcome, Record, Rejection, value_bytes
+from kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
 from kafka.pipeline import Pipeline, Work
 from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
@@ -30,6 +31,21 @@ _AHEAD_WHILE_ANSWERING = 4
 _AHEAD_BEFORE_PUBLISHING = 8
 _AHEAD_WHILE_PUBLISHING = 16
 _MOST_AHEAD_S = 0.5
+# A class that is called message by message may keep a state, which a call that is done again
+# changes twice: less is asked about in advance.
+_AHEAD_SINGLY = 2
+
+
+class _Decision(NamedTuple):
+    """Why a record is rejected without a call of the class."""
+
+    reason: str
+    message: str
+    failed: bool
+
+
+def _source(record: Record) -> Tuple[int, int]:
+    return record.partition, record.offset
 
 
 class Answering:
@@ -42,6 +58,8 @@ class Answering:
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
         stopping: whether the worker is to leave as soon as it can.
+        before_call: called in the main thread before each call of the class.
+        on_switch: told why, when the class turns out not to be row-wise.
     """
 
     def __init__(
@@ -52,6 +70,9 @@ class Answering:
         watchdog: Watchdog,
         worker: str,
         stopping: Callable[[], bool],
+        *,
+        before_call: Callable[[], None] = lambda: None,
+        on_switch: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._settings = settings
         self._in_hand = in_hand
@@ -67,24 +88,55 @@ class Answering:
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
         # Nor may one take longer than a worker that is told to leave has time for.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
-        self._refused: Dict[Tuple[int, int], str] = {}
+        self._before_call = before_call
+        self._decided: Dict[Tuple[int, int], _Decision] = {}
+        self._try_alone: Set[Tuple[int, int]] = set()
+        self._go_on_until = 0.0
+        self._failed_messages = 0
         self._pipeline = Pipeline(
             served,
             settings.max_message_bytes,
             batching=settings.batching,
-            before_call=lambda: watchdog.wind(settings.predict_timeout_s),
+            batch_rows=settings.batch_rows,
+            holding=self._call,
+            may_go_on=self._may_go_on,
+            on_switch=on_switch,
         )
-        self._asking = Asking(self._predict)
+        self._asking = Asking(self._predict, self._idle)
         # What the class has been asked about, from the left of the backlog on.
         self._ahead: Deque[Asked] = collections.deque()
         self._latest_s = _MOST_AHEAD_S
 
+    def serve(self) -> None:
+        """Runs the class, in the thread that calls this, until `close`."""
+        self._asking.serve()
+
+    def close(self) -> None:
+        """Ends `serve`."""
+        self._asking.close()
+
+    def _idle(self) -> None:
+        self._watchdog.rest()
+        self._watchdog.look()
+
+    @contextlib.contextmanager
+    def _call(self, records: Sequence[Record]) -> Iterator[None]:
+        """Surrounds a call of the class with these records."""
+        self._before_call()
+        self._watchdog.wind(self._settings.predict_timeout_s)
+        with self._in_hand.holding(records):
+            yield
+
+    def _may_go_on(self) -> bool:
+        """Whether there is time for a further single call before answers are published."""
+        return not self._stopping() and time.monotonic() < self._go_on_until
+
     def answer(self, backlog: Deque[Record]) -> List[Outcome]:
         """Answers one transaction's worth of the backlog, taken from its left.
 
-        The class works in a thread of its own, at batches that were read before; meanwhile the
-        next ones are read, and replies are written and published. What it has been asked about
-        stays in the backlog until it is answered.
+        The class works in the main thread, at batches that were read before; meanwhile the next
+        ones are read, and replies are written and published. What it has been asked about stays
+        in the backlog until it is answered.
 
         Raises:
             Retriable: the class met passing trouble at the first batch; nothing was taken.
@@ -110,10 +162,12 @@ class Answering:
             for _ in asked.work.records:
                 backlog.popleft()
             outcomes.extend(self._written(asked))
+            if asked.is_cut:
+                # What follows was left, and is asked about again.
+                self.drop_ahead()
         if outcomes:
             # Something for the class to do while the replies are published.
             self._ask_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
-        self._rest()
         return outcomes
 
     def ask_one_more(self, backlog: Deque[Record]) -> bool:
@@ -131,14 +185,9 @@ class Answering:
         for asked in self._ahead:
             asked.drop()
         for asked in self._ahead:
-            self._watchdog.wind(self._settings.predict_timeout_s)
             asked.let_end()
         self._ahead.clear()
-        self._rest()
-
-    def _rest(self) -> None:
-        if not self._ahead:
-            self._watchdog.rest()
+        self._asking.restart()
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
         """Forgets what the class was asked about if that is no longer what comes next."""
@@ -160,9 +209,14 @@ class Answering:
             return None
         self._ask_ahead(backlog, _AHEAD_WHILE_ANSWERING)
         asked = self._ahead[0]
-        # Publishing has stopped the watchdog, or set it to a time of its own.
-        self._watchdog.wind(self._settings.predict_timeout_s)
-        asked.wait()
+        try:
+            asked.wait()
+        except Retriable:
+            self._failed_messages = asked.messages
+            if asked.messages > 1:
+                # By themselves they show which of them meets the error.
+                self._try_alone.update(map(_source, asked.work.records))
+            raise
         self._ahead.popleft()
         self._latest_s = asked.seconds + asked.work.seconds.get("decode", 0.0)
         return asked
@@ -170,26 +224,53 @@ class Answering:
     def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
         """Asks about further batches: so many in sum, if the class is quick and may go on."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
-        start = sum(len(asked.work.records) for asked in self._ahead)
+        if not self._served.stacks:
+            most = min(most, _AHEAD_SINGLY)
+        start = sum(asked.messages for asked in self._ahead)
         size = sum(asked.work.size for asked in self._ahead)
-        while self._served.stacks and len(self._ahead) < most and start < len(backlog):
+        while len(self._ahead) < most and start < len(backlog):
             if self._stands_alone(backlog[start]) or self._stopping():
                 return
             if size > self._settings.batch_bytes:
                 return
-            try:
-                records = self._batch(backlog, start, self._most)
-                asked = self._asking.ask(self._read(records), in_thread=True)
-            except Retriable:
-                # It shows again when it is the next one.
-                return
+            asked = self._asking.ask(self._read(self._batch(backlog, start, self._most)))
             self._ahead.append(asked)
-            start += len(asked.work.records)
+            start += asked.messages
             size += asked.work.size
+
+    @property
+    def failed_alone(self) -> bool:
+        """Whether the last batch that met a temporary error was one message."""
+        return self._failed_messages == 1
+
+    def probe(self, backlog: Deque[Record]) -> bool:
+        """Runs the class on a message that is not the next one, and publishes nothing of it.
+
+        Returns:
+            Whether it was answered.
+        """
+        self.drop_ahead()
+        first = backlog[0]
+        others = [record for record in backlog if _source(record) != _source(first)]
+        elsewhere = [record for record in others if record.partition != first.partition]
+        for record in (elsewhere or others)[:1]:
+            asked = self._asking.ask(self._read([record]))
+            try:
+                asked.wait()
+            except Retriable:
+                return False
+            finally:
+                self._asking.restart()
+            return isinstance(self._pipeline.encode(asked.work).outcomes[0], Reply)
+        return False
+
+    def give_up(self, record: Record, why: str) -> None:
+        """Rejects this record when it comes again: it alone keeps meeting temporary errors."""
+        self._decided[_source(record)] = _Decision("retries_exhausted", why, True)
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
         """Rejects this record (partition, offset) when it comes again: its reply is refused."""
-        self._refused[source] = why
+        self._decided[source] = _Decision("reply_refused", why, False)
 
     def published(self, positions: Dict[int, int]) -> None:
         """Forgets what was noted of records before these positions (partition -> offset)."""
@@ -197,11 +278,15 @@ class Answering:
         self._most_alone = min(self._settings.commit_messages, self._most_alone * 2)
         for partition, position in positions.items():
             self._in_hand.forget(self._settings.input_topic, partition, position)
-        if self._refused:
-            self._refused = {
-                source: why
-                for source, why in self._refused.items()
+        if self._decided:
+            self._decided = {
+                source: decision
+                for source, decision in self._decided.items()
                 if source[1] >= positions.get(source[0], 0)
+            }
+        if self._try_alone:
+            self._try_alone = {
+                source for source in self._try_alone if source[1] >= positions.get(source[0], 0)
             }
 
     def not_published(self) -> None:
@@ -211,9 +296,7 @@ class Answering:
 
     def _batch(self, backlog: Deque[Record], start: int, room: int) -> List[Record]:
         """Records from a place on, up to the limits; one that is suspected stands alone."""
-        # Called message by message, the class gains nothing from a batch, and leaving, which
-        # waits for the end of it, would take longer.
-        most = min(room, self._batch_limit) if self._served.stacks else 1
+        most = min(room, self._batch_limit)
         found = list(itertools.islice(backlog, start, start + most))
         if not self._any_may_stand_alone() and value_bytes(found) <= self._settings.batch_bytes:
             return found
@@ -230,41 +313,40 @@ class Answering:
         return records
 
     def _any_may_stand_alone(self) -> bool:
-        return bool(self._refused) or self._in_hand.has_suspects
+        return bool(self._decided or self._try_alone) or self._in_hand.has_suspects
 
     def _stands_alone(self, record: Record) -> bool:
-        """Whether workers died with the record in hand, or its reply was refused."""
-        refused = self._refused and (record.partition, record.offset) in self._refused
-        return bool(refused or self._in_hand.deaths(record))
+        """Whether the record may be what others suffer from, or is decided about."""
+        source = _source(record)
+        is_known = source in self._decided or source in self._try_alone
+        return is_known or bool(self._in_hand.deaths(record))
 
     def _ask_first(self, backlog: Deque[Record], room: int) -> Asked:
         """Asks about the batch that is the next one, with nothing asked before it."""
-        records = self._batch(backlog, 0, room)
-        work = self._read(records)
-        # Without more to be read meanwhile another thread only costs time; and what stands alone
-        # does so in every respect.
-        has_more = len(backlog) > len(records) and self._served.stacks
-        return self._asking.ask(work, in_thread=has_more and not self._stands_alone(records[0]))
+        return self._asking.ask(self._read(self._batch(backlog, 0, room)))
 
     def _read(self, records: List[Record]) -> Work:
         work = self._without_asking(records)
         if work is None:
-            # A class with `to_rows` looks at them already.
+            # A message may be the death of a parser too.
             with self._in_hand.holding(records):
                 work = self._pipeline.decode(records)
         return work
 
     def _predict(self, work: Work) -> None:
-        with self._in_hand.holding(work.records):
+        if "decode" in work.seconds:
+            self._go_on_until = time.monotonic() + self._settings.commit_interval_ms / 1000
             self._pipeline.predict(work)
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""
         first = records[0]
         work = Work(records)
-        if (first.partition, first.offset) in self._refused:
-            why = self._refused[first.partition, first.offset]
-            work.outcomes[0] = Rejection(first, "reply_refused", why)
+        decision = self._decided.get(_source(first))
+        if decision is not None:
+            work.outcomes[0] = Rejection(
+                first, decision.reason, decision.message, failed=decision.failed
+            )
             return work
         deaths = self._in_hand.deaths(first)
         if deaths >= self._settings.crash_attempts:
@@ -278,7 +360,10 @@ class Answering:
         if "decode" not in batch.seconds:
             # The class did not see it.
             return batch.outcomes
-        self._adapt(len(batch.outcomes), sum(batch.seconds.values()))
+        if asked.is_cut:
+            self._batch_limit = max(1, len(batch.outcomes))
+        else:
+            self._adapt(len(batch.outcomes), sum(batch.seconds.values()))
         metrics.BATCH_MESSAGES.labels(self._worker).observe(len(batch.outcomes))
         metrics.ROWS.labels(self._worker).inc(batch.rows)
         for stage, seconds in batch.seconds.items():

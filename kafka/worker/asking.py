@@ -1,8 +1,7 @@
-"""Asks the class about a batch, at once or in a thread of its own."""
+"""Hands batches to the thread that runs the user model, and takes them back."""
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import sys
 import threading
@@ -10,31 +9,44 @@ import time
 from typing import Any, Callable, Optional
 
 from kafka.pipeline import Work
-from kafka.reasons import Retriable
 
 # A thread that comes back from the class, or from a step of numpy, waits so long for the
 # interpreter's lock, some ten times for each batch; Python's own 5 ms would cost more than is won.
 # It is the whole process's, threads of the class included.
 _SWITCH_S = 0.00003
+_LOOK_EVERY_S = 0.5
 
 
 class Asked:
-    """A batch that the class has been asked about.
+    """A batch that the user model has been asked about.
 
     Attributes:
         work: the batch.
+        messages: how many it held when it was asked about.
         seconds: how long the class took, once it is done.
     """
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Work, generation: int) -> None:
         self.work = work
+        self.messages = len(work.records)
         self.seconds = 0.0
+        self.generation = generation
         self._done = threading.Event()
         self._error: Optional[BaseException] = None
         self._is_dropped = False
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether only the first messages of the batch were answered."""
+        return len(self.work.records) < self.messages
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every message of the batch was answered or rejected."""
+        return self._error is None and not self.is_cut and not self._is_dropped
+
     def drop(self) -> None:
-        """Nobody wants the answer any more: the class need not begin."""
+        """Cancels the prediction if it has not started."""
         self._is_dropped = True
 
     def let_end(self) -> None:
@@ -42,7 +54,7 @@ class Asked:
         self._done.wait()
 
     def run(self, predict: Callable[[Work], None]) -> None:
-        """Asks, and keeps what is raised for whoever waits."""
+        """Calls the class, and keeps what is raised for the thread that waits."""
         started = time.monotonic()
         try:
             if not self._is_dropped:
@@ -56,7 +68,7 @@ class Asked:
         """Waits until the class is done.
 
         Raises:
-            Retriable: the class met passing trouble.
+            Retriable: the class met a temporary error.
             Exception: what else was raised.
         """
         self._done.wait()
@@ -65,40 +77,53 @@ class Asked:
 
 
 class Asking:
-    """Has the class asked.
-
-    The thread is always the same one, and is made when it is first needed: classes whose models
-    belong to a thread see two at most, that which made them and this one.
+    """The queue between the I/O thread and the main thread, which runs the user model.
 
     Args:
-        predict: asks the class about a batch.
+        predict: runs the user model on a batch.
+        idle: called in the main thread each time that nothing waits for it.
     """
 
-    def __init__(self, predict: Callable[[Work], None]) -> None:
+    def __init__(self, predict: Callable[[Work], None], idle: Callable[[], None]) -> None:
         self._predict = predict
+        self._idle = idle
         self._waiting: Any = queue.SimpleQueue()
-        self._thread: Optional[threading.Thread] = None
+        self._generation = 0
+        self._stopped_at = -1
 
-    def ask(self, work: Work, *, in_thread: bool) -> Asked:
-        """Asks about a batch: in the thread, or before this returns.
-
-        Raises:
-            Exception: what is raised before this returns, but `Retriable`: waiting raises that.
-        """
-        asked = Asked(work)
-        if not in_thread:
-            asked.run(self._predict)
-            with contextlib.suppress(Retriable):
-                asked.wait()
-            return asked
-        if self._thread is None:
-            sys.setswitchinterval(_SWITCH_S)
-            # It holds nobody up who leaves: a batch that is asked about is waited for before.
-            self._thread = threading.Thread(target=self._serve, name="predict", daemon=True)
-            self._thread.start()
+    def ask(self, work: Work) -> Asked:
+        """Adds a batch to the queue."""
+        asked = Asked(work, self._generation)
         self._waiting.put(asked)
         return asked
 
-    def _serve(self) -> None:
+    def restart(self) -> None:
+        """Batches that are asked about from now on do not follow those before."""
+        self._generation += 1
+
+    def close(self) -> None:
+        """Ends `serve` after the batches that wait."""
+        self._waiting.put(None)
+
+    def serve(self) -> None:
+        """Runs the user model on one batch after the other until `close`.
+
+        The thread that calls this is the one that made the class. After a batch that was not
+        answered as a whole, those that follow it are left until `restart`: the class is called
+        with messages in their order.
+        """
+        sys.setswitchinterval(_SWITCH_S)
         while True:
-            self._waiting.get().run(self._predict)
+            if self._waiting.empty():
+                self._idle()
+            try:
+                asked = self._waiting.get(timeout=_LOOK_EVERY_S)
+            except queue.Empty:
+                continue
+            if asked is None:
+                return
+            if asked.generation == self._stopped_at:
+                asked.drop()
+            asked.run(self._predict)
+            if not asked.is_whole:
+                self._stopped_at = asked.generation

@@ -7,6 +7,10 @@ from typing import Any, Dict
 from kafka.clients import consumer_config
 from kafka.settings import Settings
 
+# The client library's default, and its limit.
+_POLL_INTERVAL_MS = 300_000
+_MOST_POLL_INTERVAL_MS = 86_400_000
+
 
 def fetching_config(settings: Settings) -> Dict[str, Any]:
     """A member of the group that is told of everything, and fetches ahead within bounds."""
@@ -15,6 +19,7 @@ def fetching_config(settings: Settings) -> Dict[str, Any]:
         settings.group_id,
         client_id=settings.worker_id,
         session_timeout_ms=settings.session_timeout_ms,
+        max_poll_interval_ms=_most_between_polls_ms(settings),
         heartbeat_interval_ms=max(1, settings.session_timeout_ms // 6),
         partition_assignment_strategy="roundrobin",
         auto_offset_reset="error",
@@ -31,3 +36,13 @@ def fetching_config(settings: Settings) -> Dict[str, Any]:
         # How long a partition rests after each record of it that can't be read.
         fetch_error_backoff_ms=50,
     )
+
+
+def _most_between_polls_ms(settings: Settings) -> int:
+    """How long the group keeps a member that does not poll: longer than a call of the class takes.
+
+    Within the watchdog's slack a call may take a quarter more, and a stack that fails is called
+    again in parts.
+    """
+    wanted_ms = _POLL_INTERVAL_MS + int(settings.predict_timeout_s * 2500)
+    return min(_MOST_POLL_INTERVAL_MS, max(wanted_ms, settings.session_timeout_ms))

@@ -1,6 +1,6 @@
 """The worker: consumes, has batches answered, and publishes the answers.
 
-One thread, beside which the class has one of its own (`kafka.worker.asking`).
+It runs in the I/O thread. The main thread made the user model, and runs it (`Worker.serve`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from kafka.reasons import Retriable
 from kafka.rights import RightMissing
 from kafka.served_class import ServedClass
 from kafka.settings import Settings
+from kafka.stop_signals import StopSignals
 from kafka.worker import metrics
 from kafka.worker.answering import Answering
 from kafka.worker.assignment import GapFound
@@ -29,7 +30,8 @@ from kafka.worker.outbox import Outbox
 from kafka.worker.place import Place, state_folder
 from kafka.worker.positions import Gap
 from kafka.worker.publisher import text_of
-from kafka.worker.status import JOINING, READY, STALLED, StatusPipe
+from kafka.worker.retries import Retries
+from kafka.worker.status import JOINING, READY, STACKED, STALLED, StatusPipe
 from kafka.worker.targets import TopicMissing
 from kafka.worker.watchdog import Watchdog
 
@@ -40,6 +42,7 @@ _IDLE_WAIT_S = 0.2
 # Taken in advance, of what has been fetched, so that the class never waits for the next batch.
 _BACKLOG_TRANSACTIONS = 2
 _MEASURE_EVERY_S = 1.0
+_RETRY_LOOK_S = 0.05
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
 # After so long without partitions, or without a commit, a worker no longer says that it is ready:
@@ -61,6 +64,7 @@ class Worker:
         served: the class that answers.
         place: which worker this is.
         status: told what happens.
+        signals: tell whether the worker is to leave.
         parent: process id of the supervisor; the worker leaves when that is gone.
     """
 
@@ -70,13 +74,15 @@ class Worker:
         served: ServedClass,
         place: Place,
         status: StatusPipe,
+        signals: StopSignals,
         parent: Optional[int] = None,
     ) -> None:
         self._settings = settings
+        self._served = served
         self._place = place
         self._status = status
         self._parent = parent
-        self._stopping = False
+        self._stop_asked = False
         self._progress = 0
         self._backoff_s = 0.0
         self._measure_at = 0.0
@@ -86,13 +92,26 @@ class Worker:
         self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
         self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()
+        self._retries = Retries(settings.retry_message_s)
+        self._signals = signals
         self._answering = Answering(
-            settings, served, self._in_hand, self._watchdog, place.name, self._is_stopping
+            settings,
+            served,
+            self._in_hand,
+            self._watchdog,
+            place.name,
+            self._is_stopping,
+            before_call=signals.install,
+            on_switch=self._on_switch,
         )
 
     def stop(self) -> None:
-        """Finishes what is in hand, then leaves; may be called from a signal handler."""
-        self._stopping = True
+        """Finishes what is in hand, then leaves."""
+        self._stop_asked = True
+
+    def serve(self) -> None:
+        """Runs the user model until `run` has ended; called by the thread that made it."""
+        self._answering.serve()
 
     def run(self) -> None:
         """Works until `stop`.
@@ -102,14 +121,17 @@ class Worker:
             GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the group or the topic can't be used at all.
         """
-        while not self._stopping:
-            try:
-                self._serve()
-            except RightMissing as error:
-                self._stalled(str(error))
-                self._back_off()
+        try:
+            while not self._stopping:
+                try:
+                    self._work()
+                except RightMissing as error:
+                    self._stalled(str(error))
+                    self._back_off()
+        finally:
+            self._answering.close()
 
-    def _serve(self) -> None:
+    def _work(self) -> None:
         """Joins the group and works until `stop`, or until the brokers no longer let us."""
         outbox = self._make_outbox()
         if outbox is None:
@@ -131,7 +153,7 @@ class Worker:
             self._watch_broker_call()
             self._outbox.close()
             self._intake.close()
-            self._watchdog.rest()
+            self._watchdog.rest_brokers()
         self._answering.drop_ahead()
         self._in_hand.close()
 
@@ -150,7 +172,7 @@ class Worker:
             except KafkaException as error:
                 self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
             finally:
-                self._watchdog.rest()
+                self._watchdog.rest_brokers()
             self._back_off()
         return None
 
@@ -158,7 +180,7 @@ class Worker:
         self._intake.commit(positions, note)
 
     def _watch_broker_call(self) -> None:
-        self._watchdog.wind(_BROKER_CALL_S)
+        self._watchdog.watch_brokers(_BROKER_CALL_S)
 
     def _turn(self) -> None:
         """One turn: takes what is there, answers it, publishes it."""
@@ -176,6 +198,9 @@ class Worker:
             intake.keep_membership()
         if not intake.backlog:
             return
+        if self._retries.is_waiting:
+            time.sleep(_RETRY_LOOK_S)
+            return
         group_metadata = intake.group_metadata()
         outcomes = self._answer_backlog()
         if outcomes:
@@ -192,10 +217,24 @@ class Worker:
         try:
             return self._answering.answer(self._intake.backlog)
         except Retriable as error:
-            metrics.RETRIES.labels(self._place.name).inc()
-            self._stalled(f"the class asks to try again later: {error}")
-            self._back_off()
+            self._put_off(error)
             return []
+
+    def _put_off(self, error: Retriable) -> None:
+        """Waits before the next try of the batch that comes next, or gives its message up."""
+        metrics.RETRIES.labels(self._place.name).inc()
+        backlog = self._intake.backlog
+        alone = self._answering.failed_alone
+        delay_s = self._retries.failed(backlog[0], error, alone=alone)
+        log.info("%s tries again in %.1f s: %s", self._place.name, delay_s, error)
+        self._stalled(f"the model reported a temporary error: {error}")
+        if self._retries.wants_probe:
+            self._retries.probed(answered=self._answering.probe(backlog))
+        if self._retries.is_exhausted:
+            self._answering.give_up(
+                backlog[0],
+                f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
+            )
 
     def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
         outcomes, messages = self._outbox.compose(outcomes)
@@ -218,7 +257,7 @@ class Worker:
             self._not_published(error)
             return
         finally:
-            self._watchdog.rest()
+            self._watchdog.rest_brokers()
         seconds = time.perf_counter() - started
         metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
         self._breaker = breaker
@@ -229,20 +268,22 @@ class Worker:
         if self._backoff_s:
             # The transaction is open meanwhile: what took too long must not do so again.
             return False
-        has_read = self._answering.ask_one_more(self._intake.backlog)
-        # Reading has set the watchdog to a time of its own, and brokers are waited for again.
-        self._watch_broker_call()
-        return has_read
+        return self._answering.ask_one_more(self._intake.backlog)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
         self._intake.published(positions, self._breaker.note)
         self._answering.published(positions)
+        self._retries.published(positions)
         metrics.count_published(self._place.name, outcomes)
         self._backoff_s = 0.0
         self._unpublished_since = None
         self._progress += 1
-        if self._progress == 1 or self._status.last.state != READY:
+        last = self._status.last
+        if self._progress == 1 or (last.state, last.batching) != (READY, self._batching()):
             self._tell(READY)
+
+    def _batching(self) -> str:
+        return self._served.why_single or STACKED
 
     def _not_published(self, error: NotPublished) -> None:
         metrics.ABORTS.labels(self._place.name).inc()
@@ -274,7 +315,7 @@ class Worker:
             except KafkaException as error:
                 self._stalled(f"the group's position can't be read: {text_of(error)}")
             finally:
-                self._watchdog.rest()
+                self._watchdog.rest_brokers()
             self._back_off()
 
     def _on_assigned(self, positions: Dict[int, int], notes: Dict[int, str]) -> None:
@@ -292,8 +333,22 @@ class Worker:
             self._on_assigned, self._on_revoked, self._on_gap, self._stalled, self._is_stopping
         )
 
+    @property
+    def _stopping(self) -> bool:
+        return self._stop_asked or self._signals.requested()
+
     def _is_stopping(self) -> bool:
         return self._stopping
+
+    def _on_switch(self, why: str) -> None:
+        """Called in the main thread when a declaration turns out to be wrong."""
+        metrics.SWITCHES.labels(self._place.name).inc()
+        log.warning(
+            "%s calls the class message by message from now on, though it declares that it is "
+            "row-wise: %s",
+            self._place.name,
+            why,
+        )
 
     def _on_revoked(self) -> None:
         metrics.PARTITIONS.labels(self._place.name).set(0)
@@ -314,6 +369,7 @@ class Worker:
         last = self._status.last
         self._status.tell(
             last._replace(
+                batching=self._batching(),
                 state=state,
                 detail=detail,
                 partitions=last.partitions if partitions is None else partitions,

@@ -13,6 +13,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from kafka.messages import Outcome, Reply
+from kafka.worker.model_metrics import ModelMetrics
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _MESSAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -45,8 +46,14 @@ LATENCY_SECONDS = Histogram(
 )
 # Transactions that had to be done again; a few at each rebalance, none otherwise.
 ABORTS = Counter("kafka_worker_aborts", "Transactions that were done again", ["worker"])
-# Batches that were put off because the class said that its trouble passes.
-RETRIES = Counter("kafka_worker_retries", "Batches put off for passing trouble", ["worker"])
+# Batches that were put off because the class met a temporary error.
+RETRIES = Counter("kafka_worker_retries", "Batches put off for temporary errors", ["worker"])
+# Classes that declare themselves row-wise and are not.
+SWITCHES = Counter(
+    "kafka_worker_declaration_errors",
+    "Declarations of row-wise classes that were found wrong",
+    ["worker"],
+)
 # Messages that retention deleted before they were read.
 GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were read", ["worker"])
 # Messages that another deployment answers (KAFKA_SHARE).
@@ -79,17 +86,25 @@ LAST_TIMESTAMP = Gauge(
 )
 
 
+# What the class itself reports.
+MODEL_METRICS = ModelMetrics()
+
+
 def begin(worker: str) -> None:
     """Shows what has not happened yet as 0: Prometheus sees no increase in what was not there."""
     REPLIES.labels(worker)
     GAPS.labels(worker)
+    SWITCHES.labels(worker)
     # Those that an operator is called for at the first one.
     for reason in ("predict_failed", "worker_crash"):
         DEAD_LETTERS.labels(worker, reason)
 
 
 def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
-    """Counts what was committed."""
+    """Counts what was committed, what the class reported of it included."""
+    for outcome in outcomes:
+        if isinstance(outcome, Reply) and outcome.metrics:
+            MODEL_METRICS.count(worker, outcome.metrics)
     rejections = [outcome for outcome in outcomes if not isinstance(outcome, Reply)]
     for rejection in rejections:
         DEAD_LETTERS.labels(worker, rejection.reason).inc()

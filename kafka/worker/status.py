@@ -12,6 +12,7 @@ READY = "ready"
 STALLED = "stalled"
 HALTED = "halted"
 GAP = "gap"
+STACKED = "stacked"
 
 # Exit status of a worker that stopped on purpose and must not be started again by itself.
 EXIT_STOPPED = 70
@@ -26,12 +27,14 @@ class WorkerStatus(NamedTuple):
         detail: why, for the last three.
         partitions: what it reads.
         progress: how many transactions it has committed.
+        batching: `stacked`, or why the class is called message by message.
     """
 
     state: str = STARTING
     detail: str = ""
     partitions: Tuple[int, ...] = ()
     progress: int = 0
+    batching: str = ""
 
 
 class StatusPipe:

@@ -58,8 +58,7 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, Ta
     if missing:
         raise RightMissing(missing, role)
     return {
-        name: Target(name, len(described[name].partitions), _max_bytes(inquiry, settings, name))
-        for name in names
+        name: _target(inquiry, settings, name, len(described[name].partitions)) for name in names
     }
 
 
@@ -95,10 +94,12 @@ def _is_allowed(right: Right, topic: Any) -> bool:
     return not allowed or _OPERATIONS[right.operation] in allowed
 
 
-def _max_bytes(inquiry: Inquiry, settings: Settings, name: str) -> int:
+def _target(inquiry: Inquiry, settings: Settings, name: str, partitions: int) -> Target:
     resource = ConfigResource(ResourceType.TOPIC, name)
     described = inquiry.admin.describe_configs([resource], request_timeout=_REQUEST_S)
     inquiry.wait(described.values())
-    allowed = int(described[resource].result()["max.message.bytes"].value)
+    config = described[resource].result()
+    allowed = int(config["max.message.bytes"].value)
     is_log = settings.log_requests and name == settings.log_topic
-    return min(allowed, most_log_bytes(settings) if is_log else most_bytes(settings))
+    max_bytes = min(allowed, most_log_bytes(settings) if is_log else most_bytes(settings))
+    return Target(name, partitions, max_bytes, "compact" in config["cleanup.policy"].value)

@@ -10,39 +10,28 @@ import pytest
 from tests.compatibility.answer import Answer
 from tests.compatibility.classes import CLASSES, Case
 from tests.compatibility.differences import verdict
-from tests.compatibility.known_faults import known_fault
 from tests.compatibility.pairs import Pair
 
 _MOST_FAILURES, _LONGEST = 8, 400
 
 
-def of_each_class(faulty: Sequence[str] = (), cases: Iterable[Case] = CLASSES) -> list[Any]:
-    """Parameters for a test of each class; tests of one class go to one worker.
-
-    Args:
-        faulty: names of the classes that fail, which is known.
-        cases: the classes.
-    """
+def of_each_class(cases: Iterable[Case] = CLASSES) -> list[Any]:
+    """Parameters for a test of each class; tests of one class go to one worker."""
     return [
         pytest.param(
-            case,
-            id=case.name,
-            marks=[
-                pytest.mark.xdist_group(f"compatibility-{case.name}"),
-                *([pytest.mark.xfail(strict=True)] if case.name in faulty else []),
-            ],
+            case, id=case.name, marks=pytest.mark.xdist_group(f"compatibility-{case.name}")
         )
         for case in cases
     ]
 
 
 def failures(pairs: Sequence[Pair], found: Sequence[Answer]) -> list[str]:
-    """The wrong answers, in words; known faults are left out."""
+    """The wrong answers, in words."""
     assert len(pairs) == len(found)
     return [
         f"{pair}\n  expected {str(pair.expected)[:_LONGEST]}\n  found    {str(answer)[:_LONGEST]}"
         for pair, answer in zip(pairs, found, strict=True)
-        if known_fault(pair) is None and verdict(pair, answer) is None
+        if verdict(pair, answer) is None
     ]
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from kafka.load_class import ClassNotUsable, load_class
 from kafka.messages import Outcome, Record
 from kafka.messages import Rejection as RuntimeRejection
 from kafka.pipeline import Pipeline
 from kafka.reasons import Retriable
-from kafka.served_class import ClassNotUsable, load_class
 from tests.compatibility.answer import (
     Answer,
     Crash,
@@ -39,7 +39,7 @@ class Runtime:
         self._offset = 0
         try:
             served = load_class(case.class_name, _environment(case))
-            self._pipeline = Pipeline(served, _MAX_BYTES, batching=batching != "off")
+            self._pipeline = Pipeline(served, _MAX_BYTES, batching=batching)
         except Exception as error:
             self._why_not = repr(error)
 

@@ -20,7 +20,7 @@ def test_each_message_alone(case: Case) -> None:
     assert not failed, text(failed)
 
 
-@pytest.mark.parametrize("case", of_each_class(cases=CLASSES[:3]))
+@pytest.mark.parametrize("case", of_each_class(CLASSES[:3]))
 def test_batching_off_changes_nothing(case: Case) -> None:
     pairs = [expectations(case).alone(payload) for payload in payloads_of(case)]
     failed = failures(pairs, [answers(case, [pair.payload], "off")[0] for pair in pairs])

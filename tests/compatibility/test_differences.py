@@ -1,4 +1,4 @@
-"""Every intended difference, and every known fault, is one: its example shows it."""
+"""Every intended difference is one: its example shows it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,6 @@ from tests.compatibility.classes import CLASSES, Case
 from tests.compatibility.classes.unservable import UNSERVABLE
 from tests.compatibility.comparison import same
 from tests.compatibility.differences import DIFFERENCES, Difference, verdict
-from tests.compatibility.known_faults import (
-    AWAITED,
-    KNOWN_FAULTS,
-    MIXED_FAULTS,
-    SERVED_FAULTS,
-    STACK_FAULTS,
-    KnownFault,
-)
 from tests.compatibility.pairs import expectations
 from tests.compatibility.payloads import PAYLOADS, Payload
 from tests.compatibility.report import of_each_class
@@ -38,11 +30,7 @@ def _example(names: tuple[str, str]) -> tuple[Case, Payload]:
 @pytest.mark.parametrize(
     "difference",
     [
-        pytest.param(
-            difference,
-            id=difference.id,
-            marks=[pytest.mark.xfail(strict=True)] if difference.id in AWAITED else [],
-        )
+        pytest.param(difference, id=difference.id)
         for difference in DIFFERENCES
         if difference.id != _REFUSED
     ],
@@ -58,35 +46,13 @@ def test_the_example_of_a_difference_shows_it(difference: Difference) -> None:
     assert reason == ("" if difference.id == "made-puid" else difference.id)
 
 
-@pytest.mark.parametrize("case", of_each_class(SERVED_FAULTS, UNSERVABLE))
+@pytest.mark.parametrize("case", of_each_class(UNSERVABLE))
 def test_a_class_that_answers_nothing_is_refused(case: Case) -> None:
     assert refusal(case)
 
 
-@pytest.mark.xfail(strict=True)
-@pytest.mark.parametrize("fault", KNOWN_FAULTS, ids=lambda fault: str(fault.id))
-def test_a_known_fault_is_still_there(fault: KnownFault) -> None:
-    """Once this passes, the fault is mended, and its entry has to go."""
-    case, payload = _example(fault.example)
-    pair = expectations(case).alone(payload)
-    (found,) = answers(case, [payload])
-    assert verdict(pair, found) is not None
-
-
-def test_a_known_fault_covers_its_example() -> None:
-    for fault in KNOWN_FAULTS:
-        case, payload = _example(fault.example)
-        assert fault.covers(expectations(case).alone(payload)), fault.id
-
-
 def test_ids_differ_and_names_exist() -> None:
-    for table in (DIFFERENCES, KNOWN_FAULTS):
-        assert len({entry.id for entry in table}) == len(table)
-    assert {*MIXED_FAULTS, *STACK_FAULTS} <= _CASES.keys()
-    named = {name for fault in KNOWN_FAULTS for name in fault.classes}
-    assert named <= _CASES.keys()
-    assert {name for fault in KNOWN_FAULTS for name in fault.payloads} <= _PAYLOADS.keys()
+    assert len({entry.id for entry in DIFFERENCES}) == len(DIFFERENCES)
     assert {payload.difference for payload in PAYLOADS} - {""} <= {
         difference.id for difference in DIFFERENCES
     }
-    assert {*AWAITED} <= {difference.id for difference in DIFFERENCES}

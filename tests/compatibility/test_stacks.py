@@ -7,7 +7,6 @@ import itertools
 import pytest
 
 from tests.compatibility.classes import CLASSES, Case
-from tests.compatibility.known_faults import STACK_FAULTS
 from tests.compatibility.pairs import expectations
 from tests.compatibility.report import failures, of_each_class, text
 from tests.compatibility.runtime import Runtime
@@ -18,13 +17,13 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 _ROW_WISE = [case for case in CLASSES if case.is_row_wise and not case.is_declared]
 
 
-@pytest.mark.parametrize("case", of_each_class(STACK_FAULTS))
+@pytest.mark.parametrize("case", of_each_class())
 def test_messages_of_one_layout(case: Case) -> None:
     failed = _failures(case, "auto")
     assert not failed, text(failed)
 
 
-@pytest.mark.parametrize("case", of_each_class(STACK_FAULTS, _ROW_WISE))
+@pytest.mark.parametrize("case", of_each_class(_ROW_WISE))
 def test_the_operator_declares_that_the_class_is_row_wise(case: Case) -> None:
     failed = _failures(case, "on")
     assert not failed, text(failed)

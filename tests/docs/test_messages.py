@@ -11,11 +11,11 @@ from seldon_core.proto import prediction_pb2
 from kafka.dead_letter.letters import REPLAYED, replay_headers
 from kafka.feedback import BadFeedback, Feedback, read
 from kafka.feedback import compose as compose_feedback
+from kafka.load_class import load_class
 from kafka.messages import Headers, Outcome, Record, Rejection
 from kafka.pipeline import Pipeline
 from kafka.replies import Outgoing, Target, compose
 from kafka.request_log.of_outcomes import OutcomeLog
-from kafka.served_class import load_class
 from kafka.settings import load_settings
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode

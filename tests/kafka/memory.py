@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
+from kafka.load_class import load_class
 from kafka.messages import Headers, Record, Rejection
 from kafka.pipeline import Pipeline
-from kafka.served_class import load_class
 from tests.kafka.helpers import record
 
 SIZE = 8 * 1024 * 1024

@@ -4,23 +4,49 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kafka.messages import Outcome, Record, Rejection
+from kafka.pipeline import Pipeline
 from kafka.reasons import Retriable
 from kafka.served_class import ServedClass
 from kafka.settings import load_settings
+from kafka.stack_check import NoCheck
 from kafka.worker.answering import Answering
 from kafka.worker.in_hand import InHand, suspects_of
 from kafka.worker.watchdog import Watchdog
 from tests import classes
 from tests.broker.stream import wait_until
 from tests.kafka.helpers import die_with, ndarray
+
+
+@pytest.fixture(autouse=True)
+def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each worker has a thread that runs its class, as the main thread does.
+
+    Stacks are not checked, so that calls can be counted.
+    """
+    workers: list[Answering] = []
+    made = Answering.__init__
+
+    def make(worker: Answering, *arguments: Any, **options: Any) -> None:
+        made(worker, *arguments, **options)
+        workers.append(worker)
+        threading.Thread(target=worker.serve, name="main of the worker", daemon=True).start()
+
+    monkeypatch.setattr(Answering, "__init__", make)
+    unchecked = functools.partial(Pipeline, check=NoCheck())
+    monkeypatch.setattr("kafka.worker.answering.Pipeline", unchecked)
+    yield
+    for worker in workers:
+        worker.close()
 
 
 def successor(folder: Path, held: list[Record], served: Any = None) -> Answering:
@@ -164,12 +190,13 @@ def test_only_what_the_class_works_at_is_in_hand(tmp_path: Path) -> None:
     assert not backlog
 
 
-def test_a_single_message_is_answered_without_another_thread(tmp_path: Path) -> None:
+def test_the_class_is_called_in_the_thread_that_serves_it(tmp_path: Path) -> None:
     gate = Gate()
     worker = quick(tmp_path, gate)
-    gate.let_through.release()
+    gate.let_through.release(100)
     assert offsets(worker.answer(collections.deque([ndarray([[1, 1]], 7)]))) == [7]
-    assert gate.threads == {threading.current_thread().name}
+    assert len(worker.answer(numbered(60))) == 60
+    assert gate.threads == {"main of the worker"}
 
 
 @pytest.mark.parametrize("fails_at", [0, 17, 39])
@@ -189,7 +216,13 @@ def test_passing_trouble_leaves_all_from_the_batch_that_met_it(
     assert [record.offset for record in backlog] == list(range(first, 40))
     assert held_in(tmp_path) == []
     gate.fails_at = None
-    assert offsets(worker.answer(backlog)) == list(range(first, 40))
+    # Those that met it are tried by themselves, to find the one that meets it again.
+    assert offsets(worker.answer(backlog)) == [first]
+    found = [first]
+    while backlog:
+        worker.published({3: found[-1] + 1})
+        found += offsets(worker.answer(backlog))
+    assert found == list(range(first, 40))
 
 
 class AwayWhileReading(classes.Double):
@@ -207,9 +240,11 @@ def test_passing_trouble_of_the_batch_being_read_leaves_the_one_before_answered(
     worker, backlog = successor(tmp_path, [], AwayWhileReading()), numbered(20)
     assert offsets(worker.answer(backlog)) == list(range(8))
     assert [record.offset for record in backlog] == list(range(8, 20))
+    assert offsets(worker.answer(backlog)) == [8]
     with pytest.raises(Retriable):
         worker.answer(backlog)
-    assert len(backlog) == 12
+    assert worker.failed_alone
+    assert len(backlog) == 11
 
 
 def test_who_is_told_to_leave_keeps_what_is_not_answered_for_others(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from seldon_core.metrics import SeldonMetrics
 
 from kafka.messages import Record, Reply
 from kafka.reasons import Retriable
+from kafka.stack_check import NoCheck
 from tests import classes
 from tests.image.text.TextClassifier import TextClassifier
 from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
@@ -24,7 +25,7 @@ from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
 def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages() -> None:
     tagged = classes.Tagged()
     records = [ndarray([[n, 0]] * (1 + n % 3), n) for n in range(10)]
-    outcomes = pipeline(tagged).run(records).outcomes
+    outcomes = pipeline(tagged, check=NoCheck()).run(records).outcomes
     assert tagged.calls == [sum(1 + n % 3 for n in range(10))]
     for n, answer in enumerate(answers(outcomes)):
         assert answer["data"]["ndarray"] == [[float(n), 0.0]] * (1 + n % 3)
@@ -36,7 +37,7 @@ def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages(
 def test_messages_of_other_shape_or_kind_are_stacked_apart() -> None:
     tagged = classes.Tagged()
     records = [ndarray([[1, 2]]), ndarray([[1, 2, 3]]), ndarray([[1.5, 2]]), ndarray([[3, 4]])]
-    replies = answers(pipeline(tagged).run(records).outcomes)
+    replies = answers(pipeline(tagged, check=NoCheck()).run(records).outcomes)
     assert sorted(tagged.calls) == [1, 1, 2]
     assert [reply["data"]["ndarray"][0][0] for reply in replies] == [1, 1, 1.5, 3]
 
@@ -143,7 +144,7 @@ def test_puid_is_kept_or_made_and_is_the_same_when_done_again() -> None:
 
 def test_batching_can_be_switched_off() -> None:
     tagged = classes.Tagged()
-    pipeline(tagged, batching=False).run([ndarray([[n, 0]]) for n in range(4)])
+    pipeline(tagged, batching="off").run([ndarray([[n, 0]]) for n in range(4)])
     assert tagged.calls == [1, 1, 1, 1]
 
 
@@ -169,6 +170,8 @@ def test_seconds_and_rows_are_counted() -> None:
 
 class Leaves:
     """Calls `sys.exit` at 3."""
+
+    row_wise = True
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         if (np.asarray(X) == 3).any():
@@ -232,12 +235,12 @@ class Picky:
         return X[:-1] if (X == 7).any() else X
 
 
-@pytest.mark.parametrize("batching", [True, False])
+@pytest.mark.parametrize("batching", ["auto", "off"])
 def test_one_message_with_an_answer_of_the_wrong_shape_is_found_among_its_neighbours(
-    batching: bool,
+    batching: str,
 ) -> None:
     picky = Picky()
-    tried = pipeline(picky, batching=batching)
+    tried = pipeline(picky, batching=batching, check=NoCheck())
     found = answers(tried.run([ndarray([[n]]) for n in range(16)]).outcomes)
     assert found[7] == "bad_prediction"
     assert [answer["data"]["ndarray"] for answer in found[:7] + found[8:]] == [
@@ -245,7 +248,9 @@ def test_one_message_with_an_answer_of_the_wrong_shape_is_found_among_its_neighb
     ]
     picky.calls.clear()
     tried.run([ndarray([[n]]) for n in range(10, 20)])
-    assert picky.calls == ([10] if batching else [1] * 10), "one bad answer ends no batching"
+    assert picky.calls == ([10] if batching == "auto" else [1] * 10), (
+        "one bad answer ends no batching"
+    )
 
 
 def test_a_message_without_rows_is_answered_beside_others() -> None:

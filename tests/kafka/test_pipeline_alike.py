@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from kafka.messages import Record, Reply
+from kafka.stack_check import NoCheck
 from tests import classes
 from tests.kafka.helpers import answers, ndarray, pipeline, record, rejection
 
@@ -74,7 +75,7 @@ class BadRows(Exception):
 
 def test_a_class_turns_the_payloads_of_many_messages_into_rows_at_once() -> None:
     stacks = Stacks()
-    under_test = pipeline(stacks)
+    under_test = pipeline(stacks, check=NoCheck())
     records = [alike([n, 100], n) for n in range(20, 30)]
     under_test.run(records)
     stacks.alone, stacks.stacks = 0, []
@@ -92,7 +93,8 @@ def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come
             seen.append(payload.dtype)
             return super().to_rows(payload)
 
-    under_test, document = pipeline(Scaled()), {"name": "x", "shape": [1, 300], "datatype": "FP32"}
+    under_test = pipeline(Scaled(), check=NoCheck())
+    document = {"name": "x", "shape": [1, 300], "datatype": "FP32"}
     value = orjson.dumps({"inputs": [{**document, "data": [1, 0, 1] * 100}]})
     for n in range(4):
         under_test.run([record(value, offset=n), record(value, offset=n + 1)])
@@ -104,7 +106,7 @@ def test_where_it_can_not_the_wrong_ones_are_found_and_the_others_answered() -> 
 
 
 def test_a_class_that_is_asked_message_by_message_gets_each_as_it_was_sent() -> None:
-    under_test = pipeline(classes.Double(), batching=False)
+    under_test = pipeline(classes.Double(), batching="off")
     records = [alike([200, n], n) for n in range(10)]
     for _ in range(2):
         found = answers(under_test.run(records).outcomes)

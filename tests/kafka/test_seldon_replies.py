@@ -15,7 +15,7 @@ from kafka.codec.seldon_replies import reply_writer
 from kafka.messages import Payload, Prediction
 from kafka.served_class import rows_of
 
-KINDS = ["ndarray", "tensor", "tftensor", "binData", "strData", "jsonData"]
+KINDS = ["ndarray", "tensor", "binData", "strData", "jsonData"]
 texts = st.text(st.characters(codec="utf-8"))
 entries = texts | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)
 nested = entries | st.none() | st.lists(texts, max_size=2) | st.just(np.float32(0.1))

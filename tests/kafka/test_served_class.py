@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kafka.load_class import ClassNotUsable, load_class
 from kafka.messages import Prediction
-from kafka.served_class import BadPrediction, ClassNotUsable, check_rows, load_class
+from kafka.served_class import BadPrediction, check_rows
 
 
 def parameters(*items: dict[str, str]) -> dict[str, str]:

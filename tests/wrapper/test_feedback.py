@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
-from kafka.served_class import load_class
+from kafka.load_class import load_class
 from tests.environments import PYTHON38, ROOT, needs_python38
 from tests.patience import patient
 from tests.wrapper.conftest import Served, rest, serving

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from kafka.load_class import load_class
 from kafka.messages import Record
 from kafka.pipeline import Pipeline
-from kafka.served_class import load_class
 from producer.bundled_samples import load_samples
 from wrapper import KmnistBaseline, KmnistClassifier
 

@@ -1,0 +1,97 @@
+"""What an exception of a user model says of itself, for the headers of its dead letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, Optional
+
+from kafka.temporary import status_of
+
+_MOST_CHARACTERS = 4000
+
+
+class ModelError(NamedTuple):
+    """What is known of an exception beside its text.
+
+    Attributes:
+        status_code: the HTTP status that Seldon's server would answer with; None if unknown.
+        reason: its reason word; empty if it has none.
+        app_code: the application's own error code; empty if it has none.
+        body: JSON of what Seldon's server would answer; empty if the exception has no `to_dict`
+            and the class no handler.
+    """
+
+    status_code: Optional[int] = None
+    reason: str = ""
+    app_code: str = ""
+    body: str = ""
+
+
+UNKNOWN = ModelError()
+"""Nothing is known of it."""
+
+
+class ModelErrors:
+    """Describes exceptions, with the class's own `model_error_handler` if it has one.
+
+    Args:
+        instance: the user model.
+    """
+
+    def __init__(self, instance: Any) -> None:
+        self._blueprint = getattr(instance, "model_error_handler", None)
+        self._app: Any = None
+
+    def describe(self, error: Exception) -> ModelError:
+        """What the exception, and the class's handler, say of it."""
+        code = _first(error, "application_error_code", "app_code")
+        described = ModelError(
+            status_of(error),
+            str(getattr(error, "reason", "") or ""),
+            "" if code is None else str(code),
+            _as_json(error),
+        )
+        handled = self._handled(error)
+        return described if handled is None else described._replace(**handled._asdict())
+
+    def _handled(self, error: Exception) -> Any:
+        """What the class's handler answers, or None if it has none for this exception."""
+        if self._blueprint is None:
+            return None
+        try:
+            return self._ask_handler(error)
+        except Exception:
+            # It has no handler for this one, or the handler fails: as if there were none.
+            return None
+
+    def _ask_handler(self, error: Exception) -> Any:
+        import flask
+
+        if self._app is None:
+            self._app = flask.Flask("model")
+            self._app.register_blueprint(self._blueprint)
+        with self._app.test_request_context("/predict"):
+            response = self._app.make_response(self._app.handle_user_exception(error))
+            return _Handled(
+                response.status_code, response.get_data(as_text=True)[:_MOST_CHARACTERS]
+            )
+
+
+class _Handled(NamedTuple):
+    status_code: int
+    body: str
+
+
+def _first(error: Exception, *names: str) -> Any:
+    found = (getattr(error, name, None) for name in names)
+    return next((each for each in found if each is not None), None)
+
+
+def _as_json(error: Exception) -> str:
+    to_dict = getattr(error, "to_dict", None)
+    if not callable(to_dict):
+        return ""
+    try:
+        return json.dumps(to_dict(), default=str)[:_MOST_CHARACTERS]
+    except Exception:
+        return ""

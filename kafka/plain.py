@@ -1,0 +1,212 @@
+"""Copies of a user model's answers, made of nothing but plain values.
+
+A class may keep and reuse what it returns, so an answer is copied before the class is called
+again. The copy holds what JSON has words for: objects with text as keys, lists, texts, numbers,
+booleans, `None`, and numpy arrays. Other values become what Seldon's server makes of them
+(`flask.json.provider.DefaultJSONProvider`): a date an HTTP date, a `Decimal` its text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import decimal
+import math
+import uuid
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
+from numpy.typing import NDArray
+from werkzeug.http import http_date
+
+_NUMBERS = "biuf"
+_WORDS = frozenset((int, bool, str, type(None)))
+_FRAMES = ("pandas.core.frame.DataFrame", "pandas.core.series.Series")
+masked: Any = np.ma
+"""numpy's masked arrays, which it has no types for."""
+
+_MISSING = ("NaTType", "NAType")
+
+
+class NotPlain(Exception):
+    """An answer holds what can't be sent; the message names the path in the answer."""
+
+
+def plain(value: Any, path: str, *, non_finite: bool) -> Any:
+    """Copies an answer, or a part of one.
+
+    Args:
+        value: what the user model returned.
+        path: its name in error messages; the path inside follows it.
+        non_finite: keep NaN and infinity, which are refused otherwise.
+
+    Returns:
+        A copy that shares no memory with `value` which the class could change.
+
+    Raises:
+        NotPlain: it holds NaN, infinity or a missing value, and `non_finite` is false; or a type
+            that can't be sent.
+    """
+    try:
+        return _Copy(non_finite).of(value, path)
+    except RecursionError:
+        raise NotPlain(f"{path} is nested too deeply") from None
+
+
+def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
+    """Rows and column names of a pandas DataFrame or Series; None of anything else.
+
+    pandas is not imported: the classes are known by their names.
+    """
+    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__}
+    if names.isdisjoint(_FRAMES):
+        return None
+    if _FRAMES[0] in names:
+        return value.to_numpy(), list(value.columns)
+    column = [] if value.name is None else [value.name]
+    return value.to_numpy().reshape(-1, 1), column
+
+
+class _Copy:
+    """One copy under way."""
+
+    def __init__(self, non_finite: bool) -> None:
+        self._non_finite = non_finite
+
+    def of(self, value: Any, path: str) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return str(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            return self._number(float(value), path)
+        if isinstance(value, dict):
+            return self._dict(value, path)
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return self._list(list(value), path)
+        if isinstance(value, np.ndarray):
+            return self._array(value, path)
+        if isinstance(value, np.generic):
+            return self._scalar(value, path)
+        return self._other(value, path)
+
+    def _number(self, value: float, path: str) -> float:
+        if not self._non_finite and not math.isfinite(value):
+            raise NotPlain(f"{path} is {value}")
+        return value
+
+    def _dict(self, value: Dict[Any, Any], path: str) -> Dict[str, Any]:
+        return {
+            name: self.of(item, f"{path}.{name}")
+            for name, item in ((_key(key, path), item) for key, item in value.items())
+        }
+
+    def _list(self, items: List[Any], path: str) -> List[Any]:
+        kinds = set(map(type, items))
+        if kinds <= _WORDS or (kinds == {float} and math.isfinite(sum(items))):
+            return items
+        return [self.of(item, f"{path}[{place}]") for place, item in enumerate(items)]
+
+    def _scalar(self, value: Any, path: str) -> Any:
+        item = value.item()
+        if isinstance(item, np.generic):
+            # The widest float of the machine has no number of Python's.
+            item = float(value)
+        return self.of(item, path)
+
+    def _array(self, array: NDArray[Any], path: str) -> Any:
+        kind = array.dtype.kind
+        if kind in _NUMBERS:
+            return self._numbers(array, path)
+        if kind == "U":
+            return np.array(array, order="C", subok=False)
+        copied = np.empty(array.shape, object)
+        flat = copied.reshape(-1)
+        # As Python's own values: of dates and of bytes an array has types that JSON has not.
+        for place, item in enumerate(_flat_list(array)):
+            where = np.unravel_index(place, array.shape) if array.ndim else ()
+            flat[place] = self.of(item, path + index_text(where))
+        return copied
+
+    def _numbers(self, array: Any, path: str) -> Any:
+        dtype = array.dtype.newbyteorder("=")
+        if dtype.kind == "f" and dtype.itemsize > 8:
+            dtype = np.dtype(np.float64)
+        if isinstance(array, np.ma.MaskedArray):
+            if masked.is_masked(array):
+                copied = masked.array(array, dtype=dtype, copy=True)
+                self._check_finite(copied.filled(0), path)
+                return copied
+            array = array.data
+        copied = np.array(array, dtype=dtype, order="C", subok=False)
+        self._check_finite(copied, path)
+        return copied
+
+    def _check_finite(self, array: NDArray[Any], path: str) -> None:
+        # The sum is finite unless a value is not, or it overflows: then each value is looked at.
+        if self._non_finite or array.dtype.kind != "f" or not array.size:
+            return
+        with np.errstate(all="ignore"):
+            if math.isfinite(array.sum()):
+                return
+        bad = ~np.isfinite(array)
+        if bad.any():
+            first = np.unravel_index(int(bad.argmax()), array.shape)
+            raise NotPlain(f"{path}{index_text(first)} is {array[first]}")
+
+    def _other(self, value: Any, path: str) -> Any:
+        if type(value).__name__ in _MISSING:
+            if self._non_finite:
+                return None
+            raise NotPlain(f"{path} is {value}")
+        if isinstance(value, AnyMessage):
+            copied = AnyMessage()
+            copied.CopyFrom(value)
+            return copied
+        if isinstance(value, datetime.date):
+            return http_date(value)
+        if isinstance(value, (decimal.Decimal, uuid.UUID)):
+            return str(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self.of(dataclasses.asdict(value), path)
+        frame = frame_rows(value)
+        if frame is not None:
+            return self.of(frame[0].tolist(), path)
+        if hasattr(value, "__html__"):
+            return str(value.__html__())
+        raise NotPlain(f"{path} is of type {type(value).__name__}, which can't be sent")
+
+
+def _flat_list(array: NDArray[Any]) -> Any:
+    listed = array.reshape(-1).tolist()
+    return listed if isinstance(listed, list) else [listed]
+
+
+def _key(key: Any, path: str) -> str:
+    """A key of an object as `json.dumps` writes it."""
+    if isinstance(key, np.generic):
+        key = key.item()
+    if isinstance(key, str):
+        return str(key)
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    if isinstance(key, int):
+        return int.__repr__(key)
+    if isinstance(key, float):
+        return float.__repr__(key)
+    if isinstance(key, (datetime.date, decimal.Decimal, uuid.UUID)):
+        return str(key)
+    raise NotPlain(f"{path} has a key of type {type(key).__name__}; keys are texts")
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a metric's value is a number that can be counted."""
+    return value is not None and math.isfinite(value)
+
+
+def index_text(index: Sequence[Any]) -> str:
+    """An array index as a path: `[3][0]`."""
+    return "".join(f"[{int(place)}]" for place in index)
