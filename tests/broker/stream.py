@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from kafka.clients import admin_config
@@ -81,6 +81,12 @@ class Stream:
                 timestamp=1_700_000_000_000 + place,
             )
             self._producer.poll(0)
+        assert self._producer.flush(30) == 0
+
+    def send_without_key(self, values: Sequence[bytes]) -> None:
+        """Sends values that have no key, to the first partition."""
+        for value in values:
+            self._producer.produce(self.settings.input_topic, value=value, partition=0)
         assert self._producer.flush(30) == 0
 
     @property
@@ -208,7 +214,8 @@ def _unless_retriable(consumer: Consumer, places: list[TopicPartition]) -> Any:
     try:
         return consumer.committed(places, timeout=10)
     except KafkaException as error:
-        if not error.args[0].retriable():
+        code = error.args[0].code()
+        if not (error.args[0].retriable() or code == KafkaError.NOT_COORDINATOR):
             raise
         return None
 
