@@ -43,6 +43,7 @@ class Runtime:
         class_name: the Seldon wrapper class.
         settings: further variables.
         python: the interpreter that it runs on.
+        root: the checkout whose worker it is.
     """
 
     workers: int = 1
@@ -50,6 +51,7 @@ class Runtime:
     class_name: str = CLASS
     settings: Mapping[str, str] | None = None
     python: Path = Path(sys.executable)
+    root: Path = ROOT
 
     def commands(
         self, bed: Bed, topics: Topics, format_name: str, folder: Path
@@ -70,7 +72,7 @@ class Runtime:
                 **(self.settings or {}),
             }
             command = [str(self.python), "-m", "kafka.worker", self.class_name]
-            yield command, environment, ROOT
+            yield command, environment, self.root
 
 
 @dataclass(frozen=True)

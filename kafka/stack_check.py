@@ -153,5 +153,6 @@ def _of_arrays(first: Any, second: Any, path: str) -> Optional[str]:
     if np.allclose(one, other, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
         return None
     with np.errstate(all="ignore"):
-        largest = np.nanmax(np.abs(np.subtract(one, other, dtype=np.float64)))
+        apart = np.abs(np.subtract(one, other, dtype=np.float64))
+        largest = np.fmax.reduce(apart, axis=None, initial=0.0)
     return f"{path} differs by up to {largest:g}"

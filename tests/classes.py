@@ -25,7 +25,7 @@ class Tagged(SeldonComponent):  # type: ignore[misc]
 
     row_wise = True
     row_tags = ("parity",)
-    constant_tags = ("model",)
+    constant_tags: tuple[str, ...] = ("model",)
 
     def __init__(self, model: str = "tagged") -> None:
         super().__init__()
