@@ -11,7 +11,13 @@ from typing import NamedTuple
 
 from kafka.dead_letter.letters import read_letter, replayed_place
 from kafka.messages import Headers, Record, header
-from kafka.replies import DEAD_REASON, INPUT_OFFSET, INPUT_PARTITION, INPUT_TIMESTAMP
+from kafka.replies import (
+    DEAD_REASON,
+    INPUT_OFFSET,
+    INPUT_PARTITION,
+    INPUT_TIMESTAMP,
+    WORKER,
+)
 from tests.faults.numbers import Numbers
 from tests.faults.replays import Replays, is_copy
 
@@ -29,7 +35,7 @@ _SHOWN = 20
 
 Place = tuple[int, int]
 """Partition and offset of an input."""
-IsAnswer = Callable[[bytes, "bytes | None", str], bool]
+IsAnswer = Callable[[bytes, "bytes | None", str, str], bool]
 
 
 class Sent(NamedTuple):
@@ -89,7 +95,7 @@ class Checker:
 
     Args:
         is_answer: whether a value, with the header `proto-name` beside it, is the answer to the
-            images that the header `IMAGE` names.
+            images that the header `IMAGE` names, of the worker that the reply names.
         output_partitions: how many partitions the output topic has.
         dead_partitions: how many the dead-letter topic has.
     """
@@ -135,7 +141,10 @@ class Checker:
         if identity != sent.identity:
             self._wrong(record, sent, "came back with another key, header or timestamp")
         elif sent.expect == REPLY and not self._is_answer(
-            record.value or b"", header(record.headers, "proto-name"), sent.shown
+            record.value or b"",
+            header(record.headers, "proto-name"),
+            sent.shown,
+            _text(record.headers, WORKER),
         ):
             self._wrong(record, sent, f"got the wrong answer: {record.value!r:.300}")
 

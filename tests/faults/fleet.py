@@ -38,7 +38,7 @@ class Replica:
         folder: for its log, and the files that steer its class.
         command: what starts the Python of this replica, such as `ip netns exec …`.
         host: address of its HTTP port.
-        class_name: the class that it serves.
+        class_name: the class that it serves; that of its name unless given.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Replica:
         folder: Path,
         command: tuple[str, ...] = (),
         host: str = "127.0.0.1",
-        class_name: str = f"{served.__name__}.{served.Faulty.__name__}",
+        class_name: str = "",
     ) -> None:
         self.name = name
         self.left_after: list[float] = []
@@ -57,7 +57,8 @@ class Replica:
         self._folder = folder
         self._command = command
         self._host = host
-        self._class_name = class_name
+        kind = served.CLASSES.get(name, served.Faulty)
+        self._class_name = class_name or f"{served.__name__}.{kind.__name__}"
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._told_at = 0.0

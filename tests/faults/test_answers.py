@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from kafka.pipeline import Pipeline
 from kafka.served_class import ServedClass
 from model.chosen import chosen_artefact
 from tests.faults import answers, images
+from tests.faults.served import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
 from tests.kafka.helpers import record
 from wrapper import KmnistClassifier
 
@@ -148,3 +150,22 @@ def test_no_image_is_so_close_that_its_label_abstention_or_flag_could_turn() -> 
     assert np.abs(rows[:, -1] - artefact.abstain_below).min() > 10 * answers.TOLERANCE
     scores = np.array(answers.answers().tags.get("outlier_score", [-1.0]))
     assert np.abs(scores - artefact.outlier_above).min() > 10 * answers.TOLERANCE
+
+
+@pytest.mark.parametrize(("kind", "worker"), [(Buffered, "a.0"), (NotRowWise, "b.0")])
+def test_each_class_of_the_replicas_gives_the_answers_that_are_expected_of_it(
+    kind: type[Faulty], worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(REPLICA, worker[0])
+    monkeypatch.setattr(KillPoints, "install", lambda self: None)
+    instance = kind()
+    instance.load()
+    coded = [images.message(number) for number in range(2 * len(images.MIX))]
+    records = [record(each.value, number, each.headers) for number, each in enumerate(coded)]
+    outcomes = Pipeline(ServedClass(instance), 1_000_000).run(records).outcomes
+    comparison = answers.Comparison()
+    for each, outcome in zip(coded, outcomes, strict=True):
+        assert isinstance(outcome, Reply)
+        proto_name = header(outcome.headers, "proto-name")
+        assert comparison.is_answer(outcome.value, proto_name, each.shown, worker)

@@ -17,7 +17,7 @@ DEAD = Target("dead", 2, 1_000_000)
 COUNT = 40
 
 
-def is_answer(value: bytes, proto_name: bytes | None, shown: str) -> bool:
+def is_answer(value: bytes, proto_name: bytes | None, shown: str, worker: str) -> bool:
     return value == b"answer to " + shown.encode()
 
 
