@@ -30,7 +30,7 @@ from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, valu
 from kafka.reasons import Retriable
 from kafka.served_class import BadPrediction, ServedClass, check_rows, own, raw_request, rows_of
 from kafka.stack_check import StackCheck, difference
-from kafka.stacking import Part, fitting, halves, message_count, payload_of, split, stacked
+from kafka.stacking import Part, fitting, halves, merged, message_count, payload_of, split, stacked
 from kafka.temporary import is_temporary
 
 _NUMERIC = "biuf"
@@ -281,7 +281,7 @@ class Pipeline:
         if error is not None:
             raise error
         for parts in stacks.values():
-            self._answer_parts(work, parts)
+            self._answer_parts(work, merged(parts))
         for single in singles:
             self._answer_single(work, single)
 

@@ -75,8 +75,16 @@ class _Copy:
         self._non_finite = non_finite
 
     def of(self, value: Any, path: str) -> Any:
-        if value is None or isinstance(value, bool):
+        kind = type(value)
+        if kind in _WORDS:
             return value
+        if kind is list:
+            return self._list(list(value), path)
+        if kind is np.ndarray:
+            return self._array(value, path)
+        return self._of_subclass(value, path)
+
+    def _of_subclass(self, value: Any, path: str) -> Any:
         if isinstance(value, str):
             return str(value)
         if isinstance(value, int):
@@ -146,15 +154,11 @@ class _Copy:
         return copied
 
     def _check_finite(self, array: NDArray[Any], path: str) -> None:
-        # The sum is finite unless a value is not, or it overflows: then each value is looked at.
-        if self._non_finite or array.dtype.kind != "f" or not array.size:
+        if self._non_finite or array.dtype.kind != "f":
             return
-        with np.errstate(all="ignore"):
-            if math.isfinite(array.sum()):
-                return
-        bad = ~np.isfinite(array)
-        if bad.any():
-            first = np.unravel_index(int(bad.argmax()), array.shape)
+        finite = np.isfinite(array)
+        if not finite.all():
+            first = np.unravel_index(int(finite.argmin()), array.shape)
             raise NotPlain(f"{path}{index_text(first)} is {array[first]}")
 
     def _other(self, value: Any, path: str) -> Any:

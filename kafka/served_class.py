@@ -387,6 +387,8 @@ class ServedClass:
         )
 
     def _plain(self, value: Any, path: str) -> Any:
+        if isinstance(value, list) and not value:
+            return []
         try:
             return plain(value, path, non_finite=self._non_finite)
         except NotPlain as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,30 @@ def payload_of(block: Payload, number: int) -> Payload:
     if isinstance(data, np.ndarray):
         data = np.array(data, dtype=block.dtype)
     return block._replace(data=data, dtype=None)
+
+
+def merged(parts: List[Part]) -> List[Part]:
+    """The parts, of one key, with blocks of bytes that may be answered together made one.
+
+    Pictures differ in length, and so come in many small blocks.
+    """
+    found: Dict[Any, List[Part]] = {}
+    for place, part in enumerate(parts):
+        alike = part.is_block and isinstance(part.payload.data, list)
+        key = (part.wire_format.name, part.rows_each) if alike else place
+        found.setdefault(key, []).append(part)
+    return [_as_one(alike) for alike in found.values()]
+
+
+def _as_one(parts: List[Part]) -> Part:
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    return first._replace(
+        places=[place for part in parts for place in part.places],
+        payload=first.payload._replace(data=[each for part in parts for each in part.payload.data]),
+        rows=np.concatenate([part.rows for part in parts]),
+    )
 
 
 def stacked(parts: List[Part]) -> NDArray[Any]:

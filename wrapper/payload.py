@@ -82,6 +82,8 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
     if isinstance(stack, np.ndarray):
         to_rows(stack[0])
         return stack.reshape(-1, SIDE, SIDE)
+    if len(stack) == 1:
+        return to_rows(stack[0])
     if len(stack[0]) % PIXELS or any(map(picture_bytes.is_picture, stack)):
         rows = [to_rows(content) for content in stack]
         if len({len(each) for each in rows}) > 1:

@@ -21,7 +21,8 @@ MAX_DEPTH = 32
 
 
 # orjson rounds whole numbers beyond 64 bits; the largest has 20 digits.
-_MANY_DIGITS = re.compile(rb"\d{19}")
+_DIGITS_ONLY = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
+_MANY_DIGITS = b"0" * 19
 # What Python's parser takes and JSON has not: missing and infinite numbers.
 _PYTHON_ONLY = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -59,7 +60,8 @@ def parse_any_json(value: bytes) -> Any:
     if value.startswith(_BYTE_ORDER_MARK):
         value = value[len(_BYTE_ORDER_MARK) :]
     check_containers(value)
-    if _MANY_DIGITS.search(value):
+    # A search of bytes takes a tenth of the time of a regular expression.
+    if _MANY_DIGITS in value.translate(_DIGITS_ONLY):
         return _parse_exactly(value)
     try:
         return orjson.loads(value)

@@ -15,6 +15,8 @@ from kafka.pipeline import Work
 # It is the whole process's, threads of the class included.
 _SWITCH_S = 0.00003
 _LOOK_EVERY_S = 0.5
+# Shorter than this it is not idle: resting and working by turns costs time as well.
+_REST_AFTER_S = 0.02
 
 
 class Asked:
@@ -81,7 +83,7 @@ class Asking:
 
     Args:
         predict: runs the user model on a batch.
-        idle: called in the main thread each time that nothing waits for it.
+        idle: called in the main thread again and again while nothing waits for it.
     """
 
     def __init__(self, predict: Callable[[Work], None], idle: Callable[[], None]) -> None:
@@ -105,6 +107,17 @@ class Asking:
         """Ends `serve` after the batches that wait."""
         self._waiting.put(None)
 
+    def _next(self) -> Optional[Asked]:
+        """The next batch, once there is one; None after `close`."""
+        wait_s = _REST_AFTER_S
+        while True:
+            try:
+                asked: Optional[Asked] = self._waiting.get(timeout=wait_s)
+                return asked
+            except queue.Empty:
+                self._idle()
+                wait_s = _LOOK_EVERY_S
+
     def serve(self) -> None:
         """Runs the user model on one batch after the other until `close`.
 
@@ -114,12 +127,7 @@ class Asking:
         """
         sys.setswitchinterval(_SWITCH_S)
         while True:
-            if self._waiting.empty():
-                self._idle()
-            try:
-                asked = self._waiting.get(timeout=_LOOK_EVERY_S)
-            except queue.Empty:
-                continue
+            asked = self._next()
             if asked is None:
                 return
             if asked.generation == self._stopped_at:
