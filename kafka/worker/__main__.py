@@ -28,8 +28,8 @@ log = logging.getLogger("kafka.worker")
 
 # How long threads that a class leaves behind are waited for.
 _LEFT_THREADS_S = 2.0
-GAIN = "one call then answers up to KAFKA_BATCH_MESSAGES messages"
-"""What a declaration gains."""
+GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
+"""What a declaration gains, as README.md says how it was measured."""
 
 EXAMPLES = """\
 examples:

@@ -49,7 +49,7 @@ class Runtime:
             return [Rejection("not served", self._why_not, True)] * len(payloads)
         records = [self._record(payload) for payload in payloads]
         try:
-            return [_answer(outcome) for outcome in self._pipeline.run(records).outcomes]
+            return [answer_of(outcome) for outcome in self._pipeline.run(records).outcomes]
         except Retriable as error:
             return [Retry(str(error))] * len(payloads)
         except Exception as error:
@@ -86,7 +86,8 @@ def refusal(case: Case) -> str | None:
     return None
 
 
-def _answer(outcome: Outcome) -> Answer:
+def answer_of(outcome: Outcome) -> Answer:
+    """The answer in what became of a record."""
     if isinstance(outcome, RuntimeRejection):
         return Rejection(outcome.reason, outcome.message, outcome.failed)
     names = {name for name, _ in outcome.headers}

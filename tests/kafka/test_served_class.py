@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -47,3 +48,56 @@ def test_a_single_value_is_no_answer_row_by_row(data: Any, tags: dict[str, Any])
 def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:
     served = load_class("tests.classes.Double")
     assert served.describe("x" * 1000).endswith("…")
+
+
+@pytest.mark.parametrize("word", ["banana", "2", ""])
+def test_a_parameter_that_is_no_bool_is_refused(word: str) -> None:
+    environ = parameters({"name": "model", "type": "BOOL", "value": word})
+    with pytest.raises(ClassNotUsable, match="no BOOL"):
+        load_class("tests.classes.Tagged", environ)
+
+
+class Served:
+    """Has nothing that could be called."""
+
+
+class TakesRowsOnly:
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        return X
+
+
+class Partial:
+    def __init__(self) -> None:
+        self.predict = functools.partial(self._predict, 2)
+
+    async def _predict(self, factor: int, X: Any, names: Any) -> Any:  # noqa: N803
+        return X
+
+
+class SetInInit:
+    def __init__(self) -> None:
+        self.predict = lambda X, names: X  # noqa: N803
+
+    def load(self) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("name", "environ", "why"),
+    [
+        ("Served", {}, "has no predict method"),
+        ("TakesRowsOnly", {}, r"TakesRowsOnly.predict\(.*\).* can't be called"),
+        ("Partial", {}, "async function"),
+        ("SetInInit", {"SERVICE_TYPE": "COMBINER"}, "SERVICE_TYPE=COMBINER can't be served"),
+        ("SetInInit", {"SERVICE_TYPE": "TRANSFORMER"}, "has no transform_input method"),
+    ],
+)
+def test_a_class_that_would_fail_at_each_message_is_refused(
+    name: str, environ: dict[str, str], why: str
+) -> None:
+    with pytest.raises(ClassNotUsable, match=why):
+        load_class(f"{__name__}.{name}", environ)
+
+
+def test_methods_may_be_set_in_init_and_load_may_not_be_implemented() -> None:
+    assert load_class(f"{__name__}.SetInInit").why_single

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kafka.settings import Settings, SettingsError, load_settings, require_broker, variables
+from kafka.worker.fetching import fetching_config
 
 
 def load(**environ: str) -> Settings:
@@ -116,3 +117,30 @@ def test_a_missing_broker_is_said_with_what_to_do() -> None:
 
 def test_every_setting_has_a_line_of_help() -> None:
     assert all(field.metadata["help"] for field in variables().values())
+
+
+def test_a_variable_of_the_class_is_left_to_it() -> None:
+    settings = load(KAFKA_AUDIT_TOPIC="audit", KAFKA_CONSUMER_LAG_TOPIC="lags")
+    assert settings.unknown == ("KAFKA_AUDIT_TOPIC", "KAFKA_CONSUMER_LAG_TOPIC")
+    assert settings.librdkafka["consumer"] == {}
+
+
+@pytest.mark.parametrize("variable", ["KAFKA_BROKERS", "KAFKA_WORKER", "KAFKA_GROUP"])
+def test_what_is_nearly_a_setting_can_be_kept(variable: str) -> None:
+    with pytest.raises(SettingsError, match=f"KAFKA_IGNORE={variable}"):
+        load(**{variable: "x"})
+    assert load(**{variable: "x", "KAFKA_IGNORE": f"{variable},KAFKA_OTHER"}).unknown == ()
+
+
+def test_batching_is_automatic_unless_told_otherwise() -> None:
+    assert [load(KAFKA_BATCHING=word).batching for word in ("auto", "on", "false")] == [
+        "auto",
+        "on",
+        "off",
+    ]
+    assert load().batching == "auto"
+
+
+def test_a_call_may_take_its_time_out_without_leaving_the_group() -> None:
+    settings = load(KAFKA_BROKER="b:9092", KAFKA_PREDICT_TIMEOUT_S="600")
+    assert fetching_config(settings)["max.poll.interval.ms"] > 1.25 * 600_000
