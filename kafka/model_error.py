@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple, Optional
 
-from kafka.temporary import status_of
+from kafka.temporary import attribute, status_of
 
 _MOST_CHARACTERS = 4000
 
@@ -47,7 +47,7 @@ class ModelErrors:
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
-            str(getattr(error, "reason", "") or ""),
+            str(attribute(error, "reason") or ""),
             "" if code is None else str(code),
             _as_json(error),
         )
@@ -83,12 +83,12 @@ class _Handled(NamedTuple):
 
 
 def _first(error: Exception, *names: str) -> Any:
-    found = (getattr(error, name, None) for name in names)
+    found = (attribute(error, name) for name in names)
     return next((each for each in found if each is not None), None)
 
 
 def _as_json(error: Exception) -> str:
-    to_dict = getattr(error, "to_dict", None)
+    to_dict = attribute(error, "to_dict")
     if not callable(to_dict):
         return ""
     try:

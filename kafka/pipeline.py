@@ -29,7 +29,7 @@ from kafka.encoding import replies, reply, sent_puid
 from kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
 from kafka.reasons import Retriable
 from kafka.served_class import BadPrediction, ServedClass, check_rows, own, raw_request, rows_of
-from kafka.stack_check import StackCheck, difference
+from kafka.stack_check import StackCheck, difference, differing
 from kafka.stacking import Part, fitting, halves, merged, message_count, payload_of, split, stacked
 from kafka.temporary import is_temporary
 
@@ -419,7 +419,7 @@ class Pipeline:
                     f"its answers have the tag {name!r}, which it names neither in row_tags nor "
                     "in constant_tags"
                 )
-            if self._constants.setdefault(name, value) != value:
+            if differing(self._constants.setdefault(name, value), value, name):
                 raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
 
     def _compare(self, work: Work, parts: List[Part], prediction: Prediction) -> None:

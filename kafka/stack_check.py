@@ -107,11 +107,21 @@ def difference(stacked: Prediction, single: Prediction) -> Optional[str]:
     """
     if stacked.names != single.names:
         return "the class names differ"
-    found = _difference(stacked.data, single.data, "answer")
-    return found or _difference(stacked.tags, single.tags, "tags")
+    found = differing(stacked.data, single.data, "answer")
+    return found or differing(stacked.tags, single.tags, "tags")
 
 
-def _difference(first: Any, second: Any, path: str) -> Optional[str]:
+def differing(first: Any, second: Any, path: str) -> Optional[str]:
+    """Compares plain values: forms and kinds exactly, floats nearly.
+
+    Args:
+        first: a value.
+        second: another one.
+        path: their name in the answer.
+
+    Returns:
+        How they differ; None if they are alike.
+    """
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _of_arrays(first, second, path)
     if type(first) is not type(second):
@@ -134,7 +144,7 @@ def _difference(first: Any, second: Any, path: str) -> Optional[str]:
 
 
 def _first_difference(pairs: Any) -> Optional[str]:
-    found = (_difference(*pair) for pair in pairs)
+    found = (differing(*pair) for pair in pairs)
     return next((each for each in found if each is not None), None)
 
 
@@ -144,7 +154,7 @@ def _of_arrays(first: Any, second: Any, path: str) -> Optional[str]:
     if first.dtype.kind != second.dtype.kind:
         return f"{path} has type {first.dtype} in one and {second.dtype} in the other"
     if first.dtype.kind == "O":
-        return _difference(first.tolist(), second.tolist(), path)
+        return differing(first.tolist(), second.tolist(), path)
     if not np.array_equal(masked.getmaskarray(first), masked.getmaskarray(second)):
         return f"{path} is masked at other places"
     if first.dtype.kind != "f":

@@ -91,7 +91,7 @@ def is_temporary(error: BaseException) -> bool:
 
 def status_of(error: BaseException) -> Optional[int]:
     """The HTTP status code that an exception names as its own, or None."""
-    status = _attribute(error, "status_code")
+    status = attribute(error, "status_code")
     return status if _is_status(status) else None
 
 
@@ -102,9 +102,9 @@ def retry_after_s(error: BaseException) -> float:
     At most `MOST_RETRY_AFTER_S`.
     """
     for cause in _with_causes(error):
-        asked = _attribute(cause, "retry_after")
+        asked = attribute(cause, "retry_after")
         if asked is None:
-            asked = _header(cause) or _header(_attribute(cause, "response"))
+            asked = _header(cause) or _header(attribute(cause, "response"))
         seconds = _seconds(asked)
         if seconds > 0:
             return min(MOST_RETRY_AFTER_S, seconds)
@@ -112,7 +112,7 @@ def retry_after_s(error: BaseException) -> float:
 
 
 def _header(holder: Any) -> Any:
-    headers = _attribute(holder, "headers")
+    headers = attribute(holder, "headers")
     with contextlib.suppress(Exception):
         return headers.get("Retry-After") or headers.get("retry-after")
     return None
@@ -143,7 +143,7 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
         seen.add(id(found))
         yield found
         # requests wraps urllib3's exception as its argument, urllib3 and urllib theirs as reason.
-        wrapped = (found.__cause__, _attribute(found, "reason"), *found.args)
+        wrapped = (found.__cause__, attribute(found, "reason"), *found.args)
         waiting.extend(each for each in wrapped if isinstance(each, BaseException))
 
 
@@ -159,7 +159,7 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_temporary_itself(error: BaseException) -> bool:
-    if isinstance(error, _BUILT_IN) or _attribute(error, "retriable") is True:
+    if isinstance(error, _BUILT_IN) or attribute(error, "retriable") is True:
         return True
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
@@ -168,22 +168,22 @@ def _is_temporary_itself(error: BaseException) -> bool:
         return True
     if "grpc.RpcError" in names:
         with contextlib.suppress(Exception):
-            return _attribute(error, "code")().name in _GRPC_CODES
+            return attribute(error, "code")().name in _GRPC_CODES
         return False
     return _status_in_response(error) in STATUS_CODES or status_of(error) in STATUS_CODES
 
 
 def _status_in_response(error: BaseException) -> Any:
     """The status code of the response that an exception was made of."""
-    response = _attribute(error, "response")
+    response = attribute(error, "response")
     if isinstance(response, dict):
         with contextlib.suppress(Exception):
             return response["ResponseMetadata"]["HTTPStatusCode"]
         return None
     if response is not None:
-        return _attribute(response, "status_code") or _attribute(response, "status")
+        return attribute(response, "status_code") or attribute(response, "status")
     if "urllib.error.HTTPError" in _names_of(error):
-        return _attribute(error, "code")
+        return attribute(error, "code")
     return None
 
 
@@ -199,8 +199,8 @@ def _names_of(error: BaseException) -> Set[str]:
     return names | {name.replace("httpx._exceptions.", "httpx.") for name in names}
 
 
-def _attribute(holder: Any, name: str) -> Any:
-    """An attribute, or None where there is none or it can't be had."""
+def attribute(holder: Any, name: str) -> Any:
+    """An attribute; None where there is none, or where asking for it raises."""
     try:
         return getattr(holder, name, None)
     except Exception:

@@ -144,10 +144,10 @@ def test_the_error_handler_of_a_class_has_the_last_word() -> None:
     class Handled(Raises):
         model_error_handler = flask.Blueprint("errors", __name__)
 
-    @Handled.model_error_handler.app_errorhandler(ValueError)
     def handle(error: Exception) -> Any:
         return flask.jsonify({"said": str(error)}), 422
 
+    Handled.model_error_handler.app_errorhandler(ValueError)(handle)
     found = outcome(Handled(ValueError("too old")))
     assert isinstance(found, Rejection)
     assert (found.reason, found.failed) == ("bad_payload", False)

@@ -132,7 +132,7 @@ def _away(scene: Scene) -> str:
         why = {replica.name: replica.ask("/ready")[1].strip() for replica in scene.running()}
     finally:
         store.unlink()
-    if not any("try again later" in text for text in why.values()):
+    if not any("reported a temporary error" in text for text in why.values()):
         raise NotSeen(f"/ready does not say what is the matter: {why}")
     return f"ConnectionError for {_AWAY_S} s; /ready said so"
 
