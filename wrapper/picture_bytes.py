@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
+from typing import List, Optional
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,12 @@ SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 
 _PNG = b"\x89PNG\r\n\x1a\n"
+# A header chunk of 28 x 28 pixels, 8 bits, grey, deflated, with the five filters, not interlaced.
+_PLAIN = struct.pack(">4sIIBBBBB", b"IHDR", SIDE, SIDE, 8, 0, 0, 0, 0)
+_PLAIN_HEADER = _PNG + struct.pack(">I17sI", 13, _PLAIN, zlib.crc32(_PLAIN))
+_CHUNK = struct.Struct(">I4s")
+# Chunks that say nothing of the pixels' values.
+_WITHOUT_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"pHYs")
 _JPEG = b"\xff\xd8\xff"
 # What Pillow raises for bytes that go wrong somewhere inside a picture.
 _BROKEN = (
@@ -53,6 +61,9 @@ def decode(content: bytes) -> NDArray[np.uint8]:
         BadPicture: It is broken or of another size. The size is read from the header,
             before memory is taken for pixels.
     """
+    plain = _plain_grey(content)
+    if plain is not None:
+        return plain
     try:
         # Of bytes in memory nothing is left open.
         picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
@@ -63,6 +74,46 @@ def decode(content: bytes) -> NDArray[np.uint8]:
         raise _too_large() from error
     except _BROKEN as error:
         raise BadPicture("bad_image", f"the picture is broken or cut off: {error}") from error
+
+
+def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
+    """The pixels of the PNG that most senders write: grey of 8 bits, without transparency.
+
+    Pillow spends most of its time on opening a file. Of this kind only its decoder is needed, which
+    takes a third of the time. A file of any other kind, or one that is broken, is left to Pillow.
+    """
+    data = _grey_data(content)
+    if data is None:
+        return None
+    try:
+        pixels = Image.frombytes("L", (SIDE, SIDE), data, "zip", "L").tobytes()
+    except _BROKEN:
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(SIDE, SIDE)
+
+
+def _grey_data(content: bytes) -> Optional[bytes]:
+    """The compressed data of such a PNG; None of any other file.
+
+    https://www.w3.org/TR/png-3/#5DataRep
+    """
+    if not content.startswith(_PLAIN_HEADER):
+        return None
+    parts: List[bytes] = []
+    at = len(_PLAIN_HEADER)
+    while at + 8 <= len(content):
+        length, kind = _CHUNK.unpack_from(content, at)
+        end = at + 8 + length
+        if content[end : end + 4] != zlib.crc32(content[at + 4 : end]).to_bytes(4, "big"):
+            return None
+        if kind == b"IEND":
+            return b"".join(parts)
+        if kind == b"IDAT":
+            parts.append(content[at + 8 : end])
+        elif kind not in _WITHOUT_PIXELS:
+            return None
+        at = end + 4
+    return None
 
 
 def _check_size(picture: Image.Image) -> None:

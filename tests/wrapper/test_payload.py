@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
+from wrapper import picture_bytes
 from wrapper.payload import BadPayload, stack_to_rows, to_rows
 
 RANDOM = np.random.default_rng(7)
@@ -90,6 +92,36 @@ def test_a_picture_is_taken_in_every_colour_mode(mode: str) -> None:
 
 def test_a_16_bit_picture_keeps_its_greys() -> None:
     assert np.array_equal(to_rows(encoded(IMAGE.astype(np.uint16) * 257))[0], IMAGE)
+
+
+@given(
+    arrays(np.uint8, (28, 28)),
+    st.integers(0, 9),
+    st.integers(0, 10_000),
+    st.integers(0, 255),
+)
+def test_the_quick_way_to_a_grey_png_says_what_pillow_says(
+    image: Any, level: int, place: int, byte: int
+) -> None:
+    buffer = io.BytesIO()
+    text = PngInfo()
+    text.add_text("title", "a character")
+    Image.fromarray(image).save(buffer, "PNG", compress_level=level, pnginfo=text)
+    content = bytearray(buffer.getvalue())
+    assert (picture_bytes.decode(bytes(content)) == image).all()
+    content[place % len(content)] = byte
+    assert decoded(bytes(content)) == decoded(bytes(content), quickly=False)
+
+
+def decoded(content: bytes, *, quickly: bool = True) -> Any:
+    """The pixels of a picture as a list, or why it is refused."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not quickly:
+            patch.setattr(picture_bytes, "_plain_grey", lambda content: None)
+        try:
+            return picture_bytes.decode(content).tolist()
+        except picture_bytes.BadPicture as error:
+            return error.reason
 
 
 def test_transparent_paper_is_black() -> None:
