@@ -68,6 +68,9 @@ class SeldonServer:
         """Starts the server."""
         script = Path(sys.executable).with_name("seldon-core-microservice")
         service_type = self._environment.get("SERVICE_TYPE", "MODEL")
+        if service_type == "OUTPUT_TRANSFORMER":
+            # Seldon's server has the paths of all types, and no word for this one.
+            service_type = "TRANSFORMER"
         command: List[str] = [sys.executable, str(script), self._served]
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
