@@ -19,7 +19,7 @@ _REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
 
 def retriable_of(error: BaseException) -> Retriable:
-    """What to raise for a temporary error."""
+    """Makes the exception that stands for a temporary error in the runtime."""
     return Retriable(words_of(error), retry_after_s(error))
 
 

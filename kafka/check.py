@@ -128,7 +128,7 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _habits(served: ServedClass, records: Sequence[Record]) -> Iterator[str]:
-    """What the class does with arrays beside answering; the runtime copes with all of it."""
+    """Describes what the class does with arrays beside answering, all of which is served."""
     if served.takes_raw:
         return
     seen = _Habits(served)
@@ -206,7 +206,7 @@ def _alike(first: Any, second: Any) -> bool:
 
 
 def difference(first: Outcome, second: Outcome) -> str:
-    """How two outcomes differ; empty if they are alike."""
+    """Describes how two outcomes differ; returns an empty text if they are alike."""
     if isinstance(first, Reply) and isinstance(second, Reply):
         return _of_documents(json.loads(first.value), json.loads(second.value), "reply")
     if isinstance(first, Rejection) and isinstance(second, Rejection):

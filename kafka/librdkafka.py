@@ -62,7 +62,7 @@ _REFUSED = {
 
 
 class Properties(NamedTuple):
-    """What the environment sets of the client library.
+    """Properties of the client library that the environment sets.
 
     Attributes:
         by_client: properties by client (`client`, `consumer`, `producer`).

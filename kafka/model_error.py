@@ -1,4 +1,4 @@
-"""What an exception of a user model says of itself, for the headers of its dead letter."""
+"""Describes an exception of a user model, for the headers of its dead letter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST_CHARACTERS = 4000
 
 
 class ModelError(NamedTuple):
-    """What is known of an exception beside its text.
+    """Facts about an exception beside its text.
 
     Attributes:
         status_code: the HTTP status that Seldon's server would answer with; None if unknown.
@@ -28,7 +28,7 @@ class ModelError(NamedTuple):
 
 
 UNKNOWN = ModelError()
-"""Nothing is known of it."""
+"""Stands for an exception without such facts."""
 
 
 class ModelErrors:
@@ -43,7 +43,7 @@ class ModelErrors:
         self._app: Any = None
 
     def describe(self, error: Exception) -> ModelError:
-        """What the exception, and the class's handler, say of it."""
+        """Collects the facts of an exception, with those that the class's handler adds."""
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
@@ -55,7 +55,7 @@ class ModelErrors:
         return described if handled is None else described._replace(**handled._asdict())
 
     def _handled(self, error: Exception) -> Any:
-        """What the class's handler answers, or None if it has none for this exception."""
+        """Returns the class's answer to the exception; None if no handler takes it."""
         if self._blueprint is None:
             return None
         try:

@@ -385,7 +385,7 @@ class Pipeline:
             self._remember_width(data[0] if part.is_block and len(data) else data)
 
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
-        """What is wrong with the answer to a stack of a class with `to_rows`, if anything is.
+        """Checks the form of an answer to a stack; returns the error of a class with `to_rows`.
 
         Raises:
             _NotRowWise: another class does not answer row by row.
@@ -536,7 +536,7 @@ def _row_count(data: Any) -> int:
 
 
 def _width(data: Any) -> Any:
-    """What two messages must have in common for one class to take both; None if unknown."""
+    """Returns the shape of a row, which a class takes or not; None if there is none."""
     if not isinstance(data, np.ndarray) or not data.ndim:
         return None
     return data.shape[1:] if data.ndim > 1 else data.shape

@@ -52,7 +52,7 @@ class Retriable(Exception):
     """The class met a temporary error; no message is to blame.
 
     Args:
-        message: the error in words.
+        message: the text of the error.
         retry_after_s: seconds to wait that the error asks for; 0 if it asks none.
     """
 

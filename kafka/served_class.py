@@ -42,7 +42,7 @@ log = logging.getLogger("kafka.worker")
 
 
 class Service(NamedTuple):
-    """What a service type of Seldon's calls.
+    """Methods that a service type of Seldon calls.
 
     Attributes:
         method: the method that gets the payload.

@@ -138,7 +138,7 @@ class Letter(Envelope):
         )
 
     def error(self) -> Dict[str, str]:
-        """What the class's exception said of itself, by a word for each part."""
+        """Returns the parts of the class's exception that came along, by name."""
         added = self.record.headers[_added_from(self.record.headers) :]
         found = {word: _text(added, name) for word, name in _ERROR_HEADERS.items()}
         return {word: text for word, text in found.items() if text}
