@@ -202,7 +202,7 @@ class Scene:
             _, ends[place.partition] = self._group.get_watermark_offsets(place, timeout=_ASK_S)
         return committed, ends
 
-    def recovered(self, within_s: float = 240) -> None:
+    def recovered(self, within_s: float = 480) -> None:
         """Waits until all replicas are ready and the lag is no more than a second of the load.
 
         Both for a while on end: right after a fault nobody has noticed it yet. What is left over
@@ -213,7 +213,6 @@ class Scene:
             NotRecovered: they are not in time.
             Interrupted: the run is being ended.
         """
-        within_s = patient(within_s)
         give_up_at = time.monotonic() + within_s
         most = max(1000.0, self.load.rate)
         good_since: float | None = None
