@@ -139,7 +139,7 @@ class Answering:
         in the backlog until it is answered.
 
         Raises:
-            Retriable: the class met passing trouble at the first batch; nothing was taken.
+            Retriable: the class met a temporary error at the first batch; nothing was taken.
         """
         outcomes: List[Outcome] = []
         alone = 0
@@ -199,7 +199,7 @@ class Answering:
         """The next batch, once the class has answered it; None if there is no room for it.
 
         Raises:
-            Retriable: the class met passing trouble.
+            Retriable: the class met a temporary error.
         """
         if room <= 0 or not backlog:
             return None

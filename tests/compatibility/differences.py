@@ -145,7 +145,7 @@ def _has_error_status(pair: Pair) -> bool:
     return is_error and not pair.case.is_in_trouble
 
 
-def _is_passing(pair: Pair) -> bool:
+def _is_temporary(pair: Pair) -> bool:
     return pair.case.is_in_trouble
 
 
@@ -331,14 +331,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         _is_rejected,
     ),
     Difference(
-        "passing-trouble",
-        "an exception or a raw reply that says that the trouble passes: a lost connection, a "
+        "temporary-errors",
+        "an exception or a raw reply that says that the error is temporary: a lost connection, a "
         "timeout, `retriable`, a status code of 408, 425, 429, 502, 503 or 504",
         "The caller gets an error and may try again.",
         "The runtime waits and tries again, in order.",
         "The sender of a Kafka message does not wait for the answer and cannot try again.",
         ("LosesConnection", "ndarray of ints"),
-        _is_passing,
+        _is_temporary,
         _is_retried,
     ),
     Difference(
