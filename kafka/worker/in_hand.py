@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import threading
 import time
@@ -46,6 +47,9 @@ class Suspect(NamedTuple):
             and self.partition == record.partition
             and self.topic == record.topic
         )
+
+
+_offset = operator.attrgetter("offset")
 
 
 class InHand:
@@ -95,8 +99,10 @@ class InHand:
             self._write()
 
     def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        first = {record.partition: record.offset for record in reversed(records)}
-        last = {record.partition: record for record in records}
+        # A stack has its messages in another order than they were sent in.
+        ordered = sorted(records, key=_offset)
+        first = {record.partition: record.offset for record in reversed(ordered)}
+        last = {record.partition: record for record in ordered}
         return [
             Suspect(record.topic, partition, first[partition], record.offset, self.deaths(record))
             for partition, record in last.items()

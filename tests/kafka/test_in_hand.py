@@ -26,6 +26,16 @@ def test_a_successor_suspects_what_its_predecessor_held(tmp_path: Path) -> None:
     assert deaths(successor, 4, 5, 6, 7, 8) == [0, 1, 1, 1, 0]
 
 
+def test_messages_of_a_stack_are_suspected_in_whatever_order_they_stand(tmp_path: Path) -> None:
+    held = [
+        record(b"x", offset, partition=partition) for offset in (9, 5, 7) for partition in (1, 2)
+    ]
+    die_with(InHand(tmp_path, "w", GROUP), held)
+    successor = InHand(tmp_path, "w", GROUP)
+    for each in held:
+        assert successor.deaths(each) == 1
+
+
 def test_each_further_death_with_one_record_in_hand_counts_for_that_record(tmp_path: Path) -> None:
     die_with(InHand(tmp_path, "w", GROUP), [record(b"x", offset) for offset in (5, 6, 7)])
     die_with(InHand(tmp_path, "w", GROUP), [record(b"x", 6)])
