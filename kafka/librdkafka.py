@@ -10,8 +10,6 @@ from __future__ import annotations
 import logging
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
-from confluent_kafka import KafkaException, Producer
-
 from kafka.environment import SettingsError, ignored_by, is_foreign
 
 _QUIET = logging.getLogger("kafka.librdkafka.check")
@@ -103,6 +101,9 @@ def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Pr
 
 def _is_property(name: str, value: str) -> bool:
     """Whether the client library knows the property; what it takes is checked later."""
+    # Processes that read settings alone do without the library.
+    from confluent_kafka import KafkaException, Producer
+
     try:
         Producer({name: value, "logger": _QUIET, "log_level": 0})
     except KafkaException as error:

@@ -61,9 +61,11 @@ class StackCheck:
             return []
         if self._passed[layout] < len(FIRST_STACKS):
             return list(range(messages))
+        count = min(MOST_SINGLE_CALLS, messages)
         left_s = MOST_SHARE * self._model_s - self._checked_s
-        count = min(MOST_SINGLE_CALLS, messages, int(left_s / max(self._single_s, 1e-7)))
-        return sorted(self._chooser.sample(range(messages), count)) if count > 0 else []
+        if count * self._single_s > left_s:
+            return []
+        return sorted(self._chooser.sample(range(messages), count))
 
     def answered(self, seconds: float) -> None:
         """Counts a call of a stack.
@@ -79,7 +81,7 @@ class StackCheck:
         Args:
             layout: the stack's.
             calls: single calls that it took.
-            seconds: the time they took.
+            seconds: the time that it took.
         """
         self._passed[layout] += 1
         self._checked_s += seconds

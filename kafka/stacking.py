@@ -46,8 +46,12 @@ class Part(NamedTuple):
 
     def messages(self) -> Iterator[Tuple[int, Payload]]:
         """Each message's place and payload, as the class gets it."""
-        for number, place in enumerate(self.places):
-            yield place, payload_of(self.payload, number) if self.is_block else self.payload
+        return map(self.message, range(len(self.places)))
+
+    def message(self, number: int) -> Tuple[int, Payload]:
+        """One message's place and payload, as the class gets it."""
+        payload = payload_of(self.payload, number) if self.is_block else self.payload
+        return self.places[number], payload
 
 
 def payload_of(block: Payload, number: int) -> Payload:

@@ -9,7 +9,7 @@ from typing import Any, List, Tuple
 
 from google.protobuf.descriptor import FieldDescriptor
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
 # Text, bytes, and packed lists of floats.
 _AS_LARGE_AS_THEIR_BYTES = (
     FieldDescriptor.CPPTYPE_STRING,
@@ -52,6 +52,31 @@ def count_fields(value: bytes, descriptor: Any, most: int) -> int:
             else:
                 at += _FIXED_BYTES.get(wire_type, 0)
     return count
+
+
+def ends_early(value: bytes) -> bool:
+    """Tells whether a message ends before its bytes do, at the end of a group that never began.
+
+    Args:
+        value: the message's bytes; in what is no message nothing is found.
+    """
+    at = 0
+    while at < len(value):
+        key, at = _varint(value, at)
+        wire_type = key & 7
+        if wire_type == _END_GROUP:
+            return True
+        if wire_type == _VARINT:
+            at = _varint(value, at)[1]
+        elif wire_type == _LENGTH:
+            length, at = _varint(value, at)
+            at += length
+        elif wire_type in _FIXED_BYTES:
+            at += _FIXED_BYTES[wire_type]
+        else:
+            # A group, or no type at all: the parser looks into it.
+            return False
+    return False
 
 
 def _varint(value: bytes, at: int) -> Tuple[int, int]:

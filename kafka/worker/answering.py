@@ -109,7 +109,11 @@ class Answering:
 
     def serve(self) -> None:
         """Runs the class, in the thread that calls this, until `close`."""
-        self._asking.serve()
+        try:
+            self._asking.serve()
+        finally:
+            # The timer would end the process while it leaves.
+            self._watchdog.rest()
 
     def close(self) -> None:
         """Ends `serve`."""
