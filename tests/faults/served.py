@@ -123,6 +123,11 @@ class NotRowWise(Faulty):
     to_rows = None  # type: ignore[assignment]
     stack_to_rows = None  # type: ignore[assignment]
 
+    @property
+    def predict_raw(self) -> Any:
+        """Not there: the runtime reads this class's messages, and says what is wrong with them."""
+        raise AttributeError("predict_raw")
+
     def predict(self, X: Any, names: Any = None) -> SeldonResponse:  # noqa: N803
         response = super().predict(X, names)
         if not isinstance(response.data, np.ndarray):
