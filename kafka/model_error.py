@@ -28,7 +28,7 @@ class ModelError(NamedTuple):
 
 
 UNKNOWN = ModelError()
-"""Stands for an exception without such facts."""
+"""An exception of which no such facts are known."""
 
 
 class ModelErrors:

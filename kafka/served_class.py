@@ -139,7 +139,7 @@ class _Metrics:
             self._reported.append({part: reported[part] for part in _METRIC})
 
     def take(self) -> List[Dict[str, Any]]:
-        """What was reported since the last call of this."""
+        """Returns and forgets the metrics reported so far."""
         reported, self._reported = self._reported, []
         return reported
 
@@ -335,7 +335,7 @@ class ServedClass:
         return copied
 
     def _call(self, data: Any, names: Any, meta: Any) -> Any:
-        """What the class makes of a payload, called as `seldon_core.user_model` calls it."""
+        """Calls the class's method with a payload, as `seldon_core.user_model` does."""
         method = getattr(self.instance, self._service.method)
         try:
             if self._takes_meta is False:
@@ -349,7 +349,7 @@ class ServedClass:
             return SeldonResponse.create([] if self._service.method == "predict" else data)
 
     def raw_answer(self, data: Any, payload: Payload) -> Any:
-        """What the method itself returns, for `kafka.check`; nothing of it is copied.
+        """Returns the method's own answer, uncopied, for `kafka.check`.
 
         Raises:
             Exception: what the class raises.

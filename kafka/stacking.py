@@ -110,7 +110,7 @@ def halves(parts: List[Part]) -> Tuple[List[Part], List[Part]]:
 
 
 def fitting(parts: List[Part], messages: int, rows: int) -> int:
-    """How many messages from the first on may go into one call; one always may.
+    """Counts the first messages that may go into one call; one always may.
 
     Args:
         parts: the messages.

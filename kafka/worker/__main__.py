@@ -29,7 +29,7 @@ log = logging.getLogger("kafka.worker")
 # How long threads that a class leaves behind are waited for.
 _LEFT_THREADS_S = 2.0
 GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
-"""What a declaration gains, as README.md says how it was measured."""
+"""The gain of a declaration; README.md says how it was measured."""
 
 EXAMPLES = """\
 examples:

@@ -39,7 +39,7 @@ def fetching_config(settings: Settings) -> Dict[str, Any]:
 
 
 def _most_between_polls_ms(settings: Settings) -> int:
-    """How long the group keeps a member that does not poll: longer than a call of the class takes.
+    """Returns the longest time between polls, which exceeds a call of the class.
 
     Within the watchdog's slack a call may take a quarter more, and a stack that fails is called
     again in parts.

@@ -406,7 +406,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     Difference(
         "failing-load",
         "a class whose `load()` raises AttributeError",
-        "The error is taken for a missing `load`, and the server starts.",
+        "Seldon treats the error as a missing `load`, and the server starts.",
         "The worker shows the error and exits.",
         "A model that is loaded by half gives wrong answers.",
         ("LoadNotThere", "ndarray of ints"),

@@ -1,4 +1,4 @@
-"""Failures in words, and the tests' parameters."""
+"""Texts of failures, and the tests' parameters."""
 
 from __future__ import annotations
 
