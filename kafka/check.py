@@ -21,7 +21,7 @@ from kafka.pipeline import Pipeline
 from kafka.plain import masked
 from kafka.reasons import Rejected, Retriable
 from kafka.served_class import ServedClass, own
-from kafka.stack_check import ABSOLUTE, RELATIVE, NoCheck
+from kafka.stack_check import ABSOLUTE, RELATIVE, NoCheck, differing
 
 BATCH_SIZES = (2, 3, 8, 33)
 """Messages in the batches that are compared, beside one of all messages."""
@@ -208,35 +208,12 @@ def _alike(first: Any, second: Any) -> bool:
 def difference(first: Outcome, second: Outcome) -> str:
     """Describes how two outcomes differ; returns an empty text if they are alike."""
     if isinstance(first, Reply) and isinstance(second, Reply):
-        return _of_documents(json.loads(first.value), json.loads(second.value), "reply")
+        return differing(json.loads(first.value), json.loads(second.value), "reply") or ""
     if isinstance(first, Rejection) and isinstance(second, Rejection):
         return "" if first.reason == second.reason else f"{first.reason} and {second.reason}"
     rejected = first if isinstance(first, Rejection) else second
     assert isinstance(rejected, Rejection)
     return f"one is rejected ({rejected.message}), the other is not"
-
-
-def _of_documents(first: Any, second: Any, path: str) -> str:
-    if type(first) is not type(second):
-        return f"{path} is {json.dumps(first)[:80]} and {json.dumps(second)[:80]}"
-    if isinstance(first, float):
-        distance = abs(first - second)
-        alike = distance <= ABSOLUTE + RELATIVE * abs(second)
-        return "" if alike else f"{path} differs by {distance:g}: {first} and {second}"
-    if isinstance(first, dict) and first.keys() == second.keys():
-        pairs = ((first[name], second[name], f"{path}.{name}") for name in first)
-        return next(filter(None, (_of_documents(*pair) for pair in pairs)), "")
-    if isinstance(first, list) and len(first) == len(second):
-        triples = (
-            (one, other, f"{path}[{place}]")
-            for place, (one, other) in enumerate(zip(first, second))
-        )
-        return next(filter(None, (_of_documents(*triple) for triple in triples)), "")
-    return (
-        ""
-        if first == second
-        else f"{path} is {json.dumps(first)[:80]} and {json.dumps(second)[:80]}"
-    )
 
 
 def sample_payloads(served: ServedClass, count: int) -> List[bytes]:

@@ -31,6 +31,9 @@ MOST_SHARE = 0.02
 
 NO_LIMIT = 2**31
 
+MOST_TEXT = 80
+"""Characters of a value in the text that says how two differ."""
+
 
 class StackCheck:
     """Decides how large a stack may be, and which of its messages are checked.
@@ -127,7 +130,7 @@ def differing(first: Any, second: Any, path: str) -> Optional[str]:
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _of_arrays(first, second, path)
     if type(first) is not type(second):
-        return f"{path} is {type(first).__name__} in one and {type(second).__name__} in the other"
+        return f"{path} is {_brief(first)} and {_brief(second)}"
     if isinstance(first, dict):
         if first.keys() != second.keys():
             return f"{path} has other keys"
@@ -141,8 +144,14 @@ def differing(first: Any, second: Any, path: str) -> Optional[str]:
             for place, (each, other) in enumerate(zip(first, second))
         )
     if isinstance(first, float):
-        return _of_arrays(np.asarray(first), np.asarray(second), path)
-    return None if first == second else f"{path} differs"
+        found = _of_arrays(np.asarray(first), np.asarray(second), path)
+        return found and f"{found}: {first} and {second}"
+    return None if first == second else f"{path} is {_brief(first)} and {_brief(second)}"
+
+
+def _brief(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…"
 
 
 def _first_difference(pairs: Any) -> Optional[str]:

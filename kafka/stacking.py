@@ -55,10 +55,10 @@ class Part(NamedTuple):
 
 
 def payload_of(block: Payload, number: int) -> Payload:
-    """One message's payload out of that of alike ones, with the array as a class gets it."""
+    """One message's payload out of that of alike ones, with the array of the type a class gets."""
     data = block.data[number]
     if isinstance(data, np.ndarray):
-        data = np.array(data, dtype=block.dtype)
+        data = np.asarray(data, dtype=block.dtype)
     return block._replace(data=data, dtype=None)
 
 

@@ -63,6 +63,8 @@ class Intake:
             f"topic {self._topic} is not there; make it with `python -m kafka.topics create`"
         )
         self._backlog: Deque[Record] = collections.deque()
+        # At least the bytes of its values: what leaves the backlog is not taken off.
+        self._most_bytes = 0
         self._standing = Standing()
         self._gone: Set[int] = set()
         self._passed_over: Set[int] = set()
@@ -110,9 +112,12 @@ class Intake:
             enough: number of records; large ones are enough sooner.
         """
         room = enough - len(self._backlog)
-        if room <= 0 or value_bytes(self._backlog) > _ENOUGH_BYTES:
+        if room <= 0:
             return 0
-        return room
+        if self._most_bytes > _ENOUGH_BYTES:
+            # Records have left since it was counted.
+            self._most_bytes = value_bytes(self._backlog)
+        return room if self._most_bytes <= _ENOUGH_BYTES else 0
 
     def fill(self, limit: int, wait_s: float) -> None:
         """Waits for a record, then adds all that has been fetched already to the backlog.
@@ -159,6 +164,7 @@ class Intake:
     def _keep(self, record: Record) -> None:
         if self._share.has(record):
             self._backlog.append(record)
+            self._most_bytes += len(record.value or b"")
         else:
             # It is another deployment's, and so done as far as this group is concerned.
             self._others += 1
