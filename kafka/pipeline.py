@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import time
 from typing import (
     Any,
     Callable,
-    ContextManager,
     Dict,
     List,
     NamedTuple,
@@ -105,7 +103,7 @@ class Pipeline:
         batching: `auto` stacks what the class declares row-wise, `on` takes that for declared,
             `off` never stacks.
         batch_rows: largest number of rows in one call.
-        holding: entered with the records that the class works on, around each call.
+        before_call: told before each call of the class which records it is about.
         may_go_on: asked between single calls; when it says no, the rest is left for later.
         on_switch: told why, when a declaration turns out to be wrong.
         check: decides which stacks are checked; a new one unless given.
@@ -118,7 +116,7 @@ class Pipeline:
         *,
         batching: str = "auto",
         batch_rows: int = BATCH_ROWS,
-        holding: Callable[[Sequence[Record]], ContextManager[Any]] = contextlib.nullcontext,
+        before_call: Callable[[Sequence[Record]], None] = lambda records: None,
         may_go_on: Callable[[], bool] = lambda: True,
         on_switch: Callable[[str], None] = lambda why: None,
         check: Optional[StackCheck] = None,
@@ -128,7 +126,7 @@ class Pipeline:
             max_message_bytes, keeps_requests=served.needs_request, raw=served.takes_raw
         )
         self._batch_rows = batch_rows
-        self._holding = holding
+        self._before_call = before_call
         self._may_go_on = may_go_on
         self._on_switch = on_switch
         self._check = check or StackCheck()
@@ -242,14 +240,8 @@ class Pipeline:
         Raises:
             Exception: what the class raises, or what is wrong with the message.
         """
-        error: Optional[Exception] = None
-        with self._holding([work.records[single.place]]):
-            try:
-                return self._predict_single(single)
-            except Exception as raised:
-                # The context would take one that leaves it for the end of the process.
-                error = raised
-        raise error
+        self._before_call([work.records[single.place]])
+        return self._predict_single(single)
 
     def _predict_single(self, single: _Single) -> _Answer:
         payload = single.payload
@@ -266,20 +258,10 @@ class Pipeline:
 
     def _predict_stacked(self, work: Work) -> None:
         stacks: Dict[Any, List[Part]] = {}
-        error: Optional[Exception] = None
-        # Only `to_rows` and `stack_to_rows` are the class's own.
-        held = (
-            contextlib.nullcontext()
-            if self._served.to_rows is None
-            else self._holding(work.records)
-        )
-        with held:
-            try:
-                singles = self._stack(work, stacks)
-            except Retriable as raised:
-                error = raised
-        if error is not None:
-            raise error
+        if self._served.to_rows is not None:
+            # It is the class's own, and so is `stack_to_rows`.
+            self._before_call(work.records)
+        singles = self._stack(work, stacks)
         for parts in stacks.values():
             self._answer_parts(work, merged(parts))
         for single in singles:
@@ -359,14 +341,14 @@ class Pipeline:
     def _answer_stack(self, work: Work, parts: List[Part]) -> None:
         """Answers stacked messages; if the class fails, halves them until one is by itself."""
         rows = stacked(parts)
+        self._before_call(self._records_of(work, parts))
         started = time.perf_counter()
         error: Optional[Exception] = None
-        with self._holding([work.records[place] for part in parts for place in part.places]):
-            try:
-                prediction = self._served.predict_rows(rows, parts[0].payload.names)
-            except Exception as raised:
-                error = raised
-        if error is None:
+        try:
+            prediction = self._served.predict_rows(rows, parts[0].payload.names)
+        except Exception as raised:
+            error = raised
+        else:
             error = self._why_unusable(parts, prediction)
         if error is not None:
             self._isolate(work, parts, error)
@@ -383,6 +365,13 @@ class Pipeline:
         for part in parts:
             data = part.payload.data
             self._remember_width(data[0] if part.is_block and len(data) else data)
+
+    @staticmethod
+    def _records_of(work: Work, parts: List[Part]) -> Sequence[Record]:
+        if message_count(parts) == len(work.records):
+            # The same list as before is noted once.
+            return work.records
+        return [work.records[place] for part in parts for place in part.places]
 
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
         """Checks the form of an answer to a stack; returns the error of a class with `to_rows`.

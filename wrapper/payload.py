@@ -84,7 +84,7 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
         return stack.reshape(-1, SIDE, SIDE)
     if len(stack) == 1:
         return to_rows(stack[0])
-    if len(stack[0]) % PIXELS or any(map(picture_bytes.is_picture, stack)):
+    if len(stack[0]) % PIXELS or picture_bytes.any_picture(stack):
         rows = [to_rows(content) for content in stack]
         if len({len(each) for each in rows}) > 1:
             raise BadPayload("bad_shape", "pictures and raw images can't be told apart in a stack")

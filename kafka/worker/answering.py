@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import itertools
 import operator
 import time
-from typing import Callable, Deque, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
 from kafka.pipeline import Pipeline, Work
@@ -98,7 +97,7 @@ class Answering:
             settings.max_message_bytes,
             batching=settings.batching,
             batch_rows=settings.batch_rows,
-            holding=self._call,
+            before_call=self._call,
             may_go_on=self._may_go_on,
             on_switch=on_switch,
         )
@@ -123,13 +122,11 @@ class Answering:
         self._watchdog.rest()
         self._watchdog.look()
 
-    @contextlib.contextmanager
-    def _call(self, records: Sequence[Record]) -> Iterator[None]:
-        """Surrounds a call of the class with these records."""
+    def _call(self, records: Sequence[Record]) -> None:
+        """Prepares a call of the class with these records."""
         self._before_call()
         self._watchdog.wind(self._settings.predict_timeout_s)
-        with self._in_hand.holding(records):
-            yield
+        self._in_hand.hold(records)
 
     def _may_go_on(self) -> bool:
         """Whether there is time for a further single call before answers are published."""
@@ -340,7 +337,13 @@ class Answering:
     def _predict(self, work: Work) -> None:
         if "decode" in work.seconds:
             self._go_on_until = time.monotonic() + self._settings.commit_interval_ms / 1000
-            self._pipeline.predict(work)
+            try:
+                self._pipeline.predict(work)
+            except Retriable:
+                self._in_hand.hold(())
+                raise
+            # Any other exception ends the worker, and is the doing of the records that are held.
+            self._in_hand.hold(())
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""

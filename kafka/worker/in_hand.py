@@ -17,8 +17,9 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
+import orjson
+
 from kafka.messages import Record
-from kafka.reasons import Retriable
 from kafka.worker.place import file_name
 
 _SUFFIX = ".in-hand.json"
@@ -70,30 +71,37 @@ class InHand:
         self._path = folder / (file_name(transactional_id) + _SUFFIX)
         self._suspects: List[Suspect] = suspects_of(self._path)
         self._held: List[Sequence[Suspect]] = []
+        self._called_with: Sequence[Record] = ()
+        self._called: Sequence[Suspect] = ()
         self._lock = threading.Lock()
         self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
         self._size = os.fstat(self._descriptor).st_size
         self._write()
 
+    def hold(self, records: Sequence[Record]) -> None:
+        """Notes that the class is called with these records of one topic, and no longer others.
+
+        Args:
+            records: none if no call is under way.
+        """
+        if records is self._called_with:
+            return
+        ranges = self._ranges(records)
+        with self._lock:
+            self._called_with, self._called = records, ranges
+            self._write()
+
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
-        """Notes that the class looks at these records of one topic, until it is left.
+        """Notes that these records of one topic are read, until the context is left.
 
-        Two threads may hold some each. After any other exception than `Retriable` the note stays:
-        it ends the worker, and is these records' doing.
+        After an exception the note stays: it ends the worker, and is these records' doing.
         """
         ranges = self._ranges(records)
         with self._lock:
             self._held.append(ranges)
             self._write()
-        try:
-            yield
-        except Retriable:
-            self._release(ranges)
-            raise
-        self._release(ranges)
-
-    def _release(self, ranges: Sequence[Suspect]) -> None:
+        yield
         with self._lock:
             self._held = [held for held in self._held if held is not ranges]
             self._write()
@@ -151,10 +159,10 @@ class InHand:
         document = {
             "pid": os.getpid(),
             "group": self._group,
-            "held": [suspect for ranges in self._held for suspect in ranges],
+            "held": [suspect for ranges in (self._called, *self._held) for suspect in ranges],
             "suspects": self._suspects,
         }
-        text = json.dumps(document, separators=(",", ":")).encode("ascii")
+        text = orjson.dumps(document, default=list)
         # One write that also covers what was longer before, so that no reader sees half of it.
         os.pwrite(self._descriptor, text.ljust(self._size), 0)
         self._size = max(self._size, len(text))
@@ -170,7 +178,7 @@ def pardon(folder: Path, transactional_id: str) -> None:
 
 def _load(path: Path) -> Dict[str, Any]:
     try:
-        document = json.loads(path.read_text("ascii"))
+        document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) else {}

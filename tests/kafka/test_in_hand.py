@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
 from pathlib import Path
 
-from kafka.reasons import Retriable
 from kafka.worker.in_hand import InHand, pardon, suspects_of
 from tests.kafka.helpers import die_with, record
 
@@ -49,16 +47,24 @@ def test_what_was_let_go_is_not_suspected(tmp_path: Path) -> None:
     assert deaths(InHand(tmp_path, "w", GROUP), 1000) == [0]
 
 
-def test_what_passing_trouble_was_met_at_is_not_suspected(tmp_path: Path) -> None:
+def test_the_call_of_the_class_holds_the_latest_records_alone(tmp_path: Path) -> None:
     first = InHand(tmp_path, "w", GROUP)
-    with contextlib.suppress(Retriable), first.holding([record(b"x", 5)]):
-        raise Retriable("later")
+    first.hold([record(b"x", 5)])
+    first.hold([record(b"x", 6)])
+    assert deaths(InHand(tmp_path, "w", GROUP), 5, 6) == [0, 1]
+
+
+def test_a_call_that_has_ended_holds_nothing(tmp_path: Path) -> None:
+    first = InHand(tmp_path, "w", GROUP)
+    first.hold([record(b"x", 5)])
+    first.hold(())
     assert deaths(InHand(tmp_path, "w", GROUP), 5) == [0]
 
 
 def test_two_threads_hold_something_each(tmp_path: Path) -> None:
     first = InHand(tmp_path, "w", GROUP)
-    with first.holding([record(b"x", 5)]), first.holding([record(b"x", 6)]):
+    first.hold([record(b"x", 5)])
+    with first.holding([record(b"x", 6)]):
         with first.holding([record(b"x", 7)]):
             pass
         assert [each.first for each in suspects_of(tmp_path / "w.in-hand.json")] == [5, 6]
