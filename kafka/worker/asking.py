@@ -33,7 +33,9 @@ class Asked:
         self.messages = len(work.records)
         self.seconds = 0.0
         self.generation = generation
-        self._done = threading.Event()
+        # The main thread lets it go when it is done: half of an event's time.
+        self._under_way = threading.Lock()
+        self._under_way.acquire()
         self._error: Optional[BaseException] = None
         self._is_dropped = False
 
@@ -53,7 +55,8 @@ class Asked:
 
     def let_end(self) -> None:
         """Waits until the class is done, whatever came of it."""
-        self._done.wait()
+        with self._under_way:
+            pass
 
     def run(self, predict: Callable[[Work], None]) -> None:
         """Calls the class, and keeps what is raised for the thread that waits."""
@@ -64,7 +67,7 @@ class Asked:
         except BaseException as error:
             self._error = error
         self.seconds = time.monotonic() - started
-        self._done.set()
+        self._under_way.release()
 
     def wait(self) -> None:
         """Waits until the class is done.
@@ -73,7 +76,7 @@ class Asked:
             Retriable: the class met a temporary error.
             Exception: what else was raised.
         """
-        self._done.wait()
+        self.let_end()
         if self._error is not None:
             raise self._error
 

@@ -83,3 +83,20 @@ def test_what_a_call_raises_is_raised() -> None:
 
 def _raise(why: str) -> None:
     raise ValueError(why)
+
+
+def test_calls_are_made_in_one_thread_until_one_hangs() -> None:
+    threads: list[threading.Thread] = []
+    back = threading.Event()
+
+    def call() -> None:
+        threads.append(threading.current_thread())
+
+    bounded(call, within_s=30)
+    bounded(call, within_s=30)
+    with pytest.raises(KafkaException):
+        bounded(back.wait, 30, within_s=0.01)
+    bounded(call, within_s=30)
+    back.set()
+    assert threads[0] is threads[1]
+    assert threads[2] is not threads[1]
