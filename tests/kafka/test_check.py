@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,52 @@ def test_a_class_whose_answers_change_in_a_batch_is_found(
     assert status == 0
     assert "in batches of 2: reply.data.ndarray[0][0] differs by" in said
     assert "it is called message by message, and has to be" in said
+
+
+KINDS = [
+    ("state.KeptBuffer", "it changes an answer that it gave before"),
+    ("state.ReusedList", "it changes an answer that it gave before"),
+    ("rows.TagsOfAll", "tag 'rows'"),
+    ("rows.MetricsOfAll", "metrics, which speak of a whole call"),
+    ("rows.FirstRow", "does not answer row by row"),
+    ("rows.LabelAndScore", "does not answer row by row"),
+    ("rows.Transposed", "does not answer row by row"),
+    ("rows.ConstantList", "does not answer row by row"),
+    ("rows.Centred", "in batches of 2"),
+    ("rows.MinMax", "in batches of 2"),
+    ("rows.Ranks", "in batches of 2"),
+    ("rows.Cumulative", "in batches of 2"),
+    ("rows.OneHot", "in batches of 2"),
+    ("rows.Noisy", "in batches of 2"),
+    ("rows.Guarded", "in batches of 2"),
+    ("state.DoublesInPlace", "it changes the array that it is given"),
+    ("rows.Squeezed", "in batches of 2"),
+    ("rows.AnyWholeOrFraction", "in batches of 2"),
+    ("state.CountsCalls", "it answers a message differently when it is asked twice"),
+    ("rows.MaskedRows", "its answers have masked values"),
+]
+
+
+@pytest.mark.parametrize(("name", "part"), KINDS, ids=[name for name, _ in KINDS])
+def test_each_kind_of_class_that_a_batch_may_harm_is_found(
+    capsys: Any, tmp_path: Path, name: str, part: str
+) -> None:
+    payloads = [[[1, 2]], [[0.5, 7]], [[-3, 4]]]
+    arguments = []
+    for number, rows in enumerate(payloads):
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps({"data": {"ndarray": rows}}))
+        arguments += ["--payload", str(path)]
+    status, said = run(capsys, f"tests.compatibility.classes.{name}", *arguments)
+    assert status == 0
+    assert part in said
+
+
+@pytest.mark.parametrize("name", ["FalselyCentred", "FalselyTransposed", "FalselyTagsOfAll"])
+def test_a_false_declaration_fails(capsys: Any, payload: str, name: str) -> None:
+    status, said = run(capsys, f"tests.compatibility.classes.declared.{name}", "--payload", payload)
+    assert status == 1
+    assert "it declares that it is row-wise, and is not" in said
 
 
 def test_why_a_class_is_called_message_by_message_is_said(capsys: Any, payload: str) -> None:
