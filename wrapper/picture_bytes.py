@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import operator
 import struct
 import zlib
 from typing import List, Optional, Sequence
@@ -23,7 +22,7 @@ _CHUNK = struct.Struct(">I4s")
 # Chunks that say nothing of the pixels' values.
 _WITHOUT_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"pHYs")
 _JPEG = b"\xff\xd8\xff"
-_begins_as_picture = operator.methodcaller("startswith", (_PNG, _JPEG))
+_BEGINNINGS = (_PNG, _JPEG)
 # What Pillow raises for bytes that go wrong somewhere inside a picture.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error),
@@ -46,12 +45,12 @@ class BadPicture(Exception):
 
 def is_picture(content: bytes) -> bool:
     """Whether bytes begin as a PNG or JPEG file does."""
-    return bool(_begins_as_picture(content))
+    return content.startswith(_BEGINNINGS)
 
 
 def any_picture(contents: Sequence[bytes]) -> bool:
     """Whether any of them begins as a PNG or JPEG file does."""
-    return any(map(_begins_as_picture, contents))
+    return any(content.startswith(_BEGINNINGS) for content in contents)
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:

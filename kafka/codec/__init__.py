@@ -11,7 +11,7 @@ from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_any_json, parse_json
 from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record
+from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
 __all__ = [
@@ -136,18 +136,14 @@ def family_of(record: Record, value: bytes) -> str:
     Raises:
         Rejected: its headers name what is not known.
     """
-    proto_name = content_type = None
-    for name, found in record.headers:
-        lower = name.lower()
-        if lower == "content-type":
-            content_type = found
-        elif lower == "proto-name":
-            proto_name = found
-    if proto_name is not None:
-        seldon_proto.check_name(proto_name)
-        return "protobuf"
-    if content_type is not None:
-        return _family_of(content_type)
+    if record.headers:
+        proto_name = header(record.headers, "proto-name")
+        if proto_name is not None:
+            seldon_proto.check_name(proto_name)
+            return "protobuf"
+        content_type = header(record.headers, "content-type")
+        if content_type is not None:
+            return _family_of(content_type)
     return "binary" if value.startswith(_IMAGE_MAGIC) else "json"
 
 
