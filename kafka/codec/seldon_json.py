@@ -34,7 +34,7 @@ def decode(document: Dict[str, Any]) -> Payload:
     meta = document.get("meta")
     if meta is None:
         meta = {}
-    elif meta:
+    else:
         _check_meta(meta)
     if "data" in document:
         return _decode_data(document, meta)
@@ -52,8 +52,9 @@ def decode(document: Dict[str, Any]) -> Payload:
 def _check_meta(meta: Any) -> None:
     if not isinstance(meta, dict):
         raise Rejected("no_payload", "meta must be an object")
-    if not isinstance(meta.get("tags") or {}, dict):
-        raise Rejected("bad_value", "meta.tags must be an object")
+    for name in ("tags", "requestPath"):
+        if not isinstance(meta.get(name) or {}, dict):
+            raise Rejected("bad_value", f"meta.{name} must be an object")
     if not isinstance(meta.get("metrics") or [], list):
         raise Rejected("bad_value", "meta.metrics must be an array")
 

@@ -144,6 +144,10 @@ def test_images_and_raw_bytes_go_to_the_class_as_they_are() -> None:
         (b'{"binData":7}', "bad_base64", "base64"),
         (b'{"binData":"A"}', "bad_base64", "base64"),
         (b'{"meta":[1],"strData":"x"}', "no_payload", "meta"),
+        (b'{"meta":[],"strData":"x"}', "no_payload", "meta"),
+        (b'{"meta":"","strData":"x"}', "no_payload", "meta"),
+        (b'{"meta":false,"strData":"x"}', "no_payload", "meta"),
+        (b'{"meta":{"requestPath":[1]},"strData":"x"}', "bad_value", "meta.requestPath"),
         (b'{"data":{"tftensor":{"dtype":"NONSENSE"}}}', "bad_value", "tftensor"),
     ],
 )
