@@ -21,12 +21,13 @@ SIDE = 28
 FAST = SHIPPED / "fast"
 BASELINE = SHIPPED / "baseline"
 
-_BATCHES = (64, 8, 1)
+_BATCHES = (16, 4, 1)
 """Batch sizes that the interpreter is set up for, largest first.
 
-An image costs little more in a batch of 1 than in one of 256 (32 and 22 microseconds of
-one core), whereas a change of the batch size costs up to 10 ms. So each size keeps its own
-interpreter, any batch is cut into these sizes, and memory does not grow with what is asked.
+A change of the batch size costs up to 10 ms. So each size keeps its own interpreter, any batch is
+cut into these sizes, and memory does not grow with what is asked. What the layers hand on must
+fit into a core's own cache: with 2 MiB of it an image takes 25 microseconds in batches of 4 to
+24, 28 in batches of 32 to 256, and 30 by itself.
 """
 
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]
