@@ -82,6 +82,8 @@ class _Copy:
             return self._list(list(value), path)
         if kind is np.ndarray:
             return self._array(value, path)
+        if kind is dict:
+            return self._dict(value, path)
         return self._of_subclass(value, path)
 
     def _of_subclass(self, value: Any, path: str) -> Any:
@@ -107,10 +109,11 @@ class _Copy:
         return value
 
     def _dict(self, value: Dict[Any, Any], path: str) -> Dict[str, Any]:
-        return {
-            name: self.of(item, f"{path}.{name}")
-            for name, item in ((_key(key, path), item) for key, item in value.items())
-        }
+        copied = {}
+        for key, item in value.items():
+            name = key if type(key) is str else _key(key, path)
+            copied[name] = item if type(item) in _WORDS else self.of(item, f"{path}.{name}")
+        return copied
 
     def _list(self, items: List[Any], path: str) -> List[Any]:
         kinds = set(map(type, items))

@@ -33,15 +33,18 @@ class DriftWindow:
         self._counts: Counts = {name: np.zeros_like(self._expected[name]) for name in STATISTICS}
         self._seen = 0
 
-    def add(self, images: NDArray[Any], probabilities: NDArray[Any]) -> None:
+    def add(
+        self, images: NDArray[Any], confidence: NDArray[Any], classes: NDArray[np.int64]
+    ) -> None:
         """Count images.
 
         Args:
             images: (n, 28, 28), ink from 0 to 255.
-            probabilities: (n, 10), the answers to them.
+            confidence: (n,), the largest probability of each, from 0 to 1.
+            classes: (10,), how many images were found to be of each class.
         """
         faded = (1 - 1 / WINDOW) ** len(images)
-        for name, counts in count(images, probabilities).items():
+        for name, counts in count(images, confidence, classes).items():
             self._counts[name] = faded * self._counts[name] + counts
         self._seen += len(images)
 

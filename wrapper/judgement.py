@@ -63,9 +63,9 @@ def judge(answers: Answers, artefact: Artefact) -> Judgement:
         answers: To n images.
         artefact: The model's.
     """
-    probabilities = np.round(answers.probabilities, DECIMALS)
+    probabilities = answers.probabilities.round(DECIMALS)
     # As numbers of 64 bits they are as short as they are rounded.
-    confidence = np.round(probabilities.max(axis=1).astype(np.float64), DECIMALS)
+    confidence = probabilities.max(axis=1).astype(np.float64).round(DECIMALS)
     score: Optional[NDArray[np.float64]] = None
     if answers.outlier is not None:
         score = answers.outlier.astype(np.float64).round(DECIMALS)

@@ -67,23 +67,29 @@ class Watch:
             judgement: The answers to them.
         """
         found = np.bincount(judgement.best, minlength=len(self._labels))
-        for label in np.flatnonzero(found).tolist():
-            self._labels[label].inc(int(found[label]))
+        for label, images_of_it in zip(self._labels, found.tolist()):
+            if images_of_it:
+                label.inc(images_of_it)
         tenths = np.minimum(judgement.confidence * _TENTHS, _TENTHS - 1).astype(np.int64)
         counted = np.bincount(tenths, minlength=_TENTHS)
-        for tenth in np.flatnonzero(counted).tolist():
-            self._tenths[tenth].inc(int(counted[tenth]))
-        ABSTAINED.inc(int(judgement.abstain.sum()))
+        for tenth, images_in_it in zip(self._tenths, counted.tolist()):
+            if images_in_it:
+                tenth.inc(images_in_it)
+        ABSTAINED.inc(np.count_nonzero(judgement.abstain))
         if judgement.outlier is not None:
-            OUTLIERS.inc(int(judgement.outlier.sum()))
+            OUTLIERS.inc(np.count_nonzero(judgement.outlier))
         if self._window is not None:
-            self._measure(self._window, images, judgement)
+            self._measure(self._window, images, judgement.confidence, found)
 
     def _measure(
-        self, window: DriftWindow, images: NDArray[np.uint8], judgement: Judgement
+        self,
+        window: DriftWindow,
+        images: NDArray[np.uint8],
+        confidence: NDArray[np.float64],
+        classes: NDArray[np.int64],
     ) -> None:
         with self._lock:
-            window.add(images, judgement.probabilities)
+            window.add(images, confidence, classes)
             self._since += len(images)
             if self._since < _EVERY:
                 return

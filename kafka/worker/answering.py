@@ -57,7 +57,7 @@ class Answering:
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
         stopping: whether the worker is to leave as soon as it can.
-        before_call: called in the main thread before each call of the class.
+        before_call: called in the main thread before the class is called with other records.
         on_switch: told why, when the class turns out not to be row-wise.
     """
 
@@ -124,9 +124,9 @@ class Answering:
 
     def _call(self, records: Sequence[Record]) -> None:
         """Prepares a call of the class with these records."""
-        self._before_call()
         self._watchdog.wind(self._settings.predict_timeout_s)
-        self._in_hand.hold(records)
+        if self._in_hand.hold(records):
+            self._before_call()
 
     def _may_go_on(self) -> bool:
         """Whether there is time for a further single call before answers are published."""

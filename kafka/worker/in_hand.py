@@ -78,18 +78,22 @@ class InHand:
         self._size = os.fstat(self._descriptor).st_size
         self._write()
 
-    def hold(self, records: Sequence[Record]) -> None:
+    def hold(self, records: Sequence[Record]) -> bool:
         """Notes that the class is called with these records of one topic, and no longer others.
 
         Args:
             records: none if no call is under way.
+
+        Returns:
+            Whether they are others than before.
         """
         if records is self._called_with:
-            return
+            return False
         ranges = self._ranges(records)
         with self._lock:
             self._called_with, self._called = records, ranges
             self._write()
+        return True
 
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
