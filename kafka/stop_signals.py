@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -11,6 +12,10 @@ from typing import Any, Callable, Dict, Iterator
 log = logging.getLogger("kafka.worker")
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
+
+# What `signal.getsignal` calls. Before Python 3.12 that looks each handler up among its names for
+# the default ones, and raises an exception for any other: too slow for each call of the class.
+_handler_of: Callable[[int], Any] = importlib.import_module("_signal").getsignal
 
 
 @contextlib.contextmanager
@@ -51,7 +56,7 @@ class StopSignals:
         A handler that the class has set in the meantime is kept, and called after ours.
         """
         for number in _NUMBERS:
-            found = signal.getsignal(number)
+            found = _handler_of(number)
             if found == self._handle:
                 continue
             if callable(found) and found is not signal.default_int_handler:
