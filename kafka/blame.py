@@ -6,11 +6,11 @@ import re
 from typing import List, Tuple
 
 from kafka.messages import Record, Rejection
-from kafka.model_error import UNKNOWN, ModelError
+from kafka.model_error import UNKNOWN, ModelError, text_of
 from kafka.reasons import Rejected, Retriable
 from kafka.replies import DEAD_APP_CODE, DEAD_ERROR, DEAD_ERROR_REASON, DEAD_STATUS_CODE
 from kafka.served_class import BadPrediction
-from kafka.temporary import STATUS_CODES, is_temporary, retry_after_s
+from kafka.temporary import STATUS_CODES, attribute, is_temporary, retry_after_s
 
 MESSAGE_LIMIT = 1000
 """Characters of what is said of a rejected message."""
@@ -42,7 +42,7 @@ def rejection_of(record: Record, error: Exception, said: ModelError = UNKNOWN) -
     headers = _headers(said)
     if status is not None and 400 <= status < 500:
         word = said.reason if _REASON_WORD.match(said.reason) else "bad_payload"
-        message = str(error) or str(getattr(error, "message", ""))
+        message = _text_of(error)
         return Rejection(record, word, message[:MESSAGE_LIMIT], headers=headers)
     if is_temporary(error):
         raise retriable_of(error) from error
@@ -63,6 +63,10 @@ def _headers(said: ModelError) -> Tuple[Tuple[str, bytes], ...]:
 
 def words_of(error: BaseException) -> str:
     """The exception's type and text."""
-    # Seldon's exceptions carry their text in `message`; str() of them is empty.
-    text = str(error) or str(getattr(error, "message", ""))
+    text = _text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text_of(error: BaseException) -> str:
+    # Seldon's exceptions carry their text in `message`; str() of them is empty.
+    return text_of(error) or text_of(attribute(error, "message"))

@@ -15,17 +15,17 @@ from kafka.served_class import rows_of
 from kafka.stacking import Part
 
 
-def puid_of(record: Record, payload: Payload) -> str:
+def puid_of(record: Record, payload: Payload) -> Any:
     """The sender's `meta.puid`, else one made of where the record stands.
 
     It is the same each time that the record is answered, so that readers of `at_least_once`
     replies can tell a repetition.
     """
-    return sent_puid(payload) or made_puid(record)
+    return payload.meta.get("puid") or made_puid(record)
 
 
 def sent_puid(payload: Payload) -> str:
-    """The sender's `meta.puid`; empty if there is none."""
+    """The sender's `meta.puid` as text; empty if there is none."""
     sent = payload.meta.get("puid")
     return sent if isinstance(sent, str) else ""
 
@@ -60,7 +60,7 @@ def replies(
         writer = writers[wire_format.name]
         sent = sent_puid(payload)
         values = None
-        if writer is not None:
+        if writer is not None and (sent or not payload.meta.get("puid")):
             values = _written(writer, payload, start, each, _puid_texts(records, part, sent))
         if values is None:
             for number, place in enumerate(part.places):

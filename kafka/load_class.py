@@ -8,10 +8,13 @@ import inspect
 import json
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from kafka.served_class import SERVICES, ServedClass, Service, has_method
+from kafka.served_class import SERVICES, ServedClass, Service, has_method, signature_of, takes
 
 PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
+
+_CALLS = (((None, None), {"meta": None}), ((None, None), {}))
+"""How Seldon calls `predict`: it tries the second way after a TypeError."""
 
 
 class ClassNotUsable(Exception):
@@ -47,8 +50,8 @@ def load_class(
     if not hasattr(module, class_name):
         raise ClassNotUsable(f"module {module_name!r} has no class {class_name!r}")
     instance = getattr(module, class_name)(**parameters)
-    check_servable(instance, service)
     load(instance)
+    check_servable(instance, service)
     return ServedClass(instance, service, null_non_finite=null_non_finite)
 
 
@@ -83,13 +86,10 @@ def _check_callable(method: Any, name: str, *, is_raw: bool) -> None:
             f"{name} is an async function, which is not supported yet; "
             "run the coroutine inside a plain method, with asyncio.run"
         )
-    try:
-        signature = inspect.signature(method)
-    except (TypeError, ValueError):
-        return
-    if not any(_binds(signature, *call) for call in _calls(is_raw)):
+    calls: Any = [((None,), {})] if is_raw else _CALLS
+    if not any(takes(method, *positional, **named) for positional, named in calls):
         wanted = "(self, msg)" if is_raw else "(self, X, names)"
-        raise ClassNotUsable(f"{name}{signature} can't be called; it gets {wanted}")
+        raise ClassNotUsable(f"{name}{signature_of(method)} can't be called; it gets {wanted}")
 
 
 def _is_async(method: Any) -> bool:
@@ -97,23 +97,9 @@ def _is_async(method: Any) -> bool:
     hidden = getattr(method, "func", None), vars(type(method)).get("__call__")
     return any(
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
-        for each in (inspect.unwrap(method), *hidden)
+        for each in (method, *hidden)
         if each is not None
     )
-
-
-def _calls(is_raw: bool) -> Any:
-    if is_raw:
-        return [((None,), {})]
-    return [((None, None), {"meta": None}), ((None, None), {})]
-
-
-def _binds(signature: inspect.Signature, positional: Any, named: Any) -> bool:
-    try:
-        signature.bind(*positional, **named)
-    except TypeError:
-        return False
-    return True
 
 
 def _service(name: str) -> Service:

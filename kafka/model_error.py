@@ -47,8 +47,8 @@ class ModelErrors:
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
-            str(attribute(error, "reason") or ""),
-            "" if code is None else str(code),
+            text_of(attribute(error, "reason")),
+            text_of(code),
             _as_json(error),
         )
         handled = self._handled(error)
@@ -60,7 +60,7 @@ class ModelErrors:
             return None
         try:
             return self._ask_handler(error)
-        except Exception:
+        except (Exception, SystemExit):
             # It has no handler for this one, or the handler fails: as if there were none.
             return None
 
@@ -82,6 +82,14 @@ class _Handled(NamedTuple):
     body: str
 
 
+def text_of(value: Any) -> str:
+    """Any value as text; empty for None, and for one that can't be written."""
+    try:
+        return "" if value is None else str(value)
+    except Exception:
+        return ""
+
+
 def _first(error: Exception, *names: str) -> Any:
     found = (attribute(error, name) for name in names)
     return next((each for each in found if each is not None), None)
@@ -93,5 +101,5 @@ def _as_json(error: Exception) -> str:
         return ""
     try:
         return json.dumps(to_dict(), default=str)[:_MOST_CHARACTERS]
-    except Exception:
+    except (Exception, SystemExit):
         return ""

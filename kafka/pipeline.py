@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from typing import (
     Any,
@@ -19,7 +18,7 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from kafka.blame import rejection_of, retriable_of
+from kafka.blame import rejection_of, retriable_of, words_of
 from kafka.codec import decode_request
 from kafka.codec.batch import BatchDecoder, Block
 from kafka.codec.wire_format import WireFormat
@@ -90,6 +89,9 @@ class Work:
         """Leaves out the record at this place and all behind it."""
         self.records = self.records[:place]
         self.outcomes = self.outcomes[:place]
+        # Of a stack that was checked, later ones may be there already.
+        self.answers = {at: answer for at, answer in self.answers.items() if at < place}
+        self.rejections = {at: found for at, found in self.rejections.items() if at < place}
 
 
 class Pipeline:
@@ -253,7 +255,7 @@ class Pipeline:
         prediction = self._served.predict_payload(payload)
         if payload.meta and self._served.needs_request:
             # The class had it in its hands; from now on it is the reply's.
-            payload = payload._replace(meta=copy.deepcopy(payload.meta))
+            payload = payload._replace(meta=self._served.own_meta(payload.meta))
         return single._replace(payload=payload), prediction
 
     def _predict_stacked(self, work: Work) -> None:
@@ -297,7 +299,8 @@ class Pipeline:
         if not isinstance(payload.names, tuple):
             return None
         if served.to_rows is not None:
-            return _rows_of(served.to_rows(own(payload.data)))
+            rows = _rows_of(served.to_rows(own(payload.data)))
+            return rows if len(rows) else None
         data = payload.data
         if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
             return data if len(data) else None
@@ -431,7 +434,7 @@ class Pipeline:
                 if is_temporary(error):
                     raise retriable_of(error) from error
                 raise _NotRowWise(
-                    _described(layout, f"by itself a message fails: {error}")
+                    _described(layout, f"by itself a message fails: {words_of(error)}")
                 ) from error
             found_singly[single.place] = found
             differs = difference(answer, found[1])

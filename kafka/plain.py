@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import json
 import math
 import uuid
 from typing import Any, Dict, List, Optional, Sequence, Tuple
@@ -87,12 +88,13 @@ class _Copy:
         return self._of_subclass(value, path)
 
     def _of_subclass(self, value: Any, path: str) -> Any:
+        # By the plain type's own methods: an enumeration of texts has others.
         if isinstance(value, str):
-            return str(value)
+            return str.__str__(value)
         if isinstance(value, int):
-            return int(value)
+            return int.__int__(value)
         if isinstance(value, float):
-            return self._number(float(value), path)
+            return self._number(float.__float__(value), path)
         if isinstance(value, dict):
             return self._dict(value, path)
         if isinstance(value, (list, tuple, set, frozenset)):
@@ -111,15 +113,36 @@ class _Copy:
     def _dict(self, value: Dict[Any, Any], path: str) -> Dict[str, Any]:
         copied = {}
         for key, item in value.items():
-            name = key if type(key) is str else _key(key, path)
+            name = key if type(key) is str else self._key(key, path)
             copied[name] = item if type(item) in _WORDS else self.of(item, f"{path}.{name}")
         return copied
+
+    def _key(self, key: Any, path: str) -> str:
+        """A key of an object as `json.dumps` writes it."""
+        if isinstance(key, np.generic):
+            key = key.item()
+        if isinstance(key, str):
+            return str.__str__(key)
+        if key is None or isinstance(key, bool):
+            return {None: "null", True: "true", False: "false"}[key]
+        if isinstance(key, int):
+            return int.__repr__(key)
+        if isinstance(key, float):
+            return json.dumps(self._number(float.__float__(key), f"a key of {path}"))
+        if isinstance(key, (datetime.date, decimal.Decimal, uuid.UUID)):
+            return str(key)
+        raise NotPlain(f"{path} has a key of type {type(key).__name__}; keys are texts")
 
     def _list(self, items: List[Any], path: str) -> List[Any]:
         kinds = set(map(type, items))
         if kinds <= _WORDS or (kinds == {float} and math.isfinite(sum(items))):
             return items
-        return [self.of(item, f"{path}[{place}]") for place, item in enumerate(items)]
+        return [self._item(item, f"{path}[{place}]") for place, item in enumerate(items)]
+
+    def _item(self, item: Any, path: str) -> Any:
+        copied = self.of(item, path)
+        # An array that is made of the list would show what the mask hides.
+        return copied.tolist() if masked.is_masked(copied) else copied
 
     def _scalar(self, value: Any, path: str) -> Any:
         item = value.item()
@@ -132,7 +155,7 @@ class _Copy:
         kind = array.dtype.kind
         if kind in _NUMBERS:
             return self._numbers(array, path)
-        if kind == "U":
+        if kind == "U" and not masked.is_masked(array):
             return np.array(array, order="C", subok=False)
         copied = np.empty(array.shape, object)
         flat = copied.reshape(-1)
@@ -192,26 +215,12 @@ def _flat_list(array: NDArray[Any]) -> Any:
     return listed if isinstance(listed, list) else [listed]
 
 
-def _key(key: Any, path: str) -> str:
-    """A key of an object as `json.dumps` writes it."""
-    if isinstance(key, np.generic):
-        key = key.item()
-    if isinstance(key, str):
-        return str(key)
-    if key is None or isinstance(key, bool):
-        return {None: "null", True: "true", False: "false"}[key]
-    if isinstance(key, int):
-        return int.__repr__(key)
-    if isinstance(key, float):
-        return float.__repr__(key)
-    if isinstance(key, (datetime.date, decimal.Decimal, uuid.UUID)):
-        return str(key)
-    raise NotPlain(f"{path} has a key of type {type(key).__name__}; keys are texts")
-
-
 def is_finite(value: Any) -> bool:
     """Whether a metric's value is a number that can be counted."""
-    return value is not None and math.isfinite(value)
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
+        return False
 
 
 def index_text(index: Sequence[Any]) -> str:

@@ -11,6 +11,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    Iterable,
     Iterator,
     List,
     Mapping,
@@ -118,6 +119,8 @@ def has_method(instance: Any, name: str) -> bool:
 
 
 _METRIC = ("type", "key", "value", "tags")
+_SEQUENCES = (list, tuple, set, frozenset, np.ndarray)
+_SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class _Metrics:
@@ -186,10 +189,10 @@ class ServedClass:
         self.instance = instance
         self._service = service
         self._non_finite = null_non_finite
-        self.to_rows: Optional[Callable[[Any], NDArray[Any]]] = self._extra("to_rows")
-        self.stack_to_rows: Optional[Callable[[Any], NDArray[Any]]] = self._extra("stack_to_rows")
-        self.row_tags = tuple(self._extra("row_tags") or ())
-        self.constant_tags = tuple(self._extra("constant_tags") or ())
+        self.to_rows = self._extra_function("to_rows")
+        self.stack_to_rows = self.to_rows and self._extra_function("stack_to_rows")
+        self.row_tags = self._extra_names("row_tags")
+        self.constant_tags = self._extra_names("constant_tags")
         # A class with `to_rows` says that `predict` on rows is all there is to it; its raw
         # methods then only serve formats that Seldon's own server does not know.
         self.takes_raw = self.to_rows is None and any(
@@ -207,6 +210,24 @@ class ServedClass:
         if inspect.getattr_static(self.instance, name, None) is None:
             return None
         return getattr(self.instance, name)
+
+    def _extra_function(self, name: str) -> Optional[Callable[[Any], NDArray[Any]]]:
+        """A method of ours, of one argument; what else bears its name is the class's own affair."""
+        found = self._extra(name) if self._service.method == "predict" else None
+        if not callable(found) or not takes(found, None):
+            return None
+
+        def call(payload: Any) -> Any:
+            with _staying():
+                return found(payload)
+
+        return call
+
+    def _extra_names(self, name: str) -> Tuple[str, ...]:
+        found = self._extra(name)
+        if not isinstance(found, (list, tuple, set, frozenset)):
+            return ()
+        return tuple(each for each in found if isinstance(each, str))
 
     @property
     def stacks(self) -> bool:
@@ -324,6 +345,8 @@ class ServedClass:
             self._metrics.update(copy.deepcopy(metrics), self._service.metrics_tag)
             if not INCLUDE_METRICS_IN_CLIENT_RESPONSE:
                 _leave_out_metrics(reply)
+            elif self._non_finite:
+                _leave_out_non_finite_metrics(reply)
         return Prediction(reply, (), {}, (), [], raw=True, reported=self._metrics.take())
 
     def _copied_message(self, reply: Any) -> Any:
@@ -348,6 +371,14 @@ class ServedClass:
             # Seldon answers so, as if the method were not there.
             return SeldonResponse.create([] if self._service.method == "predict" else data)
 
+    def own_meta(self, meta: Any) -> Any:
+        """A copy of a message's `meta`, in plain values, after the class had it in its hands.
+
+        Raises:
+            BadPrediction: the class wrote into it what can't be sent.
+        """
+        return self._plain(meta, "meta")
+
     def raw_answer(self, data: Any, payload: Payload) -> Any:
         """Returns the method's own answer, uncopied, for `kafka.check`.
 
@@ -370,14 +401,14 @@ class ServedClass:
             self.instance, self._metrics, self._service.metrics_tag, response.metrics
         )
         metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
+        # Before the class is asked for more, which may change what it returned.
+        copied = bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
         names: Any = ()
         if isinstance(data, (np.ndarray, list)):
             names = self._class_names(_rectangular(data), columns)
-        tags = {**self._own_tags(), **(response.tags or {})}
-        if isinstance(data, (bytes, bytearray)):
-            data = bytes(data)
+        tags = {**self._own_tags(), **dict(response.tags or {})}
         return Prediction(
-            data if isinstance(data, bytes) else self._plain(data, "answer"),
+            copied,
             self._plain(names, "names"),
             self._plain(tags, "tags"),
             self.row_tags,
@@ -402,7 +433,7 @@ class ServedClass:
             found = self.instance.class_names
             try:
                 names = found() if callable(found) else found
-                return names if names is None or isinstance(names, str) else list(names)
+                return list(names) if isinstance(names, _SEQUENCES) else names
             except SeldonNotImplementedError:
                 pass
         return columns or [f"t:{number}" for number in range(rows.shape[1])]
@@ -431,8 +462,16 @@ UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_ro
 def own(data: Any) -> Any:
     """A payload's data in memory that nothing else reads: a class may change what it gets."""
     if isinstance(data, np.ndarray):
-        return np.array(data)
-    return list(data) if isinstance(data, list) else data
+        has_others = data.dtype.kind == "O" and not _are_single(data.flat)
+        return copy.deepcopy(data) if has_others else np.array(data)
+    if isinstance(data, list) and _are_single(data):
+        return list(data)
+    return copy.deepcopy(data)
+
+
+def _are_single(values: Iterable[Any]) -> bool:
+    """Whether no value holds others."""
+    return all(type(value) in _SINGLE for value in values)
 
 
 def meta_of(payload: Payload) -> Any:
@@ -467,18 +506,48 @@ def _leave_out_metrics(reply: Any) -> None:
         del reply["meta"]["metrics"]
 
 
+def _leave_out_non_finite_metrics(reply: Any) -> None:
+    is_proto = isinstance(reply, SeldonMessage)
+    metrics = reply.meta.metrics if is_proto else reply["meta"]["metrics"]
+    for place in range(len(metrics) - 1, -1, -1):
+        value = metrics[place].value if is_proto else metrics[place].get("value")
+        if not is_finite(value):
+            del metrics[place]
+
+
 def _takes_meta(method: Any) -> Optional[bool]:
     """Whether a method takes `meta`; None where that can't be seen."""
     if method is None:
         return False
-    try:
-        parameters = inspect.signature(method).parameters.values()
-    except (TypeError, ValueError):
+    signature = signature_of(method)
+    if signature is None:
         return None
     return any(
         parameter.name == "meta" or parameter.kind is inspect.Parameter.VAR_KEYWORD
-        for parameter in parameters
+        for parameter in signature.parameters.values()
     )
+
+
+def signature_of(function: Any) -> Optional[inspect.Signature]:
+    """How a function is called; None where that can't be seen.
+
+    Of a decorated one it is the decorator's own way: what it wraps is its own affair.
+    """
+    try:
+        return inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+
+
+def takes(function: Any, *positional: Any, **named: Any) -> bool:
+    """Whether a function can be called so, as far as that can be seen."""
+    signature = signature_of(function)
+    try:
+        if signature is not None:
+            signature.bind(*positional, **named)
+    except TypeError:
+        return False
+    return True
 
 
 def _rectangular(data: Any) -> NDArray[Any]:

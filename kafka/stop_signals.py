@@ -51,7 +51,7 @@ class StopSignals:
         self._theirs: Dict[int, Callable[[int, Any], Any]] = {}
 
     def install(self) -> None:
-        """Installs the handlers; the main thread calls this before the class is called.
+        """Installs the handlers; the main thread calls this before and after the class is called.
 
         A handler that the class has set in the meantime is kept, and called after ours.
         """

@@ -38,6 +38,7 @@ _BY_CONTENT_TYPE: Dict[str, str] = {
     "image/jpg": "binary",
 }
 _AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
+_SELDON_FIELDS = frozenset(("data", "binData", "strData", "jsonData"))
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -172,20 +173,21 @@ def decode_json(value: bytes) -> Decoded:
 
 
 def _json_format(document: Any) -> WireFormat:
-    if isinstance(document, dict) and "inputs" in document:
+    if not isinstance(document, dict) or not _SELDON_FIELDS.isdisjoint(document):
+        return seldon_json.FORMAT
+    if "inputs" in document:
         return v2.FORMAT
-    if isinstance(document, dict) and "instances" in document:
-        return tfserving.FORMAT
-    return seldon_json.FORMAT
+    return tfserving.FORMAT if "instances" in document else seldon_json.FORMAT
 
 
 def array_field(document: Dict[str, Any]) -> Any:
     """The field of a request that becomes its array, as `decode_json` chooses it; None if none."""
-    if "inputs" in document:
+    wire_format = _json_format(document)
+    if wire_format is v2.FORMAT:
         inputs = document["inputs"]
         is_one = isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)
         return inputs[0].get("data") if is_one else None
-    if "instances" in document:
+    if wire_format is tfserving.FORMAT:
         return document["instances"]
     data = document.get("data")
     if not isinstance(data, dict):

@@ -19,6 +19,7 @@ from kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json, 
 from kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from kafka.codec.wire_format import WireFormat
 from kafka.messages import Payload, Prediction
+from kafka.plain import NotPlain, plain
 from kafka.reasons import Rejected
 
 # An array without values may have any shape, and a class may make something of each row or column.
@@ -57,6 +58,12 @@ def _check_meta(meta: Any) -> None:
             raise Rejected("bad_value", f"meta.{name} must be an object")
     if not isinstance(meta.get("metrics") or [], list):
         raise Rejected("bad_value", "meta.metrics must be an array")
+    if meta.get("tags") or meta.get("metrics"):
+        try:
+            plain(meta, "meta", non_finite=False)
+        except NotPlain as error:
+            # They go into the reply, and JSON has no word for them.
+            raise Rejected("bad_value", str(error)) from None
 
 
 def decode_base64(value: Any) -> bytes:

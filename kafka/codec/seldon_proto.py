@@ -151,6 +151,11 @@ def not_finite(message: Any) -> str:
     waiting = [(message.jsonData, "jsonData")]
     waiting += [(each, f"data.ndarray[{n}]") for n, each in enumerate(message.data.ndarray.values)]
     waiting += [(each, f"meta.tags.{name}") for name, each in message.meta.tags.items()]
+    found += [
+        f"meta.metrics[{place}] is {metric.value}"
+        for place, metric in enumerate(message.meta.metrics)
+        if not math.isfinite(metric.value)
+    ]
     while waiting:
         value, path = waiting.pop()
         if value.HasField("list_value"):

@@ -26,8 +26,8 @@ from kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
 
 log = logging.getLogger("kafka.worker")
 
-# How long threads that a class leaves behind are waited for.
-_LEFT_THREADS_S = 2.0
+# How long threads and processes that a class leaves behind are waited for.
+_LEFT_S = 2.0
 GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
 """The gain of a declaration; README.md says how it was measured."""
 
@@ -153,14 +153,19 @@ def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
 
 
 def _leave(exit_status: int) -> None:
-    """Ends the process, unless no thread of the class holds it up."""
-    until = time.monotonic() + _LEFT_THREADS_S
-    threads = [each for each in threading.enumerate() if _holds_up(each)]
-    for thread in threads:
-        thread.join(max(0.0, until - time.monotonic()))
-    left = [thread.name for thread in threads if thread.is_alive()]
+    """Ends the process, unless no thread or process of the class holds it up."""
+    until = time.monotonic() + _LEFT_S
+    # Python waits for both at its end, without a limit.
+    processes = _processes()
+    left: List[Any] = [*filter(_holds_up, threading.enumerate()), *processes]
+    for each in left:
+        each.join(max(0.0, until - time.monotonic()))
+    left = [each for each in left if each.is_alive()]
     if left:
-        log.warning("the worker leaves, and threads of the class end with it: %s", ", ".join(left))
+        names = ", ".join(each.name for each in left)
+        log.warning("the worker leaves, and threads and processes of the class end: %s", names)
+        for process in processes:
+            process.kill()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -169,6 +174,12 @@ def _leave(exit_status: int) -> None:
 
 def _holds_up(thread: threading.Thread) -> bool:
     return not thread.daemon and thread is not threading.main_thread()
+
+
+def _processes() -> List[Any]:
+    """What the class has begun with `multiprocessing`, pools included."""
+    module = sys.modules.get("multiprocessing")
+    return module.active_children() if module is not None else []
 
 
 def _collect_seldom() -> None:

@@ -57,7 +57,8 @@ class Answering:
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
         stopping: whether the worker is to leave as soon as it can.
-        before_call: called in the main thread before the class is called with other records.
+        keep_signals: called in the main thread before and after calls of the class, which may have
+            set handlers of its own.
         on_switch: told why, when the class turns out not to be row-wise.
     """
 
@@ -70,7 +71,7 @@ class Answering:
         worker: str,
         stopping: Callable[[], bool],
         *,
-        before_call: Callable[[], None] = lambda: None,
+        keep_signals: Callable[[], None] = lambda: None,
         on_switch: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._settings = settings
@@ -87,7 +88,7 @@ class Answering:
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
         # Nor may one take longer than a worker that is told to leave has time for.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
-        self._before_call = before_call
+        self._keep_signals = keep_signals
         self._decided: Dict[Tuple[int, int], _Decision] = {}
         self._try_alone: Set[Tuple[int, int]] = set()
         self._go_on_until = 0.0
@@ -119,6 +120,7 @@ class Answering:
         self._asking.close()
 
     def _idle(self) -> None:
+        self._keep_signals()
         self._watchdog.rest()
         self._watchdog.look()
 
@@ -126,7 +128,7 @@ class Answering:
         """Prepares a call of the class with these records."""
         self._watchdog.wind(self._settings.predict_timeout_s)
         if self._in_hand.hold(records):
-            self._before_call()
+            self._keep_signals()
 
     def _may_go_on(self) -> bool:
         """Whether there is time for a further single call before answers are published."""
@@ -344,6 +346,7 @@ class Answering:
                 raise
             # Any other exception ends the worker, and is the doing of the records that are held.
             self._in_hand.hold(())
+            self._keep_signals()
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""

@@ -101,7 +101,7 @@ class Worker:
             self._watchdog,
             place.name,
             self._is_stopping,
-            before_call=signals.install,
+            keep_signals=signals.install,
             on_switch=self._on_switch,
         )
 

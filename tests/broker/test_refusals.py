@@ -156,10 +156,6 @@ def no_pem(cluster: Cluster, folder: Path) -> dict[str, str]:
     return {"KAFKA_SSL_CLIENT_KEY": "not-this-one"}
 
 
-def no_property(cluster: Cluster, folder: Path) -> dict[str, str]:
-    return {"KAFKA_CONSUMER_FETCH_MIN_BYTS": "1"}
-
-
 @SSL
 @pytest.mark.parametrize(
     ("wrong", "named"),
@@ -167,7 +163,6 @@ def no_property(cluster: Cluster, folder: Path) -> dict[str, str]:
         (unreadable_key, "KAFKA_SSL_CLIENT_KEY_FILE"),
         pytest.param(no_authority, "KAFKA_SSL_CA_CERT_FILE", marks=FULL),
         pytest.param(no_pem, "KAFKA_SSL_CLIENT_KEY", marks=FULL),
-        pytest.param(no_property, "fetch.min.byts", marks=FULL),
     ],
 )
 def test_settings_that_no_client_can_use_end_every_program_with_the_variables_name(

@@ -47,13 +47,23 @@ class Runtime:
         """The answers to one batch."""
         if self._pipeline is None:
             return [Rejection("not served", self._why_not, True)] * len(payloads)
-        records = [self._record(payload) for payload in payloads]
-        try:
-            return [answer_of(outcome) for outcome in self._pipeline.run(records).outcomes]
-        except Retriable as error:
-            return [Retry(str(error))] * len(payloads)
-        except Exception as error:
-            return [Crash(repr(error))] * len(payloads)
+        return self._answers_to([self._record(payload) for payload in payloads])
+
+    def _answers_to(self, records: Sequence[Record]) -> list[Answer]:
+        """As a worker asks: after a temporary error one by one, and again for what is left."""
+        assert self._pipeline is not None
+        found: list[Answer] = []
+        while len(found) < len(records):
+            rest = records[len(found) :]
+            try:
+                found += [answer_of(outcome) for outcome in self._pipeline.run(rest).outcomes]
+            except Retriable as error:
+                if len(rest) == 1:
+                    return [*found, Retry(str(error))]
+                found += [answer for record in rest for answer in self._answers_to([record])]
+            except Exception as error:
+                return [*found, *[Crash(repr(error))] * len(rest)]
+        return found
 
     def _record(self, payload: Payload) -> Record:
         self._offset += 1

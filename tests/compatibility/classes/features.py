@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from typing import Any
 
 import numpy as np
@@ -49,6 +51,90 @@ class WithMeta:
 class WithSeldonNames:
     def predict(self, X: Any, features_names: Any) -> Any:  # noqa: N803
         return list(features_names)
+
+
+def _remembering(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(self: Any, rows: Any, names: Any, **more: Any) -> Any:
+        self.puid = (more.get("meta") or {}).get("puid")
+        return function(self, rows)
+
+    return call
+
+
+class DecoratedToTakeMeta:
+    """Its decorator takes more than what it wraps."""
+
+    @_remembering
+    def predict(self, rows: Any) -> Any:
+        return {"puid": self.puid, "rows": repr(rows)}
+
+
+def _waited_for(function: Any) -> Any:
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        return asyncio.run(function(*arguments))
+
+    return call
+
+
+class AsyncInside:
+    @_waited_for
+    async def predict(self, rows: Any, names: Any) -> Any:
+        await asyncio.sleep(0)
+        return [[1, 2]]
+
+
+class PredictAfterLoad:
+    def load(self) -> None:
+        self.predict = lambda rows, names: [[5, 6]]
+
+
+class DelegatesAfterLoad:
+    """Its methods are those of the model that it loads."""
+
+    def load(self) -> None:
+        self.model = StaticPredict()
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "model":
+            raise AttributeError(name)
+        return getattr(self.model, name)
+
+
+class NamesOfOurs:
+    """Has names that the runtime knows, for other ends."""
+
+    row_tags = 5
+
+    def constant_tags(self) -> list[str]:
+        return ["a"]
+
+    def to_rows(self, rows: Any, names: Any) -> Any:
+        return [names, rows]
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        return [[self.row_tags, len(self.constant_tags())]]
+
+
+class ChangesAnswerInNames:
+    """Uses its buffer again for what comes with an answer."""
+
+    def __init__(self) -> None:
+        self.buffer = np.zeros((1, 2))
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        self.buffer[:] = 7
+        return self.buffer
+
+    def class_names(self) -> Any:
+        self.buffer[:] = 0
+        return ["a", "b"]
+
+
+class TagsOfPairs:
+    def predict(self, rows: Any, names: Any) -> Any:
+        return SeldonResponse([[1]], tags=[("a", 1)])
 
 
 class StaticPredict:
@@ -385,6 +471,13 @@ FEATURES = (
         ComponentPredict,
     ),
     *cases(
+        DecoratedToTakeMeta,
+        AsyncInside,
+        PredictAfterLoad,
+        DelegatesAfterLoad,
+        NamesOfOurs,
+        ChangesAnswerInNames,
+        TagsOfPairs,
         ClassPredict,
         PredictFromInit,
         NamesAttribute,

@@ -24,6 +24,19 @@ class _Named(enum.Enum):
     FIRST = "first"
 
 
+class _Label(str, enum.Enum):
+    CAT = "cat"
+
+
+class _Level(enum.IntEnum):
+    HIGH = 3
+
+
+class _Shouting(str):
+    def __str__(self) -> str:
+        return self.upper()
+
+
 class _Answers:
     """Answers with what `answer` makes."""
 
@@ -501,6 +514,26 @@ class NumpyTags(_Answers):
 class NumpyMetrics(_Answers):
     def answer(self) -> Any:
         return SeldonResponse([[1]], metrics=[{"type": "GAUGE", "key": "k", "value": np.int64(3)}])
+
+
+class TextEnum(_Answers):
+    def answer(self) -> Any:
+        return _Label.CAT
+
+
+class TextEnumsInDict(_Answers):
+    def answer(self) -> Any:
+        return {"label": _Label.CAT, "all": [_Label.CAT, _Level.HIGH], _Label.CAT: _Level.HIGH}
+
+
+class TextEnumTags(_Answers):
+    def answer(self) -> Any:
+        return SeldonResponse([[1]], tags={"label": _Label.CAT, "level": _Level.HIGH})
+
+
+class TextWithOwnWords(_Answers):
+    def answer(self) -> Any:
+        return {"said": _Shouting("quietly")}
 
 
 class Set(_Answers):
