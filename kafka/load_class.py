@@ -13,7 +13,7 @@ from kafka.served_class import SERVICES, ServedClass, Service, has_method, signa
 PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
-_CALLS = (((None, None), {"meta": None}), ((None, None), {}))
+_CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
 """How Seldon calls `predict`: it tries the second way after a TypeError."""
 
 

@@ -402,7 +402,9 @@ class ServedClass:
         )
         metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
         # Before the class is asked for more, which may change what it returned.
-        copied = bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
+        copied = (
+            bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
+        )
         names: Any = ()
         if isinstance(data, (np.ndarray, list)):
             names = self._class_names(_rectangular(data), columns)

@@ -127,3 +127,31 @@ class Undescribing:
 
     def describe(self, payload: Any) -> str:
         raise RuntimeError("no words")
+
+
+class Scaled:
+    """Scales by the largest value of the whole call."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return X / np.abs(X).max()
+
+
+class MeanTaken:
+    """Takes away the mean of the whole call."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return X - X.mean()
+
+
+class MinMaxTaken:
+    """Scales to the range of the whole call."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return (X - X.min()) / max(1e-9, X.max() - X.min())
+
+
+class AnswersNan:
+    """Has a number of its own for what it does not know."""
+
+    def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+        return X * float("nan")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import multiprocessing
 import os
 import signal
 import sqlite3
@@ -62,6 +64,21 @@ class LeavesThread:
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         return X * 2
+
+
+class LeavesProcess(LeavesThread):
+    """Leaves a process behind that goes on for long."""
+
+    def load(self) -> None:
+        multiprocessing.Process(target=time.sleep, args=(600,)).start()
+
+
+class LeavesPool(LeavesThread):
+    """Leaves a pool of processes at work."""
+
+    def load(self) -> None:
+        self.pool = concurrent.futures.ProcessPoolExecutor(1)
+        self.pool.submit(time.sleep, 600)
 
 
 class Buffered:

@@ -66,11 +66,12 @@ def test_sigterm_in_a_step_of_c_ends_the_worker_after_its_message(
     assert_once_and_in_order(stream.replies(answered), answered)
 
 
-def test_a_thread_that_a_class_leaves_behind_keeps_no_worker_from_leaving(
-    new_stream: NewStream,
+@pytest.mark.parametrize("name", ["LeavesThread", "LeavesProcess", "LeavesPool"])
+def test_what_a_class_leaves_behind_keeps_no_worker_from_leaving(
+    new_stream: NewStream, name: str
 ) -> None:
     stream = new_stream()
-    worker = start(stream, "LeavesThread")
+    worker = start(stream, name)
     stream.send(numbers(10))
     stream.replies(10)
     worker.terminate()

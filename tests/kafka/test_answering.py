@@ -349,3 +349,29 @@ def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_pat
             break
     assert committed == 60
     assert sorted(set(convicted)) == [3, 4, 9, 10, 37]
+
+
+def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_comes(
+    tmp_path: Path,
+) -> None:
+    looks: list[str] = []
+
+    class Seen(classes.Double):
+        def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+            looks.append("call")
+            return super().predict(X, names)
+
+    settings = load_settings({}, use_local_cluster=False)
+    worker = Answering(
+        settings,
+        ServedClass(Seen()),
+        InHand(tmp_path, "worker", "group"),
+        Watchdog(),
+        "worker",
+        lambda: False,
+        keep_signals=lambda: looks.append("look"),
+    )
+    worker.answer(collections.deque([ndarray([[1, 1]], 7)]))
+    place = looks.index("call")
+    wait_until(lambda: looks[place + 1 :].count("look") >= 3, 30, "signals are looked after")
+    assert "look" in looks[:place]

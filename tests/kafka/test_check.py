@@ -31,7 +31,7 @@ def test_a_class_that_works_row_by_row_is_found_fit(capsys: Any, payload: str) -
     assert "with many messages at once" in said
     assert "the same answers singly and stacked" in said
     assert re.search(
-        r"64 messages \(2\d different\), singly and in batches of 2, 3, 8, 33, 64", said
+        r"64 messages \(\d\d different\), singly and in batches of 2, 3, 8, 33, 64", said
     )
 
 
@@ -120,3 +120,47 @@ def test_wrong_use_is_one_clear_line(capsys: Any, name: str, part: str) -> None:
     status, said = run(capsys, name)
     assert status == 2
     assert part in said
+
+
+@pytest.mark.parametrize("name", ["Scaled", "MeanTaken", "MinMaxTaken"])
+def test_a_class_that_scales_by_the_whole_call_is_found(
+    capsys: Any, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{"data":{"ndarray":[[1,2,3]]}}')
+    status, said = run(capsys, f"tests.classes.{name}", "--payload", str(path))
+    assert status == 0
+    assert "it is called message by message, and has to be" in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"instances":[[1,2,3]]}',
+        '{"inputs":[{"name":"x","datatype":"FP64","shape":[1,3],"data":[1,2,3]}]}',
+    ],
+)
+def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "request.json"
+    path.write_text(text)
+    _, said = run(capsys, "tests.classes.MeanTaken", "--payload", str(path))
+    assert "it is called message by message, and has to be" in said
+
+
+def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) -> None:
+    path = tmp_path / "request.json"
+    path.write_text('{"data":{"ndarray":[[0, 0, 0]]}}')
+    status, said = run(capsys, "tests.classes.MeanTaken", "--payload", str(path))
+    assert status == 0
+    assert "64 messages (1 different)" in said
+    assert "too much alike" in said
+
+
+def test_missing_values_are_answered_as_the_setting_says(
+    capsys: Any, monkeypatch: pytest.MonkeyPatch, payload: str
+) -> None:
+    status, said = run(capsys, "tests.classes.AnswersNan", "--payload", payload)
+    assert (status, "bad_prediction" in said) == (1, True)
+    monkeypatch.setenv("KAFKA_NON_FINITE", "null")
+    status, said = run(capsys, "tests.classes.AnswersNan", "--payload", payload)
+    assert (status, "rejected" in said) == (0, False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
 import sys
 from pathlib import Path
@@ -13,9 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
+from seldon_core.proto.prediction_pb2 import SeldonMessage
 
 from kafka.messages import Record, Reply
+from kafka.pipeline import Pipeline
 from kafka.reasons import Retriable
+from kafka.served_class import SERVICES, ServedClass
 from kafka.stack_check import NoCheck
 from tests import classes
 from tests.image.text.TextClassifier import TextClassifier
@@ -260,3 +265,150 @@ def test_a_message_without_rows_is_answered_beside_others() -> None:
 
     found = answers(pipeline(Flat()).run([ndarray([[1, 2]], 1), ndarray([], 2)]).outcomes)
     assert [answer["data"]["ndarray"] for answer in found] == [[[2, 4]], []]
+
+
+class _Mute(Exception):
+    def __str__(self) -> str:
+        return self.text  # type: ignore[attr-defined, no-any-return]
+
+
+class _Wordless(Exception):
+    def __str__(self) -> str:
+        return None  # type: ignore[return-value]
+
+
+class _OddReason(Exception):
+    reason = np.array([1, 2])
+
+
+class Raises:
+    error: type[Exception] = _Mute
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        if rows[0][0] == 1:
+            raise self.error
+        return rows
+
+
+@pytest.mark.parametrize("error", [_Mute, _Wordless, _OddReason])
+def test_an_exception_that_cannot_be_written_fails_its_message_alone(
+    error: type[Exception],
+) -> None:
+    raising = Raises()
+    raising.error = error
+    outcomes = pipeline(raising).run([ndarray([[1]], 0), ndarray([[2]], 1)]).outcomes
+    assert rejection(outcomes[0]).message == error.__name__
+    assert isinstance(outcomes[1], Reply)
+
+
+class LeavesInToRows:
+    def to_rows(self, payload: Any) -> Any:
+        if payload[0][0] == 1:
+            sys.exit(3)
+        return payload
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        return rows
+
+
+def test_a_class_that_ends_the_process_in_to_rows_fails_at_that_message_alone() -> None:
+    outcomes = pipeline(LeavesInToRows()).run([ndarray([[n]], n) for n in range(3)]).outcomes
+    assert "sys.exit(3)" in rejection(outcomes[1]).message
+    assert [type(each) for each in outcomes].count(Reply) == 2
+
+
+class WritesMeta:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def predict(self, rows: Any, names: Any, meta: Any) -> Any:
+        meta["tags"]["added"] = self.value
+        return rows
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [(decimal.Decimal("1.5"), "1.5"), (datetime.date(2024, 2, 29), "Thu, 29 Feb 2024")],
+)
+def test_what_a_class_writes_into_meta_is_made_plain(value: Any, written: str) -> None:
+    sent = record(b'{"meta":{"tags":{"sent":1}},"data":{"ndarray":[[1]]}}')
+    (reply,) = answers(pipeline(WritesMeta(value)).run([sent]).outcomes)
+    assert str(reply["meta"]["tags"]["added"]).startswith(written)
+    assert reply["meta"]["tags"]["sent"] == 1
+
+
+def test_numbers_that_json_has_not_are_refused_in_meta() -> None:
+    written = record(b'{"meta":{"tags":{"sent":1}},"data":{"ndarray":[[1]]}}')
+    (outcome,) = pipeline(WritesMeta(float("nan"))).run([written]).outcomes
+    assert rejection(outcome).message == "BadPrediction: meta.tags.added is nan"
+    sent = record(b'{"meta":{"tags":{"sent":NaN}},"data":{"ndarray":[[1]]}}')
+    (outcome,) = pipeline(classes.Double()).run([sent]).outcomes
+    assert (rejection(outcome).reason, rejection(outcome).failed) == ("bad_value", False)
+
+
+class AnswersRaw:
+    """Reports a metric that is no number, in the format of the message."""
+
+    def predict_raw(self, message: Any) -> Any:
+        metric = {"type": "GAUGE", "key": "k", "value": float("nan")}
+        if isinstance(message, dict):
+            return {"data": {"ndarray": [[1]]}, "meta": {"metrics": [metric]}}
+        message.meta.metrics.add(type="GAUGE", key="k", value=float("nan"))
+        return message
+
+
+_RAW = [
+    record(b'{"data":{"ndarray":[[1]]}}'),
+    record(
+        SeldonMessage(strData="x").SerializeToString(),
+        headers=(("content-type", b"application/x-protobuf"),),
+    ),
+]
+
+
+@pytest.mark.parametrize("sent", _RAW, ids=["JSON", "protobuf"])
+def test_a_metric_that_is_no_number_refuses_a_raw_reply_or_is_left_out(sent: Record) -> None:
+    (outcome,) = pipeline(AnswersRaw()).run([sent]).outcomes
+    assert rejection(outcome).reason == "bad_prediction"
+    assert "metrics[0]" in rejection(outcome).message
+    keeping = Pipeline(ServedClass(AnswersRaw(), null_non_finite=True), 100_000)
+    (outcome,) = keeping.run([sent]).outcomes
+    assert isinstance(outcome, Reply)
+    assert b"GAUGE" not in outcome.value and b"\x01k" not in outcome.value
+
+
+_MASKED: Any = np.ma
+
+
+class AnswersMaskedTexts:
+    def predict(self, rows: Any, names: Any) -> Any:
+        return _MASKED.masked_array([["a", "secret"]], mask=[[0, 1]])
+
+
+class AnswersListOfMasked:
+    def predict(self, rows: Any, names: Any) -> Any:
+        return list(_MASKED.masked_array([[1.5, 99.0]], mask=[[0, 1]]))
+
+
+@pytest.mark.parametrize("kind", ["ndarray", "tensor"])
+@pytest.mark.parametrize("instance", [AnswersMaskedTexts(), AnswersListOfMasked()])
+def test_what_a_mask_hides_is_never_published(instance: Any, kind: str) -> None:
+    data = {"ndarray": [[1]], "tensor": {"shape": [1], "values": [1]}}[kind]
+    sent = record(json.dumps({"data": {kind: data}}).encode())
+    (outcome,) = pipeline(instance).run([sent]).outcomes
+    assert isinstance(outcome, Reply)
+    assert json.loads(outcome.value)["data"]["ndarray"] in ([["a", None]], [[1.5, None]])
+
+
+class TransformsWithToRows:
+    def to_rows(self, payload: Any) -> Any:
+        raise AssertionError("it belongs to predict")
+
+    def transform_input(self, rows: Any, names: Any) -> Any:
+        return [[len(rows)]]
+
+
+def test_to_rows_is_about_predict_alone() -> None:
+    served = ServedClass(TransformsWithToRows(), SERVICES["TRANSFORMER"])
+    (reply,) = answers(Pipeline(served, 100_000).run([ndarray([[1], [2]])]).outcomes)
+    assert reply["data"]["ndarray"] == [[2]]

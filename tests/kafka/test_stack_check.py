@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +15,7 @@ from kafka.messages import Prediction
 from kafka.plain import masked
 from kafka.stack_check import MOST_LAYOUTS, MOST_SHARE, NO_LIMIT, StackCheck, difference
 from tests import classes
-from tests.kafka.helpers import answers, ndarray, pipeline
+from tests.kafka.helpers import answers, ndarray, pipeline, record
 
 
 def predicted(data: Any, **tags: Any) -> Prediction:
@@ -207,3 +208,76 @@ def test_a_width_that_was_never_answered_is_the_senders_fault() -> None:
     found.run([ndarray([[1, 2]], 1)])
     (later,) = found.run([ndarray([[1, 2, 3]], 2)]).outcomes
     assert (getattr(later, "reason", ""), getattr(later, "failed", None)) == ("bad_shape", False)
+
+
+class WrongFromFiveRowsOn:
+    row_wise = True
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        return rows * 2 if len(rows) < 5 else rows * 2 + 1
+
+
+def test_a_batch_that_ends_early_after_a_difference_holds_no_later_answers() -> None:
+    cautious = pipeline(WrongFromFiveRowsOn(), may_go_on=lambda: False)
+    records = [ndarray([[number, 1]], number) for number in range(20)]
+    found = []
+    while records:
+        outcomes = cautious.run(records).outcomes
+        found += answers(outcomes)
+        records = records[len(outcomes) :]
+    assert [reply["data"]["ndarray"] for reply in found] == [[[2 * n, 2]] for n in range(20)]
+
+
+class ReportsWhenAlone:
+    row_wise = True
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        metrics = [{"type": "COUNTER", "key": "one", "value": 1}] if len(rows) == 1 else []
+        return SeldonResponse(rows * 2, metrics=metrics)
+
+
+def test_metrics_of_single_calls_lead_to_single_calls() -> None:
+    switches: list[str] = []
+    reporting = pipeline(ReportsWhenAlone(), on_switch=switches.append)
+    replies = answers(reporting.run([ndarray([[n, 1]], n) for n in range(3)]).outcomes)
+    assert all(reply["meta"]["metrics"] for reply in replies)
+    assert "by itself a message reports metrics" in switches[0]
+
+
+class TakesFeaturesOut:
+    def to_rows(self, payload: Any) -> Any:
+        if isinstance(payload, dict):
+            return np.array([payload.pop("features")])
+        return np.array([payload[0].pop("features")])
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        return rows * 2
+
+
+@pytest.mark.parametrize("nest", [lambda features: features, lambda features: [features]])
+def test_a_class_may_take_a_payload_apart(nest: Any) -> None:
+    switches: list[str] = []
+    taking = pipeline(TakesFeaturesOut(), on_switch=switches.append)
+    documents = [{"jsonData": nest({"features": [n, 1]})} for n in range(3)]
+    records = [record(json.dumps(each).encode(), n) for n, each in enumerate(documents)]
+    replies = answers(taking.run(records).outcomes)
+    assert [reply["data"]["tensor"]["values"] for reply in replies] == [
+        [2 * n, 2] for n in range(3)
+    ]
+    assert not switches
+
+
+class DropsEmptyRows:
+    def to_rows(self, payload: Any) -> Any:
+        rows = np.asarray(payload)
+        return rows[rows[:, 0] > 0]
+
+    def predict(self, rows: Any, names: Any) -> Any:
+        return rows.tolist()
+
+
+def test_a_message_whose_rows_are_all_dropped_is_answered_as_alone() -> None:
+    records = [ndarray([[n, 1]], n) for n in range(3)]
+    (alone,) = answers(pipeline(DropsEmptyRows()).run(records[:1]).outcomes)
+    together = answers(pipeline(DropsEmptyRows()).run(records).outcomes)
+    assert together[0] == alone

@@ -65,6 +65,8 @@ def _remembering(function: Any) -> Any:
 class DecoratedToTakeMeta:
     """Its decorator takes more than what it wraps."""
 
+    puid = ""
+
     @_remembering
     def predict(self, rows: Any) -> Any:
         return {"puid": self.puid, "rows": repr(rows)}
