@@ -161,6 +161,10 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
 def _is_temporary_itself(error: BaseException) -> bool:
     if isinstance(error, _BUILT_IN) or attribute(error, "retriable") is True:
         return True
+    group = attribute(error, "exceptions")
+    if isinstance(group, tuple) and group:
+        # An `ExceptionGroup`, as `asyncio.TaskGroup` raises it.
+        return all(isinstance(each, BaseException) and is_temporary(each) for each in group)
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
     names = _names_of(error)

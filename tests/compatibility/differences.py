@@ -255,6 +255,15 @@ def _has_names_as_text(pair: Pair, found: Answer) -> bool:
     ]
 
 
+def _has_to_rows_and_raw(pair: Pair) -> bool:
+    return pair.case.name == "TurnsIntoRowsOrRaw"
+
+
+def _is_answered_by_rows(pair: Pair, found: Answer) -> bool:
+    (case,) = (case for case in CLASSES if case.name == "TurnsIntoRows")
+    return verdict(expectations(case).alone(pair.payload), found) is not None
+
+
 def _is_table(pair: Pair) -> bool:
     return pair.case.name in ("Table", "Column") and _is_refused_answer(pair)
 
@@ -402,6 +411,24 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("DoublesInPlace", "protobuf tensor"),
         _is_read_only,
         _is_answered_or_not_finite,
+    ),
+    Difference(
+        "malformed-messages",
+        "JSON whose `data` is no object, or whose `tensor.shape` is no array",
+        "The class gets an empty array, or NumPy's reading of the shape.",
+        "The message becomes a dead letter, unless the class has raw methods.",
+        "The sender meant something else.",
+        ("Twice", "data that is a list"),
+    ),
+    Difference(
+        "to-rows-and-raw",
+        "a class with `to_rows` and `predict_raw`",
+        "`predict_raw` answers.",
+        "`predict` answers. `predict_raw` is not called.",
+        "Only rows can be stacked, and `to_rows` says that `predict` on rows is all there is.",
+        ("TurnsIntoRowsOrRaw", "ndarray of ints"),
+        _has_to_rows_and_raw,
+        _is_answered_by_rows,
     ),
     Difference(
         "failing-load",

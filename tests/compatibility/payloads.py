@@ -271,6 +271,18 @@ _OTHER_JSON = (
             "data": {"ndarray": [[1, 2, 3]]},
         },
     ),
+    seldon(
+        "tensor whose shape is a number",
+        {"data": {"tensor": {"shape": 3, "values": [1, 2, 3]}}},
+        difference="malformed-messages",
+        is_refused=True,
+    ),
+    seldon(
+        "data that is a list",
+        {"data": [[1, 2, 3]]},
+        difference="malformed-messages",
+        is_refused=True,
+    ),
     seldon("puid of a number", {"meta": {"puid": 123}, "data": {"ndarray": [[1, 2, 3]]}}),
     seldon("data beside instances", {"data": {"ndarray": [[1, 2, 3]]}, "instances": [[4]]}),
     seldon("jsonData beside inputs", {"jsonData": {"a": 1}, "inputs": {"b": 2}}),

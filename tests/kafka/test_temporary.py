@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import builtins
 import ssl
+import sys
 import urllib.error
 from typing import Any
 
@@ -108,3 +110,10 @@ def test_other_errors_and_those_that_somebody_must_mend_are_not(error: BaseExcep
 )
 def test_retry_after_is_read_and_limited(error: BaseException, seconds: float) -> None:
     assert retry_after_s(error) == seconds
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python has no exception groups")
+def test_a_group_of_errors_is_temporary_if_each_of_them_is() -> None:
+    group: Any = vars(builtins)["ExceptionGroup"]
+    assert is_temporary(group("tasks", [ConnectionError(), group("more", [TimeoutError()])]))
+    assert not is_temporary(group("tasks", [ConnectionError(), ValueError()]))

@@ -170,6 +170,13 @@ class TurnsBytesIntoRows(TurnsIntoRows):
         return ["first", "second", "third"]
 
 
+class TurnsIntoRowsOrRaw(TurnsIntoRows):
+    """Has a raw method too, as for formats that Seldon's server does not know."""
+
+    def predict_raw(self, message: Any) -> Any:
+        return {"strData": "raw"}
+
+
 class FalselyCentred(rows.Centred):
     row_wise = True
 
@@ -279,6 +286,7 @@ DECLARED = cases(
     DeclaredWithMeta,
     TurnsIntoRows,
     TurnsBytesIntoRows,
+    TurnsIntoRowsOrRaw,
     is_row_wise=True,
     is_declared=True,
 )
