@@ -58,7 +58,7 @@ def _check_meta(meta: Any) -> None:
             raise Rejected("bad_value", f"meta.{name} must be an object")
     if not isinstance(meta.get("metrics") or [], list):
         raise Rejected("bad_value", "meta.metrics must be an array")
-    if meta.get("tags") or meta.get("metrics"):
+    if any(type(value) is not str for value in meta.values()):
         try:
             plain(meta, "meta", non_finite=False)
         except NotPlain as error:

@@ -157,13 +157,12 @@ def _leave(exit_status: int) -> None:
     until = time.monotonic() + _LEFT_S
     # Python waits for both at its end, without a limit.
     processes = _processes()
-    left: List[Any] = [*filter(_holds_up, threading.enumerate()), *processes]
-    for each in left:
+    waited_for = [each for each in (*threading.enumerate(), *processes) if _holds_up(each)]
+    for each in waited_for:
         each.join(max(0.0, until - time.monotonic()))
-    left = [each for each in left if each.is_alive()]
+    left = [each.name for each in waited_for if each.is_alive()]
     if left:
-        names = ", ".join(each.name for each in left)
-        log.warning("the worker leaves, and threads and processes of the class end: %s", names)
+        log.warning("the worker leaves, and what the class began ends with it: %s", ", ".join(left))
         for process in processes:
             process.kill()
         logging.shutdown()
@@ -172,8 +171,9 @@ def _leave(exit_status: int) -> None:
         os._exit(exit_status)
 
 
-def _holds_up(thread: threading.Thread) -> bool:
-    return not thread.daemon and thread is not threading.main_thread()
+def _holds_up(begun: Any) -> bool:
+    """Whether Python waits for this thread or process at its end."""
+    return not begun.daemon and begun is not threading.main_thread()
 
 
 def _processes() -> List[Any]:
