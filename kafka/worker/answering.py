@@ -120,7 +120,7 @@ class Answering:
         self._asking.close()
 
     def _idle(self) -> None:
-        self._keep_signals()
+        self._let_go()
         self._watchdog.rest()
         self._watchdog.look()
 
@@ -129,6 +129,11 @@ class Answering:
         self._watchdog.wind(self._settings.predict_timeout_s)
         if self._in_hand.hold(records):
             self._keep_signals()
+
+    def _let_go(self) -> None:
+        """Notes that no call of the class is under way."""
+        self._in_hand.hold(())
+        self._keep_signals()
 
     def _may_go_on(self) -> bool:
         """Whether there is time for a further single call before answers are published."""
@@ -345,8 +350,9 @@ class Answering:
                 self._in_hand.hold(())
                 raise
             # Any other exception ends the worker, and is the doing of the records that are held.
-            self._in_hand.hold(())
-            self._keep_signals()
+            if not self._asking.has_more:
+                # Else the next call is about to note others.
+                self._let_go()
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""

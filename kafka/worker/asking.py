@@ -102,6 +102,11 @@ class Asking:
         self._waiting.put(asked)
         return asked
 
+    @property
+    def has_more(self) -> bool:
+        """Whether a batch waits for the one that is under way."""
+        return not self._waiting.empty()
+
     def restart(self) -> None:
         """Batches that are asked about from now on do not follow those before."""
         self._generation += 1
