@@ -21,7 +21,7 @@ SIDE = 28
 FAST = SHIPPED / "fast"
 BASELINE = SHIPPED / "baseline"
 
-_BATCHES = (16, 4, 1)
+_BATCHES = (24, 8, 1)
 """Batch sizes that the interpreter is set up for, largest first.
 
 A change of the batch size costs up to 10 ms. So each size keeps its own interpreter, any batch is
