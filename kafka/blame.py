@@ -6,7 +6,7 @@ import re
 from typing import List, Tuple
 
 from kafka.messages import Record, Rejection
-from kafka.model_error import UNKNOWN, ModelError, text_of
+from kafka.model_error import UNKNOWN, ModelError, text_or_empty
 from kafka.reasons import Rejected, Retriable
 from kafka.replies import DEAD_APP_CODE, DEAD_ERROR, DEAD_ERROR_REASON, DEAD_STATUS_CODE
 from kafka.served_class import BadPrediction
@@ -69,4 +69,4 @@ def words_of(error: BaseException) -> str:
 
 def _text_of(error: BaseException) -> str:
     # Seldon's exceptions carry their text in `message`; str() of them is empty.
-    return text_of(error) or text_of(attribute(error, "message"))
+    return text_or_empty(error) or text_or_empty(attribute(error, "message"))

@@ -10,11 +10,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from kafka.codec import decode
+from kafka.codec import array_place, decode
 from kafka.load_class import ClassNotUsable, load_class
 from kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from kafka.pipeline import Pipeline
@@ -259,24 +259,20 @@ def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
     """
     try:
         document = json.loads(value)
-        holder, name = _array_place(document)
-        array = np.asarray(holder[name])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except ValueError:
+        return value
+    place = array_place(document) if isinstance(document, dict) else None
+    if place is None:
+        return value
+    holder, name = place
+    try:
+        array = np.asarray(holder.get(name))
+    except (ValueError, TypeError):
         return value
     if array.dtype.kind not in "biuf" or not array.size or array.min() == array.max():
         return value
     holder[name] = random.choice(array.ravel(), array.shape).tolist()
     return json.dumps(document).encode("utf-8")
-
-
-def _array_place(document: Any) -> Tuple[Any, str]:
-    """The object that holds the request's array, and under which name."""
-    if "data" in document:
-        data = document["data"]
-        return (data["tensor"], "values") if "tensor" in data else (data, "ndarray")
-    if "inputs" in document:
-        return document["inputs"][0], "data"
-    return document, "instances"
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
@@ -354,11 +350,11 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], served: ServedCl
 
 
 def _count_different(payloads: Sequence[bytes]) -> int:
-    """How many payloads differ in what they say."""
-    return len(set(map(_what_it_says, payloads)))
+    """Counts the payloads that differ in content."""
+    return len(set(map(_content, payloads)))
 
 
-def _what_it_says(payload: bytes) -> bytes:
+def _content(payload: bytes) -> bytes:
     try:
         return json.dumps(json.loads(payload), sort_keys=True).encode("utf-8")
     except ValueError:

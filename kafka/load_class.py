@@ -14,7 +14,7 @@ PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
 _CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
-"""How Seldon calls `predict`: it tries the second way after a TypeError."""
+"""The calls of `predict` that Seldon tries in turn: the second one follows a TypeError."""
 
 
 class ClassNotUsable(Exception):

@@ -47,8 +47,8 @@ class ModelErrors:
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
-            text_of(attribute(error, "reason")),
-            text_of(code),
+            text_or_empty(attribute(error, "reason")),
+            text_or_empty(code),
             _as_json(error),
         )
         handled = self._handled(error)
@@ -82,7 +82,7 @@ class _Handled(NamedTuple):
     body: str
 
 
-def text_of(value: Any) -> str:
+def text_or_empty(value: Any) -> str:
     """Any value as text; empty for None, and for one that can't be written."""
     try:
         return "" if value is None else str(value)

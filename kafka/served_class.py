@@ -531,9 +531,9 @@ def _takes_meta(method: Any) -> Optional[bool]:
 
 
 def signature_of(function: Any) -> Optional[inspect.Signature]:
-    """How a function is called; None where that can't be seen.
+    """Returns a function's signature, or None where Python can't tell it.
 
-    Of a decorated one it is the decorator's own way: what it wraps is its own affair.
+    For a decorated function this is the signature of the decorator, not of what it wraps.
     """
     try:
         return inspect.signature(function, follow_wrapped=False)

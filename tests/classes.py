@@ -151,7 +151,7 @@ class MinMaxTaken:
 
 
 class AnswersNan:
-    """Has a number of its own for what it does not know."""
+    """Answers NaN to everything."""
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         return X * float("nan")

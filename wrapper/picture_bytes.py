@@ -50,7 +50,7 @@ def is_picture(content: bytes) -> bool:
 
 def any_picture(contents: Sequence[bytes]) -> bool:
     """Whether any of them begins as a PNG or JPEG file does."""
-    return any(content.startswith(_BEGINNINGS) for content in contents)
+    return any(map(is_picture, contents))
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ The format is chosen by the `proto-name` and `content-type` headers, else by wha
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, NamedTuple
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_any_json, parse_json
@@ -18,6 +18,7 @@ __all__ = [
     "Decoded",
     "WireFormat",
     "array_field",
+    "array_place",
     "decode",
     "decode_json",
     "decode_raw",
@@ -180,21 +181,31 @@ def _json_format(document: Any) -> WireFormat:
     return tfserving.FORMAT if "instances" in document else seldon_json.FORMAT
 
 
-def array_field(document: Dict[str, Any]) -> Any:
-    """The field of a request that becomes its array, as `decode_json` chooses it; None if none."""
+def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]]:
+    """Where a request holds what becomes its array, as `decode_json` chooses it.
+
+    Returns:
+        An object in the document, and the name of the field in it; None if there is no such object.
+    """
     wire_format = _json_format(document)
     if wire_format is v2.FORMAT:
         inputs = document["inputs"]
         is_one = isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)
-        return inputs[0].get("data") if is_one else None
+        return (inputs[0], "data") if is_one else None
     if wire_format is tfserving.FORMAT:
-        return document["instances"]
+        return document, "instances"
     data = document.get("data")
     if not isinstance(data, dict):
         return None
     if "tensor" in data:
-        return data["tensor"].get("values") if isinstance(data["tensor"], dict) else None
-    return data.get("ndarray")
+        return (data["tensor"], "values") if isinstance(data["tensor"], dict) else None
+    return data, "ndarray"
+
+
+def array_field(document: Dict[str, Any]) -> Any:
+    """The field of a request that becomes its array; None if there is none."""
+    place = array_place(document)
+    return None if place is None else place[0].get(place[1])
 
 
 def _arrays(document: Dict[str, Any]) -> Iterator[Any]:

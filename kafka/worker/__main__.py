@@ -177,7 +177,7 @@ def _holds_up(begun: Any) -> bool:
 
 
 def _processes() -> List[Any]:
-    """What the class has begun with `multiprocessing`, pools included."""
+    """Returns the processes that the class started with `multiprocessing`, pools included."""
     module = sys.modules.get("multiprocessing")
     return module.active_children() if module is not None else []
 

@@ -347,7 +347,7 @@ class Answering:
             try:
                 self._pipeline.predict(work)
             except Retriable:
-                self._in_hand.hold(())
+                self._let_go()
                 raise
             # Any other exception ends the worker, and is the doing of the records that are held.
             if not self._asking.has_more:

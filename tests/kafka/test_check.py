@@ -12,11 +12,16 @@ import pytest
 from kafka import check
 
 
+def request(folder: Path, text: str) -> str:
+    """A file with a message's value."""
+    path = folder / "request.json"
+    path.write_text(text)
+    return str(path)
+
+
 @pytest.fixture
 def payload(tmp_path: Path) -> str:
-    path = tmp_path / "request.json"
-    path.write_text('{"data":{"ndarray":[[1,2],[3,5]]}}')
-    return str(path)
+    return request(tmp_path, '{"data":{"ndarray":[[1,2],[3,5]]}}')
 
 
 def run(capsys: Any, *arguments: str) -> tuple[int, str]:
@@ -101,9 +106,8 @@ def test_why_a_class_is_called_message_by_message_is_said(capsys: Any, payload: 
 
 
 def test_rejected_payloads_are_shown(capsys: Any, tmp_path: Path) -> None:
-    path = tmp_path / "bad.json"
-    path.write_text("nonsense")
-    status, said = run(capsys, "tests.classes.Double", "--payload", str(path))
+    path = request(tmp_path, "nonsense")
+    status, said = run(capsys, "tests.classes.Double", "--payload", path)
     assert status == 1
     assert "not_json" in said
 
@@ -126,9 +130,8 @@ def test_wrong_use_is_one_clear_line(capsys: Any, name: str, part: str) -> None:
 def test_a_class_that_scales_by_the_whole_call_is_found(
     capsys: Any, tmp_path: Path, name: str
 ) -> None:
-    path = tmp_path / "request.json"
-    path.write_text('{"data":{"ndarray":[[1,2,3]]}}')
-    status, said = run(capsys, f"tests.classes.{name}", "--payload", str(path))
+    path = request(tmp_path, '{"data":{"ndarray":[[1,2,3]]}}')
+    status, said = run(capsys, f"tests.classes.{name}", "--payload", path)
     assert status == 0
     assert "it is called message by message, and has to be" in said
 
@@ -141,16 +144,14 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
     ],
 )
 def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, text: str) -> None:
-    path = tmp_path / "request.json"
-    path.write_text(text)
-    _, said = run(capsys, "tests.classes.MeanTaken", "--payload", str(path))
+    path = request(tmp_path, text)
+    _, said = run(capsys, "tests.classes.MeanTaken", "--payload", path)
     assert "it is called message by message, and has to be" in said
 
 
 def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) -> None:
-    path = tmp_path / "request.json"
-    path.write_text('{"data":{"ndarray":[[0, 0, 0]]}}')
-    status, said = run(capsys, "tests.classes.MeanTaken", "--payload", str(path))
+    path = request(tmp_path, '{"data":{"ndarray":[[0, 0, 0]]}}')
+    status, said = run(capsys, "tests.classes.MeanTaken", "--payload", path)
     assert status == 0
     assert "64 messages (1 different)" in said
     assert "too much alike" in said

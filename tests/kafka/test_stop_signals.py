@@ -10,7 +10,7 @@ import pytest
 from tests.patience import patient
 
 _PROGRAM = """
-import asyncio, os, signal, sys, time
+import asyncio, os, signal, sys
 from kafka.stop_signals import StopSignals
 
 signals = StopSignals()

@@ -171,7 +171,7 @@ class TurnsBytesIntoRows(TurnsIntoRows):
 
 
 class TurnsIntoRowsOrRaw(TurnsIntoRows):
-    """Has a raw method too, as for formats that Seldon's server does not know."""
+    """Has `to_rows` and `predict_raw`."""
 
     def predict_raw(self, message: Any) -> Any:
         return {"strData": "raw"}

@@ -105,7 +105,7 @@ class DelegatesAfterLoad:
 
 
 class NamesOfOurs:
-    """Has names that the runtime knows, for other ends."""
+    """Uses attribute names of the runtime for its own purposes."""
 
     row_tags = 5
 
