@@ -133,7 +133,8 @@ def size_of(message: Outgoing) -> int:
     """An upper bound of the bytes that a message takes in the log."""
     size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
     for name, value in message.headers:
-        size += _HEADER_OVERHEAD + len(name.encode("utf-8")) + len(value or b"")
+        characters = len(name) if name.isascii() else len(name.encode("utf-8"))
+        size += _HEADER_OVERHEAD + characters + len(value or b"")
     return size
 
 

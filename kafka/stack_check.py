@@ -26,7 +26,7 @@ FIRST_STACKS = (2, 8)
 MOST_SINGLE_CALLS = 8
 """Single calls that check one stack, at most."""
 
-MOST_SHARE = 0.005
+MOST_SHARE = 0.02
 """Share of the model's time that the checks of a sample may take."""
 
 NO_LIMIT = 2**31

@@ -90,15 +90,14 @@ class Classifier:
             ValueError: The shape is another one.
         """
         _check_shape(images)
-        pixels = np.ascontiguousarray(images, dtype=np.float32)[..., None]
-        probabilities = np.empty((len(pixels), CLASSES), np.float32)
-        outlier = np.empty((len(pixels), 1), np.float32) if self._tells_outliers else None
+        probabilities = np.empty((len(images), CLASSES), np.float32)
+        outlier = np.empty((len(images), 1), np.float32) if self._tells_outliers else None
         start = 0
         with self._lock:
             for size, interpreter in self._interpreters.items():
-                while len(pixels) - start >= size:
+                while len(images) - start >= size:
                     rows = slice(start, start + size)
-                    interpreter.run(pixels[rows], probabilities[rows], _part(outlier, rows))
+                    interpreter.run(images[rows], probabilities[rows], _part(outlier, rows))
                     start += size
         return Answers(probabilities, None if outlier is None else outlier[:, 0])
 
@@ -193,12 +192,14 @@ class _Fixed:
 
     def run(
         self,
-        pixels: NDArray[np.float32],
+        images: Images,
         probabilities: NDArray[np.float32],
         outlier: Optional[NDArray[np.float32]],
     ) -> None:
         """Write the answers for `size` images into the arrays."""
-        self._interpreter.set_tensor(self._input, pixels)
+        # Numbers of other types are converted where they are to be, without a copy in between. A
+        # view of the interpreter's memory must be gone before it runs.
+        self._interpreter.tensor(self._input)()[..., 0] = images
         self._interpreter.invoke()
         probabilities[:] = self._interpreter.get_tensor(self._probabilities)
         if outlier is not None:

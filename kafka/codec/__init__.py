@@ -11,7 +11,7 @@ from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_any_json, parse_json
 from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
+from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record
 from kafka.reasons import Rejected
 
 __all__ = [
@@ -38,6 +38,8 @@ _BY_CONTENT_TYPE: Dict[str, str] = {
     "image/jpeg": "binary",
     "image/jpg": "binary",
 }
+_CONTENT_TYPE, _PROTO_NAME = "content-type", "proto-name"
+_NAME_LENGTHS = (len(_CONTENT_TYPE), len(_PROTO_NAME))
 _AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
 _SELDON_FIELDS = frozenset(("data", "binData", "strData", "jsonData"))
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -139,11 +141,16 @@ def family_of(record: Record, value: bytes) -> str:
         Rejected: its headers name what is not known.
     """
     if record.headers:
-        proto_name = header(record.headers, "proto-name")
+        proto_name = content_type = None
+        for name, found in record.headers:
+            # Most names need no closer look than at their length.
+            if len(name) in _NAME_LENGTHS:
+                lower = name.lower()
+                content_type = found if lower == _CONTENT_TYPE else content_type
+                proto_name = found if lower == _PROTO_NAME else proto_name
         if proto_name is not None:
             seldon_proto.check_name(proto_name)
             return "protobuf"
-        content_type = header(record.headers, "content-type")
         if content_type is not None:
             return _family_of(content_type)
     return "binary" if value.startswith(_IMAGE_MAGIC) else "json"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from kafka.blame import MESSAGE_LIMIT, words_of
-from kafka.codec import Decoded, array_field, decode, decode_raw, family_of
+from kafka.codec import Decoded, array_field, binary, decode, decode_raw, family_of
 from kafka.codec.layouts import Layout, Layouts, read
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_HEADERS, Payload, Record
+from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record
 from kafka.reasons import Rejected
 
 
@@ -50,13 +50,19 @@ class BatchDecoder:
         """Reads each record's value; raises nothing for what a sender did."""
         singles: List[Single] = []
         alike: Dict[int, Tuple[Layout, List[int]]] = {}
+        of_length: Dict[int, List[int]] = {}
         for place, record in enumerate(records):
-            layout = self._layout_of(record)
+            family = self._family_of(record)
+            value = record.value or b""
+            if family == "binary":
+                of_length.setdefault(len(value), []).append(place)
+                continue
+            layout = self._layouts.find(value) if family == "json" else None
             if layout is None:
                 singles.append((place, self._decode_one(record)))
             else:
                 alike.setdefault(id(layout), (layout, []))[1].append(place)
-        blocks = []
+        blocks = [_block_of_bytes(records, places) for places in of_length.values()]
         for layout, places in alike.values():
             arrays = read(layout, [_value(records[place]) for place in places])
             if arrays is None:
@@ -69,20 +75,18 @@ class BatchDecoder:
         of_bytes, others = _bytes_together(singles)
         return blocks + of_bytes, others
 
-    def _layout_of(self, record: Record) -> Optional[Layout]:
+    def _family_of(self, record: Record) -> Optional[str]:
+        """The family of a message that may be read with others; None if it is read by itself."""
         value = record.value
-        if value is None or len(value) > self._max_bytes or not value.startswith(b"{"):
+        if self._keeps_requests or not value or len(value) > self._max_bytes:
             return None
-        if record.headers is UNREADABLE_HEADERS or self._keeps_requests:
+        if record.headers is UNREADABLE_HEADERS or record.headers is UNREADABLE_BATCH:
             return None
-        if record.headers:
-            try:
-                if family_of(record, value) != "json":
-                    return None
-            except Exception:
-                # Whatever it is, reading it the general way says so.
-                return None
-        return self._layouts.find(value)
+        try:
+            return family_of(record, value)
+        except Rejected:
+            # Reading it by itself says why.
+            return None
 
     def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
         try:
@@ -97,6 +101,13 @@ class BatchDecoder:
         if value is not None and value.startswith(b"{") and not self._keeps_requests:
             self._layouts.learn(value, *decoded)
         return decoded
+
+
+def _block_of_bytes(records: Sequence[Record], places: List[int]) -> Block:
+    """Messages of bytes as they are, all of one length."""
+    values = [_value(records[place]) for place in places]
+    payload = binary.FORMAT.decode(values[0])._replace(data=values)
+    return Block(places, payload, binary.FORMAT)
 
 
 def _value(record: Record) -> bytes:
