@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
-from bench.bed import Bed, BenchError, bed
-from bench.drain import drain
+from bench.bed import PARTITIONS, Bed, BenchError, Watermarks, bed
 from bench.facts import facts
 from bench.latency import latencies
 from bench.payloads import FORMAT_NAMES, bundled_images, images_of_test_split
-from bench.systems import Runtime
+from bench.systems import Runtime, Topics, running
 from kafka.arguments import positive_integer
 from model.dataset import DatasetError
 
@@ -28,11 +32,22 @@ JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
 seconds at this rate, which holds up about one message in a hundred and makes the 99th percentile
 a matter of chance."""
 
+# Of a pair: so many turns of each worker, so long each.
+_TURNS = 10
+_TURN_S = 0.5
+# A worker has begun when it has answered so many: by then its batches are full.
+_BEGUN = 20_000
+_BEGIN_S = 60.0
+# One pair may take so many times what the last one took.
+_ROOM = 1.5
+# Pairs of one format before it is the next one's turn.
+_IN_A_ROW = 10
+
 _EXAMPLES = """
 examples:
   git worktree add ../before d91bbc5
   python -m bench.revisions ../before
-  python -m bench.revisions ../before --pairs 3 --messages 20000
+  python -m bench.revisions ../before --pairs 3 --messages 500000
 
 Each ratio is this checkout's time by the other one's: 1.05 is five percent slower. The interval
 of the median is made of order statistics, and holds it in 95 of 100 runs or more.
@@ -66,6 +81,113 @@ def _choose(count: int, number: int) -> int:
     return found
 
 
+class Draining:
+    """A worker that drains a topic while it is let, and is frozen otherwise."""
+
+    def __init__(self, processes: Sequence[psutil.Process], watermarks: Watermarks) -> None:
+        self._processes = processes
+        self._watermarks = watermarks
+
+    def answered(self) -> int:
+        """How far the replies reach, transaction markers counted in."""
+        return self._watermarks.total()
+
+    def freeze(self) -> None:
+        """Stops the worker where it is."""
+        for process in self._processes:
+            process.send_signal(signal.SIGSTOP)
+
+    def work(self, seconds: float) -> float:
+        """Lets the worker work for a while; returns for how many seconds it did."""
+        started = time.monotonic()
+        self.go_on()
+        time.sleep(seconds)
+        self.freeze()
+        return time.monotonic() - started
+
+    def go_on(self) -> None:
+        """Lets the worker work."""
+        for process in self._processes:
+            process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def draining(cluster: Bed, system: Runtime, source: str, format_name: str) -> Iterator[Draining]:
+    """A worker of its own group that has begun to answer a topic, frozen."""
+    replies, dead = cluster.output_topic(PARTITIONS), cluster.new_topic("dead", 1)
+    topics = Topics(source, replies, dead, cluster.name("group"))
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        watermarks = stack.enter_context(cluster.watermarks(replies, PARTITIONS))
+        processes = stack.enter_context(
+            running(system, cluster, topics, format_name, folder / "system")
+        )
+        found = Draining(processes, watermarks)
+        give_up_at = time.monotonic() + _BEGIN_S
+        while found.answered() < _BEGUN:
+            if time.monotonic() > give_up_at or not all(each.is_running() for each in processes):
+                raise BenchError(f"{system.root} did not begin to answer {source}")
+            time.sleep(0.05)
+        found.freeze()
+        try:
+            yield found
+        finally:
+            # It hears of SIGTERM.
+            found.go_on()
+    cluster.drop(replies, dead)
+
+
+def drain_ratios(
+    cluster: Bed, systems: Sequence[Runtime], name: str, pairs: int, messages: int
+) -> list[tuple[float, str]]:
+    """Drains a topic with two workers that take turns of half a second.
+
+    A machine's speed changes within seconds, by what its neighbours do; turns as short as these
+    meet the same. In each of a pair's turns one worker works and the other one is frozen.
+
+    Args:
+        cluster: the brokers.
+        systems: the two.
+        name: of the format.
+        pairs: how many ratios, at most.
+        messages: in the topic; they may be too few for so many pairs.
+
+    Returns:
+        The first one's time for a message by the second one's, and both rates in words.
+
+    Raises:
+        BenchError: the messages are too few for a single pair.
+    """
+    source = cluster.full_topic(name, messages)
+    ratios: list[tuple[float, str]] = []
+    with contextlib.ExitStack() as stack:
+        workers = [
+            stack.enter_context(draining(cluster, system, source, name)) for system in systems
+        ]
+        before = [worker.answered() for worker in workers]
+        took = 0
+        while len(ratios) < pairs and max(before) + _ROOM * took < messages:
+            worked_s = [0.0, 0.0]
+            for turn in range(_TURNS):
+                for one in (0, 1) if turn % 2 else (1, 0):
+                    worked_s[one] += workers[one].work(_TURN_S)
+            after = [worker.answered() for worker in workers]
+            rates = [
+                (end - start) / seconds
+                for start, end, seconds in zip(before, after, worked_s, strict=True)
+            ]
+            words = f"{rates[0]:,.0f} and {rates[1]:,.0f} messages/s"
+            ratios.append((rates[1] / rates[0], words))
+            took = max(end - start for start, end in zip(before, after, strict=True))
+            before = after
+    if max(before) >= messages:
+        # They had nothing to do in a part of the last pair.
+        ratios.pop()
+    if not ratios:
+        raise BenchError(f"{messages:,} messages are too few")
+    return ratios
+
+
 def compare(
     cluster: Bed, other: Path, pairs: int, messages: int, seconds: float, say: Callable[[str], None]
 ) -> dict[str, list[float]]:
@@ -92,24 +214,22 @@ def compare(
         ratios.setdefault(what, []).append(ratio)
         say(f"{what}: {ratio:.3f} ({detail})")
 
+    while len(ratios.get(f"drain {FORMAT_NAMES[-1]}", ())) < pairs:
+        for name in FORMAT_NAMES:
+            what = f"drain {name}"
+            left = pairs - len(ratios.get(what, ()))
+            found = drain_ratios(cluster, (here, there), name, min(left, _IN_A_ROW), messages)
+            for ratio, detail in found:
+                add(what, ratio, detail)
     for number in range(pairs):
         # By turns in who is first, too.
-        order = (here, there) if number % 2 else (there, here)
-        for name in FORMAT_NAMES:
-            source = cluster.full_topic(name, messages)
-            rates = {
-                system.root: drain(cluster, system, source, messages, format_name=name).rate
-                for system in order
-            }
-            detail = f"{rates[here.root]:,.0f} and {rates[there.root]:,.0f} messages/s"
-            add(f"drain {name}", rates[there.root] / rates[here.root], detail)
-        found = {
+        delays = {
             system.root: latencies(cluster, system, RATE, seconds, format_name="ndarray")
-            for system in order
+            for system in ((here, there) if number % 2 else (there, here))
         }
         for percentile in (50, 99):
             mine, theirs = (
-                float(np.percentile(found[system.root], percentile)) for system in (here, there)
+                float(np.percentile(delays[system.root], percentile)) for system in (here, there)
             )
             add(f"latency p{percentile}", mine / theirs, f"{mine:.2f} and {theirs:.2f} ms")
     return ratios
@@ -129,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("other", type=Path, help="the other checkout, whose environment is ours")
     parser.add_argument("--pairs", type=positive_integer, default=10, help="(10)")
-    parser.add_argument("--messages", type=positive_integer, default=60_000, help="(60000)")
+    parser.add_argument("--messages", type=positive_integer, default=1_500_000, help="(1500000)")
     parser.add_argument("--seconds", type=positive_integer, default=10, help="of latencies (10)")
     parser.add_argument("--json", type=Path, help="a file that gets the ratios")
     options = parser.parse_args(arguments)

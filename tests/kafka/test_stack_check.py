@@ -13,7 +13,15 @@ from seldon_core.user_model import SeldonResponse
 
 from kafka.messages import Prediction
 from kafka.plain import masked
-from kafka.stack_check import MOST_LAYOUTS, MOST_SHARE, NO_LIMIT, StackCheck, difference
+from kafka.stack_check import (
+    MOST_LAYOUTS,
+    MOST_SHARE,
+    NO_LIMIT,
+    SAMPLE_CALLS,
+    SAMPLE_SHARE,
+    StackCheck,
+    difference,
+)
 from tests import classes
 from tests.kafka.helpers import answers, ndarray, pipeline, record
 
@@ -36,21 +44,35 @@ def test_beyond_sixty_four_layouts_nothing_is_stacked() -> None:
     assert [check.limit(number) for number in range(MOST_LAYOUTS + 3)] == [2] * 64 + [0] * 3
 
 
-def test_a_sample_takes_two_percent_of_the_models_time_and_at_most_eight_calls() -> None:
+def checked(single_s: float, stacks: int) -> tuple[float, float]:
+    """The time of the first checks of a layout, and of its samples, beside stacks of 3 ms."""
     check = StackCheck(random.Random(1))
     for messages in (2, 8):
         check.limit("layout")
-        check.passed("layout", messages, 0.001 * messages)
-    spent, calls = 0.01, []
-    for _ in range(20_000):
+        check.passed("layout", messages, single_s * messages)
+    sampled_s = 0.0
+    for _ in range(stacks):
         check.answered(0.003)
         chosen = check.chosen("layout", 256)
-        calls.append(len(chosen))
         if chosen:
-            check.passed("layout", len(chosen), 0.001 * len(chosen))
-            spent += 0.001 * len(chosen)
-    assert max(calls) <= 8
-    assert 0.9 * MOST_SHARE < spent / (20_000 * 0.003) <= MOST_SHARE
+            assert len(chosen) == SAMPLE_CALLS
+            check.passed("layout", len(chosen), single_s * len(chosen))
+            sampled_s += single_s * len(chosen)
+    return 10 * single_s, sampled_s
+
+
+def test_samples_take_half_a_percent_of_the_models_time() -> None:
+    _, sampled_s = checked(0.001, 20_000)
+    assert 0.9 * SAMPLE_SHARE < sampled_s / (20_000 * 0.003) < 1.001 * SAMPLE_SHARE
+
+
+def test_all_checks_take_two_percent_of_the_models_time_once_the_first_ones_are_made_up_for() -> (
+    None
+):
+    first_s, sampled_s = checked(0.1, 20_000)
+    assert first_s + sampled_s <= MOST_SHARE * 20_000 * 0.003
+    first_s, sampled_s = checked(0.1, 10_000)
+    assert sampled_s == 0.0
 
 
 @pytest.mark.parametrize(
