@@ -110,7 +110,7 @@ class Settings:
         "row-wise; `on` takes that for declared; `off` calls it message by message",
     )
     batch_messages: int = _setting(
-        "KAFKA_BATCH_MESSAGES", integer(1, 100_000), 256, "most messages in one call of the class"
+        "KAFKA_BATCH_MESSAGES", integer(1, 100_000), 512, "most messages in one call of the class"
     )
     batch_bytes: int = _setting(
         "KAFKA_BATCH_BYTES",
