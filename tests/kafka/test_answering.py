@@ -94,7 +94,7 @@ class Clocked(classes.Double):
         return super().predict(X, names)
 
 
-@pytest.mark.parametrize(("seconds", "most"), [(0.3, 8), (0.001, 256), (3.0, 1)])
+@pytest.mark.parametrize(("seconds", "most"), [(0.3, 8), (0.001, 512), (3.0, 1)])
 def test_the_batches_of_a_slow_class_stay_small(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
 ) -> None:
