@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -77,12 +75,9 @@ def drain(
     dead = bed.new_topic("dead", 1)
     topics = Topics(source, replies, dead, bed.name("group"))
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         watermarks = stack.enter_context(bed.watermarks(replies, partitions))
         started_ms = time.time() * 1000
-        processes = stack.enter_context(
-            running(system, bed, topics, format_name, folder / "system")
-        )
+        processes = stack.enter_context(running(system, bed, topics, format_name))
         if share is not None:
             stack.enter_context(apart(processes, broker_processes(), share))
         watch = _Watch(processes)

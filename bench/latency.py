@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -110,11 +108,7 @@ def _waiting(
     """A system that waits for messages on a topic of its own: its topics and processes."""
     source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
     topics = Topics(source, replies, dead, bed.name("group"))
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        processes = stack.enter_context(
-            running(system, bed, topics, format_name, folder / "system")
-        )
+    with running(system, bed, topics, format_name) as processes:
         await_members(bed, topics.group, members)
         yield topics, processes
     bed.drop(source, replies, dead)

@@ -6,9 +6,7 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -32,15 +30,15 @@ JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
 seconds at this rate, which holds up about one message in a hundred and makes the 99th percentile
 a matter of chance."""
 
-# Of a pair: so many turns of each worker, so long each.
+# Turns of each worker in a pair, and the length of a turn.
 _TURNS = 10
 _TURN_S = 0.5
-# A worker has begun when it has answered so many: by then its batches are full.
+# Replies after which a worker's batches are full.
 _BEGUN = 20_000
 _BEGIN_S = 60.0
-# One pair may take so many times what the last one took.
+# Messages of a pair at most, as a multiple of the last pair's.
 _ROOM = 1.5
-# Pairs of one format before it is the next one's turn.
+# Pairs of one format before the next format has its turn.
 _IN_A_ROW = 10
 
 _EXAMPLES = """
@@ -82,58 +80,55 @@ def _choose(count: int, number: int) -> int:
 
 
 class Draining:
-    """A worker that drains a topic while it is let, and is frozen otherwise."""
+    """A worker that drains a topic, and can be suspended."""
 
     def __init__(self, processes: Sequence[psutil.Process], watermarks: Watermarks) -> None:
         self._processes = processes
         self._watermarks = watermarks
 
     def answered(self) -> int:
-        """How far the replies reach, transaction markers counted in."""
+        """Returns the number of replies in the output topic, transaction markers included."""
         return self._watermarks.total()
 
-    def freeze(self) -> None:
-        """Stops the worker where it is."""
+    def suspend(self) -> None:
+        """Suspends the worker."""
         for process in self._processes:
-            process.send_signal(signal.SIGSTOP)
+            process.suspend()
 
-    def work(self, seconds: float) -> float:
-        """Lets the worker work for a while; returns for how many seconds it did."""
+    def resume(self) -> None:
+        """Resumes the worker."""
+        for process in self._processes:
+            process.resume()
+
+    def run_for(self, seconds: float) -> float:
+        """Resumes the worker for some seconds, and returns how many seconds it ran."""
         started = time.monotonic()
-        self.go_on()
+        self.resume()
         time.sleep(seconds)
-        self.freeze()
+        self.suspend()
         return time.monotonic() - started
-
-    def go_on(self) -> None:
-        """Lets the worker work."""
-        for process in self._processes:
-            process.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
 def draining(cluster: Bed, system: Runtime, source: str, format_name: str) -> Iterator[Draining]:
-    """A worker of its own group that has begun to answer a topic, frozen."""
+    """Starts a worker with a group of its own, and suspends it once it answers the topic."""
     replies, dead = cluster.output_topic(PARTITIONS), cluster.new_topic("dead", 1)
     topics = Topics(source, replies, dead, cluster.name("group"))
     with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         watermarks = stack.enter_context(cluster.watermarks(replies, PARTITIONS))
-        processes = stack.enter_context(
-            running(system, cluster, topics, format_name, folder / "system")
-        )
+        processes = stack.enter_context(running(system, cluster, topics, format_name))
         found = Draining(processes, watermarks)
         give_up_at = time.monotonic() + _BEGIN_S
         while found.answered() < _BEGUN:
             if time.monotonic() > give_up_at or not all(each.is_running() for each in processes):
                 raise BenchError(f"{system.root} did not begin to answer {source}")
             time.sleep(0.05)
-        found.freeze()
+        found.suspend()
         try:
             yield found
         finally:
-            # It hears of SIGTERM.
-            found.go_on()
+            # A suspended process does not handle SIGTERM.
+            found.resume()
     cluster.drop(replies, dead)
 
 
@@ -142,8 +137,8 @@ def drain_ratios(
 ) -> list[tuple[float, str]]:
     """Drains a topic with two workers that take turns of half a second.
 
-    A machine's speed changes within seconds, by what its neighbours do; turns as short as these
-    meet the same. In each of a pair's turns one worker works and the other one is frozen.
+    One worker is suspended while the other one runs. A virtual machine's speed changes within
+    seconds, with the load of its neighbours, and short turns meet the same load.
 
     Args:
         cluster: the brokers.
@@ -153,7 +148,8 @@ def drain_ratios(
         messages: in the topic; they may be too few for so many pairs.
 
     Returns:
-        The first one's time for a message by the second one's, and both rates in words.
+        For each pair, the first worker's time for a message divided by the second worker's, and a
+        text that tells both rates.
 
     Raises:
         BenchError: the messages are too few for a single pair.
@@ -170,18 +166,18 @@ def drain_ratios(
             worked_s = [0.0, 0.0]
             for turn in range(_TURNS):
                 for one in (0, 1) if turn % 2 else (1, 0):
-                    worked_s[one] += workers[one].work(_TURN_S)
+                    worked_s[one] += workers[one].run_for(_TURN_S)
             after = [worker.answered() for worker in workers]
             rates = [
                 (end - start) / seconds
                 for start, end, seconds in zip(before, after, worked_s, strict=True)
             ]
-            words = f"{rates[0]:,.0f} and {rates[1]:,.0f} messages/s"
-            ratios.append((rates[1] / rates[0], words))
+            text = f"{rates[0]:,.0f} and {rates[1]:,.0f} messages/s"
+            ratios.append((rates[1] / rates[0], text))
             took = max(end - start for start, end in zip(before, after, strict=True))
             before = after
     if max(before) >= messages:
-        # They had nothing to do in a part of the last pair.
+        # The messages ran out during the last pair.
         ratios.pop()
     if not ratios:
         raise BenchError(f"{messages:,} messages are too few")
@@ -214,13 +210,14 @@ def compare(
         ratios.setdefault(what, []).append(ratio)
         say(f"{what}: {ratio:.3f} ({detail})")
 
-    while len(ratios.get(f"drain {FORMAT_NAMES[-1]}", ())) < pairs:
-        for name in FORMAT_NAMES:
-            what = f"drain {name}"
-            left = pairs - len(ratios.get(what, ()))
-            found = drain_ratios(cluster, (here, there), name, min(left, _IN_A_ROW), messages)
+    left = dict.fromkeys(FORMAT_NAMES, pairs)
+    while any(left.values()):
+        for name in filter(left.get, FORMAT_NAMES):
+            count = min(left[name], _IN_A_ROW)
+            found = drain_ratios(cluster, (here, there), name, count, messages)
+            left[name] -= len(found)
             for ratio, detail in found:
-                add(what, ratio, detail)
+                add(f"drain {name}", ratio, detail)
     for number in range(pairs):
         # By turns in who is first, too.
         delays = {

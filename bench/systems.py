@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -123,7 +124,7 @@ def _without_kafka(environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def running(
-    system: System, bed: Bed, topics: Topics, format_name: str, folder: Path
+    system: System, bed: Bed, topics: Topics, format_name: str
 ) -> Iterator[list[psutil.Process]]:
     """The system's processes, which leave in the end.
 
@@ -131,28 +132,29 @@ def running(
         BenchError: one of them had ended by itself.
     """
     started: list[subprocess.Popen[bytes]] = []
-    folder.mkdir(parents=True)
-    try:
-        for command, environment, where in system.commands(bed, topics, format_name, folder):
-            log = folder / f"{len(started)}.log"
-            with log.open("wb") as output:
-                started.append(
-                    subprocess.Popen(
-                        command,
-                        env=environment,
-                        cwd=where,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                        start_new_session=True,
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        try:
+            for command, environment, where in system.commands(bed, topics, format_name, folder):
+                log = folder / f"{len(started)}.log"
+                with log.open("wb") as output:
+                    started.append(
+                        subprocess.Popen(
+                            command,
+                            env=environment,
+                            cwd=where,
+                            stdin=subprocess.DEVNULL,
+                            stdout=output,
+                            stderr=subprocess.STDOUT,
+                            start_new_session=True,
+                        )
                     )
-                )
-        yield [psutil.Process(each.pid) for each in started]
-        for number, each in enumerate(started):
-            if each.poll() is not None:
-                raise BenchError(_last_words(folder / f"{number}.log", each.returncode))
-    finally:
-        _end(started)
+            yield [psutil.Process(each.pid) for each in started]
+            for number, each in enumerate(started):
+                if each.poll() is not None:
+                    raise BenchError(_last_words(folder / f"{number}.log", each.returncode))
+        finally:
+            _end(started)
 
 
 def _last_words(log: Path, status: int) -> str:
