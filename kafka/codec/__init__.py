@@ -11,7 +11,7 @@ from kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from kafka.codec.json_text import parse_any_json, parse_json
 from kafka.codec.limits import check_texts
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record
+from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
 from kafka.reasons import Rejected
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "WireFormat",
     "array_field",
     "array_place",
+    "checked_value",
     "decode",
     "decode_json",
     "decode_raw",
@@ -38,8 +39,6 @@ _BY_CONTENT_TYPE: Dict[str, str] = {
     "image/jpeg": "binary",
     "image/jpg": "binary",
 }
-_CONTENT_TYPE, _PROTO_NAME = "content-type", "proto-name"
-_NAME_LENGTHS = (len(_CONTENT_TYPE), len(_PROTO_NAME))
 _AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
 _SELDON_FIELDS = frozenset(("data", "binData", "strData", "jsonData"))
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -141,16 +140,11 @@ def family_of(record: Record, value: bytes) -> str:
         Rejected: its headers name what is not known.
     """
     if record.headers:
-        proto_name = content_type = None
-        for name, found in record.headers:
-            # Most names need no closer look than at their length.
-            if len(name) in _NAME_LENGTHS:
-                lower = name.lower()
-                content_type = found if lower == _CONTENT_TYPE else content_type
-                proto_name = found if lower == _PROTO_NAME else proto_name
+        proto_name = header(record.headers, "proto-name")
         if proto_name is not None:
             seldon_proto.check_name(proto_name)
             return "protobuf"
+        content_type = header(record.headers, "content-type")
         if content_type is not None:
             return _family_of(content_type)
     return "binary" if value.startswith(_IMAGE_MAGIC) else "json"
@@ -189,10 +183,11 @@ def _json_format(document: Any) -> WireFormat:
 
 
 def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]]:
-    """Where a request holds what becomes its array, as `decode_json` chooses it.
+    """Returns the object and the field name that hold a request's array.
 
     Returns:
-        An object in the document, and the name of the field in it; None if there is no such object.
+        An object of the document and a field name, which the object may lack. None where
+        `decode_json` finds no object that can hold an array.
     """
     wire_format = _json_format(document)
     if wire_format is v2.FORMAT:
@@ -210,7 +205,7 @@ def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]
 
 
 def array_field(document: Dict[str, Any]) -> Any:
-    """The field of a request that becomes its array; None if there is none."""
+    """Returns the value that becomes a request's array, or None."""
     place = array_place(document)
     return None if place is None else place[0].get(place[1])
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from kafka.blame import MESSAGE_LIMIT, words_of
-from kafka.codec import Decoded, array_field, binary, decode, decode_raw, family_of
+from kafka.codec import (
+    Decoded,
+    array_field,
+    binary,
+    checked_value,
+    decode,
+    decode_raw,
+    family_of,
+)
 from kafka.codec.layouts import Layout, Layouts, read
 from kafka.codec.wire_format import WireFormat
-from kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record
+from kafka.messages import Payload, Record
 from kafka.reasons import Rejected
 
 
@@ -76,16 +84,13 @@ class BatchDecoder:
         return blocks + of_bytes, others
 
     def _family_of(self, record: Record) -> Optional[str]:
-        """The family of a message that may be read with others; None if it is read by itself."""
-        value = record.value
-        if self._keeps_requests or not value or len(value) > self._max_bytes:
-            return None
-        if record.headers is UNREADABLE_HEADERS or record.headers is UNREADABLE_BATCH:
+        """Returns the family of a message that may be read with others, else None."""
+        if self._keeps_requests:
             return None
         try:
-            return family_of(record, value)
-        except Rejected:
-            # Reading it by itself says why.
+            return family_of(record, checked_value(record, self._max_bytes))
+        except Exception:
+            # Whatever it is, reading the message by itself rejects it and says why.
             return None
 
     def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
@@ -104,7 +109,7 @@ class BatchDecoder:
 
 
 def _block_of_bytes(records: Sequence[Record], places: List[int]) -> Block:
-    """Messages of bytes as they are, all of one length."""
+    """Returns the block of messages that are bytes of one length."""
     values = [_value(records[place]) for place in places]
     payload = binary.FORMAT.decode(values[0])._replace(data=values)
     return Block(places, payload, binary.FORMAT)
