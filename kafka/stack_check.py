@@ -32,8 +32,8 @@ MOST_SHARE = 0.02
 SAMPLE_SHARE = 0.005
 """Share of the model's time that the checks of samples may take.
 
-They cost more than their time: they empty the core's caches, and hold up the thread that publishes.
-With a share of 2 % and eight calls a stack, a backlog took 3 to 7 % longer than without checks.
+A check costs more than its own time: it empties the core's caches and delays the thread that
+publishes. With a share of 2 % and eight calls a stack, a backlog took 3 to 7 % longer to drain.
 """
 
 NO_LIMIT = 2**31

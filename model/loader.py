@@ -197,8 +197,8 @@ class _Fixed:
         outlier: Optional[NDArray[np.float32]],
     ) -> None:
         """Write the answers for `size` images into the arrays."""
-        # Numbers of other types are converted where they are to be, without a copy in between. A
-        # view of the interpreter's memory must be gone before it runs.
+        # The assignment converts numbers without a copy in between. No view of the interpreter's
+        # memory may exist while it runs.
         self._interpreter.tensor(self._input)()[..., 0] = images
         self._interpreter.invoke()
         probabilities[:] = self._interpreter.get_tensor(self._probabilities)

@@ -351,7 +351,7 @@ class Answering:
                 raise
             # Any other exception ends the worker, and is the doing of the records that are held.
             if not self._asking.has_more:
-                # Else the next call is about to note others.
+                # Otherwise the next call replaces the records in the file.
                 self._let_go()
 
     def _without_asking(self, records: List[Record]) -> Optional[Work]:

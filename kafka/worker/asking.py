@@ -104,7 +104,7 @@ class Asking:
 
     @property
     def has_more(self) -> bool:
-        """Whether a batch waits for the one that is under way."""
+        """Whether another batch waits in the queue."""
         return not self._waiting.empty()
 
     def restart(self) -> None:

@@ -45,7 +45,7 @@ def test_beyond_sixty_four_layouts_nothing_is_stacked() -> None:
 
 
 def checked(single_s: float, stacks: int) -> tuple[float, float]:
-    """The time of the first checks of a layout, and of its samples, beside stacks of 3 ms."""
+    """Returns the seconds of a layout's first checks and of its samples, beside stacks of 3 ms."""
     check = StackCheck(random.Random(1))
     for messages in (2, 8):
         check.limit("layout")
@@ -66,9 +66,7 @@ def test_samples_take_half_a_percent_of_the_models_time() -> None:
     assert 0.9 * SAMPLE_SHARE < sampled_s / (20_000 * 0.003) < 1.001 * SAMPLE_SHARE
 
 
-def test_all_checks_take_two_percent_of_the_models_time_once_the_first_ones_are_made_up_for() -> (
-    None
-):
+def test_all_checks_take_two_percent_of_the_models_time_after_the_first_stacks() -> None:
     first_s, sampled_s = checked(0.1, 20_000)
     assert first_s + sampled_s <= MOST_SHARE * 20_000 * 0.003
     first_s, sampled_s = checked(0.1, 10_000)

@@ -171,7 +171,7 @@ class TurnsBytesIntoRows(TurnsIntoRows):
 
 
 class TurnsIntoRowsOrRaw(TurnsIntoRows):
-    """Has `to_rows` and `predict_raw`."""
+    """A class with both `to_rows` and `predict_raw`."""
 
     def predict_raw(self, message: Any) -> Any:
         return {"strData": "raw"}
