@@ -26,9 +26,10 @@ from consumer.summary import show_score, summary
 from consumer.view import View
 from kafka.arguments import positive_integer, positive_number
 from kafka.clients import consumer_config
+from kafka.cluster.settings import local_settings
 from kafka.dead_letter.selection import parse_time
 from kafka.refusal import admitted, explained
-from kafka.settings import Settings, SettingsError, load_settings
+from kafka.settings import Settings, SettingsError
 from storage.places import PlaceError, open_place
 from storage.results import Results
 from storage.run import run_name
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     # What the client retries by itself is no news to whoever watches, and what ends it is told.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL + 1)
     try:
-        settings = admitted(load_settings())
+        settings = admitted(local_settings())
         return collect(options, settings) if options.run else _run(options, settings)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")

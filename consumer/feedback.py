@@ -18,9 +18,10 @@ from consumer.corrections import Corrections, TooMany, TrainingSet
 from consumer.labels import HIRAGANA
 from consumer.reader import ReadError
 from consumer.snapshot import Snapshot
+from kafka.cluster.settings import local_settings
 from kafka.dead_letter.terminal import Notice
 from kafka.refusal import admitted
-from kafka.settings import Settings, SettingsError, load_settings
+from kafka.settings import Settings, SettingsError
 
 _EXAMPLES = """
 examples:
@@ -52,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     # What the client retries by itself is no news to whoever waits for the file.
     logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
     try:
-        _run(options.out, admitted(load_settings()))
+        _run(options.out, admitted(local_settings()))
     except SettingsError as error:
         return _failed(error, 2)
     except (ReadError, TooMany, NothingFound) as error:

@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from kafka.cluster.address import recorded_security, running_bootstrap
 from kafka.environment import (
     Parser,
     SettingsError,
@@ -49,9 +48,7 @@ class Settings:
     The help text of each field is what the README's table says of it.
     """
 
-    broker: str = _setting(
-        "KAFKA_BROKER", text, "", "bootstrap servers, `host:port,…`; unset: the local cluster"
-    )
+    broker: str = _setting("KAFKA_BROKER", text, "", "bootstrap servers, `host:port,…`")
     input_topic: str = _setting(
         "KAFKA_INPUT_TOPIC", text, "model_input", "topic that requests are read from"
     )
@@ -301,18 +298,15 @@ def variables() -> Dict[str, Any]:
     }
 
 
-def load_settings(
-    environ: Optional[Mapping[str, str]] = None, *, use_local_cluster: bool = True
-) -> Settings:
+def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
     """Reads and checks the settings.
 
     Args:
         environ: variables to read; the process's own environment unless given.
-        use_local_cluster: take the running local cluster where `KAFKA_BROKER` is not set.
 
     Returns:
-        The settings, with what depends on others filled in (broker of the local cluster, name
-        of the dead-letter topic, worker id, state folder).
+        The settings, with what depends on others filled in (name of the dead-letter topic,
+        worker id, state folder).
 
     Raises:
         SettingsError: a variable is nearly a setting, malformed or refused; the message names it.
@@ -332,8 +326,6 @@ def load_settings(
     settings = Settings(
         librdkafka=properties.by_client, unknown=(*unknown, *properties.unknown), **values
     )
-    if use_local_cluster and not settings.broker:
-        settings = dataclasses.replace(settings, broker=running_bootstrap() or "")
     return _complete(settings)
 
 
@@ -378,22 +370,13 @@ def log_unknown(settings: Settings, log: logging.Logger) -> None:
 
 
 def require_broker(settings: Settings) -> Settings:
-    """The same settings, checked to name a broker, and to suit it if it is the local cluster's.
+    """Returns the same settings, checked to name a broker.
 
     Raises:
-        SettingsError: neither `KAFKA_BROKER` is set nor does a local cluster run, or the one
-            that runs is secured in another way.
+        SettingsError: `KAFKA_BROKER` is not set.
     """
     if not settings.broker:
         raise SettingsError(
-            "no Kafka broker: set KAFKA_BROKER=host:port, "
-            "or start a local one with `python -m kafka.cluster up`"
-        )
-    local = recorded_security()
-    if local not in (None, settings.security_protocol) and settings.broker == running_bootstrap():
-        raise SettingsError(
-            f"the local cluster speaks {local}, and KAFKA_SECURITY_PROTOCOL is "
-            f"{settings.security_protocol}: "
-            'run eval "$(python -m kafka.cluster environment)" first'
+            "no Kafka broker: set KAFKA_BROKER=host:port, for example KAFKA_BROKER=localhost:9092"
         )
     return settings

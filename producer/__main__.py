@@ -14,6 +14,7 @@ import numpy as np
 from confluent_kafka import KafkaException
 
 from kafka.arguments import positive_integer, positive_number
+from kafka.cluster.settings import local_settings
 from kafka.refusal import admitted
 from kafka.settings import Settings, SettingsError, load_settings
 from model.dataset import DatasetError
@@ -139,13 +140,11 @@ def _run(options: argparse.Namespace) -> int:
     elif options.headers:
         raise FormatError("--headers goes with --stdout; messages that are sent have them anyway")
     of_objects = is_of_objects(options)
-    settings = load_settings()
     if of_objects:
-        return send_objects(options, settings)
+        return send_objects(options, local_settings())
     if options.print_command:
-        return _print_command(options, settings.input_topic)
-    if not options.stdout:
-        admitted(settings)  # before a long download
+        return _print_command(options, load_settings().input_topic)
+    settings = load_settings() if options.stdout else admitted(local_settings())
     with redirect_stdout(sys.stderr):  # a download's progress is no message
         source = _source(options)
     for reason in source.skipped:

@@ -59,7 +59,7 @@ class TakesFeedback:
                 again.
         """
         try:
-            settings = load_settings(use_local_cluster=False)
+            settings = load_settings()
             given = _read(feedback, settings.max_message_bytes)
             if settings.broker:
                 self._hand_on(given, settings)

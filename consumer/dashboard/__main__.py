@@ -19,9 +19,10 @@ from consumer.dashboard.everything import EverythingError, everything
 from consumer.dashboard.fleet import Backend, FleetError
 from consumer.dashboard.local import LocalBackend
 from consumer.dashboard.page import make_app
+from kafka.cluster.settings import local_settings
 from kafka.cluster.state import ClusterError
 from kafka.refusal import admitted
-from kafka.settings import Settings, SettingsError, load_settings
+from kafka.settings import Settings, SettingsError
 
 _TOKEN = "DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable
 _SWITCH_S = 0.0005
@@ -61,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
         with ExitStack() as stack:
             if options.all:
                 stack.enter_context(everything())
-            settings = admitted(load_settings())
+            settings = admitted(local_settings())
             board = Board(settings, _backend(settings, deployment, options.context))
             return _serve(options, board, token)
     except (SettingsError, WrongUse) as error:

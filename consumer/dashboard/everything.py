@@ -32,11 +32,11 @@ def everything() -> Iterator[None]:
     Raises:
         EverythingError, ClusterError: A part does not start.
     """
-    with _broker():
-        _run("kafka.topics", "create")
+    with _broker() as broker:
+        _run("kafka.topics", "create", broker=broker)
         started = Registry(load_settings()).address() is None
         if started:
-            _run("kafka.replicas", "up")
+            _run("kafka.replicas", "up", broker=broker)
         try:
             yield
         finally:
@@ -44,28 +44,34 @@ def everything() -> Iterator[None]:
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             if started:
                 _say("stopping the replicas")
-                _run("kafka.replicas", "down", may_fail=True)
+                _run("kafka.replicas", "down", broker=broker, may_fail=True)
 
 
 @contextmanager
-def _broker() -> Iterator[None]:
-    if os.environ.get("KAFKA_BROKER") or running_bootstrap():
-        yield
+def _broker() -> Iterator[str]:
+    found = os.environ.get("KAFKA_BROKER") or running_bootstrap()
+    if found:
+        yield found
         return
     with LiveProgress() as progress:
         cluster = Cluster.start(cluster_folder(), progress=progress)
     try:
-        yield
+        yield cluster.bootstrap
     finally:
         _say("stopping Kafka; its records are kept")
         cluster.down()
 
 
-def _run(*words: str, may_fail: bool = False) -> None:
+def _run(*words: str, broker: str, may_fail: bool = False) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False,
+        [sys.executable, "-m", *words],
+        cwd=ROOT,
+        env={**os.environ, "KAFKA_BROKER": broker},
+        capture_output=True,
+        text=True,
+        check=False,
         start_new_session=True,
-    )  # fmt: skip
+    )
     if done.returncode and not may_fail:
         said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
         raise EverythingError(f"{words[0]}: {said[-1]}".replace("error: ", "", 1))

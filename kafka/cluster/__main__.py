@@ -112,7 +112,7 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     if options.command == "environment":
         return _print_exports(Cluster(folder).client_environment())
     if options.command == "user":
-        settings = load_settings(use_local_cluster=False)
+        settings = load_settings()
         rights = [right for role in options.role for right in ROLES[role](settings)]
         return _print_exports(Cluster(folder).user(options.name, rights))
     if options.command in TOOLS:

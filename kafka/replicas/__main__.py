@@ -14,13 +14,14 @@ from typing import Any, Dict, List, Optional
 import psutil
 
 from kafka.arguments import positive_integer
+from kafka.cluster.settings import local_settings
 from kafka.replicas.control import Client, Control, NoManager
 from kafka.replicas.manager import Manager, ReplicaError
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, PolicyError
 from kafka.replicas.view import show
-from kafka.settings import Settings, SettingsError, load_settings, require_broker
+from kafka.settings import Settings, SettingsError, load_settings
 from kafka.stop_signals import heeding_stop_signals
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,9 +126,9 @@ def _add_scale(commands: Any) -> None:
     scale.set_defaults(run=_scale)
 
 
-def _run_here(settings: Settings, options: argparse.Namespace) -> int:
+def _run_here(_: Settings, options: argparse.Namespace) -> int:
     """Replicas until SIGTERM or Ctrl-C; any that can't start ends them all."""
-    require_broker(settings)
+    settings = local_settings()
     registry = Registry(settings)
     if not registry.take():
         raise ReplicaError(
@@ -147,8 +148,8 @@ def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _up(settings: Settings, options: argparse.Namespace) -> int:
-    require_broker(settings)
+def _up(_: Settings, options: argparse.Namespace) -> int:
+    settings = local_settings()
     registry = Registry(settings)
     client = Client(registry)
     if registry.address() is None:

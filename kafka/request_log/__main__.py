@@ -33,7 +33,7 @@ one that comes twice is written over itself. The index is made if it isn't there
 engine refuses goes as text to index `model_log-refused`, with the reason, and to stderr.
 
 Variables: REQUEST_LOG_URL; REQUEST_LOG_USERNAME with REQUEST_LOG_PASSWORD, or REQUEST_LOG_API_KEY;
-REQUEST_LOG_CA_FILE. Brokers and topics come from KAFKA_BROKER (else the local cluster),
+REQUEST_LOG_CA_FILE. Brokers and topics come from KAFKA_BROKER,
 KAFKA_LOG_TOPIC and KAFKA_FEEDBACK_TOPIC.
 
 exit status: 0 told to stop; 1 the topics can't be read, or the search engine takes nothing;

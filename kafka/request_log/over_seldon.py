@@ -129,7 +129,7 @@ def logged(**parameters: Any) -> Logged:
     """
     module_name, _, class_name = os.environ["MODEL_NAME"].rpartition(".")
     module = importlib.import_module(module_name or class_name)
-    call_log = CallLog(load_settings(use_local_cluster=False))
+    call_log = CallLog(load_settings())
     return Logged(getattr(module, class_name)(**parameters), call_log)
 
 

@@ -54,7 +54,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     )
     options = parser.parse_args(arguments)
     try:
-        settings = load_settings(use_local_cluster=False)
+        settings = load_settings()
         if settings.broker:
             checked(settings)
     except SettingsError as error:

@@ -230,7 +230,7 @@ def test_everybody_else_does_their_work_with_the_rights_of_the_table(
 
 def rights_of_others() -> list[tuple[str, int]]:
     """Each right of each role, by its number; the consumer's last only adds to what it shows."""
-    settings = load_settings({}, use_local_cluster=False)
+    settings = load_settings({})
     roles = ("producer", "corrections", "dead-letters", "topics")
     counts = {role: len(ROLES[role](settings)) for role in roles}
     return [("consumer", 0), ("consumer", 1)] + [

@@ -35,7 +35,7 @@ def test_coordinators_and_leaders_that_move_lose_and_double_nothing(
         "KAFKA_STATE_DIR": str(tmp_path / "state"),
         "KAFKA_HTTP_PORT": "0",
     }
-    settings = load_settings(environ, use_local_cluster=False)
+    settings = load_settings(environ)
     admin = AdminClient({"bootstrap.servers": three.bootstrap, "log_level": 2})
     names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
     # The messages of these tests are of long ago, and would be deleted for it.

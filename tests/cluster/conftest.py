@@ -73,7 +73,7 @@ def variants(broker: str) -> dict[str, Variant]:
 
 def make_topics(admin: AdminClient, each: Variant) -> None:
     """Makes a variant's own topics, whose output has the broker's time."""
-    settings = load_settings(each.environ, use_local_cluster=False)
+    settings = load_settings(each.environ)
     topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]
     create(admin, [topic for topic in topics if topic.name != "model_feedback"])
     await_usable(admin, [each.input_topic, each.output_topic])

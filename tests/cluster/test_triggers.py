@@ -101,7 +101,7 @@ def secured(rig: Rig, tmp_path: Path) -> Iterator[Place]:
     with Cluster.start(tmp_path / "cluster", host=HOST, security="sasl_ssl") as cluster:
         found = _variant(cluster)
         environ = {**found.environ, "KAFKA_GROUP_ID": found.group}
-        settings = load_settings(environ, use_local_cluster=False)
+        settings = load_settings(environ)
         make_topics(AdminClient(found.client), found)
         user = cluster.user(USER, worker_rights(settings))
         authority = Path(user["KAFKA_SSL_CA_CERT_FILE"]).read_text("ascii")

@@ -41,7 +41,7 @@ def broker_settings_table() -> str:
 def rights_table() -> str:
     """What each role may do with each resource, as the default settings name them."""
     rows = ["| who | on | may | for |", "| --- | --- | --- | --- |"]
-    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"}, use_local_cluster=False)
+    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"})
     for role, rights in ROLES.items():
         resources: dict[str, list[Right]] = {}
         for right in rights(settings):

@@ -80,7 +80,7 @@ def test_every_message_has_examples_that_are_what_it_says(name: str) -> None:
 
 
 def test_the_channels_are_the_topics_that_the_command_line_makes() -> None:
-    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"}, use_local_cluster=False)
+    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"})
     wanted = {topic.name: topic for topic in wanted_topics(settings, brokers=3)}
     for channel in DOCUMENT["channels"].values():
         binding = channel["bindings"]["kafka"]

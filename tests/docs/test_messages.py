@@ -79,7 +79,7 @@ def test_what_the_producer_sends_and_gets_is_in_the_document(pipeline: Pipeline,
 
 def entries(outcomes: list[Outcome]) -> list[Outgoing]:
     """What the runtime would log of outcomes."""
-    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"}, use_local_cluster=False)
+    settings = load_settings({"KAFKA_LOG_REQUESTS": "on"})
     return OutcomeLog(settings, Target("model_log", 12, LIMIT), "kmnist-0.0").compose(outcomes)
 
 

@@ -89,7 +89,7 @@ class Scene:
             # A hang is found in seconds, so that a run has time for many.
             "KAFKA_PREDICT_TIMEOUT_S": "4",
         }
-        self.settings: Settings = load_settings(self.environ, use_local_cluster=cluster is None)
+        self.settings: Settings = load_settings(self.environ)
         self.admin: Any = AdminClient(quiet(admin_config(self.settings)))
         self._group: Any = Consumer(quiet(consumer_config(self.settings, name)))
         self.replication = min(3, len(self.admin.list_topics(timeout=_ASK_S).brokers))

@@ -35,7 +35,7 @@ class Side:
             "KAFKA_GROUP_ID": group,
             "KAFKA_STATE_DIR": str(scene.folder / f"state-{name}"),
         }
-        self.settings = load_settings(self.environ, use_local_cluster=False)
+        self.settings = load_settings(self.environ)
         self.replica = Replica(f"side-{name}", self.environ, scene.folder, **served)  # type: ignore[arg-type]
 
     def end_replica(self) -> None:

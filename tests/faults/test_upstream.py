@@ -44,7 +44,7 @@ def test_only_what_was_committed_is_confirmed(monkeypatch: pytest.MonkeyPatch) -
         return FailingTwice()
 
     monkeypatch.setattr(upstream, "_transactional", another)
-    settings = load_settings({"KAFKA_BROKER": "127.0.0.1:1"}, use_local_cluster=False)
+    settings = load_settings({"KAFKA_BROKER": "127.0.0.1:1"})
     load = Load(settings, threading.Event())
     scene: Any = SimpleNamespace(load=load, sleep=lambda seconds: None)
     (committed,) = (f for f in upstream.FAULTS if f.name == "upstream: a transactional producer")

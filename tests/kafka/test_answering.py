@@ -52,7 +52,7 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def successor(folder: Path, held: list[Record], served: Any = None) -> Answering:
     """A worker whose predecessor died with these records in hand."""
     die_with(InHand(folder, "worker", "group"), held)
-    settings = load_settings({}, use_local_cluster=False)
+    settings = load_settings({})
     served = ServedClass(served or classes.Double())
     in_hand = InHand(folder, "worker", "group")
     return Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
@@ -137,7 +137,7 @@ def offsets(outcomes: list[Outcome]) -> list[int]:
 
 def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Answering:
     """A worker that has seen its class answer quickly, and has it wait from now on."""
-    settings = load_settings({}, use_local_cluster=False)
+    settings = load_settings({})
     in_hand = InHand(tmp_path, "worker", "group")
     is_stopping = stopping.is_set if stopping else lambda: False
     worker = Answering(settings, ServedClass(gate), in_hand, Watchdog(), "worker", is_stopping)
@@ -332,7 +332,7 @@ def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_pat
     committed, convicted = 0, []
     for _ in range(30):
         in_hand = InHand(tmp_path, "worker", "group")
-        settings = load_settings({}, use_local_cluster=False)
+        settings = load_settings({})
         served = ServedClass(Deadly({3, 4, 9, 10, 37}))
         worker = Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
         backlog = collections.deque(ndarray([[n, n]], n) for n in range(committed, 60))
@@ -361,7 +361,7 @@ def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_co
             looks.append("call")
             return super().predict(X, names)
 
-    settings = load_settings({}, use_local_cluster=False)
+    settings = load_settings({})
     worker = Answering(
         settings,
         ServedClass(Seen()),

@@ -15,7 +15,7 @@ WRONG = Rejection(record(b"x"), "not_json", "nonsense")
 
 
 def why(batches: list[list[Outcome]], **environ: str) -> str | None:
-    breaker = Breaker.of(load_settings(environ, use_local_cluster=False))
+    breaker = Breaker.of(load_settings(environ))
     reason = None
     for batch in batches:
         breaker, met = breaker.after(batch)
@@ -59,7 +59,7 @@ def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
 
 
 def test_failures_of_predecessors_count() -> None:
-    breaker = Breaker.of(load_settings({}, use_local_cluster=False))
+    breaker = Breaker.of(load_settings({}))
     note = breaker.after([FAILED] * 98)[0].note
     assert breaker.inheriting(note).after([FAILED])[1] is None
     assert breaker.inheriting(note).after([FAILED] * 2)[1] is not None
@@ -68,7 +68,7 @@ def test_failures_of_predecessors_count() -> None:
 
 
 def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
-    breaker = Breaker.of(load_settings({}, use_local_cluster=False)).inheriting("failed=99")
+    breaker = Breaker.of(load_settings({})).inheriting("failed=99")
     breaker, met = breaker.after([FAILED, GOOD, FAILED])
     assert met is None
     assert breaker.note == "failed=1"
@@ -79,7 +79,7 @@ def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
 
 @pytest.mark.parametrize("note", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
 def test_a_note_that_is_not_ours_means_nothing(note: str) -> None:
-    assert Breaker.of(load_settings({}, use_local_cluster=False)).inheriting(note).note == ""
+    assert Breaker.of(load_settings({})).inheriting(note).note == ""
 
 
 def test_what_senders_got_wrong_does_not_hide_that_the_class_fails_at_all_it_gets() -> None:

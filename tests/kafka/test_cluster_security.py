@@ -26,9 +26,10 @@ from kafka.cluster.security import (
     scram_user,
     tool_arguments,
 )
+from kafka.cluster.settings import local_settings
 from kafka.cluster.state import SECURITY, ClusterError, ClusterState, Node, load_state, save_state
 from kafka.refusal import refusal_of
-from kafka.settings import SettingsError, load_settings, require_broker
+from kafka.settings import SettingsError, load_settings
 
 NODE = Node(id=1, broker_port=20000, controller_port=20001, directory_id="d")
 
@@ -227,8 +228,8 @@ def test_programs_without_credentials_are_told_where_to_get_them(
     pid = spawn([sys.executable, "-c", wait, "kafka.Kafka", str(properties)], tmp_path / "log")
     try:
         with pytest.raises(SettingsError, match=r"sasl_ssl.*python -m kafka.cluster environment"):
-            require_broker(load_settings({}))
-        require_broker(load_settings(client_environment(tmp_path, state)))
+            local_settings({})
+        assert local_settings(client_environment(tmp_path, state)).broker == state.bootstrap
     finally:
         end([pid], patience_s=0)
 

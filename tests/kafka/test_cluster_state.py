@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -202,17 +200,6 @@ def test_a_console_tool_without_a_broker_says_how_to_get_one(
     monkeypatch.delenv("KAFKA_BROKER", raising=False)
     assert main(["--folder", str(tmp_path), "console-consumer", "--topic", "t"]) == 1
     assert "KAFKA_BROKER" in capsys.readouterr().err
-
-
-def test_the_address_of_the_cluster_needs_no_other_package() -> None:
-    """The runtime asks it at every start, in an image that has neither Java nor rich."""
-    code = (
-        "import sys; before = set(sys.modules); import kafka.cluster.address; "
-        "import json; print(json.dumps(sorted(set(sys.modules) - before)))"
-    )
-    out = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout
-    top = {name.partition(".")[0] for name in json.loads(out)}
-    assert top - set(sys.stdlib_module_names) == {"kafka"}
 
 
 def test_brokers_listen_where_the_first_of_them_was_told_to(tmp_path: Path) -> None:

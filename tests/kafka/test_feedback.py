@@ -208,4 +208,4 @@ def test_a_reward_alone_is_feedback_too() -> None:
 
 
 def test_the_largest_value_is_that_of_the_setting() -> None:
-    assert load_settings({}, use_local_cluster=False).max_message_bytes == MOST_BYTES
+    assert load_settings({}).max_message_bytes == MOST_BYTES

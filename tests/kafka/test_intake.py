@@ -119,7 +119,7 @@ def library(monkeypatch: pytest.MonkeyPatch) -> Library:
 
 @pytest.fixture
 def intake(library: Library) -> Intake:
-    settings = load_settings({"KAFKA_BROKER": "localhost:1"}, use_local_cluster=False)
+    settings = load_settings({"KAFKA_BROKER": "localhost:1"})
     nothing: Any = lambda *_: None  # noqa: E731
     made = Intake(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
     made.subscribe()
@@ -151,7 +151,7 @@ def test_what_cannot_be_unpacked_is_passed_over_also_if_it_is_anothers(
     library: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = {"KAFKA_BROKER": "localhost:1", "KAFKA_SHARE": "0-0"}
-    settings = load_settings(environ, use_local_cluster=False)
+    settings = load_settings(environ)
     nothing: Any = lambda *_: None  # noqa: E731
     intake = Intake(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
     intake.subscribe()

@@ -9,7 +9,7 @@ from kafka.worker.fetching import fetching_config
 
 
 def load(**environ: str) -> Settings:
-    return load_settings(environ, use_local_cluster=False)
+    return load_settings(environ)
 
 
 def test_defaults_need_no_variable() -> None:

@@ -24,7 +24,7 @@ def record(
 
 
 def of(text: str) -> Share:
-    return load_settings({"KAFKA_SHARE": text}, use_local_cluster=False).share
+    return load_settings({"KAFKA_SHARE": text}).share
 
 
 @given(cuts, keys, st.integers(0, 11), st.integers(0, 2**40))
@@ -52,7 +52,7 @@ def test_a_share_has_its_part_of_the_keys_and_of_messages_without_one() -> None:
 
 
 def test_without_a_share_a_group_answers_all() -> None:
-    assert load_settings({}, use_local_cluster=False).share == Share()
+    assert load_settings({}).share == Share()
 
 
 @given(keys, st.integers(0, 11), st.integers(0, 2**40), st.integers(-1, 2**42))

@@ -42,7 +42,7 @@ def container(name: str, of: str = "default") -> Document:
 
 def native_settings(name: str = "native", of: str = "default") -> Settings:
     """What a worker of a native overlay's predictor reads from its environment."""
-    return load_settings(environ(container(name, of), overlay(name)), use_local_cluster=False)
+    return load_settings(environ(container(name, of), overlay(name)))
 
 
 def wanted_of(settings: Settings, *names: str) -> list[Topic]:
@@ -59,9 +59,9 @@ def executors_environ(name: str) -> dict[str, str]:
 @pytest.mark.parametrize("name", NATIVE)
 def test_every_variable_of_a_worker_is_a_setting(name: str) -> None:
     variables = environ(container(name), overlay(name))
-    assert load_settings(variables, use_local_cluster=False).broker
+    assert load_settings(variables).broker
     with pytest.raises(SettingsError, match="KAFKA_BROKERS"):
-        load_settings({**variables, "KAFKA_BROKERS": "b:1"}, use_local_cluster=False)
+        load_settings({**variables, "KAFKA_BROKERS": "b:1"})
 
 
 @pytest.mark.parametrize("name", NATIVE)
@@ -86,7 +86,7 @@ def test_behind_the_executor_only_its_own_container_is_told_of_kafka(name: str) 
 
 def test_both_ways_stand_between_the_same_topics() -> None:
     native = native_settings()
-    executor = load_settings(executors_environ("executor"), use_local_cluster=False)
+    executor = load_settings(executors_environ("executor"))
     assert (executor.broker, executor.input_topic, executor.output_topic) == (
         native.broker,
         native.input_topic,

@@ -1,0 +1,38 @@
+"""The settings of programs that use the local cluster where no other broker is named."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Mapping, Optional
+
+from kafka.cluster.address import recorded_security, running_bootstrap
+from kafka.settings import Settings, SettingsError, load_settings
+
+
+def local_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
+    """Reads the settings, with the local cluster's brokers where `KAFKA_BROKER` is not set.
+
+    Args:
+        environ: variables to read; the process's own environment unless given.
+
+    Raises:
+        SettingsError: a variable is wrong, no broker is named and no local cluster runs, or it is
+            secured in another way than the settings say.
+    """
+    settings = load_settings(environ)
+    if settings.broker:
+        return settings
+    bootstrap = running_bootstrap()
+    if bootstrap is None:
+        raise SettingsError(
+            "no Kafka broker: set KAFKA_BROKER=host:port, "
+            "or start a local one with `python -m kafka.cluster up`"
+        )
+    security = recorded_security()
+    if security not in (None, settings.security_protocol):
+        raise SettingsError(
+            f"the local cluster speaks {security}, and KAFKA_SECURITY_PROTOCOL is "
+            f"{settings.security_protocol}: "
+            'run eval "$(python -m kafka.cluster environment)" first'
+        )
+    return dataclasses.replace(settings, broker=bootstrap)
