@@ -22,9 +22,9 @@ from bench.pipeline import WrongAnswer
 from bench.quick import quick
 from bench.report import write_report
 from bench.sections import SECTIONS, Plan
-from kafka.arguments import positive_integer, positive_number
 from kafka.cluster.state import ClusterError
 from model.dataset import DatasetError
+from seldon_kafka.config.arguments import positive_integer, positive_number
 
 RESULTS = ROOT / "docs" / "benchmark.json"
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from bench.payloads import payloads, repeated
 from kafka.cluster.lease import leased
-from kafka.topics.manage import await_usable
+from seldon_kafka.topics.manage import await_usable
 
 ROOT = Path(__file__).resolve().parents[1]
 PARTITIONS = 8

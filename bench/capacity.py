@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.bed import ROOT
 from bench.figures import Figures, load
 from bench.payloads import FORMAT_NAMES, bundled_images, payloads
-from kafka.arguments import positive_integer, positive_number
+from seldon_kafka.config.arguments import positive_integer, positive_number
 
 RESULTS = ROOT / "docs" / "benchmark.json"
 
@@ -30,7 +30,7 @@ _PARTITIONS_A_WORKER = 3
 # What Apache Kafka's own blog names for a broker, replicas counted in (2018, for version 1.1).
 _REPLICAS_A_BROKER = 4_000
 _REPLY_BYTES = 550
-"""A reply with its headers and key: 500 for a clear image, by `kafka.replies.size_of`."""
+"""A reply with its headers and key: 500 for a clear image, by `transport.replies.size_of`."""
 _RECORD_BYTES = 90
 """What a request's key, headers and framing add to its value."""
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from bench.figures import Figures
 from bench.payloads import FORMAT_NAMES, Payload, payloads
 from bench.systems import CLASS
-from kafka.load_class import load_class
-from kafka.messages import Record, Reply
-from kafka.pipeline import Pipeline
 from model.loader import load_classifier
+from seldon_kafka.messages import Record, Reply
+from seldon_kafka.pipeline.load_class import load_class
+from seldon_kafka.pipeline.pipeline import Pipeline
 
 BATCHES = (1, 8, 64, 256)
 MODEL_BATCHES = (64, 256, 1024)

@@ -19,8 +19,8 @@ from bench.facts import facts
 from bench.latency import latencies
 from bench.payloads import FORMAT_NAMES, bundled_images, images_of_test_split
 from bench.systems import Runtime, Topics, running
-from kafka.arguments import positive_integer
 from model.dataset import DatasetError
+from seldon_kafka.config.arguments import positive_integer
 
 RATE = 100.0
 """Messages a second for the latencies."""
@@ -250,7 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seconds", type=positive_integer, default=10, help="of latencies (10)")
     parser.add_argument("--json", type=Path, help="a file that gets the ratios")
     options = parser.parse_args(arguments)
-    if not (options.other / "kafka" / "worker").is_dir():
+    if not any((options.other / each / "worker").is_dir() for each in ("seldon_kafka", "kafka")):
         parser.error(f"{options.other} is no checkout of the runtime")
     try:
         images = images_of_test_split()

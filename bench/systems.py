@@ -72,7 +72,9 @@ class Runtime:
                 "PROMETHEUS_MULTIPROC_DIR": str(folder),
                 **(self.settings or {}),
             }
-            command = [str(self.python), "-m", "kafka.worker", self.class_name]
+            # Revisions before 0.2.0 have the runtime in a folder called kafka.
+            package = "seldon_kafka" if (self.root / "seldon_kafka").is_dir() else "kafka"
+            command = [str(self.python), "-m", f"{package}.worker", self.class_name]
             yield command, environment, self.root
 
 

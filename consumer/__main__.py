@@ -24,12 +24,12 @@ from consumer.reader import Reader, ReadError, end_offsets
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
-from kafka.arguments import positive_integer, positive_number
-from kafka.clients import consumer_config
-from kafka.cluster.settings import local_settings
-from kafka.dead_letter.selection import parse_time
-from kafka.refusal import admitted, explained
-from kafka.settings import Settings, SettingsError
+from producer.settings import client_settings
+from seldon_kafka.config.arguments import positive_integer, positive_number
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.refusal import admitted, explained
+from seldon_kafka.config.settings import Settings, SettingsError
+from seldon_kafka.dead_letters.selection import parse_time
 from storage.places import PlaceError, open_place
 from storage.results import Results
 from storage.run import run_name
@@ -68,9 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     _check(parser, options)
     # What the client retries by itself is no news to whoever watches, and what ends it is told.
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL + 1)
     try:
-        settings = admitted(local_settings())
+        settings = admitted(client_settings())
         return collect(options, settings) if options.run else _run(options, settings)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from consumer.labels import HIRAGANA
-from kafka.dead_letter.letters import REPLAYED
-from kafka.messages import header
-from kafka.replies import (
+from seldon_kafka.dead_letters.letters import REPLAYED
+from seldon_kafka.messages import header
+from seldon_kafka.transport.replies import (
     DEAD_MESSAGE,
     DEAD_REASON,
     INPUT_OFFSET,

@@ -16,11 +16,11 @@ from confluent_kafka import Message
 from consumer.answers import read_answer
 from consumer.parquet import Parts, rows_of
 from consumer.reader import Reader
-from kafka.clients import consumer_config
-from kafka.messages import header
-from kafka.progress_bar import counting
-from kafka.settings import Settings
-from kafka.stop_signals import heeding_stop_signals
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.messages import header
+from seldon_kafka.progress_bar import counting
 from storage.places import Place, PlaceError, open_place
 from storage.results import Results, Row
 from storage.run import OBJECT, RUN, group_of

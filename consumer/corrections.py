@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from consumer.labels import HIRAGANA
 from consumer.pictures import SIDE, read_pixels
-from kafka.feedback import BadFeedback, Feedback, Place, read
-from kafka.messages import Record
+from seldon_kafka.feedback.feedback import BadFeedback, Feedback, Place, read
+from seldon_kafka.messages import Record
 
 MOST = 500_000
 """Rows that may be spoken of: ten times the data set, and what `model.train` takes."""

@@ -21,7 +21,7 @@ from kafka.cluster.view import LiveProgress
 from kafka.replicas.manager import Manager, ReplicaError
 from kafka.replicas.registry import Registry
 from kafka.replicas.scaling import Policy
-from kafka.settings import SettingsError, load_settings
+from seldon_kafka.config.settings import SettingsError, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / ".cluster-demo"
@@ -75,7 +75,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
     environment = {"KAFKA_BROKER": broker, "KAFKA_STATE_DIR": str(folder / "state")}
     everywhere = {**os.environ, **environment}
     settings = load_settings(everywhere)
-    _step(["kafka.topics", "create"], everywhere)
+    _step(["seldon_kafka.topics", "create"], everywhere)
     _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
     manager = Manager(settings, environment, Policy(count=REPLICAS), Registry(settings))
     try:

@@ -18,10 +18,10 @@ from consumer.corrections import Corrections, TooMany, TrainingSet
 from consumer.labels import HIRAGANA
 from consumer.reader import ReadError
 from consumer.snapshot import Snapshot
-from kafka.cluster.settings import local_settings
-from kafka.dead_letter.terminal import Notice
-from kafka.refusal import admitted
-from kafka.settings import Settings, SettingsError
+from producer.settings import client_settings
+from seldon_kafka.config.refusal import admitted
+from seldon_kafka.config.settings import Settings, SettingsError
+from seldon_kafka.dead_letters.terminal import Notice
 
 _EXAMPLES = """
 examples:
@@ -51,9 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     # What the client retries by itself is no news to whoever waits for the file.
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
-        _run(options.out, admitted(local_settings()))
+        _run(options.out, admitted(client_settings()))
     except SettingsError as error:
         return _failed(error, 2)
     except (ReadError, TooMany, NothingFound) as error:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from consumer.answers import Place
-from kafka.codec import decode
-from kafka.consumed import record_of
-from kafka.messages import Record
-from kafka.reasons import Rejected
+from seldon_kafka.codec import decode
+from seldon_kafka.messages import Record
+from seldon_kafka.reasons import Rejected
+from seldon_kafka.transport.consumed import record_of
 
 SIDE = 28
 _WAIT_S = 1.0

@@ -9,8 +9,8 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from kafka.refusal import explained, why_unreadable
-from kafka.rights import GROUP, READ, Right, RightMissing
+from seldon_kafka.config.refusal import explained, why_unreadable
+from seldon_kafka.config.rights import GROUP, READ, Right, RightMissing
 
 _PATIENCE_S = 10.0
 _LOOK_S = 5.0  # how often new partitions are looked for

@@ -10,11 +10,11 @@ from typing import Any
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from consumer.reader import ReadError
-from kafka.clients import consumer_config
-from kafka.consumed import record_of
-from kafka.messages import Record
-from kafka.refusal import explained, why_unreadable
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.refusal import explained, why_unreadable
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import Record
+from seldon_kafka.transport.consumed import record_of
 
 _REQUEST_S = 10.0
 _PATIENCE_S = 30.0
@@ -33,7 +33,7 @@ class Snapshot:
 
         Args:
             settings: The brokers.
-            role: Whose rights are needed, a key of `kafka.rights.ROLES`.
+            role: Whose rights are needed, a key of `seldon_kafka.config.rights.ROLES`.
         """
         self._role = role
         self._config = consumer_config(

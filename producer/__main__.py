@@ -13,10 +13,6 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import KafkaException
 
-from kafka.arguments import positive_integer, positive_number
-from kafka.cluster.settings import local_settings
-from kafka.refusal import admitted
-from kafka.settings import Settings, SettingsError, load_settings
 from model.dataset import DatasetError
 from producer.console_lines import check_text, command, line
 from producer.delivery import deliver
@@ -25,6 +21,7 @@ from producer.messages import Message, messages, total
 from producer.picture import BadPicture
 from producer.run import is_of_objects, send_objects
 from producer.send import SendError
+from producer.settings import client_settings
 from producer.sources import (
     Source,
     SourceError,
@@ -33,6 +30,9 @@ from producer.sources import (
     sample_source,
     split_source,
 )
+from seldon_kafka.config.arguments import positive_integer, positive_number
+from seldon_kafka.config.refusal import admitted
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 from storage.places import PlaceError
 from storage.run import run_name
 
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     # What the client retries by itself is no news to whoever waits for the summary.
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         return _run(options)
     except (FormatError, SettingsError) as error:
@@ -141,10 +141,10 @@ def _run(options: argparse.Namespace) -> int:
         raise FormatError("--headers goes with --stdout; messages that are sent have them anyway")
     of_objects = is_of_objects(options)
     if of_objects:
-        return send_objects(options, local_settings())
+        return send_objects(options, client_settings())
     if options.print_command:
         return _print_command(options, load_settings().input_topic)
-    settings = load_settings() if options.stdout else admitted(local_settings())
+    settings = load_settings() if options.stdout else admitted(client_settings())
     with redirect_stdout(sys.stderr):  # a download's progress is no message
         source = _source(options)
     for reason in source.skipped:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from confluent_kafka import Producer
 from rich.progress import Progress
 
-from kafka.clients import producer_config
-from kafka.progress_bar import counting
-from kafka.settings import Settings
 from producer.messages import Message
 from producer.send import Tally, check_topic, send
+from seldon_kafka.config.clients import producer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.progress_bar import counting
 
 _LINGER_MS = 5
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from kafka.refusal import admitted
-from kafka.settings import Settings
 from producer.delivery import deliver
 from producer.formats import FORMATS, FormatError
 from producer.objects import Objects
+from seldon_kafka.config.refusal import admitted
+from seldon_kafka.config.settings import Settings
 from storage.places import open_place
 from storage.results import Results
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from kafka.refusal import explained
-from kafka.rights import TOPIC, WRITE, Right, RightMissing
 from producer.messages import Message
+from seldon_kafka.config.refusal import explained
+from seldon_kafka.config.rights import TOPIC, WRITE, Right, RightMissing
 
 _FLUSH_STEP_S = 0.1
 _SHORTEST_POLL_S = 0.001  # the client counts whole milliseconds: it would not wait for less
@@ -71,7 +71,8 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SendError(str(RightMissing([Right(TOPIC, topic, WRITE, "")], "producer")))
         raise SendError(
-            f"topic {topic}: {found.error.str()}; make it with `python -m kafka.topics create`"
+            f"topic {topic}: {found.error.str()}; "
+            "make it with `python -m seldon_kafka.topics create`"
         )
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from kafka.messages import Headers
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.messages import Headers
 
 _MOST_BYTES = 3000
 _NAMES = (

@@ -9,7 +9,7 @@ import zlib
 
 from PIL import Image
 
-from kafka.messages import Headers
+from seldon_kafka.messages import Headers
 
 PNG = (("content-type", b"image/png"),)
 RAW = (("content-type", b"application/octet-stream"),)

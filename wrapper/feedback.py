@@ -11,12 +11,12 @@ from google.protobuf import json_format
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto.prediction_pb2 import Meta, SeldonMessage
 
-from kafka.feedback import BadFeedback, Feedback, feedback_of
-from kafka.settings import Settings, SettingsError, load_settings
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.feedback.feedback import BadFeedback, Feedback, feedback_of
 from wrapper.payload import BadPayload
 
 if TYPE_CHECKING:
-    from kafka.reflow import Reflow
+    from seldon_kafka.feedback.reflow import Reflow
 
 log = logging.getLogger("wrapper.feedback")
 
@@ -75,7 +75,7 @@ class TakesFeedback:
 
     def _hand_on(self, feedback: Feedback, settings: Settings) -> None:
         # Here and not above: a server that gets no feedback does without the Kafka client.
-        from kafka.reflow import NotWritten, Reflow
+        from seldon_kafka.feedback.reflow import NotWritten, Reflow
 
         with self._preparing:
             if self._reflow is None:

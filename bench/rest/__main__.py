@@ -25,9 +25,9 @@ from pathlib import Path
 import seldon_core
 
 from bench.facts import facts
-from kafka.arguments import positive_integer
 from model.marked import with_part
 from sdep.s2i_environment import read_environment
+from seldon_kafka.config.arguments import positive_integer
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "bench" / "rest"
@@ -132,7 +132,7 @@ def _served(system: str) -> Iterator[None]:
     if system == _OURS:
         environment.update(read_environment(ROOT), KAFKA_HTTP_HOST="127.0.0.1")
         environment["KAFKA_HTTP_PORT"] = str(_HTTP)
-        command = [sys.executable, "-m", "kafka.supervisor"]
+        command = [sys.executable, "-m", "seldon_kafka.supervisor"]
     else:
         script = Path(sys.executable).with_name(_SELDON)
         command = [sys.executable, str(script), CLASS, "--service-type", "MODEL"]

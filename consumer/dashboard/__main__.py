@@ -21,8 +21,8 @@ from consumer.dashboard.local import LocalBackend
 from consumer.dashboard.page import make_app
 from kafka.cluster.settings import local_settings
 from kafka.cluster.state import ClusterError
-from kafka.refusal import admitted
-from kafka.settings import Settings, SettingsError
+from seldon_kafka.config.refusal import admitted
+from seldon_kafka.config.settings import Settings, SettingsError
 
 _TOKEN = "DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable
 _SWITCH_S = 0.0005
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         token, deployment = _token(options), _deployment(options)
         with ExitStack() as stack:

@@ -13,7 +13,7 @@ from consumer.dashboard.loads import Loads
 from consumer.dashboard.results import ResultLog
 from consumer.dashboard.sending import Sender
 from consumer.dashboard.telemetry import Telemetry
-from kafka.settings import Settings
+from seldon_kafka.config.settings import Settings
 
 EXPLAINED = ("wrapper.KmnistClassifier",)
 """Classes that `python -m wrapper.explain` explains."""

@@ -11,14 +11,14 @@ from confluent_kafka import Consumer, KafkaException
 
 from consumer.dashboard.console import Program
 from consumer.dashboard.fleet import Action
-from kafka.clients import consumer_config
 from kafka.cluster.address import cluster_folder, running_nodes
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError, load_state
 from kafka.cluster.status import Status
-from kafka.rights import DESCRIBE
-from kafka.settings import Settings
-from kafka.topics.report import TopicReport, report
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.rights import DESCRIBE
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.topics.report import TopicReport, report
 
 log = logging.getLogger("consumer.dashboard")
 

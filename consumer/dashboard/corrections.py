@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from consumer.dashboard.results import Result, ResultLog
 from consumer.reader import Reader, ReadError
-from kafka.clients import consumer_config
-from kafka.consumed import record_of
-from kafka.feedback import BadFeedback, Feedback, read
-from kafka.messages import Record
-from kafka.reflow import NotWritten, Reflow
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
+from seldon_kafka.feedback.reflow import NotWritten, Reflow
+from seldon_kafka.messages import Record
+from seldon_kafka.transport.consumed import record_of
 
 log = logging.getLogger("consumer.dashboard")
 

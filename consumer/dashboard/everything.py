@@ -14,7 +14,7 @@ from kafka.cluster.address import cluster_folder, running_bootstrap
 from kafka.cluster.local import Cluster
 from kafka.cluster.view import LiveProgress
 from kafka.replicas.registry import Registry
-from kafka.settings import load_settings
+from seldon_kafka.config.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,7 +33,7 @@ def everything() -> Iterator[None]:
         EverythingError, ClusterError: A part does not start.
     """
     with _broker() as broker:
-        _run("kafka.topics", "create", broker=broker)
+        _run("seldon_kafka.topics", "create", broker=broker)
         started = Registry(load_settings()).address() is None
         if started:
             _run("kafka.replicas", "up", broker=broker)

@@ -16,9 +16,9 @@ from consumer.dashboard.letters import LetterBox
 from consumer.dashboard.results import ResultLog
 from consumer.reader import Reader, ReadError
 from consumer.score import Score
-from kafka.clients import consumer_config
-from kafka.consumed import record_of
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.transport.consumed import record_of
 
 log = logging.getLogger("consumer.dashboard")
 

@@ -17,10 +17,10 @@ from PIL import Image
 
 from consumer.answers import Place
 from consumer.pictures import fetch_record, hasty, read_pixels
-from kafka.clients import consumer_config
-from kafka.dead_letter.letters import read_letter
-from kafka.messages import Record
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.dead_letters.letters import read_letter
+from seldon_kafka.messages import Record
 
 _THREADS = 3
 _WAIT_S = 2.0

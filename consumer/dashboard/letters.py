@@ -6,8 +6,8 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from kafka.dead_letter.letters import Envelope, Place, read_envelope, replayed_place
-from kafka.messages import Record
+from seldon_kafka.dead_letters.letters import Envelope, Place, read_envelope, replayed_place
+from seldon_kafka.messages import Record
 
 MOST_LETTERS = 2000
 

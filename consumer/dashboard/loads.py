@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from consumer.dashboard.console import Console, Program
-from kafka.settings import Settings
 from producer.formats import FORMATS
+from seldon_kafka.config.settings import Settings
 
 MOST_RATE = 20_000
 MOST_MESSAGES = 1_000_000

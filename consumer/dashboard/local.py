@@ -20,7 +20,7 @@ from consumer.dashboard.fleet import (
 from kafka.replicas.control import Client, NoManager
 from kafka.replicas.manager import ReplicaError
 from kafka.replicas.registry import Registry
-from kafka.settings import Settings
+from seldon_kafka.config.settings import Settings
 
 _WITHIN_S = 1.5
 _MOST_BYTES = 8 * 2**20

@@ -16,12 +16,12 @@ from consumer.answers import Answer
 from consumer.dashboard.inputs import Inputs
 from consumer.dashboard.results import ResultLog
 from consumer.dashboard.uploads import Picture, Refused
-from kafka.clients import producer_config
-from kafka.refusal import MAY_NOT_WRITE
-from kafka.renewed_producer import RenewedProducer
-from kafka.rights import RightMissing, producer_rights
-from kafka.settings import Settings
 from producer.formats import FORMATS, encode
+from seldon_kafka.config.clients import producer_config
+from seldon_kafka.config.refusal import MAY_NOT_WRITE
+from seldon_kafka.config.rights import RightMissing, producer_rights
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.transport.renewed_producer import RenewedProducer
 
 _POLL_S = 0.05
 _GIVE_UP_S = 30.0

@@ -8,16 +8,15 @@ import shlex
 import signal
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional
 
-from kafka.arguments import positive_integer
 from kafka.cluster.address import cluster_folder
 from kafka.cluster.console import TOOLS, split_tool, tool_command
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import SECURITY, ClusterError
 from kafka.cluster.view import LiveProgress, show_status
-from kafka.rights import ROLES
-from kafka.settings import SettingsError, load_settings
+from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.rights import ROLES
+from seldon_kafka.config.settings import SettingsError, load_settings
 
 _EXAMPLES = """
 examples:
@@ -35,7 +34,7 @@ examples:
 """
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
@@ -106,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
+def _run(options: argparse.Namespace, theirs: list[str], folder: Path) -> int:
     if options.command == "status":
         return show_status(Cluster(folder), as_json=options.json)
     if options.command == "environment":
@@ -138,7 +137,7 @@ def _run(options: argparse.Namespace, theirs: List[str], folder: Path) -> int:
     return show_status(Cluster(folder), as_json=False)
 
 
-def _print_exports(environment: Dict[str, str]) -> int:
+def _print_exports(environment: dict[str, str]) -> int:
     for variable, value in environment.items():
         sys.stdout.write(f"export {variable}={shlex.quote(value)}\n")
     return 0

@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 FOLDER_VARIABLE = "KAFKA_CLUSTER_DIR"
 STATE_FILE = "cluster.json"
@@ -23,7 +23,7 @@ REPOSITORY_FOLDER = Path(__file__).resolve().parents[2] / ".cluster"
 _MAIN_CLASS = "kafka.Kafka"
 
 
-def cluster_folder(folder: Union[str, Path, None] = None) -> Path:
+def cluster_folder(folder: str | Path | None = None) -> Path:
     """The folder of the local cluster, absolute, existing or not.
 
     Args:
@@ -39,7 +39,7 @@ def node_folder(folder: Path, node: int) -> Path:
     return folder / f"node-{node}"
 
 
-def running_nodes(folder: Path) -> Dict[int, int]:
+def running_nodes(folder: Path) -> dict[int, int]:
     """The nodes of the cluster in this folder that have a live process: node -> pid."""
     found = {}
     for pid, arguments in _processes():
@@ -52,7 +52,7 @@ def running_nodes(folder: Path) -> Dict[int, int]:
     return found
 
 
-def running_bootstrap(folder: Union[str, Path, None] = None) -> Optional[str]:
+def running_bootstrap(folder: str | Path | None = None) -> str | None:
     """Bootstrap servers of the running local cluster, or None if none runs.
 
     Args:
@@ -74,7 +74,7 @@ def running_bootstrap(folder: Union[str, Path, None] = None) -> Optional[str]:
     return ",".join(addresses[node] for node in alive) or None
 
 
-def recorded_security(folder: Union[str, Path, None] = None) -> Optional[str]:
+def recorded_security(folder: str | Path | None = None) -> str | None:
     """What clients of the local cluster must speak, such as ``sasl_ssl``; None if there is none.
 
     Args:
@@ -87,7 +87,7 @@ def recorded_security(folder: Union[str, Path, None] = None) -> Optional[str]:
         return None
 
 
-def _processes() -> Iterator[Tuple[int, List[str]]]:
+def _processes() -> Iterator[tuple[int, list[str]]]:
     """Every process that has arguments: (pid, arguments). A zombie has none."""
     proc = Path("/proc")
     if not (proc / "self" / "cmdline").exists():
@@ -103,7 +103,7 @@ def _processes() -> Iterator[Tuple[int, List[str]]]:
                 yield int(entry.name), os.fsdecode(raw.rstrip(b"\0")).split("\0")
 
 
-def _processes_by_ps() -> Iterator[Tuple[int, List[str]]]:
+def _processes_by_ps() -> Iterator[tuple[int, list[str]]]:
     listing = subprocess.run(
         ["ps", "-axww", "-o", "pid=,args="],  # noqa: S607 - where ps lives differs by system
         stdout=subprocess.PIPE,

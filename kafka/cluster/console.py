@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 from kafka.cluster.address import running_bootstrap
 from kafka.cluster.distribution import get_distribution
@@ -12,7 +11,7 @@ from kafka.cluster.progress import Progress
 from kafka.cluster.security import tool_arguments
 from kafka.cluster.state import ClusterError, load_state
 
-TOOLS: Dict[str, str] = {
+TOOLS: dict[str, str] = {
     "console-producer": "org.apache.kafka.tools.ConsoleProducer",
     "console-consumer": "org.apache.kafka.tools.consumer.ConsoleConsumer",
 }
@@ -31,7 +30,7 @@ rootLogger.appenderRef.err.ref=err
 """
 
 
-def split_tool(arguments: List[str]) -> Tuple[List[str], List[str]]:
+def split_tool(arguments: list[str]) -> tuple[list[str], list[str]]:
     """Part our own arguments from those of a tool, which are passed on as they are.
 
     Returns:
@@ -43,7 +42,7 @@ def split_tool(arguments: List[str]) -> Tuple[List[str], List[str]]:
     return arguments, []
 
 
-def tool_command(tool: str, arguments: List[str], folder: Path, progress: Progress) -> List[str]:
+def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progress) -> list[str]:
     """The command line of a console tool that talks to the local cluster.
 
     Args:
@@ -83,7 +82,7 @@ def tool_command(tool: str, arguments: List[str], folder: Path, progress: Progre
     )
 
 
-def _option(arguments: List[str], name: str) -> Optional[str]:
+def _option(arguments: list[str], name: str) -> str | None:
     """The value of an option, written `--name value` or `--name=value`, or None."""
     for at, argument in enumerate(arguments):
         if argument == name:

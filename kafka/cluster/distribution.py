@@ -7,11 +7,12 @@ import json
 import os
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 from xml.etree import ElementTree
 
 from kafka.cluster.address import REPOSITORY_FOLDER
@@ -32,7 +33,7 @@ class Distribution:
     java: Path
     class_path: str
 
-    def command(self, main_class: str, *arguments: str, jvm: List[str]) -> List[str]:
+    def command(self, main_class: str, *arguments: str, jvm: list[str]) -> list[str]:
         """The command line that runs a Java class.
 
         Args:
@@ -90,7 +91,7 @@ def _class_path(folder: Path, progress: Progress) -> str:
     return os.pathsep.join(map(str, jars))
 
 
-def _remembered(note: Path) -> List[Path]:
+def _remembered(note: Path) -> list[Path]:
     try:
         content = json.loads(note.read_text(encoding="utf-8"))
         jars = [Path(jar) for jar in content["jars"]]
@@ -114,7 +115,7 @@ def _one_download_at_a_time(progress: Progress) -> Iterator[None]:
         yield
 
 
-def _download(progress: Progress) -> List[Path]:
+def _download(progress: Progress) -> list[Path]:
     try:
         import jgo
         import requests
@@ -135,9 +136,9 @@ def _download(progress: Progress) -> List[Path]:
         ) from error
 
 
-def _resolve(jgo: Any) -> List[Any]:
+def _resolve(jgo: Any) -> list[Any]:
     try:
-        artifacts: List[Any] = jgo.resolve(_COORDINATES)
+        artifacts: list[Any] = jgo.resolve(_COORDINATES)
     except ElementTree.ParseError:  # an earlier download was cut short
         for description in jgo.GlobalSettings.load().repo_cache.rglob("*.pom"):
             try:
@@ -148,7 +149,7 @@ def _resolve(jgo: Any) -> List[Any]:
     return artifacts
 
 
-def _log_binding(artifacts: List[Any]) -> Any:
+def _log_binding(artifacts: list[Any]) -> Any:
     """The library without which Kafka logs nothing, in the version of its siblings.
 
     It is fetched beside the others: resolved together with them, its own version
@@ -159,7 +160,7 @@ def _log_binding(artifacts: List[Any]) -> Any:
     return project.at_version(core.version).artifact()
 
 
-def _fetch(artifacts: List[Any], progress: Progress) -> List[Path]:
+def _fetch(artifacts: list[Any], progress: Progress) -> list[Path]:
     pool = ThreadPoolExecutor(max_workers=8)
     try:
         waiting = [pool.submit(_fetch_one, artifact) for artifact in artifacts]

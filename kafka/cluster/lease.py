@@ -10,9 +10,10 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Iterator, Optional
+from typing import IO
 
 from kafka.cluster.local import Cluster
 from kafka.cluster.progress import Progress
@@ -25,9 +26,9 @@ _ROOT = Path(__file__).resolve().parents[2]
 def leased(
     folder: Path,
     brokers: int = 1,
-    progress: Optional[Progress] = None,
-    security: Optional[str] = None,
-    host: Optional[str] = None,
+    progress: Progress | None = None,
+    security: str | None = None,
+    host: str | None = None,
 ) -> Iterator[Cluster]:
     """Use a cluster together with whoever else uses it; the last one ends it.
 

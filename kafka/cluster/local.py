@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, Iterable, List, Optional, Sequence, Type
 
 from kafka.cluster.address import HOST, PLAINTEXT, STATE_FILE, cluster_folder, running_nodes
 from kafka.cluster.distribution import Distribution, get_distribution
@@ -26,7 +26,7 @@ from kafka.cluster.state import (
 )
 from kafka.cluster.status import Status, cluster_status
 from kafka.cluster.users import grant, make_user, revoke
-from kafka.rights import Right
+from seldon_kafka.config.rights import Right
 
 _STOP_S = 10.0
 
@@ -46,7 +46,7 @@ class Cluster:
         ...     cluster.restart(2)
     """
 
-    def __init__(self, folder: Path, progress: Optional[Progress] = None) -> None:
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
         self.folder = cluster_folder(folder)
         self._progress = progress or Progress()
 
@@ -54,11 +54,11 @@ class Cluster:
     def start(
         cls,
         folder: Path,
-        brokers: Optional[int] = None,
-        port: Optional[int] = None,
-        progress: Optional[Progress] = None,
-        security: Optional[str] = None,
-        host: Optional[str] = None,
+        brokers: int | None = None,
+        port: int | None = None,
+        progress: Progress | None = None,
+        security: str | None = None,
+        host: str | None = None,
     ) -> Cluster:
         """Start a cluster, or what is missing of it, and wait until it answers.
 
@@ -88,9 +88,9 @@ class Cluster:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.down()
 
@@ -111,7 +111,7 @@ class Cluster:
         """``host:port`` of every broker, dead ones too, joined by commas."""
         return self.state.bootstrap
 
-    def client_environment(self) -> Dict[str, str]:
+    def client_environment(self) -> dict[str, str]:
         """The ``KAFKA_…`` variables that a client needs, the password among them.
 
         Raises:
@@ -119,7 +119,7 @@ class Cluster:
         """
         return client_environment(self.folder, self.state)
 
-    def user(self, name: str, rights: Sequence[Right] = ()) -> Dict[str, str]:
+    def user(self, name: str, rights: Sequence[Right] = ()) -> dict[str, str]:
         """Make a user of a secured cluster, or find it, and let it do these things.
 
         Returns:
@@ -142,7 +142,7 @@ class Cluster:
         """
         revoke(self.folder, self.state, name, rights)
 
-    def alive(self) -> List[int]:
+    def alive(self) -> list[int]:
         """The nodes that have a live process, in order."""
         return sorted(running_nodes(self.folder))
 
@@ -212,7 +212,7 @@ class Cluster:
             kafka = get_distribution(self.folder, self._progress)
             move(self.folder, self.state, kafka, placements)
 
-    def down(self, delete: bool = False) -> List[int]:
+    def down(self, delete: bool = False) -> list[int]:
         """End all nodes; return those that ran.
 
         Args:
@@ -231,10 +231,10 @@ class Cluster:
 
     def _up(
         self,
-        brokers: Optional[int],
-        port: Optional[int],
-        security: Optional[str] = None,
-        host: Optional[str] = None,
+        brokers: int | None,
+        port: int | None,
+        security: str | None = None,
+        host: str | None = None,
     ) -> None:
         before = self._known(security)
         had = len(before.nodes)
@@ -265,7 +265,7 @@ class Cluster:
         if wanted > 1 and (missing or old):
             self._spread(state, kafka)
 
-    def _known(self, security: Optional[str]) -> ClusterState:
+    def _known(self, security: str | None) -> ClusterState:
         """What there is, or a cluster without nodes."""
         known = load_state(self.folder)
         if known is None:

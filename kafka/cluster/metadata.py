@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
@@ -35,7 +36,7 @@ def admin_client(client: Mapping[str, Any]) -> Any:
     )
 
 
-def live_brokers(client: Mapping[str, Any]) -> Set[int]:
+def live_brokers(client: Mapping[str, Any]) -> set[int]:
     """The brokers that the cluster counts as alive; none where nobody answers."""
     try:
         return set(admin_client(client).list_topics(timeout=2).brokers)
@@ -43,7 +44,7 @@ def live_brokers(client: Mapping[str, Any]) -> Set[int]:
         return set()
 
 
-def placements(admin: Any) -> List[Placement]:
+def placements(admin: Any) -> list[Placement]:
     """Every partition of the cluster and its replicas."""
     return [
         Placement(topic.topic, partition.id, tuple(partition.replicas))
@@ -52,7 +53,7 @@ def placements(admin: Any) -> List[Placement]:
     ]
 
 
-def min_in_sync(admin: Any, topics: Sequence[str]) -> Dict[str, int]:
+def min_in_sync(admin: Any, topics: Sequence[str]) -> dict[str, int]:
     """How many replicas must have a record before it counts, for each topic."""
     if not topics:
         return {}

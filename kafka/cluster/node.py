@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import List, Sequence
 
 from kafka.cluster.address import PROPERTIES_FILE, node_folder
 from kafka.cluster.distribution import Distribution
@@ -72,7 +72,7 @@ def configured_roles(folder: Path, node: Node) -> str:
 def failure(folder: Path, node: Node, what: str) -> ClusterError:
     """An error that carries the end of the node's log."""
     home = node_folder(folder, node.id)
-    lines: List[str] = []
+    lines: list[str] = []
     for name in ("server.log", "console.log"):
         lines += _last_lines(home / name)
     return ClusterError(
@@ -119,7 +119,7 @@ def java_argument_file(arguments: Sequence[str]) -> str:
     )
 
 
-def _last_lines(log: Path) -> List[str]:
+def _last_lines(log: Path) -> list[str]:
     """The lines that tell why: errors if there are any, else the last ones."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections import Counter as CounterOf
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Counter as CounterOf
-from typing import Dict, List, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class Placement:
 
     topic: str
     partition: int
-    replicas: Tuple[int, ...]
+    replicas: tuple[int, ...]
 
 
-def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int) -> List[Placement]:
+def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int) -> list[Placement]:
     """Where partitions should be, naming only those that change.
 
     Every partition gets ``replication`` replicas; then each topic's replicas and
@@ -29,7 +29,7 @@ def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int)
         replication: Replicas for each partition; more that exist already are kept.
     """
     changed = []
-    topics: Dict[str, List[Placement]] = {}
+    topics: dict[str, list[Placement]] = {}
     for placement in current:
         topics.setdefault(placement.topic, []).append(placement)
     for number, topic in enumerate(sorted(topics)):
@@ -40,13 +40,13 @@ def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int)
         sets = [[broker for broker in p.replicas if broker in order] for p in before]
         _fill(sets, order, min(replication, len(order)))
         _even_out(sets, order)
-        for old, new in zip(before, _lead(sets, order)):
+        for old, new in zip(before, _lead(sets, order), strict=True):
             if old.replicas != new:
                 changed.append(Placement(topic, old.partition, new))
     return changed
 
 
-def _fill(sets: List[List[int]], brokers: Sequence[int], replication: int) -> None:
+def _fill(sets: list[list[int]], brokers: Sequence[int], replication: int) -> None:
     load = _load(sets)
     for replicas in sets:
         while len(replicas) < replication:
@@ -55,7 +55,7 @@ def _fill(sets: List[List[int]], brokers: Sequence[int], replication: int) -> No
             load[least] += 1
 
 
-def _even_out(sets: List[List[int]], brokers: Sequence[int]) -> None:
+def _even_out(sets: list[list[int]], brokers: Sequence[int]) -> None:
     load = _load(sets)
     while True:
         least = min(brokers, key=lambda b: load[b])
@@ -73,7 +73,7 @@ def _even_out(sets: List[List[int]], brokers: Sequence[int]) -> None:
             return
 
 
-def _lead(sets: List[List[int]], brokers: Sequence[int]) -> List[Tuple[int, ...]]:
+def _lead(sets: list[list[int]], brokers: Sequence[int]) -> list[tuple[int, ...]]:
     """Order each partition's replicas so that leaders are even, kept where they may be."""
     leads: CounterOf[int] = Counter()
     fair = -(-len(sets) // len(brokers))
@@ -87,5 +87,5 @@ def _lead(sets: List[List[int]], brokers: Sequence[int]) -> List[Tuple[int, ...]
     return ordered
 
 
-def _load(sets: List[List[int]]) -> CounterOf[int]:
+def _load(sets: list[list[int]]) -> CounterOf[int]:
     return Counter(broker for replicas in sets for broker in replicas)

@@ -9,9 +9,9 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Tuple
 
 from kafka.cluster.address import HOST
 from kafka.cluster.state import ClusterError
@@ -36,7 +36,7 @@ def exclusive(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
         yield
 
 
-def spawn(command: List[str], console: Path) -> int:
+def spawn(command: list[str], console: Path) -> int:
     """Start a process that outlives this one, and return its pid.
 
     It gets a session of its own, so that Ctrl-C in the terminal does not reach
@@ -77,7 +77,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def end(pids: List[int], patience_s: float) -> None:
+def end(pids: list[int], patience_s: float) -> None:
     """End processes and return when they are gone.
 
     Args:
@@ -94,7 +94,7 @@ def end(pids: List[int], patience_s: float) -> None:
         raise ClusterError(f"these processes do not end: {left}")
 
 
-def _signal(pids: List[int], number: signal.Signals) -> None:
+def _signal(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -146,7 +146,7 @@ def free_port() -> int:
     raise ClusterError("no free port between 10000 and 60000")
 
 
-def _outgoing_ports() -> Tuple[int, int]:
+def _outgoing_ports() -> tuple[int, int]:
     try:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low, high = (int(number) for number in text.split())
@@ -155,7 +155,7 @@ def _outgoing_ports() -> Tuple[int, int]:
     return (low, high) if low > 12000 else (60000, 65535)
 
 
-def free_memory_mib() -> Optional[int]:
+def free_memory_mib() -> int | None:
     """Memory that programs can still get, in MiB; None where the kernel does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class Progress:
     """Progress that nobody watches; a view overrides what it shows."""
 
-    def begin(self, step: str, total: Optional[int] = None) -> None:
+    def begin(self, step: str, total: int | None = None) -> None:
         """A step begins.
 
         Args:

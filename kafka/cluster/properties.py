@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Dict, Mapping
 
 from kafka.cluster.address import HOST, node_folder
 from kafka.cluster.security import controller_protocol
 from kafka.cluster.state import ClusterState, Node
 
 # What the promise "takes over quickly" needs of a broker.
-TAKE_OVER: Dict[str, str] = {
+TAKE_OVER: dict[str, str] = {
     # How often transactions that have outlived their time-out are looked for (Kafka: 10 s);
     # until one is aborted, read_committed readers wait behind it.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
@@ -30,7 +30,7 @@ TAKE_OVER: Dict[str, str] = {
 }
 
 # What suits several brokers on one small machine.
-_LAPTOP: Dict[str, str] = {
+_LAPTOP: dict[str, str] = {
     # A misspelt topic is an error, not a new topic.
     "auto.create.topics.enable": "false",
     # 8 MiB of input, 64 KiB of dead-letter headers, and the record batch around them.

@@ -6,8 +6,9 @@ import json
 import logging
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Set
+from typing import Any
 
 from confluent_kafka import Consumer, ElectionType, KafkaException, Producer
 from confluent_kafka.admin import (
@@ -48,11 +49,11 @@ def await_voters(folder: Path, state: ClusterState, kafka: Distribution) -> None
         )
 
 
-def _brokers(folder: Path, state: ClusterState) -> List[str]:
+def _brokers(folder: Path, state: ClusterState) -> list[str]:
     return ["--bootstrap-server", state.bootstrap, *tool_arguments(folder, state)]
 
 
-def _voters(brokers: List[str], kafka: Distribution) -> Set[int]:
+def _voters(brokers: list[str], kafka: Distribution) -> set[int]:
     voters = _quorum(brokers, kafka).get("CurrentVoters", "[]")
     return {voter["id"] for voter in json.loads(voters)}
 
@@ -69,7 +70,7 @@ def active_controller(folder: Path, state: ClusterState, kafka: Distribution) ->
     return int(leader)
 
 
-def _quorum(brokers: List[str], kafka: Distribution) -> Dict[str, str]:
+def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
     """What Kafka's own tool says of the quorum; nothing if it fails."""
     done = _tool(
         kafka,
@@ -155,7 +156,7 @@ def _coordinator_known(admin: Any) -> bool:
     return True
 
 
-def _reassign(brokers: List[str], kafka: Distribution, moves: Sequence[Placement]) -> None:
+def _reassign(brokers: list[str], kafka: Distribution, moves: Sequence[Placement]) -> None:
     document = {
         "version": 1,
         "partitions": [
@@ -188,7 +189,7 @@ def _tool(
     )
 
 
-def _in_place(admin: Any, wanted: Dict[Any, Any]) -> bool:
+def _in_place(admin: Any, wanted: dict[Any, Any]) -> bool:
     try:
         topics = admin.list_topics(timeout=5).topics
     except KafkaException:

@@ -19,13 +19,13 @@ import os
 import secrets
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
-from kafka.clients import admin_config
 from kafka.cluster.address import HOST, PLAINTEXT
 from kafka.cluster.certificates import Identity, issue, make_authority
 from kafka.cluster.state import ClusterError, ClusterState
-from kafka.settings import load_settings
+from seldon_kafka.config.clients import admin_config
+from seldon_kafka.config.settings import load_settings
 
 USER = "kafka"
 MECHANISM = "SCRAM-SHA-512"
@@ -99,7 +99,7 @@ def users_folder(folder: Path) -> Path:
     return folder / _FOLDER / "users"
 
 
-def client_environment(folder: Path, state: ClusterState) -> Dict[str, str]:
+def client_environment(folder: Path, state: ClusterState) -> dict[str, str]:
     """The ``KAFKA_…`` variables with which the operator's programs reach a cluster.
 
     Raises:
@@ -122,7 +122,7 @@ def client_environment(folder: Path, state: ClusterState) -> Dict[str, str]:
     return environment
 
 
-def client_config(folder: Path, state: ClusterState) -> Dict[str, Any]:
+def client_config(folder: Path, state: ClusterState) -> dict[str, Any]:
     """The librdkafka properties with which a client reaches a cluster.
 
     Raises:
@@ -133,7 +133,7 @@ def client_config(folder: Path, state: ClusterState) -> Dict[str, Any]:
     return config
 
 
-def tool_arguments(folder: Path, state: ClusterState) -> List[str]:
+def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
     """What Kafka's own tools need on their command line beside the brokers' addresses.
 
     It names a file, so that the process table shows no password.
@@ -143,7 +143,7 @@ def tool_arguments(folder: Path, state: ClusterState) -> List[str]:
     return ["--command-config", str(folder / _FOLDER / _TOOLS)]
 
 
-def broker_properties(folder: Path, state: ClusterState) -> Dict[str, str]:
+def broker_properties(folder: Path, state: ClusterState) -> dict[str, str]:
     """What ``server.properties`` says of security.
 
     Raises:
@@ -169,7 +169,7 @@ def controller_protocol(security: str) -> str:
     return "SSL" if _uses_tls(security) else "PLAINTEXT"
 
 
-def _access(security: str) -> Dict[str, str]:
+def _access(security: str) -> dict[str, str]:
     """Who may do everything; all others may do what an access control list grants them."""
     if security == PLAINTEXT:
         return {}  # where nobody has a name, nobody can be told from another
@@ -231,7 +231,7 @@ def _login(folder: Path) -> str:
     )
 
 
-def _java_client(folder: Path, security: str) -> Dict[str, str]:
+def _java_client(folder: Path, security: str) -> dict[str, str]:
     settings = {"security.protocol": security.upper()}
     if uses_sasl(security):
         settings["sasl.mechanism"] = MECHANISM
@@ -243,11 +243,11 @@ def _java_client(folder: Path, security: str) -> Dict[str, str]:
     return settings
 
 
-def _trust(folder: Path) -> Dict[str, str]:
+def _trust(folder: Path) -> dict[str, str]:
     path = folder / _FOLDER / _AUTHORITY
     return {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(path)}
 
 
-def _own(folder: Path, store: str) -> Dict[str, str]:
+def _own(folder: Path, store: str) -> dict[str, str]:
     path = folder / _FOLDER / store
     return {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(path)}

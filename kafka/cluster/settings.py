@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Mapping, Optional
+from collections.abc import Mapping
 
 from kafka.cluster.address import recorded_security, running_bootstrap
-from kafka.settings import Settings, SettingsError, load_settings
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 
 
-def local_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
+def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings, with the local cluster's brokers where `KAFKA_BROKER` is not set.
 
     Args:

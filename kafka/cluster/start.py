@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Dict, Optional, Sequence, Set
 
 from kafka.cluster.address import HOST, running_nodes
 from kafka.cluster.distribution import Distribution
@@ -42,7 +42,7 @@ def start_nodes(
         ClusterError: One of them cannot; none of them is left running then.
     """
     progress.begin("Starting Apache Kafka", 2 * len(wanted))
-    started: Dict[int, int] = {}
+    started: dict[int, int] = {}
     try:
         for node in wanted:
             _check_ports(node)
@@ -59,7 +59,7 @@ def start_nodes(
 
 
 def await_ready(
-    folder: Path, state: ClusterState, pids: Dict[int, int], progress: Progress
+    folder: Path, state: ClusterState, pids: dict[int, int], progress: Progress
 ) -> None:
     """Wait until the cluster counts these nodes as alive.
 
@@ -72,7 +72,7 @@ def await_ready(
     Raises:
         ClusterError: One ended, or was not ready in a minute.
     """
-    serving: Set[int] = set()
+    serving: set[int] = set()
     client = client_config(folder, state)
 
     def all_serve() -> bool:
@@ -111,9 +111,9 @@ def check_room(folder: Path, brokers: int) -> None:
         )
 
 
-def port_picker(first: Optional[int]) -> Callable[[], int]:
+def port_picker(first: int | None) -> Callable[[], int]:
     """Ports from a named one on, or free ones; none is given twice."""
-    given: Set[int] = set()
+    given: set[int] = set()
 
     def pick() -> int:
         port = free_port() if first is None else first + len(given)

@@ -6,9 +6,9 @@ import base64
 import json
 import os
 import uuid
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Callable, Optional, Tuple
 
 from kafka.cluster.address import HOST, PLAINTEXT, STATE_FILE
 
@@ -35,8 +35,8 @@ class Node:
 
     id: int
     broker_port: int
-    controller_port: Optional[int] = None
-    directory_id: Optional[str] = None
+    controller_port: int | None = None
+    directory_id: str | None = None
     host: str = HOST
 
     @property
@@ -61,7 +61,7 @@ class ClusterState:
     """
 
     cluster_id: str
-    nodes: Tuple[Node, ...] = ()
+    nodes: tuple[Node, ...] = ()
     security: str = PLAINTEXT
 
     @property
@@ -75,7 +75,7 @@ class ClusterState:
         return ",".join(node.address for node in self.nodes)
 
     @property
-    def controllers(self) -> Tuple[Node, ...]:
+    def controllers(self) -> tuple[Node, ...]:
         """The nodes that vote."""
         return tuple(node for node in self.nodes if node.controller_port is not None)
 
@@ -124,7 +124,7 @@ def random_id() -> str:
             return text
 
 
-def load_state(folder: Path) -> Optional[ClusterState]:
+def load_state(folder: Path) -> ClusterState | None:
     """The cluster that this folder holds, or None.
 
     Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, List, Optional, Set, Tuple
+from typing import Any
 
 from confluent_kafka import KafkaException
 
@@ -21,7 +21,7 @@ class NodeStatus:
     id: int
     roles: str
     address: str
-    pid: Optional[int]
+    pid: int | None
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Status:
         security: What clients must speak, such as ``sasl_ssl``.
     """
 
-    bootstrap: Optional[str]
-    nodes: Tuple[NodeStatus, ...]
-    weaknesses: Tuple[str, ...]
+    bootstrap: str | None
+    nodes: tuple[NodeStatus, ...]
+    weaknesses: tuple[str, ...]
     security: str
 
 
@@ -69,7 +69,7 @@ def cluster_status(folder: Path, state: ClusterState) -> Status:
     )
 
 
-def _weaknesses(admin: Any, state: ClusterState, running: Set[int]) -> List[str]:
+def _weaknesses(admin: Any, state: ClusterState, running: set[int]) -> list[str]:
     found = [f"node {n.id} is dead" for n in state.nodes if n.id not in running]
     voters = [node for node in state.controllers if node.id in running]
     needed = len(state.controllers) // 2 + 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, Iterable, List
+from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (
@@ -32,7 +33,7 @@ from kafka.cluster.security import (
     write_private,
 )
 from kafka.cluster.state import ClusterError, ClusterState
-from kafka.rights import GROUP, TOPIC, TRANSACTIONAL_ID, Right
+from seldon_kafka.config.rights import GROUP, TOPIC, TRANSACTIONAL_ID, Right
 
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
 _REQUEST_S = 10.0
@@ -44,7 +45,7 @@ _RESOURCES = {
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
-def make_user(folder: Path, state: ClusterState, name: str) -> Dict[str, str]:
+def make_user(folder: Path, state: ClusterState, name: str) -> dict[str, str]:
     """Make a user, or find the one that there is.
 
     Args:
@@ -101,7 +102,7 @@ def revoke(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]
     _done(admin.delete_acls(filters, request_timeout=_REQUEST_S))
 
 
-def _scram_user(folder: Path, state: ClusterState, home: Path) -> Dict[str, str]:
+def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]:
     file = home / "password"
     if not file.exists():
         password = secrets.token_urlsafe(24)
@@ -113,7 +114,7 @@ def _scram_user(folder: Path, state: ClusterState, home: Path) -> Dict[str, str]
     return {"KAFKA_SASL_USERNAME": home.name, "KAFKA_SASL_PASSWORD": file.read_text("utf-8")}
 
 
-def _identity(folder: Path, home: Path) -> Dict[str, str]:
+def _identity(folder: Path, home: Path) -> dict[str, str]:
     certificate, key = home / "certificate.pem", home / "key.pem"
     if not key.exists():
         made = issue(authority_of(folder), home.name)
@@ -134,7 +135,7 @@ def _binding(kind: Any, principal: str, right: Right) -> Any:
     return kind(resource, right.name, pattern, principal, "*", operation, allow)
 
 
-def _done(futures: Dict[Any, Any]) -> List[Any]:
+def _done(futures: dict[Any, Any]) -> list[Any]:
     try:
         return [future.result() for future in futures.values()]
     except KafkaException as error:

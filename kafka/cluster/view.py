@@ -6,7 +6,6 @@ import json
 import sys
 from dataclasses import asdict
 from types import TracebackType
-from typing import Optional, Type
 
 from rich import box
 from rich.console import Console
@@ -41,7 +40,7 @@ class LiveProgress(Progress):
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task: Optional[TaskID] = None
+        self._task: TaskID | None = None
 
     def __enter__(self) -> LiveProgress:
         self._bars.start()
@@ -49,15 +48,15 @@ class LiveProgress(Progress):
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if error is None:
             self._finish()
         self._bars.stop()
 
-    def begin(self, step: str, total: Optional[int] = None) -> None:
+    def begin(self, step: str, total: int | None = None) -> None:
         """Finish the bar of the step before, and draw one for this."""
         self._finish()
         self._task = self._bars.add_task(step, total=total)

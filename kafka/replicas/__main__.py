@@ -9,11 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 import psutil
 
-from kafka.arguments import positive_integer
 from kafka.cluster.settings import local_settings
 from kafka.replicas.control import Client, Control, NoManager
 from kafka.replicas.manager import Manager, ReplicaError
@@ -21,8 +20,9 @@ from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, PolicyError
 from kafka.replicas.view import show
-from kafka.settings import Settings, SettingsError, load_settings
-from kafka.stop_signals import heeding_stop_signals
+from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.config.stop_signals import heeding_stop_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP_WITHIN_S = 65.0
@@ -49,14 +49,14 @@ behind it do in a cluster: the lag divided by --lag, rounded up, no more than pa
 """
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
         Exit status: 0 when it did what was asked, 1 if not, 2 on wrong use, 130 on Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         settings = load_settings()
         status: int = options.run(settings, options)
@@ -192,7 +192,7 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
 def _scale(settings: Settings, options: argparse.Namespace) -> int:
     client = Client(Registry(settings))
-    policy: Dict[str, Any] = client.status()["policy"]
+    policy: dict[str, Any] = client.status()["policy"]
     given = {name: getattr(options, name) for name in policy}
     policy.update({name: value for name, value in given.items() if value is not None})
     Policy(**policy)  # refused here already, as wrong use

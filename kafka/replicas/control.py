@@ -11,12 +11,13 @@ import json
 import os
 import secrets
 import threading
-from typing import Any, Callable, Dict, Optional
+from collections.abc import Callable
+from typing import Any
 
 from kafka.replicas.manager import Manager, ReplicaError
 from kafka.replicas.registry import Address, Registry
 from kafka.replicas.scaling import Policy, PolicyError
-from kafka.supervisor.listener import Answer, Listener, line
+from seldon_kafka.supervisor.listener import Answer, Listener, line
 
 _WITHIN_S = 15.0
 _MOST_BYTES = 65536
@@ -70,7 +71,7 @@ class Control:
             return line(400, "the command has other arguments")
         return Answer(200, _JSON, json.dumps(self._manager.status()).encode())
 
-    def _commands(self) -> Dict[str, Callable[..., Any]]:
+    def _commands(self) -> dict[str, Callable[..., Any]]:
         manager = self._manager
         return {
             "status": lambda: None,
@@ -91,7 +92,7 @@ class Client:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """How things stand; see `Manager.status`.
 
         Raises:
@@ -100,15 +101,15 @@ class Client:
         """
         return self._ask(do="status")
 
-    def scale(self, policy: Dict[str, Any]) -> Dict[str, Any]:
+    def scale(self, policy: dict[str, Any]) -> dict[str, Any]:
         """Sets the policy; raises as `status` does, and `ReplicaError` for one that can't be."""
         return self._ask(do="scale", policy=policy)
 
-    def stop(self, name: str) -> Dict[str, Any]:
+    def stop(self, name: str) -> dict[str, Any]:
         """Lets a replica leave; raises as `status` does."""
         return self._ask(do="stop", name=name)
 
-    def kill(self, name: Optional[str]) -> Dict[str, Any]:
+    def kill(self, name: str | None) -> dict[str, Any]:
         """Kills a replica, by chance if none is named; raises as `status` does."""
         return self._ask(do="kill", name=name)
 
@@ -116,7 +117,7 @@ class Client:
         """Lets the manager stop all replicas and leave; returns its process id; raises too."""
         return int(self._ask(do="leave")["pid"])
 
-    def _ask(self, **request: Any) -> Dict[str, Any]:
+    def _ask(self, **request: Any) -> dict[str, Any]:
         address = self._registry.address()
         if address is None:
             raise NoManager("no replicas are managed here; start some: python -m kafka.replicas up")
@@ -134,7 +135,7 @@ class Client:
             connection.close()
         if response.status != http.client.OK:
             raise ReplicaError(content.decode("utf-8", "replace").strip())
-        answer: Dict[str, Any] = json.loads(content)
+        answer: dict[str, Any] = json.loads(content)
         return answer
 
 

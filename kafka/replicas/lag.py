@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Dict, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from confluent_kafka import Consumer, KafkaException
 
-from kafka.clients import consumer_config
-from kafka.settings import Settings
-from kafka.topics.report import report
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.topics.report import report
 
 
 class Lag(NamedTuple):
@@ -47,7 +48,7 @@ class LagWatch:
         self.interval_s = interval_s
         self.trouble = ""
         self._settings = settings
-        self._latest: Optional[Lag] = None
+        self._latest: Lag | None = None
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -59,7 +60,7 @@ class LagWatch:
         """Stops looking; a look that waits for brokers is not waited for."""
         self._closing.set()
 
-    def latest(self) -> Optional[Lag]:
+    def latest(self) -> Lag | None:
         """The latest look that succeeded, if the one after it has not failed."""
         return None if self.trouble else self._latest
 
@@ -79,7 +80,7 @@ class LagWatch:
         consumer.close()
 
 
-def _look(consumer: Consumer, topic: str) -> Dict[int, int]:
+def _look(consumer: Consumer, topic: str) -> dict[int, int]:
     """The lag by partition; where nothing was committed yet, all that is there is to be done."""
     partitions = report(consumer, [topic])[0].partitions or ()
     return {each.partition: each.behind for each in partitions}

@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Deque, Dict, List, Optional
+from typing import Any
 
 import psutil
 
@@ -18,7 +19,7 @@ from kafka.replicas.lag import LagWatch
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, Scaler
-from kafka.settings import Settings
+from seldon_kafka.config.settings import Settings
 
 _TURN_S = 0.1
 _ASK_EVERY_S = 0.25
@@ -50,7 +51,7 @@ class Manager:
     """
 
     def __init__(
-        self, settings: Settings, environment: Dict[str, str], policy: Policy, registry: Registry
+        self, settings: Settings, environment: dict[str, str], policy: Policy, registry: Registry
     ) -> None:
         self._environment = {"PYTHON": sys.executable, **environment}
         self._folder = Path(settings.state_dir) / "logs"
@@ -60,9 +61,9 @@ class Manager:
         self._scaler = Scaler()
         self._lag = LagWatch(settings, policy.polling_interval_s)
         self._looked = 0
-        self.replicas: List[Replica] = []
-        self._gone: Deque[Dict[str, Any]] = deque(maxlen=_GONE_KEPT)
-        self._events: Deque[Dict[str, Any]] = deque(maxlen=_EVENTS_KEPT)
+        self.replicas: list[Replica] = []
+        self._gone: deque[dict[str, Any]] = deque(maxlen=_GONE_KEPT)
+        self._events: deque[dict[str, Any]] = deque(maxlen=_EVENTS_KEPT)
         self._event_number = 0
         self._unready_deaths = 0
         self._start_at = 0.0
@@ -131,7 +132,7 @@ class Manager:
         Raises:
             ReplicaError: one ended, or is not ready after a minute.
         """
-        seen: List[Replica] = []
+        seen: list[Replica] = []
         policy = self._policy
         give_up_at = time.monotonic() + _READY_WITHIN_S
         while not self.leaves:
@@ -203,7 +204,7 @@ class Manager:
             self._find(name).stop()
             self._tell(name, "leaving", "on purpose")
 
-    def kill(self, name: Optional[str]) -> str:
+    def kill(self, name: str | None) -> str:
         """Ends a replica at once; without a name one by chance; returns its name.
 
         Raises:
@@ -217,7 +218,7 @@ class Manager:
             self._find(name).kill()
             return name
 
-    def status(self) -> Dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """Everything, as plain values."""
         with self._lock:
             lag = self._lag.latest()
@@ -304,7 +305,7 @@ class Manager:
         self._registry.note([replica.birth for replica in self.replicas])
 
 
-def _least_useful(replicas: List[Replica], count: int) -> List[Replica]:
+def _least_useful(replicas: list[Replica], count: int) -> list[Replica]:
     """Those to let go first, as a ReplicaSet does: what is not ready, then the youngest."""
     order = sorted(replicas, key=lambda each: (each.ready, -each.birth.started_s))
     return order[: max(0, count)]

@@ -7,13 +7,13 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import IO, Any, Dict, List, NamedTuple, Optional
+from typing import IO, Any, NamedTuple
 
 import psutil
 
 from kafka.replicas.replica import Birth, Replica
-from kafka.settings import Settings
-from kafka.worker.place import file_name, state_folder
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.worker.place import file_name, state_folder
 
 _TAKE_WITHIN_S = 0.5
 
@@ -46,8 +46,8 @@ class Registry:
         name = file_name(f"{settings.group_id}.replicas")
         self._path = state_folder(settings) / f"{name}.json"
         self._lock_path = self._path.with_suffix(".lock")
-        self._held: Optional[IO[str]] = None
-        self._address: Optional[Address] = None
+        self._held: IO[str] | None = None
+        self._address: Address | None = None
 
     def take(self) -> bool:
         """Makes this process the group's one manager; False if there is another."""
@@ -71,7 +71,7 @@ class Registry:
         self._address = address
         self.note([replica.birth for replica in self.left_alive()])
 
-    def address(self) -> Optional[Address]:
+    def address(self) -> Address | None:
         """How the living manager is asked; None if there is none."""
         content = self._content()
         # The lock tells whether its process lives, whatever the file says.
@@ -79,7 +79,7 @@ class Registry:
             return None
         return Address(**content["address"])
 
-    def left_alive(self) -> List[Replica]:
+    def left_alive(self) -> list[Replica]:
         """The replicas in the file that still run."""
         found = []
         for birth in (self._content() or {}).get("replicas", []):
@@ -89,7 +89,7 @@ class Registry:
                 continue
         return found
 
-    def note(self, births: List[Birth]) -> None:
+    def note(self, births: list[Birth]) -> None:
         """Writes down which replicas there are, so that a crash leaves the old or the new."""
         content = {
             "address": self._address and self._address._asdict(),
@@ -111,9 +111,9 @@ class Registry:
         """Where a manager in the background writes."""
         return self._path.with_suffix(".log")
 
-    def _content(self) -> Optional[Dict[str, Any]]:
+    def _content(self) -> dict[str, Any] | None:
         try:
-            content: Dict[str, Any] = json.loads(self._path.read_text("utf-8"))
+            content: dict[str, Any] = json.loads(self._path.read_text("utf-8"))
             return content if {"address", "replicas"} <= set(content) else None
         except (OSError, ValueError, TypeError):
             return None

@@ -9,12 +9,12 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 import psutil
 
-from kafka.supervisor.probe import answers_ok
-from kafka.supervisor.process import how_it_died
+from seldon_kafka.supervisor.probe import answers_ok
+from seldon_kafka.supervisor.process import how_it_died
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / ".s2i" / "bin" / "run"
@@ -44,7 +44,7 @@ class Birth(NamedTuple):
     pid: int
     started_s: float
     created_s: float
-    ports: Dict[str, int]
+    ports: dict[str, int]
     log: str
 
 
@@ -59,7 +59,7 @@ class Replica:
         killed: whether it was killed on purpose.
     """
 
-    def __init__(self, birth: Birth, process: Optional[subprocess.Popen[bytes]] = None) -> None:
+    def __init__(self, birth: Birth, process: subprocess.Popen[bytes] | None = None) -> None:
         """Takes a running replica over.
 
         Raises:
@@ -73,7 +73,7 @@ class Replica:
             raise psutil.NoSuchProcess(birth.pid)
 
     @classmethod
-    def start(cls, name: str, environment: Dict[str, str], folder: Path) -> Replica:
+    def start(cls, name: str, environment: dict[str, str], folder: Path) -> Replica:
         """Starts one.
 
         Args:
@@ -81,7 +81,7 @@ class Replica:
             environment: what it gets beside that of the image.
             folder: where its log goes.
         """
-        ports = dict(zip(PORTS, free_ports(len(PORTS))))
+        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         log = folder / f"{name}.log"
         own = {variable: str(port) for variable, port in ports.items()}
         with log.open("wb") as output:
@@ -107,7 +107,7 @@ class Replica:
         self.ready = answers_ok(self.birth.ports["KAFKA_HTTP_PORT"], "/ready")
         self.was_ready = self.was_ready or self.ready
 
-    def why_ended(self) -> Optional[str]:
+    def why_ended(self) -> str | None:
         """How it ended, in words; None while it runs."""
         if self._own is not None:
             status = self._own.poll()
@@ -143,7 +143,7 @@ class Replica:
         errors = [line for line in lines if line.startswith("error: ")]
         return (errors or lines or [""])[-1]
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For `status`."""
         return {
             **self.birth._asdict(),
@@ -161,7 +161,7 @@ class Replica:
         return f"{how}: {last}" if last else how
 
 
-def free_ports(count: int) -> List[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now; all are held until all are found."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in range(count)]
@@ -170,7 +170,7 @@ def free_ports(count: int) -> List[int]:
         return [probe.getsockname()[1] for probe in probes]
 
 
-def _image_environment() -> Dict[str, str]:
+def _image_environment() -> dict[str, str]:
     """The process's own environment over that of the image."""
     found = dict(
         line.split("=", 1)

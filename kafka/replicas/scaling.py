@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import deque
-from typing import Deque, Mapping, Optional, Tuple
+from collections.abc import Mapping
 
 OFF = "off"
 BY_HAND = "by-hand"
@@ -119,9 +119,9 @@ class Scaler:
     """
 
     def __init__(self) -> None:
-        self._wishes: Deque[Tuple[float, int]] = deque()
-        self._growth: Deque[Tuple[float, int]] = deque()
-        self._active_at: Optional[float] = None
+        self._wishes: deque[tuple[float, int]] = deque()
+        self._growth: deque[tuple[float, int]] = deque()
+        self._active_at: float | None = None
 
     def decide(
         self, policy: Policy, lag_by_partition: Mapping[int, int], now: int, at_s: float

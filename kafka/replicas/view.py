@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -14,7 +14,7 @@ from kafka.replicas.scaling import AUTOMATIC, BY_HAND
 _GONE_SHOWN = 5
 
 
-def show(status: Dict[str, Any]) -> None:
+def show(status: dict[str, Any]) -> None:
     """Prints a manager's status."""
     console = Console(highlight=False)
     table = Table("replica", "state", "process", "for", "/status on", box=box.SIMPLE_HEAD)
@@ -36,7 +36,7 @@ def show(status: Dict[str, Any]) -> None:
     console.print(_in_words(status))
 
 
-def _in_words(status: Dict[str, Any]) -> str:
+def _in_words(status: dict[str, Any]) -> str:
     policy = status["policy"]
     lag = status["lag"]
     known = f"lag {lag:,}" if lag is not None else f"lag unknown: {status['lag_trouble']}"

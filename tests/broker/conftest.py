@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
-from kafka.topics.manage import await_usable, create
-from kafka.topics.wanted import wanted_topics
+from seldon_kafka.topics.manage import await_usable, create
+from seldon_kafka.topics.wanted import wanted_topics
 from tests.broker.stream import Stream
 
 # A shell starts what runs in the background with SIGINT ignored, and so would be the Ctrl-C that

@@ -55,8 +55,8 @@ def _deadly(method: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from kafka.dead_letter.__main__ import main
-    from kafka.worker import publisher
+    from seldon_kafka.dead_letters.__main__ import main
+    from seldon_kafka.transport import publisher
 
     publisher.Producer = Mortal  # type: ignore[attr-defined]
     sys.exit(main(["replay", *sys.argv[4:]]))

@@ -15,12 +15,12 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from kafka.clients import admin_config
-from kafka.consumed import record_of
-from kafka.dead_letter.letters import Letter, read_letter
-from kafka.messages import Headers, Record, header
-from kafka.replies import INPUT_OFFSET, INPUT_PARTITION
-from kafka.settings import Settings, load_settings
+from seldon_kafka.config.clients import admin_config
+from seldon_kafka.config.settings import Settings, load_settings
+from seldon_kafka.dead_letters.letters import Letter, read_letter
+from seldon_kafka.messages import Headers, Record, header
+from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.replies import INPUT_OFFSET, INPUT_PARTITION
 from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,7 +130,10 @@ class Stream:
     def worker(self, class_name: str, worker_id: str = "a", **environ: str) -> Any:
         """Starts a worker without a supervisor."""
         return self.start(
-            "kafka.worker", f"tests.classes.{class_name}", KAFKA_WORKER_ID=worker_id, **environ
+            "seldon_kafka.worker",
+            f"tests.classes.{class_name}",
+            KAFKA_WORKER_ID=worker_id,
+            **environ,
         )
 
     def stop(self) -> None:

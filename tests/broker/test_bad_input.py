@@ -9,8 +9,8 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from kafka.messages import Record, header
 from producer.bundled_samples import load_samples
+from seldon_kafka.messages import Record, header
 from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.poison import BAD, ndarray
 
@@ -25,7 +25,10 @@ def test_each_bad_message_becomes_one_dead_letter_and_its_neighbours_are_answere
     samples = load_samples()
     good = [ndarray(image.tolist()) for image in samples.images]
     worker = stream.start(
-        "kafka.worker", "wrapper.KmnistClassifier", KAFKA_BATCHING=batching, KAFKA_WORKER_ID="a"
+        "seldon_kafka.worker",
+        "wrapper.KmnistClassifier",
+        KAFKA_BATCHING=batching,
+        KAFKA_WORKER_ID="a",
     )
     stream.send(good, partition=0)
     alone = by_place(stream.replies(len(good), within_s=60))

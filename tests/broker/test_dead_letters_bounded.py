@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import pytest
 
-from kafka.dead_letter.__main__ import main
-from kafka.dead_letter.index import index_of
-from kafka.dead_letter.mailbox import Mailbox
-from kafka.dead_letter.selection import Selection
+from seldon_kafka.dead_letters.__main__ import main
+from seldon_kafka.dead_letters.index import index_of
+from seldon_kafka.dead_letters.mailbox import Mailbox
+from seldon_kafka.dead_letters.selection import Selection
 from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.broker.test_supervisor import Replica, get
 from tests.patience import patient

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from kafka.messages import Record, header
+from seldon_kafka.messages import Record, header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.broker.test_supervisor import free_port, get, measured
 
@@ -20,7 +20,7 @@ NewStream = Callable[..., Stream]
 
 def start(stream: Stream, class_name: str, worker_id: str = "a", **environ: str) -> Any:
     return stream.start(
-        "kafka.worker",
+        "seldon_kafka.worker",
         f"tests.demanding_classes.{class_name}",
         KAFKA_WORKER_ID=worker_id,
         **environ,
@@ -126,7 +126,7 @@ def test_metrics_of_a_class_are_counted_once_and_do_not_fall_when_its_worker_is_
 ) -> None:
     stream, port = new_stream(), free_port()
     stream.start(
-        "kafka.supervisor",
+        "seldon_kafka.supervisor",
         "tests.demanding_classes.Measured",
         KAFKA_WORKER_ID="replica",
         KAFKA_HTTP_PORT=str(port),
@@ -165,7 +165,7 @@ def test_transformers_and_a_model_make_a_chain_of_topics(
     for place, (service, name, read, written) in enumerate(steps):
         topics = {"KAFKA_INPUT_TOPIC": read, "KAFKA_OUTPUT_TOPIC": written}
         stream.start(
-            "kafka.worker",
+            "seldon_kafka.worker",
             name,
             SERVICE_TYPE=service,
             KAFKA_WORKER_ID=f"step-{place}",

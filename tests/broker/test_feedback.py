@@ -19,12 +19,12 @@ from google.protobuf import json_format
 from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2
 
-from kafka.feedback import BadFeedback, Feedback, read
-from kafka.reflow import NotWritten, Reflow
-from kafka.settings import load_settings
 from model.feedback import load_feedback
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
+from seldon_kafka.feedback.reflow import NotWritten, Reflow
 from tests.broker.stream import ROOT, Stream, wait_until
 from tests.patience import patient, promised
 from tests.wrapper.conftest import Served, rest, serving
@@ -83,7 +83,7 @@ def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
     started = time.monotonic()
     with Reflow(load_settings(environ)) as reflow, pytest.raises(NotWritten) as refusal:
         reflow.send(Feedback("p", ("ki",)))
-    assert "topic missing is not there; make it with `python -m kafka.topics create`" in str(
+    assert "topic missing is not there; make it with `python -m seldon_kafka.topics create`" in str(
         refusal.value
     )
     assert time.monotonic() - started < promised(8)

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from kafka.replies import Outgoing
-from kafka.worker import publisher as publisher_module
-from kafka.worker.deliveries import NotPublished
-from kafka.worker.publisher import TransactionalPublisher
+from seldon_kafka.transport import publisher as publisher_module
+from seldon_kafka.transport.deliveries import NotPublished
+from seldon_kafka.transport.publisher import TransactionalPublisher
+from seldon_kafka.transport.replies import Outgoing
 from tests.broker.stream import Stream
-from tests.kafka.helpers import record
+from tests.seldon_kafka.helpers import record
 
 NewStream = Callable[..., Stream]
 

@@ -16,14 +16,14 @@ from consumer.dashboard.sending import NOT_SENT
 from consumer.dashboard.uploads import Picture
 from consumer.feedback import main as corrections
 from kafka.cluster.local import Cluster
-from kafka.dead_letter.__main__ import main as dead_letter
-from kafka.reflow import Feedback, NotWritten, Reflow
-from kafka.rights import ROLES, Right, worker_rights
-from kafka.settings import load_settings
-from kafka.topics.__main__ import main as topics
 from producer.__main__ import main as producer
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.config.rights import ROLES, Right, worker_rights
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.dead_letters.__main__ import main as dead_letter
+from seldon_kafka.feedback.reflow import Feedback, NotWritten, Reflow
+from seldon_kafka.topics.__main__ import main as topics
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get

@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives import serialization
 
 from kafka.cluster.address import running_nodes
 from kafka.cluster.local import Cluster
-from kafka.rights import ROLES
-from kafka.settings import load_settings
+from seldon_kafka.config.rights import ROLES
+from seldon_kafka.config.settings import load_settings
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
@@ -164,9 +164,9 @@ def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
             ("producer", "--samples", "--count", "5"),
             ("producer", "--print-command"),
             ("consumer", "--from-beginning", "--json", "--count", "1", "--timeout", "20"),
-            ("kafka.topics", "show"),
-            ("kafka.dead_letter", "list"),
-            ("kafka.rights", "worker", "User:model"),
+            ("seldon_kafka.topics", "show"),
+            ("seldon_kafka.dead_letters", "list"),
+            ("seldon_kafka.config.rights", "worker", "User:model"),
         )
     ]
     while any(program.poll() is None for program in programs):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, TopicPartition
 
-from kafka.messages import header
+from seldon_kafka.messages import header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.broker.test_supervisor import free_port, measured
 
@@ -76,7 +76,7 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     stream = new_stream(partitions=2)
     port = free_port()
     stream.start(
-        "kafka.supervisor",
+        "seldon_kafka.supervisor",
         "tests.classes.Double",
         KAFKA_SHARE="0-0",
         KAFKA_HTTP_PORT=str(port),

@@ -19,7 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from kafka.topics.manage import await_usable
+from seldon_kafka.topics.manage import await_usable
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.patience import patient, promised
 
@@ -72,7 +72,7 @@ class Replica:
         self.port = free_port()
         self.http_port = free_port()
         self.process: subprocess.Popen[bytes] = stream.start(
-            "kafka.supervisor",
+            "seldon_kafka.supervisor",
             f"tests.classes.{class_name}",
             *options,
             **{
@@ -291,7 +291,7 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
 def test_topics_without_brokers_are_refused_not_left_unread() -> None:
     environ = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
     ran = subprocess.run(
-        [sys.executable, "-m", "kafka.supervisor", "tests.classes.Double"],
+        [sys.executable, "-m", "seldon_kafka.supervisor", "tests.classes.Double"],
         env={**environ, "KAFKA_BROKER": "", "KAFKA_GROUP_ID": "kmnist"},
         capture_output=True,
         text=True,

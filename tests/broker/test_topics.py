@@ -1,4 +1,4 @@
-"""`python -m kafka.topics` on a real broker."""
+"""`python -m seldon_kafka.topics` on a real broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from kafka.cluster.local import Cluster
-from kafka.topics.__main__ import main
+from seldon_kafka.topics.__main__ import main
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_show_says_what_is_missing_and_how_to_make_it(
     assert main(["show"]) == 1
     out = capsys.readouterr().out
     assert topic in out
-    assert "python -m kafka.topics create" in " ".join(out.split())
+    assert "python -m seldon_kafka.topics create" in " ".join(out.split())
 
 
 def test_show_tells_offsets_and_the_groups_lag(
@@ -116,7 +116,7 @@ def test_brokers_that_do_not_answer_are_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")
-    monkeypatch.setattr("kafka.refusal._PATIENCE_S", 1)
+    monkeypatch.setattr("seldon_kafka.config.refusal._PATIENCE_S", 1)
     assert main(["create"]) == 1
     error = capsys.readouterr().err
     assert "127.0.0.1:1 do not answer" in error

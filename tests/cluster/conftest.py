@@ -9,9 +9,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from kafka.cluster.local import Cluster
-from kafka.settings import load_settings
-from kafka.topics.manage import await_usable, create
-from kafka.topics.wanted import Topic, wanted_topics
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.topics.manage import await_usable, create
+from seldon_kafka.topics.wanted import Topic, wanted_topics
 from tests.cluster.figures import Figures
 from tests.cluster.images import load_images
 from tests.cluster.operators import start_keda, start_metrics_server, start_seldon

@@ -13,8 +13,8 @@ from confluent_kafka.admin import AdminClient
 
 from kafka.cluster.local import Cluster
 from kafka.cluster.security import client_config
-from kafka.rights import worker_rights
-from kafka.settings import load_settings
+from seldon_kafka.config.rights import worker_rights
+from seldon_kafka.config.settings import load_settings
 from tests.broker.stream import wait_until
 from tests.cluster.conftest import NewPlace, make_topics
 from tests.cluster.figures import Figures

@@ -24,12 +24,12 @@ from consumer.corrections import (
     class_of,
 )
 from consumer.labels import HIRAGANA
-from kafka.feedback import Feedback, compose
-from kafka.messages import Record
 from model import feedback as trained_on
 from model.labels import ROMAJI
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.feedback.feedback import Feedback, compose
+from seldon_kafka.messages import Record
 
 IMAGES = load_samples().images
 LIMIT = 2**20

@@ -18,8 +18,8 @@ from consumer.pictures import read_pixels
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
-from kafka.messages import Record
 from producer.formats import FORMATS, encode
+from seldon_kafka.messages import Record
 
 TWO = Answer(
     ("in", 3, 42),

@@ -11,9 +11,9 @@ from typing import Any
 import yaml
 from jsonschema import Draft7Validator, RefResolver
 
-from kafka.codec.seldon_proto import parse
-from kafka.messages import Headers
-from kafka.reasons import Rejected
+from seldon_kafka.codec.seldon_proto import parse
+from seldon_kafka.messages import Headers
+from seldon_kafka.reasons import Rejected
 
 Document = dict[str, Any]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from kafka.cluster.properties import TAKE_OVER
-from kafka.rights import ROLES, Right
-from kafka.settings import load_settings, variables
 from model.marked import with_part
 from model.tables import header, percent, row
+from seldon_kafka.config.rights import ROLES, Right
+from seldon_kafka.config.settings import load_settings, variables
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 _MODELS = README.parent / "docs" / "model.json"

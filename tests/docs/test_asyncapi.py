@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft7Validator
 from seldon_core.proto import prediction_pb2
 
-from kafka.reasons import REASONS
-from kafka.settings import load_settings
-from kafka.topics.wanted import wanted_topics
 from model.labels import HIRAGANA, ROMAJI
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.reasons import REASONS
+from seldon_kafka.topics.wanted import wanted_topics
 from tests.docs import asyncapi
 
 DOCUMENT = asyncapi.load()

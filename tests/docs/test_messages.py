@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from seldon_core.proto import prediction_pb2
 
-from kafka.dead_letter.letters import REPLAYED, replay_headers
-from kafka.feedback import BadFeedback, Feedback, read
-from kafka.feedback import compose as compose_feedback
-from kafka.load_class import load_class
-from kafka.messages import Headers, Outcome, Record, Rejection
-from kafka.pipeline import Pipeline
-from kafka.replies import Outgoing, Target, compose
-from kafka.request_log.of_outcomes import OutcomeLog
-from kafka.settings import load_settings
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
+from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
+from seldon_kafka.feedback.feedback import compose as compose_feedback
+from seldon_kafka.messages import Headers, Outcome, Record, Rejection
+from seldon_kafka.pipeline.load_class import load_class
+from seldon_kafka.pipeline.pipeline import Pipeline
+from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.replies import Outgoing, Target, compose
 from tests.docs import asyncapi
 from tests.docs.asyncapi import Document
 

@@ -10,15 +10,15 @@ import pytest
 from consumer.__main__ import main as consumer
 from consumer.dashboard.__main__ import main as dashboard
 from consumer.feedback import main as feedback
-from kafka.check import main as check
 from kafka.cluster.__main__ import main as cluster
-from kafka.dead_letter.__main__ import main as dead_letter
 from kafka.replicas.__main__ import main as replicas
-from kafka.request_log.__main__ import main as request_log
-from kafka.rights import main as rights
-from kafka.topics.__main__ import main as topics
-from kafka.worker.__main__ import main as worker
 from producer.__main__ import main as producer
+from seldon_kafka.check import main as check
+from seldon_kafka.config.rights import main as rights
+from seldon_kafka.dead_letters.__main__ import main as dead_letter
+from seldon_kafka.request_log.__main__ import main as request_log
+from seldon_kafka.topics.__main__ import main as topics
+from seldon_kafka.worker.__main__ import main as worker
 from tests.docs.readme_tables import README, with_tables
 from wrapper.explain import main as explain
 
@@ -27,14 +27,14 @@ MAINS = {
     "consumer": consumer,
     "consumer.dashboard": dashboard,
     "consumer.feedback": feedback,
-    "kafka.check": check,
+    "seldon_kafka.check": check,
     "kafka.cluster": cluster,
-    "kafka.dead_letter": dead_letter,
+    "seldon_kafka.dead_letters": dead_letter,
     "kafka.replicas": replicas,
-    "kafka.request_log": request_log,
-    "kafka.rights": rights,
-    "kafka.topics": topics,
-    "kafka.worker": worker,
+    "seldon_kafka.request_log": request_log,
+    "seldon_kafka.config.rights": rights,
+    "seldon_kafka.topics": topics,
+    "seldon_kafka.worker": worker,
     "producer": producer,
     "wrapper.explain": explain,
 }
@@ -65,7 +65,11 @@ def test_every_command_exists_and_has_help(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = MAINS[command[0]]
-    has_commands = command[0] in ("kafka.cluster", "kafka.topics", "kafka.dead_letter")
+    has_commands = command[0] in (
+        "kafka.cluster",
+        "seldon_kafka.topics",
+        "seldon_kafka.dead_letters",
+    )
     # Kafka's own tools have their own help.
     subcommand = command[1:2] if has_commands and not command[1].startswith("console-") else []
     with pytest.raises(SystemExit) as ended:

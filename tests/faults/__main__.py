@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     # What the clients see of brokers that are broken on purpose is no news.
-    logging.getLogger("kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         return _run(options, faults)
     except (ClusterError, NotRecovered, NotSeen, KafkaException) as error:

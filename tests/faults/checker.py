@@ -9,9 +9,9 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from kafka.dead_letter.letters import read_letter, replayed_place
-from kafka.messages import Headers, Record, header
-from kafka.replies import (
+from seldon_kafka.dead_letters.letters import read_letter, replayed_place
+from seldon_kafka.messages import Headers, Record, header
+from seldon_kafka.transport.replies import (
     DEAD_REASON,
     INPUT_OFFSET,
     INPUT_PARTITION,

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kafka.messages import Headers, Record
-from kafka.reasons import REASONS, Rejected
+from seldon_kafka.messages import Headers, Record
+from seldon_kafka.reasons import REASONS, Rejected
 
 _MAX_BYTES = 1_000_000
 # The first byte of what the fuzzer makes chooses among them.
@@ -47,8 +47,8 @@ def why_impossible() -> str | None:
 def main() -> None:
     """Fuzzes until its time is over; the first argument is a folder for what it finds."""
     atheris: Any = importlib.import_module("atheris")
-    with atheris.instrument_imports(include=["kafka.codec"]):
-        codec = importlib.import_module("kafka.codec")
+    with atheris.instrument_imports(include=["seldon_kafka.codec"]):
+        codec = importlib.import_module("seldon_kafka.codec")
 
     def decode(data: bytes) -> None:
         if not data:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from kafka.messages import Headers
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.messages import Headers
 
 # Format and images in a message, by its number. Mostly what people send, and enough work in each
 # for the workers rather than the brokers to be what is busy. No JPEG, which changes the image.

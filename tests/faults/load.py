@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from kafka.clients import producer_config
-from kafka.messages import Headers
-from kafka.settings import Settings
+from seldon_kafka.config.clients import producer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import Headers
 from tests.faults import images
 from tests.faults.checker import EXPECT, IMAGE, NUMBER, REPLY
 from tests.faults.numbers import Numbers

@@ -8,8 +8,8 @@ from collections.abc import Set as AbstractSet
 
 from confluent_kafka import Consumer, TopicPartition
 
-from kafka.clients import consumer_config
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
 
 
 class Monitor:

@@ -7,10 +7,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from kafka.clients import consumer_config
-from kafka.consumed import record_of
-from kafka.messages import Record
-from kafka.settings import Settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import Record
+from seldon_kafka.transport.consumed import record_of
 from tests.faults.scene import quiet
 
 _REQUEST_S = 20.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import collections
 
-from kafka.dead_letter.letters import Place, replay_headers
-from kafka.messages import Headers
+from seldon_kafka.dead_letters.letters import Place, replay_headers
+from seldon_kafka.messages import Headers
 
 _COPY_ENDS_WITH = [name for name, _ in replay_headers(1, 0)]
 

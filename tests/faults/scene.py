@@ -19,10 +19,10 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from kafka.clients import admin_config, consumer_config
 from kafka.cluster.local import Cluster
-from kafka.settings import Settings, load_settings
-from kafka.topics.manage import await_usable
+from seldon_kafka.config.clients import admin_config, consumer_config
+from seldon_kafka.config.settings import Settings, load_settings
+from seldon_kafka.topics.manage import await_usable
 from tests.faults.fleet import Replica
 from tests.faults.link import Link
 from tests.faults.load import Load

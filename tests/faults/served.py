@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from seldon_core.user_model import SeldonResponse
 
-from kafka.pipeline import Pipeline
-from kafka.worker.publisher import TransactionalPublisher
+from seldon_kafka.pipeline.pipeline import Pipeline
+from seldon_kafka.transport.publisher import TransactionalPublisher
 from wrapper import KmnistClassifier
 from wrapper.payload import to_rows
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from kafka.clients import consumer_config, producer_config
-from kafka.consumed import record_of
-from kafka.dead_letter.letters import Letter, read_letter
-from kafka.messages import Record
-from kafka.settings import load_settings
+from seldon_kafka.config.clients import consumer_config, producer_config
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.dead_letters.letters import Letter, read_letter
+from seldon_kafka.messages import Record
+from seldon_kafka.transport.consumed import record_of
 from tests.faults.fleet import Replica
 from tests.faults.images import message
 from tests.faults.scene import Scene, delete_topics, make_topics, quiet, topics_of

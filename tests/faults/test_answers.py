@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from seldon_core.proto import prediction_pb2
 
-from kafka.messages import Reply, header
-from kafka.pipeline import Pipeline
-from kafka.served_class import ServedClass
 from model.chosen import chosen_artefact
+from seldon_kafka.messages import Reply, header
+from seldon_kafka.pipeline.pipeline import Pipeline
+from seldon_kafka.pipeline.served_class import ServedClass
 from tests.faults import answers, images
 from tests.faults.served import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
-from tests.kafka.helpers import record
+from tests.seldon_kafka.helpers import record
 from wrapper import KmnistClassifier
 
 # After so many messages the same one comes again.

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from kafka.dead_letter.letters import REPLAYED, replay_headers
-from kafka.messages import Record, Rejection, Reply
-from kafka.replies import DEAD_CUT, Target, compose_dead_letter, compose_reply
+from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
+from seldon_kafka.messages import Record, Rejection, Reply
+from seldon_kafka.transport.replies import DEAD_CUT, Target, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
 from tests.faults.numbers import Numbers
 

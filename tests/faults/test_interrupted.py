@@ -60,7 +60,9 @@ class Ran:
 
     def supervisors(self) -> list[psutil.Process]:
         """Its replicas."""
-        return [p for p in processes() if self._is_of_it(p) and "kafka.supervisor" in words(p)]
+        return [
+            p for p in processes() if self._is_of_it(p) and "seldon_kafka.supervisor" in words(p)
+        ]
 
     def left(self) -> list[list[str]]:
         """Command lines of whatever still runs of it."""

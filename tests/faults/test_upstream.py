@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from kafka.settings import load_settings
+from seldon_kafka.config.settings import load_settings
 from tests.faults.catalogue import upstream
 from tests.faults.load import Load
 

@@ -68,7 +68,7 @@ def packages(image: str) -> set[str]:
 def test_s2i_and_the_dockerfile_end_in_the_same_files(by_s2i: str, python38: str) -> None:
     listed = in_new(by_s2i, "bash", "-c", TREE)
     assert listed == in_new(python38, "bash", "-c", TREE)
-    assert "./kafka/supervisor/__main__.py" in listed
+    assert "./seldon_kafka/supervisor/__main__.py" in listed
     assert "./tests" not in listed
 
 

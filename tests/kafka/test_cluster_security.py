@@ -28,8 +28,8 @@ from kafka.cluster.security import (
 )
 from kafka.cluster.settings import local_settings
 from kafka.cluster.state import SECURITY, ClusterError, ClusterState, Node, load_state, save_state
-from kafka.refusal import refusal_of
-from kafka.settings import SettingsError, load_settings
+from seldon_kafka.config.refusal import refusal_of
+from seldon_kafka.config.settings import SettingsError, load_settings
 
 NODE = Node(id=1, broker_port=20000, controller_port=20001, directory_id="d")
 

@@ -14,9 +14,9 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from kafka.codec import decode
-from kafka.messages import Record
 from producer.formats import FORMATS, FormatError, encode
+from seldon_kafka.codec import decode
+from seldon_kafka.messages import Record
 
 MANY = [name for name, wire_format in FORMATS.items() if wire_format.many]
 

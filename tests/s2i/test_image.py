@@ -16,11 +16,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from kafka.messages import Record, header
 from model.artefacts import FLOAT
 from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.messages import Record, header
 from tests.broker.stream import Stream, wait_until
 from tests.patience import promised
 from tests.s2i.conftest import PYTHON38, NewReplica
@@ -109,7 +109,7 @@ def test_without_a_broker_it_serves_rest_and_grpc_only(
     replica = new_replica(python)
     (value, *_), (wanted, *_) = values("ndarray"), expected("ndarray", python)
     assert_close(replica.over_rest(value), wanted)
-    assert "kafka.worker" not in replica.log
+    assert "seldon_kafka.worker" not in replica.log
     assert replica.terminate() < promised(STOP_S)
     assert replica.process.returncode == 0
     assert replica.left_behind() == []

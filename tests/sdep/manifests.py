@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from kafka.topics.wanted import Topic
+from seldon_kafka.topics.wanted import Topic
 from tests.patience import patient
 
 Document = dict[str, Any]

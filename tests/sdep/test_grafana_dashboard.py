@@ -83,7 +83,7 @@ def test_every_query_and_rule_finds_what_workers_measure(
     stream = new_stream(partitions=2)
     (port,) = free_ports(1)
     stream.start(
-        "kafka.supervisor",
+        "seldon_kafka.supervisor",
         "wrapper.KmnistClassifier",
         KAFKA_WORKER_ID="replica",
         KAFKA_HTTP_PORT=str(port),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kafka.cluster.properties import TAKE_OVER
-from kafka.rights import ROLES, Right
-from kafka.topics.wanted import wanted_topics
+from seldon_kafka.config.rights import ROLES, Right
+from seldon_kafka.topics.wanted import wanted_topics
 from tests.sdep.manifests import Document, of_kind, overlay, topics_of
 from tests.sdep.test_stream_manifests import native_settings
 

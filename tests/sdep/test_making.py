@@ -105,7 +105,8 @@ def test_s2i_and_docker_are_given_what_the_image_runs() -> None:
     copied = {
         line.split()[0]
         for line in of_instruction("Dockerfile", "COPY")
-        if not line.startswith("--from") and line.split()[1].startswith((".", "kafka", "m", "w"))
+        if not line.startswith("--from")
+        and line.split()[1].startswith((".", "seldon_kafka", "m", "w"))
     }
     kept = {
         line.removeprefix("!")

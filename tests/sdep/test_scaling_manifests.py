@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kafka.topics.wanted import PARTITIONS
+from seldon_kafka.topics.wanted import PARTITIONS
 from tests.sdep.crd import Definitions, all_definitions, needs_definitions
 from tests.sdep.manifests import (
     OVERLAYS,

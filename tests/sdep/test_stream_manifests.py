@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from kafka.messages import Record
-from kafka.settings import Settings, SettingsError, load_settings
-from kafka.topics.wanted import Topic, wanted_topics
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.messages import Record
+from seldon_kafka.topics.wanted import Topic, wanted_topics
 from tests.sdep.manifests import (
     OVERLAYS,
     ROOT,

@@ -15,7 +15,7 @@ import pytest
 from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
-from kafka.load_class import load_class
+from seldon_kafka.pipeline.load_class import load_class
 from tests.environments import PYTHON38, ROOT, needs_python38
 from tests.patience import patient
 from tests.wrapper.conftest import Served, rest, serving
@@ -146,7 +146,7 @@ def test_feedback_is_taken_on_python_3_8() -> None:
 import json
 from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2
-import kafka.reflow, wrapper
+import seldon_kafka.feedback.reflow, wrapper
 message = json_format.ParseDict(json.loads({json.dumps(FEEDBACK)!r}), prediction_pb2.Feedback())
 print(wrapper.KmnistClassifier().send_feedback_raw(message).meta.puid)
 """

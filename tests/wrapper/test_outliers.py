@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kafka.load_class import load_class
-from kafka.messages import Record
-from kafka.pipeline import Pipeline
 from producer.bundled_samples import load_samples
+from seldon_kafka.messages import Record
+from seldon_kafka.pipeline.load_class import load_class
+from seldon_kafka.pipeline.pipeline import Pipeline
 from wrapper import KmnistBaseline, KmnistClassifier
 
 SAMPLES = load_samples().images

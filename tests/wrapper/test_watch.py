@@ -14,13 +14,13 @@ import pytest
 from prometheus_client.multiprocess import mark_process_dead
 from prometheus_client.parser import text_string_to_metric_families
 
-from kafka.load_class import load_class
 from model.artefacts import Artefact, write_artefact
 from model.chosen import chosen_artefact
 from model.drift_reference import STATISTICS, reference
 from model.labels import HIRAGANA, ROMAJI
 from producer.bundled_samples import load_samples
-from tests.kafka.test_http import Port
+from seldon_kafka.pipeline.load_class import load_class
+from tests.seldon_kafka.test_http import Port
 from wrapper import KmnistClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ TURNS = 6  # of 100 images: enough for a drift index
 WORKER = """
 import os, sys
 import numpy as np
-from kafka.load_class import load_class
+from seldon_kafka.pipeline.load_class import load_class
 images = np.load(sys.argv[1])
 served = load_class(sys.argv[2])
 for _ in range(int(sys.argv[3])):

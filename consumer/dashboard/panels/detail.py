@@ -19,7 +19,7 @@ from consumer.dashboard.panels import button
 from consumer.dashboard.results import Result
 from consumer.dashboard.rows import in_ms, picture_address
 from consumer.labels import HIRAGANA
-from kafka.messages import Record
+from seldon_kafka.messages import Record
 
 _RAW_CHARACTERS = 6000
 

@@ -93,7 +93,7 @@ class LettersPanel:
 
     def _run(self, *words: str) -> None:
         environment = {"KAFKA_BROKER": self._board.settings.broker}
-        self._board.console.run(Program(["kafka.dead_letter", *words], environment).action)
+        self._board.console.run(Program(["seldon_kafka.dead_letters", *words], environment).action)
 
 
 def letters(board: Board) -> Refresh:

@@ -10,7 +10,7 @@ from consumer.dashboard import loads as loads_module
 from consumer.dashboard.console import Console, Program
 from consumer.dashboard.fleet import Action, Say
 from consumer.dashboard.loads import MOST_AT_ONCE, Load, Loads
-from kafka.settings import load_settings
+from seldon_kafka.config.settings import load_settings
 from tests.broker.stream import wait_until
 
 LOAD = Load(count=10, rate=1.0, wire_format="ndarray", bad=0.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from confluent_kafka import KafkaException, Producer
 
-from kafka.clients import producer_config
+from seldon_kafka.config.clients import producer_config
 from tests.faults import images, served
 from tests.faults.checker import REPLY
 from tests.faults.environment import with_settings
@@ -124,7 +124,14 @@ def _replay(scene: Scene) -> str:
 
 
 def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
-    command = (sys.executable, "-m", "kafka.dead_letter", "replay", "--reason", "predict_failed")
+    command = (
+        sys.executable,
+        "-m",
+        "seldon_kafka.dead_letters",
+        "replay",
+        "--reason",
+        "predict_failed",
+    )
     return subprocess.run(
         # Those of earlier replays come back again and again.
         [*command, "--attempts", "1000"],

@@ -1,4 +1,0 @@
-"""The container's first process: Seldon's server and the workers below it.
-
-`python -m kafka.supervisor`.
-"""

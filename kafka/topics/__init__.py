@@ -1,1 +1,0 @@
-"""The topics that the runtime lives on: ``python -m kafka.topics``."""

@@ -1,1 +1,0 @@
-"""The worker process: consumes, has batches answered, publishes. `python -m kafka.worker`."""

@@ -1,0 +1,23 @@
+"""The settings of the producer and the consumer: the local cluster's brokers, or those named."""
+
+from __future__ import annotations
+
+from seldon_kafka.config.settings import Settings, load_settings, require_broker
+
+
+def client_settings() -> Settings:
+    """Reads the settings, with the local cluster's brokers where `KAFKA_BROKER` is not set.
+
+    The batch image has no local cluster: there the variable must be set.
+
+    Raises:
+        SettingsError: a variable is wrong, or there is no broker.
+    """
+    settings = load_settings()
+    if settings.broker:
+        return settings
+    try:
+        from kafka.cluster.settings import local_settings
+    except ModuleNotFoundError:
+        return require_broker(settings)
+    return local_settings()

@@ -1,0 +1,1 @@
+"""Serves any Seldon wrapper class between Kafka topics, exactly once and in order."""

@@ -1,0 +1,389 @@
+"""`python -m seldon_kafka.check CLASS`: tries a class singly and stacked, and reports on it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from seldon_kafka.codec import array_place, decode
+from seldon_kafka.codec.plain import masked
+from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
+from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
+from seldon_kafka.pipeline.pipeline import Pipeline
+from seldon_kafka.pipeline.served_class import ServedClass, own
+from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, differing
+from seldon_kafka.reasons import Rejected, Retriable
+
+BATCH_SIZES = (2, 3, 8, 33)
+"""Messages in the batches that are compared, beside one of all messages."""
+
+_WORTH_IT = 1.2
+_ENOUGH_DIFFERENT = 4
+_MAX_BYTES = 512 * 1024 * 1024
+
+EXAMPLES = """\
+examples:
+  python -m seldon_kafka.check wrapper.KmnistClassifier
+  python -m seldon_kafka.check MyModel --payload request.json --payload other.json
+  python -m seldon_kafka.check MyModel --payload picture.png
+
+Without --payload, random rows of the shape that the class's `init_metadata` names are sent. Of a
+JSON payload with an array, further ones are made by drawing from its numbers.
+"""
+
+
+class Finding(NamedTuple):
+    """What came of sending the payloads.
+
+    Attributes:
+        rejections: texts of what was rejected, message by message.
+        switch: why the class can't be stacked at all, as the runtime would say; empty if it can.
+        differences: texts of how answers out of stacks differ from those of single calls.
+        habits: what the class does that matters to who calls it.
+        singly_s: seconds to answer all messages one by one.
+        stacked_s: seconds to answer all of them in one batch.
+    """
+
+    rejections: List[str]
+    switch: str
+    differences: List[str]
+    habits: List[str]
+    singly_s: float
+    stacked_s: float
+
+    @property
+    def is_row_wise(self) -> bool:
+        """Whether nothing speaks against stacking."""
+        return not self.switch and not self.differences
+
+
+def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
+    """Sends payloads to instances of the class, one by one and in batches of several sizes.
+
+    Args:
+        class_name: `Module.Class`.
+        payloads: values of messages.
+
+    Raises:
+        ClassNotUsable: the class can't be imported or made.
+        Retriable: it asks to try again later.
+    """
+    records = [
+        Record("check", 0, offset, 0, None, payload, ()) for offset, payload in enumerate(payloads)
+    ]
+    singly = Pipeline(_loaded(class_name), _MAX_BYTES, batching="off")
+    started = time.perf_counter()
+    apart = [singly.run([record]).outcomes[0] for record in records]
+    singly_s = time.perf_counter() - started
+    switches: List[str] = []
+    differences: List[str] = []
+    for size in (*BATCH_SIZES, len(records)):
+        stacked = Pipeline(
+            _loaded(class_name),
+            _MAX_BYTES,
+            batching="on",
+            on_switch=switches.append,
+            check=NoCheck(),
+        )
+        started = time.perf_counter()
+        together = [
+            outcome for batch in _batches(records, size) for outcome in stacked.run(batch).outcomes
+        ]
+        stacked_s = time.perf_counter() - started
+        found = (difference(one, other) for one, other in zip(apart, together))
+        differs = next((each for each in found if each), "")
+        if differs:
+            differences.append(f"in batches of {size}: {differs}")
+    declared = _loaded(class_name)
+    declared.declare()
+    return Finding(
+        [
+            f"message {item.record.offset}: {item.reason}: {item.message}"
+            for item in apart
+            if isinstance(item, Rejection)
+        ],
+        declared.why_single or (switches[0] if switches else ""),
+        differences,
+        list(_habits(_loaded(class_name), records)),
+        singly_s,
+        stacked_s,
+    )
+
+
+def _loaded(class_name: str) -> ServedClass:
+    keeps = os.environ.get("KAFKA_NON_FINITE") == "null"
+    return load_class(class_name, os.environ, null_non_finite=keeps)
+
+
+def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
+    for start in range(0, len(records), size):
+        yield records[start : start + size]
+
+
+def _habits(served: ServedClass, records: Sequence[Record]) -> Iterator[str]:
+    """Describes what the class does with arrays beside answering, all of which is served."""
+    if served.takes_raw:
+        return
+    seen = _Habits(served)
+    for record in records:
+        payload = _payload_of(record)
+        if payload is not None:
+            # What it raises is told with what was rejected.
+            with contextlib.suppress(Exception):
+                seen.look(payload)
+    yield from seen.found
+
+
+class _Habits:
+    """Watches what a class does with its arrays, message by message."""
+
+    def __init__(self, served: ServedClass) -> None:
+        self._served = served
+        self._kept: List[Any] = []
+        self.found: Dict[str, None] = {}
+
+    def look(self, payload: Payload) -> None:
+        """Calls the class twice with a message.
+
+        Raises:
+            Exception: what the class raises.
+        """
+        served = self._served
+        data = own(payload.data)
+        if served.to_rows is not None:
+            data = served.to_rows(data)
+        before = copy.deepcopy(data)
+        answer = served.raw_answer(data, payload)
+        self._note(
+            not _alike(before, data),
+            "it changes the array that it is given; each call gets one of its own",
+        )
+        self._note(
+            bool(self._kept) and not _alike(*self._kept),
+            "it changes an answer that it gave before; answers are copied",
+        )
+        self._note(
+            bool(masked.is_masked(answer)),
+            "its answers have masked values, which are written as null",
+        )
+        copied = copy.deepcopy(answer)
+        again = served.raw_answer(before, payload)
+        self._note(
+            not _alike(copied, again), "it answers a message differently when it is asked twice"
+        )
+        self._kept = [again, copy.deepcopy(again)]
+
+    def _note(self, is_so: bool, habit: str) -> None:
+        if is_so:
+            self.found[habit] = None
+
+
+def _payload_of(record: Record) -> Optional[Payload]:
+    try:
+        return decode(record, _MAX_BYTES).payload
+    except Rejected:
+        return None
+
+
+def _alike(first: Any, second: Any) -> bool:
+    if masked.isMaskedArray(first) and masked.isMaskedArray(second):
+        return _alike(masked.getmaskarray(first), masked.getmaskarray(second)) and _alike(
+            first.filled(0), second.filled(0)
+        )
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return first.shape == second.shape and bool(np.all((first == second) | (first != first)))
+    try:
+        return bool(first == second)
+    except ValueError:
+        return repr(first) == repr(second)
+
+
+def difference(first: Outcome, second: Outcome) -> str:
+    """Describes how two outcomes differ; returns an empty text if they are alike."""
+    if isinstance(first, Reply) and isinstance(second, Reply):
+        return differing(json.loads(first.value), json.loads(second.value), "reply") or ""
+    if isinstance(first, Rejection) and isinstance(second, Rejection):
+        return "" if first.reason == second.reason else f"{first.reason} and {second.reason}"
+    rejected = first if isinstance(first, Rejection) else second
+    assert isinstance(rejected, Rejection)
+    return f"one is rejected ({rejected.message}), the other is not"
+
+
+def sample_payloads(served: ServedClass, count: int) -> List[bytes]:
+    """Random requests of the shape that the class's metadata names.
+
+    Raises:
+        ClassNotUsable: the metadata names no shape.
+    """
+    metadata: Any = getattr(served.instance, "init_metadata", dict)()
+    inputs = metadata.get("inputs") or []
+    first = inputs[0] if isinstance(inputs, list) and inputs else {}
+    shape = first.get("shape") or (first.get("schema") or {}).get("shape")
+    if not shape:
+        raise ClassNotUsable("its init_metadata names no input shape; give it --payload FILE")
+    sizes = [size if size > 0 else 1 for size in shape]
+    random = np.random.default_rng(0)
+    return [
+        json.dumps({"data": {"ndarray": random.integers(0, 256, sizes).tolist()}}).encode("utf-8")
+        for _ in range(count)
+    ]
+
+
+def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
+    """The payloads, and further ones with other numbers of their own arrays.
+
+    Args:
+        payloads: values of messages.
+        count: how many to return at the least.
+    """
+    random = np.random.default_rng(0)
+    found = list(payloads)
+    for number in range(count - len(payloads)):
+        found.append(_drawn_anew(payloads[number % len(payloads)], random))
+    return found
+
+
+def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
+    """The same message with its numbers drawn from among them, if it is JSON with an array.
+
+    Numbers in another order alone would leave a message's mean and range as they are.
+    """
+    try:
+        document = json.loads(value)
+    except ValueError:
+        return value
+    place = array_place(document) if isinstance(document, dict) else None
+    if place is None:
+        return value
+    holder, name = place
+    try:
+        array = np.asarray(holder.get(name))
+    except (ValueError, TypeError):
+        return value
+    if array.dtype.kind not in "biuf" or not array.size or array.min() == array.max():
+        return value
+    holder[name] = random.choice(array.ravel(), array.shape).tolist()
+    return json.dumps(document).encode("utf-8")
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Checks a class.
+
+    Returns:
+        Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not; 2
+        on wrong use.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m seldon_kafka.check",
+        description="Tries a wrapper class with sample payloads, one by one and in batches.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
+    parser.add_argument(
+        "--payload", type=Path, action="append", default=[], help="a file with a message's value"
+    )
+    parser.add_argument("--count", type=int, default=64, help="messages to send (64)")
+    options = parser.parse_args(arguments)
+    try:
+        served = _loaded(options.class_name)
+        payloads = _payloads(served, options)
+        _print_capabilities(served)
+        finding = compare(options.class_name, payloads)
+    except (ClassNotUsable, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Retriable as error:
+        print(f"error: the class asks to try again later: {error}", file=sys.stderr)
+        return 1
+    return _print_finding(finding, payloads, served)
+
+
+def _payloads(served: ServedClass, options: Any) -> List[bytes]:
+    if not options.payload:
+        return sample_payloads(served, options.count)
+    return varied([path.read_bytes() for path in options.payload], options.count)
+
+
+def _print_capabilities(served: ServedClass) -> None:
+    names = (
+        *("row_wise", "to_rows", "stack_to_rows", "row_tags", "constant_tags", "class_names"),
+        *("describe", "predict_raw", "tags", "metrics"),
+    )
+    found = [name for name in names if hasattr(served.instance, name)]
+    print(f"class     {type(served.instance).__module__}.{type(served.instance).__name__}")
+    print(f"has       {', '.join(found) or 'predict only'}")
+    how = "with many messages at once, as it declares"
+    if served.why_single:
+        how = f"message by message: {served.why_single}"
+    print(f"called    {how}")
+
+
+def _print_finding(finding: Finding, payloads: Sequence[bytes], served: ServedClass) -> int:
+    count = len(payloads)
+    different = _count_different(payloads)
+    sizes = ", ".join(map(str, (*BATCH_SIZES, count)))
+    print(f"sent      {count} messages ({different} different), singly and in batches of {sizes}")
+    print("compared  names, tags, metrics, shapes and types exactly, floats by")
+    print(f"          |a - b| <= {ABSOLUTE:g} + {RELATIVE:g} |b|")
+    print(f"singly    {count} messages in {finding.singly_s:.3f} s")
+    print(f"stacked   {count} messages in {finding.stacked_s:.3f} s")
+    for habit in finding.habits:
+        print(f"note      {habit}")
+    for text in finding.rejections[:5]:
+        print(f"rejected  {text}")
+    if finding.rejections:
+        print(f"FAILED    {len(finding.rejections)} of {count} messages were rejected")
+        return 1
+    for text in [*([finding.switch] if finding.switch else []), *finding.differences[:5]]:
+        print(f"differs   {text}")
+    return _print_verdict(finding, served, is_tried=different >= _ENOUGH_DIFFERENT)
+
+
+def _count_different(payloads: Sequence[bytes]) -> int:
+    """Counts the payloads that differ in content."""
+    return len(set(map(_content, payloads)))
+
+
+def _content(payload: bytes) -> bytes:
+    try:
+        return json.dumps(json.loads(payload), sort_keys=True).encode("utf-8")
+    except ValueError:
+        return payload
+
+
+def _print_verdict(finding: Finding, served: ServedClass, *, is_tried: bool) -> int:
+    if not finding.is_row_wise and served.stacks:
+        print("FAILED    it declares that it is row-wise, and is not; leave the declaration out,")
+        print("          or set KAFKA_BATCHING=off")
+        return 1
+    if not finding.is_row_wise:
+        print("ok        it is called message by message, and has to be")
+        return 0
+    if not is_tried:
+        print("ok        it answers; but the messages are too much alike to show whether a batch")
+        print("          changes an answer. Give it further ones: --payload FILE --payload FILE")
+        return 0
+    if served.stacks:
+        print("ok        the same answers singly and stacked")
+        return 0
+    times = finding.singly_s / max(finding.stacked_s, 1e-9)
+    if times < _WORTH_IT:
+        print("ok        it is called message by message; a declaration would gain nothing")
+        return 0
+    print("ok        the same answers singly and stacked. If a call has no effect but its answer,")
+    print(f"          declare `row_wise = True`: stacked it was {times:.1f} times as fast")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,221 @@
+"""Wire formats: from a record to a payload, from a prediction to the reply's bytes.
+
+The format is chosen by the `proto-name` and `content-type` headers, else by what the bytes are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+
+from seldon_kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
+from seldon_kafka.codec.json_text import parse_any_json, parse_json
+from seldon_kafka.codec.limits import check_texts
+from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
+from seldon_kafka.reasons import Rejected
+
+__all__ = [
+    "Decoded",
+    "WireFormat",
+    "array_field",
+    "array_place",
+    "checked_value",
+    "decode",
+    "decode_json",
+    "decode_raw",
+    "decode_request",
+    "family_of",
+]
+
+_BY_CONTENT_TYPE: Dict[str, str] = {
+    "application/json": "json",
+    "text/json": "json",
+    "text/plain": "json",
+    "application/x-protobuf": "protobuf",
+    "application/protobuf": "protobuf",
+    "application/vnd.google.protobuf": "protobuf",
+    "application/octet-stream": "binary",
+    "image/png": "binary",
+    "image/jpeg": "binary",
+    "image/jpg": "binary",
+}
+_AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
+_SELDON_FIELDS = frozenset(("data", "binData", "strData", "jsonData"))
+_IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+
+
+class Decoded(NamedTuple):
+    """A record's payload, and the format that its reply is written in."""
+
+    payload: Payload
+    wire_format: WireFormat
+
+
+def decode(record: Record, max_bytes: int) -> Decoded:
+    """Reads a record's value.
+
+    Args:
+        record: the record.
+        max_bytes: larger values are refused before they are parsed.
+
+    Raises:
+        Rejected: the value is not a request in any of the formats.
+    """
+    value = checked_value(record, max_bytes)
+    family = family_of(record, value)
+    if family == "json":
+        return decode_json(value)
+    wire_format = seldon_proto.FORMAT if family == "protobuf" else binary.FORMAT
+    return Decoded(wire_format.decode(value), wire_format)
+
+
+def decode_raw(record: Record, max_bytes: int) -> Decoded:
+    """Reads a record's value for a class that takes whole messages: any JSON will do.
+
+    Args:
+        record: the record.
+        max_bytes: larger values are refused before they are parsed.
+
+    Raises:
+        Rejected: the value is no JSON, no `SeldonMessage`, or null.
+    """
+    value = checked_value(record, max_bytes)
+    family = family_of(record, value)
+    if family == "binary":
+        return Decoded(binary.FORMAT.decode(value), binary.FORMAT)
+    if family == "protobuf":
+        message = seldon_proto.parse(value)
+        meta = {"puid": message.meta.puid} if message.meta.puid else {}
+        return Decoded(Payload("raw", None, (), meta, message), seldon_proto.FORMAT)
+    document = parse_any_json(value)
+    if document is None:
+        raise Rejected("no_payload", "the JSON is null; a request was expected")
+    found = document.get("meta") if isinstance(document, dict) else None
+    meta = found if isinstance(found, dict) else {}
+    return Decoded(Payload("raw", None, (), meta, document), _json_format(document))
+
+
+def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
+    """The payload of a message that was read by `decode_raw`.
+
+    Raises:
+        Rejected: the message is not a request in its format.
+    """
+    if payload.kind != "raw":
+        return payload
+    request = payload.request
+    if wire_format is seldon_proto.FORMAT:
+        return seldon_proto.payload_of(request)
+    if not isinstance(request, dict):
+        raise Rejected("no_payload", "a JSON object is expected")
+    return wire_format.decode(request)
+
+
+def checked_value(record: Record, max_bytes: int) -> bytes:
+    """A record's value, which is there and of a size that is read.
+
+    Raises:
+        Rejected: it is not.
+    """
+    value = record.value
+    if record.headers is UNREADABLE_BATCH:
+        raise Rejected("unreadable", "its batch can't be decompressed, or only to over 100 MB")
+    if record.headers is UNREADABLE_HEADERS:
+        raise Rejected("bad_headers", "header names are not UTF-8, so the headers are lost")
+    if value is None:
+        raise Rejected("tombstone", "the value is null; a request was expected")
+    if not value:
+        raise Rejected("empty", "the value has no bytes; a request was expected")
+    if len(value) > max_bytes:
+        raise Rejected(
+            "too_large", f"the value has {len(value)} bytes, more than the {max_bytes} allowed"
+        )
+    return value
+
+
+def family_of(record: Record, value: bytes) -> str:
+    """Which of `json`, `protobuf` and `binary` a value is to be read as.
+
+    Raises:
+        Rejected: its headers name what is not known.
+    """
+    if record.headers:
+        proto_name = header(record.headers, "proto-name")
+        if proto_name is not None:
+            seldon_proto.check_name(proto_name)
+            return "protobuf"
+        content_type = header(record.headers, "content-type")
+        if content_type is not None:
+            return _family_of(content_type)
+    return "binary" if value.startswith(_IMAGE_MAGIC) else "json"
+
+
+def _family_of(content_type: bytes) -> str:
+    as_written = _AS_WRITTEN.get(content_type)
+    if as_written is not None:
+        return as_written
+    name = content_type.split(b";")[0].strip().lower().decode("utf-8", "replace")
+    family = _BY_CONTENT_TYPE.get(name)
+    if family is None:
+        known = ", ".join(sorted(_BY_CONTENT_TYPE))
+        raise Rejected("unknown_content_type", f"content-type {name[:80]!r} is none of {known}")
+    return family
+
+
+def decode_json(value: bytes) -> Decoded:
+    """Reads JSON text of any of the formats.
+
+    Raises:
+        Rejected: it is no request in any of them.
+    """
+    document = parse_json(value)
+    check_texts(value, _arrays(document))
+    wire_format = _json_format(document)
+    return Decoded(wire_format.decode(document), wire_format)
+
+
+def _json_format(document: Any) -> WireFormat:
+    if not isinstance(document, dict) or not _SELDON_FIELDS.isdisjoint(document):
+        return seldon_json.FORMAT
+    if "inputs" in document:
+        return v2.FORMAT
+    return tfserving.FORMAT if "instances" in document else seldon_json.FORMAT
+
+
+def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]]:
+    """Returns the object and the field name that hold a request's array.
+
+    Returns:
+        An object of the document and a field name, which the object may lack. None where
+        `decode_json` finds no object that can hold an array.
+    """
+    wire_format = _json_format(document)
+    if wire_format is v2.FORMAT:
+        inputs = document["inputs"]
+        is_one = isinstance(inputs, list) and len(inputs) == 1 and isinstance(inputs[0], dict)
+        return (inputs[0], "data") if is_one else None
+    if wire_format is tfserving.FORMAT:
+        return document, "instances"
+    data = document.get("data")
+    if not isinstance(data, dict):
+        return None
+    if "tensor" in data:
+        return (data["tensor"], "values") if isinstance(data["tensor"], dict) else None
+    return data, "ndarray"
+
+
+def array_field(document: Dict[str, Any]) -> Any:
+    """Returns the value that becomes a request's array, or None."""
+    place = array_place(document)
+    return None if place is None else place[0].get(place[1])
+
+
+def _arrays(document: Dict[str, Any]) -> Iterator[Any]:
+    """What of a request becomes an array, whatever its format; it may be none yet."""
+    data, inputs = document.get("data"), document.get("inputs")
+    if isinstance(data, dict):
+        yield data.get("ndarray")
+        yield data["tensor"].get("values") if isinstance(data.get("tensor"), dict) else None
+    for tensor in inputs if isinstance(inputs, list) else ():
+        yield tensor.get("data") if isinstance(tensor, dict) else None
+    yield document.get("instances")

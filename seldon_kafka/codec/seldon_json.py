@@ -1,0 +1,208 @@
+"""Seldon JSON: `data` (`ndarray`, `tensor`, `tftensor`), `binData`, `strData`, `jsonData`.
+
+https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any, Dict, List, Union
+
+import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
+from numpy.typing import NDArray
+from seldon_core.utils import array_to_rest_datadef
+
+from seldon_kafka.codec import tf_tensor
+from seldon_kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json, list_of
+from seldon_kafka.codec.plain import NotPlain, plain
+from seldon_kafka.codec.seldon_replies import AS_TENSOR, reply_writer
+from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.reasons import Rejected
+
+# An array without values may have any shape, and a class may make something of each row or column.
+_LARGEST_EMPTY = 65_536
+
+
+def decode(document: Dict[str, Any]) -> Payload:
+    """The payload of a Seldon request, read as Seldon reads it.
+
+    Raises:
+        Rejected: a field is missing or malformed.
+    """
+    meta = document.get("meta")
+    if meta is None:
+        meta = {}
+    else:
+        _check_meta(meta)
+    if "data" in document:
+        return _decode_data(document, meta)
+    if "jsonData" in document:
+        return Payload("jsonData", document["jsonData"], (), meta, document)
+    if "strData" in document:
+        return Payload("strData", document["strData"], (), meta, document)
+    if "binData" in document:
+        return Payload("binData", decode_base64(document["binData"]), (), meta, document)
+    raise Rejected(
+        "no_payload", "the object has none of data, binData, strData, jsonData, inputs, instances"
+    )
+
+
+def _check_meta(meta: Any) -> None:
+    if not isinstance(meta, dict):
+        raise Rejected("no_payload", "meta must be an object")
+    for name in ("tags", "requestPath"):
+        if not isinstance(meta.get(name) or {}, dict):
+            raise Rejected("bad_value", f"meta.{name} must be an object")
+    if not isinstance(meta.get("metrics") or [], list):
+        raise Rejected("bad_value", "meta.metrics must be an array")
+    if any(type(value) is not str for value in meta.values()):
+        try:
+            plain(meta, "meta", non_finite=False)
+        except NotPlain as error:
+            # They go into the reply, and JSON has no word for them.
+            raise Rejected("bad_value", str(error)) from None
+
+
+def decode_base64(value: Any) -> bytes:
+    """The bytes of base64 text, white space in it allowed, as Seldon allows it.
+
+    Raises:
+        Rejected: it is no base64 text.
+    """
+    if not isinstance(value, str):
+        raise Rejected("bad_base64", "binData must be base64 text")
+    try:
+        return base64.b64decode(value)
+    except (binascii.Error, ValueError) as error:
+        raise Rejected("bad_base64", f"binData is not base64: {error}") from None
+
+
+def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
+    data = document["data"]
+    if not isinstance(data, dict):
+        raise Rejected("no_payload", "data must be an object with ndarray or tensor")
+    names = _names(data.get("names", ()))
+    if "tensor" in data:
+        return Payload("tensor", _tensor(data["tensor"]), names, meta, document)
+    if "ndarray" in data:
+        return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
+    if "tftensor" in data:
+        return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
+    # As Seldon: an array without values.
+    return Payload("ndarray", np.array([]), names, meta, document)
+
+
+def _names(names: Any) -> Any:
+    """Texts as a tuple, which messages may have in common; anything else as it is."""
+    if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    return names
+
+
+def _tensor(tensor: Any) -> NDArray[Any]:
+    if not isinstance(tensor, dict):
+        raise Rejected("no_payload", "data.tensor must be an object with shape and values")
+    values = list_of(tensor.get("values"), "data.tensor.values")
+    return reshaped(values, tensor.get("shape"), "data.tensor")
+
+
+def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
+    """`values` in `shape`.
+
+    Raises:
+        Rejected: the shape is none, or holds another number of values.
+    """
+    if not isinstance(shape, list):
+        raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
+    if len(shape) > MAX_DEPTH:
+        raise Rejected("too_deep", f"{what}.shape has more than {MAX_DEPTH} dimensions")
+    if not all(type(size) is int and size >= -1 for size in shape) or shape.count(-1) > 1:
+        raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
+    count = 1
+    for size in shape:
+        count *= max(1, size) if size else 0
+    if -1 in shape and count:
+        # As numpy: it stands for whatever is left.
+        shape = [values.size // count if size == -1 else size for size in shape]
+        count *= values.size // count
+    if count != values.size:
+        raise Rejected("bad_shape", f"{what}.shape {shape} needs {count} values, got {values.size}")
+    if not count and max(shape) > _LARGEST_EMPTY:
+        raise Rejected("bad_shape", f"{what}.shape {shape} is too large to hold nothing")
+    return values.reshape(shape)
+
+
+def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
+    """The reply as Seldon composes it: rows in the form that the request had."""
+    if prediction.raw:
+        return dump_json(_with_puid(prediction.data, puid))
+    document = _body(payload.kind, prediction)
+    document["meta"] = composed_meta(payload, prediction, puid)
+    return dump_json(document)
+
+
+def _with_puid(reply: Any, puid: str) -> Any:
+    if isinstance(reply, dict) and ("data" in reply or "meta" in reply):
+        meta = dict(reply.get("meta") or {})
+        meta.setdefault("puid", puid)
+        return {**reply, "meta": meta}
+    return reply
+
+
+def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
+    data = prediction.data
+    if isinstance(data, dict):
+        return {"jsonData": data}
+    if isinstance(data, (bytes, bytearray)):
+        return {"binData": base64.b64encode(data).decode("ascii")}
+    if isinstance(data, str):
+        return {"strData": data}
+    if isinstance(data, AnyMessage):
+        raise TypeError("JSON has no customData; ask for it in protobuf")
+    rows = data if isinstance(data, np.ndarray) else np.asarray(data)
+    names = listed(prediction.names)
+    # What is no number is an ndarray.
+    is_number = np.issubdtype(rows.dtype, np.number)
+    if is_number and kind == "tftensor":
+        return {"data": array_to_rest_datadef("tftensor", rows, names)}
+    body: Dict[str, Any] = {"names": names}
+    if is_number and kind in AS_TENSOR:
+        body["tensor"] = {"shape": list(rows.shape), "values": values_of(rows.ravel())}
+    else:
+        body["ndarray"] = values_of(data)
+    return {"data": body}
+
+
+def listed(names: Any) -> Any:
+    """Class names as JSON has them."""
+    return list(names) if isinstance(names, tuple) else names
+
+
+def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
+    """Rows as `dump_json` writes them: masked values as `null`, single values as such."""
+    if not isinstance(data, np.ndarray):
+        return data
+    if isinstance(data, np.ma.MaskedArray) or not data.ndim:
+        return data.tolist()
+    return np.ascontiguousarray(data)
+
+
+def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[str, Any]:
+    """`meta` of the reply: the sender's tags and metrics, and over them the class's."""
+    meta: Dict[str, Any] = {"puid": puid}
+    sent = payload.meta
+    if sent.get("tags") or prediction.tags:
+        meta["tags"] = {**(sent.get("tags") or {}), **prediction.tags}
+    metrics: List[Any] = [*(sent.get("metrics") or []), *prediction.metrics]
+    if metrics:
+        meta["metrics"] = metrics
+    request_path = {**prediction.request_path, **(sent.get("requestPath") or {})}
+    if request_path:
+        meta["requestPath"] = request_path
+    return meta
+
+
+FORMAT = WireFormat("seldon-json", decode, encode, JSON_HEADERS, reply_writer)

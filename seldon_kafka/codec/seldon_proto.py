@@ -1,0 +1,239 @@
+"""Seldon protobuf: `seldon.protos.SeldonMessage`, in and out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Dict, List
+
+import numpy as np
+from google.protobuf import json_format
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+from google.protobuf.struct_pb2 import ListValue
+from seldon_core.proto import prediction_pb2
+from seldon_core.utils import array_to_grpc_datadef
+
+from seldon_kafka.codec import tf_tensor
+from seldon_kafka.codec.json_text import array_of
+from seldon_kafka.codec.limits import check_array_of_texts, check_fields
+from seldon_kafka.codec.plain import masked
+from seldon_kafka.codec.proto_fields import ends_early
+from seldon_kafka.codec.seldon_json import composed_meta, reshaped
+from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.reasons import Rejected
+
+NAME = "seldon.protos.SeldonMessage"
+_HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.encode("ascii")))
+
+
+def check_name(proto_name: bytes) -> None:
+    """Refuses other messages than `SeldonMessage`.
+
+    Raises:
+        Rejected: `proto_name` is another one.
+    """
+    if proto_name != NAME.encode("ascii"):
+        found = proto_name[:80].decode("utf-8", "replace")
+        raise Rejected("unknown_proto_name", f"proto-name {found!r} is not {NAME}")
+
+
+def parse(value: bytes) -> Any:
+    """The `SeldonMessage` in these bytes.
+
+    Raises:
+        Rejected: they are none, or only begin like one, or nest too deeply or too much.
+    """
+    check_fields(value, prediction_pb2.SeldonMessage.DESCRIPTOR)
+    if ends_early(value):
+        # protobuf's C++ parser (Python 3.8 to 3.10) only warns of the bytes that it left over, and
+        # filters of warnings are the class's too.
+        raise Rejected("not_protobuf", f"the value only begins like a {NAME}")
+    try:
+        return prediction_pb2.SeldonMessage.FromString(value)
+    except UnicodeDecodeError as error:
+        raise _no_text(error) from None
+    except DecodeError as error:
+        raise Rejected("not_protobuf", f"the value is no {NAME}: {error}") from None
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def decode(value: bytes) -> Payload:
+    """The payload of a `SeldonMessage`.
+
+    Raises:
+        Rejected: the bytes are none, or it holds no data.
+    """
+    return payload_of(parse(value))
+
+
+def payload_of(message: Any) -> Payload:
+    """The payload of a parsed `SeldonMessage`.
+
+    Raises:
+        Rejected: it holds no data, or what can't be read.
+    """
+    try:
+        return _payload(message)
+    except UnicodeDecodeError as error:
+        # Of protobuf's parsers one looks at texts at once, another when they are asked for.
+        raise _no_text(error) from None
+    except json_format.Error as error:
+        raise Rejected("bad_value", f"the {NAME} holds what JSON has not: {error}") from None
+
+
+def _payload(message: Any) -> Payload:
+    kind = message.WhichOneof("data_oneof")
+    if kind is None:
+        raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")
+    meta: Dict[str, Any] = _as_json(message.meta) if message.HasField("meta") else {}
+    if kind == "data":
+        return _decode_data(message, meta)
+    data = getattr(message, kind)
+    if kind == "jsonData":
+        data = _as_json(data)
+    return Payload(kind, data, (), meta, message)
+
+
+def _decode_data(message: Any, meta: Dict[str, Any]) -> Payload:
+    kind = message.data.WhichOneof("data_oneof")
+    names = tuple(message.data.names)
+    if kind == "tensor":
+        values = np.array(message.data.tensor.values, dtype=np.float64)
+        data = reshaped(values, list(message.data.tensor.shape), "data.tensor")
+    elif kind == "ndarray":
+        rows = _list_of(message.data.ndarray)
+        check_array_of_texts(rows)
+        data = array_of(rows, "data.ndarray")
+    elif kind == "tftensor":
+        data = tf_tensor.of_proto(message.data)
+    else:
+        # As Seldon: an array without values.
+        data = np.array([])
+    return Payload(kind or "ndarray", data, names, meta, message)
+
+
+def _list_of(values: Any) -> List[Any]:
+    """Nested lists of a `ListValue`; protobuf's own JSON makes texts of NaN and infinity.
+
+    Raises:
+        Rejected: it is nested too deeply.
+    """
+    try:
+        return [_value_of(value) for value in values.values]
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def _value_of(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "list_value":
+        return [_value_of(item) for item in value.list_value.values]
+    if kind == "struct_value":
+        return {name: _value_of(item) for name, item in value.struct_value.fields.items()}
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _no_text(error: UnicodeDecodeError) -> Rejected:
+    return Rejected("invalid_utf8", f"a text in the {NAME} is not UTF-8: {error}")
+
+
+def not_finite(message: Any) -> str:
+    """Makes null of NaN and infinity in a `SeldonMessage`, where protobuf has a word for it.
+
+    Returns:
+        The path of the first number that is not finite, and the number; empty if there is none.
+    """
+    values = np.array(message.data.tensor.values)
+    bad = np.flatnonzero(~np.isfinite(values))
+    found = [f"data.tensor.values[{place}] is {values[place]}" for place in bad[:1]]
+    waiting = [(message.jsonData, "jsonData")]
+    waiting += [(each, f"data.ndarray[{n}]") for n, each in enumerate(message.data.ndarray.values)]
+    waiting += [(each, f"meta.tags.{name}") for name, each in message.meta.tags.items()]
+    found += [
+        f"meta.metrics[{place}] is {metric.value}"
+        for place, metric in enumerate(message.meta.metrics)
+        if not math.isfinite(metric.value)
+    ]
+    while waiting:
+        value, path = waiting.pop()
+        if value.HasField("list_value"):
+            items = value.list_value.values
+            waiting += [(item, f"{path}[{place}]") for place, item in enumerate(items)]
+        elif value.HasField("struct_value"):
+            fields = value.struct_value.fields
+            waiting += [(item, f"{path}.{name}") for name, item in fields.items()]
+        elif value.HasField("number_value") and not math.isfinite(value.number_value):
+            found.append(f"{path} is {value.number_value}")
+            value.null_value = 0
+    return found[0] if found else ""
+
+
+def _too_deep() -> Rejected:
+    return Rejected("too_deep", f"the {NAME} is nested too deeply")
+
+
+def _as_json(message: Any) -> Any:
+    try:
+        return json_format.MessageToDict(message)
+    except RecursionError:
+        raise _too_deep() from None
+
+
+def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
+    """The reply as Seldon's gRPC server composes it."""
+    if prediction.raw:
+        message = prediction.data
+        if not message.meta.puid:
+            message.meta.puid = puid
+        return bytes(message.SerializeToString())
+    message = _body(payload.kind, prediction)
+    meta = composed_meta(payload, prediction, puid)
+    json_format.ParseDict(_json_values(meta), message.meta)
+    return bytes(message.SerializeToString())
+
+
+def _body(kind: str, prediction: Prediction) -> Any:
+    data = prediction.data
+    if isinstance(data, str):
+        return prediction_pb2.SeldonMessage(strData=data)
+    if isinstance(data, (bytes, bytearray)):
+        return prediction_pb2.SeldonMessage(binData=bytes(data))
+    if isinstance(data, dict):
+        message = prediction_pb2.SeldonMessage()
+        json_format.ParseDict(_json_values(data), message.jsonData)
+        return message
+    if isinstance(data, AnyMessage):
+        return prediction_pb2.SeldonMessage(customData=data)
+    rows = data if isinstance(data, np.ndarray) else np.array(data)
+    # As in seldon_core.utils.construct_response: numbers in the form they came in, else tensor.
+    form = kind if kind in ("ndarray", "tensor", "tftensor") else "tensor"
+    if not np.issubdtype(rows.dtype, np.number):
+        form = "ndarray"
+    names = [str(name) for name in prediction.names or ()]
+    if form != "ndarray":
+        if masked.is_masked(rows):
+            raise ValueError(f"a {form} has no word for masked values; fill them")
+        return prediction_pb2.SeldonMessage(data=array_to_grpc_datadef(form, rows, names))
+    if not rows.ndim:
+        raise ValueError("an ndarray has one dimension at least, the answer has none")
+    ndarray = ListValue()
+    ndarray.extend(_json_values(rows))
+    return prediction_pb2.SeldonMessage(data={"names": names, "ndarray": ndarray})
+
+
+def _json_values(value: Any) -> Any:
+    """`value` with Python's own numbers and lists, and None where a number is none."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {name: _json_values(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json_values(item) for item in value]
+    return value
+
+
+FORMAT = WireFormat("seldon-protobuf", decode, encode, _HEADERS)

@@ -1,0 +1,47 @@
+"""TensorFlow Serving's REST format: `{"instances": […]}` -> `{"predictions": […]}`.
+
+https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Dict
+
+from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
+from seldon_kafka.codec.seldon_json import decode_base64, values_of
+from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.reasons import Rejected
+
+
+def decode(document: Dict[str, Any]) -> Payload:
+    """The instances as an array, or the bytes of one `{"b64": …}` instance.
+
+    Raises:
+        Rejected: they are no rectangular array.
+    """
+    instances = document["instances"]
+    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
+        return Payload("binData", _bytes_of(instances), (), {}, document)
+    return Payload("ndarray", list_of(instances, "instances"), (), {}, document)
+
+
+def _bytes_of(instances: Any) -> bytes:
+    if len(instances) != 1 or set(instances[0]) != {"b64"}:
+        raise Rejected("unsupported", 'instances of named inputs are not taken, but one {"b64": …}')
+    return decode_base64(instances[0]["b64"])
+
+
+def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
+    """The reply; the format has no place for tags or names."""
+    if prediction.raw:
+        return dump_json(prediction.data)
+    data = prediction.data
+    if isinstance(data, bytes):
+        # https://www.tensorflow.org/tfx/serving/api_rest#encoding_binary_values
+        data = {"b64": base64.b64encode(data).decode("ascii")}
+    return dump_json({"predictions": values_of(data)})
+
+
+FORMAT = WireFormat("tfserving-json", decode, encode, JSON_HEADERS)

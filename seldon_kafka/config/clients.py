@@ -1,0 +1,155 @@
+"""Configurations of the Kafka clients, from the settings, and whether the library takes them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Dict, Tuple
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from seldon_kafka.config.librdkafka import merged
+from seldon_kafka.config.settings import Settings, SettingsError, require_broker
+
+log = logging.getLogger("seldon_kafka.client")
+_QUIET = logging.getLogger("seldon_kafka.config.clients.check")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+# Room for a message's key, headers and framing beyond the largest value.
+_FRAMING_BYTES = 1024 * 1024
+# Brokers and clients take 100 MB in one piece, unless they are told otherwise.
+_ONE_PIECE_BYTES = 90 * 1024 * 1024
+
+# The settings that decide what a client presents, by librdkafka's names.
+_TLS = {
+    "ssl.ca.location": "ssl_ca_cert_file",
+    "ssl.certificate.location": "ssl_client_cert_file",
+    "ssl.key.location": "ssl_client_key_file",
+    "ssl.ca.pem": "ssl_ca_cert",
+    "ssl.certificate.pem": "ssl_client_cert",
+    "ssl.key.pem": "ssl_client_key",
+    "ssl.key.password": "ssl_client_key_pass",
+}
+_SASL = {
+    "sasl.mechanism": "sasl_mechanism",
+    "sasl.username": "sasl_username",
+    "sasl.password": "sasl_password",
+}
+
+
+def checked(settings: Settings) -> Settings:
+    """The same settings, after the client library has read its keys, certificates and properties.
+
+    Raises:
+        SettingsError: it can't, or there is no broker; the message names the variable.
+    """
+    made: Tuple[Tuple[Any, Dict[str, Any]], ...] = (
+        (AdminClient, admin_config(settings)),
+        (Producer, producer_config(settings)),
+        (Consumer, consumer_config(settings, settings.group_id)),
+    )
+    for client, config in made:
+        try:
+            client({**config, "logger": _QUIET})
+        except KafkaException as error:
+            raise SettingsError(_why_unusable(error.args[0].str())) from error
+    return settings
+
+
+def _why_unusable(text: str) -> str:
+    why = with_variables(re.sub(r"^Failed to create [a-z ]+: ", "", text))
+    if "KAFKA_SSL_" in why:
+        why += "; is it there, is it PEM, and is KAFKA_SSL_CLIENT_KEY_PASS the key's?"
+    return why
+
+
+def with_variables(text: str) -> str:
+    """The client library's words, with our variables in place of its properties."""
+    for name, field in {**_TLS, **_SASL}.items():
+        text = text.replace(name, f"KAFKA_{field.upper()}")
+    return text
+
+
+def most_bytes(settings: Settings) -> int:
+    """The largest message that our clients send and fetch in one piece, framing included."""
+    return settings.max_message_bytes + _FRAMING_BYTES
+
+
+def most_log_bytes(settings: Settings) -> int:
+    """The largest record of the request log: a request and its reply, both in base64."""
+    most = most_bytes(settings)
+    return max(most, min(_ONE_PIECE_BYTES, 2 * (most // 3 * 4)))
+
+
+def _base(settings: Settings) -> Dict[str, Any]:
+    require_broker(settings)
+    config: Dict[str, Any] = {
+        "bootstrap.servers": settings.broker,
+        "security.protocol": settings.security_protocol,
+        "logger": log,
+        # Reconnect soon after a broker came back: the defaults wait up to 10 s.
+        "reconnect.backoff.ms": 50,
+        "reconnect.backoff.max.ms": 1000,
+        "topic.metadata.refresh.interval.ms": 30_000,
+    }
+    if settings.security_protocol.startswith("sasl"):
+        config.update({name: getattr(settings, field) for name, field in _SASL.items()})
+    if settings.security_protocol.endswith("ssl"):
+        values = {name: getattr(settings, field) for name, field in _TLS.items()}
+        config.update({name: value for name, value in values.items() if value})
+    return config
+
+
+def admin_config(settings: Settings) -> Dict[str, Any]:
+    """Configuration for `confluent_kafka.admin.AdminClient`."""
+    return merged(_base(settings), settings.librdkafka.get("client", {}))
+
+
+def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
+    """Configuration for a producer that loses and reorders nothing.
+
+    Args:
+        settings: whose broker to use.
+        properties: librdkafka properties, with `_` for `.`, that this producer needs.
+    """
+    base = _base(settings)
+    base.update(
+        {
+            "enable.idempotence": True,
+            "acks": "all",
+            # As Kafka's own tools do, so that one key meets in one partition whoever sends it.
+            "partitioner": "murmur2_random",
+            "linger.ms": 0,
+            "message.max.bytes": most_bytes(settings),
+            "compression.type": "none",
+        }
+    )
+    base.update({name.replace("_", "."): value for name, value in properties.items()})
+    return merged(
+        base, settings.librdkafka.get("client", {}), settings.librdkafka.get("producer", {})
+    )
+
+
+def consumer_config(settings: Settings, group_id: str, **properties: Any) -> Dict[str, Any]:
+    """Configuration for a consumer that sees committed messages only and commits by hand.
+
+    Args:
+        settings: whose broker to use.
+        group_id: the consumer group.
+        properties: librdkafka properties, with `_` for `.`, that this consumer needs.
+    """
+    base = _base(settings)
+    base.update(
+        {
+            "group.id": group_id,
+            "enable.auto.commit": False,
+            "isolation.level": "read_committed",
+            "fetch.message.max.bytes": most_bytes(settings),
+        }
+    )
+    base.update({name.replace("_", "."): value for name, value in properties.items()})
+    return merged(
+        base, settings.librdkafka.get("client", {}), settings.librdkafka.get("consumer", {})
+    )

@@ -1,0 +1,121 @@
+"""librdkafka properties set by environment variables, and those that are refused.
+
+`KAFKA_CONSUMER_FETCH_MIN_BYTES=1` sets `fetch.min.bytes` for the consumer, `KAFKA_PRODUCER_…`
+a property of the producer, `KAFKA_CLIENT_…` one of every client. Reference for the names:
+https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
+
+from seldon_kafka.config.environment import SettingsError, ignored_by, is_foreign
+
+_QUIET = logging.getLogger("seldon_kafka.config.librdkafka.check")
+_QUIET.addHandler(logging.NullHandler())
+_QUIET.propagate = False
+
+_PREFIXES = {
+    "client": "KAFKA_CLIENT_",
+    "consumer": "KAFKA_CONSUMER_",
+    "producer": "KAFKA_PRODUCER_",
+}
+CLIENT_PREFIXES = tuple(_PREFIXES.values())
+
+_EXACTLY_ONCE = "exactly-once and order rest on it"
+_OFFSETS = "the worker commits offsets itself, with the replies"
+# Property -> why it is refused, with the setting to use instead where there is one.
+_REFUSED = {
+    "acks": _EXACTLY_ONCE,
+    "allow.auto.create.topics": "workers make no topic by accident",
+    "auto.commit.enable": _OFFSETS,
+    "auto.offset.reset": "use KAFKA_START",
+    "bootstrap.servers": "use KAFKA_BROKER",
+    "enable.auto.commit": _OFFSETS,
+    "enable.auto.offset.store": _OFFSETS,
+    "enable.gapless.guarantee": _EXACTLY_ONCE,
+    "enable.idempotence": "use KAFKA_PROCESSING",
+    "enable.partition.eof": "lag reaches zero by it",
+    "group.id": "use KAFKA_GROUP_ID",
+    "group.instance.id": "workers below one supervisor would fence each other",
+    "group.protocol": "take-over within 10 s needs the classic protocol",
+    "isolation.level": _EXACTLY_ONCE,
+    "max.in.flight": _EXACTLY_ONCE,
+    "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
+    "message.send.max.retries": _EXACTLY_ONCE,
+    "metadata.broker.list": "use KAFKA_BROKER",
+    "partition.assignment.strategy": "revoked partitions are handled for one strategy",
+    "request.required.acks": _EXACTLY_ONCE,
+    "retries": _EXACTLY_ONCE,
+    "sasl.mechanism": "use KAFKA_SASL_MECHANISM",
+    "sasl.mechanisms": "use KAFKA_SASL_MECHANISM",
+    "sasl.password": "use KAFKA_SASL_PASSWORD",
+    "sasl.username": "use KAFKA_SASL_USERNAME",
+    "security.protocol": "use KAFKA_SECURITY_PROTOCOL",
+    "session.timeout.ms": "use KAFKA_SESSION_TIMEOUT_MS",
+    "transaction.timeout.ms": "use KAFKA_TRANSACTION_TIMEOUT_MS",
+    "transactional.id": "use KAFKA_WORKER_ID",
+}
+
+
+class Properties(NamedTuple):
+    """Properties of the client library that the environment sets.
+
+    Attributes:
+        by_client: properties by client (`client`, `consumer`, `producer`).
+        unknown: variables that name no property.
+    """
+
+    by_client: Dict[str, Dict[str, str]]
+    unknown: List[str]
+
+
+def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Properties:
+    """The properties that the environment sets.
+
+    Args:
+        environ: all variables.
+        known: variables that are settings of their own, and therefore not properties.
+
+    Raises:
+        SettingsError: a promise of the runtime rests on the property.
+    """
+    own = frozenset(known) | ignored_by(environ)
+    found: Dict[str, Dict[str, str]] = {client: {} for client in _PREFIXES}
+    unknown = []
+    for variable, value in environ.items():
+        if variable in own or is_foreign(variable, value):
+            continue
+        for client, prefix in _PREFIXES.items():
+            if variable.startswith(prefix):
+                name = variable[len(prefix) :].lower().replace("_", ".")
+                if name in _REFUSED:
+                    raise SettingsError(f"{variable} can't be set: {_REFUSED[name]}")
+                if _is_property(name, value):
+                    found[client][name] = value
+                else:
+                    unknown.append(variable)
+    return Properties(found, unknown)
+
+
+def _is_property(name: str, value: str) -> bool:
+    """Whether the client library knows the property; what it takes is checked later."""
+    # Processes that read settings alone do without the library.
+    from confluent_kafka import KafkaException, Producer
+
+    try:
+        Producer({name: value, "logger": _QUIET, "log_level": 0})
+    except KafkaException as error:
+        return "No such configuration property" not in error.args[0].str()
+    except (TypeError, ValueError):
+        return True
+    return True
+
+
+def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> Dict[str, Any]:
+    """`base` with the properties of `overrides`, the later ones winning."""
+    config = dict(base)
+    for override in overrides:
+        config.update(override)
+    return config

@@ -1,0 +1,233 @@
+"""What each part of the system must be allowed to do on brokers that ask: the access control lists.
+
+`python -m seldon_kafka.config.rights worker User:model` prints them for Kafka's own tool;
+the README's table, the users of the local cluster and the tests are made from the same list. A
+right to read, write or alter includes Kafka's Describe; all that is left out is not needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+
+TOPIC, GROUP, TRANSACTIONAL_ID = "Topic", "Group", "TransactionalId"
+READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
+ALTER, DELETE, DESCRIBE_CONFIGS = "Alter", "Delete", "DescribeConfigs"
+
+LOG_READER_GROUP = "request-log"
+"""Consumer group of `python -m seldon_kafka.request_log`, unless told otherwise."""
+
+_EXAMPLES = """
+examples:
+  python -m seldon_kafka.config.rights worker User:model      commands that grant a worker's rights
+  python -m seldon_kafka.config.rights producer User:CN=camera    to whoever has this certificate
+
+Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
+KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them
+where KAFKA_LOG_REQUESTS is on.
+"""
+
+
+class Right(NamedTuple):
+    """One line of an access control list.
+
+    Attributes:
+        resource: `Topic`, `Group` or `TransactionalId`.
+        name: which one, or how its name begins.
+        operation: as Kafka calls it.
+        purpose: what it is needed for.
+        prefixed: `name` is the beginning of many names.
+    """
+
+    resource: str
+    name: str
+    operation: str
+    purpose: str
+    prefixed: bool = False
+
+    def __str__(self) -> str:
+        beginning = "prefix " if self.prefixed else ""
+        return f"{self.operation} on {self.resource} {beginning}{self.name}"
+
+
+class RightMissing(Exception):
+    """The brokers don't let us do what we must.
+
+    Args:
+        rights: what is not allowed.
+        role: whose rights they are, a key of `ROLES`.
+    """
+
+    def __init__(self, rights: Sequence[Right], role: str = "worker") -> None:
+        named = ", ".join(str(right) for right in rights)
+        super().__init__(
+            f"not allowed: {named}; grant it to this user "
+            f"(`python -m seldon_kafka.config.rights {role} User:NAME` prints how)"
+        )
+
+
+def worker_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of the workers of one group."""
+    return (
+        Right(TOPIC, settings.input_topic, READ, "requests"),
+        Right(GROUP, settings.group_id, READ, "sharing the partitions, committing offsets"),
+        Right(TOPIC, settings.output_topic, WRITE, "replies"),
+        Right(TOPIC, settings.output_topic, DESCRIBE_CONFIGS, "how large a reply may be"),
+        Right(TOPIC, settings.dead_letter_topic, WRITE, "dead letters"),
+        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "how large one may be"),
+        *request_log_rights(settings),
+        Right(TRANSACTIONAL_ID, settings.group_id + ".", WRITE, "exactly once", prefixed=True),
+    )
+
+
+def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever logs requests: the workers, and Seldon's server beside them."""
+    if not settings.log_requests:
+        return ()
+    return (
+        Right(TOPIC, settings.log_topic, WRITE, "the request log, if it is on"),
+        Right(TOPIC, settings.log_topic, DESCRIBE_CONFIGS, "how large a record may be"),
+    )
+
+
+def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m seldon_kafka.request_log`."""
+    return (
+        Right(TOPIC, settings.log_topic, READ, "requests and their replies"),
+        Right(TOPIC, settings.feedback_topic, READ, "with `--feedback`"),
+        Right(GROUP, LOG_READER_GROUP, READ, "sharing the partitions, committing offsets"),
+    )
+
+
+def producer_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever sends requests."""
+    return (Right(TOPIC, settings.input_topic, WRITE, "requests"),)
+
+
+def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer`; with `--group ID`, as in your own app, also Read on that Group."""
+    return (
+        Right(TOPIC, settings.output_topic, READ, "replies"),
+        Right(TOPIC, settings.dead_letter_topic, READ, "what could not be answered"),
+        Right(TOPIC, settings.input_topic, READ, "the pictures, and how many were sent"),
+    )
+
+
+def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever looks at dead letters and replays them."""
+    return (
+        Right(TOPIC, settings.dead_letter_topic, READ, "looking at them"),
+        Right(TOPIC, settings.dead_letter_topic, WRITE, "marking what was replayed"),
+        Right(TOPIC, settings.input_topic, WRITE, "replaying"),
+        Right(
+            TRANSACTIONAL_ID,
+            settings.dead_letter_topic + ".replay",
+            WRITE,
+            "replaying exactly once",
+        ),
+        Right(TOPIC, settings.input_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
+        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
+        Right(TOPIC, settings.dead_letter_topic, DELETE, "purging them"),
+    )
+
+
+def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever hands feedback on, such as Seldon's server beside the workers.
+
+    Not among the worker's: it would wait for a topic that it does without.
+    """
+    return (Right(TOPIC, settings.feedback_topic, WRITE, "what was right and what wrong"),)
+
+
+def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer.feedback`."""
+    return (
+        Right(TOPIC, settings.feedback_topic, READ, "what was right and what wrong"),
+        Right(TOPIC, settings.input_topic, READ, "the pictures that are not in the feedback"),
+    )
+
+
+def topics_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of whoever makes the topics and looks after them (`python -m seldon_kafka.topics`)."""
+    purposes = (
+        (CREATE, "`create`"),
+        (DESCRIBE_CONFIGS, "`create`"),
+        (ALTER, "`add-partitions`"),
+    )
+    every = [Right(TOPIC, name, *purpose) for purpose in purposes for name in settings.topics]
+    return (*every, Right(GROUP, settings.group_id, DESCRIBE, "`show`: the lag"))
+
+
+def dashboard_rights(settings: Settings) -> Tuple[Right, ...]:
+    """Of `python -m consumer.dashboard`: what it reads and does for people, each once."""
+    parts = (
+        producer_rights(settings),
+        consumer_rights(settings),
+        feedback_rights(settings),
+        corrections_rights(settings),
+        dead_letter_rights(settings),
+        (Right(GROUP, settings.group_id, DESCRIBE, "the lag"),),
+    )
+    found: Dict[Tuple[str, str, str], Right] = {}
+    for right in (right for part in parts for right in part):
+        found.setdefault((right.resource, right.name, right.operation), right)
+    return tuple(found.values())
+
+
+ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
+    "worker": worker_rights,
+    "producer": producer_rights,
+    "consumer": consumer_rights,
+    "dead-letters": dead_letter_rights,
+    "feedback": feedback_rights,
+    "corrections": corrections_rights,
+    "request-log": log_reader_rights,
+    "dashboard": dashboard_rights,
+    "topics": topics_rights,
+}
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Prints the commands that grant a role's rights.
+
+    Returns:
+        Exit status: 0, or 2 for wrong arguments or settings.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m seldon_kafka.config.rights",
+        description="Print what Kafka's own kafka-acls.sh must be told for a role.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("role", choices=ROLES, metavar="ROLE", help=", ".join(ROLES))
+    parser.add_argument("principal", metavar="User:NAME", help="whom to grant them to")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2
+    if not options.principal.startswith("User:"):
+        sys.stderr.write(f"error: Kafka calls it User:{options.principal}\n")
+        return 2
+    for right in ROLES[options.role](settings):
+        sys.stdout.write(_command(right, options.principal, settings.broker) + "\n")
+    return 0
+
+
+def _command(right: Right, principal: str, broker: str) -> str:
+    option = {TOPIC: "--topic", GROUP: "--group", TRANSACTIONAL_ID: "--transactional-id"}
+    words = ["kafka-acls.sh", "--bootstrap-server", broker or "localhost:9092", "--add"]
+    words += ["--allow-principal", principal, "--operation", right.operation]
+    words += [option[right.resource], right.name]
+    if right.prefixed:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

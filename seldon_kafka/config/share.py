@@ -1,0 +1,124 @@
+"""The part of a stream that one of several deployments answers: a range of its keys, for a time.
+
+Whether a message is in a share is decided by the message alone, by its key and its timestamp. So
+deployments whose shares complete each other answer each message once, also while the shares change,
+however far behind one of them is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import zlib
+from typing import NamedTuple, Tuple
+
+from seldon_kafka.config.environment import SettingsError
+from seldon_kafka.config.times import parse_iso
+from seldon_kafka.messages import Record
+
+_WHOLE = 100.0
+_HASHES = 2.0**32
+_EXAMPLE = "0-100,2027-01-31T10:00:00Z=0-90"
+
+
+class Range(NamedTuple):
+    """A range of all keys, in percent: those whose hash falls into it.
+
+    The hash is CRC-32 of the key, and so not the one by which producers choose a partition: each
+    partition has its part of every range. A message without a key counts by its place.
+
+    Attributes:
+        first: from here,
+        last: up to here, this end not included.
+    """
+
+    first: float = 0.0
+    last: float = _WHOLE
+
+    def has(self, record: Record) -> bool:
+        """Whether a record's key is in it."""
+        key = record.key
+        if key is None:
+            key = b"%d:%d" % (record.partition, record.offset)
+        return self.first <= zlib.crc32(key) * _WHOLE / _HASHES < self.last
+
+    def __str__(self) -> str:
+        return f"{self.first:g}-{self.last:g}"
+
+
+class Share(NamedTuple):
+    """Which messages a consumer group answers.
+
+    Attributes:
+        first: the range of keys to begin with.
+        changes: another range from a time on (milliseconds since 1970), in order.
+    """
+
+    first: Range = Range()
+    changes: Tuple[Tuple[float, Range], ...] = ()
+
+    def has(self, record: Record) -> bool:
+        """Whether a record is in it."""
+        if self.is_whole:
+            return True
+        found = self.first
+        for since_ms, changed in self.changes:
+            if record.timestamp_ms >= since_ms:
+                found = changed
+        return found.has(record)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all there is, always."""
+        return self == _ALL
+
+    def __str__(self) -> str:
+        changes = [f",{_text_of(since_ms)}={changed}" for since_ms, changed in self.changes]
+        return str(self.first) + "".join(changes)
+
+
+_ALL = Share()
+
+
+def share(variable: str, value: str) -> Share:
+    """Parses `0-90`, or `0-100,2027-01-31T10:00:00Z=0-90`; `0-0` is nothing.
+
+    Raises:
+        SettingsError: it is no range of percentages, or a time has no zone or comes too early.
+    """
+    first, *changes = value.split(",")
+    found = Share(_range(variable, first), tuple(_change(variable, each) for each in changes))
+    times = [since_ms for since_ms, _ in found.changes]
+    if times != sorted(set(times)):
+        raise SettingsError(f"{variable}={value!r}: times must follow each other")
+    return found
+
+
+def _range(variable: str, text: str) -> Range:
+    first, dash, last = text.strip().partition("-")
+    try:
+        found = Range(float(first), float(last)) if dash else None
+    except ValueError:
+        found = None
+    if found is None or not 0.0 <= found.first <= found.last <= _WHOLE:
+        raise SettingsError(
+            f"{variable}: {text.strip()!r} is no range of percentages; use one as in {_EXAMPLE}"
+        )
+    return found
+
+
+def _change(variable: str, text: str) -> Tuple[float, Range]:
+    time, equals, changed = text.strip().partition("=")
+    try:
+        since = parse_iso(time)
+    except ValueError:
+        since = None
+    if since is None or since.tzinfo is None or not equals:
+        raise SettingsError(
+            f"{variable}: {text.strip()!r} is no time with a range; use one as in {_EXAMPLE}"
+        )
+    return since.timestamp() * 1000, _range(variable, changed)
+
+
+def _text_of(since_ms: float) -> str:
+    since = datetime.datetime.fromtimestamp(since_ms / 1000, datetime.timezone.utc)
+    return since.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,201 @@
+"""`python -m seldon_kafka.dead_letters`: list, show, replay and purge dead letters."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import time
+from typing import Any, List, Optional
+
+from confluent_kafka import KafkaException
+
+from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.refusal import admitted
+from seldon_kafka.config.settings import SettingsError, load_settings
+from seldon_kafka.dead_letters import commands
+from seldon_kafka.dead_letters.letters import parse_place
+from seldon_kafka.dead_letters.mailbox import MailboxError
+from seldon_kafka.dead_letters.replay import ATTEMPTS
+from seldon_kafka.dead_letters.selection import parse_time
+
+EXAMPLES = """\
+examples:
+  python -m seldon_kafka.dead_letters list --reason bad_shape --since 2h
+  python -m seldon_kafka.dead_letters list --waiting --limit 0 --json
+  python -m seldon_kafka.dead_letters show 3:17 --class wrapper.KmnistClassifier
+  python -m seldon_kafka.dead_letters replay --reason predict_failed --dry-run
+  python -m seldon_kafka.dead_letters replay 3:17 3:18
+  python -m seldon_kafka.dead_letters purge --replayed --until 30d
+
+exit status: 0 done; 1 there was nothing to do, something was left out (stderr says what and why),
+or the brokers don't answer; 2 wrong use; 130 Ctrl-C.
+"""
+_REPLAY = """\
+Sends letters to the topic and partition that they came from, with their key, value and headers,
+and marks them, each exactly once: a replay that was interrupted can simply be run again, and one
+that starts ends any other of the same topic.
+
+A replayed message has the time of the replay as its timestamp, since its own may be so old that
+retention would delete it unread. Behind its headers stand kafka-dead-attempts, how often it has
+been replayed, and kafka-input-timestamp, when it was first sent; both travel with its reply. If it
+is rejected again, the new letter has them too.
+"""
+_PURGE = """\
+Deletes letters for good. Kafka deletes from the start of a partition only, so a letter goes if it
+and all before it are selected; those that stay are counted.
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs one command.
+
+    Returns:
+        Exit status, as `--help` has it.
+    """
+    options = _parser().parse_args(arguments)
+    # What the client retries by itself is no news to whoever asked for one thing.
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
+    logging.getLogger("seldon_kafka.worker").setLevel(logging.CRITICAL)
+    try:
+        settings = admitted(load_settings())
+        status = int(options.run(settings, options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read has had enough; what Python still holds would fail again when it leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (SettingsError, commands.WrongUse) as error:
+        return _failed(error, 2)
+    except MailboxError as error:
+        return _failed(error, 1)
+    except KafkaException as error:
+        return _failed(error.args[0].str(), 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m seldon_kafka.dead_letters",
+        description="Lists, shows, replays and purges dead letters: what could not be answered.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
+    _add_list(add("list", help="what is there, and why"))
+    _add_show(add("show", help="all about one letter, its payload too"))
+    _add_replay(_described(add, "replay", "send letters to the input topic again", _REPLAY))
+    _add_purge(_described(add, "purge", "delete letters for good", _PURGE))
+    return parser
+
+
+def _described(add: Any, name: str, help_text: str, description: str) -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    made: argparse.ArgumentParser = add(
+        name, help=help_text, description=description, formatter_class=raw
+    )
+    return made
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--replayed", action="store_true", help="only those that were replayed")
+    which.add_argument("--waiting", action="store_true", help="only those that were not")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument(
+        "--limit", type=_natural, default=50, metavar="N", help="the newest N; 0: all (50)"
+    )
+    parser.set_defaults(run=commands.list_letters)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", type=_place, metavar="PARTITION:OFFSET", help="as `list` shows it")
+    parser.add_argument(
+        "--class",
+        dest="class_name",
+        metavar="Module.Class",
+        help="shows the payload through this class's `describe` (MODEL_NAME)",
+    )
+    parser.set_defaults(run=commands.show_letter)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    parser.add_argument("--all", action="store_true", help="every letter")
+    parser.add_argument("--again", action="store_true", help="also what was replayed before")
+    parser.add_argument(
+        "--attempts",
+        type=positive_integer,
+        default=ATTEMPTS,
+        metavar="N",
+        help=f"leave out what was replayed so often ({ATTEMPTS})",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    parser.set_defaults(run=commands.replay_letters)
+
+
+def _add_purge(parser: argparse.ArgumentParser) -> None:
+    _add_selection(parser)
+    parser.add_argument("--replayed", action="store_true", help="only those that were replayed")
+    parser.add_argument("--all", action="store_true", help="every letter")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.set_defaults(run=commands.purge_letters)
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("which letters (those that meet every condition)")
+    group.add_argument(
+        "places", type=_place, nargs="*", metavar="PARTITION:OFFSET", help="as `list` shows them"
+    )
+    group.add_argument(
+        "--reason", action="append", default=[], metavar="WORD", help="reason word; may be repeated"
+    )
+    time_help = "rejected %s TIME: 90s, 2h, 7d ago, or 2024-05-31T12:30 (local time, or with Z)"
+    group.add_argument("--since", type=_time, metavar="TIME", help=time_help % "at or after")
+    group.add_argument("--until", type=_time, metavar="TIME", help=time_help % "before")
+    group.add_argument(
+        "--key", action="append", default=[], metavar="TEXT", help="message key; may be repeated"
+    )
+    group.add_argument(
+        "--partition",
+        action="append",
+        default=[],
+        type=_natural,
+        metavar="N",
+        help="partition of the input topic that they came from; may be repeated",
+    )
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is negative")
+    return number
+
+
+def _place(text: str) -> Any:
+    try:
+        return parse_place(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _time(text: str) -> int:
+    try:
+        return parse_time(text, int(time.time() * 1000))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

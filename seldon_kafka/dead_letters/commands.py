@@ -1,0 +1,217 @@
+"""What each command does and says."""
+
+from __future__ import annotations
+
+import collections
+import json
+import os
+import sys
+from typing import Any, List, Sequence, Tuple
+
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.dead_letters.index import Index, index_of
+from seldon_kafka.dead_letters.letters import Envelope, read_letter, replayed_place
+from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
+from seldon_kafka.dead_letters.purge import Plan, plan
+from seldon_kafka.dead_letters.replay import Chosen, Replay, choose, chunks
+from seldon_kafka.dead_letters.selection import Selection
+from seldon_kafka.dead_letters.show import shown
+from seldon_kafka.dead_letters.terminal import Notice, count, plain, when
+
+_DONE, _NOT_ALL = 0, 1
+_LINES = 20
+
+
+class WrongUse(Exception):
+    """The command line asks for nothing that can be done; the message says what to add."""
+
+
+def list_letters(settings: Settings, options: Any) -> int:
+    """Lists letters, the newest last."""
+    with Mailbox(settings) as mailbox:
+        index = index_of(mailbox.everything(), _selection(options))
+    if options.replayed or options.waiting:
+        index = index.only(replayed=options.replayed)
+    limit = options.limit or len(index.letters)
+    newest = sorted(index.letters, key=lambda letter: (letter.rejected_ms, letter.at))[-limit:]
+    for letter in newest:
+        if options.json:
+            print(json.dumps({**letter.as_dict(), "replayed": index.is_replayed(letter)}))
+        else:
+            print(_line(letter, index))
+    if not options.json:
+        print(_summary(index))
+        if len(newest) < len(index.letters):
+            print(f"the newest {len(newest):,} are shown, --limit 0 shows all")
+    return _DONE
+
+
+def show_letter(settings: Settings, options: Any) -> int:
+    """Shows one letter."""
+    place, letter, replays = options.place, None, 0
+    with Mailbox(settings) as mailbox:
+        if place.partition in mailbox.partitions():
+            for record in mailbox.records({place.partition: place.offset}):
+                if record.offset == place.offset:
+                    letter = read_letter(record)
+                replays += replayed_place(record) == place
+    if letter is None:
+        raise MailboxError(f"no dead letter stands at {place}; `list` shows them")
+    print(shown(letter, replays, options.class_name or os.environ.get("MODEL_NAME")))
+    return _DONE
+
+
+def replay_letters(settings: Settings, options: Any) -> int:
+    """Sends letters to the input topic again."""
+    selection = _some(options, options.all)
+    if options.dry_run:
+        with Mailbox(settings) as mailbox:
+            index = index_of(mailbox.everything(), selection)
+            chosen = choose(index, options.attempts, options.again)
+        _tell_letters(chosen.letters, index)
+        print(f"would replay {count(len(chosen.letters))}")
+        return max(_tell_rest(chosen, chosen.left_out), _tell_missing(selection, index))
+    replay = Replay(settings)
+    try:
+        with Mailbox(settings) as mailbox:
+            # After the replay was made, and to the very end: all markers are there now.
+            index = index_of(mailbox.everything(settled=True), selection)
+            chosen = choose(index, options.attempts, options.again)
+            left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
+            return max(_tell_rest(chosen, left_out), _tell_missing(selection, index))
+    finally:
+        replay.close()
+
+
+def _send(
+    replay: Replay, mailbox: Mailbox, index: Index, chosen: Chosen
+) -> List[Tuple[Envelope, str]]:
+    """Sends what was chosen, and says how many; returns what had to be left out after all."""
+    notice, passed = Notice(), 0
+    left_out: List[Tuple[Envelope, str]] = []
+    try:
+        for chunk in chunks(mailbox.letters(chosen.letters)):
+            left_out += replay.send(chunk, index.replays)
+            passed += len(chunk)
+            notice.tell("replayed", replay.sent, len(chosen.letters))
+    finally:
+        print(f"replayed {count(replay.sent)}", flush=True)
+    if passed < len(chosen.letters):
+        gone = len(chosen.letters) - passed
+        print(f"{count(gone)} deleted by somebody else meanwhile", file=sys.stderr)
+    return left_out
+
+
+def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
+    """Says what was not replayed; the exit status."""
+    if chosen.done:
+        print(f"{count(chosen.done)} replayed before (--again sends them once more)")
+    for letter, why in left_out[:_LINES]:
+        print(f"left out: {letter.place}: {why}", file=sys.stderr)
+    if len(left_out) > _LINES:
+        print(f"left out: {len(left_out) - _LINES:,} more", file=sys.stderr)
+    if not (chosen.letters or chosen.done or left_out):
+        print("no dead letter is meant by that; `list` shows them", file=sys.stderr)
+        return _NOT_ALL
+    return _NOT_ALL if left_out else _DONE
+
+
+def purge_letters(settings: Settings, options: Any) -> int:
+    """Deletes letters."""
+    selection = _some(options, options.all or options.replayed)
+    if not (options.yes or options.dry_run or sys.stdin.isatty()):
+        raise WrongUse("nobody can be asked here; add --yes to delete, or --dry-run to see what")
+    with Mailbox(settings) as mailbox:
+        index = index_of(mailbox.everything(), selection)
+        if options.replayed:
+            index = index.only(replayed=True)
+        missing = _tell_missing(selection, index)
+        purge = plan(index, mailbox.ends)
+        if options.dry_run:
+            _tell_letters(purge.deleted, index)
+        _tell_plan(purge, index)
+        if purge.deleted and not options.dry_run:
+            if not options.yes and not _confirmed():
+                print("nothing was deleted", file=sys.stderr)
+                return _NOT_ALL
+            mailbox.delete(purge.before)
+            print(f"deleted {count(len(purge.deleted))}")
+    return _NOT_ALL if missing or purge.staying or not purge.deleted else _DONE
+
+
+def _tell_plan(purge: Plan, index: Index) -> None:
+    waiting = sum(not index.is_replayed(letter) for letter in purge.deleted)
+    print(f"{count(len(purge.deleted))} can be deleted, {waiting:,} of them never replayed")
+    if purge.staying:
+        first = min(purge.staying, key=lambda letter: letter.at)
+        blocker = f"{first.at.partition}:{index.kept_from[first.at.partition]}"
+        print(
+            f"{count(len(purge.staying))} can't: Kafka deletes from the start of a partition, and "
+            f"what is to stay stands before them (before {first.place}: {blocker})",
+            file=sys.stderr,
+        )
+
+
+def _confirmed() -> bool:
+    print("Delete them for good? [y/N] ", end="", flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _selection(options: Any) -> Selection:
+    """The letters that the command line means."""
+    return Selection(
+        places=frozenset(options.places),
+        reasons=frozenset(options.reason),
+        since_ms=options.since,
+        until_ms=options.until,
+        keys=frozenset(options.key),
+        partitions=frozenset(options.partition),
+    )
+
+
+def _some(options: Any, all_of_them: bool) -> Selection:
+    selection = _selection(options)
+    if selection.is_everything and not all_of_them:
+        raise WrongUse("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")
+    return selection
+
+
+def _tell_missing(selection: Selection, index: Index) -> int:
+    """Says which of the named places hold no letter that is meant; the exit status."""
+    missing = sorted(selection.places - {letter.at for letter in index.letters})
+    if missing:
+        listed = ", ".join(map(str, missing[:_LINES]))
+        print(f"no dead letter that is meant stands at {listed}", file=sys.stderr)
+    return _NOT_ALL if missing else _DONE
+
+
+def _tell_letters(letters: Sequence[Envelope], index: Index) -> None:
+    for letter in letters[:_LINES]:
+        print(_line(letter, index))
+    if len(letters) > _LINES:
+        print(f"… and {len(letters) - _LINES:,} more")
+
+
+def _line(letter: Envelope, index: Index) -> str:
+    topic, partition, offset = letter.source
+    key = "" if letter.key is None else f"  key {plain(letter.key)}"
+    notes = [
+        *([f"attempt {letter.attempts + 1}"] if letter.attempts else []),
+        *(["replayed"] if index.is_replayed(letter) else []),
+    ]
+    return (
+        f"{letter.place:>9}  {when(letter.rejected_ms)}  {plain(letter.reason):<20} "
+        f"{topic}/{partition}/{offset}{key}  {plain(letter.message)}"
+        f"{' (' + ', '.join(notes) + ')' if notes else ''}"
+    )
+
+
+def _summary(index: Index) -> str:
+    if not index.letters:
+        return f"no dead letters{f' of {index.others:,} are meant' if index.others else ''}"
+    by_reason = collections.Counter(letter.reason for letter in index.letters)
+    kinds = ", ".join(f"{number:,} {plain(reason)}" for reason, number in by_reason.most_common())
+    replayed = sum(index.is_replayed(letter) for letter in index.letters)
+    done = f"; {replayed:,} replayed" if replayed else ""
+    of = f" of {index.others + len(index.letters):,}" if index.others else ""
+    return f"{count(len(index.letters))}{of}: {kinds}{done}"

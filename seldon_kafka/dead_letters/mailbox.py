@@ -1,0 +1,189 @@
+"""Reads the dead-letter topic, and deletes from it."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
+
+import confluent_kafka
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from seldon_kafka.config.clients import admin_config, consumer_config
+from seldon_kafka.config.refusal import explained, why_unreadable
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.dead_letters.letters import Envelope, Letter, read_letter
+from seldon_kafka.dead_letters.terminal import Notice
+from seldon_kafka.messages import Record
+from seldon_kafka.transport.consumed import record_of
+
+_REQUEST_S = 10.0
+# Beyond the time-out of a worker's transaction: how long brokers take to end one, or are away.
+_PATIENCE_S = 30.0
+_QUEUE_KIB = 16 * 1024
+
+
+class MailboxError(Exception):
+    """The dead-letter topic can't be read or written; the message says why."""
+
+
+class Mailbox:
+    """The dead-letter topic; close it after use.
+
+    Args:
+        settings: names the topic.
+
+    Attributes:
+        ends: by partition, the offset after what `records` has read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.ends: Dict[int, int] = {}
+        self._settings = settings
+        self._topic = settings.dead_letter_topic
+        self._patience_s = _PATIENCE_S + settings.transaction_timeout_ms / 1000
+        self._group = f"{settings.group_id}.dead-letter-reader"
+        self._config = consumer_config(
+            settings,
+            self._group,
+            enable_partition_eof=True,
+            fetch_wait_max_ms=50,
+            fetch_queue_backoff_ms=20,
+            auto_offset_reset="earliest",
+            # What is fetched ahead; it bounds memory whatever the letters' size.
+            queued_max_messages_kbytes=_QUEUE_KIB,
+            fetch_max_bytes=max(_QUEUE_KIB * 1024, settings.max_message_bytes * 2),
+        )
+        self._consumer = Consumer(self._config)
+
+    def __enter__(self) -> Mailbox:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def records(self, starts: Mapping[int, int], settled: bool = False) -> Iterator[Record]:
+        """Messages that are there now, each partition's in order.
+
+        Args:
+            starts: by partition, the offset to read from.
+            settled: waits for the open transactions of workers, behind which more may stand.
+
+        Raises:
+            MailboxError: the brokers don't answer, or a transaction stays open.
+        """
+        try:
+            until = self._high_watermarks(starts) if settled else {}
+            yield from self._records(starts, until)
+        except KafkaException as error:
+            raise self._error("the dead letters can't be read", error) from error
+
+    def everything(self, settled: bool = False) -> Iterator[Record]:
+        """All messages that are there now, and how far that is; see `records`."""
+        beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
+        notice = Notice()
+        for number, record in enumerate(self.records(beginning, settled), 1):
+            notice.tell("messages read:", number)
+            yield record
+
+    def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
+        """The letters themselves, by partition and offset; one that was deleted is passed over.
+
+        Raises:
+            MailboxError: the brokers don't answer.
+        """
+        by_place = sorted(envelopes, key=lambda item: item.at)
+        for partition, group in itertools.groupby(by_place, key=lambda item: item.at.partition):
+            wanted = [item.at.offset for item in group]
+            left = set(wanted)
+            for record in self.records({partition: wanted[0]}):
+                letter = read_letter(record) if record.offset in left else None
+                if letter is not None:
+                    yield letter
+                if record.offset >= wanted[-1]:
+                    break
+
+    def partitions(self) -> List[int]:
+        """The topic's partitions.
+
+        Raises:
+            MailboxError: the topic is not there, or the brokers don't answer.
+        """
+        try:
+            topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
+        except KafkaException as error:
+            raise self._error("no broker answers", error) from error
+        if self._topic not in topics:
+            raise MailboxError(why_unreadable(self._consumer, self._topic, "dead-letters"))
+        return sorted(topics[self._topic].partitions)
+
+    def delete(self, before: Mapping[int, int]) -> None:
+        """Deletes from each partition what stands before an offset.
+
+        Raises:
+            MailboxError: the brokers refuse, or don't answer.
+        """
+        admin = AdminClient(admin_config(self._settings))
+        places = [TopicPartition(self._topic, *item) for item in before.items()]
+        try:
+            answers = admin.delete_records(places, request_timeout=_REQUEST_S)
+            for answer in answers.values():
+                answer.result()
+        except KafkaException as error:
+            raise self._error("not all could be deleted", error) from error
+
+    def _records(self, starts: Mapping[int, int], until: Mapping[int, int]) -> Iterator[Record]:
+        self._consumer.assign([TopicPartition(self._topic, *item) for item in starts.items()])
+        left = set(starts)
+        notice = Notice()
+        give_up_at = time.monotonic() + self._patience_s
+        while left:
+            messages = self._consumer.consume(1, 1.0) + self._consumer.consume(500, 0)
+            if messages:
+                give_up_at = time.monotonic() + self._patience_s
+            else:
+                notice.tell("brokers, or open transactions, are waited for; partitions:", len(left))
+            if time.monotonic() > give_up_at:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
+            for message in messages:
+                if message.error() is None:
+                    yield record_of(message)
+                else:
+                    left -= self._ended(message, until)
+
+    def _ended(self, message: Any, until: Mapping[int, int]) -> Set[int]:
+        """The partition that an end-of-partition event says is read to its end, if it is one."""
+        error, partition = message.error(), message.partition()
+        if error.code() == KafkaError._PARTITION_EOF:
+            self.ends[partition] = message.offset()
+            return {partition} if message.offset() >= until.get(partition, 0) else set()
+        # The client looks for the coordinator of a group that it does not join.
+        if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        return set()
+
+    def _why_no_end(self, partitions: Iterable[int]) -> str:
+        listed = ", ".join(str(partition) for partition in sorted(partitions))
+        return (
+            f"the end of partition {listed} did not come within {self._patience_s:.0f} s; "
+            "the brokers are away, or a transaction is left open there"
+        )
+
+    def _high_watermarks(self, partitions: Mapping[int, int]) -> Dict[int, int]:
+        """Offsets after the last message, those of open transactions included."""
+        consumer = Consumer(
+            consumer_config(self._settings, self._group, isolation_level="read_uncommitted")
+        )
+        try:
+            return {
+                partition: consumer.get_watermark_offsets(
+                    TopicPartition(self._topic, partition), timeout=_REQUEST_S
+                )[1]
+                for partition in partitions
+            }
+        finally:
+            consumer.close()
+
+    def _error(self, what: str, error: KafkaException) -> MailboxError:
+        return MailboxError(f"{what}: {explained(error, self._config).args[0].str()}")

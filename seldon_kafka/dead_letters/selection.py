@@ -1,0 +1,72 @@
+"""Which letters are meant: one way to say it for every command."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import FrozenSet, Optional
+
+from seldon_kafka.config.times import parse_iso
+from seldon_kafka.dead_letters.letters import Envelope, Place
+
+_AGO = re.compile(r"(\d+)\s*([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Letters that meet every condition; an empty condition is met by all.
+
+    Attributes:
+        places: where they stand.
+        reasons: reason words.
+        since_ms: rejected at this time or later.
+        until_ms: rejected before this time.
+        keys: keys as text.
+        partitions: partitions of the input topic that they came from.
+    """
+
+    places: FrozenSet[Place] = frozenset()
+    reasons: FrozenSet[str] = frozenset()
+    since_ms: Optional[int] = None
+    until_ms: Optional[int] = None
+    keys: FrozenSet[str] = frozenset()
+    partitions: FrozenSet[int] = frozenset()
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether there is no condition."""
+        return self == Selection()
+
+    def selects(self, letter: Envelope) -> bool:
+        """Whether the letter is meant."""
+        return (
+            (not self.places or letter.at in self.places)
+            and (not self.reasons or letter.reason in self.reasons)
+            and (self.since_ms is None or letter.rejected_ms >= self.since_ms)
+            and (self.until_ms is None or letter.rejected_ms < self.until_ms)
+            and (not self.keys or letter.key in self.keys)
+            and (not self.partitions or letter.source[1] in self.partitions)
+        )
+
+
+def parse_time(text: str, now_ms: int) -> int:
+    """A time as milliseconds since 1970.
+
+    Args:
+        text: a span before now (`90s`, `15m`, `2h`, `7d`, `1w`), or an ISO date or time, local
+            unless it names its zone.
+        now_ms: milliseconds since 1970.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    ago = _AGO.fullmatch(text.strip())
+    if ago:
+        return now_ms - int(ago[1]) * _SECONDS[ago[2]] * 1000
+    try:
+        return int(parse_iso(text).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"{text!r} is no time like 2h, 7d, 2024-05-31 or 2024-05-31T12:30"
+        ) from None

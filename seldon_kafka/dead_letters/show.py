@@ -1,0 +1,76 @@
+"""All about one letter, for an operator's eyes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, List, Optional, Tuple
+
+from seldon_kafka.codec import decode
+from seldon_kafka.dead_letters.letters import Letter
+from seldon_kafka.dead_letters.terminal import plain, when
+from seldon_kafka.dead_letters.trouble import trouble
+from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
+from seldon_kafka.reasons import REASONS, Rejected
+
+_MOST_CHARACTERS = 400
+_INDENT = " " * 10
+
+
+def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
+    """Why the letter is there, where its trouble is, and what it holds.
+
+    Args:
+        letter: the letter.
+        replays: how often it was replayed.
+        class_name: class whose `describe` shows the payload; None shows it as Python does.
+    """
+    original = letter.original()
+    topic, partition, offset = letter.source
+    cut = f" of {letter.cut_from}; the rest was cut to fit" if letter.cut_from is not None else ""
+    lines: List[Tuple[str, str]] = [
+        ("reason", f"{letter.reason}: {letter.message}"),
+        *letter.error().items(),
+        ("advice", REASONS.get(letter.reason, "This reason is one of the class itself.")),
+        ("trouble", trouble(original, letter.reason)),
+        ("from", f"{topic} partition {partition} offset {offset}"),
+        ("sent", when(letter.sent_ms) if letter.sent_ms >= 0 else "without a timestamp"),
+        ("rejected", f"{when(letter.rejected_ms)} by {letter.worker}"),
+        ("attempts", f"replayed {letter.attempts} times before" if letter.attempts else ""),
+        ("replayed", f"{replays} times since" if replays else "not since"),
+        ("key", _short(original.key)),
+        *(("header", f"{name}: {_short(value)}") for name, value in original.headers),
+        ("value", f"{len(original.value or b'')} bytes{cut}"),
+    ]
+    text = [f"{name:<10}{_indented(value)}" for name, value in lines if value]
+    return "\n".join([*text, _payload(letter, class_name)])
+
+
+def _indented(value: str) -> str:
+    return f"\n{_INDENT}".join(plain(line) for line in value.split("\n"))
+
+
+def _payload(letter: Letter, class_name: Optional[str]) -> str:
+    original = letter.original()
+    try:
+        payload: Any = decode(original, sys.maxsize).payload.data
+    except Rejected:
+        return _short(original.value or b"")
+    if class_name is None:
+        return _short(payload)
+    try:
+        return "\n".join(map(plain, _described(class_name, payload).split("\n")))
+    except ClassNotUsable as error:
+        return f"{_short(payload)}\n(not described: {error})"
+    except Exception as error:
+        # The class's own trouble, perhaps the very one that the letter is here for.
+        return f"{_short(payload)}\n(not described: {type(error).__name__}: {plain(str(error))})"
+
+
+def _described(class_name: str, payload: Any) -> str:
+    return load_class(class_name, os.environ).describe(payload)
+
+
+def _short(payload: Any) -> str:
+    text = repr(payload)
+    return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"

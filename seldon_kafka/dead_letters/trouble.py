@@ -1,0 +1,156 @@
+"""Where in a payload the trouble is."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any, Callable, Dict, Iterator, Tuple
+
+import numpy as np
+import orjson
+
+from seldon_kafka.codec import decode
+from seldon_kafka.codec.json_text import MAX_DEPTH
+from seldon_kafka.dead_letters.terminal import plain
+from seldon_kafka.messages import Record
+from seldon_kafka.reasons import Rejected
+
+_AROUND = 40
+_FIRST_BYTES = 24
+_FIRST_KEYS = 10
+# Strings are stepped over, so that what is written in one is not found.
+_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+
+
+def trouble(record: Record, reason: str) -> str:
+    """Shows the place in the value that the reason speaks of.
+
+    Args:
+        record: the rejected message.
+        reason: its reason word.
+
+    Returns:
+        A line or two; "" where there is nothing to see that the letter does not say.
+    """
+    if not record.value:
+        return ""
+    return _FINDERS.get(reason, _numbers)(record, record.value)
+
+
+def _not_json(record: Record, value: bytes) -> str:
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        text = value.decode("utf-8", "replace")
+        return f"line {error.lineno}, column {error.colno}\n{_around(text, error.pos)}"
+    return ""
+
+
+def _invalid_utf8(record: Record, value: bytes) -> str:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # As Latin-1 one character stands for each byte, so that places stay what they are.
+        return f"byte {error.start}\n{_around(value.decode('latin-1'), error.start)}"
+    return ""
+
+
+def _not_finite(record: Record, value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    found = next((match for match in _NOT_FINITE.finditer(text) if match[1]), None)
+    return "" if found is None else f"character {found.start()}\n{_around(text, found.start())}"
+
+
+def _around(text: str, place: int) -> str:
+    """The text about a place, and a mark below it."""
+    before = plain(text[max(0, place - _AROUND) : place])
+    after = plain(text[place : place + _AROUND])
+    before = ("…" if place > _AROUND else "") + before
+    after += "…" if place + _AROUND < len(text) else ""
+    return f"{before}{after}\n{' ' * len(before)}^"
+
+
+def _ragged(record: Record, value: bytes) -> str:
+    for path, item in _walk(_parsed(value)):
+        if not (isinstance(item, list) and any(isinstance(part, list) for part in item)):
+            continue
+        kinds = [_extent(part) for part in item]
+        odd = next((place for place, kind in enumerate(kinds) if kind != kinds[0]), None)
+        if odd is not None:
+            return f"{path}[0] {kinds[0]}, {path}[{odd}] {kinds[odd]}"
+    return ""
+
+
+def _extent(item: Any) -> str:
+    return f"has {len(item)} entries" if isinstance(item, list) else "is no array"
+
+
+def _bad_value(record: Record, value: bytes) -> str:
+    for path, item in _walk(_parsed(value)):
+        is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+        if path.endswith("]") and not is_number and not isinstance(item, (list, dict)):
+            return f"{path} is {plain(orjson.dumps(item).decode('utf-8'))[:80]}"
+    return _numbers(record, value)
+
+
+def _no_payload(record: Record, value: bytes) -> str:
+    document = _parsed(value)
+    if not isinstance(document, dict):
+        return _bytes(record, value)
+    keys = ", ".join(plain(key)[:_AROUND] for key in list(document)[:_FIRST_KEYS])
+    return f"the object has {keys or 'no keys'}"
+
+
+def _bytes(record: Record, value: bytes) -> str:
+    first = value[:_FIRST_BYTES]
+    more = "…" if len(value) > _FIRST_BYTES else ""
+    return f"the value begins with {first.hex(' ')}{more}  {first!r}{more}"
+
+
+def _numbers(record: Record, value: bytes) -> str:
+    """What the payload's numbers are like, if it has any."""
+    try:
+        data = decode(record, sys.maxsize).payload.data
+    except Rejected:
+        return ""
+    if not isinstance(data, np.ndarray) or data.dtype.kind not in "biuf" or not data.size:
+        return ""
+    least, most = _at(data, data.argmin()), _at(data, data.argmax())
+    return f"an array of shape {data.shape}, {data.dtype}, from {least} to {most}"
+
+
+def _at(data: Any, flat: Any) -> str:
+    place = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
+    return f"{data.ravel()[flat]} at [{place}]"
+
+
+def _parsed(value: bytes) -> Any:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _walk(item: Any, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]]:
+    """Everything in a JSON document with its path, each before what is in it."""
+    yield path, item
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(item, dict):
+        for key, part in item.items():
+            yield from _walk(part, f"{path}.{plain(key)}" if path else plain(key), depth + 1)
+    elif isinstance(item, list):
+        for place, part in enumerate(item):
+            yield from _walk(part, f"{path}[{place}]", depth + 1)
+
+
+_FINDERS: Dict[str, Callable[[Record, bytes], str]] = {
+    "bad_image": _bytes,
+    "bad_value": _bad_value,
+    "invalid_utf8": _invalid_utf8,
+    "no_payload": _no_payload,
+    "not_finite": _not_finite,
+    "not_json": _not_json,
+    "not_protobuf": _bytes,
+    "ragged": _ragged,
+}

@@ -1,0 +1,1 @@
+"""What was right and what wrong, as senders and people say it."""

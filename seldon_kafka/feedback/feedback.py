@@ -1,0 +1,217 @@
+"""People's word on which answers were right: how it stands in a message, and how it is read.
+
+A message is Seldon's own Feedback in JSON, with the `puid` of the answer as its key, so that all
+that is said of one answer stands in one partition, the latest word last.
+https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from typing import Any, Dict, List, Optional, Tuple
+
+import orjson
+
+from seldon_kafka.codec.json_text import JSON_HEADERS, parse_strict_json
+from seldon_kafka.codec.limits import check_containers
+from seldon_kafka.feedback.truth import labels_of
+from seldon_kafka.messages import Headers, Record, header
+from seldon_kafka.reasons import Rejected
+from seldon_kafka.transport.replies import INPUT_OFFSET, INPUT_PARTITION, INPUT_TOPIC
+
+Place = Tuple[str, int, int]
+"""Topic, partition and offset of the input that was answered."""
+
+MOST_BYTES = 8 * 1024 * 1024
+"""Largest value that is read unless told otherwise: `KAFKA_MAX_MESSAGE_BYTES` has this default."""
+
+_PARTS = ("request", "response", "reward", "truth")
+LONGEST_PUID = 1024
+"""Characters; what is about an answer of a longer `puid` can't be told apart."""
+
+# Digits of the largest offset, 2**63 - 1.
+_MOST_DIGITS = 19
+
+
+class BadFeedback(Exception):
+    """It makes no sense as feedback; the message says what its sender must change."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Feedback:
+    """What somebody says of one answer.
+
+    Attributes:
+        puid: of the answer: its `meta.puid`.
+        truth: the right label of each row of the message, "" where nothing is said of a row;
+            nothing at all if only the reward is told.
+        reward: how good the answer was, in the sender's own measure.
+        request: what was asked, Seldon JSON, if the sender has it.
+        response: what was answered, Seldon JSON, if the sender has it.
+        place: topic, partition and offset of what was asked, if they are known.
+        given_ms: when it was given, milliseconds since 1970; -1 if that is not known.
+    """
+
+    puid: str
+    truth: Tuple[str, ...] = ()
+    reward: float = 0.0
+    request: Optional[Dict[str, Any]] = None
+    response: Optional[Dict[str, Any]] = None
+    place: Optional[Place] = None
+    given_ms: int = -1
+
+
+def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[bytes]]]]:
+    """The message that carries a feedback; its timestamp is to be `given_ms`.
+
+    Returns:
+        Key, value and headers. The response in it has the feedback's `puid`, whatever it had
+        before.
+
+    Raises:
+        BadFeedback: it could not be read again, or is no JSON.
+    """
+    response = feedback.response or {}
+    document: Dict[str, Any] = {
+        "request": feedback.request,
+        "response": {**response, "meta": {**(response.get("meta") or {}), "puid": feedback.puid}},
+        "reward": feedback.reward,
+        "truth": {"data": {"ndarray": list(feedback.truth)}},
+    }
+    if not feedback.request:
+        del document["request"]
+    if not feedback.truth:
+        del document["truth"]
+    try:
+        _feedback_of(document, feedback.given_ms, None, None)
+        value = _dumped(document)
+        check_containers(value)
+    except Rejected as error:
+        raise BadFeedback(error.message) from error
+    return feedback.puid.encode("utf-8"), value, [*JSON_HEADERS, *_headers_of(feedback.place)]
+
+
+def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
+    """The feedback in a message of its topic.
+
+    Args:
+        record: the message. The `puid` may also be its key alone.
+        max_bytes: larger values are refused before they are parsed.
+
+    Raises:
+        BadFeedback: it is none.
+    """
+    value = record.value
+    if value is None:
+        raise BadFeedback("the value is null; feedback was expected")
+    if len(value) > max_bytes:
+        raise BadFeedback(f"the value has {len(value)} bytes, more than the {max_bytes} allowed")
+    try:
+        document = parse_strict_json(value)
+    except Rejected as error:
+        raise BadFeedback(error.message) from error
+    puid = (record.key or b"").decode("utf-8", "backslashreplace")
+    return feedback_of(document, record.timestamp_ms, place=_place_in(record.headers), puid=puid)
+
+
+def feedback_of(
+    document: Dict[str, Any], given_ms: int, *, place: Optional[Place] = None, puid: str = ""
+) -> Feedback:
+    """The feedback in Seldon's JSON, as its clients post it to `/send-feedback`.
+
+    Args:
+        document: the JSON. The `puid` is that of `response.meta`, else of `request.meta`; `truth`
+            is read by `seldon_kafka.feedback.truth.labels_of`.
+        given_ms: when it was given, milliseconds since 1970.
+        place: where the input was, if that is known.
+        puid: to be used where the JSON has none. Without this too one is made of the request, so
+            that two words on the same request are two words on one thing.
+
+    Raises:
+        BadFeedback: something is missing or malformed.
+    """
+    try:
+        return _feedback_of(document, given_ms, place, puid)
+    except Rejected as error:
+        raise BadFeedback(error.message) from error
+
+
+def _feedback_of(
+    document: Dict[str, Any], given_ms: int, place: Optional[Place], puid: Optional[str]
+) -> Feedback:
+    if not any(part in document for part in _PARTS):
+        raise Rejected("no_payload", f"the object has none of {', '.join(_PARTS)}")
+    request, response = _message(document, "request"), _message(document, "response")
+    puid = _puid_in(response) or _puid_in(request) or puid or _made_of(request)
+    if len(puid) > LONGEST_PUID:
+        raise Rejected("too_large", f"the puid has more than {LONGEST_PUID} characters")
+    truth, reward = labels_of(document.get("truth")), _reward_in(document)
+    if response == {"meta": {"puid": puid}}:
+        response = None
+    return Feedback(puid, truth, reward, request, response, place, given_ms)
+
+
+def _message(document: Dict[str, Any], part: str) -> Optional[Dict[str, Any]]:
+    """The request or the response; None where it is left out or empty."""
+    message = document.get(part)
+    if not message:
+        return None
+    if not isinstance(message, dict) or not isinstance(message.get("meta") or {}, dict):
+        raise Rejected("bad_value", f"{part} and its meta must be objects")
+    return message
+
+
+def _puid_in(message: Optional[Dict[str, Any]]) -> str:
+    puid = ((message or {}).get("meta") or {}).get("puid") or ""
+    if not isinstance(puid, str):
+        raise Rejected("bad_value", "meta.puid must be a text")
+    return puid
+
+
+def _made_of(request: Optional[Dict[str, Any]]) -> str:
+    if request is None:
+        raise Rejected(
+            "no_payload", "nothing says what it is about: send response.meta.puid, or the request"
+        )
+    return hashlib.blake2b(_dumped(request, orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def _reward_in(document: Dict[str, Any]) -> float:
+    reward = document.get("reward")
+    if reward is None:
+        return 0.0
+    try:
+        if isinstance(reward, (int, float)) and math.isfinite(reward):
+            return float(reward)
+    except OverflowError:  # a whole number of hundreds of digits
+        pass
+    raise Rejected("bad_value", "reward must be a finite number")
+
+
+def _dumped(document: Dict[str, Any], option: int = 0) -> bytes:
+    try:
+        return orjson.dumps(document, option=option)
+    except orjson.JSONEncodeError as error:
+        raise Rejected("bad_value", f"it can't be written as JSON: {error}") from error
+
+
+def _headers_of(place: Optional[Place]) -> Headers:
+    if place is None:
+        return ()
+    topic, partition, offset = place
+    return (
+        (INPUT_TOPIC, topic.encode("utf-8")),
+        (INPUT_PARTITION, b"%d" % partition),
+        (INPUT_OFFSET, b"%d" % offset),
+    )
+
+
+def _place_in(headers: Headers) -> Optional[Place]:
+    """Where the input was; None where the headers don't say so, or something else."""
+    topic = header(headers, INPUT_TOPIC)
+    numbers = [header(headers, name) or b"" for name in (INPUT_PARTITION, INPUT_OFFSET)]
+    if not topic or not all(each.isdigit() and len(each) <= _MOST_DIGITS for each in numbers):
+        return None
+    return topic.decode("utf-8", "backslashreplace"), int(numbers[0]), int(numbers[1])

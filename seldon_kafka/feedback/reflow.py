@@ -1,0 +1,137 @@
+"""What flows back to those who made the model: people's word on its answers, and the request log.
+
+What the workers log stands in the transactions of their replies (`transport.outbox`); here is
+what is written from elsewhere: at least once, before whoever asked gets an answer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from typing import Optional
+
+from seldon_kafka.config.clients import most_log_bytes
+from seldon_kafka.config.rights import feedback_rights, request_log_rights
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.feedback.feedback import LONGEST_PUID, BadFeedback, Feedback, compose, read
+from seldon_kafka.transport.log_entry import (
+    ENVELOPE_BYTES,
+    Content,
+    Entry,
+    Verdict,
+    author_of,
+    common_headers,
+    fitting,
+    headers_of,
+    rfc3339,
+)
+from seldon_kafka.transport.topic_writer import NotWritten, TopicWriter
+
+__all__ = ["BadFeedback", "CallLog", "Feedback", "NotWritten", "Reflow", "compose", "read"]
+
+_WITHIN_S = 10.0
+
+
+class Reflow:
+    """Writes feedback to its topic; several threads may use one.
+
+    It connects when the first one is sent, so that it can be made before a process forks.
+
+    Args:
+        settings: brokers, topic, and the largest message.
+        within_s: how long the brokers may take.
+
+    Raises:
+        SettingsError: there is no broker.
+    """
+
+    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+        self._max_bytes = settings.max_message_bytes
+        rights = feedback_rights(settings)
+        topic = settings.feedback_topic
+        self._writer = TopicWriter(settings, topic, rights, "feedback", within_s)
+
+    def __enter__(self) -> Reflow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def send(self, feedback: Feedback) -> None:
+        """Writes a feedback, and waits until the brokers have it.
+
+        Raises:
+            BadFeedback: it makes no sense, or is larger than `KAFKA_MAX_MESSAGE_BYTES`.
+            NotWritten: the brokers refuse it, or don't answer in time. To send it again does no
+                harm: it says the same.
+        """
+        key, value, headers = compose(feedback)
+        if len(value) > self._max_bytes:
+            raise BadFeedback(
+                f"it has {len(value)} bytes, more than the {self._max_bytes} allowed; "
+                "leave the request or the response out"
+            )
+        self._writer.write(key, value, headers, feedback.given_ms)
+
+    def close(self) -> None:
+        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        self._writer.close()
+
+
+class CallLog:
+    """Logs requests that did not come over Kafka; several threads may use one.
+
+    Args:
+        settings: brokers, topic, and the largest record.
+        within_s: how long the brokers may take.
+
+    Raises:
+        SettingsError: there is no broker.
+    """
+
+    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+        most = most_log_bytes(settings)
+        self._most = most - ENVELOPE_BYTES
+        self._author = author_of(settings.group_id, "calls", settings.worker_id, os.environ)
+        rights = request_log_rights(settings)
+        self._writer = TopicWriter(
+            settings, settings.log_topic, rights, "worker", within_s, message_max_bytes=most
+        )
+
+    def log(
+        self,
+        transport: str,
+        puid: str,
+        request: Content,
+        response: Content,
+        verdict: Optional[Verdict] = None,
+    ) -> None:
+        """Writes an entry, and waits until the brokers have it.
+
+        What does not fit is left out of it, and said to be.
+
+        Args:
+            transport: `rest` or `grpc`.
+            puid: of the reply, else of the request; one is made where this is empty.
+            request: what was asked.
+            response: what was answered.
+            verdict: why nothing was.
+
+        Raises:
+            NotWritten: the brokers refuse it, or don't answer in time.
+        """
+        own_id = uuid.uuid4().hex.encode("ascii")
+        key = puid.encode("utf-8", "replace") if 0 < len(puid) <= LONGEST_PUID else own_id
+        entry = Entry(
+            own_id, key, transport.encode("ascii"), b"null", b"", request, response, verdict
+        )
+        now_ms = int(time.time() * 1000)
+        now = rfc3339(now_ms)
+        value = fitting(entry, self._author, now, lambda value: len(value) <= self._most)
+        headers = headers_of(entry, common_headers(self._author, now))
+        self._writer.write(entry.puid, value, headers, now_ms)
+
+    def close(self) -> None:
+        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        self._writer.close()

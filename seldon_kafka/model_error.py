@@ -1,0 +1,105 @@
+"""Describes an exception of a user model, for the headers of its dead letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple, Optional
+
+from seldon_kafka.temporary import attribute, status_of
+
+_MOST_CHARACTERS = 4000
+
+
+class ModelError(NamedTuple):
+    """Facts about an exception beside its text.
+
+    Attributes:
+        status_code: the HTTP status that Seldon's server would answer with; None if unknown.
+        reason: its reason word; empty if it has none.
+        app_code: the application's own error code; empty if it has none.
+        body: JSON of what Seldon's server would answer; empty if the exception has no `to_dict`
+            and the class no handler.
+    """
+
+    status_code: Optional[int] = None
+    reason: str = ""
+    app_code: str = ""
+    body: str = ""
+
+
+UNKNOWN = ModelError()
+"""An exception of which no such facts are known."""
+
+
+class ModelErrors:
+    """Describes exceptions, with the class's own `model_error_handler` if it has one.
+
+    Args:
+        instance: the user model.
+    """
+
+    def __init__(self, instance: Any) -> None:
+        self._blueprint = getattr(instance, "model_error_handler", None)
+        self._app: Any = None
+
+    def describe(self, error: Exception) -> ModelError:
+        """Collects the facts of an exception, with those that the class's handler adds."""
+        code = _first(error, "application_error_code", "app_code")
+        described = ModelError(
+            status_of(error),
+            text_or_empty(attribute(error, "reason")),
+            text_or_empty(code),
+            _as_json(error),
+        )
+        handled = self._handled(error)
+        return described if handled is None else described._replace(**handled._asdict())
+
+    def _handled(self, error: Exception) -> Any:
+        """Returns the class's answer to the exception; None if no handler takes it."""
+        if self._blueprint is None:
+            return None
+        try:
+            return self._ask_handler(error)
+        except (Exception, SystemExit):
+            # It has no handler for this one, or the handler fails: as if there were none.
+            return None
+
+    def _ask_handler(self, error: Exception) -> Any:
+        import flask
+
+        if self._app is None:
+            self._app = flask.Flask("model")
+            self._app.register_blueprint(self._blueprint)
+        with self._app.test_request_context("/predict"):
+            response = self._app.make_response(self._app.handle_user_exception(error))
+            return _Handled(
+                response.status_code, response.get_data(as_text=True)[:_MOST_CHARACTERS]
+            )
+
+
+class _Handled(NamedTuple):
+    status_code: int
+    body: str
+
+
+def text_or_empty(value: Any) -> str:
+    """Any value as text; empty for None, and for one that can't be written."""
+    try:
+        return "" if value is None else str(value)
+    except Exception:
+        return ""
+
+
+def _first(error: Exception, *names: str) -> Any:
+    found = (attribute(error, name) for name in names)
+    return next((each for each in found if each is not None), None)
+
+
+def _as_json(error: Exception) -> str:
+    to_dict = attribute(error, "to_dict")
+    if not callable(to_dict):
+        return ""
+    try:
+        return json.dumps(to_dict(), default=str)[:_MOST_CHARACTERS]
+    except (Exception, SystemExit):
+        return ""

@@ -1,0 +1,1 @@
+"""From records to outcomes, without Kafka clients."""

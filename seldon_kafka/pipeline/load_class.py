@@ -1,0 +1,146 @@
+"""Imports and makes a Seldon wrapper class as Seldon does, and refuses what can't be served."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import json
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from seldon_kafka.pipeline.served_class import (
+    SERVICES,
+    ServedClass,
+    Service,
+    has_method,
+    signature_of,
+    takes,
+)
+
+PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
+SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
+
+_CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
+"""The calls of `predict` that Seldon tries in turn: the second one follows a TypeError."""
+
+
+class ClassNotUsable(Exception):
+    """The class can't be imported, made or served; the message says why."""
+
+
+def load_class(
+    name: str, environ: Optional[Mapping[str, str]] = None, *, null_non_finite: bool = False
+) -> ServedClass:
+    """Imports, makes and loads a wrapper class.
+
+    Args:
+        name: `Module.Class`, or `Name` for a class `Name` in a module `Name`, as in Seldon's
+            `MODEL_NAME`.
+        environ: variables, for Seldon's `PREDICTIVE_UNIT_PARAMETERS` and `SERVICE_TYPE`; none
+            unless given.
+        null_non_finite: keep NaN and infinity in answers, which are refused otherwise.
+
+    Raises:
+        ClassNotUsable: there is no such class, its parameters can't be read, or it has no method
+            that can be called.
+        Exception: what making or loading it raises.
+    """
+    environ = environ or {}
+    service = _service(environ.get(SERVICE_TYPE_VARIABLE) or "MODEL")
+    module_name, _, class_name = name.rpartition(".")
+    module_name = module_name or class_name
+    parameters = _parameters(environ.get(PARAMETERS_VARIABLE) or "[]")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ClassNotUsable(f"can't import {module_name!r} of {name!r}: {error}") from error
+    if not hasattr(module, class_name):
+        raise ClassNotUsable(f"module {module_name!r} has no class {class_name!r}")
+    instance = getattr(module, class_name)(**parameters)
+    load(instance)
+    check_servable(instance, service)
+    return ServedClass(instance, service, null_non_finite=null_non_finite)
+
+
+def load(instance: Any) -> None:
+    """Calls `load()` as Seldon does: a class need not have it, or may say so itself."""
+    if hasattr(instance, "load"):
+        with contextlib.suppress(NotImplementedError):
+            instance.load()
+
+
+def check_servable(instance: Any, service: Service) -> None:
+    """Refuses an instance that would fail at each message.
+
+    Raises:
+        ClassNotUsable: it has no method for the service type, or one that can't be called.
+    """
+    kind = type(instance).__name__
+    raw = [name for name in service.raw_names if has_method(instance, name)]
+    if not raw and not has_method(instance, service.method):
+        wanted = f"{service.method}(self, X, names)"
+        raise ClassNotUsable(f"{kind} has no {service.method} method; give it {wanted}")
+    for name in (service.method, *raw):
+        if has_method(instance, name):
+            _check_callable(getattr(instance, name), f"{kind}.{name}", is_raw=name in raw)
+
+
+def _check_callable(method: Any, name: str, *, is_raw: bool) -> None:
+    if not callable(method):
+        raise ClassNotUsable(f"{name} is {type(method).__name__}, which can't be called")
+    if _is_async(method):
+        raise ClassNotUsable(
+            f"{name} is an async function, which is not supported yet; "
+            "run the coroutine inside a plain method, with asyncio.run"
+        )
+    calls: Any = [((None,), {})] if is_raw else _CALLS
+    if not any(takes(method, *positional, **named) for positional, named in calls):
+        wanted = "(self, msg)" if is_raw else "(self, X, names)"
+        raise ClassNotUsable(f"{name}{signature_of(method)} can't be called; it gets {wanted}")
+
+
+def _is_async(method: Any) -> bool:
+    # A partial function, and an object whose class has `__call__`, hide what is called.
+    hidden = getattr(method, "func", None), vars(type(method)).get("__call__")
+    return any(
+        inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
+        for each in (method, *hidden)
+        if each is not None
+    )
+
+
+def _service(name: str) -> Service:
+    service = SERVICES.get(name.strip().upper())
+    if service is None:
+        known = ", ".join(SERVICES)
+        raise ClassNotUsable(
+            f"{SERVICE_TYPE_VARIABLE}={name} can't be served between topics; use one of {known}"
+        )
+    return service
+
+
+def _parameters(text: str) -> Dict[str, Any]:
+    try:
+        listed = json.loads(text)
+        return {item["name"]: _PARSERS[item["type"]](item["value"]) for item in listed}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ClassNotUsable(f"{PARAMETERS_VARIABLE} can't be read: {error!r}") from error
+
+
+def _boolean(value: str) -> bool:
+    """As `distutils.util.strtobool`, which Seldon uses."""
+    word = value.lower()
+    if word in ("y", "yes", "t", "true", "on", "1"):
+        return True
+    if word in ("n", "no", "f", "false", "off", "0"):
+        return False
+    raise ValueError(f"{value!r} is no BOOL; use true or false")
+
+
+_PARSERS: Dict[str, Callable[[str], Any]] = {
+    "INT": int,
+    "FLOAT": float,
+    "DOUBLE": float,
+    "STRING": str,
+    "BOOL": _boolean,
+}

@@ -1,0 +1,560 @@
+"""From records to outcomes: decode, stack, predict, split, encode. No Kafka client in here."""
+
+from __future__ import annotations
+
+import time
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seldon_kafka.blame import rejection_of, retriable_of, words_of
+from seldon_kafka.codec import decode_request
+from seldon_kafka.codec.batch import BatchDecoder, Block
+from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
+from seldon_kafka.pipeline.encoding import replies, reply, sent_puid
+from seldon_kafka.pipeline.served_class import (
+    BadPrediction,
+    ServedClass,
+    check_rows,
+    own,
+    raw_request,
+    rows_of,
+)
+from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
+from seldon_kafka.pipeline.stacking import (
+    Part,
+    fitting,
+    halves,
+    merged,
+    message_count,
+    payload_of,
+    split,
+    stacked,
+)
+from seldon_kafka.reasons import Retriable
+from seldon_kafka.temporary import is_temporary
+
+_NUMERIC = "biuf"
+_MOST_WIDTHS = 1024
+BATCH_ROWS = 4096
+"""Rows in one call of the class, unless more is said or one message has more."""
+
+
+class Batch(NamedTuple):
+    """What came of one batch.
+
+    Attributes:
+        outcomes: one for each record, in their order.
+        rows: rows that the class was given.
+        seconds: time spent in `decode`, `predict` and `encode`.
+    """
+
+    outcomes: List[Outcome]
+    rows: int
+    seconds: Dict[str, float]
+
+
+class _Single(NamedTuple):
+    """A message that the class is called with by itself."""
+
+    place: int
+    payload: Payload
+    wire_format: WireFormat
+
+
+_Answer = Tuple[_Single, Prediction]
+
+
+class _NotRowWise(Exception):
+    """A class that declares itself row-wise is not; the message says how it showed."""
+
+
+class Work:
+    """One batch on its way through the pipeline.
+
+    Attributes:
+        records: what it is made of; the first ones of them, once prediction was cut short.
+        size: bytes of their values.
+    """
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
+        self.size = value_bytes(records)
+        self.outcomes: List[Any] = [None] * len(records)
+        self.blocks: List[Block] = []
+        self.singles: List[_Single] = []
+        self.stacks: List[Tuple[List[Part], Prediction]] = []
+        self.answers: Dict[int, _Answer] = {}
+        self.rejections: Dict[int, Rejection] = {}
+        self.rows = 0
+        self.seconds: Dict[str, float] = {}
+
+    def cut(self, place: int) -> None:
+        """Leaves out the record at this place and all behind it."""
+        self.records = self.records[:place]
+        self.outcomes = self.outcomes[:place]
+        # Of a stack that was checked, later ones may be there already.
+        self.answers = {at: answer for at, answer in self.answers.items() if at < place}
+        self.rejections = {at: found for at, found in self.rejections.items() if at < place}
+
+
+class Pipeline:
+    """Turns records into replies and rejections.
+
+    `decode` and `encode` run no code of the class; `predict` runs all of it.
+
+    Args:
+        served: the class.
+        max_message_bytes: larger values are rejected.
+        batching: `auto` stacks what the class declares row-wise, `on` takes that for declared,
+            `off` never stacks.
+        batch_rows: largest number of rows in one call.
+        before_call: told before each call of the class which records it is about.
+        may_go_on: asked between single calls; when it says no, the rest is left for later.
+        on_switch: told why, when a declaration turns out to be wrong.
+        check: decides which stacks are checked; a new one unless given.
+    """
+
+    def __init__(
+        self,
+        served: ServedClass,
+        max_message_bytes: int,
+        *,
+        batching: str = "auto",
+        batch_rows: int = BATCH_ROWS,
+        before_call: Callable[[Sequence[Record]], None] = lambda records: None,
+        may_go_on: Callable[[], bool] = lambda: True,
+        on_switch: Callable[[str], None] = lambda why: None,
+        check: Optional[StackCheck] = None,
+    ) -> None:
+        self._served = served
+        self._decoder = BatchDecoder(
+            max_message_bytes, keeps_requests=served.needs_request, raw=served.takes_raw
+        )
+        self._batch_rows = batch_rows
+        self._before_call = before_call
+        self._may_go_on = may_go_on
+        self._on_switch = on_switch
+        self._check = check or StackCheck()
+        self._constants: Dict[str, Any] = {}
+        self._widths: Set[Any] = set()
+        if batching == "on":
+            served.declare()
+        elif batching == "off" and served.stacks:
+            served.call_singly("KAFKA_BATCHING is off")
+
+    def run(self, records: Sequence[Record]) -> Batch:
+        """Answers or rejects each record.
+
+        Raises:
+            Retriable: the class met a temporary error at the first record; try again later.
+        """
+        work = self.decode(records)
+        self.predict(work)
+        return self.encode(work)
+
+    def decode(self, records: Sequence[Record]) -> Work:
+        """Reads what was sent: the first step of `run`."""
+        work = Work(records)
+        started = time.monotonic()
+        work.blocks, singles = self._decoder.decode(records)
+        for place, found in singles:
+            if isinstance(found, Exception):
+                work.outcomes[place] = rejection_of(records[place], found)
+            else:
+                work.singles.append(_Single(place, *found))
+        work.seconds["decode"] = time.monotonic() - started
+        return work
+
+    def predict(self, work: Work) -> None:
+        """Calls the class: the second step of `run`, which may be taken in another thread.
+
+        A class that is called message by message may be interrupted between two of them, by
+        `may_go_on` or by a temporary error: then the batch ends before the message that is left.
+
+        Raises:
+            Retriable: the class met a temporary error; nothing is answered, try again later.
+        """
+        started = time.monotonic()
+        if self._served.stacks:
+            try:
+                self._predict_stacked(work)
+            except _NotRowWise as found:
+                self._served.call_singly(str(found))
+                self._on_switch(str(found))
+                work.stacks.clear()
+                work.rejections.clear()
+                self._predict_singly(work)
+        else:
+            self._predict_singly(work)
+        work.seconds["predict"] = time.monotonic() - started
+
+    def encode(self, work: Work) -> Batch:
+        """Writes the replies: the last step of `run`."""
+        started = time.monotonic()
+        for parts, prediction in work.stacks:
+            for place, outcome in replies(work.records, parts, prediction):
+                work.outcomes[place] = outcome
+        for single, prediction in work.answers.values():
+            record = work.records[single.place]
+            work.outcomes[single.place] = reply(
+                record, single.payload, single.wire_format, prediction
+            )
+        for place, rejection in work.rejections.items():
+            work.outcomes[place] = rejection
+        work.seconds["encode"] = time.monotonic() - started
+        return Batch(work.outcomes, work.rows, work.seconds)
+
+    def _predict_singly(self, work: Work) -> None:
+        """Calls the class message by message, in their order."""
+        singles = {single.place: single for single in work.singles}
+        for block in work.blocks:
+            singles.update({single.place: single for single in _apart(block)})
+        is_first = True
+        for place in sorted(singles):
+            if place in work.answers:
+                continue
+            if not is_first and not self._may_go_on():
+                work.cut(place)
+                return
+            try:
+                self._answer_single(work, singles[place])
+            except Retriable:
+                if not place:
+                    raise
+                work.cut(place)
+                return
+            is_first = False
+
+    def _answer_single(self, work: Work, single: _Single) -> None:
+        """Answers one message by a call of its own, or rejects it.
+
+        Raises:
+            Retriable: the class met a temporary error.
+        """
+        place = single.place
+        work.rows += _row_count(single.payload.data)
+        try:
+            work.answers[place] = self._call_singly(work, single)
+            self._remember_width(single.payload.data)
+        except Exception as error:
+            work.rejections[place] = self._rejection(work.records[place], error, single.payload)
+
+    def _call_singly(self, work: Work, single: _Single) -> _Answer:
+        """One message's answer.
+
+        Raises:
+            Exception: what the class raises, or what is wrong with the message.
+        """
+        self._before_call([work.records[single.place]])
+        return self._predict_single(single)
+
+    def _predict_single(self, single: _Single) -> _Answer:
+        payload = single.payload
+        if self._served.takes_raw:
+            prediction = self._served.predict_raw(raw_request(payload))
+            if prediction is not None:
+                return single, prediction
+            payload = decode_request(payload, single.wire_format)
+        prediction = self._served.predict_payload(payload)
+        if payload.meta and self._served.needs_request:
+            # The class had it in its hands; from now on it is the reply's.
+            payload = payload._replace(meta=self._served.own_meta(payload.meta))
+        return single._replace(payload=payload), prediction
+
+    def _predict_stacked(self, work: Work) -> None:
+        stacks: Dict[Any, List[Part]] = {}
+        if self._served.to_rows is not None:
+            # It is the class's own, and so is `stack_to_rows`.
+            self._before_call(work.records)
+        singles = self._stack(work, stacks)
+        for parts in stacks.values():
+            self._answer_parts(work, merged(parts))
+        for single in singles:
+            self._answer_single(work, single)
+
+    def _stack(self, work: Work, stacks: Dict[Any, List[Part]]) -> List[_Single]:
+        """Puts rows that may be stacked together; returns the messages that may not."""
+        singles = []
+        waiting = list(work.singles)
+        for block in work.blocks:
+            part = self._part_of(block)
+            if part is None:
+                waiting.extend(_apart(block))
+            else:
+                stacks.setdefault(part.key, []).append(part)
+        for single in waiting:
+            place, payload, wire_format = single
+            try:
+                rows = self._rows(payload)
+            except Exception as error:
+                work.rejections[place] = self._rejection(work.records[place], error, payload)
+                continue
+            if rows is None:
+                singles.append(single)
+            else:
+                part = Part([place], payload, False, wire_format, rows, rows.dtype)
+                stacks.setdefault(part.key, []).append(part)
+        return singles
+
+    def _rows(self, payload: Payload) -> Any:
+        """The payload as rows that may be stacked, or None."""
+        served = self._served
+        if not isinstance(payload.names, tuple):
+            return None
+        if served.to_rows is not None:
+            rows = _rows_of(served.to_rows(own(payload.data)))
+            return rows if len(rows) else None
+        data = payload.data
+        if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
+            return data if len(data) else None
+        return None
+
+    def _part_of(self, block: Block) -> Optional[Part]:
+        """Alike messages as one part of a stack; None if they have to be looked at one by one."""
+        served, payloads = self._served, block.payload.data
+        if served.to_rows is None:
+            if not isinstance(payloads, np.ndarray) or payloads.ndim < 3:
+                return None
+            rows = payloads.reshape(-1, *payloads.shape[2:])
+            return _whole(block, rows, block.payload.dtype)
+        if served.stack_to_rows is None or _is_fractional(block.payload.dtype):
+            return None
+        try:
+            rows = _rows_of(served.stack_to_rows(own(payloads)))
+        except Exception:
+            # Not each of them need be wrong.
+            return None
+        if not len(rows) or len(rows) % len(block.places):
+            return None
+        return _whole(block, rows, rows.dtype)
+
+    def _answer_parts(self, work: Work, parts: List[Part]) -> None:
+        """Answers messages of one layout, in stacks of the size that is allowed."""
+        layout = parts[0].key
+        while parts:
+            limit = self._check.limit(layout)
+            if not limit:
+                for part in parts:
+                    self._answer_part_singly(work, part)
+                return
+            stack, parts = split(parts, fitting(parts, limit, self._batch_rows))
+            self._answer_stack(work, stack)
+
+    def _answer_part_singly(self, work: Work, part: Part) -> None:
+        for place, payload in part.messages():
+            self._answer_single(work, _Single(place, payload, part.wire_format))
+
+    def _answer_stack(self, work: Work, parts: List[Part]) -> None:
+        """Answers stacked messages; if the class fails, halves them until one is by itself."""
+        rows = stacked(parts)
+        self._before_call(self._records_of(work, parts))
+        started = time.perf_counter()
+        error: Optional[Exception] = None
+        try:
+            prediction = self._served.predict_rows(rows, parts[0].payload.names)
+        except Exception as raised:
+            error = raised
+        else:
+            error = self._why_unusable(parts, prediction)
+        if error is not None:
+            self._isolate(work, parts, error)
+            return
+        self._check.answered(time.perf_counter() - started)
+        self._compare(work, parts, prediction)
+        work.rows += len(rows)
+        if message_count(parts) == 1 and self._served.to_rows is None:
+            # By itself it may be answered by any number of rows.
+            ((place, payload),) = parts[0].messages()
+            work.answers[place] = _Single(place, payload, parts[0].wire_format), prediction
+        else:
+            work.stacks.append((parts, prediction))
+        for part in parts:
+            data = part.payload.data
+            self._remember_width(data[0] if part.is_block and len(data) else data)
+
+    @staticmethod
+    def _records_of(work: Work, parts: List[Part]) -> Sequence[Record]:
+        if message_count(parts) == len(work.records):
+            # The same list as before is noted once.
+            return work.records
+        return [work.records[place] for part in parts for place in part.places]
+
+    def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
+        """Checks the form of an answer to a stack; returns the error of a class with `to_rows`.
+
+        Raises:
+            _NotRowWise: another class does not answer row by row.
+        """
+        total = sum(len(part.rows) for part in parts)
+        try:
+            if self._served.to_rows is not None or message_count(parts) > 1:
+                check_rows(prediction, total)
+        except BadPrediction as error:
+            if self._served.to_rows is not None:
+                # It answers row by row: one message makes it break its word.
+                return error
+            raise _NotRowWise(f"it does not answer row by row: {error}") from None
+        if message_count(parts) > 1:
+            self._check_tags(prediction)
+        return None
+
+    def _check_tags(self, prediction: Prediction) -> None:
+        """Refuses what of an answer speaks of a whole stack.
+
+        Raises:
+            _NotRowWise: there is something.
+        """
+        if prediction.metrics or prediction.reported:
+            raise _NotRowWise("its answers report metrics, which speak of a whole call")
+        for name, value in prediction.tags.items():
+            if name in prediction.row_tags:
+                continue
+            if name not in self._served.constant_tags:
+                raise _NotRowWise(
+                    f"its answers have the tag {name!r}, which it names neither in row_tags nor "
+                    "in constant_tags"
+                )
+            if differing(self._constants.setdefault(name, value), value, name):
+                raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
+
+    def _compare(self, work: Work, parts: List[Part], prediction: Prediction) -> None:
+        """Compares answers out of a stack with those of single calls, where that is due.
+
+        Raises:
+            _NotRowWise: they differ.
+            Retriable: the class met a temporary error.
+        """
+        layout = parts[0].key
+        chosen = self._check.chosen(layout, message_count(parts))
+        if not chosen:
+            return
+        started = time.perf_counter()
+        found_singly: Dict[int, _Answer] = {}
+        for single, answer in _picked(parts, chosen, prediction):
+            try:
+                found = self._call_singly(work, single)
+            except Exception as error:
+                if is_temporary(error):
+                    raise retriable_of(error) from error
+                raise _NotRowWise(
+                    _described(layout, f"by itself a message fails: {words_of(error)}")
+                ) from error
+            found_singly[single.place] = found
+            differs = difference(answer, found[1])
+            if differs:
+                work.answers.update(found_singly)
+                raise _NotRowWise(_described(layout, differs))
+        self._check.passed(layout, len(chosen), time.perf_counter() - started)
+
+    def _isolate(self, work: Work, parts: List[Part], error: Exception) -> None:
+        """Rejects the one message that the class failed at, or calls it with each half."""
+        part = parts[0]
+        if message_count(parts) == 1:
+            ((place, payload),) = part.messages()
+            work.rejections[place] = self._rejection(work.records[place], error, payload)
+            work.rows += len(part.rows)
+            return
+        if is_temporary(error):
+            raise retriable_of(error) from error
+        for half in halves(parts):
+            self._answer_stack(work, half)
+
+    def _rejection(self, record: Record, error: Exception, payload: Payload) -> Rejection:
+        """The rejection of a message, whose fault it is included.
+
+        Raises:
+            Retriable: the error is temporary.
+        """
+        said = self._served.errors.describe(error)
+        rejection = rejection_of(record, error, said)._replace(sent_puid=sent_puid(payload))
+        if not rejection.failed:
+            return rejection
+        if _has_missing(payload.data):
+            text = f"the payload has missing or infinite values: {rejection.message}"
+            return rejection._replace(reason="bad_value", message=text, failed=False)
+        width = _width(payload.data)
+        if width is not None and self._widths and width not in self._widths:
+            text = f"no message of this shape was ever answered: {rejection.message}"
+            return rejection._replace(reason="bad_shape", message=text, failed=False)
+        return rejection
+
+    def _remember_width(self, data: Any) -> None:
+        width = _width(data)
+        if width is not None and len(self._widths) < _MOST_WIDTHS:
+            self._widths.add(width)
+
+
+def _apart(block: Block) -> List[_Single]:
+    """Alike messages one by one."""
+    return [
+        _Single(place, payload_of(block.payload, number), block.wire_format)
+        for number, place in enumerate(block.places)
+    ]
+
+
+def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any:
+    """Of a stack, the messages of these numbers, and the answer that each has in it."""
+    waiting = list(reversed(chosen))
+    first = row = 0
+    for part in parts:
+        while waiting and waiting[-1] < first + len(part.places):
+            number = waiting.pop() - first
+            place, payload = part.message(number)
+            start = row + number * part.rows_each
+            own_rows = rows_of(prediction, start, start + part.rows_each)
+            yield _Single(place, payload, part.wire_format), own_rows
+        first, row = first + len(part.places), row + len(part.rows)
+
+
+def _described(layout: Any, differs: str) -> str:
+    shape, dtype, _ = layout
+    return f"a stack of rows {shape} of {dtype} is answered otherwise than its messages: {differs}"
+
+
+def _is_fractional(dtype: Any) -> bool:
+    """Whether a class may read whole numbers of this type otherwise than those of others."""
+    return dtype is not None and dtype.kind == "f"
+
+
+def _whole(block: Block, rows: NDArray[Any], dtype: Any) -> Part:
+    return Part(block.places, block.payload, True, block.wire_format, rows, dtype)
+
+
+def _rows_of(rows: Any) -> NDArray[Any]:
+    array = np.asarray(rows)
+    if array.ndim == 0:
+        raise BadPrediction("to_rows returned no rows")
+    return array
+
+
+def _row_count(data: Any) -> int:
+    return len(data) if isinstance(data, np.ndarray) and data.ndim else 1
+
+
+def _width(data: Any) -> Any:
+    """Returns the shape of a row, which a class takes or not; None if there is none."""
+    if not isinstance(data, np.ndarray) or not data.ndim:
+        return None
+    return data.shape[1:] if data.ndim > 1 else data.shape
+
+
+def _has_missing(data: Any) -> bool:
+    """Whether an array holds missing or infinite values."""
+    if not isinstance(data, np.ndarray):
+        return False
+    if data.dtype.kind == "O":
+        return any(item is None or item != item for item in data.flat)
+    return data.dtype.kind == "f" and not bool(np.isfinite(data).all())

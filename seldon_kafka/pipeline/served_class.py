@@ -1,0 +1,597 @@
+"""A user model: an instance of a Seldon wrapper class, called as Seldon calls it."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import copy
+import inspect
+import logging
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
+
+import numpy as np
+from google.protobuf.any_pb2 import Any as AnyMessage
+from numpy.typing import NDArray
+from seldon_core.proto.prediction_pb2 import SeldonMessage
+from seldon_core.user_model import (
+    INCLUDE_METRICS_IN_CLIENT_RESPONSE,
+    SeldonComponent,
+    SeldonNotImplementedError,
+    SeldonResponse,
+    client_custom_metrics,
+)
+from seldon_core.utils import get_request_path, seldon_message_to_json
+
+from seldon_kafka.codec.plain import NotPlain, frame_rows, is_finite, plain
+from seldon_kafka.codec.seldon_proto import not_finite
+from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.model_error import ModelErrors
+
+log = logging.getLogger("seldon_kafka.worker")
+
+
+class Service(NamedTuple):
+    """Methods that a service type of Seldon calls.
+
+    Attributes:
+        method: the method that gets the payload.
+        raw: the method that gets a whole message.
+        raw_of_json: its older name, for messages in JSON.
+        raw_of_proto: its older name, for messages in protobuf.
+        metrics_tag: the value of the tag `method` of its metrics.
+    """
+
+    method: str
+    raw: str
+    raw_of_json: str
+    raw_of_proto: str
+    metrics_tag: str
+
+    @property
+    def raw_names(self) -> Tuple[str, str, str]:
+        """The methods that get a whole message."""
+        return self.raw, self.raw_of_json, self.raw_of_proto
+
+
+def _transformer(method: str, tag: str) -> Service:
+    return Service(method, f"{method}_raw", f"{method}_rest", f"{method}_grpc", tag)
+
+
+SERVICES: Mapping[str, Service] = {
+    "MODEL": Service("predict", "predict_raw", "predict_rest", "predict_grpc", "predict"),
+    "TRANSFORMER": _transformer("transform_input", "inputtransform"),
+    "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
+}
+"""The service types that are served between topics, by the value of `SERVICE_TYPE`."""
+
+
+class BadPrediction(Exception):
+    """The user model returned what can't be a reply."""
+
+
+class ClassLeft(Exception):
+    """The user model called `sys.exit`."""
+
+
+class RawReplyFailed(Exception):
+    """A raw reply has a status code of 400 or more.
+
+    Attributes:
+        status_code: the reply's `status.code`.
+        reason: its `status.reason`.
+        status: the whole `status`.
+    """
+
+    def __init__(self, status: Dict[str, Any]) -> None:
+        super().__init__(str(status.get("info") or status.get("reason") or "the reply failed"))
+        self.status_code = int(status["code"])
+        self.reason = str(status.get("reason") or "")
+        self.status = status
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The status as the reply had it."""
+        return {"status": self.status}
+
+
+def has_method(instance: Any, name: str) -> bool:
+    """Tells whether Seldon would find the attribute, and it is the class's own.
+
+    What a `SeldonComponent` inherits raises `SeldonNotImplementedError`, and does not count.
+    """
+    if not hasattr(instance, name):
+        return False
+    inherited = getattr(SeldonComponent, name, None)
+    if inherited is None or not isinstance(instance, SeldonComponent):
+        return True
+    return name in vars(instance) or getattr(type(instance), name, None) is not inherited
+
+
+_METRIC = ("type", "key", "value", "tags")
+_SEQUENCES = (list, tuple, set, frozenset, np.ndarray)
+_SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
+
+
+class _Metrics:
+    """Stands in for `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
+
+    It holds what one call reported, until the message is answered.
+    """
+
+    def __init__(self) -> None:
+        self._reported: List[Dict[str, Any]] = []
+
+    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
+        """Called by Seldon's functions with what the user model measured."""
+        for metric in metrics:
+            # As Seldon does: the tag shows in the reply where the metric has tags.
+            tags = metric.get("tags", {})
+            tags["method"] = method
+            reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
+            self._reported.append({part: reported[part] for part in _METRIC})
+
+    def take(self) -> List[Dict[str, Any]]:
+        """Returns and forgets the metrics reported so far."""
+        reported, self._reported = self._reported, []
+        return reported
+
+
+@contextlib.contextmanager
+def _staying() -> Iterator[None]:
+    """Turns the user model's wish to end the process into a failure of its call."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ClassLeft(f"the class called sys.exit({error.code!r})") from error
+
+
+class ServedClass:
+    """One user model, and what it can do.
+
+    Everything here runs the class's own code, so it belongs to the thread that made it.
+
+    Args:
+        instance: the instance.
+        service: what is called of it.
+        null_non_finite: keep NaN and infinity in answers, which are refused otherwise.
+
+    Attributes:
+        instance: the instance.
+        to_rows: turns any payload that `predict` takes into rows, if the class has it.
+        stack_to_rows: the same for the payloads of many messages at once, each of as many rows:
+            whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
+        row_tags: names of the tags that have one entry for each row.
+        constant_tags: names of the tags that are the same in every answer.
+        takes_raw: it composes whole replies itself (`predict_raw` and its older names).
+        needs_request: it is given more of a message than its payload.
+        why_single: why it is called message by message; None if its rows may be stacked.
+        errors: describes what it raises.
+    """
+
+    def __init__(
+        self,
+        instance: Any,
+        service: Service = SERVICES["MODEL"],
+        *,
+        null_non_finite: bool = False,
+    ) -> None:
+        self.instance = instance
+        self._service = service
+        self._non_finite = null_non_finite
+        self.to_rows = self._extra_function("to_rows")
+        self.stack_to_rows = self.to_rows and self._extra_function("stack_to_rows")
+        self.row_tags = self._extra_names("row_tags")
+        self.constant_tags = self._extra_names("constant_tags")
+        # A class with `to_rows` says that `predict` on rows is all there is to it; its raw
+        # methods then only serve formats that Seldon's own server does not know.
+        self.takes_raw = self.to_rows is None and any(
+            has_method(instance, name) for name in service.raw_names
+        )
+        self._takes_meta = _takes_meta(getattr(instance, service.method, None))
+        self.needs_request = self.takes_raw or self._takes_meta is not False
+        self._metrics = _Metrics()
+        self._request_path = get_request_path()
+        self.errors = ModelErrors(instance)
+        self.why_single = self._why_never_stacked() or self._why_undeclared()
+
+    def _extra(self, name: str) -> Any:
+        """An attribute of ours that the class has itself; `__getattr__` may answer to any name."""
+        if inspect.getattr_static(self.instance, name, None) is None:
+            return None
+        return getattr(self.instance, name)
+
+    def _extra_function(self, name: str) -> Optional[Callable[[Any], NDArray[Any]]]:
+        """A method of ours, of one argument; what else bears its name is the class's own affair."""
+        found = self._extra(name) if self._service.method == "predict" else None
+        if not callable(found) or not takes(found, None):
+            return None
+
+        def call(payload: Any) -> Any:
+            with _staying():
+                return found(payload)
+
+        return call
+
+    def _extra_names(self, name: str) -> Tuple[str, ...]:
+        found = self._extra(name)
+        if not isinstance(found, (list, tuple, set, frozenset)):
+            return ()
+        return tuple(each for each in found if isinstance(each, str))
+
+    @property
+    def stacks(self) -> bool:
+        """Whether rows of several messages may go into one call."""
+        return self.why_single is None
+
+    def declare(self) -> None:
+        """Takes the operator's word that the class is row-wise, as `KAFKA_BATCHING=on` gives it."""
+        self.why_single = self._why_never_stacked()
+
+    def call_singly(self, why: str) -> None:
+        """From now on calls the class message by message, for this reason."""
+        self.why_single = why
+
+    def _why_undeclared(self) -> Optional[str]:
+        if self.to_rows is not None or self._extra("row_wise") is True:
+            return None
+        return UNDECLARED
+
+    def _why_never_stacked(self) -> Optional[str]:
+        if self._service.method != "predict":
+            return f"{self._service.method} is called with one message at a time"
+        if self.takes_raw:
+            return "it has predict_raw, which gets one whole message"
+        if self._takes_meta is not False:
+            return "its predict takes meta, which differs from message to message"
+        for method in ("tags", "metrics"):
+            if has_method(self.instance, method):
+                return f"it has a {method} method, which speaks of the latest call only"
+        return None
+
+    def predict_rows(self, rows: Any, names: Sequence[str]) -> Prediction:
+        """Calls `predict` once for the rows of one or many messages.
+
+        Args:
+            rows: what `predict` takes as X; the class may change them.
+            names: feature names.
+
+        Returns:
+            The prediction for all rows.
+
+        Raises:
+            BadPrediction: the answer can't be a reply.
+            Exception: what the class raises.
+        """
+        with _staying():
+            self._metrics.take()
+            return self._finished(self._call(rows, list(names), None))
+
+    def predict_payload(self, payload: Payload) -> Prediction:
+        """Answers one message.
+
+        Raises:
+            BadPrediction: the answer can't be a reply.
+            RawReplyFailed: a raw reply says that it failed.
+            Exception: what the class raises.
+        """
+        with _staying():
+            self._metrics.take()
+            data = own(payload.data)
+            if self.to_rows is not None:
+                data = self.to_rows(data)
+            names = list(payload.names) if isinstance(payload.names, tuple) else payload.names
+            prediction = self._finished(self._call(data, names, meta_of(payload)))
+        if self.to_rows is not None:
+            # What answers row by row, as `to_rows` says, has an answer for each.
+            check_rows(prediction, len(data))
+        return prediction
+
+    def predict_raw(self, request: Any) -> Optional[Prediction]:
+        """Answers one whole message; None if the class wants its payload instead.
+
+        Args:
+            request: any JSON document, or a `SeldonMessage`.
+
+        Raises:
+            BadPrediction: the reply can't be sent.
+            RawReplyFailed: the reply says that it failed.
+            Exception: what the class raises.
+        """
+        method = self._raw_method(request)
+        if method is None:
+            return None
+        with _staying():
+            self._metrics.take()
+            try:
+                reply = getattr(self.instance, method)(request)
+            except SeldonNotImplementedError:
+                if method != self._service.raw:
+                    raise
+                return None
+            return self._finished_raw(reply, counts_metrics=method == self._service.raw)
+
+    def _raw_method(self, request: Any) -> Optional[str]:
+        """The raw method that Seldon calls for a message of this kind."""
+        service, is_proto = self._service, isinstance(request, SeldonMessage)
+        older = [service.raw_of_proto if is_proto else service.raw_of_json]
+        if service.method != "predict":
+            # Of transformers Seldon takes either, whatever the message.
+            older = [service.raw_of_json, service.raw_of_proto]
+        names = [name for name in (*older, service.raw) if has_method(self.instance, name)]
+        return names[0] if names else None
+
+    def _finished_raw(self, reply: Any, *, counts_metrics: bool) -> Prediction:
+        metrics: List[Any] = []
+        if isinstance(reply, SeldonMessage):
+            reply = self._copied_message(reply)
+            document = seldon_message_to_json(reply)
+        else:
+            reply = document = self._plain(reply, "reply")
+        if isinstance(document, dict):
+            _check_status(document.get("status"))
+            metrics = (document.get("meta") or {}).get("metrics") or []
+        if counts_metrics and metrics:
+            self._metrics.update(copy.deepcopy(metrics), self._service.metrics_tag)
+            if not INCLUDE_METRICS_IN_CLIENT_RESPONSE:
+                _leave_out_metrics(reply)
+            elif self._non_finite:
+                _leave_out_non_finite_metrics(reply)
+        return Prediction(reply, (), {}, (), [], raw=True, reported=self._metrics.take())
+
+    def _copied_message(self, reply: Any) -> Any:
+        copied = SeldonMessage()
+        copied.CopyFrom(reply)
+        found = not_finite(copied)
+        if found and not self._non_finite:
+            raise BadPrediction(f"reply.{found}")
+        return copied
+
+    def _call(self, data: Any, names: Any, meta: Any) -> Any:
+        """Calls the class's method with a payload, as `seldon_core.user_model` does."""
+        method = getattr(self.instance, self._service.method)
+        try:
+            if self._takes_meta is False:
+                return SeldonResponse.create(method(data, names))
+            try:
+                return SeldonResponse.create(method(data, names, meta=meta))
+            except TypeError:
+                return SeldonResponse.create(method(data, names))
+        except SeldonNotImplementedError:
+            # Seldon answers so, as if the method were not there.
+            return SeldonResponse.create([] if self._service.method == "predict" else data)
+
+    def own_meta(self, meta: Any) -> Any:
+        """A copy of a message's `meta`, in plain values, after the class had it in its hands.
+
+        Raises:
+            BadPrediction: the class wrote into it what can't be sent.
+        """
+        return self._plain(meta, "meta")
+
+    def raw_answer(self, data: Any, payload: Payload) -> Any:
+        """Returns the method's own answer, uncopied, for `seldon_kafka.check`.
+
+        Raises:
+            Exception: what the class raises.
+        """
+        return self._call(data, list(payload.names), meta_of(payload)).data
+
+    def _finished(self, response: Any) -> Prediction:
+        """The prediction in a response, in plain values, in the order in which Seldon asks."""
+        data, columns = response.data, None
+        frame = frame_rows(data)
+        if frame is not None:
+            data, columns = frame
+        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict, AnyMessage)):
+            raise BadPrediction(
+                f"{self._service.method} returned {type(data).__name__}, which is no reply"
+            )
+        metrics = client_custom_metrics(
+            self.instance, self._metrics, self._service.metrics_tag, response.metrics
+        )
+        metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
+        # Before the class is asked for more, which may change what it returned.
+        copied = (
+            bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
+        )
+        names: Any = ()
+        if isinstance(data, (np.ndarray, list)):
+            names = self._class_names(_rectangular(data), columns)
+        tags = {**self._own_tags(), **dict(response.tags or {})}
+        return Prediction(
+            copied,
+            self._plain(names, "names"),
+            self._plain(tags, "tags"),
+            self.row_tags,
+            metrics,
+            reported=self._plain(self._metrics.take(), "metrics"),
+            request_path=self._request_path,
+        )
+
+    def _plain(self, value: Any, path: str) -> Any:
+        if isinstance(value, list) and not value:
+            return []
+        try:
+            return plain(value, path, non_finite=self._non_finite)
+        except NotPlain as error:
+            raise BadPrediction(str(error)) from None
+
+    def _class_names(self, rows: NDArray[Any], columns: Optional[List[Any]]) -> Any:
+        """As `seldon_core.user_model.client_class_names`; of a DataFrame its columns."""
+        if rows.ndim < 2:
+            return ()
+        if has_method(self.instance, "class_names"):
+            found = self.instance.class_names
+            try:
+                names = found() if callable(found) else found
+                return list(names) if isinstance(names, _SEQUENCES) else names
+            except SeldonNotImplementedError:
+                pass
+        return columns or [f"t:{number}" for number in range(rows.shape[1])]
+
+    def _own_tags(self) -> Dict[str, Any]:
+        if not has_method(self.instance, "tags"):
+            return {}
+        try:
+            return dict(self.instance.tags() or {})
+        except SeldonNotImplementedError:
+            return {}
+
+    def describe(self, payload: Any) -> str:
+        """The payload in the class's own words (`describe`), else a short line of ours."""
+        own = self._extra("describe")
+        if own is not None:
+            return str(own(payload))
+        text = repr(payload)
+        return text if len(text) <= 200 else text[:200] + "…"
+
+
+UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_rows)"
+"""Why a class is called message by message that says nothing of itself."""
+
+
+def own(data: Any) -> Any:
+    """A payload's data in memory that nothing else reads: a class may change what it gets."""
+    if isinstance(data, np.ndarray):
+        has_others = data.dtype.kind == "O" and not _are_single(data.flat)
+        return copy.deepcopy(data) if has_others else np.array(data)
+    if isinstance(data, list) and _are_single(data):
+        return list(data)
+    return copy.deepcopy(data)
+
+
+def _are_single(values: Iterable[Any]) -> bool:
+    """Whether no value holds others."""
+    return all(type(value) in _SINGLE for value in values)
+
+
+def meta_of(payload: Payload) -> Any:
+    """The `meta` that Seldon passes: the sender's own, or None where JSON has none."""
+    if payload.meta or isinstance(payload.request, SeldonMessage):
+        return payload.meta
+    return payload.request.get("meta") if isinstance(payload.request, dict) else None
+
+
+def raw_request(payload: Payload) -> Any:
+    """The whole message for raw methods; of bare bytes the Seldon message that carries them."""
+    if payload.request is not None:
+        return payload.request
+    return {"binData": base64.b64encode(payload.data).decode("ascii")}
+
+
+def _check_status(status: Any) -> None:
+    """Refuses a raw reply that says itself that it failed.
+
+    Raises:
+        RawReplyFailed: its code is 400 or more.
+    """
+    code = status.get("code") if isinstance(status, dict) else None
+    if isinstance(code, (int, float)) and code >= 400:
+        raise RawReplyFailed(status)
+
+
+def _leave_out_metrics(reply: Any) -> None:
+    if isinstance(reply, SeldonMessage):
+        del reply.meta.metrics[:]
+    else:
+        del reply["meta"]["metrics"]
+
+
+def _leave_out_non_finite_metrics(reply: Any) -> None:
+    is_proto = isinstance(reply, SeldonMessage)
+    metrics = reply.meta.metrics if is_proto else reply["meta"]["metrics"]
+    for place in range(len(metrics) - 1, -1, -1):
+        value = metrics[place].value if is_proto else metrics[place].get("value")
+        if not is_finite(value):
+            del metrics[place]
+
+
+def _takes_meta(method: Any) -> Optional[bool]:
+    """Whether a method takes `meta`; None where that can't be seen."""
+    if method is None:
+        return False
+    signature = signature_of(method)
+    if signature is None:
+        return None
+    return any(
+        parameter.name == "meta" or parameter.kind is inspect.Parameter.VAR_KEYWORD
+        for parameter in signature.parameters.values()
+    )
+
+
+def signature_of(function: Any) -> Optional[inspect.Signature]:
+    """Returns a function's signature, or None where Python can't tell it.
+
+    For a decorated function this is the signature of the decorator, not of what it wraps.
+    """
+    try:
+        return inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+
+
+def takes(function: Any, *positional: Any, **named: Any) -> bool:
+    """Whether a function can be called so, as far as that can be seen."""
+    signature = signature_of(function)
+    try:
+        if signature is not None:
+            signature.bind(*positional, **named)
+    except TypeError:
+        return False
+    return True
+
+
+def _rectangular(data: Any) -> NDArray[Any]:
+    try:
+        return np.asarray(data)
+    except ValueError as error:
+        raise BadPrediction(f"predict returned rows that differ in length: {error}") from error
+
+
+def check_rows(prediction: Prediction, total: int) -> None:
+    """Checks that a prediction answers row by row.
+
+    Args:
+        prediction: what the class answered.
+        total: how many rows it was given.
+
+    Raises:
+        BadPrediction: it has another number of rows, or of entries in a row tag.
+    """
+    if _count(prediction.data) != total:
+        raise BadPrediction("the number of rows differs")
+    for name in prediction.row_tags:
+        if name in prediction.tags:
+            count = _count(prediction.tags[name])
+            if count != total:
+                found = "no" if count is None else count
+                raise BadPrediction(f"tag {name!r} has {found} entries for {total} rows")
+
+
+def _count(entries: Any) -> Optional[int]:
+    """How many there are; None if it is no sequence."""
+    if isinstance(entries, np.ndarray):
+        return len(entries) if entries.ndim else None
+    return len(entries) if isinstance(entries, (list, tuple)) else None
+
+
+def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
+    """Of a prediction that answers row by row: rows `start` to `stop`, and their tags."""
+    if start == 0 and stop == len(prediction.data):
+        return prediction
+    tags = {
+        name: entries[start:stop] if name in prediction.row_tags else entries
+        for name, entries in prediction.tags.items()
+    }
+    return prediction._replace(data=prediction.data[start:stop], tags=tags)

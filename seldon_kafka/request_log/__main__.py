@@ -1,0 +1,152 @@
+"""The command line: from the request log into OpenSearch or Elasticsearch."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from typing import Dict, List, Mapping, Optional
+
+from confluent_kafka import KafkaException
+
+from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.clients import admin_config
+from seldon_kafka.config.refusal import admitted, explained
+from seldon_kafka.config.rights import LOG_READER_GROUP
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.request_log.documents import INDEX, document_of_entry, document_of_feedback
+from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
+from seldon_kafka.request_log.sink import Reading, Sink, Unreadable
+
+_EXAMPLES = """
+examples:
+  python -m seldon_kafka.request_log --url http://localhost:9200
+  python -m seldon_kafka.request_log --url https://search:9200 --ca-file ca.pem --feedback
+  python -m seldon_kafka.request_log --print-index > index.json    for a Kafka Connect sink
+
+Every record becomes a document of index `model_log` (or --index), under an id of its own, so that
+one that comes twice is written over itself. The index is made if it isn't there. What the search
+engine refuses goes as text to index `model_log-refused`, with the reason, and to stderr.
+
+Variables: REQUEST_LOG_URL; REQUEST_LOG_USERNAME with REQUEST_LOG_PASSWORD, or REQUEST_LOG_API_KEY;
+REQUEST_LOG_CA_FILE. Brokers and topics come from KAFKA_BROKER,
+KAFKA_LOG_TOPIC and KAFKA_FEEDBACK_TOPIC.
+
+exit status: 0 told to stop; 1 the topics can't be read, or the search engine takes nothing;
+2 wrong use.
+"""
+# https://docs.opensearch.org/latest/api-reference/index-apis/create-index/#index-naming-restrictions
+_INDEX_NAME = re.compile(r"^[a-z0-9.][a-z0-9._-]{0,199}$")
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Carries records until SIGTERM or Ctrl-C.
+
+    Returns:
+        Exit status, as `--help` has it.
+    """
+    options = _parser().parse_args(arguments)
+    if options.print_index:
+        sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # What the client retries by itself is no news.
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
+    settings = None
+    try:
+        access = _access(options, os.environ)
+        settings = load_settings()
+        readings = _readings(options, settings)
+        return _run(options, admitted(settings), access, readings)
+    except SettingsError as error:
+        return _failed(error, 2)
+    except (Unreadable, Unusable) as error:
+        return _failed(error, 1)
+    except KafkaException as error:
+        assert settings is not None
+        why = explained(error, admin_config(settings)).args[0].str()
+        return _failed(f"the brokers at {settings.broker} do not answer: {why}", 1)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(
+    options: argparse.Namespace, settings: Settings, access: Access, readings: Dict[str, Reading]
+) -> int:
+    engine = SearchEngine(access)
+    sink = Sink(settings, options.group, readings, engine, options.batch)
+    with heeding_stop_signals(sink.stop):
+        sys.stderr.write(f"{', '.join(readings)} -> {access.url}\n")
+        try:
+            sink.run()
+        finally:
+            engine.close()
+        sys.stderr.write(f"{sink.written:,} documents written, {sink.refused:,} refused\n")
+    return 0
+
+
+def _failed(error: object, status: int) -> int:
+    sys.stderr.write(f"error: {error}\n")
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m seldon_kafka.request_log",
+        description="Write the request log into OpenSearch or Elasticsearch.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--url", help="of the search engine (REQUEST_LOG_URL)")
+    parser.add_argument("--index", help="index of the log (the topic's name)")
+    parser.add_argument(
+        "--feedback", action="store_true", help="the feedback topic too, in an index of its own"
+    )
+    parser.add_argument(
+        "--group", default=LOG_READER_GROUP, help="consumer group (%(default)s); members share"
+    )
+    parser.add_argument(
+        "--batch", type=positive_integer, default=500, metavar="N", help="documents in a request"
+    )
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="certificate authority, PEM (REQUEST_LOG_CA_FILE)"
+    )
+    parser.add_argument(
+        "--print-index", action="store_true", help="settings and mappings of the index, and leave"
+    )
+    return parser
+
+
+def _access(options: argparse.Namespace, environ: Mapping[str, str]) -> Access:
+    url = options.url or environ.get("REQUEST_LOG_URL", "")
+    if not url:
+        raise SettingsError("which search engine? Set REQUEST_LOG_URL or use --url")
+    ca_file = options.ca_file or environ.get("REQUEST_LOG_CA_FILE", "")
+    if ca_file and not os.access(ca_file, os.R_OK):
+        raise SettingsError(f"{ca_file} can't be read; it is to be a certificate authority (PEM)")
+    return Access(
+        url,
+        environ.get("REQUEST_LOG_USERNAME", ""),
+        environ.get("REQUEST_LOG_PASSWORD", ""),
+        environ.get("REQUEST_LOG_API_KEY", ""),
+        ca_file,
+    )
+
+
+def _readings(options: argparse.Namespace, settings: Settings) -> Dict[str, Reading]:
+    index = options.index or settings.log_topic.lower()
+    readings: Dict[str, Reading] = {settings.log_topic: (index, document_of_entry)}
+    if options.feedback:
+        readings[settings.feedback_topic] = (settings.feedback_topic.lower(), document_of_feedback)
+    for name, _ in readings.values():
+        if not _INDEX_NAME.match(name):
+            raise SettingsError(f"{name!r} is no name of an index: small letters, digits, - and _")
+    return readings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""Has documents written, however busy the search engine is and whatever it says of single ones."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import partial
+from typing import Callable, List, Optional, Sequence, TypeVar
+
+from seldon_kafka.messages import Record
+from seldon_kafka.request_log.documents import INDEX, Document, refused, refused_index
+from seldon_kafka.request_log.search import Refusal, SearchEngine, TooLarge, Unavailable, Unusable
+
+log = logging.getLogger("seldon_kafka.request_log")
+
+_Found = TypeVar("_Found")
+
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 30.0
+_BUSY = 429
+# Trouble of one document alone passes in so many tries, or not at all.
+_MOST_TRIES = 5
+
+
+class Stopped(Exception):
+    """Told to stop before all was written."""
+
+
+class Delivery:
+    """Writes documents, again and again where that helps.
+
+    A document that is refused for good does not hold the others up: its text goes to an index
+    beside, with the reason.
+
+    Args:
+        engine: the search engine.
+        stopped: is set when it is to give up waiting.
+
+    Attributes:
+        written: how many documents were.
+        refused: how many were refused.
+    """
+
+    def __init__(self, engine: SearchEngine, stopped: threading.Event) -> None:
+        self._engine = engine
+        self._stopped = stopped
+        self._wait_s = 0.0
+        self.written = self.refused = 0
+
+    def make_index(self, index: str) -> None:
+        """Makes an index, and the one for what it refuses, where they are missing.
+
+        Raises:
+            Stopped: while the search engine was waited for.
+            Unusable: they can't be made.
+        """
+        for name in (index, refused_index(index)):
+            if self._until_available(partial(self._engine.make_index, name, INDEX)):
+                log.info("made index %s", name)
+
+    def write(self, documents: Sequence[Document]) -> None:
+        """Writes documents, in as many requests as it takes.
+
+        Raises:
+            Stopped: while the search engine was waited for.
+            Unusable: the search engine takes nothing.
+        """
+        waiting, tries = list(documents), 0
+        while waiting:
+            try:
+                answers = self._until_available(partial(self._engine.write, waiting))
+            except TooLarge:
+                self._write_fewer(waiting)
+                return
+            tries += 1
+            busy = [each for each, answer in zip(waiting, answers) if _is_busy(answer, tries)]
+            replaced = [
+                self._replaced(each, answer)
+                for each, answer in zip(waiting, answers)
+                if answer is not None and not _is_busy(answer, tries)
+            ]
+            written = [each for each, answer in zip(waiting, answers) if answer is None]
+            self.written += sum(each.is_own for each in written)
+            waiting = busy + replaced
+            if busy:
+                self._pause("it is busy")
+
+    def refusal(self, record: Record, index: str, why: str, *, whole: bool = True) -> Document:
+        """What is written in place of a document, so that none is lost in silence."""
+        self.refused += 1
+        stands_for = refused(record, index, why, whole=whole)
+        log.warning("%s goes to index %s: %s", stands_for.place, stands_for.index, why)
+        return stands_for
+
+    def _replaced(self, document: Document, answer: Refusal) -> Document:
+        why = f"{answer.status} {answer.why}"
+        if not document.is_own:
+            raise Unusable(f"index {document.index} refuses {document.place}: {why}")
+        return self.refusal(document.record, document.index, why)
+
+    def _write_fewer(self, documents: List[Document]) -> None:
+        if len(documents) > 1:
+            middle = len(documents) // 2
+            self.write(documents[:middle])
+            self.write(documents[middle:])
+            return
+        (document,) = documents
+        why = "it is larger than the search engine takes"
+        if document.is_own:
+            self.write([self.refusal(document.record, document.index, why)])
+        elif document.is_whole:
+            smallest = refused(document.record, document.own_index, why, whole=False)
+            self.write([smallest])
+        else:
+            raise Unusable(f"the search engine takes not even the least of {document.place} (413)")
+
+    def _until_available(self, ask: Callable[[], _Found]) -> _Found:
+        while True:
+            try:
+                found = ask()
+            except Unavailable as error:
+                self._pause(str(error))
+                continue
+            if self._wait_s:
+                log.info("the search engine answers again")
+            self._wait_s = 0.0
+            return found
+
+    def _pause(self, why: str) -> None:
+        """Waits, longer each time."""
+        if not self._wait_s:
+            log.warning("waiting for the search engine: %s", why)
+        self._wait_s = min(_LONGEST_WAIT_S, max(_FIRST_WAIT_S, 2 * self._wait_s))
+        if self._stopped.wait(self._wait_s):
+            raise Stopped
+
+
+def _is_busy(answer: Optional[Refusal], tries: int) -> bool:
+    """Whether a document may be taken when it comes again."""
+    return answer is not None and (
+        answer.status == _BUSY or (answer.is_for_later and tries < _MOST_TRIES)
+    )

@@ -1,0 +1,168 @@
+"""Carries records from topics into a search engine: at least once, each under an id of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from seldon_kafka.config.clients import consumer_config, most_log_bytes
+from seldon_kafka.config.refusal import why_unreadable
+from seldon_kafka.config.rights import GROUP, READ, TOPIC, Right, RightMissing
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import Record
+from seldon_kafka.request_log.delivery import Delivery, Stopped
+from seldon_kafka.request_log.documents import Document, NoDocument
+from seldon_kafka.request_log.search import SearchEngine
+from seldon_kafka.transport.consumed import record_of
+
+log = logging.getLogger("seldon_kafka.request_log")
+
+Reading = Tuple[str, Callable[[Record, str], Document]]
+"""An index, and what makes its documents."""
+
+_ROLE = "request-log"
+_BATCH_BYTES = 8 * 1024 * 1024
+_BATCH_WITHIN_S = 1.0
+_POLL_S = 0.2
+_QUEUE_KIB = 64 * 1024
+
+
+class Unreadable(Exception):
+    """The topics can't be read; the message says what to do."""
+
+
+class Sink:
+    """Reads as a member of a consumer group; offsets are committed after documents are written.
+
+    Args:
+        settings: brokers.
+        group_id: the consumer group.
+        readings: what becomes of each topic.
+        engine: the search engine.
+        batch: most documents in one request.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        group_id: str,
+        readings: Mapping[str, Reading],
+        engine: SearchEngine,
+        batch: int,
+    ) -> None:
+        self._group_id = group_id
+        self._readings = readings
+        self._batch = batch
+        self._stopped = threading.Event()
+        self._delivery = Delivery(engine, self._stopped)
+        self._consumer = Consumer(
+            consumer_config(
+                settings,
+                group_id,
+                auto_offset_reset="earliest",
+                # A killed member's partitions are taken over as quickly as a worker's.
+                session_timeout_ms=settings.session_timeout_ms,
+                fetch_message_max_bytes=most_log_bytes(settings),
+                queued_max_messages_kbytes=_QUEUE_KIB,
+            )
+        )
+
+    @property
+    def written(self) -> int:
+        """How many documents were written."""
+        return self._delivery.written
+
+    @property
+    def refused(self) -> int:
+        """How many documents were refused."""
+        return self._delivery.refused
+
+    def stop(self) -> None:
+        """Ends `run` after what is in hand; may be called from a signal handler."""
+        self._stopped.set()
+
+    def run(self) -> None:
+        """Carries on until `stop`.
+
+        Raises:
+            Unreadable: the topics can't be read.
+            Unusable: the search engine takes nothing.
+            KafkaException: no broker answers.
+        """
+        try:
+            for topic, (index, _) in self._readings.items():
+                self._check(topic)
+                self._delivery.make_index(index)
+            self._consumer.subscribe(list(self._readings))
+            while not self._stopped.is_set():
+                records = self._read()
+                if records:
+                    self._carry(records)
+                    self._commit(records)
+        except Stopped:
+            log.info("left while waiting; what was not written is read again")
+        finally:
+            self._consumer.close()
+
+    def _check(self, topic: str) -> None:
+        found = self._consumer.list_topics(topic, timeout=10).topics[topic]
+        if found.error is not None:
+            raise Unreadable(why_unreadable(self._consumer, topic, _ROLE))
+
+    def _read(self) -> List[Record]:
+        """What comes within a second, up to the limits of one request."""
+        records: List[Record] = []
+        size = 0
+        until = time.monotonic() + _BATCH_WITHIN_S
+        while len(records) < self._batch and size < _BATCH_BYTES and not self._stopped.is_set():
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            message = self._consumer.poll(min(left, _POLL_S))
+            if message is None:
+                continue
+            error = message.error()
+            if error is not None:
+                self._heed(error, message.topic())
+                continue
+            records.append(record_of(message))
+            size += len(records[-1].value or b"")
+        return records
+
+    def _heed(self, error: KafkaError, topic: Optional[str]) -> None:
+        code = error.code()
+        if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            right = Right(GROUP, self._group_id, READ, "")
+            raise Unreadable(str(RightMissing([right], _ROLE)))
+        if code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            names = [topic] if topic in self._readings else list(self._readings)
+            rights = [Right(TOPIC, str(name), READ, "") for name in names]
+            raise Unreadable(str(RightMissing(rights, _ROLE)))
+        if error.fatal():
+            raise Unreadable(f"the topics can't be read any more: {error.str()}")
+        log.debug("the Kafka client says: %s", error.str())
+
+    def _carry(self, records: Sequence[Record]) -> None:
+        documents = []
+        for record in records:
+            index, made_of = self._readings[record.topic]
+            try:
+                documents.append(made_of(record, index))
+            except NoDocument as error:
+                documents.append(self._delivery.refusal(record, index, str(error)))
+        self._delivery.write(documents)
+
+    def _commit(self, records: Sequence[Record]) -> None:
+        positions: Dict[Tuple[str, int], int] = {}
+        for record in records:
+            positions[record.topic, record.partition] = record.offset + 1
+        offsets: List[Any] = [TopicPartition(*place, at) for place, at in positions.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            # Others have taken the partitions over, or a broker is away: it is written again.
+            log.info("the offsets are not committed: %s", error.args[0].str())

@@ -1,0 +1,133 @@
+"""The Open Inference Protocol's own paths (`/v2/models/…/infer`), answered by Seldon's server.
+
+Seldon's server knows its own format only; requests are handed to it in that, and its answers
+written back, by the same code that the workers use.
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import threading
+from typing import Any, Dict, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from seldon_kafka.codec import decode_json, v2
+from seldon_kafka.codec.json_text import dump_json
+from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.reasons import Rejected
+
+_MODEL_PATH = re.compile(r"^/v2/models/([^/]+)(?:/versions/[^/]+)?(/ready|/infer)?$")
+_ANSWER_WITHIN_S = 60.0
+_READING = threading.Semaphore(2)
+_OK, _BAD_REQUEST, _NOT_FOUND, _BAD_GATEWAY, _UNAVAILABLE = 200, 400, 404, 502, 503
+
+
+class Served(NamedTuple):
+    """The model behind the paths.
+
+    Attributes:
+        name: as the paths call it.
+        port: where Seldon's server answers REST on this machine; None where it is left out.
+    """
+
+    name: str
+    port: Optional[int]
+
+
+Answer = Tuple[int, Dict[str, Any]]
+
+
+def answer_get(path: str, served: Served, ready: bool) -> Optional[Answer]:
+    """Answers health and metadata; None for a path that is not of this protocol."""
+    if path == "/v2":
+        return _OK, {"name": "seldon_kafka.supervisor", "version": "1", "extensions": []}
+    if path in ("/v2/health/live", "/v2/health/ready"):
+        up = ready or path.endswith("live")
+        return (_OK if up else _UNAVAILABLE), {path.rsplit("/", 1)[1]: up}
+    found = _MODEL_PATH.match(path)
+    if found is None or found[2] == "/infer":
+        return None
+    if found[1] != served.name:
+        return _unknown(found[1], served)
+    if found[2] == "/ready":
+        return (_OK if ready else _UNAVAILABLE), {"name": served.name, "ready": ready}
+    return _OK, {"name": served.name, "platform": "seldon", "inputs": [], "outputs": []}
+
+
+def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
+    """Answers an inference request; None for a path that is not of this protocol."""
+    found = _MODEL_PATH.match(path)
+    if found is None or found[2] != "/infer":
+        return None
+    if found[1] != served.name:
+        return _unknown(found[1], served)
+    if served.port is None:
+        return _UNAVAILABLE, {"error": "KAFKA_SELDON_SERVER is off"}
+    try:
+        # Reading one takes many times its bytes; the others wait.
+        with _READING:
+            meta, request = _as_seldons(body)
+    except Rejected as error:
+        return _BAD_REQUEST, {"error": f"{error.reason}: {error.message}"}
+    return _infer(meta, request, served)
+
+
+def is_infer(path: str) -> bool:
+    """Whether a path is one of those that take inference requests."""
+    found = _MODEL_PATH.match(path)
+    return found is not None and found[2] == "/infer"
+
+
+def _as_seldons(body: bytes) -> Tuple[Dict[str, Any], bytes]:
+    """A request's `meta`, and the request in Seldon's own format.
+
+    Raises:
+        Rejected: it is no request of this protocol.
+    """
+    payload, wire_format = decode_json(body)
+    if wire_format is not v2.FORMAT:
+        raise Rejected("no_payload", "inputs is missing")
+    request = {"data": {"ndarray": payload.data.tolist()}, "meta": payload.meta}
+    return payload.meta, dump_json(request)
+
+
+def _unknown(name: str, served: Served) -> Answer:
+    return _NOT_FOUND, {"error": f"there is no model {name!r}, but {served.name!r}"}
+
+
+def _infer(meta: Dict[str, Any], request: bytes, served: Served) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=_ANSWER_WITHIN_S)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/predict", request, headers)
+        answer = connection.getresponse()
+        reply = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return _BAD_GATEWAY, {"error": f"Seldon's server does not answer: {error}"}
+    finally:
+        connection.close()
+    if answer.status != _OK:
+        return answer.status, {"error": (reply.get("status") or {}).get("info", "")}
+    asked = Payload("ndarray", None, (), meta, None)
+    written = v2.encode(asked, _prediction(reply), str(meta.get("puid", "")))
+    return _OK, {"model_name": served.name, **json.loads(written)}
+
+
+def _prediction(reply: Dict[str, Any]) -> Prediction:
+    """What Seldon's server answered, as the workers know it."""
+    data = reply.get("data", {})
+    rows: Any = data.get("ndarray")
+    if rows is None and "tensor" in data:
+        rows = np.reshape(data["tensor"]["values"], data["tensor"]["shape"])
+    if rows is None:
+        rows = next(
+            (reply[kind] for kind in ("jsonData", "strData", "binData") if kind in reply), ""
+        )
+    tags = reply.get("meta", {}).get("tags", {})
+    # Seldon's server does not say which tags go by rows; those with one entry each do.
+    by_row = [name for name, tag in tags.items() if isinstance(tag, list) and len(tag) == len(rows)]
+    return Prediction(rows, data.get("names", ()), tags, tuple(by_row), [])

@@ -1,0 +1,114 @@
+"""Seldon's own server for the class: REST, gRPC and metrics."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from seldon_kafka.supervisor.probe import answers_ok
+from seldon_kafka.supervisor.process import Process, how_it_died
+
+# Serves the class that MODEL_NAME names.
+_LOGGED = "seldon_kafka.request_log.over_seldon.logged"
+_DEFAULT_HTTP_PORT = 9000
+_RESTART_S = 1.0
+# Its REST server may take long to load a model; it is asked this often whether it answers.
+_ASK_EVERY_S = 0.5
+
+
+class SeldonServer:
+    """Runs `seldon-core-microservice` again and again.
+
+    Its first process is the REST server. On SIGTERM that finishes what it has in hand, ends the
+    metrics, and then waits for ever for the gRPC servers, which nobody tells: so it is watched
+    until it has come so far, and the rest of its process group is killed. (SIGTERM to the whole
+    group would end the process that holds the metrics before those that clear them at their
+    end, each with a stack trace.)
+
+    Args:
+        class_name: the wrapper class.
+        environment: its whole environment; Seldon's own variables name the ports.
+        logs_requests: whether each request is written to the request log.
+    """
+
+    def __init__(
+        self, class_name: str, environment: Dict[str, str], *, logs_requests: bool = False
+    ) -> None:
+        self._served = class_name
+        # Seldon looks for the class in the working folder last, behind whatever package of
+        # the same name is installed; the workers look there first.
+        path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
+        self._environment = {**environment, "PYTHONPATH": path}
+        if logs_requests:
+            self._served = _LOGGED
+            self._environment["MODEL_NAME"] = class_name
+        self._process: Optional[Process] = None
+        self._answers = False
+        self._asked_at = 0.0
+        self._start_at = 0.0
+        self.http_port = int(
+            environment.get("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", _DEFAULT_HTTP_PORT)
+        )
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Process id of the running server."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answered when asked last."""
+        return self._process is not None and self._answers
+
+    def start(self) -> None:
+        """Starts the server."""
+        script = Path(sys.executable).with_name("seldon-core-microservice")
+        service_type = self._environment.get("SERVICE_TYPE", "MODEL")
+        if service_type == "OUTPUT_TRANSFORMER":
+            # Seldon's server has the paths of all types, and no word for this one.
+            service_type = "TRANSFORMER"
+        command: List[str] = [sys.executable, str(script), self._served]
+        self._process = Process([*command, "--service-type", service_type], self._environment)
+        self._answers = False
+
+    def look(self) -> Optional[str]:
+        """Asks whether it answers, and starts it again if it died.
+
+        Returns:
+            What happened, in words, if it died since the last look.
+        """
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._start_at:
+                self.start()
+            return None
+        status = self._process.poll()
+        if status is not None:
+            self._process.end()
+            self._process, self._answers = None, False
+            self._start_at = now + _RESTART_S
+            return f"Seldon's server: {how_it_died(status)}"
+        if now - self._asked_at >= _ASK_EVERY_S:
+            self._asked_at = now
+            self._answers = answers_ok(self.http_port, "/health/ping")
+        return None
+
+    def stop(self) -> None:
+        """Lets its REST server finish what it has in hand."""
+        if self._process is not None:
+            self._process.signal(signal.SIGTERM)
+
+    def has_left(self) -> bool:
+        """Whether, after `stop`, none but the parent of the gRPC servers is left to wait for."""
+        process = self._process
+        return process is None or process.poll() is not None or process.children() <= 1
+
+    def end(self) -> None:
+        """Kills what is left of it."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None

@@ -1,0 +1,236 @@
+"""Starts, watches and stops Seldon's server and the workers."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import tempfile
+import time
+from typing import Any, Dict, List, Optional
+
+from prometheus_client.multiprocess import mark_process_dead
+
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.supervisor.halt_marker import HaltMarker
+from seldon_kafka.supervisor.http import Report, StatusServer
+from seldon_kafka.supervisor.open_inference import Served
+from seldon_kafka.supervisor.process import reap_orphans
+from seldon_kafka.supervisor.seldon_server import SeldonServer
+from seldon_kafka.supervisor.worker_slot import GaveUp, WorkerSlot
+from seldon_kafka.worker.in_hand import pardon
+from seldon_kafka.worker.place import place_of, state_folder
+from seldon_kafka.worker.status import HALTED
+
+log = logging.getLogger("seldon_kafka.supervisor")
+
+_TURN_S = 0.1
+# A supervisor that has not turned for so long is stuck.
+_LIVE_S = 10.0
+
+
+class Supervisor:
+    """The parts of one replica.
+
+    Args:
+        settings: all of them; without a broker no workers are started.
+        class_name: the wrapper class.
+        environment: what the parts inherit.
+
+    Raises:
+        OSError: the HTTP port can't be had.
+    """
+
+    def __init__(self, settings: Settings, class_name: str, environment: Dict[str, str]) -> None:
+        self._settings = settings
+        self._class_name = class_name
+        self._marker = HaltMarker(settings)
+        self._metrics_folder = tempfile.mkdtemp(prefix="kafka-metrics-")
+        self._server: Optional[SeldonServer] = None
+        if settings.seldon_server:
+            self._server = SeldonServer(
+                class_name,
+                {**environment, "KAFKA_WORKER_ID": settings.worker_id},
+                logs_requests=settings.log_requests,
+            )
+        worker_environment = {
+            **environment,
+            "KAFKA_BROKER": settings.broker,
+            "KAFKA_WORKER_ID": settings.worker_id,
+            # Both spellings: prometheus-client changed it in 0.10.
+            "PROMETHEUS_MULTIPROC_DIR": self._metrics_folder,
+            "prometheus_multiproc_dir": self._metrics_folder,
+        }
+        self._slots: List[WorkerSlot] = []
+        if settings.broker:
+            self._slots = [
+                WorkerSlot(class_name, index, worker_environment)
+                for index in range(settings.workers)
+            ]
+        self._halted = self._marker.read() if self._slots else None
+        self._stopping = False
+        self._told_at = 0.0
+        self._started_s = time.time()
+        self._turned_at = time.monotonic()
+        name = environment.get("PREDICTIVE_UNIT_ID", class_name)
+        self._http = StatusServer(
+            settings.http_host,
+            settings.http_port,
+            self.report,
+            self._metrics_folder,
+            Served(name, self._server.http_port if self._server is not None else None),
+            settings.max_message_bytes,
+        )
+
+    def stop(self) -> None:
+        """Lets everything finish and leave; may be called from a signal handler."""
+        if not self._stopping:
+            self._told_at = time.monotonic()
+            self._stopping = True
+
+    def run(self) -> int:
+        """Works until `stop`, or until restarting a worker is no use.
+
+        Returns:
+            Exit status: 0 when told to stop and everything left by itself.
+        """
+        self._http.start()
+        log.info(
+            "serving /live, /ready, /status, /metrics and /v2 on %s:%d",
+            self._settings.http_host,
+            self._http.port,
+        )
+        if self._halted is not None:
+            log.error("not consuming, as before: %s (--resume lets it go on)", self._halted)
+        try:
+            while not self._stopping:
+                self._turn()
+                time.sleep(_TURN_S)
+            return 0 if self._leave() else 1
+        except GaveUp as error:
+            log.error("giving up: %s", error)
+            self._leave()
+            return 1
+        finally:
+            self._end()
+
+    def _turn(self) -> None:
+        self._turned_at = time.monotonic()
+        if self._server is not None:
+            self._say(self._server.look())
+        for slot in self._slots:
+            # One that halts has stopped them all, and none is to be started again.
+            if self._halted is None:
+                self._look_at(slot)
+        children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
+        reap_orphans([pid for pid in children if pid])
+
+    def _look_at(self, slot: WorkerSlot) -> None:
+        pid = slot.pid
+        died = slot.look()
+        self._say(died)
+        if died and pid is not None:
+            mark_process_dead(pid, self._metrics_folder)
+        if slot.stopped_on_purpose and slot.status.state == HALTED:
+            self._halt(slot.why_stopped)
+
+    def _halt(self, why: str) -> None:
+        """Stops all workers until an operator says otherwise."""
+        self._halted = why
+        self._marker.write(why)
+        log.error("consumption stops: %s", why)
+        log.error("mend the class, then start again with --resume (or as a new replica)")
+        self._leave_workers(time.monotonic() + self._settings.stop_timeout_s)
+
+    def _say(self, event: Optional[str]) -> None:
+        if event:
+            log.warning("%s", event)
+
+    def _leave(self) -> bool:
+        """Lets all parts leave; whether the workers did so in time."""
+        # From the signal on, even if this turn was a long one: whoever sent it may not wait.
+        told_at = self._told_at if self._stopping else time.monotonic()
+        give_up_at = told_at + self._settings.stop_timeout_s
+        if self._server is None:
+            return self._leave_workers(give_up_at)
+        self._server.stop()
+        left = self._leave_workers(give_up_at)
+        while not self._server.has_left():
+            # Not counted against us: a connection that a client merely keeps open does this.
+            if time.monotonic() > give_up_at:
+                log.warning("ending Seldon's server, which has not finished its requests in time")
+                break
+            time.sleep(_TURN_S / 5)
+        return left
+
+    def _leave_workers(self, give_up_at: float) -> bool:
+        pids = [slot.pid for slot in self._slots if slot.pid is not None]
+        left = self._await_workers(give_up_at)
+        for pid in pids:
+            # What a killed one read last, and how far behind it was, is no longer so.
+            mark_process_dead(pid, self._metrics_folder)
+        return left
+
+    def _await_workers(self, give_up_at: float) -> bool:
+        for slot in self._slots:
+            slot.stop()
+        while not all(slot.has_left() for slot in self._slots):
+            if time.monotonic() > give_up_at:
+                late = [str(slot.index) for slot in self._slots if not slot.has_left()]
+                log.error("killing workers that did not leave in time: %s", ", ".join(late))
+                for slot in self._slots:
+                    if not slot.has_left():
+                        slot.end()
+                        place = place_of(self._settings, slot.index)
+                        pardon(state_folder(self._settings), place.transactional_id)
+                return False
+            time.sleep(_TURN_S / 5)
+        return True
+
+    def _end(self) -> None:
+        for slot in self._slots:
+            slot.end()
+        if self._server is not None:
+            self._server.end()
+        self._http.stop()
+        shutil.rmtree(self._metrics_folder, ignore_errors=True)
+
+    def report(self) -> Report:
+        """How things stand."""
+        workers: List[Dict[str, Any]] = [
+            {
+                "index": slot.index,
+                "pid": slot.pid,
+                "restarts": slot.restarts,
+                "memory_bytes": slot.memory_bytes,
+                **slot.status._asdict(),
+            }
+            for slot in self._slots
+        ]
+        status = {
+            "class": self._class_name,
+            "worker_id": self._settings.worker_id,
+            "pid": os.getpid(),
+            "started_s": self._started_s,
+            "halted": self._halted,
+            "seldon_server": self._server
+            and {"pid": self._server.pid, "ready": self._server.is_ready},
+            "workers": workers,
+        }
+        live = time.monotonic() - self._turned_at < _LIVE_S
+        return Report(live, self._why_not_ready(), status)
+
+    def _why_not_ready(self) -> List[str]:
+        reasons = []
+        if self._stopping:
+            reasons.append("leaving")
+        if self._server is not None and not self._server.is_ready:
+            reasons.append("Seldon's server does not answer yet")
+        if self._halted is not None:
+            return [*reasons, f"consumption stopped: {self._halted}"]
+        for slot in self._slots:
+            if not slot.is_ready:
+                detail = slot.why_stopped or slot.status.detail
+                state = "stopped" if slot.why_stopped else slot.status.state
+                reasons.append(f"worker {slot.index}: {state}" + (f": {detail}" if detail else ""))
+        return reasons

@@ -1,0 +1,158 @@
+"""One worker's place below the supervisor: started, watched, and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Dict, List, Optional
+
+from seldon_kafka.supervisor.process import Process, how_it_died
+from seldon_kafka.worker.status import EXIT_STOPPED, READY, WorkerStatus, parse_status
+
+QUICK_DEATHS = 5
+"""After so many deaths in a row without a single commit between them, restarting is no use."""
+
+_EXIT_WRONG_USE = 2
+_RESTART_MOST_S = 5.0
+
+
+class GaveUp(Exception):
+    """Restarting a worker does not help; the message says why."""
+
+
+class WorkerSlot:
+    """Runs one worker again and again.
+
+    Args:
+        class_name: the wrapper class.
+        index: number of the worker.
+        environment: the worker's whole environment.
+    """
+
+    def __init__(self, class_name: str, index: int, environment: Dict[str, str]) -> None:
+        self.index = index
+        self.status = WorkerStatus()
+        self.restarts = 0
+        self._class_name = class_name
+        self._environment = environment
+        self._process: Optional[Process] = None
+        self._pipe: Optional[int] = None
+        self._unread = b""
+        self._quick_deaths = 0
+        self._start_at = 0.0
+        self._why_stopped = ""
+
+    @property
+    def pid(self) -> Optional[int]:
+        """Process id of the running worker."""
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def memory_bytes(self) -> Optional[int]:
+        """Resident memory of the running worker, where the system tells."""
+        return self._process.memory_bytes() if self._process is not None else None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker runs and has joined its group."""
+        return self._process is not None and self.status.state == READY
+
+    def start(self) -> None:
+        """Starts the worker."""
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        command: List[str] = [sys.executable, "-m", "seldon_kafka.worker", self._class_name]
+        command += ["--index", str(self.index), "--status-fd", str(writer)]
+        self._process = Process(command, self._environment, pass_fds=[writer])
+        os.close(writer)
+        self._pipe = reader
+        self.status = WorkerStatus()
+
+    def look(self) -> Optional[str]:
+        """Reads what the worker told, and starts it again if it died and its time has come.
+
+        Returns:
+            What happened, in words, if it died since the last look.
+
+        Raises:
+            GaveUp: it dies again and again.
+        """
+        self._read()
+        if self._process is None:
+            if time.monotonic() >= self._start_at and not self.stopped_on_purpose:
+                self.start()
+            return None
+        status = self._process.poll()
+        if status is None:
+            return None
+        # What the class started must not outlive the worker, whose lock it may hold.
+        self._process.end()
+        pid, self._process = self._process.pid, None
+        self._read()
+        self._close_pipe()
+        return self._died(pid, status)
+
+    @property
+    def stopped_on_purpose(self) -> bool:
+        """Whether the worker stopped because going on would do harm."""
+        return self._process is None and bool(self._why_stopped)
+
+    @property
+    def why_stopped(self) -> str:
+        """Why it stopped on purpose, if it did."""
+        return self._why_stopped
+
+    def _died(self, pid: int, status: int) -> str:
+        told = f"worker {self.index} (process {pid}): {how_it_died(status)}"
+        if status == EXIT_STOPPED:
+            self._why_stopped = self.status.detail
+            return f"{told}: {self._why_stopped}"
+        if status == _EXIT_WRONG_USE:
+            raise GaveUp(f"{told}; its message above says what to mend")
+        self._quick_deaths = 0 if self.status.progress else self._quick_deaths + 1
+        if self._quick_deaths >= QUICK_DEATHS:
+            raise GaveUp(f"{told}; that was death {QUICK_DEATHS} in a row without any progress")
+        wait_s = 0.0 if self._quick_deaths < 2 else 0.25 * 2**self._quick_deaths
+        self._start_at = time.monotonic() + min(wait_s, _RESTART_MOST_S)
+        self.restarts += 1
+        return told
+
+    def stop(self) -> None:
+        """Asks the worker to finish and leave."""
+        if self._process is not None:
+            self._process.signal(signal.SIGTERM)
+
+    def has_left(self) -> bool:
+        """Whether the worker's process is gone."""
+        if self._process is not None and self._process.poll() is not None:
+            self._process = None
+            self._close_pipe()
+        return self._process is None
+
+    def end(self) -> None:
+        """Kills the worker."""
+        if self._process is not None:
+            self._process.end()
+            self._process = None
+            self._close_pipe()
+
+    def _read(self) -> None:
+        if self._pipe is None:
+            return
+        try:
+            chunk = os.read(self._pipe, 65536)
+        except BlockingIOError:
+            return
+        lines = (self._unread + chunk).split(b"\n")
+        self._unread = lines.pop()
+        for line in lines:
+            status = parse_status(line)
+            if status is not None:
+                self.status = status
+
+    def _close_pipe(self) -> None:
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe, self._unread = None, b""

@@ -1,0 +1,1 @@
+"""The topics that the runtime lives on: ``python -m seldon_kafka.topics``."""

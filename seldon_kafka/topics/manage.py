@@ -1,0 +1,165 @@
+"""Making topics, and adding partitions to them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Sequence, Tuple
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import ConfigResource, NewPartitions, NewTopic, ResourceType
+
+from seldon_kafka.config.rights import DESCRIBE, TOPIC, Right, RightMissing
+from seldon_kafka.topics.wanted import Topic, differences
+
+_TIMEOUT_S = 10
+
+
+class TopicError(Exception):
+    """A topic cannot be made or changed; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of one wanted topic.
+
+    Attributes:
+        topic: As it was wanted.
+        created: It was made just now.
+        differences: How one that was there already differs; it was left as it is.
+    """
+
+    topic: Topic
+    created: bool
+    differences: Tuple[str, ...] = ()
+
+
+def broker_count(admin: Any) -> int:
+    """How many brokers are alive."""
+    return len(admin.list_topics(timeout=_TIMEOUT_S).brokers)
+
+
+def existing(admin: Any, names: Sequence[str]) -> Dict[str, Topic]:
+    """Those of the named topics that there are, with all of their settings."""
+    topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+    present = [name for name in names if name in topics]
+    if not present:
+        return {}
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+    answers = admin.describe_configs(asked, request_timeout=_TIMEOUT_S)
+    found = {}
+    for resource, answer in answers.items():
+        partitions = topics[resource.name].partitions.values()
+        found[resource.name] = Topic(
+            name=resource.name,
+            partitions=len(partitions),
+            replication=min(len(p.replicas) for p in partitions),
+            config={key: entry.value for key, entry in answer.result().items()},
+        )
+    return found
+
+
+def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
+    """Make the topics that are missing; leave the others as they are.
+
+    Args:
+        admin: A `confluent_kafka.admin.AdminClient`.
+        wanted: The topics.
+
+    Raises:
+        TopicError: The brokers refuse one; those before it have been made.
+    """
+    found = existing(admin, [topic.name for topic in wanted])
+    made = []
+    for topic in wanted:
+        if topic.name not in found and _create(admin, topic):
+            made.append(Made(topic, created=True))
+            continue
+        now = found.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
+        if now is None:
+            # It is there, and not shown to us.
+            describe = Right(TOPIC, topic.name, DESCRIBE, "knowing of it")
+            raise TopicError(str(RightMissing([describe], "topics")))
+        made.append(Made(topic, created=False, differences=tuple(differences(topic, now))))
+    await_usable(admin, [topic.name for topic in wanted])
+    return made
+
+
+def await_usable(admin: Any, names: Sequence[str], partitions: int = 1) -> None:
+    """Wait until brokers know topics and every partition has a leader.
+
+    The controller answers before the brokers have heard of what it has made.
+
+    Args:
+        admin: A `confluent_kafka.admin.AdminClient`.
+        names: The topics.
+        partitions: How many each has at least.
+
+    Raises:
+        TopicError: They do not within 15 s.
+    """
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+        if all(name in topics and _has_leaders(topics[name], partitions) for name in names):
+            return
+        if time.monotonic() > deadline:
+            raise TopicError(f"not every partition of {', '.join(names)} has a leader")
+        time.sleep(0.02)
+
+
+def _has_leaders(topic: Any, partitions: int) -> bool:
+    known = topic.partitions.values()
+    return len(known) >= partitions and all(p.leader >= 0 for p in known)
+
+
+def _create(admin: Any, topic: Topic) -> bool:
+    """Make a topic; False if somebody else has just done so."""
+    new = NewTopic(
+        topic.name,
+        num_partitions=topic.partitions,
+        replication_factor=topic.replication,
+        config=dict(topic.config),
+    )
+    future = admin.create_topics([new], operation_timeout=_TIMEOUT_S)[topic.name]
+    try:
+        future.result()
+    except KafkaException as error:
+        reason = error.args[0]
+        if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
+            return False
+        raise TopicError(f"topic {topic.name} cannot be made: {reason.str()}") from error
+    return True
+
+
+def add_partitions(admin: Any, names: Sequence[str], partitions: int) -> List[str]:
+    """Give topics more partitions; return the names of those that were changed.
+
+    Args:
+        admin: A `confluent_kafka.admin.AdminClient`.
+        names: The topics. One that has so many already is left alone.
+        partitions: How many each shall have.
+
+    Raises:
+        TopicError: There is no such topic, it has more already, or the brokers refuse.
+    """
+    found = existing(admin, names)
+    for name in names:
+        if name not in found:
+            raise TopicError(
+                f"there is no topic {name}; make it: python -m seldon_kafka.topics create"
+            )
+        if found[name].partitions > partitions:
+            raise TopicError(
+                f"topic {name} has {found[name].partitions} partitions; Kafka cannot take any away"
+            )
+    short = [name for name in names if found[name].partitions < partitions]
+    if short:
+        more = [NewPartitions(name, partitions) for name in short]
+        for name, future in admin.create_partitions(more).items():
+            try:
+                future.result()
+            except KafkaException as error:
+                raise TopicError(f"topic {name}: {error.args[0].str()}") from error
+        await_usable(admin, short, partitions)
+    return short

@@ -1,0 +1,1 @@
+"""What is read from Kafka and written to it."""

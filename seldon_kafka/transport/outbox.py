@@ -1,0 +1,159 @@
+"""Where outcomes go: the topics, what they take, and the publisher that writes to them."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from confluent_kafka import KafkaException
+
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import Outcome
+from seldon_kafka.transport.deliveries import Refusal
+from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.publisher import PlainPublisher, TransactionalPublisher
+from seldon_kafka.transport.replies import Outgoing, Target, compose
+from seldon_kafka.transport.targets import TopicMissing, look_up
+from seldon_kafka.worker.place import Place
+
+_MIB = 1024 * 1024
+
+
+class Outbox:
+    """Composes messages from outcomes and publishes them.
+
+    Args:
+        settings: topics, and how often a message may come.
+        place: which worker this is.
+        commit: commits positions, and a note beside each, where that is not part of a transaction.
+        before_call: called before each call that may take long, for the watchdog.
+
+    Raises:
+        TopicMissing: a topic is not there.
+        RightMissing: a topic may not be used.
+        KafkaException: the brokers don't answer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        place: Place,
+        commit: Callable[[Dict[int, int], str], None],
+        before_call: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._worker = place.name
+        self._replies: Target
+        self._dead_letters: Target
+        self._log: Optional[OutcomeLog] = None
+        self._look_up()
+        most = self._batch_bytes()
+        self._publisher: Any
+        if settings.processing == "exactly_once":
+            self._publisher = TransactionalPublisher(
+                settings, place.transactional_id, most, before_call
+            )
+        else:
+            self._publisher = PlainPublisher(settings, commit, most, before_call)
+
+    def start(self) -> None:
+        """Makes the publisher ready, and ends what a predecessor left open.
+
+        Raises:
+            NotPublished: the brokers don't answer; try again.
+            RightMissing: transactions are not allowed.
+        """
+        self._publisher.start()
+
+    def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
+        """The outcomes, of which a reply too large has become a rejection, and their messages."""
+        pairs = [
+            compose(outcome, self._replies, self._dead_letters, self._worker)
+            for outcome in outcomes
+        ]
+        outcomes = [outcome for outcome, _ in pairs]
+        messages = [message for _, message in pairs]
+        if self._log is not None:
+            messages.extend(self._log.compose(outcomes))
+        return outcomes, messages
+
+    def publish(
+        self,
+        messages: List[Outgoing],
+        positions: Dict[int, int],
+        group_metadata: Any,
+        note: str,
+        meanwhile: Callable[[], bool],
+    ) -> None:
+        """Publishes messages and commits positions, with a note beside each.
+
+        While the brokers are waited for, `meanwhile` is called until it returns false.
+
+        Raises:
+            NotPublished: they are to be done again.
+        """
+        self._publisher.publish(messages, positions, group_metadata, note, meanwhile)
+
+    def heed(self, refusal: Refusal) -> bool:
+        """Sees to it that what a broker won't take does not come again as it was.
+
+        Returns:
+            Whether the record itself is to be rejected: its reply can't be sent in any way.
+        """
+        self.look_up_again()
+        of_replies = refusal.topic == self._replies.topic
+        if refusal.size > self._target(refusal.topic).max_bytes:
+            # The topic takes less than it did; now that this is known, composing heeds it.
+            return False
+        known = self._batch_bytes()
+        smaller = known if self._publisher.batch_bytes > known else 1
+        if self._publisher.batch_bytes > smaller:
+            # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
+            self._publisher.send_smaller(smaller)
+            return False
+        if not of_replies:
+            self._cut_to(refusal.topic, refusal.size // 2)
+        return of_replies
+
+    def _target(self, topic: str) -> Target:
+        if self._log is not None and topic == self._log.target.topic:
+            return self._log.target
+        return self._replies if topic == self._replies.topic else self._dead_letters
+
+    def _cut_to(self, topic: str, max_bytes: int) -> None:
+        """What goes to this topic, which isn't that of the replies, is cut to so much."""
+        target = self._target(topic)._replace(max_bytes=max_bytes)
+        if target.topic == self._dead_letters.topic:
+            self._dead_letters = target
+        elif self._log is not None:
+            self._log.target = target
+
+    def look_up_again(self) -> None:
+        """Topics may have been made anew, with other partitions or limits than before.
+
+        Raises:
+            RightMissing: we may no longer write to them.
+        """
+        with contextlib.suppress(TopicMissing, KafkaException):
+            self._look_up()
+
+    def _look_up(self) -> None:
+        settings = self._settings
+        names = [settings.output_topic, settings.dead_letter_topic]
+        if settings.log_requests:
+            names.append(settings.log_topic)
+        targets = look_up(settings, names, "worker")
+        self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
+        if settings.log_requests:
+            self._log = OutcomeLog(settings, targets[settings.log_topic], self._worker)
+
+    def _batch_bytes(self) -> int:
+        """The largest batch of many messages: not larger than the smallest topic takes."""
+        targets = [self._replies, self._dead_letters]
+        if self._log is not None:
+            targets.append(self._log.target)
+        return min(_MIB, *(target.max_bytes for target in targets))
+
+    def close(self) -> None:
+        """Drops the publisher; nothing is under way between calls."""
+        self._publisher.close()

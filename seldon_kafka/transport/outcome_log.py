@@ -1,0 +1,155 @@
+"""The entries for what a worker answered and rejected, as messages beside the replies."""
+
+from __future__ import annotations
+
+import functools
+import os
+import time
+from typing import List, NamedTuple, Optional, Sequence
+
+from seldon_kafka.codec import family_of
+from seldon_kafka.codec.json_text import JSON_HEADERS, is_strict_json
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.feedback.feedback import LONGEST_PUID
+from seldon_kafka.messages import Outcome, Record, Reply, header
+from seldon_kafka.pipeline.encoding import made_puid
+from seldon_kafka.transport.log_entry import (
+    ENVELOPE_BYTES,
+    JSON_TYPE,
+    NO_CONTENT,
+    PROTOBUF_TYPE,
+    Content,
+    Entry,
+    EventHeaders,
+    Verdict,
+    as_base64,
+    as_json,
+    as_text_or_base64,
+    author_of,
+    common_headers,
+    fitting,
+    headers_of,
+    json_text,
+    rfc3339,
+)
+from seldon_kafka.transport.replies import Outgoing, Target, size_of
+
+_LONGEST_KEY = 1024
+_MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
+_BYTES = "application/octet-stream"
+# The topic's own partitioner chooses by key, so that an entry stands where its feedback would.
+_BY_KEY = -1
+
+
+class OutcomeLog:
+    """Composes entries.
+
+    Args:
+        settings: names the consumer group and the input topic.
+        target: the log's topic.
+        worker: name of the worker.
+    """
+
+    def __init__(self, settings: Settings, target: Target, worker: str) -> None:
+        self.target = target
+        self._author = author_of(settings.group_id, settings.input_topic, worker, os.environ)
+
+    def compose(self, outcomes: Sequence[Outcome]) -> List[Outgoing]:
+        """One message for each outcome.
+
+        What does not fit the topic is left out and said to be: the request first, unless the reply
+        is larger. Both stand in their own topics, where `input` says.
+        """
+        now_ms = int(time.time() * 1000)
+        now = rfc3339(now_ms)
+        common = common_headers(self._author, now)
+        return [self._message(outcome, now_ms, now, common) for outcome in outcomes]
+
+    def _message(self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders) -> Outgoing:
+        entry = entry_of(outcome)
+        headers = headers_of(entry, common)
+        target = self.target
+
+        def message(value: bytes) -> Outgoing:
+            return Outgoing(
+                target.topic, _BY_KEY, now_ms, entry.puid, value, headers, outcome.record
+            )
+
+        def fits(value: bytes) -> bool:
+            return (
+                len(value) + ENVELOPE_BYTES <= target.max_bytes
+                or size_of(message(value)) <= target.max_bytes
+            )
+
+        return message(fitting(entry, self._author, now, fits))
+
+
+def entry_of(outcome: Outcome) -> Entry:
+    """The entry for an outcome."""
+    record = outcome.record
+    own_id = puid = made_puid(record).encode("ascii")
+    sent = outcome.sent_puid
+    if sent and len(sent) <= LONGEST_PUID:
+        puid = sent.encode("utf-8", "replace")
+    request = _request(record, was_read=sent is not None)
+    verdict = None
+    if isinstance(outcome, Reply):
+        response = _response(outcome)
+    else:
+        response = NO_CONTENT
+        verdict = Verdict(outcome.reason, outcome.message, outcome.failed)
+    partition = _partition(record.topic, record.partition)
+    rest = record.offset, record.timestamp_ms, _key(record.key)
+    place = partition.json + b'%d,"timestamp":%d,"key":%b}' % rest
+    subject = partition.text + b"%d" % record.offset
+    return Entry(own_id, puid, b"kafka", place, subject, request, response, verdict)
+
+
+class _Partition(NamedTuple):
+    """The beginnings of all places in a partition."""
+
+    json: bytes
+    text: bytes
+
+
+@functools.lru_cache(maxsize=4096)
+def _partition(topic: str, partition: int) -> _Partition:
+    json = b'{"topic":%b,"partition":%d,"offset":' % (json_text(topic), partition)
+    return _Partition(json, f"{topic}/{partition}/".encode())
+
+
+def _key(key: Optional[bytes]) -> bytes:
+    """The sender's key as text; null where it is none that people could look for."""
+    if key is None or len(key) > _LONGEST_KEY:
+        return b"null"
+    return json_text(key.decode("utf-8", "backslashreplace"))
+
+
+def _request(record: Record, *, was_read: bool) -> Content:
+    value = record.value
+    if value is None:
+        return NO_CONTENT
+    given = header(record.headers, "content-type") if record.headers else None
+    content_type = "" if given is None else given.decode("utf-8", "replace")
+    if not was_read:
+        return as_text_or_base64(value, content_type)
+    family = family_of(record, value)
+    if family == "json" and is_strict_json(value):
+        return as_json(value, content_type or JSON_TYPE)
+    if family == "json":
+        return as_text_or_base64(value, content_type or JSON_TYPE)
+    if family == "protobuf":
+        return as_base64(value, content_type or PROTOBUF_TYPE)
+    return as_base64(value, content_type or _kind_of(value))
+
+
+def _kind_of(value: bytes) -> str:
+    return next((name for magic, name in _MAGIC if value.startswith(magic)), _BYTES)
+
+
+def _response(reply: Reply) -> Content:
+    if reply.headers is JSON_HEADERS:
+        return as_json(reply.value, JSON_TYPE)
+    content_type = (header(reply.headers, "content-type") or b"").decode("utf-8", "replace")
+    # What our own codecs call JSON is JSON.
+    return (as_json if content_type == JSON_TYPE else as_base64)(reply.value, content_type)

@@ -1,0 +1,179 @@
+"""What is published: replies and dead letters, their headers, partitions and sizes."""
+
+from __future__ import annotations
+
+import functools
+import time
+from typing import List, NamedTuple, Optional, Tuple
+
+from seldon_kafka.messages import Headers, Outcome, Record, Rejection, Reply
+
+# Every header of the runtime's own begins with `kafka-`; all others are the sender's.
+WORKER = "kafka-worker"
+INPUT_TOPIC = "kafka-input-topic"
+INPUT_PARTITION = "kafka-input-partition"
+INPUT_OFFSET = "kafka-input-offset"
+INPUT_TIMESTAMP = "kafka-input-timestamp"
+DEAD_REASON = "kafka-dead-reason"
+DEAD_MESSAGE = "kafka-dead-message"
+DEAD_CUT = "kafka-dead-cut"
+DEAD_ATTEMPTS = "kafka-dead-attempts"
+DEAD_NO_KEY = "kafka-dead-no-key"
+DEAD_STATUS_CODE = "kafka-dead-status-code"
+DEAD_ERROR_REASON = "kafka-dead-error-reason"
+DEAD_APP_CODE = "kafka-dead-app-code"
+DEAD_ERROR = "kafka-dead-error"
+
+# Headers that describe a value; those of the input are kept under `kafka-input-…`.
+_DESCRIBING = ("content-type", "proto-name")
+# Record batch header (61 bytes) and a record's own framing, rounded up
+# (https://kafka.apache.org/documentation/#recordbatch).
+_BATCH_OVERHEAD = 128
+_HEADER_OVERHEAD = 10
+
+
+class Outgoing(NamedTuple):
+    """One message to publish, and the record that it comes of."""
+
+    topic: str
+    partition: int
+    timestamp_ms: int
+    key: Optional[bytes]
+    value: Optional[bytes]
+    headers: List[Tuple[str, Optional[bytes]]]
+    record: Record
+
+
+class Target(NamedTuple):
+    """A topic that is written to.
+
+    Attributes:
+        topic: its name.
+        partitions: how many it has.
+        max_bytes: the largest message that it takes, framing included.
+        is_compacted: whether it takes no message without a key.
+    """
+
+    topic: str
+    partitions: int
+    max_bytes: int
+    is_compacted: bool = False
+
+
+def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
+    """The message that answers a record: its key, headers and timestamp, and the answer."""
+    record = reply.record
+    headers: List[Tuple[str, Optional[bytes]]] = []
+    for name, value in record.headers:
+        described = name.lower() in _DESCRIBING
+        headers.append((f"kafka-input-{name.lower()}" if described else name, value))
+    headers.extend(reply.headers)
+    headers.extend(_place(record, worker))
+    return Outgoing(
+        target.topic,
+        record.partition % target.partitions,
+        record.timestamp_ms,
+        record.key,
+        reply.value,
+        headers,
+        record,
+    )
+
+
+def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Outgoing:
+    """The message that keeps a rejected record: untouched, and the reason beside it.
+
+    What does not fit into the dead-letter topic is cut, and `kafka-dead-cut` says how long the
+    value was.
+    """
+    record = rejection.record
+    headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
+    headers.append((DEAD_REASON, rejection.reason.encode("utf-8")))
+    headers.append((DEAD_MESSAGE, rejection.message.encode("utf-8", "replace")))
+    headers.extend(rejection.headers)
+    headers.append((INPUT_TIMESTAMP, b"%d" % record.timestamp_ms))
+    headers.extend(_place(record, worker))
+    key = record.key
+    if key is None and target.is_compacted:
+        # Each letter has a key of its own, so that compaction takes none of them away.
+        key = _position_key(record)
+        headers.append((DEAD_NO_KEY, b"1"))
+    now_ms = int(time.time() * 1000)
+    letter = Outgoing(
+        target.topic,
+        record.partition % target.partitions,
+        now_ms,
+        key,
+        record.value,
+        headers,
+        record,
+    )
+    return _cut(letter, target)
+
+
+def _position_key(record: Record) -> bytes:
+    return f"{record.topic}/{record.partition}/{record.offset}".encode()
+
+
+def _place(record: Record, worker: str) -> Headers:
+    origin = _origin(record.topic, record.partition, worker)
+    return (*origin, (INPUT_OFFSET, b"%d" % record.offset))
+
+
+@functools.lru_cache(maxsize=4096)
+def _origin(topic: str, partition: int, worker: str) -> Headers:
+    return (
+        (WORKER, worker.encode("utf-8")),
+        (INPUT_TOPIC, topic.encode("utf-8")),
+        (INPUT_PARTITION, b"%d" % partition),
+    )
+
+
+def size_of(message: Outgoing) -> int:
+    """An upper bound of the bytes that a message takes in the log."""
+    size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
+    for name, value in message.headers:
+        characters = len(name) if name.isascii() else len(name.encode("utf-8"))
+        size += _HEADER_OVERHEAD + characters + len(value or b"")
+    return size
+
+
+def _cut(letter: Outgoing, target: Target) -> Outgoing:
+    """The letter, cut to what the topic takes: the value first, then headers, then the key."""
+    max_bytes = target.max_bytes
+    if size_of(letter) <= max_bytes:
+        return letter
+    length = len(letter.value or b"")
+    marked = letter._replace(headers=[*letter.headers, (DEAD_CUT, b"%d" % length)])
+    if letter.value is not None:
+        kept = max(0, length - (size_of(marked) - max_bytes))
+        marked = marked._replace(value=letter.value[:kept])
+    if size_of(marked) > max_bytes:
+        own = max(place for place, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
+        marked = marked._replace(headers=marked.headers[own:])
+    if size_of(marked) > max_bytes:
+        # What the class said of its error may be the longest part that is left.
+        said = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
+        marked = marked._replace(headers=[each for each in marked.headers if each[0] not in said])
+    if size_of(marked) > max_bytes:
+        marked = marked._replace(key=_position_key(letter.record) if target.is_compacted else None)
+    return marked
+
+
+def compose(
+    outcome: Outcome, replies: Target, dead_letters: Target, worker: str
+) -> Tuple[Outcome, Outgoing]:
+    """The message to publish for an outcome.
+
+    Returns:
+        The outcome, a rejection in place of a reply that is too large for its topic, and the
+        message.
+    """
+    if isinstance(outcome, Reply):
+        message = compose_reply(outcome, replies, worker)
+        size = size_of(message)
+        if size <= replies.max_bytes:
+            return outcome, message
+        text = f"the reply has {size} bytes, {replies.topic} takes {replies.max_bytes}"
+        outcome = Rejection(outcome.record, "reply_too_large", text, sent_puid=outcome.sent_puid)
+    return outcome, compose_dead_letter(outcome, dead_letters, worker)

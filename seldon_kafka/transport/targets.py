@@ -1,0 +1,106 @@
+"""Looks up topics that are written to, and whether we may; it never makes one."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AclOperation, ConfigResource, ResourceType
+
+from seldon_kafka.config.clients import admin_config, most_bytes, most_log_bytes
+from seldon_kafka.config.refusal import Inquiry
+from seldon_kafka.config.rights import (
+    DESCRIBE_CONFIGS,
+    READ,
+    ROLES,
+    TOPIC,
+    WRITE,
+    Right,
+    RightMissing,
+)
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.transport.replies import Target
+
+# Shorter than `KAFKA_STOP_TIMEOUT_S`: a worker that waits for brokers still leaves in time.
+_REQUEST_S = 3.0
+_OPERATIONS = {
+    READ: AclOperation.READ,
+    WRITE: AclOperation.WRITE,
+    DESCRIBE_CONFIGS: AclOperation.DESCRIBE_CONFIGS,
+}
+
+
+class TopicMissing(Exception):
+    """A topic is not there; the message says how to make it."""
+
+
+def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, Target]:
+    """Partitions and size limits of topics.
+
+    Args:
+        settings: brokers, and the topics of the role.
+        names: the topics that are asked for.
+        role: whose rights we need, a key of `seldon_kafka.config.rights.ROLES`.
+
+    Raises:
+        TopicMissing: one of them, or of the role's, does not exist.
+        RightMissing: we may not do with the topics what the role does.
+        KafkaException: the brokers don't answer, or refuse us.
+    """
+    inquiry = Inquiry(admin_config(settings))
+    rights = [
+        right
+        for right in ROLES[role](settings)
+        if right.resource == TOPIC and right.operation in _OPERATIONS
+    ]
+    described = _describe(inquiry, list(dict.fromkeys([*(r.name for r in rights), *names])))
+    missing = [right for right in rights if not _is_allowed(right, described[right.name])]
+    if missing:
+        raise RightMissing(missing, role)
+    return {
+        name: _target(inquiry, settings, name, len(described[name].partitions)) for name in names
+    }
+
+
+def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
+    """Each topic's description, with what we may do; None where we may not even know of it."""
+    # Unlike listing a topic by its name, this makes it on no broker.
+    futures = inquiry.admin.describe_topics(
+        TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
+    )
+    inquiry.wait(futures.values())
+    described: Dict[str, Any] = {}
+    for name in names:
+        try:
+            described[name] = futures[name].result()
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise TopicMissing(
+                    f"topic {name} is not there; "
+                    "make it with `python -m seldon_kafka.topics create`"
+                ) from error
+            if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise
+            described[name] = None
+    return described
+
+
+def _is_allowed(right: Right, topic: Any) -> bool:
+    if topic is None:
+        # Reading or writing would let us know of it; whether we may more is not told.
+        return right.operation == DESCRIBE_CONFIGS
+    # Brokers older than 2.3 do not say.
+    allowed = topic.authorized_operations
+    return not allowed or _OPERATIONS[right.operation] in allowed
+
+
+def _target(inquiry: Inquiry, settings: Settings, name: str, partitions: int) -> Target:
+    resource = ConfigResource(ResourceType.TOPIC, name)
+    described = inquiry.admin.describe_configs([resource], request_timeout=_REQUEST_S)
+    inquiry.wait(described.values())
+    config = described[resource].result()
+    allowed = int(config["max.message.bytes"].value)
+    is_log = settings.log_requests and name == settings.log_topic
+    max_bytes = min(allowed, most_log_bytes(settings) if is_log else most_bytes(settings))
+    return Target(name, partitions, max_bytes, "compact" in config["cleanup.policy"].value)

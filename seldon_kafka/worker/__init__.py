@@ -1,0 +1,1 @@
+"""The worker process: consumes, has batches answered, publishes."""

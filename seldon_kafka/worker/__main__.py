@@ -1,0 +1,207 @@
+"""`python -m seldon_kafka.worker Module.Class`: one worker, without Seldon's server."""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import gc
+import logging
+import os
+import sys
+import threading
+import time
+from typing import Any, List, Optional
+
+from confluent_kafka import KafkaException
+
+from seldon_kafka.config.clients import checked
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings, log_unknown
+from seldon_kafka.config.stop_signals import StopSignals
+from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
+from seldon_kafka.pipeline.served_class import UNDECLARED, ServedClass
+from seldon_kafka.worker.assignment import GapFound
+from seldon_kafka.worker.loop import Halted, Worker
+from seldon_kafka.worker.place import lock, place_of
+from seldon_kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
+
+log = logging.getLogger("seldon_kafka.worker")
+
+# How long threads and processes that a class leaves behind are waited for.
+_LEFT_S = 2.0
+GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
+"""The gain of a declaration; README.md says how it was measured."""
+
+EXAMPLES = """\
+examples:
+  python -m seldon_kafka.worker wrapper.KmnistClassifier
+  KAFKA_BROKER=broker:9092 KAFKA_WORKER_ID=a python -m seldon_kafka.worker MyModel
+  KAFKA_PROCESSING=at_least_once python -m seldon_kafka.worker MyModel
+
+Settings are environment variables; the README has the table of them all.
+"""
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Runs a worker until SIGTERM or Ctrl-C.
+
+    Returns:
+        Exit status: 0 when told to stop, 1 on trouble, 2 on wrong use, 70 when it stopped on
+        purpose and goes on only when an operator says so.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m seldon_kafka.worker",
+        description="Answers what arrives on the input topic with a Seldon Python wrapper class.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
+    parser.add_argument(
+        "--index", type=int, default=0, help="number of this worker below its supervisor"
+    )
+    parser.add_argument("--status-fd", type=int, default=None, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    try:
+        settings = checked(load_settings())
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    configure_logging(settings)
+    # The stack of a native crash (a segmentation fault, an abort) goes to stderr.
+    faulthandler.enable()
+    return _run(settings, options)
+
+
+def configure_logging(settings: Settings) -> None:
+    """Logs to stderr, one line an event."""
+    logging.basicConfig(
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def _run(settings: Settings, options: Any) -> int:
+    parent = None if options.status_fd is None else os.getppid()
+    place = place_of(settings, options.index)
+    status = StatusPipe(options.status_fd)
+    try:
+        held = lock(settings, place.transactional_id)
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if held is None:
+        print(
+            f"error: a worker {place.transactional_id!r} runs on this machine already; "
+            "give this one a KAFKA_WORKER_ID of its own",
+            file=sys.stderr,
+        )
+        return 2
+    try:
+        served = load_class(
+            options.class_name, os.environ, null_non_finite=settings.non_finite == "null"
+        )
+    except ClassNotUsable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Exception:
+        # The class's own trouble, so its own stack; it may pass (a model store that is away).
+        log.exception("%s can't be made", options.class_name)
+        return 1
+    log_unknown(settings, log)
+    _collect_seldom()
+    signals = StopSignals()
+    signals.install()
+    worker = Worker(settings, served, place, status, signals, parent)
+    _log_batching(served)
+    exit_status = _run_in_threads(worker, status)
+    signals.ignore()
+    _leave(exit_status)
+    return exit_status
+
+
+def _log_batching(served: ServedClass) -> None:
+    """Says why the class is called message by message, if it is."""
+    if served.why_single == UNDECLARED:
+        log.warning(
+            "the class is called message by message: %s. If each row's answer depends on that row "
+            "only, declare it: %s. `python -m seldon_kafka.check` tries that",
+            UNDECLARED,
+            GAIN,
+        )
+    elif served.why_single is not None:
+        log.info("the class is called message by message: %s", served.why_single)
+
+
+def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
+    """Runs the worker in a thread of its own, and the user model in this one.
+
+    Returns:
+        The process's exit status.
+    """
+    statuses: List[int] = []
+
+    def run() -> None:
+        statuses.append(_work(worker, status))
+
+    # A daemon, so that an error in this thread ends the process all the same.
+    thread = threading.Thread(target=run, name="io", daemon=True)
+    thread.start()
+    worker.serve()
+    thread.join()
+    # Without a status it ended by an error of ours, whose stack is in the log.
+    return statuses[0] if statuses else 1
+
+
+def _leave(exit_status: int) -> None:
+    """Ends the process, unless no thread or process of the class holds it up."""
+    until = time.monotonic() + _LEFT_S
+    # Python waits for both at its end, without a limit.
+    processes = _processes()
+    waited_for = [each for each in (*threading.enumerate(), *processes) if _holds_up(each)]
+    for each in waited_for:
+        each.join(max(0.0, until - time.monotonic()))
+    left = [each.name for each in waited_for if each.is_alive()]
+    if left:
+        log.warning("the worker leaves, and what the class began ends with it: %s", ", ".join(left))
+        for process in processes:
+            process.kill()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(exit_status)
+
+
+def _holds_up(begun: Any) -> bool:
+    """Whether Python waits for this thread or process at its end."""
+    return not begun.daemon and begun is not threading.main_thread()
+
+
+def _processes() -> List[Any]:
+    """Returns the processes that the class started with `multiprocessing`, pools included."""
+    module = sys.modules.get("multiprocessing")
+    return module.active_children() if module is not None else []
+
+
+def _collect_seldom() -> None:
+    """Has Python look for cycles of garbage seldom: records make none, and many wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+
+
+def _work(worker: Worker, status: StatusPipe) -> int:
+    try:
+        worker.run()
+    except (Halted, GapFound) as error:
+        log.error("stopped: %s", error)
+        state = HALTED if isinstance(error, Halted) else GAP
+        status.tell(status.last._replace(state=state, detail=str(error)))
+        return EXIT_STOPPED
+    except KafkaException as error:
+        log.error("the worker can't go on: %s", error.args[0].str())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,216 @@
+"""Which records a worker has in hand, kept in a small file that outlives it.
+
+When a worker dies while the class looks at a batch (a hang, a segmentation fault, out of
+memory), its successor finds in the file what it held. Those records are then taken one at a
+time; each further death names its record, and after `KAFKA_CRASH_ATTEMPTS` deaths that record
+becomes a dead letter.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import operator
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+
+import orjson
+
+from seldon_kafka.messages import Record
+from seldon_kafka.worker.place import file_name
+
+_SUFFIX = ".in-hand.json"
+# Older suspicions are dropped: the topic may have been made anew, with the same offsets.
+_REMEMBERED_S = 24 * 3600.0
+
+
+class Suspect(NamedTuple):
+    """Offsets `first` to `last` of a partition, in hand at so many deaths, the last one at a time.
+
+    Attributes:
+        at_s: that time, in seconds since 1970.
+    """
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+    deaths: int
+    at_s: float = 0.0
+
+    def covers(self, record: Record) -> bool:
+        """Whether the record is one of them."""
+        return (
+            self.first <= record.offset <= self.last
+            and self.partition == record.partition
+            and self.topic == record.topic
+        )
+
+
+_offset = operator.attrgetter("offset")
+
+
+class InHand:
+    """The file of one worker.
+
+    Args:
+        folder: where the files of all workers on this machine are.
+        transactional_id: the worker; a successor under the same id finds its file.
+        group: its consumer group; what others died of is no concern of its workers.
+
+    Raises:
+        OSError: the folder can't be written.
+    """
+
+    def __init__(self, folder: Path, transactional_id: str, group: str) -> None:
+        self._folder = folder
+        self._group = group
+        self._path = folder / (file_name(transactional_id) + _SUFFIX)
+        self._suspects: List[Suspect] = suspects_of(self._path)
+        self._held: List[Sequence[Suspect]] = []
+        self._called_with: Sequence[Record] = ()
+        self._called: Sequence[Suspect] = ()
+        self._lock = threading.Lock()
+        self._descriptor = os.open(str(self._path), os.O_RDWR | os.O_CREAT, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+        self._write()
+
+    def hold(self, records: Sequence[Record]) -> bool:
+        """Notes that the class is called with these records of one topic, and no longer others.
+
+        Args:
+            records: none if no call is under way.
+
+        Returns:
+            Whether they are others than before.
+        """
+        if records is self._called_with:
+            return False
+        ranges = self._ranges(records)
+        with self._lock:
+            self._called_with, self._called = records, ranges
+            self._write()
+        return True
+
+    @contextlib.contextmanager
+    def holding(self, records: Sequence[Record]) -> Iterator[None]:
+        """Notes that these records of one topic are read, until the context is left.
+
+        After an exception the note stays: it ends the worker, and is these records' doing.
+        """
+        ranges = self._ranges(records)
+        with self._lock:
+            self._held.append(ranges)
+            self._write()
+        yield
+        with self._lock:
+            self._held = [held for held in self._held if held is not ranges]
+            self._write()
+
+    def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
+        # A stack has its messages in another order than they were sent in.
+        ordered = sorted(records, key=_offset)
+        first = {record.partition: record.offset for record in reversed(ordered)}
+        last = {record.partition: record for record in ordered}
+        return [
+            Suspect(record.topic, partition, first[partition], record.offset, self.deaths(record))
+            for partition, record in last.items()
+        ]
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether workers died with any record in hand that may come again."""
+        return bool(self._suspects)
+
+    def deaths(self, record: Record) -> int:
+        """How many workers died with this record in hand."""
+        if not self._suspects:
+            return 0
+        return max((item.deaths for item in self._suspects if item.covers(record)), default=0)
+
+    def forget(self, topic: str, partition: int, position: int) -> None:
+        """Drops suspects before `position`: they are answered, and never come again."""
+        if self._suspects:
+            self._suspects = [
+                item
+                for item in self._suspects
+                if (item.topic, item.partition) != (topic, partition) or item.last >= position
+            ]
+
+    def adopt(self, positions: Mapping[int, int], topic: str) -> None:
+        """Takes over what other workers of the group know of partitions that have come here.
+
+        Args:
+            positions: by partition, the offset that is read from; what is before it is answered.
+            topic: the input topic.
+        """
+        for path in sorted(self._folder.glob("*" + _SUFFIX)):
+            if path != self._path and _load(path).get("group") == self._group:
+                found = suspects_of(path, died=not _is_alive(path))
+                self._suspects.extend(item for item in found if item not in self._suspects)
+        for partition, position in positions.items():
+            self.forget(topic, partition, position)
+
+    def close(self) -> None:
+        """Removes the file: this worker leaves with nothing in hand."""
+        os.close(self._descriptor)
+        self._path.unlink()
+
+    def _write(self) -> None:
+        document = {
+            "pid": os.getpid(),
+            "group": self._group,
+            "held": [suspect for ranges in (self._called, *self._held) for suspect in ranges],
+            "suspects": self._suspects,
+        }
+        text = orjson.dumps(document, default=list)
+        # One write that also covers what was longer before, so that no reader sees half of it.
+        os.pwrite(self._descriptor, text.ljust(self._size), 0)
+        self._size = max(self._size, len(text))
+
+
+def pardon(folder: Path, transactional_id: str) -> None:
+    """Forgets what a worker held that was killed for leaving too slowly: nobody is to blame."""
+    path = folder / (file_name(transactional_id) + _SUFFIX)
+    document = _load(path)
+    if document.get("held"):
+        path.write_text(json.dumps({**document, "held": []}), "ascii")
+
+
+def _load(path: Path) -> Dict[str, Any]:
+    try:
+        document = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
+    """What a worker's file makes suspect: what it knew of, and what it held if it died."""
+    try:
+        written_at = path.stat().st_mtime
+    except OSError:
+        # None yet; or its worker has just left, and removed it.
+        return []
+    document = _load(path)
+    found = [Suspect(*item) for item in document.get("suspects", ())]
+    if died:
+        held = [Suspect(*item) for item in document.get("held", ())]
+        found += [item._replace(deaths=item.deaths + 1, at_s=written_at) for item in held]
+    return [item for item in found if time.time() - item.at_s < _REMEMBERED_S]
+
+
+def _is_alive(path: Path) -> bool:
+    pid: Optional[int] = _load(path).get("pid")
+    if not isinstance(pid, int):
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,389 @@
+"""The worker: consumes, has batches answered, and publishes the answers.
+
+It runs in the I/O thread. The main thread made the user model, and runs it (`Worker.serve`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any, Dict, List, Optional
+
+from confluent_kafka import KafkaException
+
+from seldon_kafka.config.rights import RightMissing
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.config.stop_signals import StopSignals
+from seldon_kafka.messages import Outcome
+from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.reasons import Retriable
+from seldon_kafka.transport.deliveries import NotPublished
+from seldon_kafka.transport.outbox import Outbox
+from seldon_kafka.transport.publisher import text_of
+from seldon_kafka.transport.targets import TopicMissing
+from seldon_kafka.worker import metrics
+from seldon_kafka.worker.answering import Answering
+from seldon_kafka.worker.assignment import GapFound
+from seldon_kafka.worker.breaker import Breaker
+from seldon_kafka.worker.events import Events
+from seldon_kafka.worker.in_hand import InHand
+from seldon_kafka.worker.intake import Intake
+from seldon_kafka.worker.place import Place, state_folder
+from seldon_kafka.worker.positions import Gap
+from seldon_kafka.worker.retries import Retries
+from seldon_kafka.worker.status import JOINING, READY, STACKED, STALLED, StatusPipe
+from seldon_kafka.worker.watchdog import Watchdog
+
+log = logging.getLogger("seldon_kafka.worker")
+
+# How long an idle worker waits before it looks whether it should leave.
+_IDLE_WAIT_S = 0.2
+# Taken in advance, of what has been fetched, so that the class never waits for the next batch.
+_BACKLOG_TRANSACTIONS = 2
+_MEASURE_EVERY_S = 1.0
+_RETRY_LOOK_S = 0.05
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MOST_S = 5.0
+# After so long without partitions, or without a commit, a worker no longer says that it is ready:
+# within that time others take over, and leaders move.
+_STALLED_AFTER_S = 10.0
+# A call to the brokers that has not come back by then never will.
+_BROKER_CALL_S = 30.0
+
+
+class Halted(Exception):
+    """The class fails at most of what it gets; consumption stops until an operator restarts."""
+
+
+class Worker:
+    """Answers what arrives on the input topic until it is told to stop.
+
+    Args:
+        settings: all of them.
+        served: the class that answers.
+        place: which worker this is.
+        status: told what happens.
+        signals: tell whether the worker is to leave.
+        parent: process id of the supervisor; the worker leaves when that is gone.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        served: ServedClass,
+        place: Place,
+        status: StatusPipe,
+        signals: StopSignals,
+        parent: Optional[int] = None,
+    ) -> None:
+        self._settings = settings
+        self._served = served
+        self._place = place
+        self._status = status
+        self._parent = parent
+        self._stop_asked = False
+        self._progress = 0
+        self._backoff_s = 0.0
+        self._measure_at = 0.0
+        self._without_partitions_since: Optional[float] = None
+        self._unpublished_since: Optional[float] = None
+        metrics.begin(place.name)
+        self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
+        self._breaker = Breaker.of(settings)
+        self._watchdog = Watchdog()
+        self._retries = Retries(settings.retry_message_s)
+        self._signals = signals
+        self._answering = Answering(
+            settings,
+            served,
+            self._in_hand,
+            self._watchdog,
+            place.name,
+            self._is_stopping,
+            keep_signals=signals.install,
+            on_switch=self._on_switch,
+        )
+
+    def stop(self) -> None:
+        """Finishes what is in hand, then leaves."""
+        self._stop_asked = True
+
+    def serve(self) -> None:
+        """Runs the user model until `run` has ended; called by the thread that made it."""
+        self._answering.serve()
+
+    def run(self) -> None:
+        """Works until `stop`.
+
+        Raises:
+            Halted: the class fails at most of what it gets.
+            GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
+            KafkaException: the group or the topic can't be used at all.
+        """
+        try:
+            while not self._stopping:
+                try:
+                    self._work()
+                except RightMissing as error:
+                    self._stalled(str(error))
+                    self._back_off()
+        finally:
+            self._answering.close()
+
+    def _work(self) -> None:
+        """Joins the group and works until `stop`, or until the brokers no longer let us."""
+        outbox = self._make_outbox()
+        if outbox is None:
+            return
+        self._outbox = outbox
+        self._intake = Intake(self._settings, self._events())
+        if self._status.last.state != STALLED:
+            self._tell(JOINING)
+        try:
+            self._intake.subscribe()
+            while not self._stopping:
+                self._turn()
+        except (KafkaException, RightMissing, GapFound, Halted) as error:
+            # Not the doing of what the class looks at.
+            self._answering.drop_ahead()
+            if not (self._stopping and isinstance(error, KafkaException)):
+                raise
+        finally:
+            self._watch_broker_call()
+            self._outbox.close()
+            self._intake.close()
+            self._watchdog.rest_brokers()
+        self._answering.drop_ahead()
+        self._in_hand.close()
+
+    def _make_outbox(self) -> Optional[Outbox]:
+        """The way out, as soon as topics and brokers are there; None if told to stop before."""
+        outbox = None
+        while not self._stopping:
+            try:
+                outbox = outbox or Outbox(
+                    self._settings, self._place, self._commit, self._watch_broker_call
+                )
+                outbox.start()
+                return outbox
+            except (TopicMissing, RightMissing, NotPublished) as error:
+                self._stalled(str(error))
+            except KafkaException as error:
+                self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
+            finally:
+                self._watchdog.rest_brokers()
+            self._back_off()
+        return None
+
+    def _commit(self, positions: Dict[int, int], note: str) -> None:
+        self._intake.commit(positions, note)
+
+    def _watch_broker_call(self) -> None:
+        self._watchdog.watch_brokers(_BROKER_CALL_S)
+
+    def _turn(self) -> None:
+        """One turn: takes what is there, answers it, publishes it."""
+        intake = self._intake
+        if self._parent is not None and os.getppid() != self._parent:
+            log.warning("%s leaves: its supervisor is gone", self._place.name)
+            self.stop()
+        if _is_long_ago(self._without_partitions_since):
+            self._stalled(intake.why_without_partitions())
+        self._measure_intake()
+        room = intake.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
+        if room:
+            intake.fill(room, 0.0 if intake.backlog else _IDLE_WAIT_S)
+        else:
+            intake.keep_membership()
+        if not intake.backlog:
+            return
+        if self._retries.is_waiting:
+            time.sleep(_RETRY_LOOK_S)
+            return
+        group_metadata = intake.group_metadata()
+        outcomes = self._answer_backlog()
+        if outcomes:
+            self._publish(outcomes, group_metadata)
+
+    def _measure_intake(self) -> None:
+        now = time.monotonic()
+        if now >= self._measure_at:
+            self._measure_at = now + _MEASURE_EVERY_S
+            metrics.LAG.labels(self._place.name).set(self._intake.lag())
+            metrics.PASSED.labels(self._place.name).inc(self._intake.take_others())
+
+    def _answer_backlog(self) -> List[Outcome]:
+        try:
+            return self._answering.answer(self._intake.backlog)
+        except Retriable as error:
+            self._put_off(error)
+            return []
+
+    def _put_off(self, error: Retriable) -> None:
+        """Waits before the next try of the batch that comes next, or gives its message up."""
+        metrics.RETRIES.labels(self._place.name).inc()
+        backlog = self._intake.backlog
+        alone = self._answering.failed_alone
+        delay_s = self._retries.failed(backlog[0], error, alone=alone)
+        log.info("%s tries again in %.1f s: %s", self._place.name, delay_s, error)
+        self._stalled(f"the model reported a temporary error: {error}")
+        if self._retries.wants_probe:
+            self._retries.probed(answered=self._answering.probe(backlog))
+        if self._retries.is_exhausted:
+            self._answering.give_up(
+                backlog[0],
+                f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
+            )
+
+    def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
+        outcomes, messages = self._outbox.compose(outcomes)
+        breaker, why = self._breaker.after(outcomes)
+        if why is not None:
+            raise Halted(why)
+        # In every partition, or one that is not read for long would keep what is long past.
+        positions = self._intake.noted_otherwise(breaker.note)
+        positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
+        for partition, end in self._intake.reached_ends().items():
+            positions[partition] = max(end, positions.get(partition, end))
+        self._unpublished_since = self._unpublished_since or time.monotonic()
+        started = time.perf_counter()
+        try:
+            self._outbox.publish(messages, positions, group_metadata, breaker.note, self._work_on)
+        except NotPublished as error:
+            if error.unknown:
+                # Counted twice they stop consumption early; not at all, after too many letters.
+                self._breaker = breaker
+            self._not_published(error)
+            return
+        finally:
+            self._watchdog.rest_brokers()
+        seconds = time.perf_counter() - started
+        metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
+        self._breaker = breaker
+        self._published(outcomes, positions)
+
+    def _work_on(self) -> bool:
+        """A step of work for the time in which brokers are waited for."""
+        if self._backoff_s:
+            # The transaction is open meanwhile: what took too long must not do so again.
+            return False
+        return self._answering.ask_one_more(self._intake.backlog)
+
+    def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
+        self._intake.published(positions, self._breaker.note)
+        self._answering.published(positions)
+        self._retries.published(positions)
+        metrics.count_published(self._place.name, outcomes)
+        self._backoff_s = 0.0
+        self._unpublished_since = None
+        self._progress += 1
+        last = self._status.last
+        if self._progress == 1 or (last.state, last.batching) != (READY, self._batching()):
+            self._tell(READY)
+
+    def _batching(self) -> str:
+        return self._served.why_single or STACKED
+
+    def _not_published(self, error: NotPublished) -> None:
+        metrics.ABORTS.labels(self._place.name).inc()
+        log.info("%s does the batch again: %s", self._place.name, error)
+        refusal = error.refusal
+        if refusal is not None:
+            if self._outbox.heed(refusal):
+                self._answering.refuse(refusal.source, refusal.why)
+        elif self._backoff_s > 1 and not error.unknown:
+            self._outbox.look_up_again()
+        if self._backoff_s > 1 or _is_long_ago(self._unpublished_since):
+            self._stalled(f"replies can't be published: {error}")
+        self._answering.not_published()
+        self._back_off()
+        if error.unknown:
+            self._settle()
+        self._intake.rewind()
+
+    def _settle(self) -> None:
+        """Finds out whether a commit of unknown outcome was one, before anything is done again."""
+        while not self._stopping:
+            try:
+                # Ends what the last producer left open; then the group's position is certain.
+                self._outbox.start()
+                self._intake.reload_positions()
+                return
+            except NotPublished as error:
+                self._stalled(str(error))
+            except KafkaException as error:
+                self._stalled(f"the group's position can't be read: {text_of(error)}")
+            finally:
+                self._watchdog.rest_brokers()
+            self._back_off()
+
+    def _on_assigned(self, positions: Dict[int, int], notes: Dict[int, str]) -> None:
+        partitions = sorted(positions)
+        for note in notes.values():
+            self._breaker = self._breaker.inheriting(note)
+        self._in_hand.adopt(positions, self._settings.input_topic)
+        self._without_partitions_since = None
+        metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
+        log.info("%s reads partitions %s", self._place.name, partitions)
+        self._tell(READY, partitions=tuple(partitions))
+
+    def _events(self) -> Events:
+        return Events(
+            self._on_assigned, self._on_revoked, self._on_gap, self._stalled, self._is_stopping
+        )
+
+    @property
+    def _stopping(self) -> bool:
+        return self._stop_asked or self._signals.requested()
+
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
+    def _on_switch(self, why: str) -> None:
+        """Called in the main thread when a declaration turns out to be wrong."""
+        metrics.SWITCHES.labels(self._place.name).inc()
+        log.warning(
+            "%s calls the class message by message from now on, though it declares that it is "
+            "row-wise: %s",
+            self._place.name,
+            why,
+        )
+
+    def _on_revoked(self) -> None:
+        metrics.PARTITIONS.labels(self._place.name).set(0)
+        metrics.LAG.labels(self._place.name).set(0)
+        self._without_partitions_since = time.monotonic()
+        self._tell(self._status.last.state, self._status.last.detail, partitions=())
+
+    def _on_gap(self, gap: Gap) -> None:
+        metrics.GAPS.labels(self._place.name).inc(max(0, gap.first - gap.committed))
+        log.error("%s", gap)
+
+    def _stalled(self, detail: str) -> None:
+        if self._status.last.detail != detail:
+            log.warning("%s waits: %s", self._place.name, detail)
+        self._tell(STALLED, detail)
+
+    def _tell(self, state: str, detail: str = "", partitions: Any = None) -> None:
+        last = self._status.last
+        self._status.tell(
+            last._replace(
+                batching=self._batching(),
+                state=state,
+                detail=detail,
+                partitions=last.partitions if partitions is None else partitions,
+                progress=self._progress,
+            )
+        )
+
+    def _back_off(self) -> None:
+        """Waits a little longer each time, still ready to leave."""
+        self._backoff_s = min(_BACKOFF_MOST_S, max(_BACKOFF_FIRST_S, self._backoff_s * 2))
+        wake_at = time.monotonic() + self._backoff_s
+        while not self._stopping and time.monotonic() < wake_at:
+            time.sleep(min(_IDLE_WAIT_S, max(0.0, wake_at - time.monotonic())))
+
+
+def _is_long_ago(since: Optional[float]) -> bool:
+    return since is not None and time.monotonic() - since > _STALLED_AFTER_S

@@ -1,0 +1,119 @@
+"""The metrics that a user model reports, for Prometheus, under the names that Seldon gives them.
+
+A metric is counted when the message that it belongs to is committed, so a message that is
+answered again is counted once. Names, labels and buckets are those of
+`seldon_core.metrics.SeldonMetrics`; `worker_id` is the worker's name.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+
+import numpy as np
+from prometheus_client import Counter, Gauge, Histogram
+from seldon_core.metrics import BINS, DEFAULT_LABELS
+
+from seldon_kafka.codec.plain import is_finite
+
+log = logging.getLogger("seldon_kafka.worker")
+
+MOST_SERIES = 1000
+"""Series of a worker, one for each metric and set of tags; what is beyond is not counted."""
+
+_NAME = re.compile(r"[^a-zA-Z0-9_:]")
+_LABEL = re.compile(r"[^a-zA-Z0-9_]")
+
+DROPPED = Counter(
+    "kafka_worker_model_metrics_dropped",
+    "Metrics of the class that were not counted: not finite, or of too many series",
+    ["worker"],
+)
+
+
+class ModelMetrics:
+    """The series of the metrics that were reported so far."""
+
+    def __init__(self) -> None:
+        self._series: Dict[
+            Tuple[str, str, Tuple[Tuple[str, str], ...]], Callable[[float], None]
+        ] = {}
+        self._families: Dict[Tuple[str, str, Tuple[str, ...]], Any] = {}
+
+    def count(self, worker: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+        """Counts metrics as Seldon reports them: `type`, `key`, `value` and `tags`.
+
+        Args:
+            worker: the worker's name.
+            metrics: of answers that are committed.
+        """
+        for metric in metrics:
+            if not self._is_counted(worker, metric):
+                DROPPED.labels(worker).inc()
+
+    def _is_counted(self, worker: str, metric: Mapping[str, Any]) -> bool:
+        """Counts a metric, if it can be."""
+        observe = self._observer(worker, metric) if is_finite(metric["value"]) else None
+        if observe is None:
+            return False
+        try:
+            observe(float(metric["value"]))
+        except ValueError:
+            # A counter of Prometheus never falls.
+            return False
+        return True
+
+    def _observer(self, worker: str, metric: Mapping[str, Any]) -> Any:
+        kind, name = str(metric["type"]), _NAME.sub("_", str(metric["key"]))
+        tags = {
+            _LABEL.sub("_", str(key)): str(each) for key, each in metric.get("tags", {}).items()
+        }
+        key = kind, name, tuple(sorted(tags.items()))
+        if key not in self._series:
+            if len(self._series) >= MOST_SERIES:
+                return None
+            self._series[key] = self._made(
+                kind, name, {**tags, **DEFAULT_LABELS, "worker_id": worker}
+            )
+        return self._series[key]
+
+    def _made(self, kind: str, name: str, labels: Dict[str, str]) -> Any:
+        try:
+            return _OBSERVERS[kind](self._family(kind, name, tuple(labels)).labels(**labels))
+        except (ValueError, KeyError) as error:
+            log.warning("the class's metric %r can't be counted: %s", name, error)
+            return _nothing
+
+    def _family(self, kind: str, name: str, labels: Tuple[str, ...]) -> Any:
+        key = kind, name, labels
+        if key not in self._families:
+            # Outside of the registry: Seldon allows other tags for the same name.
+            options: Dict[str, Any] = {"registry": None, **_OPTIONS.get(kind, {})}
+            self._families[key] = _FAMILIES[kind](name, "", labels, **options)
+        return self._families[key]
+
+
+def _nothing(value: float) -> None:
+    """Counts nothing."""
+
+
+def _counted(child: Any) -> Any:
+    return child.inc
+
+
+def _set(child: Any) -> Any:
+    return child.set
+
+
+def _timed(child: Any) -> Any:
+    # Seldon's timers are milliseconds, and its histograms seconds.
+    return lambda value: child.observe(value / 1000)
+
+
+_FAMILIES = {"COUNTER": Counter, "GAUGE": Gauge, "TIMER": Histogram}
+_OPTIONS: Dict[str, Dict[str, Any]] = {
+    "GAUGE": {"multiprocess_mode": "livesum"},
+    "TIMER": {"buckets": [float(each) for each in np.asarray(BINS[1:])]},
+}
+_OBSERVERS = {"COUNTER": _counted, "GAUGE": _set, "TIMER": _timed}

@@ -1,0 +1,94 @@
+"""Waits while the user model meets temporary errors, and gives up a message that alone does."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Callable, Mapping, Optional, Tuple
+
+from seldon_kafka.messages import Record
+from seldon_kafka.reasons import Retriable
+
+PROBE_AFTER = 5
+"""Failed tries of one message after which another one is tried."""
+
+_FIRST_S = 0.05
+_MOST_S = 30.0
+
+
+class Retries:
+    """The tries of the message that comes next.
+
+    Args:
+        give_up_after_s: a message is given up that fails for so long while others are answered.
+        clock: seconds of a monotonic clock.
+        chooser: spreads the waits of many workers.
+    """
+
+    def __init__(
+        self,
+        give_up_after_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        chooser: Optional[random.Random] = None,
+    ) -> None:
+        self._give_up_after_s = give_up_after_s
+        self._clock = clock
+        self._chooser = chooser or random.Random()  # noqa: S311 - waits, no secret
+        self._message: Optional[Tuple[int, int]] = None
+        self._since = 0.0
+        self._tries = 0
+        self._failures = 0
+        self._resume_at = 0.0
+        self._others_are_answered = False
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is too early for the next try."""
+        return self._clock() < self._resume_at
+
+    @property
+    def wants_probe(self) -> bool:
+        """Whether another message should be tried now."""
+        return self._tries >= PROBE_AFTER
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether the message is to be given up."""
+        return self._others_are_answered and self._clock() - self._since >= self._give_up_after_s
+
+    def failed(self, record: Record, error: Retriable, *, alone: bool) -> float:
+        """Counts a failed try.
+
+        Args:
+            record: the first message of the batch.
+            error: what it failed of.
+            alone: whether the batch is this message only.
+
+        Returns:
+            The seconds until the next try.
+        """
+        message = (record.partition, record.offset)
+        if message != self._message:
+            self._message, self._since = message, self._clock()
+            self._tries, self._others_are_answered = 0, False
+        self._tries += alone
+        delay_s = min(_MOST_S, _FIRST_S * 2.0 ** min(self._failures, 20))
+        self._failures += 1
+        delay_s = max(delay_s * self._chooser.uniform(0.5, 1.0), error.retry_after_s)
+        self._resume_at = self._clock() + delay_s
+        return delay_s
+
+    def probed(self, *, answered: bool) -> None:
+        """Notes whether another message was answered while this one failed."""
+        self._others_are_answered = answered
+
+    def published(self, positions: Mapping[int, int]) -> None:
+        """Starts over once the message, or any before it was tried, is committed.
+
+        Args:
+            positions: by partition, the committed offset.
+        """
+        self._failures = 0
+        self._resume_at = 0.0
+        if self._message is not None and positions.get(self._message[0], -1) > self._message[1]:
+            self._message = None

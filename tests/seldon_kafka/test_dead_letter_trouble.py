@@ -1,0 +1,89 @@
+"""`show` points at the place in the payload that the reason speaks of."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from seldon_kafka.dead_letters.letters import read_letter
+from seldon_kafka.dead_letters.show import shown
+from seldon_kafka.dead_letters.trouble import trouble
+from seldon_kafka.messages import Headers, Rejection
+from seldon_kafka.transport.replies import Target, compose
+from tests.seldon_kafka.helpers import record
+
+TARGET = Target("model_input.dead", 12, 100_000)
+
+
+def nd(rows: object) -> bytes:
+    return json.dumps({"data": {"ndarray": rows}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("reason", "value", "expected"),
+    [
+        ("not_json", b'{"data": [1,, 2]}', 'line 1, column 13\n{"data": [1,, 2]}\n            ^'),
+        ("not_json", b'{\n"a": }', "line 2, column 6"),
+        ("invalid_utf8", b'{"strData":"\xff"}', 'byte 12\n{"strData":"ÿ"}\n            ^'),
+        ("not_finite", b'{"a":"NaN","b":[1,NaN]}', "character 18"),
+        ("ragged", nd([[[0] * 27, [0] * 29]]), "[0] has 27 entries, data.ndarray[0][1] has 29"),
+        ("ragged", nd([[1], 2]), "data.ndarray[0] has 1 entries, data.ndarray[1] is no array"),
+        ("bad_value", nd([[0, "1"]]), 'data.ndarray[0][1] is "1"'),
+        ("bad_value", nd([[0, None]]), "data.ndarray[0][1] is null"),
+        ("bad_value", nd([[0, 256]]), "int64, from 0 at [0, 0] to 256 at [0, 1]"),
+        ("bad_shape", nd([[0.5] * 756]), "shape (1, 756), float64"),
+        ("predict_failed", nd([[1, 2]]), "shape (1, 2)"),
+        ("no_payload", b'{"date":{},"other":1}', "the object has date, other"),
+        ("no_payload", b"[1]", "5b 31 5d"),
+        ("bad_image", b"\x89PNG\r\n\x1a\nxyz", "89 50 4e 47"),
+        ("not_protobuf", b"\x0a\xff", "0a ff"),
+    ],
+)
+def test_the_place_of_the_trouble_is_shown(reason: str, value: bytes, expected: str) -> None:
+    assert expected in trouble(record(value), reason)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[" * 900 + b"]" * 900, b"1"])
+def test_a_reason_that_does_not_fit_the_payload_shows_nothing_wrong(value: bytes | None) -> None:
+    for reason in (
+        "not_json",
+        "invalid_utf8",
+        "not_finite",
+        "ragged",
+        "bad_value",
+        "predict_failed",
+    ):
+        trouble(record(value), reason)
+
+
+def page(value: bytes, reason: str, headers: Headers = (), class_name: str | None = None) -> str:
+    message = compose(Rejection(record(value, headers=headers), reason, "why"), TARGET, TARGET, "w")
+    stored = message[1].record._replace(headers=tuple(message[1].headers))
+    letter = read_letter(stored)
+    assert letter is not None
+    return shown(letter, 0, class_name)
+
+
+def test_a_page_has_reason_advice_trouble_and_payload() -> None:
+    text = page(nd([[1, 2], [3]]), "ragged")
+    assert "reason    ragged: why" in text
+    assert "advice    Rows differ in length" in text
+    assert "trouble   data.ndarray[0] has 2 entries" in text
+    assert '{"data"' in text
+
+
+def test_the_class_shows_the_payload() -> None:
+    assert "█" in page(nd([[255] * 784]), "predict_failed", class_name="wrapper.KmnistClassifier")
+
+
+def test_a_class_that_cannot_show_it_is_no_obstacle() -> None:
+    assert "not described" in page(nd([[1]]), "predict_failed", class_name="Missing")
+    text = page(nd([[1]]), "predict_failed", class_name="tests.classes.Undescribing")
+    assert "not described: RuntimeError: no words" in text
+
+
+def test_nothing_that_a_sender_wrote_steers_the_terminal() -> None:
+    text = page(b'{"\x1b[31m": }', "not_json", headers=(("\x1b]0;x\x07", b"\x1b"),))
+    assert "\x1b" not in text
+    assert "\x07" not in text

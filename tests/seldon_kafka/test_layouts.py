@@ -1,0 +1,220 @@
+"""Messages of one layout are read together, and never otherwise than one by one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seldon_kafka.codec import Decoded, decode
+from seldon_kafka.codec.batch import BatchDecoder
+from seldon_kafka.messages import Record
+from tests.seldon_kafka.helpers import record
+
+MAX_BYTES = 1_000_000
+ROW = list(range(100))
+
+
+def text(document: Any, **options: Any) -> bytes:
+    return json.dumps(document, **options).encode()
+
+
+def of_numbers(numbers: list[int], form: int = 0, **options: Any) -> bytes:
+    """A message that holds 100 numbers as 5 rows of 20, in one of the JSON formats."""
+    rows = [numbers[start : start + 20] for start in range(0, len(numbers), 20)]
+    documents: list[Any] = [
+        {"data": {"names": ["a"], "ndarray": rows}, "meta": {"tags": {"n": 1}}},
+        {"data": {"tensor": {"shape": [5, 20], "values": numbers}}},
+        {"instances": rows},
+        {"inputs": [{"name": "x", "shape": [5, 20], "datatype": "FP32", "data": numbers}]},
+        {"inputs": [{"name": "x", "shape": [5, 20], "datatype": "INT8", "data": numbers}]},
+    ]
+    return text(documents[form], **options)
+
+
+def taught(*values: bytes) -> BatchDecoder:
+    """A decoder that knows the layouts of these."""
+    decoder = BatchDecoder(MAX_BYTES, keeps_requests=False)
+    for value in values:
+        for _ in range(2):
+            decoder.decode([record(value)])
+    return decoder
+
+
+def read_alone(value: bytes) -> Any:
+    """What a message is, read the general way: an array with all that belongs to it, or why not."""
+    try:
+        payload, wire_format = decode(record(value), MAX_BYTES)
+    except Exception as error:
+        return type(error), str(error)
+    data: Any = payload.data
+    array = (data.dtype, data.tolist()) if isinstance(data, np.ndarray) else data
+    return payload.kind, array, payload.names, payload.meta, wire_format.name
+
+
+def read_together(decoder: BatchDecoder, values: list[bytes]) -> list[Any]:
+    """The same of messages that are read in one batch."""
+    records: list[Record] = [record(value, offset) for offset, value in enumerate(values)]
+    blocks, singles = decoder.decode(records)
+    found: dict[int, Any] = {}
+    for block in blocks:
+        payload = block.payload
+        for number, place in enumerate(block.places):
+            array = payload.data[number].astype(payload.dtype)
+            whole = (array.dtype, array.tolist())
+            found[place] = (
+                payload.kind,
+                whole,
+                payload.names,
+                payload.meta,
+                block.wire_format.name,
+            )
+    for place, single in singles:
+        if isinstance(single, Decoded):
+            found[place] = read_alone(values[place])
+        else:
+            found[place] = (type(single), str(single))
+    assert sorted(found) == list(range(len(values)))
+    return [found[place] for place in range(len(values))]
+
+
+def is_read_together(decoder: BatchDecoder, value: bytes) -> bool:
+    return bool(decoder.decode([record(value)])[0])
+
+
+@pytest.mark.parametrize("form", range(4))
+@pytest.mark.parametrize("options", [{}, {"separators": (",", ":")}])
+def test_a_layout_is_known_from_its_third_message_on(form: int, options: Any) -> None:
+    decoder = taught(of_numbers(ROW, form, **options))
+    assert is_read_together(decoder, of_numbers(ROW[::-1], form, **options))
+
+
+def test_numbers_of_a_type_that_does_not_hold_all_of_them_are_checked_one_by_one() -> None:
+    small = [number % 100 for number in ROW]
+    decoder = taught(of_numbers(small, 4))
+    assert not is_read_together(decoder, of_numbers(small, 4))
+
+
+small = st.integers(0, 255)
+hundred = st.lists(small, min_size=100, max_size=100)
+
+
+@given(form=st.integers(0, 3), batch=st.lists(hundred, min_size=1, max_size=5))
+def test_messages_of_a_layout_are_what_they_are_alone(form: int, batch: list[list[int]]) -> None:
+    decoder = taught(of_numbers(ROW, form))
+    values = [of_numbers(numbers, form) for numbers in batch]
+    assert all(is_read_together(decoder, value) for value in values)
+    assert read_together(decoder, values) == [read_alone(value) for value in values]
+
+
+TIGHT = {"separators": (",", ":")}
+DIGITS_AND_MORE = st.text('0123456789,[] -.e"', min_size=1, max_size=6)
+
+
+@given(
+    form=st.integers(0, 3),
+    place=st.integers(0, 400),
+    length=st.integers(0, 6),
+    instead=DIGITS_AND_MORE,
+    tight=st.booleans(),
+)
+def test_what_only_looks_like_a_layout_is_what_it_is_alone(
+    form: int, place: int, length: int, instead: str, tight: bool
+) -> None:
+    separators = (",", ":") if tight else None
+    whole = of_numbers(ROW, form, separators=separators)
+    altered = whole[:place] + instead.encode() + whole[place + length :]
+    decoder = taught(whole)
+    neighbours = [whole, altered, whole]
+    assert read_together(decoder, neighbours) == [read_alone(value) for value in neighbours]
+
+
+ROWS = text({"data": {"ndarray": [ROW[:50], ROW[50:]]}})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"[0, 1, 2,", b"[0, ,2 3,"),  # as many numbers, commas and spaces
+        (b"[0, 1, 2,", b"[0, 01, 2,"),
+        (b"[0, 1, 2,", b"[0, 1, 256,"),
+        (b"[0, 1, 2,", b"[0, 1, 1000,"),
+        (b"[0, 1, 2,", b"[0, , 1002,"),
+        (b"[0, 1, 2,", b"[, 1, 2,"),
+        (b"48, 49], [50,", b"48], [49, 50,"),  # as many numbers, rows of 49 and 51
+        (b'"data"', b'"dat0a"'),
+        (b"[[0, 1,", b"0[[, 1,"),
+        (b"[[0, 1,", b"[0[, 1,"),
+        (b"98, 99]]", b"98, ]99]"),
+        (b"98, 99]]", b"98, ]]99"),
+        (b"48, 49], [50,", b"48, ]49, [50,"),
+        (b"48, 49], [50,", b"48, 49], 50[,"),
+    ],
+)
+def test_ill_shaped_arrays_are_no_block(before: bytes, after: bytes) -> None:
+    assert before in ROWS
+    altered = ROWS.replace(before, after)
+    decoder = taught(ROWS)
+    assert is_read_together(decoder, ROWS)
+    assert not is_read_together(decoder, altered)
+    assert read_together(decoder, [altered, ROWS]) == [read_alone(altered), read_alone(ROWS)]
+
+
+@given(data=st.data(), tight=st.booleans())
+def test_a_digit_in_the_wrong_place_makes_up_for_none_that_is_missing(
+    data: st.DataObject, tight: bool
+) -> None:
+    whole = text({"data": {"ndarray": [[1, 2, 3] * 20, [4, 5, 6] * 20]}}, **TIGHT if tight else {})
+    places = [place for place, byte in enumerate(whole) if chr(byte).isdigit()]
+    batch = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        altered = bytearray(whole)
+        if data.draw(st.booleans()):
+            del altered[data.draw(st.sampled_from(places))]
+        if data.draw(st.booleans()):
+            altered.insert(data.draw(st.integers(20, len(altered))), ord("7"))
+        batch.append(bytes(altered))
+    assert read_together(taught(whole), batch) == [read_alone(value) for value in batch]
+
+
+def test_a_missing_number_is_not_taken_from_another_message() -> None:
+    short, long = ROWS.replace(b"[[0,", b"[[,"), ROWS.replace(b"99]]", b"99]9]")
+    batch = [short, ROWS, long]
+    assert read_together(taught(ROWS), batch) == [read_alone(value) for value in batch]
+
+
+def test_spaces_elsewhere_than_behind_commas_are_read_the_general_way() -> None:
+    odd = ROWS.replace(b"], [", b"] , [")
+    assert not is_read_together(taught(odd), odd)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b'{"jsonData":{"ndarray":%s},"data":{"ndarray":%s}}',
+        b'{"data":{"ndarray":%s,"tensor":{"shape":[2,50],"values":%s}}}',
+        b'{"data":{"ndarray":%s,"ndarray":%s}}',
+        b'{"data":{"ndarray":%s},"x\\"ndarray":%s}',
+    ],
+)
+def test_of_two_arrays_the_right_one_is_read(document: bytes) -> None:
+    first, second = ROWS[20:-2], text(ROW[::-1])
+    value = document % (first, second)
+    other = document % (second, text(ROW))
+    decoder = taught(value, other)
+    for each in (value, other):
+        assert read_together(decoder, [each]) == [read_alone(each)]
+
+
+def test_layouts_do_not_pile_up() -> None:
+    decoder = BatchDecoder(2**30, keeps_requests=False)
+    for extra in range(40):
+        value = text({"data": {"ndarray": [ROW * 2000]}, "n" * extra: None})
+        for _ in range(2):
+            decoder.decode([record(value)])
+    kept = decoder._layouts._known
+    assert sum(map(len, kept)) <= 8 * 1024 * 1024
