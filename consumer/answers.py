@@ -11,14 +11,14 @@ from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from consumer.labels import HIRAGANA
 from seldon_kafka.dead_letters.letters import REPLAYED
-from seldon_kafka.messages import header
-from seldon_kafka.transport.replies import (
+from seldon_kafka.messages import (
     DEAD_MESSAGE,
     DEAD_REASON,
     INPUT_OFFSET,
     INPUT_PARTITION,
     INPUT_TOPIC,
     WORKER,
+    header,
 )
 from storage.run import OBJECT, UNREADABLE
 

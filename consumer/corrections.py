@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from consumer.labels import HIRAGANA
 from consumer.pictures import SIDE, read_pixels
-from seldon_kafka.feedback.feedback import BadFeedback, Feedback, Place, read
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, Place, read
 from seldon_kafka.messages import Record
 
 MOST = 500_000

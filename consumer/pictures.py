@@ -17,8 +17,8 @@ from PIL import Image
 
 from consumer.answers import Place
 from seldon_kafka.codec import decode
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Record
-from seldon_kafka.reasons import Rejected
 from seldon_kafka.transport.consumed import record_of
 
 SIDE = 28

@@ -16,12 +16,12 @@ import numpy as np
 
 from seldon_kafka.codec import array_place, decode
 from seldon_kafka.codec.plain import masked
+from seldon_kafka.errors import Rejected, Retriable
 from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.served_class import ServedClass, own
 from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, differing
-from seldon_kafka.reasons import Rejected, Retriable
 
 BATCH_SIZES = (2, 3, 8, 33)
 """Messages in the batches that are compared, beside one of all messages."""

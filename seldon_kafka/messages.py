@@ -11,6 +11,21 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
+# Every header of the runtime's own begins with `kafka-`; all others are the sender's.
+WORKER = "kafka-worker"
+INPUT_TOPIC = "kafka-input-topic"
+INPUT_PARTITION = "kafka-input-partition"
+INPUT_OFFSET = "kafka-input-offset"
+INPUT_TIMESTAMP = "kafka-input-timestamp"
+DEAD_REASON = "kafka-dead-reason"
+DEAD_MESSAGE = "kafka-dead-message"
+DEAD_CUT = "kafka-dead-cut"
+DEAD_ATTEMPTS = "kafka-dead-attempts"
+DEAD_NO_KEY = "kafka-dead-no-key"
+DEAD_STATUS_CODE = "kafka-dead-status-code"
+DEAD_ERROR_REASON = "kafka-dead-error-reason"
+DEAD_APP_CODE = "kafka-dead-app-code"
+DEAD_ERROR = "kafka-dead-error"
 
 # Stands for the headers of a message whose header names are not UTF-8: the client library can't
 # hand them over. Such a message is rejected, whatever its value.
@@ -112,7 +127,7 @@ class Rejection(NamedTuple):
 
     Attributes:
         record: the record.
-        reason: a stable word, one of `seldon_kafka.reasons.REASONS` or the class's own.
+        reason: a stable word, one of `seldon_kafka.errors.REASONS` or the class's own.
         message: what is wrong, for the sender.
         failed: the class failed, as opposed to the sender having sent something wrong.
         sent_puid: as in `Reply`; None where the record could not be read so far.

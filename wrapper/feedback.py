@@ -11,12 +11,12 @@ from google.protobuf import json_format
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto.prediction_pb2 import Meta, SeldonMessage
 
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, feedback_of
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
-from seldon_kafka.feedback.feedback import BadFeedback, Feedback, feedback_of
 from wrapper.payload import BadPayload
 
 if TYPE_CHECKING:
-    from seldon_kafka.feedback.reflow import Reflow
+    from seldon_kafka.feedback.writer import FeedbackWriter
 
 log = logging.getLogger("wrapper.feedback")
 
@@ -40,7 +40,7 @@ class TakesFeedback:
 
     def __init__(self) -> None:
         super().__init__()
-        self._reflow: Optional[Reflow] = None
+        self._writer: Optional[FeedbackWriter] = None
         self._preparing = threading.Lock()
 
     def send_feedback_raw(self, feedback: Any) -> SeldonMessage:
@@ -75,13 +75,14 @@ class TakesFeedback:
 
     def _hand_on(self, feedback: Feedback, settings: Settings) -> None:
         # Here and not above: a server that gets no feedback does without the Kafka client.
-        from seldon_kafka.feedback.reflow import NotWritten, Reflow
+        from seldon_kafka.feedback.writer import FeedbackWriter
+        from seldon_kafka.transport.topic_writer import NotWritten
 
         with self._preparing:
-            if self._reflow is None:
-                self._reflow = Reflow(settings)
+            if self._writer is None:
+                self._writer = FeedbackWriter(settings)
         try:
-            self._reflow.send(feedback)
+            self._writer.send(feedback)
         except NotWritten as error:
             log.error("feedback is lost: %s", error)
             raise FeedbackNotKept(f"feedback can't be kept: {error}") from error

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from consumer.dashboard.results import Result, ResultLog
 from consumer.reader import Reader, ReadError
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
-from seldon_kafka.feedback.reflow import NotWritten, Reflow
+from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.topic_writer import NotWritten
 
 log = logging.getLogger("consumer.dashboard")
 
@@ -46,7 +47,7 @@ class Corrections:
         """
         self._settings = settings
         self._results = results
-        self._reflow = Reflow(settings, _WITHIN_S)
+        self._writer = FeedbackWriter(settings, _WITHIN_S)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="corrections", daemon=True)
 
@@ -58,7 +59,7 @@ class Corrections:
         """Stop reading."""
         self._closing.set()
         self._thread.join()
-        self._reflow.close()
+        self._writer.close()
 
     def correct(self, result: Result, truth: str, image: NDArray[np.uint8] | None) -> str:
         """Say what an image shows, and wait until the brokers have it.
@@ -72,7 +73,7 @@ class Corrections:
             Why it was not noted, or nothing.
         """
         try:
-            self._reflow.send(feedback_on(result, truth, image, int(1000 * time.time())))
+            self._writer.send(feedback_on(result, truth, image, int(1000 * time.time())))
         except (BadFeedback, NotWritten) as error:
             return str(error)
         return ""

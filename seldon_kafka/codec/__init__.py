@@ -11,8 +11,8 @@ from seldon_kafka.codec import binary, seldon_json, seldon_proto, tfserving, v2
 from seldon_kafka.codec.json_text import parse_any_json, parse_json
 from seldon_kafka.codec.limits import check_texts
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
-from seldon_kafka.reasons import Rejected
 
 __all__ = [
     "Decoded",

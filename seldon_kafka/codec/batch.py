@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from seldon_kafka.blame import MESSAGE_LIMIT, words_of
 from seldon_kafka.codec import (
     Decoded,
     array_field,
@@ -16,8 +15,8 @@ from seldon_kafka.codec import (
 )
 from seldon_kafka.codec.layouts import Layout, Layouts, read
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import MESSAGE_LIMIT, Rejected, words_of
 from seldon_kafka.messages import Payload, Record
-from seldon_kafka.reasons import Rejected
 
 
 class Block(NamedTuple):

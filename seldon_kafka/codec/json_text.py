@@ -12,7 +12,7 @@ import orjson
 from numpy.typing import NDArray
 
 from seldon_kafka.codec.limits import check_containers
-from seldon_kafka.reasons import Rejected
+from seldon_kafka.errors import Rejected
 
 JSON_HEADERS = (("content-type", b"application/json"),)
 

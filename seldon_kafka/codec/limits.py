@@ -13,7 +13,7 @@ import re
 from typing import Any, Iterable, Iterator, Sequence, Set
 
 from seldon_kafka.codec.proto_fields import count_fields
-from seldon_kafka.reasons import Rejected
+from seldon_kafka.errors import Rejected
 
 MOST_TIMES = 32
 """Memory that a message may take while it is read, in messages of the largest size."""

@@ -19,8 +19,8 @@ from seldon_kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump
 from seldon_kafka.codec.plain import NotPlain, plain
 from seldon_kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.reasons import Rejected
 
 # An array without values may have any shape, and a class may make something of each row or column.
 _LARGEST_EMPTY = 65_536

@@ -20,8 +20,8 @@ from seldon_kafka.codec.plain import masked
 from seldon_kafka.codec.proto_fields import ends_early
 from seldon_kafka.codec.seldon_json import composed_meta, reshaped
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.reasons import Rejected
 
 NAME = "seldon.protos.SeldonMessage"
 _HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.encode("ascii")))

@@ -12,7 +12,7 @@ from seldon_core.utils import grpc_datadef_to_array
 
 from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.codec.limits import lists_in
-from seldon_kafka.reasons import Rejected
+from seldon_kafka.errors import Rejected
 
 # A tensor may be written shorter than it is: its last value stands for all further ones.
 _MOST_VALUES_UNWRITTEN = 2**20

@@ -11,8 +11,8 @@ from typing import Any, Dict
 from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import decode_base64, values_of
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.reasons import Rejected
 
 
 def decode(document: Dict[str, Any]) -> Payload:

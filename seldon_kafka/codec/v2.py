@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import reshaped, values_of
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.reasons import Rejected
 
 _DTYPES: Dict[str, Any] = {
     "BOOL": np.bool_,

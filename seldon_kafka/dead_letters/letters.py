@@ -6,8 +6,7 @@ import dataclasses
 import sys
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
-from seldon_kafka.messages import Headers, Record, header
-from seldon_kafka.transport.replies import (
+from seldon_kafka.messages import (
     DEAD_APP_CODE,
     DEAD_ATTEMPTS,
     DEAD_CUT,
@@ -22,6 +21,9 @@ from seldon_kafka.transport.replies import (
     INPUT_TIMESTAMP,
     INPUT_TOPIC,
     WORKER,
+    Headers,
+    Record,
+    header,
 )
 
 REPLAYED = "kafka-dead-replayed"

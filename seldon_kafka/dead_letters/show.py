@@ -10,8 +10,8 @@ from seldon_kafka.codec import decode
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
 from seldon_kafka.dead_letters.trouble import trouble
+from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
-from seldon_kafka.reasons import REASONS, Rejected
 
 _MOST_CHARACTERS = 400
 _INDENT = " " * 10

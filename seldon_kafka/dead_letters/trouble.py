@@ -12,8 +12,8 @@ import orjson
 from seldon_kafka.codec import decode
 from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.dead_letters.terminal import plain
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Record
-from seldon_kafka.reasons import Rejected
 
 _AROUND = 40
 _FIRST_BYTES = 24

@@ -1,1 +1,1 @@
-"""What was right and what wrong, as senders and people say it."""
+"""The feedback topic: what was right and what was wrong."""

@@ -18,20 +18,20 @@ from typing import (
 import numpy as np
 from numpy.typing import NDArray
 
-from seldon_kafka.blame import rejection_of, retriable_of, words_of
 from seldon_kafka.codec import decode_request
 from seldon_kafka.codec.batch import BatchDecoder, Block
 from seldon_kafka.codec.wire_format import WireFormat
+from seldon_kafka.errors import (
+    BadPrediction,
+    Retriable,
+    is_temporary,
+    rejection_of,
+    retriable_of,
+    words_of,
+)
 from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
 from seldon_kafka.pipeline.encoding import replies, reply, sent_puid
-from seldon_kafka.pipeline.served_class import (
-    BadPrediction,
-    ServedClass,
-    check_rows,
-    own,
-    raw_request,
-    rows_of,
-)
+from seldon_kafka.pipeline.served_class import ServedClass, check_rows, own, raw_request, rows_of
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
     Part,
@@ -43,8 +43,6 @@ from seldon_kafka.pipeline.stacking import (
     split,
     stacked,
 )
-from seldon_kafka.reasons import Retriable
-from seldon_kafka.temporary import is_temporary
 
 _NUMERIC = "biuf"
 _MOST_WIDTHS = 1024

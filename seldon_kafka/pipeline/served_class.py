@@ -36,8 +36,9 @@ from seldon_core.utils import get_request_path, seldon_message_to_json
 
 from seldon_kafka.codec.plain import NotPlain, frame_rows, is_finite, plain
 from seldon_kafka.codec.seldon_proto import not_finite
+from seldon_kafka.errors import BadPrediction
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.model_error import ModelErrors
+from seldon_kafka.pipeline.error_handler import ModelErrors
 
 log = logging.getLogger("seldon_kafka.worker")
 
@@ -75,10 +76,6 @@ SERVICES: Mapping[str, Service] = {
     "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
 }
 """The service types that are served between topics, by the value of `SERVICE_TYPE`."""
-
-
-class BadPrediction(Exception):
-    """The user model returned what can't be a reply."""
 
 
 class ClassLeft(Exception):

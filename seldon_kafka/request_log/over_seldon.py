@@ -22,9 +22,9 @@ from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto.prediction_pb2 import SeldonMessage
 from seldon_core.user_model import INCLUDE_METRICS_IN_CLIENT_RESPONSE, SeldonNotImplementedError
 
-from seldon_kafka.blame import MESSAGE_LIMIT, words_of
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.feedback.reflow import CallLog, NotWritten
+from seldon_kafka.errors import MESSAGE_LIMIT, words_of
+from seldon_kafka.request_log.call_log import CallLog
 from seldon_kafka.transport.log_entry import (
     JSON_TYPE,
     NO_CONTENT,
@@ -35,6 +35,7 @@ from seldon_kafka.transport.log_entry import (
     as_json,
     as_text_or_base64,
 )
+from seldon_kafka.transport.topic_writer import NotWritten
 
 log = logging.getLogger("seldon_kafka.request_log")
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from seldon_kafka.codec import decode_json, v2
 from seldon_kafka.codec.json_text import dump_json
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.reasons import Rejected
 
 _MODEL_PATH = re.compile(r"^/v2/models/([^/]+)(?:/versions/[^/]+)?(/ready|/infer)?$")
 _ANSWER_WITHIN_S = 60.0

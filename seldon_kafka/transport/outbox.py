@@ -14,7 +14,6 @@ from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.publisher import PlainPublisher, TransactionalPublisher
 from seldon_kafka.transport.replies import Outgoing, Target, compose
 from seldon_kafka.transport.targets import TopicMissing, look_up
-from seldon_kafka.worker.place import Place
 
 _MIB = 1024 * 1024
 
@@ -24,7 +23,8 @@ class Outbox:
 
     Args:
         settings: topics, and how often a message may come.
-        place: which worker this is.
+        worker: name of the worker.
+        transactional_id: of its producer.
         commit: commits positions, and a note beside each, where that is not part of a transaction.
         before_call: called before each call that may take long, for the watchdog.
 
@@ -37,12 +37,13 @@ class Outbox:
     def __init__(
         self,
         settings: Settings,
-        place: Place,
+        worker: str,
+        transactional_id: str,
         commit: Callable[[Dict[int, int], str], None],
         before_call: Callable[[], None],
     ) -> None:
         self._settings = settings
-        self._worker = place.name
+        self._worker = worker
         self._replies: Target
         self._dead_letters: Target
         self._log: Optional[OutcomeLog] = None
@@ -50,9 +51,7 @@ class Outbox:
         most = self._batch_bytes()
         self._publisher: Any
         if settings.processing == "exactly_once":
-            self._publisher = TransactionalPublisher(
-                settings, place.transactional_id, most, before_call
-            )
+            self._publisher = TransactionalPublisher(settings, transactional_id, most, before_call)
         else:
             self._publisher = PlainPublisher(settings, commit, most, before_call)
 

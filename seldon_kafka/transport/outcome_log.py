@@ -8,9 +8,9 @@ import time
 from typing import List, NamedTuple, Optional, Sequence
 
 from seldon_kafka.codec import family_of
+from seldon_kafka.codec.feedback import LONGEST_PUID
 from seldon_kafka.codec.json_text import JSON_HEADERS, is_strict_json
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.feedback.feedback import LONGEST_PUID
 from seldon_kafka.messages import Outcome, Record, Reply, header
 from seldon_kafka.pipeline.encoding import made_puid
 from seldon_kafka.transport.log_entry import (

@@ -6,23 +6,25 @@ import functools
 import time
 from typing import List, NamedTuple, Optional, Tuple
 
-from seldon_kafka.messages import Headers, Outcome, Record, Rejection, Reply
-
-# Every header of the runtime's own begins with `kafka-`; all others are the sender's.
-WORKER = "kafka-worker"
-INPUT_TOPIC = "kafka-input-topic"
-INPUT_PARTITION = "kafka-input-partition"
-INPUT_OFFSET = "kafka-input-offset"
-INPUT_TIMESTAMP = "kafka-input-timestamp"
-DEAD_REASON = "kafka-dead-reason"
-DEAD_MESSAGE = "kafka-dead-message"
-DEAD_CUT = "kafka-dead-cut"
-DEAD_ATTEMPTS = "kafka-dead-attempts"
-DEAD_NO_KEY = "kafka-dead-no-key"
-DEAD_STATUS_CODE = "kafka-dead-status-code"
-DEAD_ERROR_REASON = "kafka-dead-error-reason"
-DEAD_APP_CODE = "kafka-dead-app-code"
-DEAD_ERROR = "kafka-dead-error"
+from seldon_kafka.messages import (
+    DEAD_APP_CODE,
+    DEAD_CUT,
+    DEAD_ERROR,
+    DEAD_ERROR_REASON,
+    DEAD_MESSAGE,
+    DEAD_NO_KEY,
+    DEAD_REASON,
+    INPUT_OFFSET,
+    INPUT_PARTITION,
+    INPUT_TIMESTAMP,
+    INPUT_TOPIC,
+    WORKER,
+    Headers,
+    Outcome,
+    Record,
+    Rejection,
+    Reply,
+)
 
 # Headers that describe a value; those of the input are kept under `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")

@@ -9,10 +9,10 @@ import time
 from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
 from seldon_kafka.pipeline.pipeline import Pipeline, Work
 from seldon_kafka.pipeline.served_class import ServedClass
-from seldon_kafka.reasons import Retriable
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.asking import Asked, Asking
 from seldon_kafka.worker.in_hand import InHand

@@ -15,9 +15,9 @@ from confluent_kafka import KafkaException
 from seldon_kafka.config.rights import RightMissing
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.config.stop_signals import StopSignals
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome
 from seldon_kafka.pipeline.served_class import ServedClass
-from seldon_kafka.reasons import Retriable
 from seldon_kafka.transport.deliveries import NotPublished
 from seldon_kafka.transport.outbox import Outbox
 from seldon_kafka.transport.publisher import text_of
@@ -163,7 +163,11 @@ class Worker:
         while not self._stopping:
             try:
                 outbox = outbox or Outbox(
-                    self._settings, self._place, self._commit, self._watch_broker_call
+                    self._settings,
+                    self._place.name,
+                    self._place.transactional_id,
+                    self._commit,
+                    self._watch_broker_call,
                 )
                 outbox.start()
                 return outbox

@@ -6,8 +6,8 @@ import random
 import time
 from typing import Callable, Mapping, Optional, Tuple
 
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record
-from seldon_kafka.reasons import Retriable
 
 PROBE_AFTER = 5
 """Failed tries of one message after which another one is tried."""

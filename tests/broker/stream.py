@@ -18,9 +18,8 @@ from confluent_kafka.admin import AdminClient
 from seldon_kafka.config.clients import admin_config
 from seldon_kafka.config.settings import Settings, load_settings
 from seldon_kafka.dead_letters.letters import Letter, read_letter
-from seldon_kafka.messages import Headers, Record, header
+from seldon_kafka.messages import INPUT_OFFSET, INPUT_PARTITION, Headers, Record, header
 from seldon_kafka.transport.consumed import record_of
-from seldon_kafka.transport.replies import INPUT_OFFSET, INPUT_PARTITION
 from tests.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]

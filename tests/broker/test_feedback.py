@@ -22,9 +22,10 @@ from seldon_core.proto import prediction_pb2
 from model.feedback import load_feedback
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
-from seldon_kafka.feedback.reflow import NotWritten, Reflow
+from seldon_kafka.feedback.writer import FeedbackWriter
+from seldon_kafka.transport.topic_writer import NotWritten
 from tests.broker.stream import ROOT, Stream, wait_until
 from tests.patience import patient, promised
 from tests.wrapper.conftest import Served, rest, serving
@@ -41,8 +42,8 @@ def stream(new_stream: Callable[..., Stream], new_topic: Callable[..., str]) -> 
 
 
 @pytest.fixture
-def reflow(stream: Stream) -> Iterator[Reflow]:
-    with Reflow(stream.settings) as opened:
+def writer(stream: Stream) -> Iterator[FeedbackWriter]:
+    with FeedbackWriter(stream.settings) as opened:
         yield opened
 
 
@@ -50,39 +51,41 @@ def given(stream: Stream, count: int) -> list[Feedback]:
     return [read(record) for record in stream.read(stream.settings.feedback_topic, count)]
 
 
-def test_what_was_sent_is_on_the_topic_when_send_returns(stream: Stream, reflow: Reflow) -> None:
+def test_what_was_sent_is_on_the_topic_when_send_returns(
+    stream: Stream, writer: FeedbackWriter
+) -> None:
     feedback = Feedback("p", ("ki",), 1.0, place=("in", 1, 7), given_ms=NOW_MS)
-    reflow.send(feedback)
+    writer.send(feedback)
     assert given(stream, 1) == [feedback]
 
 
 def test_words_on_one_answer_stay_in_order_whoever_sends_them(
-    stream: Stream, reflow: Reflow
+    stream: Stream, writer: FeedbackWriter
 ) -> None:
-    with Reflow(stream.settings) as other:
+    with FeedbackWriter(stream.settings) as other:
         for number in range(10):
-            (reflow, other)[number % 2].send(Feedback("p", (str(number),)))
+            (writer, other)[number % 2].send(Feedback("p", (str(number),)))
     assert [feedback.truth for feedback in given(stream, 10)] == [(str(n),) for n in range(10)]
 
 
-def test_many_threads_share_one_connection(stream: Stream, reflow: Reflow) -> None:
+def test_many_threads_share_one_connection(stream: Stream, writer: FeedbackWriter) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda n: reflow.send(Feedback(f"p-{n}", ("ki",))), range(200)))
+        list(pool.map(lambda n: writer.send(Feedback(f"p-{n}", ("ki",))), range(200)))
     assert {feedback.puid for feedback in given(stream, 200)} == {f"p-{n}" for n in range(200)}
 
 
-def test_what_was_closed_connects_again(stream: Stream, reflow: Reflow) -> None:
+def test_what_was_closed_connects_again(stream: Stream, writer: FeedbackWriter) -> None:
     for _ in range(2):
-        reflow.send(Feedback("p", ("ki",)))
-        reflow.close()
+        writer.send(Feedback("p", ("ki",)))
+        writer.close()
     assert len(given(stream, 2)) == 2
 
 
 def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
     environ = {**stream.environ, "KAFKA_FEEDBACK_TOPIC": "missing"}
     started = time.monotonic()
-    with Reflow(load_settings(environ)) as reflow, pytest.raises(NotWritten) as refusal:
-        reflow.send(Feedback("p", ("ki",)))
+    with FeedbackWriter(load_settings(environ)) as writer, pytest.raises(NotWritten) as refusal:
+        writer.send(Feedback("p", ("ki",)))
     assert "topic missing is not there; make it with `python -m seldon_kafka.topics create`" in str(
         refusal.value
     )
@@ -93,16 +96,16 @@ def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
 def test_brokers_that_do_not_answer_are_waited_for_as_long_as_was_said() -> None:
     settings = load_settings({"KAFKA_BROKER": "127.0.0.1:1"})
     started = time.monotonic()
-    with Reflow(settings, within_s=1) as reflow:
+    with FeedbackWriter(settings, within_s=1) as writer:
         with pytest.raises(NotWritten, match="the brokers do not answer within 1 s"):
-            reflow.send(Feedback("p", ("ki",)))
+            writer.send(Feedback("p", ("ki",)))
         assert 0.9 < time.monotonic() - started < promised(5)
 
 
 def test_what_is_too_large_is_refused_before_it_is_sent(stream: Stream) -> None:
     settings = load_settings({**stream.environ, "KAFKA_MAX_MESSAGE_BYTES": "1000"})
-    with Reflow(settings) as reflow, pytest.raises(BadFeedback, match="more than the 1000"):
-        reflow.send(Feedback("p", ("ki",), request={"strData": "x" * 1000}))
+    with FeedbackWriter(settings) as writer, pytest.raises(BadFeedback, match="more than the 1000"):
+        writer.send(Feedback("p", ("ki",), request={"strData": "x" * 1000}))
 
 
 @pytest.fixture
@@ -155,7 +158,9 @@ def loaded(path: Path) -> dict[int, NDArray[np.uint8]]:
     return dict(zip(split.labels.tolist(), split.images, strict=True))
 
 
-def test_corrections_become_a_training_set(stream: Stream, reflow: Reflow, tmp_path: Path) -> None:
+def test_corrections_become_a_training_set(
+    stream: Stream, writer: FeedbackWriter, tmp_path: Path
+) -> None:
     # Inputs of which one image each, and three together, are spoken of by their places.
     stream.send([encode(FORMATS["png"], IMAGES[n : n + 1]) for n in range(6)])
     stream.send([encode(FORMATS["raw"], IMAGES[6:9])], partition=2,
@@ -163,7 +168,7 @@ def test_corrections_become_a_training_set(stream: Stream, reflow: Reflow, tmp_p
     topic = stream.settings.input_topic
 
     def say(puid: str, *truth: str, **more: Any) -> None:
-        reflow.send(Feedback(puid, truth, **more))
+        writer.send(Feedback(puid, truth, **more))
 
     say("a", "o", place=(topic, 0, 0))
     say("a", "ki", place=(topic, 0, 0))  # the latest word counts
@@ -210,13 +215,13 @@ def test_corrections_become_a_training_set(stream: Stream, reflow: Reflow, tmp_p
 
 
 def test_messages_far_from_each_other_are_fetched(
-    stream: Stream, reflow: Reflow, tmp_path: Path
+    stream: Stream, writer: FeedbackWriter, tmp_path: Path
 ) -> None:
     values = [encode(FORMATS["png"], IMAGES[n % 20 : n % 20 + 1]) for n in range(1200)]
     stream.send(values, partition=0)
     places = {0: 3, 1: 450, 2: 451, 3: 1199}
     for label, offset in places.items():
-        reflow.send(
+        writer.send(
             Feedback(str(label), (str(label),), place=(stream.settings.input_topic, 0, offset))
         )
     assert corrections(stream, tmp_path / "c.npz").returncode == 0
@@ -242,9 +247,9 @@ def test_behind_transactions_the_end_is_found(stream: Stream, tmp_path: Path, na
 
 
 def test_where_there_is_nothing_to_train_on_nothing_is_written(
-    stream: Stream, reflow: Reflow, tmp_path: Path
+    stream: Stream, writer: FeedbackWriter, tmp_path: Path
 ) -> None:
-    reflow.send(Feedback("p", ("ki",)))
+    writer.send(Feedback("p", ("ki",)))
     done = corrections(stream, tmp_path / "c.npz")
     assert done.returncode == 1
     assert "left out 1: the feedback has no request" in done.stderr

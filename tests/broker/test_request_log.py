@@ -22,10 +22,10 @@ from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 from kafka.cluster.local import Cluster
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.codec.feedback import Feedback
 from seldon_kafka.config.rights import ROLES
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.feedback.feedback import Feedback
-from seldon_kafka.feedback.reflow import Reflow
+from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.messages import Record, header
 from tests.broker.conftest import SASL_SSL
 from tests.broker.stream import Stream, numbers, source, wait_until
@@ -121,9 +121,9 @@ def test_an_entry_stands_where_feedback_on_it_would(
     stream.send(numbers(20))
     stream.worker("Double")
     entries = {record.key: record for record in assert_one_of_each(stream, 20)}
-    with Reflow(stream.settings) as reflow:
+    with FeedbackWriter(stream.settings) as writer:
         for key in entries:
-            reflow.send(Feedback((key or b"").decode(), ("x",)))
+            writer.send(Feedback((key or b"").decode(), ("x",)))
     for record in stream.read(stream.settings.feedback_topic, 20):
         assert entries[record.key].partition == record.partition
 
@@ -319,8 +319,8 @@ def test_a_sink_waits_for_its_search_engine_and_has_feedback_too(
     stream: Stream, engine: FakeEngine, new_topic: Callable[..., str]
 ) -> None:
     new_topic("feedback", partitions=PARTITIONS)
-    with Reflow(stream.settings) as reflow:
-        reflow.send(Feedback("p", ("ki",), 0.5))
+    with FeedbackWriter(stream.settings) as writer:
+        writer.send(Feedback("p", ("ki",), 0.5))
     stream.send(numbers(30))
     stream.worker("Double")
     assert_one_of_each(stream, 30)

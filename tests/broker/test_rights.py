@@ -19,11 +19,13 @@ from kafka.cluster.local import Cluster
 from producer.__main__ import main as producer
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.codec.feedback import Feedback
 from seldon_kafka.config.rights import ROLES, Right, worker_rights
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.dead_letters.__main__ import main as dead_letter
-from seldon_kafka.feedback.reflow import Feedback, NotWritten, Reflow
+from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.topics.__main__ import main as topics
+from seldon_kafka.transport.topic_writer import NotWritten
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
@@ -124,11 +126,11 @@ def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
     stream = new_stream_on(sasl_ssl)
     (right,) = ROLES["feedback"](stream.settings)
     environ = {**stream.environ, **sasl_ssl.user(user)}
-    with Reflow(load_settings(environ)) as reflow:
+    with FeedbackWriter(load_settings(environ)) as writer:
         with pytest.raises(NotWritten, match=re.escape(f"not allowed: {right}; grant it")):
-            reflow.send(Feedback("p", ("ki",)))
+            writer.send(Feedback("p", ("ki",)))
         sasl_ssl.user(user, [right])
-        wait_until(lambda: sent(reflow), 30, "it goes on once the right is granted")
+        wait_until(lambda: sent(writer), 30, "it goes on once the right is granted")
     assert [record.key for record in stream.read(stream.settings.feedback_topic, 1)] == [b"p"]
 
 
@@ -175,9 +177,9 @@ def replies(board: Board) -> list[Result]:
     return [each for each in board.results.after(0) if each.answer.reason is None]
 
 
-def sent(reflow: Reflow) -> bool:
+def sent(writer: FeedbackWriter) -> bool:
     try:
-        reflow.send(Feedback("p", ("ki",)))
+        writer.send(Feedback("p", ("ki",)))
     except NotWritten:
         return False
     return True
@@ -213,9 +215,9 @@ def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
     stream.worker("Double")
     stream.replies(2)
     stream.letters(1)
-    with Reflow(stream.settings) as reflow:
+    with FeedbackWriter(stream.settings) as writer:
         # The third message is alone in its partition.
-        reflow.send(Feedback("p", ("ki",), place=(stream.settings.input_topic, 2, 0)))
+        writer.send(Feedback("p", ("ki",), place=(stream.settings.input_topic, 2, 0)))
     return stream
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record
 from seldon_kafka.messages import Rejection as RuntimeRejection
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.reasons import Retriable
 from tests.compatibility.answer import (
     Answer,
     Crash,

@@ -28,7 +28,7 @@ from model import feedback as trained_on
 from model.labels import ROMAJI
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from seldon_kafka.feedback.feedback import Feedback, compose
+from seldon_kafka.codec.feedback import Feedback, compose
 from seldon_kafka.messages import Record
 
 IMAGES = load_samples().images

@@ -12,8 +12,8 @@ import yaml
 from jsonschema import Draft7Validator, RefResolver
 
 from seldon_kafka.codec.seldon_proto import parse
+from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Headers
-from seldon_kafka.reasons import Rejected
 
 Document = dict[str, Any]
 

@@ -11,7 +11,7 @@ from seldon_core.proto import prediction_pb2
 
 from model.labels import HIRAGANA, ROMAJI
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.reasons import REASONS
+from seldon_kafka.errors import REASONS
 from seldon_kafka.topics.wanted import wanted_topics
 from tests.docs import asyncapi
 

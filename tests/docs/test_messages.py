@@ -10,10 +10,10 @@ from seldon_core.proto import prediction_pb2
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
+from seldon_kafka.codec.feedback import compose as compose_feedback
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
-from seldon_kafka.feedback.feedback import BadFeedback, Feedback, read
-from seldon_kafka.feedback.feedback import compose as compose_feedback
 from seldon_kafka.messages import Headers, Outcome, Record, Rejection
 from seldon_kafka.pipeline.load_class import load_class
 from seldon_kafka.pipeline.pipeline import Pipeline

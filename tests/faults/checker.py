@@ -10,13 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from seldon_kafka.dead_letters.letters import read_letter, replayed_place
-from seldon_kafka.messages import Headers, Record, header
-from seldon_kafka.transport.replies import (
+from seldon_kafka.messages import (
     DEAD_REASON,
     INPUT_OFFSET,
     INPUT_PARTITION,
     INPUT_TIMESTAMP,
     WORKER,
+    Headers,
+    Record,
+    header,
 )
 from tests.faults.numbers import Numbers
 from tests.faults.replays import Replays, is_copy

@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import Headers, Record
-from seldon_kafka.reasons import REASONS, Rejected
 
 _MAX_BYTES = 1_000_000
 # The first byte of what the fuzzer makes chooses among them.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
-from seldon_kafka.messages import Record, Rejection, Reply
-from seldon_kafka.transport.replies import DEAD_CUT, Target, compose_dead_letter, compose_reply
+from seldon_kafka.messages import DEAD_CUT, Record, Rejection, Reply
+from seldon_kafka.transport.replies import Target, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
 from tests.faults.numbers import Numbers
 

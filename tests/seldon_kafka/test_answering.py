@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from seldon_kafka.config.settings import load_settings
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.served_class import ServedClass
 from seldon_kafka.pipeline.stack_check import NoCheck
-from seldon_kafka.reasons import Retriable
 from seldon_kafka.worker.answering import Answering
 from seldon_kafka.worker.in_hand import InHand, suspects_of
 from seldon_kafka.worker.watchdog import Watchdog

@@ -11,11 +11,17 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from seldon_core.proto import prediction_pb2
 from seldon_core.user_model import SeldonResponse
 
-from seldon_kafka.messages import Outcome, Rejection, Reply
+from seldon_kafka.errors import Retriable
+from seldon_kafka.messages import (
+    DEAD_APP_CODE,
+    DEAD_ERROR,
+    DEAD_STATUS_CODE,
+    Outcome,
+    Rejection,
+    Reply,
+)
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.served_class import ServedClass
-from seldon_kafka.reasons import Retriable
-from seldon_kafka.transport.replies import DEAD_APP_CODE, DEAD_ERROR, DEAD_STATUS_CODE
 from tests.seldon_kafka.helpers import ndarray, record
 
 PROTOBUF = (("proto-name", b"seldon.protos.SeldonMessage"),)

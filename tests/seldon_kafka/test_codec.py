@@ -15,8 +15,8 @@ from seldon_core.proto import prediction_pb2
 
 from seldon_kafka.codec import decode
 from seldon_kafka.codec.proto_fields import count_fields
+from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import UNREADABLE_HEADERS, Prediction
-from seldon_kafka.reasons import REASONS, Rejected
 from tests.seldon_kafka.helpers import record
 
 MAX_BYTES = 1_000_000

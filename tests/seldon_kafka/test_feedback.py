@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seldon_kafka.config.settings import load_settings
-from seldon_kafka.feedback.feedback import (
+from seldon_kafka.codec.feedback import (
     MOST_BYTES,
     BadFeedback,
     Feedback,
@@ -18,6 +17,7 @@ from seldon_kafka.feedback.feedback import (
     feedback_of,
     read,
 )
+from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import Headers, Record, header
 from tests.hostile import Hostile, hostile_messages
 from tests.seldon_kafka.helpers import record

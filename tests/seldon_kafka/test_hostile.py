@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seldon_kafka.errors import REASONS
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.served_class import ServedClass
-from seldon_kafka.reasons import REASONS
 from tests import classes
 from tests.hostile import Hostile, good_messages, hostile_messages
 from tests.seldon_kafka.helpers import record, rejection

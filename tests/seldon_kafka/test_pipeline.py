@@ -17,11 +17,11 @@ from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
 from seldon_core.proto.prediction_pb2 import SeldonMessage
 
+from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.served_class import SERVICES, ServedClass
 from seldon_kafka.pipeline.stack_check import NoCheck
-from seldon_kafka.reasons import Retriable
 from tests import classes
 from tests.image.text.TextClassifier import TextClassifier
 from tests.seldon_kafka.helpers import answers, ndarray, pipeline, record, rejection

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from seldon_kafka.dead_letters.letters import Letter, read_letter
-from seldon_kafka.messages import Outcome, Rejection, Reply
-from seldon_kafka.transport.replies import DEAD_CUT, Outgoing, Target, compose, size_of
+from seldon_kafka.messages import DEAD_CUT, Outcome, Rejection, Reply
+from seldon_kafka.transport.replies import Outgoing, Target, compose, size_of
 from tests.seldon_kafka.helpers import record
 
 REPLIES = Target("model_output", 2, 10_000)

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
+from seldon_kafka.codec.feedback import Feedback
+from seldon_kafka.codec.feedback import compose as compose_feedback
 from seldon_kafka.config.settings import SettingsError, load_settings
-from seldon_kafka.feedback.feedback import Feedback
-from seldon_kafka.feedback.feedback import compose as compose_feedback
 from seldon_kafka.messages import Record, Rejection, Reply
 from seldon_kafka.request_log import delivery
 from seldon_kafka.request_log.__main__ import main

@@ -13,10 +13,10 @@ from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto.prediction_pb2 import DefaultData, SeldonMessage, Tensor
 from seldon_core.user_model import SeldonResponse
 
-from seldon_kafka.feedback.reflow import NotWritten
 from seldon_kafka.request_log import over_seldon
 from seldon_kafka.request_log.over_seldon import Logged, NotLogged
 from seldon_kafka.transport.log_entry import Content, Verdict
+from seldon_kafka.transport.topic_writer import NotWritten
 from tests.classes import Double, Raw
 from wrapper import BadPayload, KmnistClassifier
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seldon_kafka.reasons import Retriable
+from seldon_kafka.errors import Retriable
 from seldon_kafka.worker.retries import PROBE_AFTER, Retries
 from tests.seldon_kafka.helpers import ndarray
 

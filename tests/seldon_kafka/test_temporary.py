@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seldon_kafka.temporary import MOST_RETRY_AFTER_S, is_temporary, retry_after_s
+from seldon_kafka.errors import MOST_RETRY_AFTER_S, is_temporary, retry_after_s
 
 
 def kind(qualified: str, *bases: type[BaseException], **attributes: Any) -> type[BaseException]:

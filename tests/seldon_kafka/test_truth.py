@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from seldon_kafka.feedback.truth import labels_of
-from seldon_kafka.reasons import REASONS, Rejected
+from seldon_kafka.codec.truth import labels_of
+from seldon_kafka.errors import REASONS, Rejected
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_feedback_is_taken_on_python_3_8() -> None:
 import json
 from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2
-import seldon_kafka.feedback.reflow, wrapper
+import seldon_kafka.feedback.writer, wrapper
 message = json_format.ParseDict(json.loads({json.dumps(FEEDBACK)!r}), prediction_pb2.Feedback())
 print(wrapper.KmnistClassifier().send_feedback_raw(message).meta.puid)
 """

@@ -16,10 +16,16 @@ import orjson
 
 from seldon_kafka.codec.json_text import JSON_HEADERS, parse_strict_json
 from seldon_kafka.codec.limits import check_containers
-from seldon_kafka.feedback.truth import labels_of
-from seldon_kafka.messages import Headers, Record, header
-from seldon_kafka.reasons import Rejected
-from seldon_kafka.transport.replies import INPUT_OFFSET, INPUT_PARTITION, INPUT_TOPIC
+from seldon_kafka.codec.truth import labels_of
+from seldon_kafka.errors import Rejected
+from seldon_kafka.messages import (
+    INPUT_OFFSET,
+    INPUT_PARTITION,
+    INPUT_TOPIC,
+    Headers,
+    Record,
+    header,
+)
 
 Place = Tuple[str, int, int]
 """Topic, partition and offset of the input that was answered."""
@@ -123,7 +129,7 @@ def feedback_of(
 
     Args:
         document: the JSON. The `puid` is that of `response.meta`, else of `request.meta`; `truth`
-            is read by `seldon_kafka.feedback.truth.labels_of`.
+            is read by `seldon_kafka.codec.truth.labels_of`.
         given_ms: when it was given, milliseconds since 1970.
         place: where the input was, if that is known.
         puid: to be used where the JSON has none. Without this too one is made of the request, so

@@ -1,7 +1,6 @@
-"""What flows back to those who made the model: people's word on its answers, and the request log.
+"""Logs requests that did not come over Kafka: at least once, before they are answered.
 
-What the workers log stands in the transactions of their replies (`transport.outbox`); here is
-what is written from elsewhere: at least once, before whoever asked gets an answer.
+What the workers log is in the transactions of their replies (`transport.outcome_log`).
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ import time
 import uuid
 from typing import Optional
 
+from seldon_kafka.codec.feedback import LONGEST_PUID
 from seldon_kafka.config.clients import most_log_bytes
-from seldon_kafka.config.rights import feedback_rights, request_log_rights
+from seldon_kafka.config.rights import request_log_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.feedback.feedback import LONGEST_PUID, BadFeedback, Feedback, compose, read
 from seldon_kafka.transport.log_entry import (
     ENVELOPE_BYTES,
     Content,
@@ -26,57 +25,9 @@ from seldon_kafka.transport.log_entry import (
     headers_of,
     rfc3339,
 )
-from seldon_kafka.transport.topic_writer import NotWritten, TopicWriter
-
-__all__ = ["BadFeedback", "CallLog", "Feedback", "NotWritten", "Reflow", "compose", "read"]
+from seldon_kafka.transport.topic_writer import TopicWriter
 
 _WITHIN_S = 10.0
-
-
-class Reflow:
-    """Writes feedback to its topic; several threads may use one.
-
-    It connects when the first one is sent, so that it can be made before a process forks.
-
-    Args:
-        settings: brokers, topic, and the largest message.
-        within_s: how long the brokers may take.
-
-    Raises:
-        SettingsError: there is no broker.
-    """
-
-    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
-        self._max_bytes = settings.max_message_bytes
-        rights = feedback_rights(settings)
-        topic = settings.feedback_topic
-        self._writer = TopicWriter(settings, topic, rights, "feedback", within_s)
-
-    def __enter__(self) -> Reflow:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def send(self, feedback: Feedback) -> None:
-        """Writes a feedback, and waits until the brokers have it.
-
-        Raises:
-            BadFeedback: it makes no sense, or is larger than `KAFKA_MAX_MESSAGE_BYTES`.
-            NotWritten: the brokers refuse it, or don't answer in time. To send it again does no
-                harm: it says the same.
-        """
-        key, value, headers = compose(feedback)
-        if len(value) > self._max_bytes:
-            raise BadFeedback(
-                f"it has {len(value)} bytes, more than the {self._max_bytes} allowed; "
-                "leave the request or the response out"
-            )
-        self._writer.write(key, value, headers, feedback.given_ms)
-
-    def close(self) -> None:
-        """Disconnects, after what is under way has arrived, for which it waits shortly."""
-        self._writer.close()
 
 
 class CallLog:

@@ -3,32 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple
 
-from seldon_kafka.temporary import attribute, status_of
+from seldon_kafka.errors import ModelError, attribute, status_of, text_or_empty
 
 _MOST_CHARACTERS = 4000
-
-
-class ModelError(NamedTuple):
-    """Facts about an exception beside its text.
-
-    Attributes:
-        status_code: the HTTP status that Seldon's server would answer with; None if unknown.
-        reason: its reason word; empty if it has none.
-        app_code: the application's own error code; empty if it has none.
-        body: JSON of what Seldon's server would answer; empty if the exception has no `to_dict`
-            and the class no handler.
-    """
-
-    status_code: Optional[int] = None
-    reason: str = ""
-    app_code: str = ""
-    body: str = ""
-
-
-UNKNOWN = ModelError()
-"""An exception of which no such facts are known."""
 
 
 class ModelErrors:
@@ -80,14 +59,6 @@ class ModelErrors:
 class _Handled(NamedTuple):
     status_code: int
     body: str
-
-
-def text_or_empty(value: Any) -> str:
-    """Any value as text; empty for None, and for one that can't be written."""
-    try:
-        return "" if value is None else str(value)
-    except Exception:
-        return ""
 
 
 def _first(error: Exception, *names: str) -> Any:

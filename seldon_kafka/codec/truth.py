@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Sequence, Tuple
 
-from seldon_kafka.reasons import Rejected
+from seldon_kafka.errors import Rejected
 
 _LONGEST_LABEL = 256
 _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"

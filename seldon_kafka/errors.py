@@ -1,4 +1,4 @@
-"""Temporary errors: what passes by itself, so that the same call may succeed later.
+"""Errors: why a message is rejected or retried, and whose fault an exception is.
 
 Classes of client libraries are known by their qualified names, along the method resolution order
 of an exception, so that none of the libraries is ever imported for this.
@@ -8,10 +8,56 @@ from __future__ import annotations
 
 import contextlib
 import email.utils
+import re
 import socket
 import ssl
 import time
-from typing import Any, Iterator, List, Optional, Set
+from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
+
+from seldon_kafka.messages import (
+    DEAD_APP_CODE,
+    DEAD_ERROR,
+    DEAD_ERROR_REASON,
+    DEAD_STATUS_CODE,
+    Record,
+    Rejection,
+)
+
+REASONS = {
+    "bad_base64": "binData must be base64 text; encode the bytes again.",
+    "bad_headers": "Kafka's header names are UTF-8 text; send them so.",
+    "bad_image": "The bytes are no readable PNG or JPEG image of the kind the class takes.",
+    "bad_payload": "The class refused the payload; its message says why.",
+    "bad_prediction": "The class answered with NaN, infinity or a shape that can't be sent.",
+    "bad_shape": "Send the shape that the message asks for.",
+    "bad_value": "A value is missing, of the wrong type or out of range; the message says which.",
+    "empty": "The message has no bytes; send a payload.",
+    "image_too_large": "The picture has more pixels than the class takes; make it smaller.",
+    "invalid_utf8": "JSON is UTF-8 text; encode it so.",
+    "no_payload": "JSON without data, binData, strData, jsonData, inputs or instances.",
+    "not_finite": "The class takes no NaN, null or Infinity; send numbers.",
+    "not_json": "The bytes are no JSON; mend them, or say by content-type what they are.",
+    "not_protobuf": "The bytes are not the message that proto-name says.",
+    "predict_failed": "The class raised; mend the class, then replay.",
+    "ragged": "Rows differ in length; send a rectangular array.",
+    "reply_refused": "The output topic's broker refuses the reply; the message says why.",
+    "reply_too_large": "The reply is larger than the output topic takes; send fewer rows.",
+    "retries_exhausted": "It alone kept failing with a temporary error; replay it later.",
+    "tombstone": "The value is null; the input topic takes requests only.",
+    "too_deep": "Arrays may be nested 32 deep.",
+    "too_large": "Send fewer rows in a message, or raise KAFKA_MAX_MESSAGE_BYTES.",
+    "undecodable": "The runtime can't decode this payload, though it should; please report it.",
+    "unknown_content_type": "Use one of the content types that the message lists.",
+    "unknown_proto_name": "proto-name must be seldon.protos.SeldonMessage.",
+    "unreadable": "No part of it could be had; send it again, in smaller or other batches.",
+    "unsupported": "The format allows it, but not here; the message says what is taken.",
+    "worker_crash": "A worker died each time it had this message in hand; look at its log.",
+}
+
+MESSAGE_LIMIT = 1000
+"""Characters of what is said of a rejected message."""
+
+_REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
 MOST_RETRY_AFTER_S = 300.0
 """The longest `Retry-After` that is honoured, in seconds."""
@@ -73,6 +119,120 @@ _LASTING = frozenset(
         "urllib3.exceptions.URLSchemeUnknown",
     }
 )
+
+
+class Rejected(Exception):
+    """A message can't be answered because of what its sender put into it.
+
+    Args:
+        reason: a key of `REASONS`.
+        message: what is wrong, in words that the sender can act on.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class Retriable(Exception):
+    """The class met a temporary error; no message is to blame.
+
+    Args:
+        message: the text of the error.
+        retry_after_s: seconds to wait that the error asks for; 0 if it asks none.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class BadPrediction(Exception):
+    """The user model returned what can't be a reply."""
+
+
+class ModelError(NamedTuple):
+    """Facts about an exception beside its text.
+
+    Attributes:
+        status_code: the HTTP status that Seldon's server would answer with; None if unknown.
+        reason: its reason word; empty if it has none.
+        app_code: the application's own error code; empty if it has none.
+        body: JSON of what Seldon's server would answer; empty if the exception has no `to_dict`
+            and the class no handler.
+    """
+
+    status_code: Optional[int] = None
+    reason: str = ""
+    app_code: str = ""
+    body: str = ""
+
+
+UNKNOWN = ModelError()
+"""An exception of which no such facts are known."""
+
+
+def retriable_of(error: BaseException) -> Retriable:
+    """Makes the exception that stands for a temporary error in the runtime."""
+    return Retriable(words_of(error), retry_after_s(error))
+
+
+def rejection_of(record: Record, error: Exception, said: ModelError = UNKNOWN) -> Rejection:
+    """The rejection that an exception stands for.
+
+    Args:
+        record: the message.
+        error: the exception.
+        said: what the exception and the class's error handler say of it.
+
+    Raises:
+        Retriable: the error is temporary.
+    """
+    if isinstance(error, Rejected):
+        return Rejection(record, error.reason, error.message)
+    status = said.status_code
+    if status in STATUS_CODES or (status is None and is_temporary(error)):
+        raise retriable_of(error) from error
+    headers = _headers(said)
+    if status is not None and 400 <= status < 500:
+        word = said.reason if _REASON_WORD.match(said.reason) else "bad_payload"
+        message = _text_of(error)
+        return Rejection(record, word, message[:MESSAGE_LIMIT], headers=headers)
+    if is_temporary(error):
+        raise retriable_of(error) from error
+    message = words_of(error)[:MESSAGE_LIMIT]
+    reason = "bad_prediction" if isinstance(error, BadPrediction) else "predict_failed"
+    return Rejection(record, reason, message, failed=True, headers=headers)
+
+
+def _headers(said: ModelError) -> Tuple[Tuple[str, bytes], ...]:
+    values: List[Tuple[str, str]] = [
+        (DEAD_STATUS_CODE, "" if said.status_code is None else str(said.status_code)),
+        (DEAD_ERROR_REASON, said.reason[:MESSAGE_LIMIT]),
+        (DEAD_APP_CODE, said.app_code[:MESSAGE_LIMIT]),
+        (DEAD_ERROR, said.body),
+    ]
+    return tuple((name, value.encode("utf-8", "replace")) for name, value in values if value)
+
+
+def words_of(error: BaseException) -> str:
+    """The exception's type and text."""
+    text = _text_of(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _text_of(error: BaseException) -> str:
+    # Seldon's exceptions carry their text in `message`; str() of them is empty.
+    return text_or_empty(error) or text_or_empty(attribute(error, "message"))
+
+
+def text_or_empty(value: Any) -> str:
+    """Any value as text; empty for None, and for one that can't be written."""
+    try:
+        return "" if value is None else str(value)
+    except Exception:
+        return ""
 
 
 def is_temporary(error: BaseException) -> bool:
