@@ -74,8 +74,7 @@ test: environments check
 	$(RUN) -m pytest -m "alone and not full"
 
 test-unit: environment
-	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/seldon_kafka tests/kafka tests/compatibility tests/consumer tests/producer \
-		tests/storage
+	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/seldon_kafka tests/kafka tests/compatibility tests/consumer tests/producer
 
 # Promises of time are held to here only: see tests/patience.py.
 test-full cluster-test: export STRICT_TIMES = 1

@@ -24,15 +24,15 @@ from consumer.reader import Reader, ReadError, end_offsets
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
+from producer.locations import LocationError, open_location
+from producer.results import Results
+from producer.runs import run_name
 from producer.settings import client_settings
 from seldon_kafka.config.arguments import positive_integer, positive_number
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.refusal import admitted, explained
 from seldon_kafka.config.settings import Settings, SettingsError
 from seldon_kafka.dead_letters.selection import parse_time
-from storage.places import PlaceError, open_place
-from storage.results import Results
-from storage.run import run_name
 
 _BATCH = 500
 _POLL_S = 0.1
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except (ReadError, PlaceError) as error:
+    except (ReadError, LocationError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KafkaException as error:
@@ -100,7 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     lines.add_argument("--json", action="store_true", help="a JSON object for each message")
     lines.add_argument("--csv", action="store_true", help="a line for each image")
     lines.add_argument(
-        "--parquet", metavar="PLACE", help="a row for each image, in a folder or s3://bucket/prefix"
+        "--parquet",
+        metavar="LOCATION",
+        help="a row for each image, in a folder or s3://bucket/prefix",
     )
     parser.add_argument("--score", action="store_true", help="accuracy, confusion, what is amiss")
     parser.add_argument("--dead-letters", action="store_true", help="also in lines (view: always)")
@@ -114,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     run = parser.add_argument_group("with --parquet")
     run.add_argument("--run", type=run_name, metavar="NAME", help="of python -m producer --run")
-    run.add_argument("--of", metavar="PLACE", help="the run's objects; each gets one row")
+    run.add_argument("--of", metavar="LOCATION", help="the run's objects; each gets one row")
     run.add_argument(
         "--since", type=_time, metavar="TIME", help="read a run from then on: 2h, 2026-05-31T12:30Z"
     )
@@ -135,7 +137,7 @@ def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None
             parser.error("--of and --since go with --run")
         return
     if options.parquet is None or options.of is None:
-        parser.error("--run goes with --parquet PLACE and --of PLACE")
+        parser.error("--run goes with --parquet LOCATION and --of LOCATION")
     given = [name for name in _NOT_FOR_RUN if getattr(options, name)]
     if given:
         parser.error(f"--{given[0].replace('_', '-')} does not go with --run")
@@ -201,7 +203,7 @@ def _sink(
     commit: Callable[[], None],
 ) -> Iterator[_Sink]:
     if options.parquet is not None:
-        results = Results(open_place(options.parquet))
+        results = Results(open_location(options.parquet))
         with Parts(results, options.part_rows, commit) as parts:
             yield _Sink(parts.take, parts.keep_up)
         return

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, Message
 
 from consumer.labels import HIRAGANA
+from producer.runs import OBJECT, UNREADABLE
 from seldon_kafka.dead_letters.letters import REPLAYED
 from seldon_kafka.messages import (
     DEAD_MESSAGE,
@@ -20,7 +21,6 @@ from seldon_kafka.messages import (
     WORKER,
     header,
 )
-from storage.run import OBJECT, UNREADABLE
 
 UNREADABLE_OBJECT = "unreadable_object"
 """Reason of an answer: the sender found no picture in the object."""

@@ -16,14 +16,14 @@ from confluent_kafka import Message
 from consumer.answers import read_answer
 from consumer.parquet import Parts, rows_of
 from consumer.reader import Reader
+from producer.locations import Location, LocationError, open_location
+from producer.results import Results, Row
+from producer.runs import OBJECT, RUN, group_of
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.config.stop_signals import heeding_stop_signals
 from seldon_kafka.messages import header
 from seldon_kafka.progress_bar import counting
-from storage.places import Place, PlaceError, open_place
-from storage.results import Results, Row
-from storage.run import OBJECT, RUN, group_of
 
 _BATCH = 500
 _POLL_S = 0.1
@@ -90,18 +90,18 @@ def collect(options: argparse.Namespace, settings: Settings) -> int:
         0 if each object has a row, 1 if nothing came for too long, 130 if it was told to stop.
 
     Raises:
-        PlaceError: The objects or the results can't be read or written.
+        LocationError: The objects or the results can't be read or written.
         consumer.reader.ReadError: The topics can't be read.
     """
-    objects = open_place(options.of)
+    objects = open_location(options.of)
     results = Results.of_run(options.parquet, options.run, objects)
     names = {entry.name for entry in objects.entries()}
     if not names:
-        raise PlaceError(f"there is no object in {objects.address}: check the address")
+        raise LocationError(f"there is no object in {objects.address}: check the address")
     collection = Collection(options.run, names, settings.dead_letter_topic)
     collection.missing -= results.new_objects()
     is_stopped = bool(collection.missing) and _read(options, settings, results, collection)
-    return _conclude(options, results.place, collection, is_stopped)
+    return _conclude(options, results.location, collection, is_stopped)
 
 
 def _read(
@@ -152,12 +152,12 @@ def _flush(parts: Parts, results: Results, collection: Collection) -> int:
 
 
 def _conclude(
-    options: argparse.Namespace, place: Place, collection: Collection, is_stopped: bool
+    options: argparse.Namespace, location: Location, collection: Collection, is_stopped: bool
 ) -> int:
     """Say how it went, and what to do if it is not complete."""
     missing, total = collection.missing, collection.total
     sys.stderr.write(
-        f"{total - len(missing)} of {total} objects have a row in {place.address}, "
+        f"{total - len(missing)} of {total} objects have a row in {location.address}, "
         f"{collection.rows} of them new\n"
     )
     for reason, number in collection.reasons.most_common():

@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from consumer.answers import Answer
-from storage.places import PlaceError
-from storage.results import Results, Row, part_name
+from producer.locations import LocationError
+from producer.results import Results, Row, part_name
 
 PART_ROWS = 50_000
 """Most rows of a part, unless told otherwise: about 4 MB."""
@@ -107,7 +107,7 @@ class Parts:
             How many rows it has.
 
         Raises:
-            PlaceError: It can't be written.
+            LocationError: It can't be written.
             consumer.reader.ReadError: It was written, and can't be committed.
         """
         rows = [row for row in self._rows if row.object not in but_for]
@@ -129,5 +129,5 @@ class Parts:
         traceback: TracebackType | None,
     ) -> None:
         # Where a part could not be written, it could not be now.
-        if not isinstance(error, PlaceError):
+        if not isinstance(error, LocationError):
             self.flush()

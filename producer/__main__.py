@@ -17,9 +17,11 @@ from model.dataset import DatasetError
 from producer.console_lines import check_text, command, line
 from producer.delivery import deliver
 from producer.formats import FORMATS, FormatError, encode
+from producer.locations import LocationError
 from producer.messages import Message, messages, total
 from producer.picture import BadPicture
 from producer.run import is_of_objects, send_objects
+from producer.runs import run_name
 from producer.send import SendError
 from producer.settings import client_settings
 from producer.sources import (
@@ -33,8 +35,6 @@ from producer.sources import (
 from seldon_kafka.config.arguments import positive_integer, positive_number
 from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
-from storage.places import PlaceError
-from storage.run import run_name
 
 _EXAMPLES = """
 examples:
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (FormatError, SettingsError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
-    except (SourceError, SendError, DatasetError, BadPicture, PlaceError) as error:
+    except (SourceError, SendError, DatasetError, BadPicture, LocationError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KafkaException as error:
@@ -122,7 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--run", type=run_name, metavar="NAME", help="sends all of one folder or s3://"
     )
-    run.add_argument("--results", metavar="PLACE", help="leaves out what has a row there already")
+    run.add_argument(
+        "--results", metavar="LOCATION", help="leaves out what has a row there already"
+    )
     console = parser.add_argument_group("for Kafka's console producer")
     console.add_argument("--stdout", action="store_true", help="write lines, send nothing")
     console.add_argument("--headers", action="store_true", help="put headers into the lines")

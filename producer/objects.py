@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Set
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from producer.formats import WireFormat, encode
+from producer.locations import Entry, Location, LocationError, ObjectGone
 from producer.messages import Message
 from producer.picture import BadPicture, to_kmnist
-from storage.places import Entry, ObjectGone, Place, PlaceError
-from storage.run import OBJECT, RUN, UNREADABLE
+from producer.runs import OBJECT, RUN, UNREADABLE
 
 _READERS = 16
 _AHEAD = 4 * _READERS
@@ -20,19 +20,19 @@ _LONGEST_REASON = 500
 
 
 class Objects:
-    """Makes the messages of a place, and counts what is no picture.
+    """Makes the messages of a location, and counts what is no picture.
 
-    At most `_AHEAD` objects are in memory, however many the place has.
+    At most `_AHEAD` objects are in memory, however many the location has.
 
     Attributes:
         left_out: How many had a row in the results already.
         unreadable: How many are no picture that can be sent.
-        trouble: Why there are no more messages, where the place could not be read to its end.
+        trouble: Why there are no more messages, where the location could not be read to its end.
     """
 
     def __init__(
         self,
-        place: Place,
+        location: Location,
         wire_format: WireFormat,
         run: str | None,
         done: Set[str],
@@ -41,7 +41,7 @@ class Objects:
         """Nothing is read yet.
 
         Args:
-            place: The objects.
+            location: The objects.
             wire_format: How their pictures are encoded.
             run: The run's name. With one, an object that is no picture has a message as well,
                 without a value and with the reason as a header, so that the results account
@@ -51,26 +51,28 @@ class Objects:
         """
         self.left_out = 0
         self.unreadable = 0
-        self.trouble: PlaceError | None = None
-        self._place = place
+        self.trouble: LocationError | None = None
+        self._location = location
         self._format = wire_format
         self._run = run
         self._done = done
         self._report = report
 
     def messages(self, count: int | None = None) -> Iterator[Message]:
-        """The messages, in the order in which the place lists its objects.
+        """The messages, in the order in which the location lists its objects.
 
         Args:
             count: How many at most.
 
         Raises:
-            PlaceError: The place is empty, or can't be listed at all.
+            LocationError: The location is empty, or can't be listed at all.
         """
-        entries = self._place.entries()
+        entries = self._location.entries()
         first = next(entries, None)
         if first is None:
-            raise PlaceError(f"there is no object in {self._place.address}: check the address")
+            raise LocationError(
+                f"there is no object in {self._location.address}: check the address"
+            )
         wanted = self._wanted(itertools.chain([first], entries))
         return self._while_readable(itertools.islice(self._read_ahead(wanted), count))
 
@@ -78,7 +80,7 @@ class Objects:
         # Not raised: whoever sends has others under way, and is to wait for them.
         try:
             yield from every
-        except PlaceError as error:
+        except LocationError as error:
             self.trouble = error
 
     def _wanted(self, entries: Iterator[Entry]) -> Iterator[Entry]:
@@ -104,7 +106,7 @@ class Objects:
     def _value(self, entry: Entry) -> bytes:
         if entry.size > _LARGEST_BYTES:
             raise BadPicture(f"it has {entry.size:,} bytes, at most {_LARGEST_BYTES:,} are taken")
-        content = self._place.read(entry.name)
+        content = self._location.read(entry.name)
         try:
             return encode(self._format, to_kmnist(content)[None])
         except BadPicture:

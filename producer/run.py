@@ -1,4 +1,4 @@
-"""All objects of a folder or a bucket: `python -m producer PLACE --run NAME`."""
+"""All objects of a folder or a bucket: `python -m producer LOCATION --run NAME`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 
 from producer.delivery import deliver
 from producer.formats import FORMATS, FormatError
+from producer.locations import open_location
 from producer.objects import Objects
+from producer.results import Results
 from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings
-from storage.places import open_place
-from storage.results import Results
 
 # Objects are not read much faster than they are sent; the client's own queue would take 1 GiB.
 _QUEUE_KBYTES = 64 * 1024
@@ -23,7 +23,7 @@ _NOT_FOR_OBJECTS = (
 
 
 def is_of_objects(options: argparse.Namespace) -> bool:
-    """Whether objects of a place are to be sent, which are read while others are sent.
+    """Whether objects of a location are to be sent, which are read while others are sent.
 
     Raises:
         FormatError: Other options don't go with that.
@@ -46,24 +46,24 @@ def is_of_objects(options: argparse.Namespace) -> bool:
 
 
 def send_objects(options: argparse.Namespace, settings: Settings) -> int:
-    """Send what is in the place, but for what has a row in the results.
+    """Send what is in the location, but for what has a row in the results.
 
     Returns:
         0 if every message was acknowledged, 1 if not, 130 after Ctrl-C. Objects that are no
         pictures make it 1 where there is no run, whose results have their reasons.
 
     Raises:
-        storage.places.PlaceError: The objects or the results can't be read.
+        producer.locations.LocationError: The objects or the results can't be read.
         producer.send.SendError: The topic can't be written to.
     """
     admitted(settings)
-    place = open_place(options.pictures[0])
+    location = open_location(options.pictures[0])
     done: set[str] = set()
     if options.results is not None:
-        done = Results.of_run(options.results, options.run, place).new_objects()
-    objects = Objects(place, FORMATS[options.format], options.run, done, _Reports())
+        done = Results.of_run(options.results, options.run, location).new_objects()
+    objects = Objects(location, FORMATS[options.format], options.run, done, _Reports())
     every = objects.messages(options.count)
-    what = f"objects of {place.address}"
+    what = f"objects of {location.address}"
     tally = deliver(options, settings, what, every, None, queue_buffering_max_kbytes=_QUEUE_KBYTES)
     if objects.left_out:
         sys.stderr.write(f"  {objects.left_out} left out: they have a row in the results\n")

@@ -16,11 +16,11 @@ import pytest
 from model.labels import ROMAJI
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from storage.places import open_place
+from producer.locations import open_location
 from tests.broker.stream import Stream, wait_until
 from tests.patience import patient
+from tests.producer.store import BUCKET, Store, s3_store
 from tests.sdep.manifests import documents
-from tests.storage.store import BUCKET, Store, s3_store
 from wrapper import KmnistClassifier
 
 NewStream = Callable[..., Stream]
@@ -84,7 +84,7 @@ def said(stream: Stream, process: subprocess.Popen[bytes]) -> str:
 
 def rows() -> list[dict[str, Any]]:
     """All rows of the results."""
-    place = open_place(RESULTS)
+    place = open_location(RESULTS)
     parts = [io.BytesIO(place.read(entry.name)) for entry in place.entries()]
     return [row for part in parts for row in pyarrow.parquet.read_table(part).to_pylist()]
 

@@ -17,8 +17,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import NewPartitions
 
 from consumer.reader import Reader
+from producer.runs import group_of
 from seldon_kafka.config.clients import consumer_config
-from storage.run import group_of
 from tests.broker.stream import Stream, wait_until
 from tests.patience import patient
 

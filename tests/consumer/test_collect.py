@@ -13,8 +13,8 @@ from consumer.__main__ import main
 from consumer.answers import Answer, Label
 from consumer.collect import Collection
 from consumer.parquet import Parts, rows_of
-from storage.places import Folder, PlaceError
-from storage.results import Results, Row, part_name
+from producer.locations import Location, LocationError, open_location
+from producer.results import Results, Row, part_name
 from tests.consumer.test_answers import FakeMessage
 
 TWO = Answer(
@@ -77,7 +77,9 @@ def committed() -> list[int]:
 
 @pytest.fixture
 def parts(tmp_path: Path, committed: list[int]) -> Parts:
-    return Parts(Results(Folder(tmp_path)), 3, lambda: committed.append(len(parts_in(tmp_path))))
+    return Parts(
+        Results(open_location(tmp_path)), 3, lambda: committed.append(len(parts_in(tmp_path)))
+    )
 
 
 def test_a_part_is_written_when_it_has_enough_rows_and_then_committed(
@@ -116,12 +118,12 @@ def test_what_cannot_be_written_is_not_committed_nor_tried_again_at_the_end(
 ) -> None:
     tried: list[str] = []
 
-    def fail(_: Folder, name: str, __: bytes) -> None:
+    def fail(_: Location, name: str, __: bytes) -> None:
         tried.append(name)
-        raise PlaceError("full")
+        raise LocationError("full")
 
-    monkeypatch.setattr(Folder, "write", fail)
-    with pytest.raises(PlaceError, match="full"), parts:
+    monkeypatch.setattr(Location, "write", fail)
+    with pytest.raises(LocationError, match="full"), parts:
         parts.take(DEAD)
         parts.flush()
     assert len(tried) == 1
@@ -178,8 +180,8 @@ def test_rows_that_somebody_else_wrote_meanwhile_are_left_out(parts: Parts, tmp_
 @pytest.mark.parametrize(
     ("arguments", "advice"),
     [
-        (["--run", "x"], "--run goes with --parquet PLACE and --of PLACE"),
-        (["--run", "x", "--parquet", "p"], "--run goes with --parquet PLACE and --of PLACE"),
+        (["--run", "x"], "--run goes with --parquet LOCATION and --of LOCATION"),
+        (["--run", "x", "--parquet", "p"], "--run goes with --parquet LOCATION and --of LOCATION"),
         (["--of", "x"], "go with --run"),
         (["--since", "2h"], "go with --run"),
         (["--parquet", "p", "--json"], "not allowed with"),

@@ -130,7 +130,9 @@ def answering(answer: Answer) -> Iterator[str]:
             with contextlib.suppress(OSError):
                 answer(self)
 
-        do_POST = do_GET  # noqa: N815 - its name is the protocol's
+        # Their names are the protocol's.
+        do_POST = do_GET  # noqa: N815
+        do_HEAD = do_GET  # noqa: N815
 
         def log_message(self, *args: object) -> None:
             pass

@@ -1,4 +1,4 @@
-"""The objects of a place as messages."""
+"""The objects of a location as messages."""
 
 from __future__ import annotations
 
@@ -8,31 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from producer import objects
 from producer.__main__ import main
 from producer.bundled_samples import SAMPLES, load_samples
 from producer.formats import FORMATS, encode
+from producer.locations import Entry, Location, LocationError, ObjectGone, open_location
 from producer.messages import Message
 from producer.objects import Objects
-from storage.places import Entry, Folder, ObjectGone, PlaceError
 
 PNG = encode(FORMATS["png"], np.diag(np.full(28, 255, np.uint8))[None])
 
 
-class Shelf:
-    """A place in memory; what holds no bytes is trouble."""
-
-    address = "shelf/"
+class Shelf(Location):
+    """A location in memory; what holds no bytes is trouble."""
 
     def __init__(self, content: dict[str, bytes | Exception]) -> None:
+        super().__init__("shelf/", "", LocalFileSystem())
         self.content = content
         self.most_open = 0
         self._open = 0
         self._lock = threading.Lock()
-
-    def below(self, folder: str) -> Shelf:
-        raise NotImplementedError
 
     def entries(self) -> Iterator[Entry]:
         for name, each in self.content.items():
@@ -47,17 +44,18 @@ class Shelf:
             raise found
         return found
 
-    def write(self, name: str, content: bytes) -> None:
-        raise NotImplementedError
-
     def taken(self) -> None:
         """One message is out of the producer's hands."""
         with self._lock:
             self._open -= 1
 
 
-def made(shelf: Shelf | Folder, run: str | None = "spring", done: frozenset[str] = frozenset(),
-         count: int | None = None) -> tuple[Objects, list[Message], list[str]]:  # fmt: skip
+def made(
+    shelf: Location,
+    run: str | None = "spring",
+    done: frozenset[str] = frozenset(),
+    count: int | None = None,
+) -> tuple[Objects, list[Message], list[str]]:
     told: list[str] = []
     its = Objects(shelf, FORMATS["png"], run, done, told.append)
     return its, list(its.messages(count)), told
@@ -65,8 +63,8 @@ def made(shelf: Shelf | Folder, run: str | None = "spring", done: frozenset[str]
 
 def test_each_object_is_one_message_in_their_order(tmp_path: Path) -> None:
     for number, name in enumerate(("b/1.png", "a.png", "b/0.png")):
-        Folder(tmp_path).write(name, (SAMPLES / f"sample_{number}.jpg").read_bytes())
-    its, messages, told = made(Folder(tmp_path))
+        open_location(tmp_path).write(name, (SAMPLES / f"sample_{number}.jpg").read_bytes())
+    its, messages, told = made(open_location(tmp_path))
     images = load_samples().images
     assert [each.key for each in messages] == [b"a.png", b"b/0.png", b"b/1.png"]
     assert [each.value for each in messages] == [
@@ -133,14 +131,14 @@ def test_few_objects_are_in_memory_at_once() -> None:
 
 
 def test_trouble_half_way_ends_the_messages_and_is_kept() -> None:
-    shelf = Shelf({"a.png": PNG, "b.png": PlaceError("the store is away"), "c.png": PNG})
+    shelf = Shelf({"a.png": PNG, "b.png": LocationError("the store is away"), "c.png": PNG})
     its, messages, _ = made(shelf)
     assert [each.key for each in messages] == [b"a.png"]
     assert str(its.trouble) == "the store is away"
 
 
 def test_an_empty_place_is_an_error_at_once() -> None:
-    with pytest.raises(PlaceError, match="no object in shelf/"):
+    with pytest.raises(LocationError, match="no object in shelf/"):
         made(Shelf({}))
 
 

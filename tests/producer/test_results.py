@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from storage.places import Folder, PlaceError
-from storage.results import Results, Row, part_name
+from producer.locations import LocationError, open_location
+from producer.results import Results, Row, part_name
 
 ROW = Row(
     object="a.png",
@@ -32,7 +32,7 @@ DEAD = Row(object="b.png", key="b.png", row=0, reason="bad_image", message="no P
 
 
 def of_run(folder: Path, run: str = "spring", of: str = "scans") -> Results:
-    return Results.of_run(str(folder / "results"), run, Folder(folder / of))
+    return Results.of_run(str(folder / "results"), run, open_location(folder / of))
 
 
 def test_a_part_is_a_table_that_any_reader_of_parquet_understands(tmp_path: Path) -> None:
@@ -71,21 +71,21 @@ def test_runs_are_apart(tmp_path: Path) -> None:
 
 def test_a_run_is_of_one_place(tmp_path: Path) -> None:
     of_run(tmp_path).write(part_name(), [ROW])
-    with pytest.raises(PlaceError, match=r"scans/, not of .*others/: name another run"):
+    with pytest.raises(LocationError, match=r"scans/, not of .*others/: name another run"):
         of_run(tmp_path, of="others").new_objects()
 
 
 @pytest.mark.parametrize("folder", ["scans", "scans/results"])
 def test_results_are_not_put_among_the_objects(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(PlaceError, match="name another place"):
-        Results.of_run(str(tmp_path / folder), "spring", Folder(tmp_path / "scans"))
+    with pytest.raises(LocationError, match="name another location"):
+        Results.of_run(str(tmp_path / folder), "spring", open_location(tmp_path / "scans"))
 
 
 def test_other_files_are_passed_over_and_a_broken_part_is_named(tmp_path: Path) -> None:
     results = of_run(tmp_path)
-    results.place.write("notes.txt", b"not ours")
-    results.place.write(".part-1.parquet.tmp", b"half")
+    results.location.write("notes.txt", b"not ours")
+    results.location.write(".part-1.parquet.tmp", b"half")
     assert results.new_objects() == set()
-    results.place.write("part-1.parquet", b"broken")
-    with pytest.raises(PlaceError, match=r"part-1\.parquet is no part of these results"):
+    results.location.write("part-1.parquet", b"broken")
+    with pytest.raises(LocationError, match=r"part-1\.parquet is no part of these results"):
         results.new_objects()

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.places import Place, PlaceError, open_place
+from producer.locations import Location, LocationError, open_location
 
 _OF = b"of"  # in a part's metadata: the address of the run's objects
 _PREFIX, _SUFFIX = "part-", ".parquet"
@@ -83,49 +83,49 @@ SCHEMA = pa.schema(
 
 
 class Results:
-    """The parts of a run, or of nothing in particular, in a place."""
+    """The parts of a run, or of nothing in particular, in a location."""
 
-    def __init__(self, place: Place, run: str | None = None, of: str = "") -> None:
+    def __init__(self, location: Location, run: str | None = None, of: str = "") -> None:
         """Name them; nothing is read yet.
 
         Args:
-            place: Where results go.
+            location: Where results go.
             run: The run's name: its parts have a folder `run=…`, which readers of Parquet take
                 for a column.
             of: The address of the run's objects, which its parts remember.
         """
-        self.place = place if run is None else place.below(f"run={run}")
+        self.location = location if run is None else location.below(f"run={run}")
         self._of = of
         self._known: set[str] = set()
 
     @classmethod
-    def of_run(cls, address: str, run: str, objects: Place) -> Results:
+    def of_run(cls, address: str, run: str, objects: Location) -> Results:
         """The results of a run.
 
         Args:
-            address: Where they go, see `storage.places.open_place`.
+            address: Where they go, see `producer.locations.open_location`.
             run: The run's name.
             objects: What the run is of.
 
         Raises:
-            PlaceError: They would be among the objects, and be taken for such.
+            LocationError: They would be among the objects, and be taken for such.
         """
-        place = open_place(address)
-        if place.address.startswith(objects.address):
-            raise PlaceError(
-                f"{place.address} lies in {objects.address}, whose objects it would be among: "
-                "name another place for the results"
+        location = open_location(address)
+        if location.address.startswith(objects.address):
+            raise LocationError(
+                f"{location.address} lies in {objects.address}, whose objects it would be among: "
+                "name another location for the results"
             )
-        return cls(place, run, objects.address)
+        return cls(location, run, objects.address)
 
     def new_objects(self) -> set[str]:
         """The names of objects that have a row, in parts that were not there before.
 
         Raises:
-            PlaceError: The parts can't be read, or are of another place's objects.
+            LocationError: The parts can't be read, or are of another location's objects.
         """
         found: set[str] = set()
-        for entry in self.place.entries():
+        for entry in self.location.entries():
             is_part = entry.name.startswith(_PREFIX) and entry.name.endswith(_SUFFIX)
             if is_part and entry.name not in self._known:
                 found |= self._objects_in(entry.name)
@@ -133,16 +133,16 @@ class Results:
         return found
 
     def _objects_in(self, name: str) -> set[str]:
-        content = self.place.read(name)
-        where = f"{self.place.address}{name}"
+        content = self.location.read(name)
+        where = f"{self.location.address}{name}"
         try:
             part = pq.ParquetFile(pa.BufferReader(content))
             names = part.read(columns=["object"]).column("object").to_pylist()
         except (pa.ArrowException, KeyError, OSError) as error:
-            raise PlaceError(f"{where} is no part of these results: move it away") from error
+            raise LocationError(f"{where} is no part of these results: move it away") from error
         of = (part.schema_arrow.metadata or {}).get(_OF, b"").decode()
         if of != self._of:
-            raise PlaceError(
+            raise LocationError(
                 f"{where} is of the objects in {of}, not of {self._of}: name another run"
             )
         return set(names)
@@ -155,7 +155,7 @@ class Results:
             rows: What is in it.
 
         Raises:
-            PlaceError: It can't be written.
+            LocationError: It can't be written.
         """
         columns = [
             pa.array([getattr(row, field) for row in rows], kind)
@@ -164,7 +164,7 @@ class Results:
         table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata({_OF: self._of}))
         content = io.BytesIO()
         pq.write_table(table, content, compression="zstd")
-        self.place.write(name, content.getvalue())
+        self.location.write(name, content.getvalue())
         self._known.add(name)
 
 
