@@ -20,7 +20,7 @@ from consumer.answers import Answer, read_answer
 from consumer.collect import collect
 from consumer.lines import csv_lines, json_lines, text_lines
 from consumer.parquet import PART_ROWS, Parts
-from consumer.reader import Reader, ReadError, end_offsets
+from consumer.reader import Reader, end_offsets
 from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
@@ -33,6 +33,7 @@ from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.refusal import admitted, explained
 from seldon_kafka.config.settings import Settings, SettingsError
 from seldon_kafka.dead_letters.selection import parse_time
+from seldon_kafka.transport.snapshot import ReadError
 
 _BATCH = 500
 _POLL_S = 0.1

@@ -75,7 +75,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
     environment = {"KAFKA_BROKER": broker, "KAFKA_STATE_DIR": str(folder / "state")}
     everywhere = {**os.environ, **environment}
     settings = load_settings(everywhere)
-    _step(["seldon_kafka.topics", "create"], everywhere)
+    _step(["seldon_kafka", "topics", "create"], everywhere)
     _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
     manager = Manager(settings, environment, Policy(count=REPLICAS), Registry(settings))
     try:

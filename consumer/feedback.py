@@ -16,12 +16,11 @@ from confluent_kafka import KafkaException
 
 from consumer.corrections import Corrections, TooMany, TrainingSet
 from consumer.labels import HIRAGANA
-from consumer.reader import ReadError
-from consumer.snapshot import Snapshot
 from producer.settings import client_settings
 from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings, SettingsError
 from seldon_kafka.dead_letters.terminal import Notice
+from seldon_kafka.transport.snapshot import ReadError, Snapshot
 
 _EXAMPLES = """
 examples:

@@ -11,14 +11,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from seldon_kafka.config.refusal import explained, why_unreadable
 from seldon_kafka.config.rights import GROUP, READ, Right, RightMissing
+from seldon_kafka.transport.snapshot import ReadError
 
 _PATIENCE_S = 10.0
 _LOOK_S = 5.0  # how often new partitions are looked for
 _COMMIT_S = 1.0
-
-
-class ReadError(Exception):
-    """The topics cannot be read; the message says what to do."""
 
 
 class Reader:

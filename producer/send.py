@@ -71,8 +71,7 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SendError(str(RightMissing([Right(TOPIC, topic, WRITE, "")], "producer")))
         raise SendError(
-            f"topic {topic}: {found.error.str()}; "
-            "make it with `python -m seldon_kafka.topics create`"
+            f"topic {topic}: {found.error.str()}; make it with `seldon-kafka topics create`"
         )
 
 

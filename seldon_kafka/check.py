@@ -1,4 +1,4 @@
-"""`python -m seldon_kafka.check CLASS`: tries a class singly and stacked, and reports on it."""
+"""`seldon-kafka check CLASS`: tries a class singly and stacked, and reports on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import copy
 import json
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
@@ -16,7 +15,7 @@ import numpy as np
 
 from seldon_kafka.codec import array_place, decode
 from seldon_kafka.codec.plain import masked
-from seldon_kafka.errors import Rejected, Retriable
+from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError
 from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
@@ -32,9 +31,9 @@ _MAX_BYTES = 512 * 1024 * 1024
 
 EXAMPLES = """\
 examples:
-  python -m seldon_kafka.check wrapper.KmnistClassifier
-  python -m seldon_kafka.check MyModel --payload request.json --payload other.json
-  python -m seldon_kafka.check MyModel --payload picture.png
+  seldon-kafka check wrapper.KmnistClassifier
+  seldon-kafka check MyModel --payload request.json --payload other.json
+  seldon-kafka check MyModel --payload picture.png
 
 Without --payload, random rows of the shape that the class's `init_metadata` names are sent. Of a
 JSON payload with an array, further ones are made by drawing from its numbers.
@@ -275,43 +274,41 @@ def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
     return json.dumps(document).encode("utf-8")
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Checks a class.
-
-    Returns:
-        Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not; 2
-        on wrong use.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.check",
-        description="Tries a wrapper class with sample payloads, one by one and in batches.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Tries a wrapper class with sample payloads, one by one and in batches."
+    parser.epilog = EXAMPLES
     parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
     parser.add_argument(
         "--payload", type=Path, action="append", default=[], help="a file with a message's value"
     )
     parser.add_argument("--count", type=int, default=64, help="messages to send (64)")
-    options = parser.parse_args(arguments)
+    parser.set_defaults(run=_check)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Checks a class.
+
+    Returns:
+        Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not.
+    """
+    served = _loaded(options.class_name)
+    payloads = _payloads(served, options)
+    _print_capabilities(served)
     try:
-        served = _loaded(options.class_name)
-        payloads = _payloads(served, options)
-        _print_capabilities(served)
         finding = compare(options.class_name, payloads)
-    except (ClassNotUsable, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except Retriable as error:
-        print(f"error: the class asks to try again later: {error}", file=sys.stderr)
-        return 1
+        raise CommandError(f"the class asks to try again later: {error}") from error
     return _print_finding(finding, payloads, served)
 
 
 def _payloads(served: ServedClass, options: Any) -> List[bytes]:
     if not options.payload:
         return sample_payloads(served, options.count)
-    return varied([path.read_bytes() for path in options.payload], options.count)
+    try:
+        return varied([path.read_bytes() for path in options.payload], options.count)
+    except OSError as error:
+        raise UsageError(f"--payload {error.filename}: {error.strerror}") from error
 
 
 def _print_capabilities(served: ServedClass) -> None:
@@ -383,7 +380,3 @@ def _print_verdict(finding: Finding, served: ServedClass, *, is_tried: bool) -> 
     print("ok        the same answers singly and stacked. If a call has no effect but its answer,")
     print(f"          declare `row_wise = True`: stacked it was {times:.1f} times as fast")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

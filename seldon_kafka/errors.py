@@ -121,6 +121,22 @@ _LASTING = frozenset(
 )
 
 
+class CommandError(Exception):
+    """A command can't do what it was asked to; the message says why in one line.
+
+    Attributes:
+        exit_status: of the command.
+    """
+
+    exit_status = 1
+
+
+class UsageError(CommandError):
+    """A command is used wrongly; the message says what to change."""
+
+    exit_status = 2
+
+
 class Rejected(Exception):
     """A message can't be answered because of what its sender put into it.
 

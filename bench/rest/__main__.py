@@ -132,7 +132,7 @@ def _served(system: str) -> Iterator[None]:
     if system == _OURS:
         environment.update(read_environment(ROOT), KAFKA_HTTP_HOST="127.0.0.1")
         environment["KAFKA_HTTP_PORT"] = str(_HTTP)
-        command = [sys.executable, "-m", "seldon_kafka.supervisor"]
+        command = [sys.executable, "-m", "seldon_kafka", "serve"]
     else:
         script = Path(sys.executable).with_name(_SELDON)
         command = [sys.executable, str(script), CLASS, "--service-type", "MODEL"]

@@ -121,7 +121,10 @@ class Program:
     @property
     def action(self) -> Action:
         """The program as an action."""
-        return Action(shlex.join(["python", "-m", *self._arguments]), self.run)
+        words = ["python", "-m", *self._arguments]
+        if self._arguments[0] == "seldon_kafka":
+            words[:3] = ["seldon-kafka"]
+        return Action(shlex.join(words), self.run)
 
     @property
     def over(self) -> bool:

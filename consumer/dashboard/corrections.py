@@ -17,13 +17,14 @@ from confluent_kafka import KafkaException
 from numpy.typing import NDArray
 
 from consumer.dashboard.results import Result, ResultLog
-from consumer.reader import Reader, ReadError
+from consumer.reader import Reader
 from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.snapshot import ReadError
 from seldon_kafka.transport.topic_writer import NotWritten
 
 log = logging.getLogger("consumer.dashboard")

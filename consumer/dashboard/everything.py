@@ -33,7 +33,7 @@ def everything() -> Iterator[None]:
         EverythingError, ClusterError: A part does not start.
     """
     with _broker() as broker:
-        _run("seldon_kafka.topics", "create", broker=broker)
+        _run("seldon_kafka", "topics", "create", broker=broker)
         started = Registry(load_settings()).address() is None
         if started:
             _run("kafka.replicas", "up", broker=broker)

@@ -14,11 +14,12 @@ from confluent_kafka import KafkaException, Message
 from consumer.answers import Place, read_answer
 from consumer.dashboard.letters import LetterBox
 from consumer.dashboard.results import ResultLog
-from consumer.reader import Reader, ReadError
+from consumer.reader import Reader
 from consumer.score import Score
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.snapshot import ReadError
 
 log = logging.getLogger("consumer.dashboard")
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, FrozenSet, Iterable, List, Mapping, Optional, Tuple
 
+from seldon_kafka.errors import UsageError
+
 Parser = Callable[[str, str], Any]
 
 PREFIX = "KAFKA_"
@@ -30,7 +32,7 @@ _SERVICE_LINK = re.compile(
 )
 
 
-class SettingsError(Exception):
+class SettingsError(UsageError):
     """A setting is missing, unknown or wrong; the message names it and says what to do."""
 
 

@@ -6,17 +6,19 @@ only that nobody answered. What the brokers said comes by another way.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from seldon_kafka.config.clients import admin_config, checked, with_variables
 from seldon_kafka.config.rights import READ, TOPIC, Right, RightMissing
-from seldon_kafka.config.settings import Settings
+from seldon_kafka.config.settings import Settings, load_settings
+from seldon_kafka.errors import CommandError
 
 _WAIT_S = 3.0
 _LATE_S = 0.5
@@ -135,6 +137,27 @@ def admitted(settings: Settings) -> Settings:
     return settings
 
 
+@contextlib.contextmanager
+def one_shot_client() -> Iterator[Settings]:
+    """The settings of a command that asks brokers for one thing, which let it in.
+
+    The clients' own log is silent meanwhile: what they retry by themselves is no news.
+
+    Raises:
+        SettingsError: the settings are wrong.
+        CommandError: the brokers refuse, or don't answer; in place of the client's exception.
+    """
+    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
+    settings = load_settings()
+    try:
+        yield admitted(settings)
+    except KafkaException as error:
+        said = explained(error, admin_config(settings)).args[0]
+        nobody = f"the brokers at {settings.broker} do not answer: "
+        begins = nobody if said.code() in _NOBODY_ANSWERED else ""
+        raise CommandError(begins + said.str()) from error
+
+
 def why_unreadable(consumer: Any, topic: str, role: str) -> str:
     """Why brokers don't list a topic: it is not there, or this user may not know of it.
 
@@ -149,7 +172,7 @@ def why_unreadable(consumer: Any, topic: str, role: str) -> str:
     found = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].error
     if found is not None and found.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return str(RightMissing([Right(TOPIC, topic, READ, "")], role))
-    return f"topic {topic} is not there; make it with `python -m seldon_kafka.topics create`"
+    return f"topic {topic} is not there; make it with `seldon-kafka topics create`"
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:

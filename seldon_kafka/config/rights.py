@@ -1,35 +1,22 @@
-"""What each part of the system must be allowed to do on brokers that ask: the access control lists.
+"""What each part of the system must be allowed to do on brokers that ask: access control lists.
 
-`python -m seldon_kafka.config.rights worker User:model` prints them for Kafka's own tool;
-the README's table, the users of the local cluster and the tests are made from the same list. A
-right to read, write or alter includes Kafka's Describe; all that is left out is not needed.
+`seldon-kafka acls worker User:model` prints them for Kafka's own tool; the README's table, the
+users of the local cluster and the tests are made from the same list. A right to read, write or
+alter includes Kafka's Describe; all that is left out is not needed.
 """
 
 from __future__ import annotations
 
-import argparse
-import shlex
-import sys
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, NamedTuple, Sequence, Tuple
 
-from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.config.settings import Settings
 
 TOPIC, GROUP, TRANSACTIONAL_ID = "Topic", "Group", "TransactionalId"
 READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
 ALTER, DELETE, DESCRIBE_CONFIGS = "Alter", "Delete", "DescribeConfigs"
 
 LOG_READER_GROUP = "request-log"
-"""Consumer group of `python -m seldon_kafka.request_log`, unless told otherwise."""
-
-_EXAMPLES = """
-examples:
-  python -m seldon_kafka.config.rights worker User:model      commands that grant a worker's rights
-  python -m seldon_kafka.config.rights producer User:CN=camera    to whoever has this certificate
-
-Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
-KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them
-where KAFKA_LOG_REQUESTS is on.
-"""
+"""Consumer group of `seldon-kafka request-log`, unless told otherwise."""
 
 
 class Right(NamedTuple):
@@ -66,7 +53,7 @@ class RightMissing(Exception):
         named = ", ".join(str(right) for right in rights)
         super().__init__(
             f"not allowed: {named}; grant it to this user "
-            f"(`python -m seldon_kafka.config.rights {role} User:NAME` prints how)"
+            f"(`seldon-kafka acls {role} User:NAME` prints how)"
         )
 
 
@@ -95,7 +82,7 @@ def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of `python -m seldon_kafka.request_log`."""
+    """Of `seldon-kafka request-log`."""
     return (
         Right(TOPIC, settings.log_topic, READ, "requests and their replies"),
         Right(TOPIC, settings.feedback_topic, READ, "with `--feedback`"),
@@ -152,7 +139,7 @@ def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def topics_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever makes the topics and looks after them (`python -m seldon_kafka.topics`)."""
+    """Of whoever makes the topics and looks after them (`seldon-kafka topics`)."""
     purposes = (
         (CREATE, "`create`"),
         (DESCRIBE_CONFIGS, "`create`"),
@@ -189,45 +176,3 @@ ROLES: Dict[str, Callable[[Settings], Tuple[Right, ...]]] = {
     "dashboard": dashboard_rights,
     "topics": topics_rights,
 }
-
-
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Prints the commands that grant a role's rights.
-
-    Returns:
-        Exit status: 0, or 2 for wrong arguments or settings.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.config.rights",
-        description="Print what Kafka's own kafka-acls.sh must be told for a role.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("role", choices=ROLES, metavar="ROLE", help=", ".join(ROLES))
-    parser.add_argument("principal", metavar="User:NAME", help="whom to grant them to")
-    options = parser.parse_args(arguments)
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    if not options.principal.startswith("User:"):
-        sys.stderr.write(f"error: Kafka calls it User:{options.principal}\n")
-        return 2
-    for right in ROLES[options.role](settings):
-        sys.stdout.write(_command(right, options.principal, settings.broker) + "\n")
-    return 0
-
-
-def _command(right: Right, principal: str, broker: str) -> str:
-    option = {TOPIC: "--topic", GROUP: "--group", TRANSACTIONAL_ID: "--transactional-id"}
-    words = ["kafka-acls.sh", "--bootstrap-server", broker or "localhost:9092", "--add"]
-    words += ["--allow-principal", principal, "--operation", right.operation]
-    words += [option[right.resource], right.name]
-    if right.prefixed:
-        words += ["--resource-pattern-type", "prefixed"]
-    return shlex.join(words)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

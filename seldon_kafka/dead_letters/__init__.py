@@ -1,4 +1,4 @@
 """Dead letters: what could not be answered, listed, shown, replayed and purged.
 
-`python -m seldon_kafka.dead_letters`.
+`seldon-kafka dead-letters`.
 """

@@ -15,6 +15,7 @@ from seldon_kafka.config.refusal import explained, why_unreadable
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.letters import Envelope, Letter, read_letter
 from seldon_kafka.dead_letters.terminal import Notice
+from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
 
@@ -24,7 +25,7 @@ _PATIENCE_S = 30.0
 _QUEUE_KIB = 16 * 1024
 
 
-class MailboxError(Exception):
+class MailboxError(CommandError):
     """The dead-letter topic can't be read or written; the message says why."""
 
 

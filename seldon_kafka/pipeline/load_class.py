@@ -8,6 +8,7 @@ import inspect
 import json
 from typing import Any, Callable, Dict, Mapping, Optional
 
+from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.served_class import (
     SERVICES,
     ServedClass,
@@ -24,7 +25,7 @@ _CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
 """The calls of `predict` that Seldon tries in turn: the second one follows a TypeError."""
 
 
-class ClassNotUsable(Exception):
+class ClassNotUsable(UsageError):
     """The class can't be imported, made or served; the message says why."""
 
 

@@ -15,6 +15,7 @@ import orjson
 import requests
 
 from seldon_kafka.config.environment import SettingsError
+from seldon_kafka.errors import CommandError
 from seldon_kafka.request_log.documents import Document
 
 _CONNECT_S = 5.0
@@ -33,7 +34,7 @@ class TooLarge(Exception):
     """It takes no request of so many bytes."""
 
 
-class Unusable(Exception):
+class Unusable(CommandError):
     """It will not do what is asked, however often; the message says what to mend."""
 
 

@@ -13,6 +13,7 @@ from seldon_kafka.config.clients import consumer_config, most_log_bytes
 from seldon_kafka.config.refusal import why_unreadable
 from seldon_kafka.config.rights import GROUP, READ, TOPIC, Right, RightMissing
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import Record
 from seldon_kafka.request_log.delivery import Delivery, Stopped
 from seldon_kafka.request_log.documents import Document, NoDocument
@@ -31,7 +32,7 @@ _POLL_S = 0.2
 _QUEUE_KIB = 64 * 1024
 
 
-class Unreadable(Exception):
+class Unreadable(CommandError):
     """The topics can't be read; the message says what to do."""
 
 

@@ -63,8 +63,8 @@ class WorkerSlot:
         """Starts the worker."""
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
-        command: List[str] = [sys.executable, "-m", "seldon_kafka.worker", self._class_name]
-        command += ["--index", str(self.index), "--status-fd", str(writer)]
+        command: List[str] = [sys.executable, "-m", "seldon_kafka", "worker"]
+        command += [self._class_name, "--index", str(self.index), "--status-fd", str(writer)]
         self._process = Process(command, self._environment, pass_fds=[writer])
         os.close(writer)
         self._pipe = reader

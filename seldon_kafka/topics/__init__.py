@@ -1,1 +1,1 @@
-"""The topics that the runtime lives on: ``python -m seldon_kafka.topics``."""
+"""The topics that the runtime lives on: ``seldon-kafka topics``."""

@@ -10,12 +10,13 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, NewPartitions, NewTopic, ResourceType
 
 from seldon_kafka.config.rights import DESCRIBE, TOPIC, Right, RightMissing
+from seldon_kafka.errors import CommandError
 from seldon_kafka.topics.wanted import Topic, differences
 
 _TIMEOUT_S = 10
 
 
-class TopicError(Exception):
+class TopicError(CommandError):
     """A topic cannot be made or changed; the message says what to do."""
 
 
@@ -146,9 +147,7 @@ def add_partitions(admin: Any, names: Sequence[str], partitions: int) -> List[st
     found = existing(admin, names)
     for name in names:
         if name not in found:
-            raise TopicError(
-                f"there is no topic {name}; make it: python -m seldon_kafka.topics create"
-            )
+            raise TopicError(f"there is no topic {name}; make it: seldon-kafka topics create")
         if found[name].partitions > partitions:
             raise TopicError(
                 f"topic {name} has {found[name].partitions} partitions; Kafka cannot take any away"

@@ -118,8 +118,7 @@ class TopicWriter:
             return NotWritten(str(RightMissing(self._rights, self._role)))
         if error.code() in _NO_TOPIC:
             return NotWritten(
-                f"topic {self._topic} is not there; "
-                "make it with `python -m seldon_kafka.topics create`"
+                f"topic {self._topic} is not there; make it with `seldon-kafka topics create`"
             )
         if error.code() in _NO_ANSWER:
             return NotWritten(f"the brokers do not answer within {self._within_s:g} s")

@@ -60,7 +60,7 @@ class Intake:
         self._topic = settings.input_topic
         self._share = settings.share
         self._missing = (
-            f"topic {self._topic} is not there; make it with `python -m seldon_kafka.topics create`"
+            f"topic {self._topic} is not there; make it with `seldon-kafka topics create`"
         )
         self._backlog: Deque[Record] = collections.deque()
         # At least the bytes of its values: what leaves the backlog is not taken off.

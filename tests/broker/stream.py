@@ -129,7 +129,8 @@ class Stream:
     def worker(self, class_name: str, worker_id: str = "a", **environ: str) -> Any:
         """Starts a worker without a supervisor."""
         return self.start(
-            "seldon_kafka.worker",
+            "seldon_kafka",
+            "worker",
             f"tests.classes.{class_name}",
             KAFKA_WORKER_ID=worker_id,
             **environ,

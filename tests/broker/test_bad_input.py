@@ -25,7 +25,8 @@ def test_each_bad_message_becomes_one_dead_letter_and_its_neighbours_are_answere
     samples = load_samples()
     good = [ndarray(image.tolist()) for image in samples.images]
     worker = stream.start(
-        "seldon_kafka.worker",
+        "seldon_kafka",
+        "worker",
         "wrapper.KmnistClassifier",
         KAFKA_BATCHING=batching,
         KAFKA_WORKER_ID="a",

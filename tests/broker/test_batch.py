@@ -97,7 +97,7 @@ def test_what_the_workflow_runs_gives_each_object_one_row(
     new_stream: NewStream, store: Store, name: str
 ) -> None:
     stream = new_stream(partitions=3)
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     labels = put_samples(store)
     store.put("2026/notes.txt", b"no picture")
     for process in [stream.start(*command) for command in commands(name).values()]:
@@ -120,7 +120,7 @@ def test_a_batch_whose_both_ends_are_killed_goes_on_and_has_each_object_once(
     new_stream: NewStream, store: Store, name: str
 ) -> None:
     stream = new_stream(partitions=3)
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     labels = put_samples(store, copies=10)
     # So slowly and in parts so small that each is killed amid its work.
     slow = {"send": "--rate=100", "collect": "--part-rows=50"}

@@ -38,7 +38,7 @@ def test_a_backlog_of_all_kinds_is_answered_as_seldon_does(
     for number, payload in enumerate(chosen):
         named = [(NUMBER, b"%d" % number), *payload.headers]
         stream.send([payload.value], headers=named, partition=number % 3)
-    stream.start("seldon_kafka.worker", case.class_name, KAFKA_WORKER_ID="a")
+    stream.start("seldon_kafka", "worker", case.class_name, KAFKA_WORKER_ID="a")
     wait_until(lambda: stream.lag() == 0, 60, "all is answered or rejected")
     replies, letters = stream.replies(0), stream.letters(0)
     assert_once_and_in_order(replies, MESSAGES - len(letters))

@@ -194,7 +194,7 @@ def test_a_missing_topic_is_one_clear_line(topics: Topics) -> None:
     topics.environment["KAFKA_OUTPUT_TOPIC"] = "missing"
     done = topics.consume("--json")
     assert done.returncode == 1
-    assert b"python -m seldon_kafka.topics create" in done.stderr
+    assert b"seldon-kafka topics create" in done.stderr
     assert b"Traceback" not in done.stderr
 
 

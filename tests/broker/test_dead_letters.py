@@ -1,4 +1,4 @@
-"""`python -m seldon_kafka.dead_letters` on a real broker, as an operator uses it."""
+"""`seldon-kafka dead-letters` on a real broker, as an operator uses it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ import pytest
 from confluent_kafka import KafkaError, Producer
 
 from producer.bundled_samples import load_samples
-from seldon_kafka.dead_letters.__main__ import main
 from seldon_kafka.dead_letters.index import index_of
 from seldon_kafka.dead_letters.letters import REPLAYED
 from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
@@ -28,6 +27,7 @@ from seldon_kafka.messages import Record, Rejection, header
 from seldon_kafka.transport.replies import Target, compose
 from tests.broker.stream import Stream, numbers, wait_until
 from tests.patience import patient
+from tests.seldon_kafka.commands import dead_letters as main
 
 NewStream = Callable[..., Stream]
 SOME = 1700
@@ -138,7 +138,7 @@ def test_a_letter_is_listed_shown_replayed_and_answered(stream: Stream) -> None:
 
     done = run(stream, "replay", "--reason", "predict_failed")
     assert (done.returncode, done.stdout) == (0, "replayed 3 dead letters\n"), done.stderr
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier", KAFKA_WORKER_ID="a")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier", KAFKA_WORKER_ID="a")
     for reply in stream.replies(3, within_s=60):
         assert header(reply.headers, "truth") == b"o"
         assert header(reply.headers, "kafka-dead-attempts") == b"1"
@@ -350,6 +350,4 @@ def test_a_missing_topic_is_said_with_what_makes_it(stream: Stream) -> None:
     for command in (["list"], ["show", "0:0"], ["replay", "--all"], ["purge", "--all", "--yes"]):
         done = run(stream, *command)
         assert done.returncode == 1
-        assert re.search(
-            "topic missing is not there.*python -m seldon_kafka.topics create", done.stderr
-        )
+        assert re.search("topic missing is not there.*seldon-kafka topics create", done.stderr)

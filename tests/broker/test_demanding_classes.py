@@ -20,7 +20,8 @@ NewStream = Callable[..., Stream]
 
 def start(stream: Stream, class_name: str, worker_id: str = "a", **environ: str) -> Any:
     return stream.start(
-        "seldon_kafka.worker",
+        "seldon_kafka",
+        "worker",
         f"tests.demanding_classes.{class_name}",
         KAFKA_WORKER_ID=worker_id,
         **environ,
@@ -126,7 +127,8 @@ def test_metrics_of_a_class_are_counted_once_and_do_not_fall_when_its_worker_is_
 ) -> None:
     stream, port = new_stream(), free_port()
     stream.start(
-        "seldon_kafka.supervisor",
+        "seldon_kafka",
+        "serve",
         "tests.demanding_classes.Measured",
         KAFKA_WORKER_ID="replica",
         KAFKA_HTTP_PORT=str(port),
@@ -165,7 +167,8 @@ def test_transformers_and_a_model_make_a_chain_of_topics(
     for place, (service, name, read, written) in enumerate(steps):
         topics = {"KAFKA_INPUT_TOPIC": read, "KAFKA_OUTPUT_TOPIC": written}
         stream.start(
-            "seldon_kafka.worker",
+            "seldon_kafka",
+            "worker",
             name,
             SERVICE_TYPE=service,
             KAFKA_WORKER_ID=f"step-{place}",

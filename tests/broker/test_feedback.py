@@ -86,7 +86,7 @@ def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
     started = time.monotonic()
     with FeedbackWriter(load_settings(environ)) as writer, pytest.raises(NotWritten) as refusal:
         writer.send(Feedback("p", ("ki",)))
-    assert "topic missing is not there; make it with `python -m seldon_kafka.topics create`" in str(
+    assert "topic missing is not there; make it with `seldon-kafka topics create`" in str(
         refusal.value
     )
     assert time.monotonic() - started < promised(8)

@@ -28,7 +28,7 @@ def test_20_000_test_images_come_out_once_each_in_order_though_a_worker_is_kille
     values = [
         json.dumps({"data": {"ndarray": [image.tolist()]}}).encode() for image in split.images
     ] * TWICE
-    command = ("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    command = ("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     stream.start(*command, KAFKA_WORKER_ID="steady")
     victim = stream.start(*command, KAFKA_WORKER_ID="victim")
     wait_until(lambda: len(stream.readers()) == 2, 40, "both workers read")

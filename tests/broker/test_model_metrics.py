@@ -16,7 +16,8 @@ def test_the_images_of_all_workers_are_counted_by_label(
     stream = new_stream()
     port = free_port()
     stream.start(
-        "seldon_kafka.supervisor",
+        "seldon_kafka",
+        "serve",
         "wrapper.KmnistClassifier",
         **{
             "KAFKA_WORKER_ID": "replica",
@@ -43,7 +44,8 @@ def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream])
     # However fast the machine is, two workers take seconds over them, and look after each ten.
     stream.send([b'{"data":{"ndarray":[[1,2]]}}'] * 300)
     stream.start(
-        "seldon_kafka.supervisor",
+        "seldon_kafka",
+        "serve",
         "tests.classes.Slow",
         **{
             "SLOW_S": "0.03",

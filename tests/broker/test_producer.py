@@ -63,7 +63,7 @@ def test_a_missing_topic_is_one_clear_line_before_anything_is_sent(
 ) -> None:
     monkeypatch.setenv("KAFKA_INPUT_TOPIC", f"{topic}-missing")
     assert main(["--samples"]) == 1
-    assert "python -m seldon_kafka.topics create" in capsys.readouterr().err
+    assert "seldon-kafka topics create" in capsys.readouterr().err
 
 
 def test_what_the_broker_refuses_fails_the_run_and_is_counted(

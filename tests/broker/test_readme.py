@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def stream(new_stream: NewStream) -> Stream:
     stream = new_stream(partitions=2)
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     return stream
 
 

@@ -15,12 +15,12 @@ from kafka.cluster.certificates import issue, make_authority
 from kafka.cluster.local import Cluster
 from kafka.cluster.security import authority_of
 from producer.__main__ import main as producer
-from seldon_kafka.dead_letters.__main__ import main as dead_letter
-from seldon_kafka.topics.__main__ import main as topics
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, wait_until
 from tests.broker.test_supervisor import Replica, get
 from tests.patience import patient
+from tests.seldon_kafka.commands import dead_letters as dead_letter
+from tests.seldon_kafka.commands import topics
 
 NewStream = Callable[[Cluster], Stream]
 Wrong = Callable[[Cluster, Path], dict[str, str]]
@@ -175,8 +175,8 @@ def test_settings_that_no_client_can_use_end_every_program_with_the_variables_na
         Replica(stream, "Double", **environ).process,
         stream.start("producer", "--samples", **environ),
         stream.start("consumer", **environ),
-        stream.start("seldon_kafka.topics", "show", **environ),
-        stream.start("seldon_kafka.dead_letters", "list", **environ),
+        stream.start("seldon_kafka", "topics", "show", **environ),
+        stream.start("seldon_kafka", "dead-letters", "list", **environ),
     ]
     for number, program in enumerate(programs):
         assert program.wait(patient(60)) == 2

@@ -87,7 +87,7 @@ def test_each_input_of_any_format_is_logged_with_what_became_of_it(stream: Strea
         stream.send(values, headers=wire_format.headers())
     bad = [b"no JSON", None, b'{"data":{"ndarray":[[1]]},"meta":{"puid":"mine"}}', b"\xff"]
     stream.send(bad)
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier", KAFKA_WORKER_ID="k")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier", KAFKA_WORKER_ID="k")
     count = len(FORMATS) * len(IMAGES) + len(bad)
     entries = {place(record): record for record in assert_one_of_each(stream, count)}
     asked = {(r.partition, r.offset): r for r in stream.read(stream.settings.input_topic, count)}
@@ -265,14 +265,14 @@ def test_over_rest_what_can_not_be_logged_is_not_answered(new_stream: NewStream)
 def test_a_log_without_brokers_is_refused_at_the_start(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.environ.update(KAFKA_LOG_REQUESTS="on", KAFKA_BROKER="")
-    process = stream.start("seldon_kafka.supervisor", "tests.classes.Double")
+    process = stream.start("seldon_kafka", "serve", "tests.classes.Double")
     assert process.wait(patient(20)) == 2
     assert "KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set" in stream.log()
 
 
 def sink(stream: Stream, url: str, *options: str, **environ: str) -> subprocess.Popen[bytes]:
     group = ("--group", f"{stream.settings.group_id}-sink")
-    return stream.start("seldon_kafka.request_log", "--url", url, *group, *options, **environ)
+    return stream.start("seldon_kafka", "request-log", "--url", url, *group, *options, **environ)
 
 
 @pytest.mark.full
@@ -372,12 +372,12 @@ def test_a_sink_does_its_work_with_the_rights_of_the_table_and_names_the_missing
         user = sasl_ssl.user(
             f"{name[-8:]}.{number}", [right for right in rights if right != missing]
         )
-        command = ("seldon_kafka.request_log", "--url", engine.url, "--feedback")
+        command = ("seldon_kafka", "request-log", "--url", engine.url, "--feedback")
         process = stream.start(*command, **user)
         assert process.wait(patient(40)) == 1
         said = (stream.folder / f"{len(stream.processes) - 1}.log").read_text()
         assert f"error: not allowed: {missing}; grant it" in said
         assert "seldon_kafka.config.rights request-log User:NAME" in said
     user = sasl_ssl.user(f"{name[-8:]}.all", rights)
-    stream.start("seldon_kafka.request_log", "--url", engine.url, "--feedback", **user)
+    stream.start("seldon_kafka", "request-log", "--url", engine.url, "--feedback", **user)
     wait_until(lambda: len(engine.documents(stream.settings.log_topic.lower())) == 5, 40, "all")

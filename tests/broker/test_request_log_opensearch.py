@@ -85,11 +85,11 @@ def test_every_entry_can_be_found_by_its_label_and_its_reason(
     odd = [b'{"data":1,"data":{"ndarray":[\n[1]]}}', b'{"data":"x"}', b'{"data":[[{}]]}', b"no"]
     stream.send([*odd, b'{"a":' * 300 + b"1" + b"}" * 300])
     count += len(odd) + 1
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     entries = [json.loads(each.value or b"") for each in stream.read(stream.settings.log_topic,
                                                                      count)]  # fmt: skip
     index = stream.settings.log_topic.lower()
-    stream.start("seldon_kafka.request_log", "--url", opensearch, "--group", f"{index}-sink")
+    stream.start("seldon_kafka", "request-log", "--url", opensearch, "--group", f"{index}-sink")
 
     def counted(index: str) -> int:
         ask(opensearch, f"/{index}/_refresh", {})

@@ -22,13 +22,13 @@ from producer.formats import FORMATS, encode
 from seldon_kafka.codec.feedback import Feedback
 from seldon_kafka.config.rights import ROLES, Right, worker_rights
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.dead_letters.__main__ import main as dead_letter
 from seldon_kafka.feedback.writer import FeedbackWriter
-from seldon_kafka.topics.__main__ import main as topics
 from seldon_kafka.transport.topic_writer import NotWritten
 from tests.broker.conftest import SASL_SSL, SSL
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
+from tests.seldon_kafka.commands import dead_letters as dead_letter
+from tests.seldon_kafka.commands import topics
 
 NewStream = Callable[..., Stream]
 

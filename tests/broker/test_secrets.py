@@ -164,9 +164,9 @@ def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
             ("producer", "--samples", "--count", "5"),
             ("producer", "--print-command"),
             ("consumer", "--from-beginning", "--json", "--count", "1", "--timeout", "20"),
-            ("seldon_kafka.topics", "show"),
-            ("seldon_kafka.dead_letters", "list"),
-            ("seldon_kafka.config.rights", "worker", "User:model"),
+            ("seldon_kafka", "topics", "show"),
+            ("seldon_kafka", "dead-letters", "list"),
+            ("seldon_kafka", "acls", "worker", "User:model"),
         )
     ]
     while any(program.poll() is None for program in programs):

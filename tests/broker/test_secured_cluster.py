@@ -65,7 +65,7 @@ def test_messages_are_answered_over_tls_with_a_password(
 ) -> None:
     stream = new_stream_on(sasl_ssl)
     assert stream.settings.security_protocol == "sasl_ssl"
-    made = ran(stream, "seldon_kafka.topics", "create", "--partitions", "3")
+    made = ran(stream, "seldon_kafka", "topics", "create", "--partitions", "3")
     assert made.stdout.count("there already") == 4, made.stderr
     stream.send([*numbers(300), b"no JSON"])
     worker = stream.worker("Double")
@@ -89,7 +89,7 @@ def test_producer_and_consumer_work_with_what_environment_prints(
     printed = cluster_ran(sasl_ssl.folder, "environment").splitlines()
     said = dict(shlex.split(line.removeprefix("export "))[0].split("=", 1) for line in printed)
     assert said == sasl_ssl.client_environment()
-    stream.start("seldon_kafka.worker", "wrapper.KmnistClassifier")
+    stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     sent = ran(stream, "producer", "--samples", "--count", "20")
     assert sent.returncode == 0, sent.stderr
     read = ran(stream, "consumer", "--from-beginning", "--count", "20", "--timeout", "30", "--json")

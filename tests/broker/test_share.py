@@ -76,7 +76,8 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     stream = new_stream(partitions=2)
     port = free_port()
     stream.start(
-        "seldon_kafka.supervisor",
+        "seldon_kafka",
+        "serve",
         "tests.classes.Double",
         KAFKA_SHARE="0-0",
         KAFKA_HTTP_PORT=str(port),

@@ -72,7 +72,8 @@ class Replica:
         self.port = free_port()
         self.http_port = free_port()
         self.process: subprocess.Popen[bytes] = stream.start(
-            "seldon_kafka.supervisor",
+            "seldon_kafka",
+            "serve",
             f"tests.classes.{class_name}",
             *options,
             **{
@@ -291,7 +292,7 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
 def test_topics_without_brokers_are_refused_not_left_unread() -> None:
     environ = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
     ran = subprocess.run(
-        [sys.executable, "-m", "seldon_kafka.supervisor", "tests.classes.Double"],
+        [sys.executable, "-m", "seldon_kafka", "serve", "tests.classes.Double"],
         env={**environ, "KAFKA_BROKER": "", "KAFKA_GROUP_ID": "kmnist"},
         capture_output=True,
         text=True,

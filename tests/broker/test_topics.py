@@ -1,4 +1,4 @@
-"""`python -m seldon_kafka.topics` on a real broker."""
+"""`seldon-kafka topics` on a real broker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from kafka.cluster.local import Cluster
-from seldon_kafka.topics.__main__ import main
+from tests.seldon_kafka.commands import topics as main
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_show_says_what_is_missing_and_how_to_make_it(
     assert main(["show"]) == 1
     out = capsys.readouterr().out
     assert topic in out
-    assert "python -m seldon_kafka.topics create" in " ".join(out.split())
+    assert "seldon-kafka topics create" in " ".join(out.split())
 
 
 def test_show_tells_offsets_and_the_groups_lag(

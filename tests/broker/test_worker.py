@@ -124,9 +124,7 @@ def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
     stream = new_stream(output=False)
     stream.send(numbers(10))
     stream.worker("Double")
-    wait_until(
-        lambda: "python -m seldon_kafka.topics create" in stream.log(), 30, "the worker says so"
-    )
+    wait_until(lambda: "seldon-kafka topics create" in stream.log(), 30, "the worker says so")
     assert stream.settings.output_topic not in stream.admin().list_topics(timeout=10).topics
     new_topic("out", partitions=3, retention_ms="-1")
     assert_once_and_in_order(stream.replies(10), 10)
@@ -232,7 +230,7 @@ def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
 def test_the_class_that_takes_texts_is_served_as_well(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.send([b'{"data":{"ndarray":["This is an input"]}}'] * 5)
-    stream.start("seldon_kafka.worker", "tests.image.text.TextClassifier.TextClassifier")
+    stream.start("seldon_kafka", "worker", "tests.image.text.TextClassifier.TextClassifier")
     for reply in stream.replies(5):
         answer: dict[str, Any] = json.loads(reply.value or b"")
         assert answer["data"]["names"] == ["t:0", "t:1"]

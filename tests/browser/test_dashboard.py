@@ -232,7 +232,7 @@ def test_poison_becomes_a_dead_letter_and_is_replayed_after_the_mend(
     expect(rows(page, "faulty").first.locator(".result-name")).to_be_visible(timeout=WITHIN_MS)
     open_tab(page, "Console")
     expect(
-        page.locator(".console-entry").filter(has_text="seldon_kafka.dead_letters replay").first
+        page.locator(".console-entry").filter(has_text="seldon-kafka dead-letters replay").first
     ).to_contain_text("replayed 1 dead letter")
 
 

@@ -13,12 +13,7 @@ from consumer.feedback import main as feedback
 from kafka.cluster.__main__ import main as cluster
 from kafka.replicas.__main__ import main as replicas
 from producer.__main__ import main as producer
-from seldon_kafka.check import main as check
-from seldon_kafka.config.rights import main as rights
-from seldon_kafka.dead_letters.__main__ import main as dead_letter
-from seldon_kafka.request_log.__main__ import main as request_log
-from seldon_kafka.topics.__main__ import main as topics
-from seldon_kafka.worker.__main__ import main as worker
+from seldon_kafka.cli import main as seldon_kafka
 from tests.docs.readme_tables import README, with_tables
 from wrapper.explain import main as explain
 
@@ -27,15 +22,10 @@ MAINS = {
     "consumer": consumer,
     "consumer.dashboard": dashboard,
     "consumer.feedback": feedback,
-    "seldon_kafka.check": check,
     "kafka.cluster": cluster,
-    "seldon_kafka.dead_letters": dead_letter,
     "kafka.replicas": replicas,
-    "seldon_kafka.request_log": request_log,
-    "seldon_kafka.config.rights": rights,
-    "seldon_kafka.topics": topics,
-    "seldon_kafka.worker": worker,
     "producer": producer,
+    "seldon-kafka": seldon_kafka,
     "wrapper.explain": explain,
 }
 
@@ -49,14 +39,19 @@ def test_every_file_that_is_linked_is_there() -> None:
         assert (README.parent / target).exists(), target
 
 
+def is_ours(text: str) -> bool:
+    return re.match(r"^(?:[A-Z_]+=\S+ )*(python -m |seldon-kafka )", text.strip()) is not None
+
+
 def commands() -> list[list[str]]:
-    """Every `python -m …` of the README, without comments, pipes and variables."""
+    """Every `python -m …` and `seldon-kafka …` of the README, without pipes and variables."""
     found = []
     for line in TEXT.splitlines():
         for part in line.split("|"):
-            match = re.match(r"^(?:[A-Z_]+=\S+ )*python -m (\S.*)$", part.strip())
-            if match:
-                found.append(shlex.split(match[1], comments=True))
+            match = re.match(r"^(?:[A-Z_]+=\S+ )*(?:python -m )?(\S.*)$", part.strip())
+            words = shlex.split(match[1], comments=True) if match and is_ours(part) else []
+            if words:
+                found.append(words)
     return found
 
 
@@ -65,17 +60,16 @@ def test_every_command_exists_and_has_help(
     command: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     main = MAINS[command[0]]
-    has_commands = command[0] in (
-        "kafka.cluster",
-        "seldon_kafka.topics",
-        "seldon_kafka.dead_letters",
-    )
+    depth = {"kafka.cluster": 1, "seldon-kafka": 1}.get(command[0], 0)
+    if command[:2] in (["seldon-kafka", "topics"], ["seldon-kafka", "dead-letters"]):
+        depth = 2
     # Kafka's own tools have their own help.
-    subcommand = command[1:2] if has_commands and not command[1].startswith("console-") else []
+    is_kafkas_own = command[1:] and command[1].startswith("console-")
+    subcommand = [] if is_kafkas_own else command[1 : 1 + depth]
     with pytest.raises(SystemExit) as ended:
         main([*subcommand, "--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
     for option in command[1:]:
-        if option.startswith("--") and not command[1].startswith("console-"):
+        if option.startswith("--") and not is_kafkas_own:
             assert option in said

@@ -78,7 +78,7 @@ class Replica:
         }
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*self._command, sys.executable, "-m", "seldon_kafka.supervisor", self._class_name],
+                [*self._command, sys.executable, "-m", "seldon_kafka", "serve", self._class_name],
                 cwd=ROOT,
                 env=with_settings({**self._environ, **own, **environ}),
                 stdin=subprocess.DEVNULL,
@@ -182,7 +182,7 @@ def signal_to(pid: int, number: signal.Signals) -> bool:
 
 def _is_worker(process: psutil.Process) -> bool:
     try:
-        return "seldon_kafka.worker" in process.cmdline()
+        return bool(process.cmdline()[1:4] == ["-m", "seldon_kafka", "worker"])
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
 

@@ -61,7 +61,9 @@ class Ran:
     def supervisors(self) -> list[psutil.Process]:
         """Its replicas."""
         return [
-            p for p in processes() if self._is_of_it(p) and "seldon_kafka.supervisor" in words(p)
+            p
+            for p in processes()
+            if self._is_of_it(p) and words(p)[1:4] == ["-m", "seldon_kafka", "serve"]
         ]
 
     def left(self) -> list[list[str]]:

@@ -83,7 +83,8 @@ def test_every_query_and_rule_finds_what_workers_measure(
     stream = new_stream(partitions=2)
     (port,) = free_ports(1)
     stream.start(
-        "seldon_kafka.supervisor",
+        "seldon_kafka",
+        "serve",
         "wrapper.KmnistClassifier",
         KAFKA_WORKER_ID="replica",
         KAFKA_HTTP_PORT=str(port),

@@ -1,4 +1,4 @@
-"""`python -m seldon_kafka.check` says whether a class may be batched."""
+"""`seldon-kafka check` says whether a class may be batched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seldon_kafka import check
+from seldon_kafka.cli import main
 
 
 def request(folder: Path, text: str) -> str:
@@ -25,7 +25,7 @@ def payload(tmp_path: Path) -> str:
 
 
 def run(capsys: Any, *arguments: str) -> tuple[int, str]:
-    status = check.main(list(arguments))
+    status = main(["check", *arguments])
     captured = capsys.readouterr()
     return status, captured.out + captured.err
 

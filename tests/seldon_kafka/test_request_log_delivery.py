@@ -17,7 +17,6 @@ from seldon_kafka.codec.feedback import compose as compose_feedback
 from seldon_kafka.config.settings import SettingsError, load_settings
 from seldon_kafka.messages import Record, Rejection, Reply
 from seldon_kafka.request_log import delivery
-from seldon_kafka.request_log.__main__ import main
 from seldon_kafka.request_log.delivery import Delivery, Stopped
 from seldon_kafka.request_log.documents import (
     INDEX,
@@ -30,6 +29,7 @@ from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.replies import Target
 from tests.search_engine import FakeEngine, error
+from tests.seldon_kafka.commands import request_log as main
 from tests.seldon_kafka.helpers import record
 
 SETTINGS = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})

@@ -6,8 +6,9 @@ import shlex
 
 import pytest
 
-from seldon_kafka.config.rights import ROLES, Right, RightMissing, main
+from seldon_kafka.config.rights import ROLES, Right, RightMissing
 from seldon_kafka.config.settings import load_settings
+from tests.seldon_kafka.commands import acls as main
 
 SETTINGS = load_settings({"KAFKA_BROKER": "b:9092", "KAFKA_INPUT_TOPIC": "in"})
 
@@ -62,5 +63,5 @@ def test_what_is_missing_is_named_with_what_to_do() -> None:
     rights = [Right("Topic", "out", "Write", ""), Right("TransactionalId", "g.", "Write", "", True)]
     assert str(RightMissing(rights)) == (
         "not allowed: Write on Topic out, Write on TransactionalId prefix g.; grant it to this "
-        "user (`python -m seldon_kafka.config.rights worker User:NAME` prints how)"
+        "user (`seldon-kafka acls worker User:NAME` prints how)"
     )

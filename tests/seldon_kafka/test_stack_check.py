@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -123,6 +124,9 @@ class FromTen:
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         self.calls.append(len(X))
+        if len(X) > 1:
+            # What a stack takes is what checks have a share of.
+            time.sleep(0.001)
         return X - X.mean() if len(X) >= 10 else X * 1.0
 
 

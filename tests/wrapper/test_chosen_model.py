@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FAST = SHIPPED / "fast"
 CLASS = "wrapper.KmnistClassifier"
 STARTS = {
-    "worker": ["-m", "seldon_kafka.worker", CLASS],
-    "check": ["-m", "seldon_kafka.check", CLASS],
+    "worker": ["-m", "seldon_kafka", "worker", CLASS],
+    "check": ["-m", "seldon_kafka", "check", CLASS],
     "seldon": [str(Path(sys.executable).with_name("seldon-core-microservice")), CLASS],
 }
 

@@ -124,7 +124,7 @@ def _node_row(cluster: Status, at: int, leads: dict[int | None, int]) -> dict[st
 
 def _topic_row(topic: TopicReport) -> dict[str, Any]:
     if topic.partitions is None:
-        missing = {"text": "not there: python -m seldon_kafka.topics create", "mark": "dead"}
+        missing = {"text": "not there: seldon-kafka topics create", "mark": "dead"}
         return {"key": topic.topic, "cells": [topic.topic, missing, "", ""]}
     held = sum((each.end or 0) - (each.first or 0) for each in topic.partitions)
     lag = "" if topic.lag is None else f"{topic.lag:,}"

@@ -93,7 +93,8 @@ class LettersPanel:
 
     def _run(self, *words: str) -> None:
         environment = {"KAFKA_BROKER": self._board.settings.broker}
-        self._board.console.run(Program(["seldon_kafka.dead_letters", *words], environment).action)
+        program = Program(["seldon_kafka", "dead-letters", *words], environment)
+        self._board.console.run(program.action)
 
 
 def letters(board: Board) -> Refresh:

@@ -127,7 +127,8 @@ def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
     command = (
         sys.executable,
         "-m",
-        "seldon_kafka.dead_letters",
+        "seldon_kafka",
+        "dead-letters",
         "replay",
         "--reason",
         "predict_failed",

@@ -4,69 +4,40 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from dataclasses import asdict
-from typing import Any, List, Optional
+from typing import Any, List
 
-from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
 
 from seldon_kafka.config.arguments import positive_integer
 from seldon_kafka.config.clients import admin_config, consumer_config
-from seldon_kafka.config.refusal import admitted, explained
-from seldon_kafka.config.settings import Settings, SettingsError, load_settings
-from seldon_kafka.topics.manage import TopicError, add_partitions, broker_count, create
+from seldon_kafka.config.refusal import one_shot_client
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.topics.manage import add_partitions, broker_count, create
 from seldon_kafka.topics.report import report
 from seldon_kafka.topics.wanted import PARTITIONS, wanted_topics
 
 _EXAMPLES = """
 examples:
-  python -m seldon_kafka.topics create           input, output, dead-letter and feedback topic
-  KAFKA_LOG_REQUESTS=on python -m seldon_kafka.topics create   the request log, too
-  python -m seldon_kafka.topics show                    where they and the workers stand
-  python -m seldon_kafka.topics show --json | jq .lag
-  python -m seldon_kafka.topics add-partitions 24       of all of them
+  seldon-kafka topics create           input, output, dead-letter and feedback topic
+  KAFKA_LOG_REQUESTS=on seldon-kafka topics create   the request log, too
+  seldon-kafka topics show                    where they and the workers stand
+  seldon-kafka topics show --json | jq .lag
+  seldon-kafka topics add-partitions 24       of all of them
 
 Names and brokers come from KAFKA_BROKER, KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC,
 KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID.
 """
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Run one command.
-
-    Returns:
-        0 if it did what was asked, 1 if not, 2 for wrong settings, 130 after Ctrl-C.
-    """
-    options = _parser().parse_args(arguments)
-    # What the client retries by itself is no news to whoever asked for one thing.
-    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
-    try:
-        settings = load_settings()
-        return _run(options, admitted(settings))
-    except SettingsError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 2
-    except TopicError as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    except KafkaException as error:
-        why = explained(error, admin_config(settings)).args[0].str()
-        sys.stderr.write(f"error: the brokers at {settings.broker} do not answer: {why}\n")
-        return 1
-    except KeyboardInterrupt:
-        return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.topics",
-        description="Make, show and widen the topics that workers read and write.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Make, show and widen the topics that workers read and write."
+    parser.epilog = _EXAMPLES
+    parser.set_defaults(run=_run_as_client)
+    commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     make = commands.add_parser("create", help="make those that are missing; change none")
     make.add_argument("--partitions", type=positive_integer, default=PARTITIONS, metavar="N")
     make.add_argument(
@@ -86,15 +57,19 @@ def _parser() -> argparse.ArgumentParser:
         "partitions", type=positive_integer, metavar="N", help="how many there shall be"
     )
     more.add_argument("--topic", action="append", help="only this one (all)")
-    return parser
+
+
+def _run_as_client(options: argparse.Namespace) -> int:
+    with one_shot_client() as settings:
+        return _run(options, settings)
 
 
 def _run(options: argparse.Namespace, settings: Settings) -> int:
     names = list(settings.topics)
-    if options.command == "show":
+    if options.action == "show":
         return _show(settings, names, options.group or settings.group_id, options.json)
     admin = AdminClient(admin_config(settings))
-    if options.command == "create":
+    if options.action == "create":
         return _create(options, settings, admin)
     changed = add_partitions(admin, options.topic or names, options.partitions)
     for name in options.topic or names:
@@ -141,7 +116,3 @@ def _show(settings: Settings, names: List[str], group: str, as_json: bool) -> in
 
         show(reports, group, Console(highlight=False))
     return 0 if all(topic.partitions is not None for topic in reports) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m seldon_kafka.worker Module.Class`: one worker, without Seldon's server."""
+"""`seldon-kafka worker Module.Class`: one worker, without Seldon's server."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import os
 import sys
 import threading
 import time
-from typing import Any, List, Optional
+from typing import Any, List
 
 from confluent_kafka import KafkaException
 
 from seldon_kafka.config.clients import checked
-from seldon_kafka.config.settings import Settings, SettingsError, load_settings, log_unknown
+from seldon_kafka.config.settings import Settings, load_settings, log_unknown
 from seldon_kafka.config.stop_signals import StopSignals
+from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.served_class import UNDECLARED, ServedClass
 from seldon_kafka.worker.assignment import GapFound
@@ -33,38 +34,42 @@ GAIN = "one call then answers many messages, about six times as many a second fo
 
 EXAMPLES = """\
 examples:
-  python -m seldon_kafka.worker wrapper.KmnistClassifier
-  KAFKA_BROKER=broker:9092 KAFKA_WORKER_ID=a python -m seldon_kafka.worker MyModel
-  KAFKA_PROCESSING=at_least_once python -m seldon_kafka.worker MyModel
+  seldon-kafka worker wrapper.KmnistClassifier
+  KAFKA_BROKER=broker:9092 KAFKA_WORKER_ID=a seldon-kafka worker MyModel
+  KAFKA_PROCESSING=at_least_once seldon-kafka worker MyModel
 
 Settings are environment variables; the README has the table of them all.
 """
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Runs a worker until SIGTERM or Ctrl-C.
-
-    Returns:
-        Exit status: 0 when told to stop, 1 on trouble, 2 on wrong use, 70 when it stopped on
-        purpose and goes on only when an operator says so.
-    """
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.worker",
-        description="Answers what arrives on the input topic with a Seldon Python wrapper class.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Answers messages of the input topic with a Seldon Python wrapper class."
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "class_name",
+        metavar="Module.Class",
+        nargs="?",
+        default=os.environ.get("MODEL_NAME"),
+        help="the wrapper class; MODEL_NAME unless given",
     )
-    parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
     parser.add_argument(
         "--index", type=int, default=0, help="number of this worker below its supervisor"
     )
     parser.add_argument("--status-fd", type=int, default=None, help=argparse.SUPPRESS)
-    options = parser.parse_args(arguments)
-    try:
-        settings = checked(load_settings())
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    parser.set_defaults(run=_start)
+
+
+def _start(options: argparse.Namespace) -> int:
+    """Runs a worker until SIGTERM or Ctrl-C.
+
+    Returns:
+        Exit status: 0 when told to stop, 1 on trouble, 70 when it stopped on purpose and goes on
+        only when an operator says so.
+    """
+    settings = checked(load_settings())
+    if not options.class_name:
+        raise UsageError("which class? Set MODEL_NAME or name it: Module.Class")
     configure_logging(settings)
     # The stack of a native crash (a segmentation fault, an abort) goes to stderr.
     faulthandler.enable()
@@ -84,25 +89,18 @@ def _run(settings: Settings, options: Any) -> int:
     parent = None if options.status_fd is None else os.getppid()
     place = place_of(settings, options.index)
     status = StatusPipe(options.status_fd)
-    try:
-        held = lock(settings, place.transactional_id)
-    except SettingsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    held = lock(settings, place.transactional_id)
     if held is None:
-        print(
-            f"error: a worker {place.transactional_id!r} runs on this machine already; "
-            "give this one a KAFKA_WORKER_ID of its own",
-            file=sys.stderr,
+        raise UsageError(
+            f"a worker {place.transactional_id!r} runs on this machine already; "
+            "give this one a KAFKA_WORKER_ID of its own"
         )
-        return 2
     try:
         served = load_class(
             options.class_name, os.environ, null_non_finite=settings.non_finite == "null"
         )
-    except ClassNotUsable as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except ClassNotUsable:
+        raise
     except Exception:
         # The class's own trouble, so its own stack; it may pass (a model store that is away).
         log.exception("%s can't be made", options.class_name)
@@ -124,7 +122,7 @@ def _log_batching(served: ServedClass) -> None:
     if served.why_single == UNDECLARED:
         log.warning(
             "the class is called message by message: %s. If each row's answer depends on that row "
-            "only, declare it: %s. `python -m seldon_kafka.check` tries that",
+            "only, declare it: %s. `seldon-kafka check` tries that",
             UNDECLARED,
             GAIN,
         )
@@ -201,7 +199,3 @@ def _work(worker: Worker, status: StatusPipe) -> int:
         log.error("the worker can't go on: %s", error.args[0].str())
         return 1
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

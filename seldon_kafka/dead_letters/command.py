@@ -1,33 +1,28 @@
-"""`python -m seldon_kafka.dead_letters`: list, show, replay and purge dead letters."""
+"""`seldon-kafka dead-letters`: list, show, replay and purge dead letters."""
 
 from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
 import time
-from typing import Any, List, Optional
-
-from confluent_kafka import KafkaException
+from typing import Any, Callable
 
 from seldon_kafka.config.arguments import positive_integer
-from seldon_kafka.config.refusal import admitted
-from seldon_kafka.config.settings import SettingsError, load_settings
-from seldon_kafka.dead_letters import commands
+from seldon_kafka.config.refusal import one_shot_client
+from seldon_kafka.config.settings import Settings
+from seldon_kafka.dead_letters import actions
 from seldon_kafka.dead_letters.letters import parse_place
-from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.dead_letters.replay import ATTEMPTS
 from seldon_kafka.dead_letters.selection import parse_time
 
 EXAMPLES = """\
 examples:
-  python -m seldon_kafka.dead_letters list --reason bad_shape --since 2h
-  python -m seldon_kafka.dead_letters list --waiting --limit 0 --json
-  python -m seldon_kafka.dead_letters show 3:17 --class wrapper.KmnistClassifier
-  python -m seldon_kafka.dead_letters replay --reason predict_failed --dry-run
-  python -m seldon_kafka.dead_letters replay 3:17 3:18
-  python -m seldon_kafka.dead_letters purge --replayed --until 30d
+  seldon-kafka dead-letters list --reason bad_shape --since 2h
+  seldon-kafka dead-letters list --waiting --limit 0 --json
+  seldon-kafka dead-letters show 3:17 --class wrapper.KmnistClassifier
+  seldon-kafka dead-letters replay --reason predict_failed --dry-run
+  seldon-kafka dead-letters replay 3:17 3:18
+  seldon-kafka dead-letters purge --replayed --until 30d
 
 exit status: 0 done; 1 there was nothing to do, something was left out (stderr says what and why),
 or the brokers don't answer; 2 wrong use; 130 Ctrl-C.
@@ -48,53 +43,25 @@ and all before it are selected; those that stay are counted.
 """
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Runs one command.
-
-    Returns:
-        Exit status, as `--help` has it.
-    """
-    options = _parser().parse_args(arguments)
-    # What the client retries by itself is no news to whoever asked for one thing.
-    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
-    logging.getLogger("seldon_kafka.worker").setLevel(logging.CRITICAL)
-    try:
-        settings = admitted(load_settings())
-        status = int(options.run(settings, options))
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Whoever read has had enough; what Python still holds would fail again when it leaves.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (SettingsError, commands.WrongUse) as error:
-        return _failed(error, 2)
-    except MailboxError as error:
-        return _failed(error, 1)
-    except KafkaException as error:
-        return _failed(error.args[0].str(), 1)
-    except KeyboardInterrupt:
-        return 130
-
-
-def _failed(error: object, status: int) -> int:
-    print(f"error: {error}", file=sys.stderr)
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.dead_letters",
-        description="Lists, shows, replays and purges dead letters: what could not be answered.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Lists, shows, replays and purges what could not be answered."
+    parser.epilog = EXAMPLES
     add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
     _add_list(add("list", help="what is there, and why"))
     _add_show(add("show", help="all about one letter, its payload too"))
     _add_replay(_described(add, "replay", "send letters to the input topic again", _REPLAY))
     _add_purge(_described(add, "purge", "delete letters for good", _PURGE))
-    return parser
+
+
+def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        # A replay is done by a worker's publisher, whose log is of no use here.
+        logging.getLogger("seldon_kafka.worker").setLevel(logging.CRITICAL)
+        with one_shot_client() as settings:
+            return action(settings, options)
+
+    return run
 
 
 def _described(add: Any, name: str, help_text: str, description: str) -> argparse.ArgumentParser:
@@ -114,7 +81,7 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_natural, default=50, metavar="N", help="the newest N; 0: all (50)"
     )
-    parser.set_defaults(run=commands.list_letters)
+    parser.set_defaults(run=_run(actions.list_letters))
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
@@ -125,7 +92,7 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
         metavar="Module.Class",
         help="shows the payload through this class's `describe` (MODEL_NAME)",
     )
-    parser.set_defaults(run=commands.show_letter)
+    parser.set_defaults(run=_run(actions.show_letter))
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
@@ -140,7 +107,7 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         help=f"leave out what was replayed so often ({ATTEMPTS})",
     )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
-    parser.set_defaults(run=commands.replay_letters)
+    parser.set_defaults(run=_run(actions.replay_letters))
 
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
@@ -149,7 +116,7 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--all", action="store_true", help="every letter")
     parser.add_argument("--yes", action="store_true", help="do not ask")
     parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
-    parser.set_defaults(run=commands.purge_letters)
+    parser.set_defaults(run=_run(actions.purge_letters))
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +162,3 @@ def _time(text: str) -> int:
         return parse_time(text, int(time.time() * 1000))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,10 +9,10 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from consumer.reader import ReadError
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.refusal import explained, why_unreadable
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
 
@@ -23,6 +23,10 @@ _BATCH = 500
 _QUEUE_KIB = 16 * 1024
 # Messages between two wanted ones that are rather read than jumped over.
 _NEAR = 200
+
+
+class ReadError(CommandError):
+    """The topics cannot be read; the message says what to do."""
 
 
 class Snapshot:

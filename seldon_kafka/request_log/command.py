@@ -8,25 +8,22 @@ import logging
 import os
 import re
 import sys
-from typing import Dict, List, Mapping, Optional
-
-from confluent_kafka import KafkaException
+from typing import Dict, Mapping
 
 from seldon_kafka.config.arguments import positive_integer
-from seldon_kafka.config.clients import admin_config
-from seldon_kafka.config.refusal import admitted, explained
+from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.rights import LOG_READER_GROUP
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 from seldon_kafka.config.stop_signals import heeding_stop_signals
 from seldon_kafka.request_log.documents import INDEX, document_of_entry, document_of_feedback
-from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
-from seldon_kafka.request_log.sink import Reading, Sink, Unreadable
+from seldon_kafka.request_log.search import Access, SearchEngine
+from seldon_kafka.request_log.sink import Reading, Sink
 
 _EXAMPLES = """
 examples:
-  python -m seldon_kafka.request_log --url http://localhost:9200
-  python -m seldon_kafka.request_log --url https://search:9200 --ca-file ca.pem --feedback
-  python -m seldon_kafka.request_log --print-index > index.json    for a Kafka Connect sink
+  seldon-kafka request-log --url http://localhost:9200
+  seldon-kafka request-log --url https://search:9200 --ca-file ca.pem --feedback
+  seldon-kafka request-log --print-index > index.json    for a Kafka Connect sink
 
 Every record becomes a document of index `model_log` (or --index), under an id of its own, so that
 one that comes twice is written over itself. The index is made if it isn't there. What the search
@@ -43,64 +40,11 @@ exit status: 0 told to stop; 1 the topics can't be read, or the search engine ta
 _INDEX_NAME = re.compile(r"^[a-z0-9.][a-z0-9._-]{0,199}$")
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """Carries records until SIGTERM or Ctrl-C.
-
-    Returns:
-        Exit status, as `--help` has it.
-    """
-    options = _parser().parse_args(arguments)
-    if options.print_index:
-        sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")
-        return 0
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    # What the client retries by itself is no news.
-    logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
-    settings = None
-    try:
-        access = _access(options, os.environ)
-        settings = load_settings()
-        readings = _readings(options, settings)
-        return _run(options, admitted(settings), access, readings)
-    except SettingsError as error:
-        return _failed(error, 2)
-    except (Unreadable, Unusable) as error:
-        return _failed(error, 1)
-    except KafkaException as error:
-        assert settings is not None
-        why = explained(error, admin_config(settings)).args[0].str()
-        return _failed(f"the brokers at {settings.broker} do not answer: {why}", 1)
-    except KeyboardInterrupt:
-        return 130
-
-
-def _run(
-    options: argparse.Namespace, settings: Settings, access: Access, readings: Dict[str, Reading]
-) -> int:
-    engine = SearchEngine(access)
-    sink = Sink(settings, options.group, readings, engine, options.batch)
-    with heeding_stop_signals(sink.stop):
-        sys.stderr.write(f"{', '.join(readings)} -> {access.url}\n")
-        try:
-            sink.run()
-        finally:
-            engine.close()
-        sys.stderr.write(f"{sink.written:,} documents written, {sink.refused:,} refused\n")
-    return 0
-
-
-def _failed(error: object, status: int) -> int:
-    sys.stderr.write(f"error: {error}\n")
-    return status
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m seldon_kafka.request_log",
-        description="Write the request log into OpenSearch or Elasticsearch.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Write the request log into OpenSearch or Elasticsearch."
+    parser.epilog = _EXAMPLES
+    parser.set_defaults(run=_carry)
     parser.add_argument("--url", help="of the search engine (REQUEST_LOG_URL)")
     parser.add_argument("--index", help="index of the log (the topic's name)")
     parser.add_argument(
@@ -118,7 +62,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--print-index", action="store_true", help="settings and mappings of the index, and leave"
     )
-    return parser
+
+
+def _carry(options: argparse.Namespace) -> int:
+    """Carries records until SIGTERM or Ctrl-C."""
+    if options.print_index:
+        sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")
+        return 0
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    access = _access(options, os.environ)
+    readings = _readings(options, load_settings())
+    with one_shot_client() as settings:
+        return _run(options, settings, access, readings)
+
+
+def _run(
+    options: argparse.Namespace, settings: Settings, access: Access, readings: Dict[str, Reading]
+) -> int:
+    engine = SearchEngine(access)
+    sink = Sink(settings, options.group, readings, engine, options.batch)
+    with heeding_stop_signals(sink.stop):
+        sys.stderr.write(f"{', '.join(readings)} -> {access.url}\n")
+        try:
+            sink.run()
+        finally:
+            engine.close()
+        sys.stderr.write(f"{sink.written:,} documents written, {sink.refused:,} refused\n")
+    return 0
 
 
 def _access(options: argparse.Namespace, environ: Mapping[str, str]) -> Access:
@@ -146,7 +116,3 @@ def _readings(options: argparse.Namespace, settings: Settings) -> Dict[str, Read
         if not _INDEX_NAME.match(name):
             raise SettingsError(f"{name!r} is no name of an index: small letters, digits, - and _")
     return readings
-
-
-if __name__ == "__main__":
-    sys.exit(main())

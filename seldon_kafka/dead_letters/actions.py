@@ -17,13 +17,10 @@ from seldon_kafka.dead_letters.replay import Chosen, Replay, choose, chunks
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.dead_letters.terminal import Notice, count, plain, when
+from seldon_kafka.errors import UsageError
 
 _DONE, _NOT_ALL = 0, 1
 _LINES = 20
-
-
-class WrongUse(Exception):
-    """The command line asks for nothing that can be done; the message says what to add."""
 
 
 def list_letters(settings: Settings, options: Any) -> int:
@@ -120,7 +117,7 @@ def purge_letters(settings: Settings, options: Any) -> int:
     """Deletes letters."""
     selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
-        raise WrongUse("nobody can be asked here; add --yes to delete, or --dry-run to see what")
+        raise UsageError("nobody can be asked here; add --yes to delete, or --dry-run to see what")
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), selection)
         if options.replayed:
@@ -172,7 +169,7 @@ def _selection(options: Any) -> Selection:
 def _some(options: Any, all_of_them: bool) -> Selection:
     selection = _selection(options)
     if selection.is_everything and not all_of_them:
-        raise WrongUse("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")
+        raise UsageError("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")
     return selection
 
 

@@ -1,0 +1,50 @@
+"""`seldon-kafka acls ROLE User:NAME` prints what Kafka's own tool must be told for a role."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from seldon_kafka.config.rights import GROUP, ROLES, TOPIC, TRANSACTIONAL_ID, Right
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.errors import UsageError
+
+_EXAMPLES = """
+examples:
+  seldon-kafka acls worker User:model        commands that grant a worker's rights
+  seldon-kafka acls producer User:CN=camera    to whoever has this certificate
+
+Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
+KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them
+where KAFKA_LOG_REQUESTS is on.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Print what Kafka's own kafka-acls.sh must be told for a role."
+    parser.epilog = _EXAMPLES
+    parser.add_argument("role", choices=list(ROLES), metavar="ROLE", help=", ".join(ROLES))
+    parser.add_argument("principal", metavar="User:NAME", help="whom to grant them to")
+    parser.set_defaults(run=_print)
+
+
+def _print(options: argparse.Namespace) -> int:
+    """Prints the commands that grant a role's rights."""
+    settings = load_settings()
+    if not options.principal.startswith("User:"):
+        raise UsageError(f"Kafka calls it User:{options.principal}")
+    for right in ROLES[options.role](settings):
+        sys.stdout.write(_command(right, options.principal, settings.broker) + "\n")
+    return 0
+
+
+def _command(right: Right, principal: str, broker: str) -> str:
+    option = {TOPIC: "--topic", GROUP: "--group", TRANSACTIONAL_ID: "--transactional-id"}
+    words = ["kafka-acls.sh", "--bootstrap-server", broker or "localhost:9092", "--add"]
+    words += ["--allow-principal", principal, "--operation", right.operation]
+    words += [option[right.resource], right.name]
+    if right.prefixed:
+        words += ["--resource-pattern-type", "prefixed"]
+    return shlex.join(words)

@@ -1,0 +1,128 @@
+"""One command, `seldon-kafka`, for all that the runtime does.
+
+Each subcommand is a module with `configure`, which describes its arguments and names the function
+that runs it. Only the one that is asked for is imported. A function returns an exit status;
+its errors become one line here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import List, NamedTuple, Optional, Sequence
+
+from seldon_kafka import __version__
+from seldon_kafka.errors import CommandError
+
+_EXAMPLES = """\
+examples:
+  seldon-kafka check MyModel                    try a user model without Kafka
+  seldon-kafka topics create                    make the topics
+  seldon-kafka worker MyModel                   answer messages until Ctrl-C
+  seldon-kafka dead-letters list --since 2h     see what could not be answered
+  seldon-kafka COMMAND --help                   arguments and examples of a command
+
+Settings are environment variables: KAFKA_BROKER=host:port names the brokers. User models are looked
+for in the current folder first, as Seldon does it.
+
+completion: eval "$(seldon-kafka --print-completion bash)" (or zsh, tcsh)
+exit status: 0 done, 1 it did not succeed, 2 wrong use or settings, 130 Ctrl-C
+"""
+_SHELLS = ("bash", "zsh", "tcsh")
+
+
+class _Command(NamedTuple):
+    module: str
+    help: str
+
+
+_COMMANDS = {
+    "worker": _Command("seldon_kafka.worker.command", "answer messages with a user model"),
+    "serve": _Command(
+        "seldon_kafka.supervisor.command", "run workers and Seldon's server, as the image does"
+    ),
+    "check": _Command("seldon_kafka.check", "try a user model, one message and many at a time"),
+    "topics": _Command("seldon_kafka.topics.command", "make, show and widen the topics"),
+    "dead-letters": _Command(
+        "seldon_kafka.dead_letters.command", "list, show, replay and purge dead letters"
+    ),
+    "request-log": _Command(
+        "seldon_kafka.request_log.command", "write the request log into a search engine"
+    ),
+    "feedback": _Command(
+        "seldon_kafka.feedback.command", "say which answers were right, or list it"
+    ),
+    "acls": _Command("seldon_kafka.acls", "print the access rights that a role needs"),
+}
+
+
+def main(arguments: Optional[Sequence[str]] = None) -> int:
+    """Runs one subcommand.
+
+    Args:
+        arguments: the command line without the program's name; the process's own unless given.
+
+    Returns:
+        Exit status: 0 done, 1 it did not succeed, 2 wrong use or settings, 130 Ctrl-C, or another
+        one that the subcommand documents.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    _look_in_current_folder_first()
+    if words[:1] == ["--print-completion"]:
+        return _print_completion(words[1:])
+    options = _parser(words[:1]).parse_args(words)
+    try:
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader has closed the pipe; what Python still holds would fail again when it leaves.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except CommandError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _look_in_current_folder_first() -> None:
+    """Puts the current folder where `python -m` has it, for the installed script too."""
+    folder = str(os.getcwd())  # noqa: PTH109 - Path would resolve what the user did not
+    if sys.path[0] not in ("", folder):
+        sys.path.insert(0, folder)
+
+
+def _parser(asked_for: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser, with the arguments of those subcommands alone that are asked for."""
+    parser = argparse.ArgumentParser(
+        prog="seldon-kafka",
+        description="Serves a Seldon Python wrapper class between Kafka topics, exactly once and "
+        "in order.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"seldon-kafka {__version__}")
+    parser.add_argument(
+        "--print-completion", choices=_SHELLS, help="print the completion of a shell, and leave"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, command in _COMMANDS.items():
+        made = commands.add_parser(
+            name, help=command.help, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name in asked_for:
+            importlib.import_module(command.module).configure(made)
+    return parser
+
+
+def _print_completion(words: List[str]) -> int:
+    import shtab
+
+    parser = argparse.ArgumentParser(prog="seldon-kafka --print-completion")
+    parser.add_argument("shell", choices=_SHELLS)
+    shell = parser.parse_args(words).shell
+    sys.stdout.write(shtab.complete(_parser(list(_COMMANDS)), shell) + "\n")
+    return 0

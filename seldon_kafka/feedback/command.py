@@ -1,0 +1,79 @@
+"""The subcommand `feedback`: says what was right, and lists what was said."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any, Dict
+
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
+from seldon_kafka.config.refusal import one_shot_client
+from seldon_kafka.errors import CommandError, UsageError
+from seldon_kafka.feedback.writer import FeedbackWriter
+from seldon_kafka.transport.snapshot import Snapshot
+from seldon_kafka.transport.topic_writer import NotWritten
+
+_EXAMPLES = """
+examples:
+  seldon-kafka feedback send 5f3a --truth ki             one row, and its right label
+  seldon-kafka feedback send 5f3a --truth ki --truth o   two rows
+  seldon-kafka feedback send 5f3a --reward 0.5
+  seldon-kafka feedback list | tail -1
+
+The puid of an answer is in its `meta`. Brokers and topic come from KAFKA_BROKER and
+KAFKA_FEEDBACK_TOPIC; of one answer the latest feedback counts.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = "Say of an answer what was right, or list what was said."
+    parser.epilog = _EXAMPLES
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+    send = actions.add_parser("send", help="write one feedback to the topic")
+    send.add_argument("puid", help="`meta.puid` of the answer")
+    send.add_argument(
+        "--truth", action="append", default=[], metavar="LABEL", help="of a row; once for each row"
+    )
+    send.add_argument("--reward", type=float, default=0.0, help="how good the answer was (0)")
+    send.set_defaults(run=_send)
+    listed = actions.add_parser("list", help="print what is on the topic, one JSON object a line")
+    listed.set_defaults(run=_list)
+
+
+def _send(options: argparse.Namespace) -> int:
+    if not options.truth and not options.reward:
+        raise UsageError("what is to be said? Use --truth LABEL, or --reward NUMBER")
+    feedback = Feedback(
+        options.puid, tuple(options.truth), options.reward, given_ms=int(1000 * time.time())
+    )
+    with one_shot_client() as settings, FeedbackWriter(settings) as writer:
+        try:
+            writer.send(feedback)
+        except BadFeedback as error:
+            raise UsageError(str(error)) from error
+        except NotWritten as error:
+            raise CommandError(str(error)) from error
+    return 0
+
+
+def _list(_: argparse.Namespace) -> int:
+    unreadable = 0
+    with one_shot_client() as settings, Snapshot(settings, "corrections") as snapshot:
+        for record in snapshot.everything(settings.feedback_topic):
+            try:
+                found = read(record, settings.max_message_bytes)
+            except BadFeedback as error:
+                unreadable += 1
+                where = f"{record.partition}:{record.offset}"
+                sys.stderr.write(f"skipped {where}: {error}\n")
+                continue
+            sys.stdout.write(json.dumps(_as_json(found), ensure_ascii=False) + "\n")
+    return 1 if unreadable else 0
+
+
+def _as_json(feedback: Feedback) -> Dict[str, Any]:
+    said: Dict[str, Any] = {"puid": feedback.puid, "truth": list(feedback.truth)}
+    return {**said, "reward": feedback.reward, "given_ms": feedback.given_ms}

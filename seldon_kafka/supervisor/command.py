@@ -1,0 +1,84 @@
+"""`seldon-kafka serve [Module.Class]`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from seldon_kafka.config.clients import checked
+from seldon_kafka.config.settings import load_settings
+from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.errors import UsageError
+from seldon_kafka.supervisor.halt_marker import HaltMarker
+from seldon_kafka.supervisor.supervision import Supervisor
+from seldon_kafka.worker.command import configure_logging
+
+_OF_A_STREAM = ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_GROUP_ID")
+
+EXAMPLES = """\
+examples:
+  MODEL_NAME=wrapper.KmnistClassifier KAFKA_BROKER=broker:9092 seldon-kafka serve
+  seldon-kafka serve MyModel            REST and gRPC only, without KAFKA_BROKER
+  KAFKA_SELDON_SERVER=off KAFKA_BROKER=broker:9092 seldon-kafka serve MyModel
+  seldon-kafka serve --resume           after the class was mended
+
+Settings are environment variables; the README has the table of them all.
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describes the arguments."""
+    parser.description = (
+        "Runs Seldon's server for a wrapper class and, if KAFKA_BROKER is set, the workers between "
+        "the topics."
+    )
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "class_name",
+        metavar="Module.Class",
+        nargs="?",
+        default=os.environ.get("MODEL_NAME"),
+        help="the wrapper class; MODEL_NAME unless given",
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="consume again after consumption stopped because the class failed",
+    )
+    parser.set_defaults(run=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Runs one replica until SIGTERM or Ctrl-C.
+
+    Returns:
+        Exit status: 0 when told to stop and all left in time, 1 on trouble.
+    """
+    settings = load_settings()
+    if settings.broker:
+        checked(settings)
+    if not options.class_name:
+        raise UsageError("which class? Set MODEL_NAME or name it: Module.Class")
+    if not settings.broker and not settings.seldon_server:
+        raise UsageError("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
+    if settings.log_requests and not settings.broker:
+        raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
+    stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
+    if stream and not settings.broker:
+        # It would serve REST and gRPC, be ready, and read nothing.
+        raise UsageError(
+            f"{stream[0]} is set, and KAFKA_BROKER is not: name the brokers (host:port,…), "
+            f"or leave {' and '.join(stream)} out to serve REST and gRPC only"
+        )
+    configure_logging(settings)
+    if options.resume:
+        HaltMarker(settings).remove()
+    try:
+        supervisor = Supervisor(settings, options.class_name, dict(os.environ))
+    except OSError as error:
+        address = f"{settings.http_host}:{settings.http_port}"
+        raise UsageError(
+            f"can't listen on {address}: {error.strerror}; set KAFKA_HTTP_PORT"
+        ) from error
+    with heeding_stop_signals(supervisor.stop):
+        return supervisor.run()
