@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from seldon_kafka.messages import (
     DEAD_APP_CODE,
@@ -135,6 +135,33 @@ class UsageError(CommandError):
     """A command is used wrongly; the message says what to change."""
 
     exit_status = 2
+
+
+class UserModelError(Exception):
+    """An error that a user model raises to say what went wrong with a message.
+
+    Args:
+        message: what is wrong, for the sender.
+        status_code: HTTP status code: 400 to 499 if the sender's message is wrong, so that it
+            does not count as a failure of the class; 408, 425, 429, 502, 503 and 504 are temporary
+            errors, and the message is tried again.
+        reason: a stable word for the dead letter's header, letters, digits and `_`.
+        app_code: the application's own error code, for the dead letter's header.
+    """
+
+    def __init__(
+        self, message: str, status_code: int = 400, reason: str = "", app_code: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status_code = status_code
+        self.reason = reason
+        self.app_code = app_code
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The `status` that Seldon's server answers such an error with."""
+        status = {"status": 1, "info": self.message, "code": -1, "reason": self.reason}
+        return {"status": status}
 
 
 class Rejected(Exception):

@@ -80,6 +80,27 @@ class Payload(NamedTuple):
     dtype: Any = None
 
 
+class Response:
+    """What a user model may return in place of an answer alone: with tags and metrics.
+
+    Args:
+        data: the answer: an array, a list, bytes, a text or an object.
+        tags: `meta.tags` of the reply.
+        metrics: Seldon metrics: objects with `key`, `type` (`COUNTER`, `GAUGE` or `TIMER`) and
+            `value`.
+    """
+
+    def __init__(
+        self,
+        data: Any,
+        tags: Optional[Dict[str, Any]] = None,
+        metrics: Optional[List[Dict[str, Any]]] = None,
+    ) -> None:
+        self.data = data
+        self.tags = {} if tags is None else tags
+        self.metrics = [] if metrics is None else metrics
+
+
 class Prediction(NamedTuple):
     """What the class answered for one message.
 

@@ -11,15 +11,16 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import decimal
+import email.utils
 import json
 import math
 import uuid
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from google.protobuf.any_pb2 import Any as AnyMessage
 from numpy.typing import NDArray
-from werkzeug.http import http_date
+
+from seldon_kafka.codec.seldon_messages import any_for_user_model, is_any
 
 _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
@@ -53,6 +54,15 @@ def plain(value: Any, path: str, *, non_finite: bool) -> Any:
         return _Copy(non_finite).of(value, path)
     except RecursionError:
         raise NotPlain(f"{path} is nested too deeply") from None
+
+
+def _http_date(moment: datetime.date) -> str:
+    """Writes a date as HTTP does (RFC 9110): in UTC, to the second; without a zone it is UTC."""
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime.combine(moment, datetime.time())
+    zone = datetime.timezone.utc
+    aware = moment.replace(tzinfo=zone) if moment.tzinfo is None else moment.astimezone(zone)
+    return email.utils.format_datetime(aware, usegmt=True)
 
 
 def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
@@ -192,12 +202,10 @@ class _Copy:
             if self._non_finite:
                 return None
             raise NotPlain(f"{path} is {value}")
-        if isinstance(value, AnyMessage):
-            copied = AnyMessage()
-            copied.CopyFrom(value)
-            return copied
+        if is_any(value):
+            return any_for_user_model(value)
         if isinstance(value, datetime.date):
-            return http_date(value)
+            return _http_date(value)
         if isinstance(value, (decimal.Decimal, uuid.UUID)):
             return str(value)
         if dataclasses.is_dataclass(value) and not isinstance(value, type):

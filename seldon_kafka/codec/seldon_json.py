@@ -10,13 +10,12 @@ import binascii
 from typing import Any, Dict, List, Union
 
 import numpy as np
-from google.protobuf.any_pb2 import Any as AnyMessage
 from numpy.typing import NDArray
-from seldon_core.utils import array_to_rest_datadef
 
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json, list_of
 from seldon_kafka.codec.plain import NotPlain, plain
+from seldon_kafka.codec.seldon_messages import is_any
 from seldon_kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
@@ -160,14 +159,14 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
         return {"binData": base64.b64encode(data).decode("ascii")}
     if isinstance(data, str):
         return {"strData": data}
-    if isinstance(data, AnyMessage):
+    if is_any(data):
         raise TypeError("JSON has no customData; ask for it in protobuf")
     rows = data if isinstance(data, np.ndarray) else np.asarray(data)
     names = listed(prediction.names)
     # What is no number is an ndarray.
     is_number = np.issubdtype(rows.dtype, np.number)
     if is_number and kind == "tftensor":
-        return {"data": array_to_rest_datadef("tftensor", rows, names)}
+        return {"data": {"names": names, "tftensor": tf_tensor.to_json(rows)}}
     body: Dict[str, Any] = {"names": names}
     if is_number and kind in AS_TENSOR:
         body["tensor"] = {"shape": list(rows.shape), "values": values_of(rows.ravel())}

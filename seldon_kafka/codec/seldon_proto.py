@@ -7,11 +7,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 from google.protobuf import json_format
-from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
-from google.protobuf.struct_pb2 import ListValue
-from seldon_core.proto import prediction_pb2
-from seldon_core.utils import array_to_grpc_datadef
 
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.json_text import array_of
@@ -19,11 +15,17 @@ from seldon_kafka.codec.limits import check_array_of_texts, check_fields
 from seldon_kafka.codec.plain import masked
 from seldon_kafka.codec.proto_fields import ends_early
 from seldon_kafka.codec.seldon_json import composed_meta, reshaped
+from seldon_kafka.codec.seldon_messages import (
+    NAME,
+    ListValue,
+    SeldonMessage,
+    any_for_user_model,
+    is_any,
+)
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
 
-NAME = "seldon.protos.SeldonMessage"
 _HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.encode("ascii")))
 
 
@@ -44,13 +46,13 @@ def parse(value: bytes) -> Any:
     Raises:
         Rejected: they are none, or only begin like one, or nest too deeply or too much.
     """
-    check_fields(value, prediction_pb2.SeldonMessage.DESCRIPTOR)
+    check_fields(value, SeldonMessage.DESCRIPTOR)
     if ends_early(value):
         # protobuf's C++ parser (Python 3.8 to 3.10) only warns of the bytes that it left over, and
         # filters of warnings are the class's too.
         raise Rejected("not_protobuf", f"the value only begins like a {NAME}")
     try:
-        return prediction_pb2.SeldonMessage.FromString(value)
+        return SeldonMessage.FromString(value)
     except UnicodeDecodeError as error:
         raise _no_text(error) from None
     except DecodeError as error:
@@ -93,6 +95,8 @@ def _payload(message: Any) -> Payload:
     data = getattr(message, kind)
     if kind == "jsonData":
         data = _as_json(data)
+    elif kind == "customData":
+        data = any_for_user_model(data)
     return Payload(kind, data, (), meta, message)
 
 
@@ -197,15 +201,15 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
 def _body(kind: str, prediction: Prediction) -> Any:
     data = prediction.data
     if isinstance(data, str):
-        return prediction_pb2.SeldonMessage(strData=data)
+        return SeldonMessage(strData=data)
     if isinstance(data, (bytes, bytearray)):
-        return prediction_pb2.SeldonMessage(binData=bytes(data))
+        return SeldonMessage(binData=bytes(data))
     if isinstance(data, dict):
-        message = prediction_pb2.SeldonMessage()
+        message = SeldonMessage()
         json_format.ParseDict(_json_values(data), message.jsonData)
         return message
-    if isinstance(data, AnyMessage):
-        return prediction_pb2.SeldonMessage(customData=data)
+    if is_any(data):
+        return SeldonMessage(customData={"type_url": data.type_url, "value": data.value})
     rows = data if isinstance(data, np.ndarray) else np.array(data)
     # As in seldon_core.utils.construct_response: numbers in the form they came in, else tensor.
     form = kind if kind in ("ndarray", "tensor", "tftensor") else "tensor"
@@ -215,12 +219,19 @@ def _body(kind: str, prediction: Prediction) -> Any:
     if form != "ndarray":
         if masked.is_masked(rows):
             raise ValueError(f"a {form} has no word for masked values; fill them")
-        return prediction_pb2.SeldonMessage(data=array_to_grpc_datadef(form, rows, names))
+        return _as_tensor(form, rows, names)
     if not rows.ndim:
         raise ValueError("an ndarray has one dimension at least, the answer has none")
     ndarray = ListValue()
     ndarray.extend(_json_values(rows))
-    return prediction_pb2.SeldonMessage(data={"names": names, "ndarray": ndarray})
+    return SeldonMessage(data={"names": names, "ndarray": ndarray})
+
+
+def _as_tensor(form: str, rows: Any, names: List[str]) -> Any:
+    if form == "tftensor":
+        return SeldonMessage(data={"names": names, "tftensor": tf_tensor.to_proto(rows)})
+    tensor = {"shape": rows.shape, "values": rows.ravel().tolist()}
+    return SeldonMessage(data={"names": names, "tensor": tensor})
 
 
 def _json_values(value: Any) -> Any:

@@ -6,14 +6,14 @@ import contextlib
 import importlib
 import inspect
 import json
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 from seldon_kafka.errors import UsageError
+from seldon_kafka.pipeline.seldon_api import INSTALL, has_method, has_seldon_core
 from seldon_kafka.pipeline.served_class import (
     SERVICES,
     ServedClass,
     Service,
-    has_method,
     signature_of,
     takes,
 )
@@ -51,16 +51,31 @@ def load_class(
     module_name, _, class_name = name.rpartition(".")
     module_name = module_name or class_name
     parameters = _parameters(environ.get(PARAMETERS_VARIABLE) or "[]")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ClassNotUsable(f"can't import {module_name!r} of {name!r}: {error}") from error
-    if not hasattr(module, class_name):
-        raise ClassNotUsable(f"module {module_name!r} has no class {class_name!r}")
-    instance = getattr(module, class_name)(**parameters)
-    load(instance)
+    with _explained_lack_of_seldon(name):
+        try:
+            module = importlib.import_module(module_name)
+        except ImportError as error:
+            raise ClassNotUsable(f"can't import {module_name!r} of {name!r}: {error}") from error
+        if not hasattr(module, class_name):
+            raise ClassNotUsable(f"module {module_name!r} has no class {class_name!r}")
+        instance = getattr(module, class_name)(**parameters)
+        load(instance)
     check_servable(instance, service)
     return ServedClass(instance, service, null_non_finite=null_non_finite)
+
+
+@contextlib.contextmanager
+def _explained_lack_of_seldon(name: str) -> Iterator[None]:
+    """Says what to install where a class imports seldon_core, and it is not there."""
+    try:
+        yield
+    except (ClassNotUsable, ImportError) as error:
+        missing = getattr(error.__cause__ or error, "name", None) or ""
+        if missing.partition(".")[0] != "seldon_core" or has_seldon_core():
+            raise
+        raise ClassNotUsable(
+            f"{name} imports seldon_core, which is not installed: {INSTALL}"
+        ) from error
 
 
 def load(instance: Any) -> None:

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import copy
 import inspect
+import json
 import logging
 from typing import (
     Any,
@@ -22,23 +23,29 @@ from typing import (
 )
 
 import numpy as np
-from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf import json_format
 from numpy.typing import NDArray
-from seldon_core.proto.prediction_pb2 import SeldonMessage
-from seldon_core.user_model import (
-    INCLUDE_METRICS_IN_CLIENT_RESPONSE,
-    SeldonComponent,
-    SeldonNotImplementedError,
-    SeldonResponse,
-    client_custom_metrics,
-)
-from seldon_core.utils import get_request_path, seldon_message_to_json
 
 from seldon_kafka.codec.plain import NotPlain, frame_rows, is_finite, plain
+from seldon_kafka.codec.seldon_messages import (
+    SeldonMessage,
+    for_user_model,
+    is_any,
+    is_seldon_message,
+    own_copy,
+)
 from seldon_kafka.codec.seldon_proto import not_finite
 from seldon_kafka.errors import BadPrediction
 from seldon_kafka.messages import Payload, Prediction
 from seldon_kafka.pipeline.error_handler import ModelErrors
+from seldon_kafka.pipeline.seldon_api import (
+    INCLUDES_METRICS,
+    checked_metrics,
+    has_method,
+    request_path,
+    response_of,
+    says_not_implemented,
+)
 
 log = logging.getLogger("seldon_kafka.worker")
 
@@ -102,19 +109,7 @@ class RawReplyFailed(Exception):
         return {"status": self.status}
 
 
-def has_method(instance: Any, name: str) -> bool:
-    """Tells whether Seldon would find the attribute, and it is the class's own.
-
-    What a `SeldonComponent` inherits raises `SeldonNotImplementedError`, and does not count.
-    """
-    if not hasattr(instance, name):
-        return False
-    inherited = getattr(SeldonComponent, name, None)
-    if inherited is None or not isinstance(instance, SeldonComponent):
-        return True
-    return name in vars(instance) or getattr(type(instance), name, None) is not inherited
-
-
+_ANSWERS = (np.ndarray, list, str, bytes, bytearray, dict)
 _METRIC = ("type", "key", "value", "tags")
 _SEQUENCES = (list, tuple, set, frozenset, np.ndarray)
 _SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
@@ -198,7 +193,7 @@ class ServedClass:
         self._takes_meta = _takes_meta(getattr(instance, service.method, None))
         self.needs_request = self.takes_raw or self._takes_meta is not False
         self._metrics = _Metrics()
-        self._request_path = get_request_path()
+        self._request_path = request_path()
         self.errors = ModelErrors(instance)
         self.why_single = self._why_never_stacked() or self._why_undeclared()
 
@@ -310,10 +305,11 @@ class ServedClass:
             return None
         with _staying():
             self._metrics.take()
+            given = for_user_model(request) if isinstance(request, SeldonMessage) else request
             try:
-                reply = getattr(self.instance, method)(request)
-            except SeldonNotImplementedError:
-                if method != self._service.raw:
+                reply = getattr(self.instance, method)(given)
+            except Exception as error:
+                if not says_not_implemented(error) or method != self._service.raw:
                     raise
                 return None
             return self._finished_raw(reply, counts_metrics=method == self._service.raw)
@@ -330,9 +326,10 @@ class ServedClass:
 
     def _finished_raw(self, reply: Any, *, counts_metrics: bool) -> Prediction:
         metrics: List[Any] = []
-        if isinstance(reply, SeldonMessage):
+        if is_seldon_message(reply):
             reply = self._copied_message(reply)
-            document = seldon_message_to_json(reply)
+            # By way of text, as Seldon does it.
+            document = json.loads(json_format.MessageToJson(reply))
         else:
             reply = document = self._plain(reply, "reply")
         if isinstance(document, dict):
@@ -340,15 +337,14 @@ class ServedClass:
             metrics = (document.get("meta") or {}).get("metrics") or []
         if counts_metrics and metrics:
             self._metrics.update(copy.deepcopy(metrics), self._service.metrics_tag)
-            if not INCLUDE_METRICS_IN_CLIENT_RESPONSE:
+            if not INCLUDES_METRICS:
                 _leave_out_metrics(reply)
             elif self._non_finite:
                 _leave_out_non_finite_metrics(reply)
         return Prediction(reply, (), {}, (), [], raw=True, reported=self._metrics.take())
 
     def _copied_message(self, reply: Any) -> Any:
-        copied = SeldonMessage()
-        copied.CopyFrom(reply)
+        copied = own_copy(reply)
         found = not_finite(copied)
         if found and not self._non_finite:
             raise BadPrediction(f"reply.{found}")
@@ -359,14 +355,16 @@ class ServedClass:
         method = getattr(self.instance, self._service.method)
         try:
             if self._takes_meta is False:
-                return SeldonResponse.create(method(data, names))
+                return response_of(method(data, names))
             try:
-                return SeldonResponse.create(method(data, names, meta=meta))
+                return response_of(method(data, names, meta=meta))
             except TypeError:
-                return SeldonResponse.create(method(data, names))
-        except SeldonNotImplementedError:
+                return response_of(method(data, names))
+        except Exception as error:
+            if not says_not_implemented(error):
+                raise
             # Seldon answers so, as if the method were not there.
-            return SeldonResponse.create([] if self._service.method == "predict" else data)
+            return response_of([] if self._service.method == "predict" else data)
 
     def own_meta(self, meta: Any) -> Any:
         """A copy of a message's `meta`, in plain values, after the class had it in its hands.
@@ -390,13 +388,13 @@ class ServedClass:
         frame = frame_rows(data)
         if frame is not None:
             data, columns = frame
-        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict, AnyMessage)):
+        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict)) and not is_any(
+            data
+        ):
             raise BadPrediction(
                 f"{self._service.method} returned {type(data).__name__}, which is no reply"
             )
-        metrics = client_custom_metrics(
-            self.instance, self._metrics, self._service.metrics_tag, response.metrics
-        )
+        metrics = self._reported(response.metrics)
         metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
         # Before the class is asked for more, which may change what it returned.
         copied = (
@@ -416,6 +414,21 @@ class ServedClass:
             request_path=self._request_path,
         )
 
+    def _reported(self, metrics: Any) -> List[Dict[str, Any]]:
+        """Counts the metrics of an answer and of the class, and returns those for the reply."""
+        reported = checked_metrics(metrics)
+        self._metrics.update(reported, self._service.metrics_tag)
+        if has_method(self.instance, "metrics"):
+            try:
+                own_metrics = checked_metrics(self.instance.metrics())
+            except Exception as error:
+                if not says_not_implemented(error):
+                    raise
+            else:
+                self._metrics.update(own_metrics, self._service.metrics_tag)
+                reported = own_metrics + reported
+        return reported if INCLUDES_METRICS else []
+
     def _plain(self, value: Any, path: str) -> Any:
         if isinstance(value, list) and not value:
             return []
@@ -433,8 +446,9 @@ class ServedClass:
             try:
                 names = found() if callable(found) else found
                 return list(names) if isinstance(names, _SEQUENCES) else names
-            except SeldonNotImplementedError:
-                pass
+            except Exception as error:
+                if not says_not_implemented(error):
+                    raise
         return columns or [f"t:{number}" for number in range(rows.shape[1])]
 
     def _own_tags(self) -> Dict[str, Any]:
@@ -442,7 +456,9 @@ class ServedClass:
             return {}
         try:
             return dict(self.instance.tags() or {})
-        except SeldonNotImplementedError:
+        except Exception as error:
+            if not says_not_implemented(error):
+                raise
             return {}
 
     def describe(self, payload: Any) -> str:

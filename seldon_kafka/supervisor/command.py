@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import logging
 import os
 
 from seldon_kafka.config.clients import checked
-from seldon_kafka.config.settings import load_settings
+from seldon_kafka.config.settings import Settings, load_settings
 from seldon_kafka.config.stop_signals import heeding_stop_signals
 from seldon_kafka.errors import UsageError
+from seldon_kafka.pipeline.seldon_api import INSTALL, has_seldon_core
 from seldon_kafka.supervisor.halt_marker import HaltMarker
 from seldon_kafka.supervisor.supervision import Supervisor
 from seldon_kafka.worker.command import configure_logging
 
+log = logging.getLogger("seldon_kafka.supervisor")
+
+_NO_SERVER = "no REST and gRPC server, because seldon_core is not installed"
 _OF_A_STREAM = ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_GROUP_ID")
 
 EXAMPLES = """\
@@ -59,18 +65,11 @@ def _serve(options: argparse.Namespace) -> int:
         checked(settings)
     if not options.class_name:
         raise UsageError("which class? Set MODEL_NAME or name it: Module.Class")
-    if not settings.broker and not settings.seldon_server:
-        raise UsageError("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
-    if settings.log_requests and not settings.broker:
-        raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
-    stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
-    if stream and not settings.broker:
-        # It would serve REST and gRPC, be ready, and read nothing.
-        raise UsageError(
-            f"{stream[0]} is set, and KAFKA_BROKER is not: name the brokers (host:port,…), "
-            f"or leave {' and '.join(stream)} out to serve REST and gRPC only"
-        )
+    _check_what_there_is_to_do(settings)
     configure_logging(settings)
+    if settings.seldon_server and not has_seldon_core():
+        log.warning("%s; if one is needed: %s", _NO_SERVER, INSTALL)
+        settings = dataclasses.replace(settings, seldon_server=False)
     if options.resume:
         HaltMarker(settings).remove()
     try:
@@ -82,3 +81,26 @@ def _serve(options: argparse.Namespace) -> int:
         ) from error
     with heeding_stop_signals(supervisor.stop):
         return supervisor.run()
+
+
+def _check_what_there_is_to_do(settings: Settings) -> None:
+    """Refuses settings with which nothing would be served, or less than they say.
+
+    Raises:
+        UsageError: they are such.
+    """
+    if settings.broker:
+        return
+    if not settings.seldon_server:
+        raise UsageError("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
+    if settings.log_requests:
+        raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
+    stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
+    if stream:
+        # It would serve REST and gRPC, be ready, and read nothing.
+        raise UsageError(
+            f"{stream[0]} is set, and KAFKA_BROKER is not: name the brokers (host:port,…), "
+            f"or leave {' and '.join(stream)} out to serve REST and gRPC only"
+        )
+    if not has_seldon_core():
+        raise UsageError(f"KAFKA_BROKER is not set, and there is {_NO_SERVER}: {INSTALL}")

@@ -13,9 +13,9 @@ from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
-from seldon_core.metrics import BINS, DEFAULT_LABELS
 
 from seldon_kafka.codec.plain import is_finite
+from seldon_kafka.pipeline.seldon_api import metric_labels
 
 log = logging.getLogger("seldon_kafka.worker")
 
@@ -73,9 +73,7 @@ class ModelMetrics:
         if key not in self._series:
             if len(self._series) >= MOST_SERIES:
                 return None
-            self._series[key] = self._made(
-                kind, name, {**tags, **DEFAULT_LABELS, "worker_id": worker}
-            )
+            self._series[key] = self._made(kind, name, {**tags, **_LABELS, "worker_id": worker})
         return self._series[key]
 
     def _made(self, kind: str, name: str, labels: Dict[str, str]) -> Any:
@@ -111,9 +109,12 @@ def _timed(child: Any) -> Any:
     return lambda value: child.observe(value / 1000)
 
 
+_LABELS = metric_labels()
+# Those of `seldon_core.metrics.SeldonMetrics`: from 1 ms to 30 s.
+_BUCKETS_S = (*(float(each) for each in np.logspace(-3, np.log10(30), 50)), float("inf"))
 _FAMILIES = {"COUNTER": Counter, "GAUGE": Gauge, "TIMER": Histogram}
 _OPTIONS: Dict[str, Dict[str, Any]] = {
     "GAUGE": {"multiprocess_mode": "livesum"},
-    "TIMER": {"buckets": [float(each) for each in np.asarray(BINS[1:])]},
+    "TIMER": {"buckets": _BUCKETS_S},
 }
 _OBSERVERS = {"COUNTER": _counted, "GAUGE": _set, "TIMER": _timed}
