@@ -22,7 +22,7 @@ RECIPE ?= fast
 IMAGE ?= kmnist:0.1
 BUILDER ?= seldonio/seldon-core-s2i-python38:1.17.1
 
-.PHONY: help demo dashboard screenshots test test-unit test-full check faults bench train image kind cluster-test python environment environments clean
+.PHONY: help demo dashboard screenshots wheel lock test test-unit test-full check faults bench train image kind cluster-test python demo-environment environment training environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
@@ -33,6 +33,8 @@ help:
 	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
 	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
+	@echo "make wheel       the package seldon-kafka, in dist/"
+	@echo "make lock        compile the requirements files again; UPGRADE=1 for the newest versions"
 	@echo "make train       train the network again, or with RECIPE=accurate the other one"
 	@echo "make image       the image that is served, with s2i or else Docker: IMAGE=NAME:TAG"
 	@echo "make kind        a Kubernetes on this machine with all of it: kind, Helm, the internet"
@@ -45,16 +47,22 @@ python:
 		echo "error: Python 3.10, 3.11 or 3.12 is needed, and none is on the PATH." \
 		"Install one, or name it: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 2; fi
 
-environment: python
-	@$(PYTHON) install.py .venv requirements-dev.txt
+# What the demo runs; all of development has that too.
+demo-environment: python
+	@./environment.sh .venv $(PYTHON) requirements-demo.txt requirements-dev.txt
 
-environments: environment
-	@$(PYTHON) install.py .venv-train requirements-train.txt
-	@if [ -n "$(PYTHON38)" ]; then \
-		"$(PYTHON38)" install.py --any-python .venv-3.8 requirements.txt; \
+environment: python
+	@./environment.sh .venv $(PYTHON) requirements-dev.txt
+
+training: python
+	@./environment.sh .venv-train $(PYTHON) requirements-train.txt
+
+environments: environment training
+	@./environment.sh .venv-beside $(PYTHON) tests/package/requirements.txt
+	@if [ -n "$(PYTHON38)" ]; then ./environment.sh .venv-3.8 "$(PYTHON38)" requirements.txt; \
 	else echo "no Python 3.8 here: what the image runs is tested on this Python only"; fi
 
-demo: environment
+demo: demo-environment
 	@$(RUN) -m consumer.demo
 
 dashboard: environment
@@ -62,6 +70,12 @@ dashboard: environment
 
 screenshots: environment
 	@$(RUN) -m tests.browser.screenshots
+
+wheel: environment
+	@$(RUN) -m hatchling build --target wheel --directory dist
+
+lock: environment
+	@$(RUN) locks.py --uv "$$(ls -d $(CURDIR)/.cache/uv-*/bin/uv)" $(if $(UPGRADE),--upgrade)
 
 check: environment
 	$(RUN) -m ruff check
@@ -87,12 +101,10 @@ faults: environment
 	@$(RUN) -m tests.faults $(FAULTS)
 
 # TensorFlow's environment is there for one of the classes that are measured.
-bench: environment
-	@$(PYTHON) install.py .venv-train requirements-train.txt
+bench: environment training
 	@$(RUN) -m bench $(BENCH)
 
-train: environment
-	@$(PYTHON) install.py .venv-train requirements-train.txt
+train: environment training
 	@.venv-train/bin/python -m model.train $(RECIPE)
 
 image:
@@ -115,4 +127,4 @@ cluster-test: environment
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi
-	rm -rf .venv .venv-train .venv-3.8 .venv-bench .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-train .venv-3.8 .venv-beside .venv-bench dist .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

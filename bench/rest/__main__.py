@@ -24,6 +24,8 @@ from pathlib import Path
 
 import seldon_core
 
+from bench.bed import BenchError
+from bench.environments import make_environment
 from bench.facts import facts
 from model.marked import with_part
 from sdep.s2i_environment import read_environment
@@ -45,10 +47,6 @@ examples:
   python -m bench.rest                                   two minutes
   python -m bench.rest --repetitions 3 --seconds 20      what docs/rest.md has
 """
-
-
-class BenchError(Exception):
-    """A measurement can't be had; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +92,7 @@ def main() -> int:
 
 
 def _measure(repetitions: int, seconds: int) -> None:
-    command = [sys.executable, "install.py", str(ENVIRONMENT), str(FOLDER / "requirements.txt")]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode:
-        raise BenchError("Locust can't be installed")
+    make_environment(ENVIRONMENT, FOLDER / "requirements.txt")
     found: dict[tuple[str, str], list[Figure]] = {}
     for number in range(repetitions):
         for system in (_SELDON, _OURS):

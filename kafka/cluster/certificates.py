@@ -93,7 +93,7 @@ def _cryptography() -> Any:
     except ImportError as error:
         raise ClusterError(
             "no certificates: the package cryptography is missing; "
-            "run `pip install -r requirements-dev.txt`"
+            "run `pip install -r requirements-demo.txt`"
         ) from error
     return x509, ec
 

