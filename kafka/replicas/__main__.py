@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ _EXAMPLES = """\
 examples:
   python -m kafka.replicas                        two replicas until Ctrl-C, on the local cluster
   python -m kafka.replicas --count 4
-  MODEL_NAME=MyModel python -m kafka.replicas
+  MODEL_NAME=MyModel python -m kafka.replicas --app DIR     the class in DIR/MyModel.py
   python -m kafka.replicas up                     the same in the background, until `down`
   python -m kafka.replicas status
   python -m kafka.replicas scale --minimum 1 --maximum 6 --automatic --lag 200
@@ -78,11 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+    _add_start(parser)
     parser.set_defaults(run=_run_here, policy=None)
     commands = parser.add_subparsers(metavar="COMMAND")
     up = commands.add_parser("up", help="start replicas in the background")
-    up.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+    _add_start(up)
     up.set_defaults(run=_up)
     status = commands.add_parser("status", help="say what runs, and what happened")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -99,6 +100,24 @@ def _parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="stop all replicas")
     down.set_defaults(run=_down)
     return parser
+
+
+def _add_start(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+    parser.add_argument(
+        "--app",
+        type=_folder,
+        default=os.environ.get("REPLICAS_APP"),
+        metavar="DIR",
+        help="folder with the class that MODEL_NAME names (REPLICAS_APP; this repository's own)",
+    )
+
+
+def _folder(text: str) -> Path:
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is no folder")
+    return path.resolve()
 
 
 def _add_scale(commands: Any) -> None:
@@ -136,7 +155,8 @@ def _run_here(_: Settings, options: argparse.Namespace) -> int:
             "`python -m kafka.replicas status` shows them, `down` stops them"
         )
     policy = Policy(count=options.count, maximum=max(options.count, Policy.maximum))
-    manager = Manager(settings, {"KAFKA_BROKER": settings.broker}, policy, registry)
+    environment = {"KAFKA_BROKER": settings.broker}
+    manager = Manager(settings, environment, policy, registry, options.app)
     control = Control(manager)
     registry.announce(control.address)
     with heeding_stop_signals(manager.leave), manager, control:
@@ -153,15 +173,17 @@ def _up(_: Settings, options: argparse.Namespace) -> int:
     registry = Registry(settings)
     client = Client(registry)
     if registry.address() is None:
-        _start_in_background(registry, client, options.count)
+        _start_in_background(registry, client, options)
     show(client.status())
     return 0
 
 
-def _start_in_background(registry: Registry, client: Client, count: int) -> None:
+def _start_in_background(registry: Registry, client: Client, options: argparse.Namespace) -> None:
+    count = options.count
+    app = ["--app", str(options.app)] if options.app else []
     with registry.log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "kafka.replicas", "--count", str(count)],
+            [sys.executable, "-m", "kafka.replicas", "--count", str(count), *app],
             cwd=str(ROOT),
             stdin=subprocess.DEVNULL,
             stdout=output,

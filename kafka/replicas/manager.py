@@ -19,6 +19,7 @@ from kafka.replicas.lag import LagWatch
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, Scaler
+from kafka.replicas.staging import staged
 from seldon_kafka.config.settings import Settings
 
 _TURN_S = 0.1
@@ -45,16 +46,24 @@ class Manager:
         policy: how many there are to be.
         registry: where they are noted, so that the next manager finds them after this one's
             sudden death.
+        app: the folder with the class; one with this repository's unless given.
 
     Attributes:
         replicas: those that run.
     """
 
     def __init__(
-        self, settings: Settings, environment: dict[str, str], policy: Policy, registry: Registry
+        self,
+        settings: Settings,
+        environment: dict[str, str],
+        policy: Policy,
+        registry: Registry,
+        app: Path | None = None,
     ) -> None:
         self._environment = {"PYTHON": sys.executable, **environment}
         self._folder = Path(settings.state_dir) / "logs"
+        self._app = app or Path(settings.state_dir) / "app"
+        self._is_staged = app is None
         self._registry = registry
         self._policy = policy
         self._wanted = policy.within(policy.count if policy.mode == BY_HAND else policy.minimum)
@@ -80,6 +89,8 @@ class Manager:
         that was started and our knowledge of it.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
+        if self._is_staged:
+            staged(self._app)
         try:
             for replica in self._registry.left_alive():
                 self._take(replica, "taken over")
@@ -248,7 +259,7 @@ class Manager:
         taken = {replica.name for replica in self.replicas}
         numbers = range(1, len(taken) + 2)
         name = next(f"replica-{n}" for n in numbers if f"replica-{n}" not in taken)
-        self._take(Replica.start(name, self._environment, self._folder), "started")
+        self._take(Replica.start(name, self._environment, self._folder, self._app), "started")
 
     def _take(self, replica: Replica, what: str) -> None:
         self.replicas.append(replica)

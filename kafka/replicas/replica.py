@@ -73,13 +73,14 @@ class Replica:
             raise psutil.NoSuchProcess(birth.pid)
 
     @classmethod
-    def start(cls, name: str, environment: dict[str, str], folder: Path) -> Replica:
+    def start(cls, name: str, environment: dict[str, str], folder: Path, app: Path) -> Replica:
         """Starts one.
 
         Args:
             name: its worker id.
             environment: what it gets beside that of the image.
             folder: where its log goes.
+            app: the folder with the class, in which it runs.
         """
         ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         log = folder / f"{name}.log"
@@ -87,7 +88,7 @@ class Replica:
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(RUN)],
-                cwd=str(ROOT),
+                cwd=str(app),
                 env={**_image_environment(), **environment, **own, "KAFKA_WORKER_ID": name},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,11 @@ from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers,
 from tests.patience import patient
 
 NewStream = Callable[..., Stream]
-LITE = {"KAFKA_SELDON_SERVER": "off", "MODEL_NAME": "tests.classes.Double"}
+LITE = {
+    "KAFKA_SELDON_SERVER": "off",
+    "MODEL_NAME": "tests.classes.Double",
+    "REPLICAS_APP": str(ROOT),
+}
 
 
 class Commands:
@@ -37,6 +42,9 @@ class Commands:
         assert done.returncode == status, said
         assert "Traceback" not in said
         return said
+
+    def without(self, variable: str) -> None:
+        del self._environ[variable]
 
     def status(self) -> dict[str, Any]:
         answer: dict[str, Any] = json.loads(self("status", "--json"))
@@ -182,3 +190,46 @@ def test_replicas_of_a_class_that_is_not_there_do_not_start(stream: Stream, tmp_
     assert "no.such" in said
     assert "replica-" in said
     assert "python -m kafka.replicas up" in replicas("status", status=1)
+
+
+def test_a_replica_runs_another_class_that_imports_kafka_python(
+    stream: Stream, tmp_path: Path
+) -> None:
+    (site,) = (ROOT / ".venv-beside" / "lib").glob("python3.*/site-packages")
+    app = tmp_path / "app"
+    for each in site.glob("kafka*"):
+        shutil.copytree(each, app / each.name)
+    (app / "model.py").write_text(
+        "from kafka import KafkaProducer\n\n\nclass Mine:\n"
+        "    producer = KafkaProducer\n\n"
+        "    def predict(self, X, names):\n        return X * 2\n",
+        "utf-8",
+    )
+    replicas = Commands(stream, MODEL_NAME="model.Mine")
+    replicas("up", "--count", "1", "--app", str(app))
+    try:
+        replicas.await_ready(1)
+        stream.send(numbers(20))
+        assert_once_and_in_order(stream.replies(20), 20)
+    finally:
+        replicas("down")
+
+
+def test_a_replica_of_this_repository_sees_nothing_of_it_but_what_the_image_has(
+    stream: Stream, tmp_path: Path
+) -> None:
+    state = tmp_path / "state"
+    environment = {"MODEL_NAME": "wrapper.KmnistClassifier", "KAFKA_STATE_DIR": str(state)}
+    replicas = Commands(stream, **environment)
+    replicas.without("REPLICAS_APP")
+    replicas("up", "--count", "1")
+    try:
+        replicas.await_ready(1)
+        pid = replicas.status()["replicas"][0]["pid"]
+        folder = Path(psutil.Process(pid).cwd())
+        assert folder == state / "app"
+        assert {each.name for each in folder.iterdir()} == {
+            ".s2i", "model", "requirements.txt", "wrapper",
+        }  # fmt: skip
+    finally:
+        replicas("down")

@@ -67,6 +67,7 @@ class Stack:
             "KAFKA_STATE_DIR": str(folder / "state"),
             "KAFKA_SELDON_SERVER": "off",
             "MODEL_NAME": class_name,
+            "REPLICAS_APP": str(ROOT),
             "MEND_FILE": str(self.mend_file),
         }
         self.folder = folder

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seldon_kafka import __version__
 from tests.broker.stream import Stream
 from tests.image import s2i
 from tests.image.bases import builder
@@ -32,15 +34,21 @@ STOP_S = 5
 
 
 @pytest.fixture(scope="module")
-def text_image(working_tree: Path) -> str:
-    """The classifier of texts, built by s2i with our builder."""
+def our_builder(working_tree: Path) -> str:
+    """The tag of our builder image, made of what stands for Seldon's."""
     require_python("3.8")
     ours = "local/stream-builder:3.8"
     docker(
         "build", "--network", "host", "--build-arg", f"BUILDER={builder('3.8')}",
         "-f", working_tree / "sdep" / "builder" / "Dockerfile", "-t", ours, working_tree,
     )  # fmt: skip
-    s2i.build(SOURCE, ours, "local/text:0.1")
+    return ours
+
+
+@pytest.fixture(scope="module")
+def text_image(our_builder: str) -> str:
+    """The classifier of texts, built by s2i with our builder."""
+    s2i.build(SOURCE, our_builder, "local/text:0.1")
     return "local/text:0.1"
 
 
@@ -62,3 +70,23 @@ def test_a_text_classifier_answers_between_topics_and_over_rest(
     assert container.terminate() < promised(STOP_S)
     assert container.exit_code == 0
     assert stream.lag() == 0
+
+
+def test_the_image_has_the_command_and_nothing_called_kafka(text_image: str) -> None:
+    said = docker("run", "--rm", "--entrypoint", "seldon-kafka", text_image, "--version")
+    assert said == f"seldon-kafka {__version__}\n"
+    with pytest.raises(AssertionError, match="No module named 'kafka'"):
+        docker("run", "--rm", "--entrypoint", "python", text_image, "-c", "import kafka")
+
+
+def test_requirements_that_the_runtime_does_not_go_with_fail_the_build(
+    our_builder: str, tmp_path: Path
+) -> None:
+    source = shutil.copytree(SOURCE, tmp_path / "text")
+    with (source / "requirements.txt").open("a") as file:
+        file.write("confluent-kafka==2.2.0\n")
+    with pytest.raises(AssertionError) as failure:
+        s2i.build(source, our_builder, "local/text:refused")
+    (line,) = [each for each in str(failure.value).splitlines() if each.startswith("error: ")]
+    assert "the source's requirements don't go with the runtime" in line
+    assert "confluent-kafka" in line

@@ -12,6 +12,7 @@ from model.artefacts import FLOAT
 from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
+from seldon_kafka import __version__
 from tests.broker.stream import Stream, assert_once_and_in_order, wait_until
 from tests.image.conftest import NewContainer, in_container
 from tests.image.container import SCRIPT
@@ -68,8 +69,15 @@ def packages(image: str) -> set[str]:
 def test_s2i_and_the_dockerfile_end_in_the_same_files(by_s2i: str, python38: str) -> None:
     listed = in_new(by_s2i, "bash", "-c", TREE)
     assert listed == in_new(python38, "bash", "-c", TREE)
-    assert "./seldon_kafka/supervisor/__main__.py" in listed
+    assert "./wrapper/__init__.py" in listed
+    assert "./seldon_kafka" not in listed
     assert "./tests" not in listed
+
+
+def test_the_image_has_the_package_and_nothing_called_kafka(image: str) -> None:
+    assert in_new(image, "seldon-kafka", "--version") == f"seldon-kafka {__version__}\n"
+    with pytest.raises(AssertionError, match="No module named 'kafka'"):
+        in_new(image, "python", "-c", "import kafka")
 
 
 def test_s2i_and_the_dockerfile_install_the_same_packages(by_s2i: str, python38: str) -> None:
