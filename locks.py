@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -23,6 +24,17 @@ else:
 
 ROOT = Path(__file__).resolve().parent
 IMAGE = "requirements.txt"
+# uv repeats tool.uv's machines at each pin. Without them the files can be read, and a machine that
+# they are not for fails where it lacks a wheel, in place of getting nothing.
+_LINUX = (
+    "(platform_machine == '{}' and platform_python_implementation == 'CPython' "
+    "and sys_platform == 'linux')"
+)
+_MAC = (
+    "(platform_machine == 'arm64' and platform_python_implementation == 'CPython' "
+    "and sys_platform == 'darwin')"
+)
+_ON_LINUX = f"{_LINUX.format('aarch64')} or {_LINUX.format('x86_64')}"
 _BEGIN = "# Compiled by `make lock` from pyproject.toml; digest of the inputs: "
 
 
@@ -112,8 +124,15 @@ def compile_lock(lock: Lock, uv: str, *, upgrade: bool) -> None:
     command = [uv, "pip", "compile", "--quiet", *lock.arguments, *more]
     subprocess.run(command, cwd=ROOT, check=True)
     path = ROOT / lock.file
-    compiled = path.read_text("utf-8")
+    compiled = _without_machines(path.read_text("utf-8"))
     path.write_text(f"{_BEGIN}{digest(lock)}\n{compiled}", "utf-8")
+
+
+def _without_machines(text: str) -> str:
+    text = text.replace(f" and ({_MAC} or {_ON_LINUX})", "")
+    # Python 3.8 is the image's, so it is Linux's alone.
+    old = r"(python_full_version [<>=]+ '3\.[89]') and \("
+    return re.sub(old + re.escape(_ON_LINUX) + r"\)", r"\1", text)
 
 
 def main() -> int:
