@@ -24,7 +24,7 @@ from seldon_kafka.codec.seldon_messages import any_for_user_model, is_any
 
 _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
-_FRAMES = ("pandas.core.frame.DataFrame", "pandas.core.series.Series")
+_FRAME, _SERIES = "pandas.DataFrame", "pandas.Series"
 masked: Any = np.ma
 """numpy's masked arrays, which it has no types for."""
 
@@ -70,11 +70,14 @@ def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
 
     pandas is not imported: the classes are known by their names.
     """
-    names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(value).__mro__}
-    if names.isdisjoint(_FRAMES):
-        return None
-    if _FRAMES[0] in names:
+    # Before pandas 3 the names have the modules between.
+    names = {
+        f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(value).__mro__
+    }
+    if _FRAME in names:
         return value.to_numpy(), list(value.columns)
+    if _SERIES not in names:
+        return None
     column = [] if value.name is None else [value.name]
     return value.to_numpy().reshape(-1, 1), column
 

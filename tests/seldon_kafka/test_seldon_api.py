@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from seldon_core import metrics as seldon_metrics
 from seldon_core.env_utils import get_model_name
@@ -14,7 +15,7 @@ from seldon_core.utils import get_request_path
 from werkzeug.http import http_date
 
 import seldon_kafka
-from seldon_kafka.codec.plain import plain
+from seldon_kafka.codec.plain import frame_rows, plain
 from seldon_kafka.pipeline.seldon_api import (
     checked_metrics,
     has_method,
@@ -116,3 +117,13 @@ def test_the_request_path_is_seldons(monkeypatch: pytest.MonkeyPatch, image: str
 )
 def test_a_date_is_written_as_seldons_server_writes_it(moment: datetime.date) -> None:
     assert plain(moment, "answer", non_finite=False) == http_date(moment)
+
+
+def test_a_table_is_its_rows_and_the_names_of_its_columns() -> None:
+    table = frame_rows(pd.DataFrame({"a": [1.5, 2.5], "b": [3.0, 4.0]}))
+    column = frame_rows(pd.Series([1, 2], name="c"))
+    assert table is not None
+    assert (table[0].tolist(), table[1]) == ([[1.5, 3.0], [2.5, 4.0]], ["a", "b"])
+    assert column is not None
+    assert (column[0].tolist(), column[1]) == ([[1], [2]], ["c"])
+    assert frame_rows(np.zeros((1, 1))) is None

@@ -1,0 +1,9 @@
+import json
+import os
+
+from confluent_kafka import Producer
+
+producer = Producer({"bootstrap.servers": os.environ["KAFKA_BROKER"]})
+for key, row in {"a": [4, 0], "b": [-4, 4], "c": [0, -4]}.items():
+    producer.produce("model_input", json.dumps({"data": {"ndarray": [row]}}), key=key)
+producer.flush()

@@ -1,0 +1,9 @@
+import json
+import os
+
+from confluent_kafka import Producer
+
+houses = {"names": ["area", "rooms"], "ndarray": [[80, 3], [120, 5]]}
+producer = Producer({"bootstrap.servers": os.environ["KAFKA_BROKER"]})
+producer.produce("model_input", json.dumps({"data": houses}), key="street-1")
+producer.flush()
