@@ -19,8 +19,11 @@ say() { printf '%s\n' "$*" >&2; }
 
 contents() { { "$python" -VV; cat "$1" "$root/pyproject.toml"; } | cksum; }
 
+installed=$(cat "$stamp" 2>/dev/null || true)
 for each; do
-    if [ "$(cat "$stamp" 2>/dev/null)" = "$each $(contents "$each")" ]; then exit 0; fi
+    if [ "$installed" = "$each $(contents "$each")" ]; then exit 0; fi
+    # One that has become old is renewed, and does not shrink.
+    if [ "${installed%% *}" = "$each" ]; then lock=$each; fi
 done
 
 began=$(date +%s)

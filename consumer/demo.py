@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from consumer.reader import Reader, ReadError
 from kafka.cluster.address import running_bootstrap
 from kafka.cluster.lease import leased
 from kafka.cluster.state import ClusterError
@@ -21,7 +23,10 @@ from kafka.cluster.view import LiveProgress
 from kafka.replicas.manager import Manager, ReplicaError
 from kafka.replicas.registry import Registry
 from kafka.replicas.scaling import Policy
-from seldon_kafka.config.settings import SettingsError, load_settings
+from seldon_kafka.config.clients import consumer_config
+from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka.messages import WORKER, header
+from seldon_kafka.transport.consumed import record_of
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / ".cluster-demo"
@@ -31,6 +36,8 @@ RATE = 60
 """Messages a second: quick enough to see it flow, slow enough to see each image."""
 
 _QUIET_S = 20
+# Keys are spread over all partitions; a worker's first answers are slow.
+_FIRST = 120
 
 
 class DemoError(Exception):
@@ -51,7 +58,7 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("stopped; nothing is left running")
         return 130
-    except (ClusterError, DemoError, ReplicaError, SettingsError) as error:
+    except (ClusterError, DemoError, ReadError, ReplicaError, SettingsError) as error:
         Console(stderr=True, highlight=False).print(f"error: {error}", markup=False)
         return 1
 
@@ -86,12 +93,37 @@ def _run(console: Console, broker: str, folder: Path) -> int:
         for replica in manager.replicas:
             port = replica.birth.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
             _done(console, f"{replica.name}: process {replica.birth.pid}, REST on port {port}")
+        with console.status("every worker answers its first images"):
+            _warm_up(settings, everywhere, {f"{each.name}.0" for each in manager.replicas})
         return _watch(console, everywhere)
     finally:
         # A second Ctrl-C must not leave anything behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with console.status("stopping"):
             manager.__exit__()
+
+
+def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str]) -> None:
+    """Waits until every worker has answered, so that what is shown is a warm system.
+
+    Raises:
+        DemoError: Some do not answer.
+    """
+    config = consumer_config(settings, f"demo-{uuid.uuid4().hex}")
+    reader = Reader(config, [settings.output_topic])
+    try:
+        send = ["--samples", "--loop", "--count", str(_FIRST), "--rate", str(_FIRST)]
+        _step(["producer", *send], environment)
+        left = _FIRST
+        silent = set(workers)
+        while left and (messages := reader.read(left, _QUIET_S)):
+            left -= len(messages)
+            for message in messages:
+                silent.discard((header(record_of(message).headers, WORKER) or b"").decode())
+        if left or silent:
+            raise DemoError(f"these did not answer the first images: {sorted(silent) or workers}")
+    finally:
+        reader.close()
 
 
 def _watch(console: Console, environment: dict[str, str]) -> int:
