@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from consumer.reader import Reader, ReadError
+from consumer.reader import Reader
 from kafka.cluster.address import running_bootstrap
 from kafka.cluster.lease import leased
 from kafka.cluster.state import ClusterError
@@ -27,6 +27,7 @@ from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 from seldon_kafka.messages import WORKER, header
 from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.snapshot import ReadError
 
 ROOT = Path(__file__).resolve().parents[1]
 CLUSTER = ROOT / ".cluster-demo"
