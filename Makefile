@@ -57,7 +57,7 @@ environment: python
 training: python
 	@./environment.sh .venv-train $(PYTHON) requirements-train.txt
 
-environments: environment training
+environments: environment
 	@./environment.sh .venv-beside $(PYTHON) tests/package/requirements.txt
 	@if [ -n "$(PYTHON38)" ]; then ./environment.sh .venv-3.8 "$(PYTHON38)" requirements.txt; \
 	else echo "no Python 3.8 here: what the image runs is tested on this Python only"; fi
@@ -93,7 +93,7 @@ test-unit: environment
 # Promises of time are held to here only: see tests/patience.py.
 test-full cluster-test: export STRICT_TIMES = 1
 
-test-full: environments check
+test-full: environments training check
 	$(RUN) -m pytest -n $(STRICT_WORKERS) --dist loadgroup -m "not alone"
 	$(RUN) -m pytest -m alone
 

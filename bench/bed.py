@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench.payloads import payloads, repeated
 from kafka.cluster.lease import leased
+from kafka.guard import Guard
 from seldon_kafka.topics.manage import await_usable
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -219,7 +220,8 @@ class Watermarks:
 @contextmanager
 def bed(brokers: int, images: NDArray[np.uint8]) -> Iterator[Bed]:
     """Brokers of the bench's own, which end with it, and their data with them."""
-    with leased(ROOT / f".cluster-bench-{brokers}", brokers) as cluster:
+    folder = ROOT / f".cluster-bench-{brokers}"
+    with closing(Guard()), leased(folder, brokers) as cluster:
         yield Bed(cluster.bootstrap, brokers, images)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from kafka.guard import Guard
 from tests.patience import patient
 
 # How long an example takes says nothing of the code where other tests run beside it.
@@ -16,6 +19,21 @@ settings.load_profile("patient")
 
 
 _LONGEST_ID = 100
+_GUARD = pytest.StashKey[Guard]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Sees to it that no process outlives the run, however that ends."""
+    # The processes of xdist are among those that are guarded.
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        config.stash[_GUARD] = Guard()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Says what tests have left behind."""
+    guard = config.stash.get(_GUARD, None)
+    for line in guard.close() if guard else ():
+        sys.stderr.write(f"left behind by a test, and ended: {line}\n")
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

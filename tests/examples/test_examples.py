@@ -14,6 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from kafka.cluster.lease import leased
+from tests.broker.stream import wait_until
 from tests.package.conftest import environment, wheel
 from tests.package.environments import BESIDE, ROOT, run
 from tests.patience import patient
@@ -68,11 +69,14 @@ class Walk:
                 self.said = ran.stdout
 
     def _start(self, line: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"worker-{len(self._workers)}.log").open("wb") as log:
-            return subprocess.Popen(
+        path = self.folder / f"worker-{len(self._workers)}.log"
+        with path.open("wb") as log:
+            worker = subprocess.Popen(
                 ["bash", "-ec", f"exec env {line}"],
                 cwd=self.folder, env=self._environ, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
+        wait_until(lambda: "reads partitions" in path.read_text("utf-8"), 60, "the worker reads")
+        return worker
 
     def log(self) -> str:
         return "\n".join(path.read_text("utf-8") for path in self.folder.glob("worker-*.log"))

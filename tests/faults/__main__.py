@@ -20,6 +20,7 @@ from confluent_kafka import KafkaException
 from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
 from kafka.cluster.state import ClusterError
+from kafka.guard import Guard
 from tests.faults import link, report
 from tests.faults.catalogue import FAULTS
 from tests.faults.catalogue.brokers import unmount_fourth
@@ -73,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What the clients see of brokers that are broken on purpose is no news.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
-        return _run(options, faults)
+        with contextlib.closing(Guard()):
+            return _run(options, faults)
     except (ClusterError, NotRecovered, NotSeen, KafkaException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

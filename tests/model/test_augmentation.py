@@ -11,7 +11,7 @@ import pytest
 
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
-pytestmark = [needs_tensorflow, pytest.mark.xdist_group("augmentation")]
+pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("augmentation")]
 
 # Every kind of augmentation by itself, none and all of them; and batches of images that can be
 # told apart by their ink.

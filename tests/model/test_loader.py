@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from model.artefacts import SHIPPED, ArtefactError
 from model.chosen import VARIANTS
 from model.loader import BASELINE, Baseline, Classifier, load_baseline, load_classifier
-from tests.environments import TRAINING_PYTHON, needs_tensorflow
+from tests.environments import TRAINING_PYTHON, with_tensorflow
 from tests.patience import patient
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
@@ -113,7 +113,7 @@ def test_an_artefact_of_the_other_kind_is_refused() -> None:
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_a_network_of_whole_numbers_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "whole.tflite"
     subprocess.run(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 from tests.model.data import needs_data
 from tests.patience import patient
 
@@ -52,7 +52,7 @@ def test_the_notebook_holds_no_logic_of_its_own() -> None:
 @pytest.mark.full
 @pytest.mark.timeout(500)
 @needs_data
-@needs_tensorflow
+@with_tensorflow
 def test_the_notebook_runs_from_top_to_bottom_and_shows_its_pictures(tmp_path: Path) -> None:
     notebook = json.loads(NOTEBOOK.read_text("utf-8"))
     for cell in notebook["cells"]:

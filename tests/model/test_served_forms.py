@@ -12,7 +12,7 @@ import pytest
 
 from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
-pytestmark = [needs_tensorflow, pytest.mark.xdist_group("served forms")]
+pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("served forms")]
 
 # Says of each file what it takes and gives, how far its answers are from the network's own, for
 # batches of several sizes, and which operations it is made of.

@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.full,
     pytest.mark.timeout(600),
     pytest.mark.xdist_group("shipped forms"),
-    needs_tensorflow,
+    *needs_tensorflow,
     needs_data,
 ]
 

@@ -31,7 +31,7 @@ LITERT = ("ai_edge_litert ", "tflite_runtime ")
             TRAINING_PYTHON,
             "fast/model.keras",
             ("tensorflow ",),
-            marks=[needs_tensorflow, pytest.mark.full],
+            marks=[*needs_tensorflow],
         ),
     ],
     ids=["int8", "float", "baseline", "python-3.8", "keras"],

@@ -15,7 +15,7 @@ from model import baseline, dataset, export, train
 from model.artefacts import read_artefact
 from model.dataset import Split
 from model.loader import Classifier
-from tests.environments import needs_tensorflow
+from tests.environments import with_tensorflow
 from tests.model.training import (
     RECIPES,
     TRAIN,
@@ -192,7 +192,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_ctrl_c_ends_a_run_with_one_line_that_says_how_to_go_on(stopped: tuple[int, str]) -> None:
     status, said = stopped
     *epochs, last = said.splitlines()
@@ -201,13 +201,13 @@ def test_ctrl_c_ends_a_run_with_one_line_that_says_how_to_go_on(stopped: tuple[i
     assert [line.split()[1:3] for line in epochs] == [["epoch", f"{i}/4,"] for i in (1, 2, 3)]
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_run_that_was_stopped_goes_on_from_its_last_checkpoint(resumed: list[str]) -> None:
     assert begun(resumed) == [("single", "3/4,"), ("single", "4/4,")]
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_a_teacher_that_was_stopped_goes_on_before_its_pupil_begins(taught: list[str]) -> None:
     epochs = begun(taught)
     assert epochs[:2] == [("master", "3/4,"), ("master", "4/4,")]
@@ -215,7 +215,7 @@ def test_a_teacher_that_was_stopped_goes_on_before_its_pupil_begins(taught: list
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
     place: Place, taught: list[str]
 ) -> None:
@@ -224,7 +224,7 @@ def test_a_stopped_run_ends_with_the_weights_of_one_that_was_not(
         assert found == pytest.approx(wanted, rel=1e-3, abs=1e-4)
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_run_says_what_made_its_model(place: Place, trained: tuple[str, str]) -> None:
     recipe, runs = trained
     facts = place.facts(recipe, runs)
@@ -242,7 +242,7 @@ def test_a_run_says_what_made_its_model(place: Place, trained: tuple[str, str]) 
     assert facts["multiply_adds"] > 0
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_run_can_be_watched_in_tensorboard(place: Place, trained: tuple[str, str]) -> None:
     files = list((place.run(*trained) / "tensorboard").glob("events.*"))
     # `single` was stopped once.
@@ -252,7 +252,7 @@ def test_a_run_can_be_watched_in_tensorboard(place: Place, trained: tuple[str, s
     assert content.count(b"validation accuracy") >= 4
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
     place: Place, trained: tuple[str, str]
 ) -> None:
@@ -271,7 +271,7 @@ def test_an_artefact_answers_as_its_run_was_taught_and_names_it(
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, taught: list[str]) -> None:
     # What the data set has nothing of: all white is the last class.
     white = np.full((120, 28, 28), 255, np.uint8)
@@ -294,7 +294,7 @@ def test_corrections_are_trained_on_in_a_run_of_their_own(place: Place, taught: 
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_two_processes_train_the_network_that_one_trains(place: Place, taught: list[str]) -> None:
     said = together(place, "together", ONE_OF_TWO, ONE_OF_TWO)
     assert [status for status, _, _ in said] == [0, 0], said
@@ -305,7 +305,7 @@ def test_two_processes_train_the_network_that_one_trains(place: Place, taught: l
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_two_processes_go_on_after_one_was_lost(place: Place, taught: list[str]) -> None:
     (status, _, complaints), (lost, _, _) = together(place, "lost", TRAIN, FAIL)
     assert (status, lost) == (1, 9)
@@ -414,7 +414,7 @@ def test_a_setting_that_names_no_processes_is_refused(
     assert told.endswith(f"got {said!r}\n")
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_process_that_is_not_among_those_named_is_told_so(place: Place) -> None:
     config = {"cluster": {"chief": ["127.0.0.1:1"]}, "task": {"type": "chief", "index": 7}}
     options = ["master", "--recipes", str(place.recipes), "--runs", str(place.folder / "none")]
@@ -424,7 +424,7 @@ def test_a_process_that_is_not_among_those_named_is_told_so(place: Place) -> Non
     assert said.startswith("error: TF_CONFIG: ")
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_folder_for_runs_that_cannot_be_made_is_told_in_one_line(place: Place) -> None:
     options = ["master", "--recipes", str(place.recipes), "--runs", str(place.recipes / "runs")]
     status, _, said = ended(start(TRAIN, *options, data=place.data))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from model.unfamiliar import distances
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 from tests.patience import patient
 
 # Half of the validation images are copies of training images; the recipe bends and mixes.
@@ -46,7 +46,7 @@ def test_the_distance_is_that_of_the_nearest() -> None:
 
 
 @pytest.mark.full
-@needs_tensorflow
+@with_tensorflow
 def test_images_without_a_twin_are_chosen_and_bent_but_never_mixed(tmp_path: Path) -> None:
     command = [str(TRAINING_PYTHON), "-c", DRILL, f"{tmp_path}/"]
     subprocess.run(command, check=True, cwd=ROOT, timeout=patient(120))

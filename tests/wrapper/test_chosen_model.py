@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import uuid
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,14 @@ def start(how: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *STARTS[how]],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "KAFKA_BROKER": "127.0.0.1:1", **environ},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "KAFKA_BROKER": "127.0.0.1:1",
+            # Another worker of this name may run beside this test.
+            "KAFKA_WORKER_ID": uuid.uuid4().hex,
+            **environ,
+        },
         capture_output=True,
         text=True,
     )

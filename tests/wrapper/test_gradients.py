@@ -17,7 +17,7 @@ from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 IMAGE = load_samples().images[3]
 
-pytestmark = [needs_tensorflow, pytest.mark.xdist_group("gradients")]
+pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("gradients")]
 
 # Says, for a network with random weights, how the sum of the attributions compares with what is
 # to be explained, and what blank pixels got.

@@ -19,7 +19,7 @@ from model.explanation import occlusion
 from model.labels import ROMAJI
 from model.loader import load_classifier
 from producer.bundled_samples import load_samples
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 from tests.patience import patient
 from tests.wrapper.conftest import Served, over_grpc, rest, serving
 from wrapper import KmnistClassifier, KmnistOutlierDetector
@@ -134,7 +134,7 @@ def test_what_no_model_could_take_gets_status_400_from_both(
     assert rest(explainer, message)[0] == 400
 
 
-@needs_tensorflow
+@with_tensorflow
 def test_a_model_that_cannot_tell_is_no_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
