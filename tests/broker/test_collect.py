@@ -131,6 +131,7 @@ def test_who_is_told_to_stop_writes_what_it_has_and_the_next_one_goes_on(run: Ru
     assert run.written() == Counter(run.names)
 
 
+@pytest.mark.full
 def test_who_waits_too_long_says_what_is_missing_and_what_to_do(run: Run) -> None:
     run.answer(run.names[:2])
     status, said = run.end(run.collect("--timeout=5"))
@@ -140,6 +141,7 @@ def test_who_waits_too_long_says_what_is_missing_and_what_to_do(run: Run) -> Non
     assert run.written() == Counter(run.names[:2])
 
 
+@pytest.mark.full
 def test_nothing_is_read_that_is_older_than_it_is_told(run: Run) -> None:
     now_ms = int(1000 * time.time())
     run.answer(run.names[:5], timestamp=now_ms - 7_200_000)
@@ -149,6 +151,7 @@ def test_nothing_is_read_that_is_older_than_it_is_told(run: Run) -> None:
     assert run.written() == Counter(run.names[5:])
 
 
+@pytest.mark.full
 def test_what_is_committed_goes_before_a_time_that_is_told(run: Run) -> None:
     run.answer(run.names[:2], partition=0)
     assert run.end(run.collect("--timeout=5"))[0] == 1
@@ -172,6 +175,7 @@ def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
     assert run.written() == Counter(run.names)
 
 
+@pytest.mark.full
 def test_partitions_that_were_added_meanwhile_are_read_too(run: Run) -> None:
     run.answer(run.names[:2], partition=0)
     run.killed_after(2)
@@ -186,6 +190,7 @@ def test_partitions_that_were_added_meanwhile_are_read_too(run: Run) -> None:
     assert run.written() == Counter(run.names)
 
 
+@pytest.mark.full
 def test_the_same_run_on_another_topic_reads_that(run: Run, new_topic: Callable[..., str]) -> None:
     run.answer(run.names[:2])
     run.killed_after(2)

@@ -22,10 +22,10 @@ from tests.patience import patient
 __all__ = ["environment", "wheel"]
 
 EXAMPLES = ROOT / "examples"
-# Two of them show all that the others rest on.
+# One of them shows what the others rest on.
 NAMES = [
     pytest.param("text-classifier"),
-    pytest.param("transformer-chain"),
+    pytest.param("transformer-chain", marks=pytest.mark.full),
     pytest.param("pandas-model", marks=pytest.mark.full),
     pytest.param("onnx-model", marks=pytest.mark.full),
 ]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
 import locks
+from tests.package.environments import run
 
 EVERY = pytest.mark.parametrize("lock", locks.LOCKS, ids=lambda lock: lock.file)
 
@@ -26,3 +28,14 @@ def test_every_version_is_pinned_with_hashes_and_no_address_is_in_the_file(
     assert all(line.endswith("\\") for line in pins), "a pin without a hash"
     assert "://" not in text
     assert "index-url" not in text
+
+
+@pytest.mark.full
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "file", ["requirements-demo.txt", "requirements-dev.txt", "sdep/batch/requirements.txt"]
+)
+def test_pip_takes_a_file_too(file: str) -> None:
+    """Where uv can't be had, `environment.sh` takes pip: the one that Python 3.11 brings is 23."""
+    options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet"]
+    run(sys.executable, "-m", "pip", "install", *options, "-r", locks.ROOT / file)
