@@ -1,14 +1,64 @@
 """Serves any Seldon wrapper class between Kafka topics, exactly once and in order.
 
-A class needs nothing of this: what it returns is its answer. Where it wants to say more, there are
+A class needs nothing of this: what it returns is its answer. Where it wants to say more:
 
-- `Response`: an answer with tags and metrics;
-- `UserModelError`: what was wrong with a message, and whose fault it is.
+- `Response`: an answer with tags and metrics.
+- `UserModelError`: what is wrong with a message, and whose fault it is.
+
+Programs beside the workers:
+
+- `load_settings`, `Settings`, `SettingsError`: the settings, read from environment variables.
+- `Feedback`, `feedback_of`, `BadFeedback`: what was right, and how Seldon's JSON says it.
+- `FeedbackWriter`, `NotWritten`: writes feedback to its topic.
+
+Those of programs are imported when they are first used, so that a class that wants a `Response`
+does not bring a Kafka client along.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
 
 from seldon_kafka.errors import UserModelError
 from seldon_kafka.messages import Response
 
-__all__ = ["Response", "UserModelError", "__version__"]
+if TYPE_CHECKING:
+    from seldon_kafka.codec.feedback import BadFeedback, Feedback, feedback_of
+    from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+    from seldon_kafka.feedback.writer import FeedbackWriter
+    from seldon_kafka.transport.topic_writer import NotWritten
+
+__all__ = [
+    "BadFeedback",
+    "Feedback",
+    "FeedbackWriter",
+    "NotWritten",
+    "Response",
+    "Settings",
+    "SettingsError",
+    "UserModelError",
+    "__version__",
+    "feedback_of",
+    "load_settings",
+]
 
 __version__ = "0.2.0"
+
+_MODULES = {
+    "BadFeedback": "seldon_kafka.codec.feedback",
+    "Feedback": "seldon_kafka.codec.feedback",
+    "FeedbackWriter": "seldon_kafka.feedback.writer",
+    "NotWritten": "seldon_kafka.transport.topic_writer",
+    "Settings": "seldon_kafka.config.settings",
+    "SettingsError": "seldon_kafka.config.settings",
+    "feedback_of": "seldon_kafka.codec.feedback",
+    "load_settings": "seldon_kafka.config.settings",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Imports a public name when it is first used (PEP 562)."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -11,12 +11,18 @@ from google.protobuf import json_format
 from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.proto.prediction_pb2 import Meta, SeldonMessage
 
-from seldon_kafka.codec.feedback import BadFeedback, Feedback, feedback_of
-from seldon_kafka.config.settings import Settings, SettingsError, load_settings
+from seldon_kafka import (
+    BadFeedback,
+    Feedback,
+    Settings,
+    SettingsError,
+    feedback_of,
+    load_settings,
+)
 from wrapper.payload import BadPayload
 
 if TYPE_CHECKING:
-    from seldon_kafka.feedback.writer import FeedbackWriter
+    from seldon_kafka import FeedbackWriter
 
 log = logging.getLogger("wrapper.feedback")
 
@@ -75,8 +81,7 @@ class TakesFeedback:
 
     def _hand_on(self, feedback: Feedback, settings: Settings) -> None:
         # Here and not above: a server that gets no feedback does without the Kafka client.
-        from seldon_kafka.feedback.writer import FeedbackWriter
-        from seldon_kafka.transport.topic_writer import NotWritten
+        from seldon_kafka import FeedbackWriter, NotWritten
 
         with self._preparing:
             if self._writer is None:
