@@ -22,7 +22,7 @@ RECIPE ?= fast
 IMAGE ?= kmnist:0.1
 BUILDER ?= seldonio/seldon-core-s2i-python38:1.17.1
 
-.PHONY: help demo dashboard screenshots wheel lock test test-unit test-full check faults bench train image kind cluster-test python demo-environment environment training environments clean
+.PHONY: help demo dashboard screenshots wheel sdist lock test test-unit test-full check faults bench train image kind cluster-test python demo-environment environment training environments clean
 
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
@@ -33,7 +33,7 @@ help:
 	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
 	@echo "make bench       measure it, alone and beside others (hours), and write the report"
 	@echo "make check       style, types, imports"
-	@echo "make wheel       the package seldon-kafka, in dist/"
+	@echo "make wheel       the package seldon-kafka, in dist/; make sdist its source"
 	@echo "make lock        compile the requirements files again; UPGRADE=1 for the newest versions"
 	@echo "make train       train the network again, or with RECIPE=accurate the other one"
 	@echo "make image       the image that is served, with s2i or else Docker: IMAGE=NAME:TAG"
@@ -74,8 +74,11 @@ screenshots: environment
 wheel: environment
 	@$(RUN) -m hatchling build --target wheel --directory dist
 
+sdist: environment
+	@$(RUN) -m hatchling build --target sdist --directory dist
+
 lock: environment
-	@$(RUN) locks.py --uv "$$(ls -d $(CURDIR)/.cache/uv-*/bin/uv)" $(if $(UPGRADE),--upgrade)
+	@uv=$$(./environment.sh --uv $(PYTHON)) && $(RUN) locks.py --uv "$$uv" $(if $(UPGRADE),--upgrade)
 
 check: environment
 	$(RUN) -m ruff check

@@ -73,7 +73,7 @@ class Lock:
 
 
 LOCKS = (
-    Lock(IMAGE, "3.8", groups=("model",), constrained=False),
+    Lock(IMAGE, "3.8", groups=("image",), constrained=False),
     Lock("sdep/builder/requirements.txt", "3.8", extras=()),
     Lock("sdep/batch/requirements.txt", "3.10", groups=("clients",), extras=()),
     Lock("requirements-demo.txt", "3.10", groups=("demo",)),
@@ -152,6 +152,9 @@ def main() -> int:
                 compile_lock(lock, options.uv, upgrade=options.upgrade)
             except subprocess.CalledProcessError as error:
                 return error.returncode
+            except OSError as error:
+                sys.stderr.write(f"error: {options.uv} can't be run: {error.strerror}\n")
+                return 2
     return 0
 
 

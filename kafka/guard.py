@@ -7,6 +7,7 @@ Clusters in the repository are left to their leases: others may use them.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -65,13 +66,14 @@ def _end(token: str) -> None:
     """Kills marked processes until there are none: a supervisor may start one meanwhile."""
     give_up_at = time.monotonic() + _WITHIN_S
     while (left := _marked(token)) and time.monotonic() < give_up_at:
+        lines = []
         for process in left:
-            try:
-                line = " ".join(process.cmdline())
+            with contextlib.suppress(psutil.Error):
+                lines.append(" ".join(process.cmdline()))
                 process.kill()
-            except psutil.Error:
-                continue
-            print(line, flush=True)
+        # Who was killed reads nothing any more.
+        with contextlib.suppress(OSError):
+            print(*lines, sep="\n", flush=True)
         psutil.wait_procs(left, timeout=1)
 
 

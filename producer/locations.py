@@ -98,14 +98,21 @@ class Location:
             LocationError: A folder can't be listed.
         """
         folders = [self._path]
-        if self._lacks_its_bucket():
-            raise self._no_bucket()
         while folders:
-            found = self._in_folder(folders.pop())
-            folders += [each.path for each in reversed(found) if each.type == FileType.Directory]
+            folder = folders.pop()
+            found = self._in_folder(folder)
+            # Asked for at last: it takes a right more than listing does.
+            if not found and folder == self._path and self._lacks_its_bucket():
+                raise self._no_bucket()
+            folders += [each.path for each in reversed(found) if self._is_folder(each)]
             for each in found:
                 if each.type == FileType.File:
                     yield Entry(each.path[len(self._path) + 1 :], each.size)
+
+    def _is_folder(self, info: FileInfo) -> bool:
+        """Whether it is a folder, and no link to one, which may lead in a circle."""
+        is_local = isinstance(self._file_system, LocalFileSystem)
+        return info.type == FileType.Directory and not (is_local and Path(info.path).is_symlink())
 
     def _lacks_its_bucket(self) -> bool:
         if isinstance(self._file_system, LocalFileSystem):
@@ -171,20 +178,20 @@ class Location:
         host = _endpoint().netloc
         if code == _GONE_BUCKET:
             return self._no_bucket()
+        if code == "NETWORK_CONNECTION":
+            return LocationError(
+                f"{where}: no answer from {host}: is the endpoint right (AWS_ENDPOINT_URL), and "
+                "can it be reached from here?"
+            )
         if not _has_credentials():
             return LocationError(
-                f"{where}: {host} refuses ({code}), and there are no credentials: "
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{where}: {host} refuses ({code}), and there are no credentials: if the bucket is "
+                "not for everybody, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         if code in _DENIED or status in ("401", "403"):
             return LocationError(
                 f"{host} denies access to {where} ({code}): check AWS_ACCESS_KEY_ID, its secret, "
                 "and what it may do"
-            )
-        if code == "NETWORK_CONNECTION":
-            return LocationError(
-                f"{where}: no answer from {host}: is the endpoint right (AWS_ENDPOINT_URL), and "
-                "can it be reached from here?"
             )
         return LocationError(f"{host} refuses {where} ({' '.join((code, status)).strip()})")
 
@@ -221,9 +228,10 @@ def open_location(address: str | Path) -> Location:
 
 
 def _s3(endpoint: SplitResult) -> S3FileSystem:
+    # Amazon's own endpoint depends on the region, and the SDK knows it.
+    where = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
     return S3FileSystem(
-        scheme=endpoint.scheme,
-        endpoint_override=endpoint.netloc,
+        **({} if endpoint.geturl() == _AWS else where),
         # Named, so that the client does not ask where the bucket is, which takes a right more.
         region=os.environ.get("AWS_REGION") or "us-east-1",
         # Without any, the AWS SDK would ask an address that answers in Amazon's network only.

@@ -13,7 +13,7 @@ from seldon_kafka.errors import UsageError
 _EXAMPLES = """
 examples:
   seldon-kafka acls worker User:model        commands that grant a worker's rights
-  seldon-kafka acls producer User:CN=camera    to whoever has this certificate
+  seldon-kafka acls producer User:CN=camera    to the holder of this certificate
 
 Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
 KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them

@@ -8,6 +8,7 @@ import copy
 import json
 import os
 import time
+import traceback
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -15,7 +16,8 @@ import numpy as np
 
 from seldon_kafka.codec import array_place, decode
 from seldon_kafka.codec.plain import masked
-from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError
+from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError, words_of
 from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
@@ -282,7 +284,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--payload", type=Path, action="append", default=[], help="a file with a message's value"
     )
-    parser.add_argument("--count", type=int, default=64, help="messages to send (64)")
+    parser.add_argument("--count", type=positive_integer, default=64, help="messages to send (64)")
     parser.set_defaults(run=_check)
 
 
@@ -292,7 +294,16 @@ def _check(options: argparse.Namespace) -> int:
     Returns:
         Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not.
     """
-    served = _loaded(options.class_name)
+    try:
+        served = _loaded(options.class_name)
+    except CommandError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise UsageError(
+            f"{options.class_name} can't be made: {words_of(error)} "
+            f"({where.filename}, line {where.lineno})"
+        ) from error
     payloads = _payloads(served, options)
     _print_capabilities(served)
     try:

@@ -70,10 +70,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _look_in_current_folder_first()
-    if words[:1] == ["--print-completion"]:
-        return _print_completion(words[1:])
-    options = _parser(words[:1]).parse_args(words)
     try:
+        if words and words[0].partition("=")[0] == "--print-completion":
+            return _print_completion([*words[0].split("=")[1:], *words[1:]])
+        options = _parser(words[:1]).parse_args(words)
         status = int(options.run(options))
         sys.stdout.flush()
         return status

@@ -22,6 +22,7 @@ from seldon_kafka.messages import (
     Record,
     Rejection,
 )
+from seldon_kafka.seldon_types import known_to_seldon
 
 REASONS = {
     "bad_base64": "binData must be base64 text; encode the bytes again.",
@@ -149,10 +150,18 @@ class UserModelError(Exception):
         app_code: the application's own error code, for the dead letter's header.
     """
 
+    def __new__(cls, *_: Any, **__: Any) -> UserModelError:
+        """Makes one that Seldon's server knows too, where it is the one that serves."""
+        kind = known_to_seldon(cls, "seldon_core.flask_utils", "SeldonMicroserviceException")
+        made: UserModelError = Exception.__new__(kind)
+        return made
+
     def __init__(
         self, message: str, status_code: int = 400, reason: str = "", app_code: str = ""
     ) -> None:
         super().__init__(message)
+        # In Seldon's own, the text is in `message` alone.
+        self.args = (message,)
         self.message = message
         self.status_code = status_code
         self.reason = reason

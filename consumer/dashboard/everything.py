@@ -12,6 +12,7 @@ from pathlib import Path
 
 from kafka.cluster.address import cluster_folder, running_bootstrap
 from kafka.cluster.local import Cluster
+from kafka.cluster.settings import local_settings
 from kafka.cluster.view import LiveProgress
 from kafka.replicas.registry import Registry
 from seldon_kafka.config.settings import load_settings
@@ -33,6 +34,7 @@ def everything() -> Iterator[None]:
         EverythingError, ClusterError: A part does not start.
     """
     with _broker() as broker:
+        local_settings({**os.environ, "KAFKA_BROKER": broker})
         _run("seldon_kafka", "topics", "create", broker=broker)
         started = Registry(load_settings()).address() is None
         if started:

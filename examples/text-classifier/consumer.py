@@ -6,7 +6,7 @@ from confluent_kafka import Consumer
 consumer = Consumer(
     {
         "bootstrap.servers": os.environ["KAFKA_BROKER"],
-        "group.id": "reader",
+        "group.id": "text-classifier-reader",
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
     }

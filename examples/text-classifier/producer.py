@@ -4,7 +4,8 @@ import sys
 
 from confluent_kafka import Producer
 
-producer = Producer({"bootstrap.servers": os.environ["KAFKA_BROKER"]})
+brokers = os.environ["KAFKA_BROKER"]
+producer = Producer({"bootstrap.servers": brokers, "partitioner": "murmur2_random"})
 for text in sys.argv[1:]:
     producer.produce("model_input", json.dumps({"data": {"ndarray": [text]}}), key=text)
 producer.flush()

@@ -20,9 +20,9 @@ def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
             secured in another way than the settings say.
     """
     settings = load_settings(environ)
-    if settings.broker:
-        return settings
     bootstrap = running_bootstrap()
+    if settings.broker and settings.broker != bootstrap:
+        return settings
     if bootstrap is None:
         raise SettingsError(
             "no Kafka broker: set KAFKA_BROKER=host:port, "

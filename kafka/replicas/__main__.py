@@ -79,11 +79,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_start(parser)
+    _add_start(parser, 2, os.environ.get("REPLICAS_APP") or None)
     parser.set_defaults(run=_run_here, policy=None)
     commands = parser.add_subparsers(metavar="COMMAND")
     up = commands.add_parser("up", help="start replicas in the background")
-    _add_start(up)
+    # What was said before the command is not forgotten.
+    _add_start(up, argparse.SUPPRESS, argparse.SUPPRESS)
     up.set_defaults(run=_up)
     status = commands.add_parser("status", help="say what runs, and what happened")
     status.add_argument("--json", action="store_true", help="for programs")
@@ -102,12 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--count", type=positive_integer, default=2, help="how many (2)")
+def _add_start(parser: argparse.ArgumentParser, default_count: Any, default_app: Any) -> None:
+    parser.add_argument(
+        "--count", type=positive_integer, default=default_count, help="how many (2)"
+    )
     parser.add_argument(
         "--app",
         type=_folder,
-        default=os.environ.get("REPLICAS_APP"),
+        default=default_app,
         metavar="DIR",
         help="folder with the class that MODEL_NAME names (REPLICAS_APP; this repository's own)",
     )

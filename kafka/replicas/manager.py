@@ -19,7 +19,7 @@ from kafka.replicas.lag import LagWatch
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, Scaler
-from kafka.replicas.staging import staged
+from kafka.replicas.staging import staged, staging_folder
 from seldon_kafka.config.settings import Settings
 
 _TURN_S = 0.1
@@ -62,7 +62,7 @@ class Manager:
     ) -> None:
         self._environment = {"PYTHON": sys.executable, **environment}
         self._folder = Path(settings.state_dir) / "logs"
-        self._app = app or Path(settings.state_dir) / "app"
+        self._app = app or staging_folder(Path(settings.state_dir))
         self._is_staged = app is None
         self._registry = registry
         self._policy = policy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,10 +19,19 @@ def staged(folder: Path) -> Path:
         folder: its path; it may be there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _let_through():
+    wanted = {name: ROOT / name for name in _let_through()}
+    for link in folder.iterdir():
+        if link.is_symlink() and link.name not in wanted:
+            link.unlink()
+    for name, target in wanted.items():
         with contextlib.suppress(FileExistsError):
-            (folder / name).symlink_to(ROOT / name)
+            (folder / name).symlink_to(target)
     return folder
+
+
+def staging_folder(state: Path) -> Path:
+    """The folder of this checkout, in the folder for state, which all checkouts share."""
+    return state / f"app-{hashlib.sha256(str(ROOT).encode('utf-8')).hexdigest()[:12]}"
 
 
 def _let_through() -> list[str]:

@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
+
+
+def add_action(actions: Any, name: str, examples: str, **options: Any) -> Any:
+    """Adds the parser of a subcommand's action, with those examples that are of it.
+
+    Args:
+        actions: what `add_subparsers` returned.
+        name: of the action.
+        examples: the subcommand's epilog.
+        options: for `add_parser`.
+    """
+    lines = [
+        line for line in examples.splitlines() if f" {name}" in line and "seldon-kafka" in line
+    ]
+    return actions.add_parser(
+        name,
+        epilog="\n".join(["examples:", *lines]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
 
 
 def positive_integer(text: str) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import time
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
-from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.arguments import add_action, positive_integer
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters import actions
@@ -47,11 +47,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describes the arguments."""
     parser.description = "Lists, shows, replays and purges what could not be answered."
     parser.epilog = EXAMPLES
-    add = parser.add_subparsers(metavar="COMMAND", required=True).add_parser
-    _add_list(add("list", help="what is there, and why"))
-    _add_show(add("show", help="all about one letter, its payload too"))
-    _add_replay(_described(add, "replay", "send letters to the input topic again", _REPLAY))
-    _add_purge(_described(add, "purge", "delete letters for good", _PURGE))
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    def add(name: str, help_text: str, description: Optional[str] = None) -> Any:
+        return add_action(actions, name, EXAMPLES, help=help_text, description=description)
+
+    _add_list(add("list", "what is there, and why"))
+    _add_show(add("show", "all about one letter, its payload too"))
+    _add_replay(add("replay", "send letters to the input topic again", _REPLAY))
+    _add_purge(add("purge", "delete letters for good", _PURGE))
 
 
 def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace], int]:
@@ -62,14 +66,6 @@ def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace
             return action(settings, options)
 
     return run
-
-
-def _described(add: Any, name: str, help_text: str, description: str) -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    made: argparse.ArgumentParser = add(
-        name, help=help_text, description=description, formatter_class=raw
-    )
-    return made
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ import time
 from typing import Any, Dict
 
 from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
+from seldon_kafka.config.arguments import add_action
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.errors import CommandError, UsageError
 from seldon_kafka.feedback.writer import FeedbackWriter
@@ -32,22 +33,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Say of an answer what was right, or list what was said."
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    send = actions.add_parser("send", help="write one feedback to the topic")
+    send = add_action(actions, "send", _EXAMPLES, help="write one feedback to the topic")
     send.add_argument("puid", help="`meta.puid` of the answer")
     send.add_argument(
         "--truth", action="append", default=[], metavar="LABEL", help="of a row; once for each row"
     )
-    send.add_argument("--reward", type=float, default=0.0, help="how good the answer was (0)")
+    send.add_argument("--reward", type=float, help="how good the answer was")
     send.set_defaults(run=_send)
-    listed = actions.add_parser("list", help="print what is on the topic, one JSON object a line")
+    listed = add_action(
+        actions, "list", _EXAMPLES, help="print what is on the topic, one JSON object a line"
+    )
     listed.set_defaults(run=_list)
 
 
 def _send(options: argparse.Namespace) -> int:
-    if not options.truth and not options.reward:
+    if not options.truth and options.reward is None:
         raise UsageError("what is to be said? Use --truth LABEL, or --reward NUMBER")
     feedback = Feedback(
-        options.puid, tuple(options.truth), options.reward, given_ms=int(1000 * time.time())
+        options.puid, tuple(options.truth), options.reward or 0.0, given_ms=int(1000 * time.time())
     )
     with one_shot_client() as settings, FeedbackWriter(settings) as writer:
         try:

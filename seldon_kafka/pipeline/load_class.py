@@ -61,6 +61,9 @@ def load_class(
         instance = getattr(module, class_name)(**parameters)
         load(instance)
     check_servable(instance, service)
+    if has_seldon_core() and any(has_method(instance, name) for name in service.raw_names):
+        # A raw method that imports it when it is called first gets what it knows then, too.
+        importlib.import_module("seldon_core.proto.prediction_pb2")
     return ServedClass(instance, service, null_non_finite=null_non_finite)
 
 

@@ -23,6 +23,7 @@ INSTALL = (
 )
 """How to get seldon_core, and what comes with it."""
 
+_MODULE = "seldon_core.user_model"
 _ABSENT = "NOT_IMPLEMENTED"
 _KINDS = ("COUNTER", "GAUGE", "TIMER")
 _PARTS = frozenset(("data", "tags", "metrics"))
@@ -42,12 +43,14 @@ def response_of(answer: Any) -> Any:
 
 def says_not_implemented(error: Exception) -> bool:
     """Whether an exception is Seldon's word for a method that is not there."""
-    return any(each.__name__ == "SeldonNotImplementedError" for each in type(error).__mro__)
+    return _theirs(type(error), "SeldonNotImplementedError") is not None
 
 
-def _component_of(kind: type) -> Any:
-    """The `SeldonComponent` that a class extends, or None."""
-    return next((each for each in kind.__mro__ if each.__name__ == "SeldonComponent"), None)
+def _theirs(kind: type, name: str) -> Any:
+    """The class of this name in seldon_core that a class extends, or None."""
+    return next(
+        (each for each in kind.__mro__ if (each.__module__, each.__name__) == (_MODULE, name)), None
+    )
 
 
 def has_method(instance: Any, name: str) -> bool:
@@ -57,7 +60,7 @@ def has_method(instance: Any, name: str) -> bool:
     """
     if not hasattr(instance, name):
         return False
-    inherited = getattr(_component_of(type(instance)), name, None)
+    inherited = getattr(_theirs(type(instance), "SeldonComponent"), name, None)
     if inherited is None:
         return True
     return name in vars(instance) or getattr(type(instance), name, None) is not inherited

@@ -58,7 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
     """Runs one replica until SIGTERM or Ctrl-C.
 
     Returns:
-        Exit status: 0 when told to stop and all left in time, 1 on trouble.
+        Exit status: 0 when told to stop and all left in time, 1 after an error.
     """
     settings = load_settings()
     if settings.broker:

@@ -72,6 +72,9 @@ class SeldonServer:
             # Seldon's server has the paths of all types, and no word for this one.
             service_type = "TRANSFORMER"
         command: List[str] = [sys.executable, str(script), self._served]
+        if not script.exists():
+            # Where packages are a user's own, scripts lie elsewhere.
+            command[1:2] = ["-c", "from seldon_core.microservice import main; main()"]
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
 

@@ -10,13 +10,15 @@ from typing import Any, List
 
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
+from rich.console import Console
 
-from seldon_kafka.config.arguments import positive_integer
+from seldon_kafka.config.arguments import add_action, positive_integer
 from seldon_kafka.config.clients import admin_config, consumer_config
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.topics.manage import add_partitions, broker_count, create
 from seldon_kafka.topics.report import report
+from seldon_kafka.topics.view import show
 from seldon_kafka.topics.wanted import PARTITIONS, wanted_topics
 
 _EXAMPLES = """
@@ -38,16 +40,22 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_run_as_client)
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
-    make = commands.add_parser("create", help="make those that are missing; change none")
+    make = add_action(
+        commands, "create", _EXAMPLES, help="make those that are missing; change none"
+    )
     make.add_argument("--partitions", type=positive_integer, default=PARTITIONS, metavar="N")
     make.add_argument(
         "--replication", type=positive_integer, metavar="N", help="as many as brokers, at most 3"
     )
-    look = commands.add_parser("show", help="partitions, leaders, offsets and the group's lag")
+    look = add_action(
+        commands, "show", _EXAMPLES, help="partitions, leaders, offsets and the group's lag"
+    )
     look.add_argument("--json", action="store_true", help="for programs")
     look.add_argument("--group", help="whose lag (KAFKA_GROUP_ID)")
-    more = commands.add_parser(
+    more = add_action(
+        commands,
         "add-partitions",
+        _EXAMPLES,
         help="give topics more partitions",
         description="Give topics more partitions. Keys then go to other partitions than "
         "before, so that messages of one key are in order again only when those sent "
@@ -109,10 +117,5 @@ def _show(settings: Settings, names: List[str], group: str, as_json: bool) -> in
         }
         sys.stdout.write(json.dumps(content, indent=2) + "\n")
     else:
-        # Here and not above: the image has no rich, and needs only `create`.
-        from rich.console import Console
-
-        from seldon_kafka.topics.view import show
-
         show(reports, group, Console(highlight=False))
     return 0 if all(topic.partitions is not None for topic in reports) else 1

@@ -39,6 +39,9 @@ examples:
   KAFKA_PROCESSING=at_least_once seldon-kafka worker MyModel
 
 Settings are environment variables; the README has the table of them all.
+
+exit status: 0 told to stop; 1 an error; 2 wrong use or settings; 70 stopped on purpose, and goes on
+only when an operator says so.
 """
 
 
@@ -64,8 +67,8 @@ def _start(options: argparse.Namespace) -> int:
     """Runs a worker until SIGTERM or Ctrl-C.
 
     Returns:
-        Exit status: 0 when told to stop, 1 on trouble, 70 when it stopped on purpose and goes on
-        only when an operator says so.
+        Exit status: 0 when told to stop, 1 after an error, 70 when it stopped on purpose and
+        goes on only when an operator says so.
     """
     settings = checked(load_settings())
     if not options.class_name:

@@ -67,8 +67,7 @@ def with_prepared_packages(folder: Path, wheel: Path) -> Path:
 
 def uv() -> Path:
     """The uv that installed this environment."""
-    (found,) = (ROOT / ".cache").glob("uv-*/bin/uv")
-    return found
+    return Path(run(ROOT / "environment.sh", "--uv", sys.executable).strip())
 
 
 def installed(folder: Path, python: Path, packages: Sequence[str | Path]) -> Path:

@@ -142,6 +142,13 @@ def test_what_breaks_off_is_read_again(environ: Store, monkeypatch: pytest.Monke
     assert len(asked) == 3
 
 
+def test_a_link_to_a_folder_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.png").touch()
+    (tmp_path / "a" / "up").symlink_to("..")
+    assert [entry.name for entry in open_location(tmp_path).entries()] == ["a/x.png"]
+
+
 def test_a_folder_that_is_a_file_is_said_to_be(tmp_path: Path) -> None:
     (tmp_path / "scan.png").write_bytes(b"")
     assert "Not a directory" in trouble(open_location(tmp_path / "scan.png"))

@@ -48,6 +48,22 @@ def test_every_command_has_help_with_examples(
     assert f"  seldon-kafka {command}" in said.partition("examples:")[2]
 
 
+@pytest.mark.parametrize(
+    ("command", "action"),
+    [
+        *(("topics", action) for action in ("create", "show", "add-partitions")),
+        *(("dead-letters", action) for action in ("list", "show", "replay", "purge")),
+        *(("feedback", action) for action in ("send", "list")),
+    ],
+)
+def test_every_action_has_help_with_its_own_examples(
+    command: str, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = said_at_exit(capsys, command, action, "--help").partition("examples:")[2]
+    assert examples.strip()
+    assert all(action in line for line in examples.strip().splitlines())
+
+
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert said_at_exit(capsys, "--version") == f"seldon-kafka {__version__}\n"
 
@@ -90,6 +106,19 @@ def test_a_users_mistake_is_one_line_and_status_2(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert said in line
+
+
+def test_a_model_that_can_not_be_made_is_one_line_with_the_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lacking.py").write_text(
+        "class Lacking:\n    def load(self):\n        open('model.joblib')\n", "utf-8"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert main(["check", "lacking.Lacking"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "FileNotFoundError" in line
+    assert "lacking.py, line 3" in line
 
 
 def test_a_broken_pipe_is_no_error(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from seldon_core import metrics as seldon_metrics
 from seldon_core.env_utils import get_model_name
+from seldon_core.flask_utils import SeldonMicroserviceException
 from seldon_core.user_model import SeldonComponent, SeldonNotImplementedError, SeldonResponse
 from seldon_core.utils import get_request_path
 from werkzeug.http import http_date
@@ -62,6 +63,27 @@ def test_a_method_that_a_component_only_inherits_does_not_count() -> None:
     assert not has_method(instance, "no_such")
     instance.metrics = lambda: []
     assert has_method(instance, "metrics")
+
+
+def test_a_base_class_of_ones_own_may_have_seldons_name() -> None:
+    class SeldonComponent:
+        def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+            return X
+
+    class Mine(SeldonComponent):
+        pass
+
+    assert has_method(Mine(), "predict")
+
+
+def test_our_response_and_error_are_seldons_too_where_seldon_serves() -> None:
+    response = seldon_kafka.Response([1], tags={"a": 1})
+    assert SeldonResponse.create(response) is response
+    error = seldon_kafka.UserModelError("no", status_code=422, reason="odd")
+    assert isinstance(error, seldon_kafka.UserModelError)
+    assert isinstance(error, SeldonMicroserviceException)
+    assert (str(error), error.message, error.status_code) == ("no", "no", 422)
+    assert error.to_dict()["status"]["reason"] == "odd"
 
 
 def test_seldons_word_for_a_method_that_is_not_there_is_known() -> None:
