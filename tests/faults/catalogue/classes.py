@@ -165,13 +165,13 @@ def _no_memory_limit(scene: Scene) -> str | None:
 
 
 FAULTS = (
-    Fault("class: raises on one image", "class", _raise_on_one, quick=True),
+    Fault("class: raises on one image", "class", _raise_on_one),
     Fault("class: raises on everything", "class", _raise_on_everything, mixes=False),
     Fault("class: ConnectionError for a while", "class", _away, quick=True),
     Fault("class: hangs on one image", "workers", _hang),
     Fault("class: segmentation fault on one image", "workers", _segfault, quick=True),
     Fault("class: bloats on one image", "workers", _bloat, _no_memory_limit),
-    Fault("class: answers NaN", "class", _not_a_number, quick=True),
+    Fault("class: answers NaN", "class", _not_a_number),
     Fault("class: answers the wrong shape", "class", _wrong_shape),
     Fault("class: leaks memory", "workers", _leak, _no_memory_limit),
 )

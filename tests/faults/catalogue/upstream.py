@@ -147,7 +147,7 @@ def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
 
 FAULTS = (
     Fault("upstream: a transactional producer", "input", _committed),
-    Fault("upstream: aborted transactions", "input", _aborted, quick=True),
+    Fault("upstream: aborted transactions", "input", _aborted),
     Fault("upstream: messages without a key", "input", _keyless),
-    Fault("upstream: a replay of dead letters", "input", _replay, quick=True),
+    Fault("upstream: a replay of dead letters", "input", _replay),
 )
