@@ -27,7 +27,7 @@ BUILDER ?= seldonio/seldon-core-s2i-python38:1.17.1
 help:
 	@echo "make demo        everything at work: Kafka, two replicas, images in, labels out"
 	@echo "make dashboard   the same to look at and to steer: a web page"
-	@echo "make test        all checks and tests (about 10 minutes)"
+	@echo "make test        all checks and tests (about 12 minutes)"
 	@echo "make test-unit   the tests that need no broker"
 	@echo "make test-full   the longer ones too"
 	@echo "make faults      break everything for 20 minutes, and prove that nothing got lost"
