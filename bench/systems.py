@@ -73,9 +73,9 @@ class Runtime:
                 **(self.settings or {}),
             }
             # Revisions before 0.2.0 have the runtime in a folder called kafka.
-            package = "seldon_kafka" if (self.root / "seldon_kafka").is_dir() else "kafka"
-            command = [str(self.python), "-m", f"{package}.worker", self.class_name]
-            yield command, environment, self.root
+            is_package = (self.root / "seldon_kafka").is_dir()
+            worker = ["seldon_kafka", "worker"] if is_package else ["kafka.worker"]
+            yield [str(self.python), "-m", *worker, self.class_name], environment, self.root
 
 
 @dataclass(frozen=True)
