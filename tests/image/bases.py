@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.image.engine import docker, exists
+from tests.image.engine import build, docker, exists
 
 FOLDER = Path(__file__).parent
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
@@ -80,10 +80,7 @@ def builder(version: str) -> str:
 
 def served(version: str, source: Path, tag: str) -> None:
     """Builds the image that is served, by our Dockerfile, from a copy of the source."""
-    docker(
-        "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={python_base(version)}",
-        "-f", source / "sdep" / "Dockerfile", "-t", tag, source,
-    )  # fmt: skip
+    build("Dockerfile", source, tag, PYTHON_IMAGE=python_base(version))
 
 
 def _import(tag: str, home: Path) -> None:

@@ -33,6 +33,20 @@ def docker(*arguments: str | Path, stdin: bytes | None = None, timeout: float = 
     return said
 
 
+def build(file: str, source: Path, tag: str, **arguments: str) -> None:
+    """Builds an image by a Dockerfile of sdep, from a copy of the source.
+
+    Args:
+        file: the Dockerfile's path in `sdep/`.
+        source: the copy.
+        tag: of the image.
+        arguments: build arguments.
+    """
+    given = [part for each in arguments.items() for part in ("--build-arg", "=".join(each))]
+    dockerfile = source / "sdep" / file
+    docker("build", "--network", "host", *given, "-f", dockerfile, "-t", tag, source)
+
+
 def engine_answers() -> bool:
     """Whether there is an engine here that this user may use."""
     if shutil.which("docker") is None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.image.bases import python_base
 from tests.image.conftest import require_python
-from tests.image.engine import docker
+from tests.image.engine import build, docker
 
 pytestmark = [
     pytest.mark.full,
@@ -21,10 +21,7 @@ pytestmark = [
 def batch_image(working_tree: Path) -> str:
     require_python("3.11")
     tag = "local/batch:3.11"
-    docker(
-        "build", "--network", "host", "--build-arg", f"PYTHON_IMAGE={python_base('3.11')}",
-        "-f", working_tree / "sdep" / "batch" / "Dockerfile", "-t", tag, working_tree,
-    )  # fmt: skip
+    build("batch/Dockerfile", working_tree, tag, PYTHON_IMAGE=python_base("3.11"))
     return tag
 
 

@@ -16,7 +16,7 @@ from tests.image import s2i
 from tests.image.bases import builder
 from tests.image.conftest import NewContainer, in_container, require_python
 from tests.image.container import SCRIPT
-from tests.image.engine import docker
+from tests.image.engine import build, docker
 from tests.patience import promised
 from tests.s2i.endpoints import rows_of_json
 
@@ -35,13 +35,10 @@ STOP_S = 5
 
 @pytest.fixture(scope="module")
 def our_builder(working_tree: Path) -> str:
-    """The tag of our builder image, made of what stands for Seldon's."""
+    """The tag of our builder image, built on the stand-in for Seldon's."""
     require_python("3.8")
     ours = "local/stream-builder:3.8"
-    docker(
-        "build", "--network", "host", "--build-arg", f"BUILDER={builder('3.8')}",
-        "-f", working_tree / "sdep" / "builder" / "Dockerfile", "-t", ours, working_tree,
-    )  # fmt: skip
+    build("builder/Dockerfile", working_tree, ours, BUILDER=builder("3.8"))
     return ours
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
+from tests.model.stores import free_port
 from tests.package.environments import (
     ROOT,
     answers_of,
@@ -39,12 +39,6 @@ if Path("/usr/bin/python3").exists():
 NEWEST = ["numpy", "protobuf", "pydantic", "kafka-python-ng"]
 _LAST_WITH_SELDON = (3, 12)
 STOP_S = 6
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def clean_environ(**more: str) -> dict[str, str]:
