@@ -130,4 +130,4 @@ cluster-test: environment
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi
-	rm -rf .venv .venv-train .venv-3.8 .venv-beside .venv-bench dist .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-train .venv-3.8 .venv-beside .venv-bench .venv*.lock dist .cluster .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis

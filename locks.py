@@ -60,7 +60,7 @@ class Lock:
 
     @property
     def arguments(self) -> list[str]:
-        """What uv is told."""
+        """The arguments of `uv pip compile`."""
         words = ["pyproject.toml", "--universal", "--python-version", self.python]
         words += ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate"]
         for extra in self.extras:

@@ -109,7 +109,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
 
 
 def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str]) -> set[str]:
-    """Has every worker answer some images, so that what is shown is a warm system.
+    """Sends some images and waits until every worker has answered, which warms the workers up.
 
     Returns:
         Those that have not: they may have no partition, on brokers that others use too.

@@ -163,7 +163,7 @@ class Location:
 
     @contextlib.contextmanager
     def _errors(self, where: str) -> Iterator[None]:
-        """What the file systems raise, as one line that says what to do."""
+        """Turns errors of the file systems into `LocationError`."""
         try:
             yield
         except (OSError, pa.ArrowException) as error:

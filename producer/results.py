@@ -108,7 +108,7 @@ class Results:
             objects: What the run is of.
 
         Raises:
-            LocationError: They would be among the objects, and be taken for such.
+            LocationError: The location is inside of the objects' own.
         """
         location = open_location(address)
         if location.address.startswith(objects.address):

@@ -13,11 +13,8 @@ def client_settings() -> Settings:
     Raises:
         SettingsError: a variable is wrong, or there is no broker.
     """
-    settings = load_settings()
-    if settings.broker:
-        return settings
     try:
         from kafka.cluster.settings import local_settings
     except ModuleNotFoundError:
-        return require_broker(settings)
+        return require_broker(load_settings())
     return local_settings()

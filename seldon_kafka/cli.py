@@ -90,7 +90,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 def _look_in_current_folder_first() -> None:
     """Puts the current folder where `python -m` has it, for the installed script too."""
-    folder = str(os.getcwd())  # noqa: PTH109 - Path would resolve what the user did not
+    folder = os.getcwd()  # noqa: PTH109 - sys.path holds texts
     if sys.path[0] not in ("", folder):
         sys.path.insert(0, folder)
 

@@ -178,7 +178,7 @@ class Rejected(Exception):
 
     Args:
         reason: a key of `REASONS`.
-        message: what is wrong, in words that the sender can act on.
+        message: the error and what the sender can do.
     """
 
     def __init__(self, reason: str, message: str) -> None:

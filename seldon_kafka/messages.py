@@ -83,7 +83,7 @@ class Payload(NamedTuple):
 
 
 class Response:
-    """What a user model may return in place of an answer alone: with tags and metrics.
+    """An answer of a user model with tags and metrics.
 
     Args:
         data: the answer: an array, a list, bytes, a text or an object.

@@ -15,7 +15,6 @@ from kafka.cluster.local import Cluster
 from kafka.cluster.settings import local_settings
 from kafka.cluster.view import LiveProgress
 from kafka.replicas.registry import Registry
-from seldon_kafka.config.settings import load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,9 +33,9 @@ def everything() -> Iterator[None]:
         EverythingError, ClusterError: A part does not start.
     """
     with _broker() as broker:
-        local_settings({**os.environ, "KAFKA_BROKER": broker})
+        settings = local_settings({**os.environ, "KAFKA_BROKER": broker})
         _run("seldon_kafka", "topics", "create", broker=broker)
-        started = Registry(load_settings()).address() is None
+        started = Registry(settings).address() is None
         if started:
             _run("kafka.replicas", "up", broker=broker)
         try:

@@ -59,8 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
-        settings = load_settings()
-        status: int = options.run(settings, options)
+        status: int = options.run(options.settings(), options)
         return status
     except (SettingsError, PolicyError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -80,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_start(parser, 2, os.environ.get("REPLICAS_APP") or None)
-    parser.set_defaults(run=_run_here, policy=None)
+    # What starts replicas needs brokers, what speaks to their manager does not.
+    parser.set_defaults(run=_run_here, settings=local_settings)
     commands = parser.add_subparsers(metavar="COMMAND")
     up = commands.add_parser("up", help="start replicas in the background")
     # What was said before the command is not forgotten.
@@ -88,18 +88,18 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(run=_up)
     status = commands.add_parser("status", help="say what runs, and what happened")
     status.add_argument("--json", action="store_true", help="for programs")
-    status.set_defaults(run=_status)
+    status.set_defaults(run=_status, settings=load_settings)
     _add_scale(commands)
     stop = commands.add_parser("stop", help="let a replica finish and leave (SIGTERM)")
     stop.add_argument("name", metavar="REPLICA")
-    stop.set_defaults(run=_stop)
+    stop.set_defaults(run=_stop, settings=load_settings)
     kill = commands.add_parser("kill", help="end a replica as a power cut would (SIGKILL)")
     which = kill.add_mutually_exclusive_group(required=True)
     which.add_argument("name", metavar="REPLICA", nargs="?")
     which.add_argument("--random", action="store_true", help="any of them")
-    kill.set_defaults(run=_kill)
+    kill.set_defaults(run=_kill, settings=load_settings)
     down = commands.add_parser("down", help="stop all replicas")
-    down.set_defaults(run=_down)
+    down.set_defaults(run=_down, settings=load_settings)
     return parser
 
 
@@ -145,12 +145,11 @@ def _add_scale(commands: Any) -> None:
         ("--cool-down", "cooldown_s", "without lag before the last one sleeps"),
     ):
         scale.add_argument(option, dest=name, type=float, metavar="S", help=f"seconds {what}")
-    scale.set_defaults(run=_scale)
+    scale.set_defaults(run=_scale, settings=load_settings)
 
 
-def _run_here(_: Settings, options: argparse.Namespace) -> int:
+def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     """Replicas until SIGTERM or Ctrl-C; any that can't start ends them all."""
-    settings = local_settings()
     registry = Registry(settings)
     if not registry.take():
         raise ReplicaError(
@@ -171,8 +170,7 @@ def _run_here(_: Settings, options: argparse.Namespace) -> int:
     return 0
 
 
-def _up(_: Settings, options: argparse.Namespace) -> int:
-    settings = local_settings()
+def _up(settings: Settings, options: argparse.Namespace) -> int:
     registry = Registry(settings)
     client = Client(registry)
     if registry.address() is None:

@@ -1,1 +1,1 @@
-"""What is set from outside: settings, clients, access rights."""
+"""Settings, configurations of the Kafka clients, and access rights."""

@@ -1,4 +1,4 @@
-"""What each part of the system must be allowed to do on brokers that ask: access control lists.
+"""The access rights of each part of the system, for brokers that keep access control lists.
 
 `seldon-kafka acls worker User:model` prints them for Kafka's own tool; the README's table, the
 users of the local cluster and the tests are made from the same list. A right to read, write or
@@ -139,7 +139,7 @@ def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def topics_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever makes the topics and looks after them (`seldon-kafka topics`)."""
+    """Returns the rights of `seldon-kafka topics`."""
     purposes = (
         (CREATE, "`create`"),
         (DESCRIBE_CONFIGS, "`create`"),

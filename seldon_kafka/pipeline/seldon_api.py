@@ -1,4 +1,4 @@
-"""What Seldon's Python wrapper defines for user models, without seldon_core.
+"""The part of Seldon's Python wrapper that calls user models, without seldon_core.
 
 Seldon's own classes are recognised by their names and attributes, so seldon_core need not be
 installed; where a class uses it, its objects are taken as they are.
@@ -21,7 +21,7 @@ INSTALL = (
     "pip install 'seldon-kafka[seldon]' "
     "(seldon-core 1.17.1 with numpy below 2 and protobuf below 4, on Python 3.8 to 3.12)"
 )
-"""How to get seldon_core, and what comes with it."""
+"""The command that installs seldon_core, and the versions that it pins."""
 
 _MODULE = "seldon_core.user_model"
 _ABSENT = "NOT_IMPLEMENTED"

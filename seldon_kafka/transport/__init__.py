@@ -1,1 +1,1 @@
-"""What is read from Kafka and written to it."""
+"""Consumed records, transactions, and output topics with their limits."""

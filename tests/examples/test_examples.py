@@ -82,7 +82,7 @@ class Walk:
         return "\n".join(path.read_text("utf-8") for path in self.folder.glob("worker-*.log"))
 
     def promised(self) -> list[str]:
-        """What the README says that the consumer prints."""
+        """The lines that the consumer prints, according to the README."""
         (block,) = re.findall(r"```text\n(.*?)```", self.text, re.DOTALL)
         return sorted(block.splitlines())
 
