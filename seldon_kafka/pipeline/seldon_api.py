@@ -41,9 +41,20 @@ def response_of(answer: Any) -> Any:
     return Response(answer)
 
 
-def says_not_implemented(error: Exception) -> bool:
+def says_not_implemented(error: BaseException) -> bool:
     """Whether an exception is Seldon's word for a method that is not there."""
     return _theirs(type(error), "SeldonNotImplementedError") is not None
+
+
+class NotImplementedSuppressed:
+    """A context that suppresses Seldon's word for a method that is not there."""
+
+    def __enter__(self) -> None:
+        """Begins."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+        """Suppresses that exception, and no other."""
+        return error is not None and says_not_implemented(error)
 
 
 def _theirs(kind: type, name: str) -> Any:

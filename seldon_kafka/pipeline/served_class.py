@@ -40,6 +40,7 @@ from seldon_kafka.messages import Payload, Prediction
 from seldon_kafka.pipeline.error_handler import ModelErrors
 from seldon_kafka.pipeline.seldon_api import (
     INCLUDES_METRICS,
+    NotImplementedSuppressed,
     checked_metrics,
     has_method,
     request_path,
@@ -419,12 +420,8 @@ class ServedClass:
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
         if has_method(self.instance, "metrics"):
-            try:
+            with NotImplementedSuppressed():
                 own_metrics = checked_metrics(self.instance.metrics())
-            except Exception as error:
-                if not says_not_implemented(error):
-                    raise
-            else:
                 self._metrics.update(own_metrics, self._service.metrics_tag)
                 reported = own_metrics + reported
         return reported if INCLUDES_METRICS else []
@@ -443,23 +440,17 @@ class ServedClass:
             return ()
         if has_method(self.instance, "class_names"):
             found = self.instance.class_names
-            try:
+            with NotImplementedSuppressed():
                 names = found() if callable(found) else found
                 return list(names) if isinstance(names, _SEQUENCES) else names
-            except Exception as error:
-                if not says_not_implemented(error):
-                    raise
         return columns or [f"t:{number}" for number in range(rows.shape[1])]
 
     def _own_tags(self) -> Dict[str, Any]:
         if not has_method(self.instance, "tags"):
             return {}
-        try:
+        with NotImplementedSuppressed():
             return dict(self.instance.tags() or {})
-        except Exception as error:
-            if not says_not_implemented(error):
-                raise
-            return {}
+        return {}
 
     def describe(self, payload: Any) -> str:
         """The payload in the class's own words (`describe`), else a short line of ours."""
