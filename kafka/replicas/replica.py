@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from kafka.cluster.start import port_picker
 from seldon_kafka.supervisor.probe import answers_ok
 from seldon_kafka.supervisor.process import how_it_died
 
@@ -82,7 +82,8 @@ class Replica:
             folder: where its log goes.
             app: the folder with the class, in which it runs.
         """
-        ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
+        pick = port_picker(None)
+        ports = {variable: pick() for variable in PORTS}
         log = folder / f"{name}.log"
         own = {variable: str(port) for variable, port in ports.items()}
         with log.open("wb") as output:
@@ -160,15 +161,6 @@ class Replica:
             return "stopped on purpose" if how == "left" else f"stopped on purpose, {how}"
         last = "" if self.was_ready else self.last_words()
         return f"{how}: {last}" if last else how
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; all are held until all are found."""
-    with contextlib.ExitStack() as held:
-        probes = [held.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def _image_environment() -> dict[str, str]:

@@ -16,7 +16,7 @@ from testcontainers.core.container import DockerContainer
 
 from kafka.cluster.properties import TAKE_OVER
 from tests.broker.stream import wait_until
-from tests.wrapper.conftest import free_ports
+from tests.ports import free_ports
 
 IMAGE = os.environ.get("BROKER_IMAGE", "")
 _CONTROLLER_PORT = 9093

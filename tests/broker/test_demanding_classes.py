@@ -13,7 +13,8 @@ import pytest
 
 from seldon_kafka.messages import Record, header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
-from tests.broker.test_supervisor import free_port, get, measured
+from tests.broker.test_supervisor import get, measured
+from tests.ports import free_port
 
 NewStream = Callable[..., Stream]
 

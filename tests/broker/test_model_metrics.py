@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from producer.bundled_samples import load_samples
 from tests.broker.stream import Stream, wait_until
-from tests.broker.test_supervisor import free_port, measured
+from tests.broker.test_supervisor import measured
+from tests.ports import free_port
 
 
 def test_the_images_of_all_workers_are_counted_by_label(

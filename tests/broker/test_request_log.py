@@ -29,8 +29,9 @@ from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.messages import Record, header
 from tests.broker.conftest import SASL_SSL
 from tests.broker.stream import Stream, numbers, source, wait_until
-from tests.broker.test_supervisor import Replica, free_port, get, infer
+from tests.broker.test_supervisor import Replica, get, infer
 from tests.patience import patient
+from tests.ports import free_port
 from tests.search_engine import FakeEngine
 
 NewStream = Callable[..., Stream]

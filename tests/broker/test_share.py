@@ -10,7 +10,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from seldon_kafka.messages import header
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
-from tests.broker.test_supervisor import free_port, measured
+from tests.broker.test_supervisor import measured
+from tests.ports import free_port
 
 PASSED = "kafka_worker_passed_messages_total"
 NewStream = Callable[..., Stream]

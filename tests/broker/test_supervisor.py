@@ -22,14 +22,9 @@ from prometheus_client.samples import Sample
 from seldon_kafka.topics.manage import await_usable
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.patience import patient, promised
+from tests.ports import free_port
 
 NewStream = Callable[..., Stream]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def get(port: int, path: str) -> tuple[int, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.faults import served
 from tests.faults.environment import with_settings
 from tests.patience import patient
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _LEAVE_S = 30.0
@@ -65,7 +65,7 @@ class Replica:
 
     def start(self, **environ: str) -> None:
         """Starts it, with further variables."""
-        self._port = _free_port()
+        self._port = free_port()
         own = {
             "KAFKA_WORKER_ID": self.name,
             "KAFKA_HTTP_HOST": self._host,
@@ -185,9 +185,3 @@ def _is_worker(process: psutil.Process) -> bool:
         return bool(process.cmdline()[1:4] == ["-m", "seldon_kafka", "worker"])
     except (psutil.NoSuchProcess, psutil.ZombieProcess):
         return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -7,8 +7,8 @@ import uuid
 
 from tests.image.engine import docker, inspect
 from tests.patience import patient
+from tests.ports import free_ports
 from tests.s2i.endpoints import Endpoints
-from tests.wrapper.conftest import free_ports
 
 _READY_S = 60
 SCRIPT = "/microservice/.s2i/bin/run"

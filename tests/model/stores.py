@@ -67,13 +67,6 @@ def running(module: str, *arguments: str, port: int) -> Iterator[str]:
         process.wait()
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
-
-
 def await_port(port: int) -> None:
     deadline = time.monotonic() + patient(START_S)
     while True:

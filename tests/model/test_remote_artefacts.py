@@ -30,12 +30,12 @@ from tests.model.stores import (
     answering,
     fill_gcs,
     fill_s3,
-    free_port,
     refusal,
     reply,
     running,
     serve_files,
 )
+from tests.ports import free_port
 
 RCLONE = {
     "RCLONE_CONFIG_S3_TYPE": "s3",

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.model.training import (
     start,
     write_data,
 )
+from tests.ports import free_port
 
 # In the third epoch, before that is written down, Ctrl-C is pressed, or the machine fails.
 END_EARLY = """
@@ -184,12 +184,6 @@ def epochs_of(said: str) -> list[str]:
 
 def losses(lines: list[str]) -> list[float]:
     return [float(line.split("loss ")[1].split(",")[0]) for line in lines]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @with_tensorflow

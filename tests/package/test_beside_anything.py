@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
-from tests.model.stores import free_port
 from tests.package.environments import (
     ROOT,
     answers_of,
@@ -25,6 +24,7 @@ from tests.package.environments import (
     uv,
 )
 from tests.patience import patient, promised
+from tests.ports import free_port
 from tests.s2i.conftest import PYTHON38
 
 NewStream = Callable[..., Stream]

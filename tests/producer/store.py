@@ -10,7 +10,8 @@ from typing import Any
 
 import boto3
 
-from tests.model.stores import S3, free_port, running, send
+from tests.model.stores import S3, running, send
+from tests.ports import free_port
 
 BUCKET = "scans"
 _MAY = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.patience import patient
-from tests.wrapper.conftest import free_ports
+from tests.ports import free_ports
 
 
 @contextlib.contextmanager

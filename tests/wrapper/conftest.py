@@ -20,6 +20,7 @@ import pytest
 from seldon_core.proto import prediction_pb2_grpc
 
 from tests.patience import patient
+from tests.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60
@@ -85,16 +86,6 @@ def over_grpc(server: Served, message: Any) -> Any:
     """The reply of Seldon's server to `Predict`."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
         return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=patient(20))
-
-
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 def wait_until_up(process: subprocess.Popen[bytes], http: int, other: int, log: Path) -> None:
