@@ -1,10 +1,14 @@
-"""`tftensor`, TensorFlow's own tensors: read where TensorFlow is installed, by its own code."""
+"""`tftensor`, TensorFlow's own tensors, read and written without TensorFlow.
+
+The rules are those of `tf.make_ndarray` and `tf.make_tensor_proto`
+(tensorflow/python/framework/tensor_util.py).
+"""
 
 from __future__ import annotations
 
-import importlib
 import json
-from typing import Any
+import math
+from typing import Any, Mapping, Tuple
 
 import numpy as np
 from google.protobuf import json_format
@@ -12,6 +16,7 @@ from numpy.typing import NDArray
 
 from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.codec.limits import lists_in
+from seldon_kafka.codec.plain import masked
 from seldon_kafka.codec.seldon_messages import DefaultData, TensorProto
 from seldon_kafka.errors import Rejected
 
@@ -19,12 +24,36 @@ from seldon_kafka.errors import Rejected
 _MOST_VALUES_UNWRITTEN = 2**20
 _MOST_PARTS = 1000
 
+# numpy's type, and the field that has the values where they are not one piece of bytes.
+_TYPES: Mapping[str, Tuple[str, str]] = {
+    "DT_FLOAT": ("float32", "float_val"),
+    "DT_DOUBLE": ("float64", "double_val"),
+    "DT_HALF": ("float16", "half_val"),
+    "DT_INT8": ("int8", "int_val"),
+    "DT_INT16": ("int16", "int_val"),
+    "DT_INT32": ("int32", "int_val"),
+    "DT_INT64": ("int64", "int64_val"),
+    "DT_UINT8": ("uint8", "int_val"),
+    "DT_UINT16": ("uint16", "int_val"),
+    "DT_UINT32": ("uint32", "uint32_val"),
+    "DT_UINT64": ("uint64", "uint64_val"),
+    "DT_BOOL": ("bool", "bool_val"),
+    "DT_COMPLEX64": ("complex64", "scomplex_val"),
+    "DT_COMPLEX128": ("complex128", "dcomplex_val"),
+    "DT_STRING": ("object", "string_val"),
+}
+_NAMES = {numpy_name: name for name, (numpy_name, _) in _TYPES.items()}
+# The parts of a complex number lie side by side.
+_PARTS = {"complex64": "float32", "complex128": "float64"}
+# TensorFlow writes these, and any single value, number by number.
+_NEVER_BYTES = ("uint16", *_PARTS)
+
 
 def of_json(tensor: Any) -> NDArray[Any]:
     """The array in a tensor's JSON.
 
     Raises:
-        Rejected: it is none, or TensorFlow is not here.
+        Rejected: it is none.
     """
     parts = sum(1 for _ in lists_in(tensor))
     if parts > _MOST_PARTS:
@@ -38,47 +67,104 @@ def of_json(tensor: Any) -> NDArray[Any]:
 
 
 def of_proto(data: Any) -> NDArray[Any]:
-    """The array in the tensor of a `DefaultData`.
+    """The array in the tensor of a `DefaultData`, of the tensor's type and shape.
 
     Raises:
-        Rejected: it is none, or TensorFlow is not here.
+        Rejected: it is none.
     """
-    sizes = [dimension.size for dimension in data.tftensor.tensor_shape.dim]
+    tensor = data.tftensor
+    sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
     if len(sizes) > MAX_DEPTH:
         raise Rejected("too_deep", f"data.tftensor has more than {MAX_DEPTH} dimensions")
-    count = 1
-    for size in sizes:
-        count *= size
+    count = math.prod(sizes)
     if min(sizes, default=0) < 0 or count > max(data.ByteSize(), _MOST_VALUES_UNWRITTEN):
         raise Rejected("bad_shape", f"data.tftensor of shape {sizes} holds fewer values than that")
-    try:
-        return np.asarray(_tensorflow().make_ndarray(data.tftensor))
-    except Exception as error:
-        raise Rejected("bad_value", f"data.tftensor can't be read: {error}") from None
+    values = _values_of(tensor)
+    if 0 < values.size < count:
+        values = np.concatenate([values, np.repeat(values[-1:], count - values.size)])
+    elif not values.size:
+        # Nothing is written of a tensor of zeros, or of empty texts.
+        values = np.full(count, "" if values.dtype == object else 0, values.dtype)
+    if values.size != count:
+        raise Rejected("bad_shape", f"data.tftensor has {values.size} values, its shape {sizes}")
+    return values.reshape(sizes)
 
 
 def to_proto(array: NDArray[Any]) -> Any:
-    """The `TensorProto` of an array.
+    """The `TensorProto` of an array of numbers.
 
     Raises:
-        ValueError: TensorFlow is not here.
+        ValueError: TensorFlow has no such type, or values are masked.
     """
-    made = _tensorflow().make_tensor_proto(array)
-    return TensorProto.FromString(made.SerializeToString())
+    if masked.is_masked(array):
+        raise ValueError("a tftensor has no word for masked values; fill them")
+    if array.dtype.name not in _NAMES:
+        raise ValueError(f"a tftensor has no numbers of type {array.dtype}")
+    tensor = TensorProto(dtype=_NAMES[array.dtype.name])
+    tensor.tensor_shape.SetInParent()
+    for size in array.shape:
+        tensor.tensor_shape.dim.add(size=size)
+    if array.size > 1 and array.dtype.name not in _NEVER_BYTES:
+        tensor.tensor_content = array.astype(_little_endian(array.dtype.name)).tobytes()
+        return tensor
+    values = array.ravel()
+    if array.dtype.name == "float16":
+        values = values.view("uint16")
+    elif array.dtype.name in _PARTS:
+        values = values.view(_PARTS[array.dtype.name])
+    getattr(tensor, _TYPES[_NAMES[array.dtype.name]][1]).extend(values.tolist())
+    return tensor
 
 
 def to_json(array: NDArray[Any]) -> Any:
-    """The tensor of an array as JSON.
+    """The tensor of an array of numbers as JSON.
 
     Raises:
-        ValueError: TensorFlow is not here.
+        ValueError: TensorFlow has no such type, or values are masked.
     """
     return json.loads(json_format.MessageToJson(to_proto(array)))
 
 
-def _tensorflow() -> Any:
-    """TensorFlow, imported when the first tensor of its own comes: it takes seconds."""
-    try:
-        return importlib.import_module("tensorflow")
-    except ImportError as error:
-        raise ValueError(f"TensorFlow can't be imported: {error}") from error
+def _values_of(tensor: Any) -> NDArray[Any]:
+    """What is written of a tensor's values, in one dimension; a copy."""
+    field = tensor.DESCRIPTOR.fields_by_name["dtype"]
+    known = field.enum_type.values_by_number.get(tensor.dtype)
+    name = known.name if known else str(tensor.dtype)
+    if name not in _TYPES:
+        raise Rejected("bad_value", f"data.tftensor has the type {name}, which is not read")
+    dtype, values_field = _TYPES[name]
+    if tensor.tensor_content:
+        try:
+            return np.frombuffer(tensor.tensor_content, _little_endian(dtype)).astype(dtype)
+        except ValueError as error:
+            raise Rejected("bad_value", f"data.tftensor.tensorContent: {error}") from None
+    written = list(getattr(tensor, values_field))
+    if dtype == "object":
+        return _of_objects(written)
+    if dtype in _PARTS:
+        if len(written) % 2:
+            raise Rejected("bad_value", f"data.tftensor of {name} has half of a number")
+        return np.array(written, _PARTS[dtype]).view(dtype)
+    if values_field in ("int_val", "half_val"):
+        return _narrowed(written, "uint16" if dtype == "float16" else dtype).view(dtype)
+    return np.array(written, dtype)
+
+
+def _little_endian(dtype: str) -> np.dtype[Any]:
+    return np.dtype(dtype).newbyteorder("<")
+
+
+def _narrowed(written: Any, dtype: str) -> NDArray[Any]:
+    """Whole numbers as the type that is narrower than their field's."""
+    values = np.array(written, np.int64)
+    bounds = np.iinfo(dtype)
+    if values.size and not bounds.min <= values.min() <= values.max() <= bounds.max:
+        raise Rejected("bad_value", f"data.tftensor has values that are no {dtype}")
+    return values.astype(dtype)
+
+
+def _of_objects(written: Any) -> NDArray[Any]:
+    # numpy would make an array of fixed width of bytes, which loses zeros at their end.
+    values = np.empty(len(written), object)
+    values[:] = written
+    return values

@@ -162,7 +162,7 @@ _MASKED = ("Masked", "MaskedRows", "DeclaredMasked")
 def _is_masked(pair: Pair) -> bool:
     return (
         pair.case.name in _MASKED
-        and pair.payload.route in ("seldon-protobuf", "v2")
+        and (pair.payload.route in ("seldon-protobuf", "v2") or "tftensor" in pair.payload.name)
         and isinstance(pair.expected, Reply)
     )
 
@@ -292,6 +292,14 @@ DIFFERENCES: tuple[Difference, ...] = (
         ("Twice", "V2 of FP32"),
     ),
     Difference(
+        "tftensor",
+        "`tftensor` where TensorFlow is not installed",
+        "Seldon answers an error.",
+        "The class gets the array. The reply has a `tftensor`, as with TensorFlow.",
+        "A tensor can be read without a package of a gigabyte.",
+        ("Twice", "tftensor of rows"),
+    ),
+    Difference(
         "missing-values",
         "`null` among numbers in any array, `NaN` in a protobuf `ndarray`",
         "`null` makes an object array with `None`. `NaN` makes an array of texts.",
@@ -320,8 +328,8 @@ DIFFERENCES: tuple[Difference, ...] = (
     ),
     Difference(
         "masked-arrays",
-        "a masked NumPy array as the answer to a protobuf or V2 message",
-        "The protobuf reply holds the values that the mask hides.",
+        "a masked NumPy array as the answer to a protobuf or V2 message, or to a `tftensor`",
+        "The reply holds the values that the mask hides.",
         "The reply never holds a hidden value. The message becomes a dead letter where the format "
         "has no null.",
         "A class masks values so that nobody reads them.",

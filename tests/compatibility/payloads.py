@@ -237,7 +237,25 @@ _OTHER_JSON = (
     ),
     seldon("data without an array", {"data": {}}),
     seldon("data that is null", {"data": None}),
-    seldon("tftensor", {"data": {"tftensor": {"dtype": "DT_FLOAT", "floatVal": [1.0]}}}),
+    seldon(
+        "tftensor",
+        {"data": {"tftensor": {"dtype": "DT_FLOAT", "floatVal": [1.0]}}},
+        difference="tftensor",
+    ),
+    seldon(
+        "tftensor of rows",
+        {
+            "data": {
+                "names": ["a", "b"],
+                "tftensor": {
+                    "dtype": "DT_INT32",
+                    "tensorShape": {"dim": [{"size": "2"}, {"size": "2"}]},
+                    "tensorContent": "AQAAAAIAAAADAAAABAAAAA==",
+                },
+            }
+        },
+        difference="tftensor",
+    ),
     seldon("binData", {"binData": "AAEC/w=="}),
     seldon("binData that is no base64", {"binData": "A"}),
     seldon("strData", {"strData": "some text"}),
@@ -303,6 +321,19 @@ _OTHER_JSON = (
 )
 
 _PROTOBUFS = (
+    protobuf(
+        "protobuf tftensor",
+        _message(
+            data=prediction_pb2.DefaultData(
+                tftensor={
+                    "dtype": "DT_DOUBLE",
+                    "double_val": [1.5, 2.5, 3.5],
+                    "tensor_shape": {"dim": [{"size": 1}, {"size": 3}]},
+                }
+            )
+        ),
+        difference="tftensor",
+    ),
     protobuf("protobuf tensor", _message(data=_tensor([2, 3], [1, 2, 3, 4.5, 5, 6]))),
     protobuf("protobuf tensor of one dimension", _message(data=_tensor([3], [1, 2, 3]))),
     protobuf("protobuf tensor with names", _message(data=_tensor([1, 2], [1, 2], ("a", "b")))),

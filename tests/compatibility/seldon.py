@@ -9,17 +9,22 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import numpy as np
 from google.protobuf.message import DecodeError
 from seldon_core import seldon_methods
+from seldon_core import utils as seldon_utils
 from seldon_core.metrics import SeldonMetrics
 from seldon_core.proto import prediction_pb2
+from seldon_core.proto.tensorflow.core.framework.tensor_pb2 import TensorProto as TheirTensor
 from seldon_core.wrapper import SeldonModelGRPC, get_rest_microservice
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from seldon_kafka.codec import tf_tensor
+from seldon_kafka.codec.seldon_messages import DefaultData
 from tests.compatibility.answer import (
     Answer,
     Rejection,
@@ -165,8 +170,26 @@ class Reference:
                 request = {"data": {"ndarray": []}, "meta": {"puid": request.get("id")}}
             return compose(model, is_request, request, answer, *rest)
 
-        with mock.patch.object(seldon_methods, "construct_response_json", noting):
+        with (
+            mock.patch.object(seldon_methods, "construct_response_json", noting),
+            mock.patch.object(seldon_utils, "tf", _TENSORFLOW, create=True),
+            mock.patch.object(seldon_utils, "TensorProto", TheirTensor, create=True),
+        ):
             yield
+
+
+def _make_ndarray(tensor: Any) -> Any:
+    data = DefaultData()
+    data.tftensor.ParseFromString(tensor.SerializeToString())
+    return tf_tensor.of_proto(data)
+
+
+def _make_tensor_proto(array: Any) -> Any:
+    return TheirTensor.FromString(tf_tensor.to_proto(np.asarray(array)).SerializeToString())
+
+
+# What Seldon needs TensorFlow for; test_tf_tensor.py holds both equal where TensorFlow is.
+_TENSORFLOW = SimpleNamespace(make_ndarray=_make_ndarray, make_tensor_proto=_make_tensor_proto)
 
 
 class _RefusedError(Exception):

@@ -153,8 +153,7 @@ def test_answers_beside_tensorflow_are_the_same(order: str, tmp_path: Path) -> N
     (tmp_path / "sitecustomize.py").write_text("\n".join(lines) + "\n", "utf-8")
     python = ROOT / ".venv-train" / "bin" / "python"
     found = answers_of(python, **clean_environ(PYTHONPATH=str(tmp_path)))
-    # There `tftensor` can be read.
-    assert [each for each in differences(found) if "tftensor" not in each] == []
+    assert differences(found) == []
 
 
 def test_a_class_that_imports_seldon_core_is_told_what_it_needs(
