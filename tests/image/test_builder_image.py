@@ -76,14 +76,30 @@ def test_the_image_has_the_command_and_nothing_called_kafka(text_image: str) -> 
         docker("run", "--rm", "--entrypoint", "python", text_image, "-c", "import kafka")
 
 
+def refused(source: Path, our_builder: str) -> str:
+    """The line with which a build fails."""
+    with pytest.raises(AssertionError) as failure:
+        s2i.build(source, our_builder, "local/text:refused")
+    (line,) = [each for each in str(failure.value).splitlines() if each.startswith("error: ")]
+    return line
+
+
 def test_requirements_that_the_runtime_does_not_go_with_fail_the_build(
     our_builder: str, tmp_path: Path
 ) -> None:
     source = shutil.copytree(SOURCE, tmp_path / "text")
     with (source / "requirements.txt").open("a") as file:
         file.write("confluent-kafka==2.2.0\n")
-    with pytest.raises(AssertionError) as failure:
-        s2i.build(source, our_builder, "local/text:refused")
-    (line,) = [each for each in str(failure.value).splitlines() if each.startswith("error: ")]
+    line = refused(source, our_builder)
     assert "the source's requirements don't go with the runtime" in line
     assert "confluent-kafka" in line
+
+
+def test_a_source_in_whose_folder_the_runtime_cannot_start_fails_the_build(
+    our_builder: str, tmp_path: Path
+) -> None:
+    source = shutil.copytree(SOURCE, tmp_path / "text")
+    (source / "confluent_kafka.py").write_text("")
+    line = refused(source, our_builder)
+    assert "the runtime can't start" in line
+    assert "confluent_kafka" in line
