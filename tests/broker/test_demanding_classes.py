@@ -147,10 +147,12 @@ def test_metrics_of_a_class_are_counted_once_and_do_not_fall_when_its_worker_is_
     assert (counter.labels["kind"], counter.labels["worker_id"]) == ("row", "replica.0")
     (took,) = measured(port, "took_sum")
     assert took.value == pytest.approx(50 * 0.02)
-    status = json.loads(get(port, "/status")[1])
-    (worker,) = status["workers"]
-    assert "metrics" in worker["batching"]
-    os.kill(worker["pid"], signal.SIGKILL)
+
+    def worker() -> Any:
+        return json.loads(get(port, "/status")[1])["workers"][0]
+
+    wait_until(lambda: "metrics" in worker()["batching"], 40, "the status says why")
+    os.kill(worker()["pid"], signal.SIGKILL)
     stream.send(numbers(20))
     wait_until(lambda: seen() == 70, 60, "counting goes on")
 
