@@ -21,8 +21,8 @@ from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError, w
 from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass, own
 from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, differing
+from seldon_kafka.pipeline.user_model import UserModel, own
 
 BATCH_SIZES = (2, 3, 8, 33)
 """Messages in the batches that are compared, beside one of all messages."""
@@ -120,7 +120,7 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
     )
 
 
-def _loaded(class_name: str) -> ServedClass:
+def _loaded(class_name: str) -> UserModel:
     keeps = os.environ.get("KAFKA_NON_FINITE") == "null"
     return load_class(class_name, os.environ, null_non_finite=keeps)
 
@@ -130,11 +130,11 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
         yield records[start : start + size]
 
 
-def _habits(served: ServedClass, records: Sequence[Record]) -> Iterator[str]:
+def _habits(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
     """Describes what the class does with arrays beside answering, all of which is served."""
-    if served.takes_raw:
+    if user_model.takes_raw:
         return
-    seen = _Habits(served)
+    seen = _Habits(user_model)
     for record in records:
         payload = _payload_of(record)
         if payload is not None:
@@ -147,8 +147,8 @@ def _habits(served: ServedClass, records: Sequence[Record]) -> Iterator[str]:
 class _Habits:
     """Watches what a class does with its arrays, message by message."""
 
-    def __init__(self, served: ServedClass) -> None:
-        self._served = served
+    def __init__(self, user_model: UserModel) -> None:
+        self._user_model = user_model
         self._kept: List[Any] = []
         self.found: Dict[str, None] = {}
 
@@ -158,12 +158,12 @@ class _Habits:
         Raises:
             Exception: what the class raises.
         """
-        served = self._served
+        user_model = self._user_model
         data = own(payload.data)
-        if served.to_rows is not None:
-            data = served.to_rows(data)
+        if user_model.to_rows is not None:
+            data = user_model.to_rows(data)
         before = copy.deepcopy(data)
-        answer = served.raw_answer(data, payload)
+        answer = user_model.raw_answer(data, payload)
         self._note(
             not _alike(before, data),
             "it changes the array that it is given; each call gets one of its own",
@@ -177,7 +177,7 @@ class _Habits:
             "its answers have masked values, which are written as null",
         )
         copied = copy.deepcopy(answer)
-        again = served.raw_answer(before, payload)
+        again = user_model.raw_answer(before, payload)
         self._note(
             not _alike(copied, again), "it answers a message differently when it is asked twice"
         )
@@ -219,13 +219,13 @@ def difference(first: Outcome, second: Outcome) -> str:
     return f"one is rejected ({rejected.message}), the other is not"
 
 
-def sample_payloads(served: ServedClass, count: int) -> List[bytes]:
+def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
     """Random requests of the shape that the class's metadata names.
 
     Raises:
         ClassNotUsable: the metadata names no shape.
     """
-    metadata: Any = getattr(served.instance, "init_metadata", dict)()
+    metadata: Any = getattr(user_model.instance, "init_metadata", dict)()
     inputs = metadata.get("inputs") or []
     first = inputs[0] if isinstance(inputs, list) and inputs else {}
     shape = first.get("shape") or (first.get("schema") or {}).get("shape")
@@ -295,7 +295,7 @@ def _check(options: argparse.Namespace) -> int:
         Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not.
     """
     try:
-        served = _loaded(options.class_name)
+        user_model = _loaded(options.class_name)
     except CommandError:
         raise
     except Exception as error:
@@ -304,39 +304,39 @@ def _check(options: argparse.Namespace) -> int:
             f"{options.class_name} can't be made: {words_of(error)} "
             f"({where.filename}, line {where.lineno})"
         ) from error
-    payloads = _payloads(served, options)
-    _print_capabilities(served)
+    payloads = _payloads(user_model, options)
+    _print_capabilities(user_model)
     try:
         finding = compare(options.class_name, payloads)
     except Retriable as error:
         raise CommandError(f"the class asks to try again later: {error}") from error
-    return _print_finding(finding, payloads, served)
+    return _print_finding(finding, payloads, user_model)
 
 
-def _payloads(served: ServedClass, options: Any) -> List[bytes]:
+def _payloads(user_model: UserModel, options: Any) -> List[bytes]:
     if not options.payload:
-        return sample_payloads(served, options.count)
+        return sample_payloads(user_model, options.count)
     try:
         return varied([path.read_bytes() for path in options.payload], options.count)
     except OSError as error:
         raise UsageError(f"--payload {error.filename}: {error.strerror}") from error
 
 
-def _print_capabilities(served: ServedClass) -> None:
+def _print_capabilities(user_model: UserModel) -> None:
     names = (
         *("row_wise", "to_rows", "stack_to_rows", "row_tags", "constant_tags", "class_names"),
         *("describe", "predict_raw", "tags", "metrics"),
     )
-    found = [name for name in names if hasattr(served.instance, name)]
-    print(f"class     {type(served.instance).__module__}.{type(served.instance).__name__}")
+    found = [name for name in names if hasattr(user_model.instance, name)]
+    print(f"class     {type(user_model.instance).__module__}.{type(user_model.instance).__name__}")
     print(f"has       {', '.join(found) or 'predict only'}")
     how = "with many messages at once, as it declares"
-    if served.why_single:
-        how = f"message by message: {served.why_single}"
+    if user_model.why_single:
+        how = f"message by message: {user_model.why_single}"
     print(f"called    {how}")
 
 
-def _print_finding(finding: Finding, payloads: Sequence[bytes], served: ServedClass) -> int:
+def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: UserModel) -> int:
     count = len(payloads)
     different = _count_different(payloads)
     sizes = ", ".join(map(str, (*BATCH_SIZES, count)))
@@ -354,7 +354,7 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], served: ServedCl
         return 1
     for text in [*([finding.switch] if finding.switch else []), *finding.differences[:5]]:
         print(f"differs   {text}")
-    return _print_verdict(finding, served, is_tried=different >= _ENOUGH_DIFFERENT)
+    return _print_verdict(finding, user_model, is_tried=different >= _ENOUGH_DIFFERENT)
 
 
 def _count_different(payloads: Sequence[bytes]) -> int:
@@ -369,8 +369,8 @@ def _content(payload: bytes) -> bytes:
         return payload
 
 
-def _print_verdict(finding: Finding, served: ServedClass, *, is_tried: bool) -> int:
-    if not finding.is_row_wise and served.stacks:
+def _print_verdict(finding: Finding, user_model: UserModel, *, is_tried: bool) -> int:
+    if not finding.is_row_wise and user_model.stacks:
         print("FAILED    it declares that it is row-wise, and is not; leave the declaration out,")
         print("          or set KAFKA_BATCHING=off")
         return 1
@@ -381,7 +381,7 @@ def _print_verdict(finding: Finding, served: ServedClass, *, is_tried: bool) -> 
         print("ok        it answers; but the messages are too much alike to show whether a batch")
         print("          changes an answer. Give it further ones: --payload FILE --payload FILE")
         return 0
-    if served.stacks:
+    if user_model.stacks:
         print("ok        the same answers singly and stacked")
         return 0
     times = finding.singly_s / max(finding.stacked_s, 1e-9)

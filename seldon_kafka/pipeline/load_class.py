@@ -10,10 +10,10 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.seldon_api import INSTALL, has_method, has_seldon_core
-from seldon_kafka.pipeline.served_class import (
+from seldon_kafka.pipeline.user_model import (
     SERVICES,
-    ServedClass,
     Service,
+    UserModel,
     signature_of,
     takes,
 )
@@ -31,7 +31,7 @@ class ClassNotUsable(UsageError):
 
 def load_class(
     name: str, environ: Optional[Mapping[str, str]] = None, *, null_non_finite: bool = False
-) -> ServedClass:
+) -> UserModel:
     """Imports, makes and loads a wrapper class.
 
     Args:
@@ -64,7 +64,7 @@ def load_class(
     if has_seldon_core() and any(has_method(instance, name) for name in service.raw_names):
         # A raw method that imports it when it is called first gets what it knows then, too.
         importlib.import_module("seldon_core.proto.prediction_pb2")
-    return ServedClass(instance, service, null_non_finite=null_non_finite)
+    return UserModel(instance, service, null_non_finite=null_non_finite)
 
 
 @contextlib.contextmanager

@@ -31,7 +31,6 @@ from seldon_kafka.errors import (
 )
 from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
 from seldon_kafka.pipeline.encoding import replies, reply, sent_puid
-from seldon_kafka.pipeline.served_class import ServedClass, check_rows, own, raw_request, rows_of
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
     Part,
@@ -43,6 +42,7 @@ from seldon_kafka.pipeline.stacking import (
     split,
     stacked,
 )
+from seldon_kafka.pipeline.user_model import UserModel, check_rows, own, raw_request, rows_of
 
 _NUMERIC = "biuf"
 _MOST_WIDTHS = 1024
@@ -114,7 +114,7 @@ class Pipeline:
     `decode` and `encode` run no code of the class; `predict` runs all of it.
 
     Args:
-        served: the class.
+        user_model: the class.
         max_message_bytes: larger values are rejected.
         batching: `auto` stacks what the class declares row-wise, `on` takes that for declared,
             `off` never stacks.
@@ -127,7 +127,7 @@ class Pipeline:
 
     def __init__(
         self,
-        served: ServedClass,
+        user_model: UserModel,
         max_message_bytes: int,
         *,
         batching: str = "auto",
@@ -137,9 +137,9 @@ class Pipeline:
         on_switch: Callable[[str], None] = lambda why: None,
         check: Optional[StackCheck] = None,
     ) -> None:
-        self._served = served
+        self._user_model = user_model
         self._decoder = BatchDecoder(
-            max_message_bytes, keeps_requests=served.needs_request, raw=served.takes_raw
+            max_message_bytes, keeps_requests=user_model.needs_request, raw=user_model.takes_raw
         )
         self._batch_rows = batch_rows
         self._before_call = before_call
@@ -149,9 +149,9 @@ class Pipeline:
         self._constants: Dict[str, Any] = {}
         self._widths: Set[Any] = set()
         if batching == "on":
-            served.declare()
-        elif batching == "off" and served.stacks:
-            served.call_singly("KAFKA_BATCHING is off")
+            user_model.declare()
+        elif batching == "off" and user_model.stacks:
+            user_model.call_singly("KAFKA_BATCHING is off")
 
     def run(self, records: Sequence[Record]) -> Batch:
         """Answers or rejects each record.
@@ -186,11 +186,11 @@ class Pipeline:
             Retriable: the class met a temporary error; nothing is answered, try again later.
         """
         started = time.monotonic()
-        if self._served.stacks:
+        if self._user_model.stacks:
             try:
                 self._predict_stacked(work)
             except _NotRowWise as found:
-                self._served.call_singly(str(found))
+                self._user_model.call_singly(str(found))
                 self._on_switch(str(found))
                 work.stacks.clear()
                 work.rejections.clear()
@@ -261,20 +261,20 @@ class Pipeline:
 
     def _predict_single(self, single: _Single) -> _Answer:
         payload = single.payload
-        if self._served.takes_raw:
-            prediction = self._served.predict_raw(raw_request(payload))
+        if self._user_model.takes_raw:
+            prediction = self._user_model.predict_raw(raw_request(payload))
             if prediction is not None:
                 return single, prediction
             payload = decode_request(payload, single.wire_format)
-        prediction = self._served.predict_payload(payload)
-        if payload.meta and self._served.needs_request:
+        prediction = self._user_model.predict_payload(payload)
+        if payload.meta and self._user_model.needs_request:
             # The class had it in its hands; from now on it is the reply's.
-            payload = payload._replace(meta=self._served.own_meta(payload.meta))
+            payload = payload._replace(meta=self._user_model.own_meta(payload.meta))
         return single._replace(payload=payload), prediction
 
     def _predict_stacked(self, work: Work) -> None:
         stacks: Dict[Any, List[Part]] = {}
-        if self._served.to_rows is not None:
+        if self._user_model.to_rows is not None:
             # It is the class's own, and so is `stack_to_rows`.
             self._before_call(work.records)
         singles = self._stack(work, stacks)
@@ -309,11 +309,11 @@ class Pipeline:
 
     def _rows(self, payload: Payload) -> Any:
         """The payload as rows that may be stacked, or None."""
-        served = self._served
+        user_model = self._user_model
         if not isinstance(payload.names, tuple):
             return None
-        if served.to_rows is not None:
-            rows = _rows_of(served.to_rows(own(payload.data)))
+        if user_model.to_rows is not None:
+            rows = _rows_of(user_model.to_rows(own(payload.data)))
             return rows if len(rows) else None
         data = payload.data
         if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
@@ -322,16 +322,16 @@ class Pipeline:
 
     def _part_of(self, block: Block) -> Optional[Part]:
         """Alike messages as one part of a stack; None if they have to be looked at one by one."""
-        served, payloads = self._served, block.payload.data
-        if served.to_rows is None:
+        user_model, payloads = self._user_model, block.payload.data
+        if user_model.to_rows is None:
             if not isinstance(payloads, np.ndarray) or payloads.ndim < 3:
                 return None
             rows = payloads.reshape(-1, *payloads.shape[2:])
             return _whole(block, rows, block.payload.dtype)
-        if served.stack_to_rows is None or _is_fractional(block.payload.dtype):
+        if user_model.stack_to_rows is None or _is_fractional(block.payload.dtype):
             return None
         try:
-            rows = _rows_of(served.stack_to_rows(own(payloads)))
+            rows = _rows_of(user_model.stack_to_rows(own(payloads)))
         except Exception:
             # Not each of them need be wrong.
             return None
@@ -362,7 +362,7 @@ class Pipeline:
         started = time.perf_counter()
         error: Optional[Exception] = None
         try:
-            prediction = self._served.predict_rows(rows, parts[0].payload.names)
+            prediction = self._user_model.predict_rows(rows, parts[0].payload.names)
         except Exception as raised:
             error = raised
         else:
@@ -373,7 +373,7 @@ class Pipeline:
         self._check.answered(time.perf_counter() - started)
         self._compare(work, parts, prediction)
         work.rows += len(rows)
-        if message_count(parts) == 1 and self._served.to_rows is None:
+        if message_count(parts) == 1 and self._user_model.to_rows is None:
             # By itself it may be answered by any number of rows.
             ((place, payload),) = parts[0].messages()
             work.answers[place] = _Single(place, payload, parts[0].wire_format), prediction
@@ -398,10 +398,10 @@ class Pipeline:
         """
         total = sum(len(part.rows) for part in parts)
         try:
-            if self._served.to_rows is not None or message_count(parts) > 1:
+            if self._user_model.to_rows is not None or message_count(parts) > 1:
                 check_rows(prediction, total)
         except BadPrediction as error:
-            if self._served.to_rows is not None:
+            if self._user_model.to_rows is not None:
                 # It answers row by row: one message makes it break its word.
                 return error
             raise _NotRowWise(f"it does not answer row by row: {error}") from None
@@ -420,7 +420,7 @@ class Pipeline:
         for name, value in prediction.tags.items():
             if name in prediction.row_tags:
                 continue
-            if name not in self._served.constant_tags:
+            if name not in self._user_model.constant_tags:
                 raise _NotRowWise(
                     f"its answers have the tag {name!r}, which it names neither in row_tags nor "
                     "in constant_tags"
@@ -476,7 +476,7 @@ class Pipeline:
         Raises:
             Retriable: the error is temporary.
         """
-        said = self._served.errors.describe(error)
+        said = self._user_model.errors.describe(error)
         rejection = rejection_of(record, error, said)._replace(sent_puid=sent_puid(payload))
         if not rejection.failed:
             return rejection

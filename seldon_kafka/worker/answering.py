@@ -12,7 +12,7 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
 from seldon_kafka.pipeline.pipeline import Pipeline, Work
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.asking import Asked, Asking
 from seldon_kafka.worker.in_hand import InHand
@@ -52,7 +52,7 @@ class Answering:
 
     Args:
         settings: limits of batches and transactions.
-        served: the class that answers.
+        user_model: the class that answers.
         in_hand: told what the class looks at.
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
@@ -65,7 +65,7 @@ class Answering:
     def __init__(
         self,
         settings: Settings,
-        served: ServedClass,
+        user_model: UserModel,
         in_hand: InHand,
         watchdog: Watchdog,
         worker: str,
@@ -78,7 +78,7 @@ class Answering:
         self._in_hand = in_hand
         self._watchdog = watchdog
         self._worker = worker
-        self._served = served
+        self._user_model = user_model
         self._stopping = stopping
         self._most = settings.commit_messages
         # A death undoes what is answered and not yet committed; a transaction for each message
@@ -94,7 +94,7 @@ class Answering:
         self._go_on_until = 0.0
         self._failed_messages = 0
         self._pipeline = Pipeline(
-            served,
+            user_model,
             settings.max_message_bytes,
             batching=settings.batching,
             batch_rows=settings.batch_rows,
@@ -232,7 +232,7 @@ class Answering:
     def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
         """Asks about further batches: so many in sum, if the class is quick and may go on."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
-        if not self._served.stacks:
+        if not self._user_model.stacks:
             most = min(most, _AHEAD_SINGLY)
         start = sum(asked.messages for asked in self._ahead)
         size = sum(asked.work.size for asked in self._ahead)

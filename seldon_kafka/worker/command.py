@@ -19,7 +19,7 @@ from seldon_kafka.config.settings import Settings, load_settings, log_unknown
 from seldon_kafka.config.stop_signals import StopSignals
 from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
-from seldon_kafka.pipeline.served_class import UNDECLARED, ServedClass
+from seldon_kafka.pipeline.user_model import UNDECLARED, UserModel
 from seldon_kafka.worker.assignment import GapFound
 from seldon_kafka.worker.loop import Halted, Worker
 from seldon_kafka.worker.place import lock, place_of
@@ -99,7 +99,7 @@ def _run(settings: Settings, options: Any) -> int:
             "give this one a KAFKA_WORKER_ID of its own"
         )
     try:
-        served = load_class(
+        user_model = load_class(
             options.class_name, os.environ, null_non_finite=settings.non_finite == "null"
         )
     except ClassNotUsable:
@@ -112,25 +112,25 @@ def _run(settings: Settings, options: Any) -> int:
     _collect_seldom()
     signals = StopSignals()
     signals.install()
-    worker = Worker(settings, served, place, status, signals, parent)
-    _log_batching(served)
+    worker = Worker(settings, user_model, place, status, signals, parent)
+    _log_batching(user_model)
     exit_status = _run_in_threads(worker, status)
     signals.ignore()
     _leave(exit_status)
     return exit_status
 
 
-def _log_batching(served: ServedClass) -> None:
+def _log_batching(user_model: UserModel) -> None:
     """Says why the class is called message by message, if it is."""
-    if served.why_single == UNDECLARED:
+    if user_model.why_single == UNDECLARED:
         log.warning(
             "the class is called message by message: %s. If each row's answer depends on that row "
             "only, declare it: %s. `seldon-kafka check` tries that",
             UNDECLARED,
             GAIN,
         )
-    elif served.why_single is not None:
-        log.info("the class is called message by message: %s", served.why_single)
+    elif user_model.why_single is not None:
+        log.info("the class is called message by message: %s", user_model.why_single)
 
 
 def _run_in_threads(worker: Worker, status: StatusPipe) -> int:

@@ -17,7 +17,7 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.config.stop_signals import StopSignals
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.deliveries import NotPublished
 from seldon_kafka.transport.outbox import Outbox
 from seldon_kafka.transport.publisher import text_of
@@ -61,7 +61,7 @@ class Worker:
 
     Args:
         settings: all of them.
-        served: the class that answers.
+        user_model: the class that answers.
         place: which worker this is.
         status: told what happens.
         signals: tell whether the worker is to leave.
@@ -71,14 +71,14 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        served: ServedClass,
+        user_model: UserModel,
         place: Place,
         status: StatusPipe,
         signals: StopSignals,
         parent: Optional[int] = None,
     ) -> None:
         self._settings = settings
-        self._served = served
+        self._user_model = user_model
         self._place = place
         self._status = status
         self._parent = parent
@@ -96,7 +96,7 @@ class Worker:
         self._signals = signals
         self._answering = Answering(
             settings,
-            served,
+            user_model,
             self._in_hand,
             self._watchdog,
             place.name,
@@ -287,7 +287,7 @@ class Worker:
             self._tell(READY)
 
     def _batching(self) -> str:
-        return self._served.why_single or STACKED
+        return self._user_model.why_single or STACKED
 
     def _not_published(self, error: NotPublished) -> None:
         metrics.ABORTS.labels(self._place.name).inc()

@@ -13,7 +13,7 @@ from seldon_core.proto import prediction_pb2
 from model.chosen import chosen_artefact
 from seldon_kafka.messages import Reply, header
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from tests.faults import answers, images
 from tests.faults.served import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
 from tests.seldon_kafka.helpers import record
@@ -29,7 +29,7 @@ def replies(numbers: range) -> list[Reply]:
     classifier.load()
     coded = [(number, images.message(number)) for number in numbers]
     records = [record(each.value, number, each.headers) for number, each in coded]
-    outcomes = Pipeline(ServedClass(classifier), 1_000_000).run(records).outcomes
+    outcomes = Pipeline(UserModel(classifier), 1_000_000).run(records).outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
 
@@ -163,7 +163,7 @@ def test_each_class_of_the_replicas_gives_the_answers_that_are_expected_of_it(
     instance.load()
     coded = [images.message(number) for number in range(2 * len(images.MIX))]
     records = [record(each.value, number, each.headers) for number, each in enumerate(coded)]
-    outcomes = Pipeline(ServedClass(instance), 1_000_000).run(records).outcomes
+    outcomes = Pipeline(UserModel(instance), 1_000_000).run(records).outcomes
     comparison = answers.Comparison()
     for each, outcome in zip(coded, outcomes, strict=True):
         assert isinstance(outcome, Reply)

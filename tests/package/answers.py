@@ -17,7 +17,7 @@ import numpy as np
 from seldon_kafka import Response, UserModelError
 from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 
 
 class Rows:
@@ -86,7 +86,7 @@ def outcomes(model: Any, messages: list[dict[str, Any]]) -> list[dict[str, Any]]
         value = None if message["value"] is None else base64.b64decode(message["value"])
         headers = [(name, base64.b64decode(header)) for name, header in message["headers"]]
         record = Record("in", 0, number, 1_700_000_000_000, b"k", value, headers)
-        (outcome,) = Pipeline(ServedClass(model()), 1_000_000).run([record]).outcomes
+        (outcome,) = Pipeline(UserModel(model()), 1_000_000).run([record]).outcomes
         if isinstance(outcome, Reply):
             said = {"value": base64.b64encode(outcome.value).decode("ascii")}
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from seldon_kafka.messages import Headers, Outcome, Record, Rejection, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker.in_hand import InHand
 
 
@@ -51,4 +51,4 @@ def pipeline(instance: Any, **options: Any) -> Pipeline:
     """The pipeline of a class, which is loaded first."""
     if hasattr(instance, "load"):
         instance.load()
-    return Pipeline(ServedClass(instance), 100_000, **options)
+    return Pipeline(UserModel(instance), 100_000, **options)

@@ -17,8 +17,8 @@ from seldon_kafka.config.settings import load_settings
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
 from seldon_kafka.pipeline.stack_check import NoCheck
+from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker.answering import Answering
 from seldon_kafka.worker.in_hand import InHand, suspects_of
 from seldon_kafka.worker.watchdog import Watchdog
@@ -53,7 +53,7 @@ def successor(folder: Path, held: list[Record], served: Any = None) -> Answering
     """A worker whose predecessor died with these records in hand."""
     die_with(InHand(folder, "worker", "group"), held)
     settings = load_settings({})
-    served = ServedClass(served or classes.Double())
+    served = UserModel(served or classes.Double())
     in_hand = InHand(folder, "worker", "group")
     return Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
 
@@ -140,7 +140,7 @@ def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -
     settings = load_settings({})
     in_hand = InHand(tmp_path, "worker", "group")
     is_stopping = stopping.is_set if stopping else lambda: False
-    worker = Answering(settings, ServedClass(gate), in_hand, Watchdog(), "worker", is_stopping)
+    worker = Answering(settings, UserModel(gate), in_hand, Watchdog(), "worker", is_stopping)
     gate.let_through.release()
     worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(8)))
     assert gate.waiting.acquire(timeout=30)
@@ -333,7 +333,7 @@ def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_pat
     for _ in range(30):
         in_hand = InHand(tmp_path, "worker", "group")
         settings = load_settings({})
-        served = ServedClass(Deadly({3, 4, 9, 10, 37}))
+        served = UserModel(Deadly({3, 4, 9, 10, 37}))
         worker = Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
         backlog = collections.deque(ndarray([[n, n]], n) for n in range(committed, 60))
         # Its answers wait for a commit that it may not live to see.
@@ -364,7 +364,7 @@ def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_co
     settings = load_settings({})
     worker = Answering(
         settings,
-        ServedClass(Seen()),
+        UserModel(Seen()),
         InHand(tmp_path, "worker", "group"),
         Watchdog(),
         "worker",

@@ -21,7 +21,7 @@ from seldon_kafka.messages import (
     Reply,
 )
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from tests.seldon_kafka.helpers import ndarray, record
 
 PROTOBUF = (("proto-name", b"seldon.protos.SeldonMessage"),)
@@ -54,7 +54,7 @@ class RepliesRaw:
 
 
 def outcome(instance: Any, source: Any = None, *, null: bool = False) -> Outcome:
-    served = ServedClass(instance, null_non_finite=null)
+    served = UserModel(instance, null_non_finite=null)
     (found,) = Pipeline(served, 100_000).run([source or ndarray([[1, 2]])]).outcomes
     return found
 
@@ -183,7 +183,7 @@ def test_a_raw_reply_of_an_error_becomes_a_dead_letter_with_its_reason() -> None
 
 
 def test_failures_at_missing_values_are_the_senders_however_many() -> None:
-    pipeline = Pipeline(ServedClass(Raises(ValueError("no NaN please"))), 100_000)
+    pipeline = Pipeline(UserModel(Raises(ValueError("no NaN please"))), 100_000)
     records = [record(b'{"data":{"ndarray":[[1,null]]}}', offset) for offset in range(1000)]
     outcomes = pipeline.run(records).outcomes
     assert all(isinstance(each, Rejection) and not each.failed for each in outcomes)

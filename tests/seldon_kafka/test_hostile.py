@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from seldon_kafka.errors import REASONS
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from tests import classes
 from tests.hostile import Hostile, good_messages, hostile_messages
 from tests.seldon_kafka.helpers import record, rejection
@@ -22,7 +22,7 @@ MAX_BYTES = 1_000_000
 def classifier() -> Pipeline:
     instance = KmnistClassifier()
     instance.load()
-    return Pipeline(ServedClass(instance), MAX_BYTES)
+    return Pipeline(UserModel(instance), MAX_BYTES)
 
 
 def value_of(outcome: Outcome) -> bytes:
@@ -59,7 +59,7 @@ def test_what_falls_through_the_decoder_is_not_held_against_the_class(
         raise IndexError("a gap")
 
     monkeypatch.setattr("seldon_kafka.codec.batch.decode", broken)
-    (outcome,) = Pipeline(ServedClass(classes.Double()), MAX_BYTES).run([record(b"[]")]).outcomes
+    (outcome,) = Pipeline(UserModel(classes.Double()), MAX_BYTES).run([record(b"[]")]).outcomes
     assert rejection(outcome).reason == "undecodable"
     assert not rejection(outcome).failed
     assert "IndexError: a gap" in rejection(outcome).message

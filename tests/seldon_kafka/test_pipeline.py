@@ -20,8 +20,8 @@ from seldon_core.proto.prediction_pb2 import SeldonMessage
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import SERVICES, ServedClass
 from seldon_kafka.pipeline.stack_check import NoCheck
+from seldon_kafka.pipeline.user_model import SERVICES, UserModel
 from tests import classes
 from tests.image.text.TextClassifier import TextClassifier
 from tests.seldon_kafka.helpers import answers, ndarray, pipeline, record, rejection
@@ -371,7 +371,7 @@ def test_a_metric_that_is_no_number_refuses_a_raw_reply_or_is_left_out(sent: Rec
     (outcome,) = pipeline(AnswersRaw()).run([sent]).outcomes
     assert rejection(outcome).reason == "bad_prediction"
     assert "metrics[0]" in rejection(outcome).message
-    keeping = Pipeline(ServedClass(AnswersRaw(), null_non_finite=True), 100_000)
+    keeping = Pipeline(UserModel(AnswersRaw(), null_non_finite=True), 100_000)
     (outcome,) = keeping.run([sent]).outcomes
     assert isinstance(outcome, Reply)
     assert b"GAUGE" not in outcome.value and b"\x01k" not in outcome.value
@@ -409,6 +409,6 @@ class TransformsWithToRows:
 
 
 def test_to_rows_is_about_predict_alone() -> None:
-    served = ServedClass(TransformsWithToRows(), SERVICES["TRANSFORMER"])
+    served = UserModel(TransformsWithToRows(), SERVICES["TRANSFORMER"])
     (reply,) = answers(Pipeline(served, 100_000).run([ndarray([[1], [2]])]).outcomes)
     assert reply["data"]["ndarray"] == [[2]]

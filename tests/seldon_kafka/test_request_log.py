@@ -21,7 +21,7 @@ from seldon_kafka.codec.seldon_proto import parse
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply, header
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.pipeline.served_class import ServedClass
+from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.log_entry import Author, author_of
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.replies import Outgoing, Target, compose, size_of
@@ -55,7 +55,7 @@ def content(entry: Any, part: str) -> bytes | None:
 
 @pytest.fixture(scope="module")
 def kmnist() -> Pipeline:
-    return Pipeline(ServedClass(KmnistClassifier()), LIMIT)
+    return Pipeline(UserModel(KmnistClassifier()), LIMIT)
 
 
 def test_an_entry_is_a_cloud_event_of_request_and_reply(kmnist: Pipeline) -> None:
@@ -182,7 +182,7 @@ def test_a_rejection_has_the_puid_that_could_be_read(kmnist: Pipeline) -> None:
 
 def test_a_reply_that_is_too_large_for_its_topic_is_logged_as_what_became_of_it() -> None:
     asked = b'{"data":{"ndarray":[[1,2]]},"meta":{"puid":"mine"}}'
-    (reply,) = Pipeline(ServedClass(Double()), LIMIT).run([record(asked)]).outcomes
+    (reply,) = Pipeline(UserModel(Double()), LIMIT).run([record(asked)]).outcomes
     outcome, _ = compose(reply, Target("out", 1, 100), Target("dead", 1, LIMIT), "host.0")
     (entry,) = entries([outcome])
     assert (entry["puid"], entry["rejection"]["reason"]) == ("mine", "reply_too_large")
@@ -191,7 +191,7 @@ def test_a_reply_that_is_too_large_for_its_topic_is_logged_as_what_became_of_it(
 
 def test_a_puid_that_no_feedback_could_name_is_not_the_key() -> None:
     asked = {"data": {"ndarray": [[1, 2]]}, "meta": {"puid": "p" * 2000}}
-    outcomes = Pipeline(ServedClass(Double()), LIMIT).run([record(json.dumps(asked).encode())])
+    outcomes = Pipeline(UserModel(Double()), LIMIT).run([record(json.dumps(asked).encode())])
     (message,) = logged(outcomes.outcomes)
     entry = json.loads(message.value or b"")
     assert entry["puid"] == entry["id"] == (message.key or b"").decode()
@@ -276,7 +276,7 @@ def documents(draw: DrawFn) -> bytes:
 @given(st.lists(documents(), min_size=1, max_size=4))
 def test_every_entry_is_json_and_holds_just_what_was_sent(values: list[bytes]) -> None:
     sources = [record(value, offset) for offset, value in enumerate(values)]
-    outcomes = Pipeline(ServedClass(Double()), LIMIT).run(sources).outcomes
+    outcomes = Pipeline(UserModel(Double()), LIMIT).run(sources).outcomes
     for outcome, message in zip(outcomes, logged(outcomes), strict=True):
         entry = orjson.loads(message.value or b"")
         assert_same(entry, outcome)
@@ -303,7 +303,7 @@ NUMBERS = st.sampled_from(["0", "7", "00", "07", "255", "256", "-0", "1e1", "1.0
 
 @given(st.lists(st.lists(NUMBERS, min_size=200, max_size=200), min_size=3, max_size=6))
 def test_what_is_read_by_its_layout_is_json_too(rows: list[list[str]]) -> None:
-    pipeline = Pipeline(ServedClass(Double()), LIMIT)
+    pipeline = Pipeline(UserModel(Double()), LIMIT)
     plain = [record(_request(["1"] * 200), offset) for offset in range(3)]
     for source in plain:
         pipeline.run([source])

@@ -149,7 +149,7 @@ def _staying() -> Iterator[None]:
         raise ClassLeft(f"the class called sys.exit({error.code!r})") from error
 
 
-class ServedClass:
+class UserModel:
     """One user model, and what it can do.
 
     Everything here runs the class's own code, so it belongs to the thread that made it.
