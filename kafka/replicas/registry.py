@@ -13,7 +13,7 @@ import psutil
 
 from kafka.replicas.replica import Birth, Replica
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.worker.place import file_name, state_folder
+from seldon_kafka.worker.identity import file_name, state_folder
 
 _TAKE_WITHIN_S = 0.5
 

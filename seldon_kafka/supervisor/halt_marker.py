@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Optional
 
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.worker.place import file_name, state_folder
+from seldon_kafka.worker.identity import file_name, state_folder
 
 
 class HaltMarker:

@@ -18,8 +18,8 @@ from seldon_kafka.supervisor.open_inference import Served
 from seldon_kafka.supervisor.process import reap_orphans
 from seldon_kafka.supervisor.seldon_server import SeldonServer
 from seldon_kafka.supervisor.worker_slot import GaveUp, WorkerSlot
+from seldon_kafka.worker.identity import identity_of, state_folder
 from seldon_kafka.worker.in_hand import pardon
-from seldon_kafka.worker.place import place_of, state_folder
 from seldon_kafka.worker.status import HALTED
 
 log = logging.getLogger("seldon_kafka.supervisor")
@@ -181,8 +181,8 @@ class Supervisor:
                 for slot in self._slots:
                     if not slot.has_left():
                         slot.end()
-                        place = place_of(self._settings, slot.index)
-                        pardon(state_folder(self._settings), place.transactional_id)
+                        identity = identity_of(self._settings, slot.index)
+                        pardon(state_folder(self._settings), identity.transactional_id)
                 return False
             time.sleep(_TURN_S / 5)
         return True

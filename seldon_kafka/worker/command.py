@@ -21,8 +21,8 @@ from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.user_model import UNDECLARED, UserModel
 from seldon_kafka.worker.assignment import GapFound
+from seldon_kafka.worker.identity import identity_of, lock
 from seldon_kafka.worker.loop import Halted, Worker
-from seldon_kafka.worker.place import lock, place_of
 from seldon_kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
 
 log = logging.getLogger("seldon_kafka.worker")
@@ -90,12 +90,12 @@ def configure_logging(settings: Settings) -> None:
 
 def _run(settings: Settings, options: Any) -> int:
     parent = None if options.status_fd is None else os.getppid()
-    place = place_of(settings, options.index)
+    identity = identity_of(settings, options.index)
     status = StatusPipe(options.status_fd)
-    held = lock(settings, place.transactional_id)
+    held = lock(settings, identity.transactional_id)
     if held is None:
         raise UsageError(
-            f"a worker {place.transactional_id!r} runs on this machine already; "
+            f"a worker {identity.transactional_id!r} runs on this machine already; "
             "give this one a KAFKA_WORKER_ID of its own"
         )
     try:
@@ -112,7 +112,7 @@ def _run(settings: Settings, options: Any) -> int:
     _collect_seldom()
     signals = StopSignals()
     signals.install()
-    worker = Worker(settings, user_model, place, status, signals, parent)
+    worker = Worker(settings, user_model, identity, status, signals, parent)
     _log_batching(user_model)
     exit_status = _run_in_threads(worker, status)
     signals.ignore()

@@ -20,7 +20,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 import orjson
 
 from seldon_kafka.messages import Record
-from seldon_kafka.worker.place import file_name
+from seldon_kafka.worker.identity import file_name
 
 _SUFFIX = ".in-hand.json"
 # Older suspicions are dropped: the topic may have been made anew, with the same offsets.

@@ -27,9 +27,9 @@ from seldon_kafka.worker.answering import Answering
 from seldon_kafka.worker.assignment import GapFound
 from seldon_kafka.worker.breaker import Breaker
 from seldon_kafka.worker.events import Events
+from seldon_kafka.worker.identity import WorkerIdentity, state_folder
 from seldon_kafka.worker.in_hand import InHand
 from seldon_kafka.worker.intake import Intake
-from seldon_kafka.worker.place import Place, state_folder
 from seldon_kafka.worker.positions import Gap
 from seldon_kafka.worker.retries import Retries
 from seldon_kafka.worker.status import JOINING, READY, STACKED, STALLED, StatusPipe
@@ -62,7 +62,7 @@ class Worker:
     Args:
         settings: all of them.
         user_model: the class that answers.
-        place: which worker this is.
+        identity: which worker this is.
         status: told what happens.
         signals: tell whether the worker is to leave.
         parent: process id of the supervisor; the worker leaves when that is gone.
@@ -72,14 +72,14 @@ class Worker:
         self,
         settings: Settings,
         user_model: UserModel,
-        place: Place,
+        identity: WorkerIdentity,
         status: StatusPipe,
         signals: StopSignals,
         parent: Optional[int] = None,
     ) -> None:
         self._settings = settings
         self._user_model = user_model
-        self._place = place
+        self._identity = identity
         self._status = status
         self._parent = parent
         self._stop_asked = False
@@ -88,8 +88,8 @@ class Worker:
         self._measure_at = 0.0
         self._without_partitions_since: Optional[float] = None
         self._unpublished_since: Optional[float] = None
-        metrics.begin(place.name)
-        self._in_hand = InHand(state_folder(settings), place.transactional_id, settings.group_id)
+        metrics.begin(identity.name)
+        self._in_hand = InHand(state_folder(settings), identity.transactional_id, settings.group_id)
         self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()
         self._retries = Retries(settings.retry_message_s)
@@ -99,7 +99,7 @@ class Worker:
             user_model,
             self._in_hand,
             self._watchdog,
-            place.name,
+            identity.name,
             self._is_stopping,
             keep_signals=signals.install,
             on_switch=self._on_switch,
@@ -164,8 +164,8 @@ class Worker:
             try:
                 outbox = outbox or Outbox(
                     self._settings,
-                    self._place.name,
-                    self._place.transactional_id,
+                    self._identity.name,
+                    self._identity.transactional_id,
                     self._commit,
                     self._watch_broker_call,
                 )
@@ -190,7 +190,7 @@ class Worker:
         """One turn: takes what is there, answers it, publishes it."""
         intake = self._intake
         if self._parent is not None and os.getppid() != self._parent:
-            log.warning("%s leaves: its supervisor is gone", self._place.name)
+            log.warning("%s leaves: its supervisor is gone", self._identity.name)
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(intake.why_without_partitions())
@@ -214,8 +214,8 @@ class Worker:
         now = time.monotonic()
         if now >= self._measure_at:
             self._measure_at = now + _MEASURE_EVERY_S
-            metrics.LAG.labels(self._place.name).set(self._intake.lag())
-            metrics.PASSED.labels(self._place.name).inc(self._intake.take_others())
+            metrics.LAG.labels(self._identity.name).set(self._intake.lag())
+            metrics.PASSED.labels(self._identity.name).inc(self._intake.take_others())
 
     def _answer_backlog(self) -> List[Outcome]:
         try:
@@ -226,11 +226,11 @@ class Worker:
 
     def _put_off(self, error: Retriable) -> None:
         """Waits before the next try of the batch that comes next, or gives its message up."""
-        metrics.RETRIES.labels(self._place.name).inc()
+        metrics.RETRIES.labels(self._identity.name).inc()
         backlog = self._intake.backlog
         alone = self._answering.failed_alone
         delay_s = self._retries.failed(backlog[0], error, alone=alone)
-        log.info("%s tries again in %.1f s: %s", self._place.name, delay_s, error)
+        log.info("%s tries again in %.1f s: %s", self._identity.name, delay_s, error)
         self._stalled(f"the model reported a temporary error: {error}")
         if self._retries.wants_probe:
             self._retries.probed(answered=self._answering.probe(backlog))
@@ -263,7 +263,7 @@ class Worker:
         finally:
             self._watchdog.rest_brokers()
         seconds = time.perf_counter() - started
-        metrics.STAGE_SECONDS.labels(self._place.name, "publish").observe(seconds)
+        metrics.STAGE_SECONDS.labels(self._identity.name, "publish").observe(seconds)
         self._breaker = breaker
         self._published(outcomes, positions)
 
@@ -278,7 +278,7 @@ class Worker:
         self._intake.published(positions, self._breaker.note)
         self._answering.published(positions)
         self._retries.published(positions)
-        metrics.count_published(self._place.name, outcomes)
+        metrics.count_published(self._identity.name, outcomes)
         self._backoff_s = 0.0
         self._unpublished_since = None
         self._progress += 1
@@ -290,8 +290,8 @@ class Worker:
         return self._user_model.why_single or STACKED
 
     def _not_published(self, error: NotPublished) -> None:
-        metrics.ABORTS.labels(self._place.name).inc()
-        log.info("%s does the batch again: %s", self._place.name, error)
+        metrics.ABORTS.labels(self._identity.name).inc()
+        log.info("%s does the batch again: %s", self._identity.name, error)
         refusal = error.refusal
         if refusal is not None:
             if self._outbox.heed(refusal):
@@ -328,8 +328,8 @@ class Worker:
             self._breaker = self._breaker.inheriting(note)
         self._in_hand.adopt(positions, self._settings.input_topic)
         self._without_partitions_since = None
-        metrics.PARTITIONS.labels(self._place.name).set(len(partitions))
-        log.info("%s reads partitions %s", self._place.name, partitions)
+        metrics.PARTITIONS.labels(self._identity.name).set(len(partitions))
+        log.info("%s reads partitions %s", self._identity.name, partitions)
         self._tell(READY, partitions=tuple(partitions))
 
     def _events(self) -> Events:
@@ -346,27 +346,27 @@ class Worker:
 
     def _on_switch(self, why: str) -> None:
         """Called in the main thread when a declaration turns out to be wrong."""
-        metrics.SWITCHES.labels(self._place.name).inc()
+        metrics.SWITCHES.labels(self._identity.name).inc()
         log.warning(
             "%s calls the class message by message from now on, though it declares that it is "
             "row-wise: %s",
-            self._place.name,
+            self._identity.name,
             why,
         )
 
     def _on_revoked(self) -> None:
-        metrics.PARTITIONS.labels(self._place.name).set(0)
-        metrics.LAG.labels(self._place.name).set(0)
+        metrics.PARTITIONS.labels(self._identity.name).set(0)
+        metrics.LAG.labels(self._identity.name).set(0)
         self._without_partitions_since = time.monotonic()
         self._tell(self._status.last.state, self._status.last.detail, partitions=())
 
     def _on_gap(self, gap: Gap) -> None:
-        metrics.GAPS.labels(self._place.name).inc(max(0, gap.first - gap.committed))
+        metrics.GAPS.labels(self._identity.name).inc(max(0, gap.first - gap.committed))
         log.error("%s", gap)
 
     def _stalled(self, detail: str) -> None:
         if self._status.last.detail != detail:
-            log.warning("%s waits: %s", self._place.name, detail)
+            log.warning("%s waits: %s", self._identity.name, detail)
         self._tell(STALLED, detail)
 
     def _tell(self, state: str, detail: str = "", partitions: Any = None) -> None:

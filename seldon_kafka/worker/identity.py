@@ -10,7 +10,7 @@ from typing import IO, NamedTuple, Optional
 from seldon_kafka.config.settings import Settings, SettingsError
 
 
-class Place(NamedTuple):
+class WorkerIdentity(NamedTuple):
     """Which worker this is.
 
     Attributes:
@@ -22,10 +22,10 @@ class Place(NamedTuple):
     transactional_id: str
 
 
-def place_of(settings: Settings, index: int) -> Place:
+def identity_of(settings: Settings, index: int) -> WorkerIdentity:
     """The worker with this index below the supervisor that the settings name."""
     name = f"{settings.worker_id}.{index}"
-    return Place(name, f"{settings.group_id}.{name}")
+    return WorkerIdentity(name, f"{settings.group_id}.{name}")
 
 
 def file_name(text: str) -> str:
