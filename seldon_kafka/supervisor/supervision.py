@@ -19,7 +19,7 @@ from seldon_kafka.supervisor.process import reap_orphans
 from seldon_kafka.supervisor.seldon_server import SeldonServer
 from seldon_kafka.supervisor.worker_slot import GaveUp, WorkerSlot
 from seldon_kafka.worker.identity import identity_of, state_folder
-from seldon_kafka.worker.in_hand import pardon
+from seldon_kafka.worker.in_flight import clear_in_flight
 from seldon_kafka.worker.status import HALTED
 
 log = logging.getLogger("seldon_kafka.supervisor")
@@ -182,7 +182,7 @@ class Supervisor:
                     if not slot.has_left():
                         slot.end()
                         identity = identity_of(self._settings, slot.index)
-                        pardon(state_folder(self._settings), identity.transactional_id)
+                        clear_in_flight(state_folder(self._settings), identity.transactional_id)
                 return False
             time.sleep(_TURN_S / 5)
         return True

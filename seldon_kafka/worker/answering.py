@@ -15,7 +15,7 @@ from seldon_kafka.pipeline.pipeline import Pipeline, Work
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.asking import Asked, Asking
-from seldon_kafka.worker.in_hand import InHand
+from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.watchdog import Watchdog
 
 # A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
@@ -53,7 +53,7 @@ class Answering:
     Args:
         settings: limits of batches and transactions.
         user_model: the class that answers.
-        in_hand: told what the class looks at.
+        in_flight: told what the class looks at.
         watchdog: wound for each call of the class.
         worker: the worker's name, for metrics.
         stopping: whether the worker is to leave as soon as it can.
@@ -66,7 +66,7 @@ class Answering:
         self,
         settings: Settings,
         user_model: UserModel,
-        in_hand: InHand,
+        in_flight: InFlight,
         watchdog: Watchdog,
         worker: str,
         stopping: Callable[[], bool],
@@ -75,7 +75,7 @@ class Answering:
         on_switch: Callable[[str], None] = lambda why: None,
     ) -> None:
         self._settings = settings
-        self._in_hand = in_hand
+        self._in_flight = in_flight
         self._watchdog = watchdog
         self._worker = worker
         self._user_model = user_model
@@ -127,12 +127,12 @@ class Answering:
     def _call(self, records: Sequence[Record]) -> None:
         """Prepares a call of the class with these records."""
         self._watchdog.wind(self._settings.predict_timeout_s)
-        if self._in_hand.hold(records):
+        if self._in_flight.hold(records):
             self._keep_signals()
 
     def _let_go(self) -> None:
         """Notes that no call of the class is under way."""
-        self._in_hand.hold(())
+        self._in_flight.hold(())
         self._keep_signals()
 
     def _may_go_on(self) -> bool:
@@ -285,7 +285,7 @@ class Answering:
         self._most = min(self._settings.commit_messages, self._most * 2)
         self._most_alone = min(self._settings.commit_messages, self._most_alone * 2)
         for partition, position in positions.items():
-            self._in_hand.forget(self._settings.input_topic, partition, position)
+            self._in_flight.forget(self._settings.input_topic, partition, position)
         if self._decided:
             self._decided = {
                 source: decision
@@ -321,13 +321,13 @@ class Answering:
         return records
 
     def _any_may_stand_alone(self) -> bool:
-        return bool(self._decided or self._try_alone) or self._in_hand.has_suspects
+        return bool(self._decided or self._try_alone) or self._in_flight.has_suspects
 
     def _stands_alone(self, record: Record) -> bool:
         """Whether the record may be what others suffer from, or is decided about."""
         source = _source(record)
         is_known = source in self._decided or source in self._try_alone
-        return is_known or bool(self._in_hand.deaths(record))
+        return is_known or bool(self._in_flight.deaths(record))
 
     def _ask_first(self, backlog: Deque[Record], room: int) -> Asked:
         """Asks about the batch that is the next one, with nothing asked before it."""
@@ -337,7 +337,7 @@ class Answering:
         work = self._without_asking(records)
         if work is None:
             # A message may be the death of a parser too.
-            with self._in_hand.holding(records):
+            with self._in_flight.holding(records):
                 work = self._pipeline.decode(records)
         return work
 
@@ -364,7 +364,7 @@ class Answering:
                 first, decision.reason, decision.message, failed=decision.failed
             )
             return work
-        deaths = self._in_hand.deaths(first)
+        deaths = self._in_flight.deaths(first)
         if deaths >= self._settings.crash_attempts:
             text = f"{deaths} workers died with this message in hand"
             work.outcomes[0] = Rejection(first, "worker_crash", text, failed=True)

@@ -28,7 +28,7 @@ from seldon_kafka.worker.assignment import GapFound
 from seldon_kafka.worker.breaker import Breaker
 from seldon_kafka.worker.events import Events
 from seldon_kafka.worker.identity import WorkerIdentity, state_folder
-from seldon_kafka.worker.in_hand import InHand
+from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.intake import Intake
 from seldon_kafka.worker.positions import Gap
 from seldon_kafka.worker.retries import Retries
@@ -89,7 +89,9 @@ class Worker:
         self._without_partitions_since: Optional[float] = None
         self._unpublished_since: Optional[float] = None
         metrics.begin(identity.name)
-        self._in_hand = InHand(state_folder(settings), identity.transactional_id, settings.group_id)
+        self._in_flight = InFlight(
+            state_folder(settings), identity.transactional_id, settings.group_id
+        )
         self._breaker = Breaker.of(settings)
         self._watchdog = Watchdog()
         self._retries = Retries(settings.retry_message_s)
@@ -97,7 +99,7 @@ class Worker:
         self._answering = Answering(
             settings,
             user_model,
-            self._in_hand,
+            self._in_flight,
             self._watchdog,
             identity.name,
             self._is_stopping,
@@ -155,7 +157,7 @@ class Worker:
             self._intake.close()
             self._watchdog.rest_brokers()
         self._answering.drop_ahead()
-        self._in_hand.close()
+        self._in_flight.close()
 
     def _make_outbox(self) -> Optional[Outbox]:
         """The way out, as soon as topics and brokers are there; None if told to stop before."""
@@ -326,7 +328,7 @@ class Worker:
         partitions = sorted(positions)
         for note in notes.values():
             self._breaker = self._breaker.inheriting(note)
-        self._in_hand.adopt(positions, self._settings.input_topic)
+        self._in_flight.adopt(positions, self._settings.input_topic)
         self._without_partitions_since = None
         metrics.PARTITIONS.labels(self._identity.name).set(len(partitions))
         log.info("%s reads partitions %s", self._identity.name, partitions)

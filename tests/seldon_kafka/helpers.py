@@ -10,7 +10,7 @@ from typing import Any
 from seldon_kafka.messages import Headers, Outcome, Record, Rejection, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
-from seldon_kafka.worker.in_hand import InHand
+from seldon_kafka.worker.in_flight import InFlight
 
 
 def record(
@@ -37,9 +37,9 @@ def rejection(outcome: Outcome) -> Rejection:
     return outcome
 
 
-def die_with(in_hand: InHand, records: Sequence[Record]) -> None:
+def die_with(in_flight: InFlight, records: Sequence[Record]) -> None:
     """Ends as a worker does that dies while the class looks at these records."""
-    with contextlib.suppress(_Death), in_hand.holding(records):
+    with contextlib.suppress(_Death), in_flight.holding(records):
         raise _Death
 
 

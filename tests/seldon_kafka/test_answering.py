@@ -20,7 +20,7 @@ from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.stack_check import NoCheck
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker.answering import Answering
-from seldon_kafka.worker.in_hand import InHand, suspects_of
+from seldon_kafka.worker.in_flight import InFlight, suspects_of
 from seldon_kafka.worker.watchdog import Watchdog
 from tests import classes
 from tests.broker.stream import wait_until
@@ -51,11 +51,11 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def successor(folder: Path, held: list[Record], served: Any = None) -> Answering:
     """A worker whose predecessor died with these records in hand."""
-    die_with(InHand(folder, "worker", "group"), held)
+    die_with(InFlight(folder, "worker", "group"), held)
     settings = load_settings({})
     served = UserModel(served or classes.Double())
-    in_hand = InHand(folder, "worker", "group")
-    return Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
+    in_flight = InFlight(folder, "worker", "group")
+    return Answering(settings, served, in_flight, Watchdog(), "worker", lambda: False)
 
 
 def test_what_was_in_hand_is_taken_alone_with_ever_more_in_a_transaction(tmp_path: Path) -> None:
@@ -138,9 +138,9 @@ def offsets(outcomes: list[Outcome]) -> list[int]:
 def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Answering:
     """A worker that has seen its class answer quickly, and has it wait from now on."""
     settings = load_settings({})
-    in_hand = InHand(tmp_path, "worker", "group")
+    in_flight = InFlight(tmp_path, "worker", "group")
     is_stopping = stopping.is_set if stopping else lambda: False
-    worker = Answering(settings, UserModel(gate), in_hand, Watchdog(), "worker", is_stopping)
+    worker = Answering(settings, UserModel(gate), in_flight, Watchdog(), "worker", is_stopping)
     gate.let_through.release()
     worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(8)))
     assert gate.waiting.acquire(timeout=30)
@@ -331,10 +331,10 @@ class Death(BaseException):
 def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_path: Path) -> None:
     committed, convicted = 0, []
     for _ in range(30):
-        in_hand = InHand(tmp_path, "worker", "group")
+        in_flight = InFlight(tmp_path, "worker", "group")
         settings = load_settings({})
         served = UserModel(Deadly({3, 4, 9, 10, 37}))
-        worker = Answering(settings, served, in_hand, Watchdog(), "worker", lambda: False)
+        worker = Answering(settings, served, in_flight, Watchdog(), "worker", lambda: False)
         backlog = collections.deque(ndarray([[n, n]], n) for n in range(committed, 60))
         # Its answers wait for a commit that it may not live to see.
         with contextlib.suppress(Death):
@@ -365,7 +365,7 @@ def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_co
     worker = Answering(
         settings,
         UserModel(Seen()),
-        InHand(tmp_path, "worker", "group"),
+        InFlight(tmp_path, "worker", "group"),
         Watchdog(),
         "worker",
         lambda: False,

@@ -53,7 +53,7 @@ class Suspect(NamedTuple):
 _offset = operator.attrgetter("offset")
 
 
-class InHand:
+class InFlight:
     """The file of one worker.
 
     Args:
@@ -172,7 +172,7 @@ class InHand:
         self._size = max(self._size, len(text))
 
 
-def pardon(folder: Path, transactional_id: str) -> None:
+def clear_in_flight(folder: Path, transactional_id: str) -> None:
     """Forgets what a worker held that was killed for leaving too slowly: nobody is to blame."""
     path = folder / (file_name(transactional_id) + _SUFFIX)
     document = _load(path)
