@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, NamedTuple
 
-from seldon_kafka.worker.positions import Gap
+from seldon_kafka.worker.offsets import Gap
 
 
 class Events(NamedTuple):

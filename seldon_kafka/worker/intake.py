@@ -18,10 +18,9 @@ from seldon_kafka.config.rights import GROUP, READ, TOPIC, RightMissing, worker_
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import UNREADABLE_BATCH, Record, value_bytes
 from seldon_kafka.transport.consumed import record_of
-from seldon_kafka.worker.assignment import GapFound, StartPositions
 from seldon_kafka.worker.events import Events
 from seldon_kafka.worker.fetching import fetching_config
-from seldon_kafka.worker.standing import Standing
+from seldon_kafka.worker.offsets import GapFound, Standing, StartPositions
 
 log = logging.getLogger("seldon_kafka.worker")
 

@@ -24,13 +24,12 @@ from seldon_kafka.transport.publisher import text_of
 from seldon_kafka.transport.targets import TopicMissing
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.answering import Answering
-from seldon_kafka.worker.assignment import GapFound
 from seldon_kafka.worker.breaker import Breaker
 from seldon_kafka.worker.events import Events
 from seldon_kafka.worker.identity import WorkerIdentity, state_folder
 from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.intake import Intake
-from seldon_kafka.worker.positions import Gap
+from seldon_kafka.worker.offsets import Gap, GapFound
 from seldon_kafka.worker.retries import Retries
 from seldon_kafka.worker.status import JOINING, READY, STACKED, STALLED, StatusPipe
 from seldon_kafka.worker.watchdog import Watchdog

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seldon_kafka.worker.positions import start_of
+from seldon_kafka.worker.offsets import start_of
 
 
 @pytest.mark.parametrize(("committed", "offset"), [(None, 10), (10, 10), (50, 50), (90, 90)])

@@ -1,16 +1,135 @@
-"""Asks the brokers where to start reading the partitions that a worker was assigned."""
+"""Where a worker reads and commits in each partition, and where it starts."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.worker.positions import Gap, start_of
+from seldon_kafka.messages import Record
+
+
+class Gap(NamedTuple):
+    """Offsets that the group has not read and that are gone.
+
+    Attributes:
+        partition: the partition.
+        committed: the group's position.
+        first: the first offset that is still there.
+    """
+
+    partition: int
+    committed: int
+    first: int
+
+    def __str__(self) -> str:
+        if self.first > self.committed:
+            lost = self.first - self.committed
+            return (
+                f"partition {self.partition}: {lost} messages from offset {self.committed} on "
+                "were deleted before they were read"
+            )
+        return (
+            f"partition {self.partition}: the group stands at offset {self.committed}, past the "
+            "end; the topic seems to have been made anew"
+        )
+
+
+class Start(NamedTuple):
+    """The offset to read from, and the gap before it, if there is one."""
+
+    offset: int
+    gap: Optional[Gap] = None
+
+
+def start_of(partition: int, committed: Optional[int], first: int, end: int) -> Start:
+    """Where to start.
+
+    Args:
+        partition: the partition.
+        committed: the group's offset in it, or None.
+        first: offset of the first message there is (low watermark).
+        end: offset after the last one (high watermark).
+    """
+    if committed is None:
+        return Start(first)
+    if first <= committed <= end:
+        return Start(committed)
+    return Start(first, Gap(partition, committed, first))
+
+
+class Standing:
+    """Positions, what is committed beside them, and ends that were seen.
+
+    Attributes:
+        positions: by partition, the offset to go on from: all before it is answered.
+        notes: by partition, what is committed beside its position.
+    """
+
+    def __init__(self) -> None:
+        self.positions: Dict[int, int] = {}
+        self.notes: Dict[int, str] = {}
+        self._ends: Dict[int, int] = {}
+
+    def begin(self, positions: Mapping[int, int], notes: Mapping[int, str]) -> None:
+        """Stands at these positions, and nowhere else."""
+        self.positions = dict(positions)
+        self.notes = {partition: notes[partition] for partition in positions}
+        self._ends = {}
+
+    def move(self, positions: Mapping[int, int], note: str) -> None:
+        """Has committed these positions, with this note beside each."""
+        for partition, offset in positions.items():
+            if partition in self.positions:
+                self.positions[partition] = offset
+                self.notes[partition] = note
+
+    def leave(self, partition: int) -> None:
+        """Stands in this partition no longer."""
+        for known in (self.positions, self.notes, self._ends):
+            known.pop(partition, None)
+
+    def noted_otherwise(self, note: str) -> Dict[int, int]:
+        """Positions beside which another note was committed."""
+        return {
+            partition: position
+            for partition, position in self.positions.items()
+            if self.notes[partition] != note
+        }
+
+    def see_end(self, partition: int, offset: int) -> None:
+        """All of the partition before this offset was handed over, or is not ours to answer."""
+        self._ends[partition] = max(offset, self._ends.get(partition, offset))
+
+    def passed(self, partition: int) -> int:
+        """Up to where the partition was seen, as far as is known; -1 otherwise."""
+        return self._ends.get(partition, -1)
+
+    def forget_ends(self) -> None:
+        """What was handed over is to come again, or is dealt with."""
+        self._ends = {}
+
+    def reached_ends(self, backlog: Iterable[Record]) -> Dict[int, int]:
+        """Ends beyond our positions, past transaction markers, with nothing to be done before them.
+
+        Args:
+            backlog: what is still to be taken in hand.
+        """
+        past = {
+            partition: end
+            for partition, end in self._ends.items()
+            if end > self.positions.get(partition, end)
+        }
+        if past:
+            # Looked through only then: under load no end is seen, and the backlog is long.
+            for partition in {record.partition for record in backlog}:
+                past.pop(partition, None)
+        return past
+
 
 log = logging.getLogger("seldon_kafka.worker")
 
