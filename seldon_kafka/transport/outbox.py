@@ -25,7 +25,7 @@ class Outbox:
         settings: topics, and how often a message may come.
         worker: name of the worker.
         transactional_id: of its producer.
-        commit: commits positions, and a note beside each, where that is not part of a transaction.
+        commit: commits offsets with metadata where that is not part of a transaction.
         before_call: called before each call that may take long, for the watchdog.
 
     Raises:
@@ -81,17 +81,17 @@ class Outbox:
         messages: List[Outgoing],
         positions: Dict[int, int],
         group_metadata: Any,
-        note: str,
+        metadata: str,
         meanwhile: Callable[[], bool],
     ) -> None:
-        """Publishes messages and commits positions, with a note beside each.
+        """Publishes messages and commits offsets with metadata.
 
         While the brokers are waited for, `meanwhile` is called until it returns false.
 
         Raises:
             NotPublished: they are to be done again.
         """
-        self._publisher.publish(messages, positions, group_metadata, note, meanwhile)
+        self._publisher.publish(messages, positions, group_metadata, metadata, meanwhile)
 
     def heed(self, refusal: Refusal) -> bool:
         """Sees to it that what a broker won't take does not come again as it was.

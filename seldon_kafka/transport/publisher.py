@@ -124,7 +124,7 @@ class TransactionalPublisher(_Publisher):
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
         group_metadata: Any,
-        note: str = "",
+        metadata: str = "",
         meanwhile: Callable[[], bool] = nothing,
     ) -> None:
         """Publishes the messages and commits the positions, or neither.
@@ -133,7 +133,7 @@ class TransactionalPublisher(_Publisher):
             messages: replies and dead letters.
             positions: by partition of the input topic, the offset to go on from; may be empty.
             group_metadata: the group's generation when the records were taken.
-            note: is committed beside each position.
+            metadata: is committed with each offset.
             meanwhile: a step of other work while the brokers are waited for; it returns whether
                 there is more to do.
 
@@ -153,7 +153,8 @@ class TransactionalPublisher(_Publisher):
             producer.begin_transaction()
             if positions:
                 offsets = [
-                    TopicPartition(self._topic, *item, metadata=note) for item in positions.items()
+                    TopicPartition(self._topic, *item, metadata=metadata)
+                    for item in positions.items()
                 ]
                 call = producer.send_offsets_to_transaction
                 self._call(call, offsets, group_metadata, meanwhile=produce_and_work_on)
@@ -221,7 +222,7 @@ class PlainPublisher(_Publisher):
 
     Args:
         settings: broker.
-        commit: commits positions, and a note beside each.
+        commit: commits offsets with metadata.
         batch_bytes: largest batch that the topics take.
         before_call: called before each call that may take long, for the watchdog.
     """
@@ -246,7 +247,7 @@ class PlainPublisher(_Publisher):
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
         group_metadata: Any,
-        note: str = "",
+        metadata: str = "",
         meanwhile: Callable[[], bool] = nothing,
     ) -> None:
         """Publishes the messages, then commits the positions.
@@ -263,7 +264,7 @@ class PlainPublisher(_Publisher):
             if self._deliveries.failed:
                 raise self._deliveries.failure("")
             self._before_call()
-            self._commit(positions, note)
+            self._commit(positions, metadata)
         except NotPublished:
             self._producer = None
             raise

@@ -17,8 +17,8 @@ from seldon_kafka.messages import Outcome, Rejection
 WINDOW = 200
 """How many of the latest messages the ratios are taken over."""
 
-_NOTE = "failed="
-_IS_NOTE = re.compile(_NOTE + r"\d{1,9}$")
+_METADATA = "failed="
+_IS_METADATA = re.compile(_METADATA + r"\d{1,9}$")
 
 
 class Limits(NamedTuple):
@@ -84,21 +84,21 @@ class Breaker(NamedTuple):
             Limits(settings.max_rejected_consecutive, settings.max_rejected_ratio),
         )
 
-    def inheriting(self, note: str) -> Breaker:
-        """The breaker that goes on counting where whoever wrote the note stopped.
+    def inheriting(self, metadata: str) -> Breaker:
+        """Returns a breaker that continues the count in offset metadata.
 
-        A class that has answered here needs no testimony of others.
+        A user model that has answered in this process ignores it.
         """
-        failed = int(note[len(_NOTE) :]) if _IS_NOTE.match(note) else 0
+        failed = int(metadata[len(_METADATA) :]) if _IS_METADATA.match(metadata) else 0
         if self.proven or failed <= self.failed.consecutive:
             return self
         return self._replace(failed=self.failed._replace(consecutive=failed))
 
     @property
-    def note(self) -> str:
-        """What a successor is to inherit; "" if that is nothing."""
+    def metadata(self) -> str:
+        """The offset metadata from which another worker continues the count; "" for none."""
         failed = self.failed.consecutive
-        return f"{_NOTE}{failed}" if failed else ""
+        return f"{_METADATA}{failed}" if failed else ""
 
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
         """The breaker after further outcomes, and why to stop before publishing them, if so."""

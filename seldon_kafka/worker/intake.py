@@ -20,7 +20,7 @@ from seldon_kafka.messages import UNREADABLE_BATCH, Record, value_bytes
 from seldon_kafka.transport.consumed import record_of
 from seldon_kafka.worker.events import Events
 from seldon_kafka.worker.fetching import fetching_config
-from seldon_kafka.worker.offsets import GapFound, Standing, StartPositions
+from seldon_kafka.worker.offsets import GapFound, PartitionOffsets, StartOffsets
 
 log = logging.getLogger("seldon_kafka.worker")
 
@@ -64,7 +64,7 @@ class Intake:
         self._backlog: Deque[Record] = collections.deque()
         # At least the bytes of its values: what leaves the backlog is not taken off.
         self._most_bytes = 0
-        self._standing = Standing()
+        self._offsets = PartitionOffsets()
         self._gone: Set[int] = set()
         self._passed_over: Set[int] = set()
         self._others = 0
@@ -74,7 +74,7 @@ class Intake:
         self._polled_at = time.monotonic()
         self._commit_passed_at = 0.0
         self._consumer = Consumer(fetching_config(settings))
-        self._starts = StartPositions(settings, self._consumer, events.gap, events.stopping)
+        self._starts = StartOffsets(settings, self._consumer, events.gap, events.stopping)
 
     def subscribe(self) -> None:
         """Joins the group."""
@@ -167,7 +167,7 @@ class Intake:
         else:
             # It is another deployment's, and so done as far as this group is concerned.
             self._others += 1
-            self._standing.see_end(record.partition, record.offset + 1)
+            self._offsets.reached(record.partition, record.offset + 1)
 
     def take_others(self) -> int:
         """How many records were another deployment's, since this was last asked."""
@@ -194,46 +194,48 @@ class Intake:
     def rewind(self) -> None:
         """Goes back to the last published positions: after an abort the consumer does not."""
         self._backlog.clear()
-        self._standing.forget_ends()
-        for partition, offset in self._standing.positions.items():
+        self._offsets.forget_ends()
+        for partition, offset in self._offsets.positions.items():
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException as error:
                 # Revoked meanwhile; the next `fill` says so.
                 log.debug("partition %d is not rewound: %s", partition, error)
 
-    def noted_otherwise(self, note: str) -> Dict[int, int]:
+    def with_other_metadata(self, metadata: str) -> Dict[int, int]:
         """Positions of our partitions beside which another note was committed."""
-        return self._standing.noted_otherwise(note)
+        return self._offsets.with_other_metadata(metadata)
 
-    def reached_ends(self) -> Dict[int, int]:
+    def ends_to_commit(self) -> Dict[int, int]:
         """Ends of partitions, past transaction markers, with nothing in the backlog before them."""
-        return self._standing.reached_ends(self._backlog)
+        return self._offsets.ends_to_commit(self._backlog)
 
-    def published(self, positions: Dict[int, int], note: str) -> None:
+    def published(self, positions: Dict[int, int], metadata: str) -> None:
         """Remembers positions that were committed with their replies, and this note beside them."""
-        self._standing.move(positions, note)
+        self._offsets.committed(positions, metadata)
 
     def lag(self) -> int:
         """Offsets of our partitions that are not committed, by the ends that came with fetches."""
         behind = 0
-        for place in self._places(self._standing.positions):
+        for place in self._places(self._offsets.positions):
             _, end = self._consumer.get_watermark_offsets(place, cached=True)
             behind += max(0, end - place.offset)
         return behind
 
-    def commit(self, positions: Dict[int, int], note: str) -> None:
-        """Commits positions without a transaction, and a note beside each.
+    def commit(self, positions: Dict[int, int], metadata: str) -> None:
+        """Commits offsets with metadata, without a transaction.
 
         Raises:
             KafkaException: they may not be committed.
         """
-        places = [TopicPartition(self._topic, *item, metadata=note) for item in positions.items()]
+        places = [
+            TopicPartition(self._topic, *item, metadata=metadata) for item in positions.items()
+        ]
         results = self._consumer.commit(offsets=places, asynchronous=False)
         for result in results or ():
             if result.error is not None:
                 raise KafkaException(result.error)
-        self.published(positions, note)
+        self.published(positions, metadata)
 
     def close(self) -> None:
         """Leaves the group."""
@@ -242,12 +244,12 @@ class Intake:
     def _on_error(self, message: Any, error: KafkaError) -> None:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
-            self._standing.see_end(message.partition(), message.offset())
+            self._offsets.reached(message.partition(), message.offset())
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             self._gone.add(message.partition())
         elif code in _MISSING:
             self._events.trouble(self._missing)
-        elif code in _UNREADABLE and message.partition() in self._standing.positions:
+        elif code in _UNREADABLE and message.partition() in self._offsets.positions:
             self._pass_over(message, error)
         elif code in _DENIED:
             rights = [r for r in worker_rights(self._settings) if r.operation == READ]
@@ -269,8 +271,8 @@ class Intake:
             return
         ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
         # The error is at the batch's first record; those before our position are answered.
-        passed = self._standing.passed(partition)
-        offset = max([self._standing.positions[partition], passed, message.offset(), *ours])
+        passed = self._offsets.end_of(partition)
+        offset = max([self._offsets.positions[partition], passed, message.offset(), *ours])
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
         except KafkaException as problem:
@@ -287,20 +289,20 @@ class Intake:
         Of partitions with nothing in the backlog: every record before those ends is answered.
         """
         self._commit_passed_at = time.monotonic() + _COMMIT_PASSED_S
-        past = self.reached_ends()
-        self._standing.forget_ends()
-        notes = dict(self._standing.notes)
-        for note in {notes[partition] for partition in past}:
-            alike = {place: end for place, end in past.items() if notes[place] == note}
+        past = self.ends_to_commit()
+        self._offsets.forget_ends()
+        committed = dict(self._offsets.metadata)
+        for metadata in {committed[partition] for partition in past}:
+            alike = {each: end for each, end in past.items() if committed[each] == metadata}
             try:
-                self.commit(alike, note)
+                self.commit(alike, metadata)
             except KafkaException as error:
                 log.debug("ends of partitions are not committed: %s", error)
 
     def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
         self._backlog.clear()
-        self._standing.begin({}, {})
+        self._offsets.assign({}, {})
         if not consumer.memberid():
             # The group has given us up already; that these partitions are lost comes next. Without
             # this the library would assign them all the same, and nothing fence what comes of it.
@@ -313,11 +315,11 @@ class Intake:
             # Raised by `fill`: an exception in here would be lost inside librdkafka.
             self._failure = error
             return
-        self._standing.begin(starts, self._starts.notes)
+        self._offsets.assign(starts, self._starts.metadata)
         consumer.assign(self._places(starts))
         # A partition that was paused when it went away comes back paused.
         consumer.resume(self._places(starts))
-        self._events.assigned(starts, self._standing.notes)
+        self._events.assigned(starts, self._offsets.metadata)
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
         self._rebalances += 1
@@ -326,7 +328,7 @@ class Intake:
         self._backlog.clear()
         self._backlog.extend(kept)
         for partition in gone:
-            self._standing.leave(partition)
+            self._offsets.revoke(partition)
         self._gone -= gone
         self._events.revoked()
 
@@ -340,7 +342,7 @@ class Intake:
 
     def _restart_gone(self) -> None:
         """Reads on behind what was deleted while we read; librdkafka has given up there."""
-        positions = self._standing.positions
+        positions = self._offsets.positions
         for partition in self._gone & set(positions):
             positions[partition] = self._starts.find_one(partition, positions[partition])
         self._gone.clear()
@@ -353,5 +355,5 @@ class Intake:
             GapFound: messages were deleted meanwhile.
             KafkaException: the brokers don't answer.
         """
-        positions = self._starts.find(list(self._standing.positions))
-        self._standing.begin(positions, self._starts.notes)
+        positions = self._starts.find(list(self._offsets.positions))
+        self._offsets.assign(positions, self._starts.metadata)

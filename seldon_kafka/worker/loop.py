@@ -181,8 +181,8 @@ class Worker:
             self._back_off()
         return None
 
-    def _commit(self, positions: Dict[int, int], note: str) -> None:
-        self._intake.commit(positions, note)
+    def _commit(self, positions: Dict[int, int], metadata: str) -> None:
+        self._intake.commit(positions, metadata)
 
     def _watch_broker_call(self) -> None:
         self._watchdog.watch_brokers(_BROKER_CALL_S)
@@ -247,14 +247,16 @@ class Worker:
         if why is not None:
             raise Halted(why)
         # In every partition, or one that is not read for long would keep what is long past.
-        positions = self._intake.noted_otherwise(breaker.note)
+        positions = self._intake.with_other_metadata(breaker.metadata)
         positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
-        for partition, end in self._intake.reached_ends().items():
+        for partition, end in self._intake.ends_to_commit().items():
             positions[partition] = max(end, positions.get(partition, end))
         self._unpublished_since = self._unpublished_since or time.monotonic()
         started = time.perf_counter()
         try:
-            self._outbox.publish(messages, positions, group_metadata, breaker.note, self._work_on)
+            self._outbox.publish(
+                messages, positions, group_metadata, breaker.metadata, self._work_on
+            )
         except NotPublished as error:
             if error.unknown:
                 # Counted twice they stop consumption early; not at all, after too many letters.
@@ -276,7 +278,7 @@ class Worker:
         return self._answering.ask_one_more(self._intake.backlog)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
-        self._intake.published(positions, self._breaker.note)
+        self._intake.published(positions, self._breaker.metadata)
         self._answering.published(positions)
         self._retries.published(positions)
         metrics.count_published(self._identity.name, outcomes)
@@ -323,10 +325,10 @@ class Worker:
                 self._watchdog.rest_brokers()
             self._back_off()
 
-    def _on_assigned(self, positions: Dict[int, int], notes: Dict[int, str]) -> None:
+    def _on_assigned(self, positions: Dict[int, int], metadata: Dict[int, str]) -> None:
         partitions = sorted(positions)
-        for note in notes.values():
-            self._breaker = self._breaker.inheriting(note)
+        for each in metadata.values():
+            self._breaker = self._breaker.inheriting(each)
         self._in_flight.adopt(positions, self._settings.input_topic)
         self._without_partitions_since = None
         metrics.PARTITIONS.labels(self._identity.name).set(len(partitions))

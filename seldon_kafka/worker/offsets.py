@@ -14,12 +14,12 @@ from seldon_kafka.messages import Record
 
 
 class Gap(NamedTuple):
-    """Offsets that the group has not read and that are gone.
+    """Offsets that were deleted before the group read them.
 
     Attributes:
         partition: the partition.
-        committed: the group's position.
-        first: the first offset that is still there.
+        committed: the group's committed offset.
+        first: the first offset that still exists.
     """
 
     partition: int
@@ -46,14 +46,14 @@ class Start(NamedTuple):
     gap: Optional[Gap] = None
 
 
-def start_of(partition: int, committed: Optional[int], first: int, end: int) -> Start:
-    """Where to start.
+def start_offset(partition: int, committed: Optional[int], first: int, end: int) -> Start:
+    """Returns where to start reading a partition.
 
     Args:
         partition: the partition.
-        committed: the group's offset in it, or None.
-        first: offset of the first message there is (low watermark).
-        end: offset after the last one (high watermark).
+        committed: the group's committed offset, or None.
+        first: offset of the first record (low watermark).
+        end: offset after the last record (high watermark).
     """
     if committed is None:
         return Start(first)
@@ -62,62 +62,62 @@ def start_of(partition: int, committed: Optional[int], first: int, end: int) -> 
     return Start(first, Gap(partition, committed, first))
 
 
-class Standing:
-    """Positions, what is committed beside them, and ends that were seen.
+class PartitionOffsets:
+    """Committed offsets of the assigned partitions, and how far each partition was read.
 
     Attributes:
-        positions: by partition, the offset to go on from: all before it is answered.
-        notes: by partition, what is committed beside its position.
+        positions: by partition, the committed offset; every record before it is answered.
+        metadata: by partition, the offset metadata that is committed with it.
     """
 
     def __init__(self) -> None:
         self.positions: Dict[int, int] = {}
-        self.notes: Dict[int, str] = {}
+        self.metadata: Dict[int, str] = {}
         self._ends: Dict[int, int] = {}
 
-    def begin(self, positions: Mapping[int, int], notes: Mapping[int, str]) -> None:
-        """Stands at these positions, and nowhere else."""
+    def assign(self, positions: Mapping[int, int], metadata: Mapping[int, str]) -> None:
+        """Starts over with these partitions."""
         self.positions = dict(positions)
-        self.notes = {partition: notes[partition] for partition in positions}
+        self.metadata = {partition: metadata[partition] for partition in positions}
         self._ends = {}
 
-    def move(self, positions: Mapping[int, int], note: str) -> None:
-        """Has committed these positions, with this note beside each."""
+    def committed(self, positions: Mapping[int, int], metadata: str) -> None:
+        """Stores offsets that were committed with this metadata."""
         for partition, offset in positions.items():
             if partition in self.positions:
                 self.positions[partition] = offset
-                self.notes[partition] = note
+                self.metadata[partition] = metadata
 
-    def leave(self, partition: int) -> None:
-        """Stands in this partition no longer."""
-        for known in (self.positions, self.notes, self._ends):
+    def revoke(self, partition: int) -> None:
+        """Forgets a partition."""
+        for known in (self.positions, self.metadata, self._ends):
             known.pop(partition, None)
 
-    def noted_otherwise(self, note: str) -> Dict[int, int]:
-        """Positions beside which another note was committed."""
+    def with_other_metadata(self, metadata: str) -> Dict[int, int]:
+        """Returns the committed offsets whose metadata differs from this."""
         return {
             partition: position
             for partition, position in self.positions.items()
-            if self.notes[partition] != note
+            if self.metadata[partition] != metadata
         }
 
-    def see_end(self, partition: int, offset: int) -> None:
-        """All of the partition before this offset was handed over, or is not ours to answer."""
+    def reached(self, partition: int, offset: int) -> None:
+        """Stores that nothing before this offset is left to read."""
         self._ends[partition] = max(offset, self._ends.get(partition, offset))
 
-    def passed(self, partition: int) -> int:
-        """Up to where the partition was seen, as far as is known; -1 otherwise."""
+    def end_of(self, partition: int) -> int:
+        """Returns the offset up to which the partition was read; -1 if that is unknown."""
         return self._ends.get(partition, -1)
 
     def forget_ends(self) -> None:
-        """What was handed over is to come again, or is dealt with."""
+        """Forgets how far partitions were read."""
         self._ends = {}
 
-    def reached_ends(self, backlog: Iterable[Record]) -> Dict[int, int]:
-        """Ends beyond our positions, past transaction markers, with nothing to be done before them.
+    def ends_to_commit(self, backlog: Iterable[Record]) -> Dict[int, int]:
+        """Returns offsets past transaction markers that may be committed, by partition.
 
         Args:
-            backlog: what is still to be taken in hand.
+            backlog: records that are consumed and not answered; their partitions are left out.
         """
         past = {
             partition: end
@@ -133,11 +133,11 @@ class Standing:
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# How long offsets may stay hidden behind a dead predecessor's open transaction, and partitions
-# without a leader, before the worker gives up and is started again.
+# Offsets stay hidden behind the open transaction of a worker that died, and partitions may have no
+# leader for a while. After this time the worker gives up and is started again.
 _WITHIN_S = 60.0
 _REQUEST_S = 3.0
-# A question that is asked again and again, and must not keep a worker from leaving.
+# A request that is repeated often, and must not delay a worker that is to leave.
 _ASIDE_S = 1.0
 _NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
@@ -146,17 +146,17 @@ class GapFound(Exception):
     """Retention deleted what the group had not read, and `KAFKA_ON_GAP` is `stop`."""
 
 
-class StartPositions:
-    """Finds start positions.
+class StartOffsets:
+    """Asks the brokers for the offsets at which to start reading.
 
     Args:
         settings: topic, where a new group starts, what to do about a gap.
-        consumer: asks for the group.
-        gap: told of messages that were deleted before they were read.
-        stopping: whether the worker is to leave, and no longer asks.
+        consumer: the group's consumer.
+        gap: called with each gap that is found.
+        stopping: returns whether the worker is to leave and stops asking.
 
     Attributes:
-        notes: by partition, what was committed beside the position that was found last.
+        metadata: by partition, the offset metadata that was found last.
     """
 
     def __init__(
@@ -171,13 +171,13 @@ class StartPositions:
         self._consumer = consumer
         self._gap = gap
         self._stopping = stopping
-        self.notes: Dict[int, str] = {}
+        self.metadata: Dict[int, str] = {}
 
     def find(self, partitions: List[int]) -> Dict[int, int]:
-        """The offset to read each partition from.
+        """Returns the offset to read each partition from.
 
         Raises:
-            GapFound: see there.
+            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the brokers did not answer in time.
         """
         if not partitions:
@@ -191,14 +191,14 @@ class StartPositions:
         }
 
     def find_one(self, partition: int, committed: Optional[int]) -> int:
-        """The offset to read one partition from.
+        """Returns the offset to read one partition from.
 
         Raises:
-            GapFound: see there.
+            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the brokers did not answer in time.
         """
         first, end = self._watermarks(partition)
-        start = start_of(partition, committed, first, end)
+        start = start_offset(partition, committed, first, end)
         if start.gap is not None:
             self._gap(start.gap)
             if self._settings.on_gap == "stop":
@@ -206,7 +206,7 @@ class StartPositions:
         return start.offset
 
     def topic_is_missing(self) -> bool:
-        """Whether the brokers say that the topic is not there."""
+        """Returns whether the brokers say that the topic does not exist."""
         try:
             known = self._consumer.list_topics(self._topic, timeout=_ASIDE_S).topics
         except KafkaException:
@@ -215,10 +215,10 @@ class StartPositions:
         return error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
     def _start_new_group_at_the_end(self) -> None:
-        """Commits the ends of all partitions, for all members, if the group stands nowhere yet.
+        """Commits the end of every partition if the group has committed no offset yet.
 
-        What is added later is read from its start, and so is nothing skipped that was sent while
-        the group's first members found each other.
+        Partitions that are added later are read from their start. So no record is skipped that
+        was sent while the group's first members joined.
         """
         topics = self._eventually(
             lambda: self._consumer.list_topics(self._topic, timeout=_REQUEST_S).topics
@@ -244,7 +244,7 @@ class StartPositions:
             if place.error is not None:
                 raise KafkaException(place.error)
             found[place.partition] = None if place.offset == _NO_OFFSET else place.offset
-            self.notes[place.partition] = place.metadata or ""
+            self.metadata[place.partition] = place.metadata or ""
         return found
 
     def _commit(self, positions: Dict[int, int]) -> None:
@@ -252,7 +252,7 @@ class StartPositions:
         self._consumer.commit(offsets=places, asynchronous=False)
 
     def _eventually(self, request: Callable[[], Any]) -> Any:
-        """Asks the brokers until they answer."""
+        """Repeats a request until the brokers answer it."""
         give_up_at = time.monotonic() + _WITHIN_S
         while True:
             try:

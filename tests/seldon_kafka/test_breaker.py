@@ -60,26 +60,26 @@ def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
 
 def test_failures_of_predecessors_count() -> None:
     breaker = Breaker.of(load_settings({}))
-    note = breaker.after([FAILED] * 98)[0].note
-    assert breaker.inheriting(note).after([FAILED])[1] is None
-    assert breaker.inheriting(note).after([FAILED] * 2)[1] is not None
-    worst = breaker.inheriting("failed=3").inheriting(note).inheriting("failed=7")
-    assert worst.note == note
+    metadata = breaker.after([FAILED] * 98)[0].metadata
+    assert breaker.inheriting(metadata).after([FAILED])[1] is None
+    assert breaker.inheriting(metadata).after([FAILED] * 2)[1] is not None
+    worst = breaker.inheriting("failed=3").inheriting(metadata).inheriting("failed=7")
+    assert worst.metadata == metadata
 
 
 def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
     breaker = Breaker.of(load_settings({})).inheriting("failed=99")
     breaker, met = breaker.after([FAILED, GOOD, FAILED])
     assert met is None
-    assert breaker.note == "failed=1"
+    assert breaker.metadata == "failed=1"
     breaker, _ = breaker.after([GOOD])
-    assert breaker.note == ""
+    assert breaker.metadata == ""
     assert breaker.inheriting("failed=99").after([FAILED])[1] is None, "it is proven here"
 
 
 @pytest.mark.parametrize("note", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
-def test_a_note_that_is_not_ours_means_nothing(note: str) -> None:
-    assert Breaker.of(load_settings({})).inheriting(note).note == ""
+def test_a_note_that_is_not_ours_means_nothing(metadata: str) -> None:
+    assert Breaker.of(load_settings({})).inheriting(metadata).metadata == ""
 
 
 def test_what_senders_got_wrong_does_not_hide_that_the_class_fails_at_all_it_gets() -> None:
