@@ -25,10 +25,9 @@ from seldon_kafka.transport.targets import TopicMissing
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.answering import Answering
 from seldon_kafka.worker.breaker import Breaker
-from seldon_kafka.worker.events import Events
+from seldon_kafka.worker.consumer import Events, WorkerConsumer
 from seldon_kafka.worker.identity import WorkerIdentity, state_folder
 from seldon_kafka.worker.in_flight import InFlight
-from seldon_kafka.worker.intake import Intake
 from seldon_kafka.worker.offsets import Gap, GapFound
 from seldon_kafka.worker.retries import Retries
 from seldon_kafka.worker.status import JOINING, READY, STACKED, STALLED, StatusPipe
@@ -138,11 +137,11 @@ class Worker:
         if outbox is None:
             return
         self._outbox = outbox
-        self._intake = Intake(self._settings, self._events())
+        self._consumer = WorkerConsumer(self._settings, self._events())
         if self._status.last.state != STALLED:
             self._tell(JOINING)
         try:
-            self._intake.subscribe()
+            self._consumer.subscribe()
             while not self._stopping:
                 self._turn()
         except (KafkaException, RightMissing, GapFound, Halted) as error:
@@ -153,7 +152,7 @@ class Worker:
         finally:
             self._watch_broker_call()
             self._outbox.close()
-            self._intake.close()
+            self._consumer.close()
             self._watchdog.rest_brokers()
         self._answering.drop_ahead()
         self._in_flight.close()
@@ -182,45 +181,45 @@ class Worker:
         return None
 
     def _commit(self, positions: Dict[int, int], metadata: str) -> None:
-        self._intake.commit(positions, metadata)
+        self._consumer.commit(positions, metadata)
 
     def _watch_broker_call(self) -> None:
         self._watchdog.watch_brokers(_BROKER_CALL_S)
 
     def _turn(self) -> None:
         """One turn: takes what is there, answers it, publishes it."""
-        intake = self._intake
+        consumer = self._consumer
         if self._parent is not None and os.getppid() != self._parent:
             log.warning("%s leaves: its supervisor is gone", self._identity.name)
             self.stop()
         if _is_long_ago(self._without_partitions_since):
-            self._stalled(intake.why_without_partitions())
-        self._measure_intake()
-        room = intake.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
+            self._stalled(consumer.why_without_partitions())
+        self._measure_consumer()
+        room = consumer.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
         if room:
-            intake.fill(room, 0.0 if intake.backlog else _IDLE_WAIT_S)
+            consumer.poll(room, 0.0 if consumer.backlog else _IDLE_WAIT_S)
         else:
-            intake.keep_membership()
-        if not intake.backlog:
+            consumer.keep_membership()
+        if not consumer.backlog:
             return
         if self._retries.is_waiting:
             time.sleep(_RETRY_LOOK_S)
             return
-        group_metadata = intake.group_metadata()
+        group_metadata = consumer.group_metadata()
         outcomes = self._answer_backlog()
         if outcomes:
             self._publish(outcomes, group_metadata)
 
-    def _measure_intake(self) -> None:
+    def _measure_consumer(self) -> None:
         now = time.monotonic()
         if now >= self._measure_at:
             self._measure_at = now + _MEASURE_EVERY_S
-            metrics.LAG.labels(self._identity.name).set(self._intake.lag())
-            metrics.PASSED.labels(self._identity.name).inc(self._intake.take_others())
+            metrics.LAG.labels(self._identity.name).set(self._consumer.lag())
+            metrics.PASSED.labels(self._identity.name).inc(self._consumer.take_skipped())
 
     def _answer_backlog(self) -> List[Outcome]:
         try:
-            return self._answering.answer(self._intake.backlog)
+            return self._answering.answer(self._consumer.backlog)
         except Retriable as error:
             self._put_off(error)
             return []
@@ -228,7 +227,7 @@ class Worker:
     def _put_off(self, error: Retriable) -> None:
         """Waits before the next try of the batch that comes next, or gives its message up."""
         metrics.RETRIES.labels(self._identity.name).inc()
-        backlog = self._intake.backlog
+        backlog = self._consumer.backlog
         alone = self._answering.failed_alone
         delay_s = self._retries.failed(backlog[0], error, alone=alone)
         log.info("%s tries again in %.1f s: %s", self._identity.name, delay_s, error)
@@ -247,9 +246,9 @@ class Worker:
         if why is not None:
             raise Halted(why)
         # In every partition, or one that is not read for long would keep what is long past.
-        positions = self._intake.with_other_metadata(breaker.metadata)
+        positions = self._consumer.with_other_metadata(breaker.metadata)
         positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
-        for partition, end in self._intake.ends_to_commit().items():
+        for partition, end in self._consumer.ends_to_commit().items():
             positions[partition] = max(end, positions.get(partition, end))
         self._unpublished_since = self._unpublished_since or time.monotonic()
         started = time.perf_counter()
@@ -275,10 +274,10 @@ class Worker:
         if self._backoff_s:
             # The transaction is open meanwhile: what took too long must not do so again.
             return False
-        return self._answering.ask_one_more(self._intake.backlog)
+        return self._answering.ask_one_more(self._consumer.backlog)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
-        self._intake.published(positions, self._breaker.metadata)
+        self._consumer.published(positions, self._breaker.metadata)
         self._answering.published(positions)
         self._retries.published(positions)
         metrics.count_published(self._identity.name, outcomes)
@@ -307,7 +306,7 @@ class Worker:
         self._back_off()
         if error.unknown:
             self._settle()
-        self._intake.rewind()
+        self._consumer.rewind()
 
     def _settle(self) -> None:
         """Finds out whether a commit of unknown outcome was one, before anything is done again."""
@@ -315,7 +314,7 @@ class Worker:
             try:
                 # Ends what the last producer left open; then the group's position is certain.
                 self._outbox.start()
-                self._intake.reload_positions()
+                self._consumer.reload_positions()
                 return
             except NotPublished as error:
                 self._stalled(str(error))

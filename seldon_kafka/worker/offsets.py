@@ -231,25 +231,27 @@ class StartOffsets:
         self._eventually(lambda: self._commit(ends))
 
     def _watermarks(self, partition: int) -> Tuple[int, int]:
-        place = TopicPartition(self._topic, partition)
+        partition_offset = TopicPartition(self._topic, partition)
         first, end = self._eventually(
-            lambda: self._consumer.get_watermark_offsets(place, timeout=_REQUEST_S)
+            lambda: self._consumer.get_watermark_offsets(partition_offset, timeout=_REQUEST_S)
         )
         return first, end
 
     def _committed(self, partitions: List[int]) -> Dict[int, Optional[int]]:
-        places = [TopicPartition(self._topic, partition) for partition in partitions]
+        partition_offsets = [TopicPartition(self._topic, partition) for partition in partitions]
         found: Dict[int, Optional[int]] = {}
-        for place in self._consumer.committed(places, timeout=_REQUEST_S):
-            if place.error is not None:
-                raise KafkaException(place.error)
-            found[place.partition] = None if place.offset == _NO_OFFSET else place.offset
-            self.metadata[place.partition] = place.metadata or ""
+        for partition_offset in self._consumer.committed(partition_offsets, timeout=_REQUEST_S):
+            if partition_offset.error is not None:
+                raise KafkaException(partition_offset.error)
+            found[partition_offset.partition] = (
+                None if partition_offset.offset == _NO_OFFSET else partition_offset.offset
+            )
+            self.metadata[partition_offset.partition] = partition_offset.metadata or ""
         return found
 
     def _commit(self, positions: Dict[int, int]) -> None:
-        places = [TopicPartition(self._topic, *item) for item in positions.items()]
-        self._consumer.commit(offsets=places, asynchronous=False)
+        partition_offsets = [TopicPartition(self._topic, *item) for item in positions.items()]
+        self._consumer.commit(offsets=partition_offsets, asynchronous=False)
 
     def _eventually(self, request: Callable[[], Any]) -> Any:
         """Repeats a request until the brokers answer it."""

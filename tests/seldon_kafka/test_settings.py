@@ -11,7 +11,7 @@ from seldon_kafka.config.settings import (
     require_broker,
     variables,
 )
-from seldon_kafka.worker.fetching import fetching_config
+from seldon_kafka.worker.consumer import fetching_config
 
 
 def load(**environ: str) -> Settings:

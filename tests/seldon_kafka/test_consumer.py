@@ -11,9 +11,8 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, KafkaError, TopicPartition
 
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import UNREADABLE_BATCH
-from seldon_kafka.worker import intake as intake_module
-from seldon_kafka.worker.events import Events
-from seldon_kafka.worker.intake import Intake
+from seldon_kafka.worker import consumer as consumer_module
+from seldon_kafka.worker.consumer import Events, WorkerConsumer
 
 TOPIC = "model_input"
 
@@ -113,37 +112,37 @@ class Library:
 @pytest.fixture
 def library(monkeypatch: pytest.MonkeyPatch) -> Library:
     made = Library()
-    monkeypatch.setattr(intake_module, "Consumer", lambda config: made)
+    monkeypatch.setattr(consumer_module, "Consumer", lambda config: made)
     return made
 
 
 @pytest.fixture
-def intake(library: Library) -> Intake:
+def consumer(library: Library) -> WorkerConsumer:
     settings = load_settings({"KAFKA_BROKER": "localhost:1"})
     nothing: Any = lambda *_: None  # noqa: E731
-    made = Intake(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
+    made = WorkerConsumer(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
     made.subscribe()
     library.assign_to_me(0, 1)
     return made
 
 
-def offsets(intake: Intake, partition: int) -> list[int]:
-    return [record.offset for record in intake.backlog if record.partition == partition]
+def offsets(consumer: WorkerConsumer, partition: int) -> list[int]:
+    return [record.offset for record in consumer.backlog if record.partition == partition]
 
 
 def test_what_cannot_be_unpacked_is_passed_over_once_however_often_it_is_told(
-    library: Library, intake: Intake
+    library: Library, consumer: WorkerConsumer
 ) -> None:
     bad = KafkaError._BAD_COMPRESSION
     library.queue = [Message(0, 100), Message(0, 101, bad), Message(0, 101, bad), Message(1, 100)]
     library.queue += [Message(0, 101, bad), Message(1, 101, bad)]
-    intake.fill(100, 0)
-    assert (offsets(intake, 0), offsets(intake, 1)) == ([100, 101], [100, 101])
+    consumer.poll(100, 0)
+    assert (offsets(consumer, 0), offsets(consumer, 1)) == ([100, 101], [100, 101])
     assert library.sought == [(0, 102), (1, 102)]
     library.queue = [Message(0, 101, bad)]
-    intake.fill(100, 0)
-    assert offsets(intake, 0) == [100, 101, 102]
-    unreadable = [r.offset for r in intake.backlog if r.headers is UNREADABLE_BATCH]
+    consumer.poll(100, 0)
+    assert offsets(consumer, 0) == [100, 101, 102]
+    unreadable = [r.offset for r in consumer.backlog if r.headers is UNREADABLE_BATCH]
     assert unreadable == [101, 101, 102]
 
 
@@ -153,95 +152,97 @@ def test_what_cannot_be_unpacked_is_passed_over_also_if_it_is_anothers(
     environ = {"KAFKA_BROKER": "localhost:1", "KAFKA_SHARE": "0-0"}
     settings = load_settings(environ)
     nothing: Any = lambda *_: None  # noqa: E731
-    intake = Intake(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
-    intake.subscribe()
+    consumer = WorkerConsumer(settings, Events(nothing, nothing, nothing, nothing, lambda: False))
+    consumer.subscribe()
     library.assign_to_me(0)
     bad = KafkaError._BAD_COMPRESSION
     for _ in range(3):
         library.queue = [Message(0, 100, bad)]
-        intake.fill(100, 0)
-    assert not intake.backlog
+        consumer.poll(100, 0)
+    assert not consumer.backlog
     assert library.sought == [(0, 101), (0, 102), (0, 103)]
 
 
 def test_a_member_that_the_group_has_given_up_reads_nothing_and_keeps_its_generation(
-    library: Library, intake: Intake
+    library: Library, consumer: WorkerConsumer
 ) -> None:
     library.member = ""
     library.assign_to_me(0, 1)
     assert library.assigned[-1] == []
-    assert intake.group_metadata() == "the generation of me"
+    assert consumer.group_metadata() == "the generation of me"
 
 
 def test_the_end_of_a_quiet_partition_is_reached_while_another_is_busy(
-    library: Library, intake: Intake
+    library: Library, consumer: WorkerConsumer
 ) -> None:
     eof = KafkaError._PARTITION_EOF
     library.queue = [Message(1, 100), Message(1, 102, eof), Message(0, 100)]
-    intake.fill(100, 0)
-    assert intake.reached_ends() == {}, "what is before it has not been taken in hand"
-    intake.backlog.popleft()
-    assert intake.reached_ends() == {1: 102}
-    intake.published({1: 102}, "")
-    assert intake.reached_ends() == {}
+    consumer.poll(100, 0)
+    assert consumer.ends_to_commit() == {}, "what is before it has not been taken in hand"
+    consumer.backlog.popleft()
+    assert consumer.ends_to_commit() == {1: 102}
+    consumer.published({1: 102}, "")
+    assert consumer.ends_to_commit() == {}
 
 
-def test_after_a_rewind_no_end_is_reached(library: Library, intake: Intake) -> None:
+def test_after_a_rewind_no_end_is_reached(library: Library, consumer: WorkerConsumer) -> None:
     library.queue = [Message(1, 102, KafkaError._PARTITION_EOF)]
-    intake.fill(100, 0)
-    assert intake.reached_ends() == {1: 102}
-    intake.rewind()
-    assert intake.reached_ends() == {}
+    consumer.poll(100, 0)
+    assert consumer.ends_to_commit() == {1: 102}
+    consumer.rewind()
+    assert consumer.ends_to_commit() == {}
 
 
 def test_behind_deleted_messages_it_is_read_on_when_all_before_them_is_answered(
-    library: Library, intake: Intake
+    library: Library, consumer: WorkerConsumer
 ) -> None:
     library.queue = [Message(0, 100), Message(1, 100, KafkaError.OFFSET_OUT_OF_RANGE)]
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     library.queue = [Message(0, 101)]
-    intake.fill(100, 0)
-    assert offsets(intake, 0) == [100], "more would come twice"
-    intake.backlog.clear()
-    intake.published({0: 101}, "")
+    consumer.poll(100, 0)
+    assert offsets(consumer, 0) == [100], "more would come twice"
+    consumer.backlog.clear()
+    consumer.published({0: 101}, "")
     assigned = len(library.assigned)
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     assert library.assigned[assigned:] == [[(0, 101), (1, 100)]]
-    assert offsets(intake, 0) == [101]
+    assert offsets(consumer, 0) == [101]
 
 
-def test_what_is_consumed_beside_a_backlog_comes_after_it(library: Library, intake: Intake) -> None:
+def test_what_is_consumed_beside_a_backlog_comes_after_it(
+    library: Library, consumer: WorkerConsumer
+) -> None:
     library.queue = [Message(0, 100), Message(1, 100)]
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     library.queue = [Message(0, 101)]
-    intake.fill(100, 0)
-    assert offsets(intake, 0) == [100, 101]
-    assert offsets(intake, 1) == [100]
+    consumer.poll(100, 0)
+    assert offsets(consumer, 0) == [100, 101]
+    assert offsets(consumer, 1) == [100]
 
 
 def test_the_group_hears_of_a_worker_whose_backlog_keeps_it_from_reading_on(
-    library: Library, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    library: Library, consumer: WorkerConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.queue = [Message(0, 100), Message(1, 100, KafkaError.OFFSET_OUT_OF_RANGE)]
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     polls, now = library.polls, time.monotonic()
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     assert library.polls == polls
     monkeypatch.setattr(time, "monotonic", lambda: now + 60)
     library.queue = [Message(0, 101)]
-    intake.fill(100, 0)
+    consumer.poll(100, 0)
     assert library.polls == polls + 1
-    assert offsets(intake, 0) == [100]
+    assert offsets(consumer, 0) == [100]
 
 
 def test_a_backlog_is_bounded_by_messages_and_by_bytes(
-    library: Library, intake: Intake, monkeypatch: pytest.MonkeyPatch
+    library: Library, consumer: WorkerConsumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert intake.room(10) == 10
+    assert consumer.room(10) == 10
     library.queue = [Message(0, 100 + number) for number in range(4)]
-    intake.fill(100, 0)
-    assert (intake.room(10), intake.room(4), intake.room(3)) == (6, 0, 0)
+    consumer.poll(100, 0)
+    assert (consumer.room(10), consumer.room(4), consumer.room(3)) == (6, 0, 0)
     monkeypatch.setattr(Message, "size", 40 * 1024 * 1024)
     library.queue = [Message(0, 104)]
-    intake.fill(100, 0)
-    assert intake.room(10) == 0
+    consumer.poll(100, 0)
+    assert consumer.room(10) == 0
