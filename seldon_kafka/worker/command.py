@@ -21,9 +21,9 @@ from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.user_model import UNDECLARED, UserModel
 from seldon_kafka.worker.identity import identity_of, lock
-from seldon_kafka.worker.loop import Halted, Worker
 from seldon_kafka.worker.offsets import GapFound
 from seldon_kafka.worker.status import EXIT_STOPPED, GAP, HALTED, StatusPipe
+from seldon_kafka.worker.worker import Halted, Worker
 
 log = logging.getLogger("seldon_kafka.worker")
 
