@@ -56,13 +56,13 @@ class Retries:
         """Whether the message is to be given up."""
         return self._others_are_answered and self._clock() - self._since >= self._give_up_after_s
 
-    def failed(self, record: Record, error: Retriable, *, alone: bool) -> float:
+    def failed(self, record: Record, error: Retriable, *, single: bool) -> float:
         """Counts a failed try.
 
         Args:
             record: the first message of the batch.
             error: what it failed of.
-            alone: whether the batch is this message only.
+            single: whether the batch is this message only.
 
         Returns:
             The seconds until the next try.
@@ -71,7 +71,7 @@ class Retries:
         if message != self._message:
             self._message, self._since = message, self._clock()
             self._tries, self._others_are_answered = 0, False
-        self._tries += alone
+        self._tries += single
         delay_s = min(_MOST_S, _FIRST_S * 2.0 ** min(self._failures, 20))
         self._failures += 1
         delay_s = max(delay_s * self._chooser.uniform(0.5, 1.0), error.retry_after_s)

@@ -23,7 +23,7 @@ from seldon_kafka.transport.outbox import Outbox
 from seldon_kafka.transport.publisher import text_of
 from seldon_kafka.transport.targets import TopicMissing
 from seldon_kafka.worker import metrics
-from seldon_kafka.worker.answering import Answering
+from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.breaker import Breaker
 from seldon_kafka.worker.consumer import Events, WorkerConsumer
 from seldon_kafka.worker.identity import WorkerIdentity, state_folder
@@ -94,7 +94,7 @@ class Worker:
         self._watchdog = Watchdog()
         self._retries = Retries(settings.retry_message_s)
         self._signals = signals
-        self._answering = Answering(
+        self._batcher = Batcher(
             settings,
             user_model,
             self._in_flight,
@@ -111,7 +111,7 @@ class Worker:
 
     def serve(self) -> None:
         """Runs the user model until `run` has ended; called by the thread that made it."""
-        self._answering.serve()
+        self._batcher.serve()
 
     def run(self) -> None:
         """Works until `stop`.
@@ -129,7 +129,7 @@ class Worker:
                     self._stalled(str(error))
                     self._back_off()
         finally:
-            self._answering.close()
+            self._batcher.close()
 
     def _work(self) -> None:
         """Joins the group and works until `stop`, or until the brokers no longer let us."""
@@ -146,7 +146,7 @@ class Worker:
                 self._turn()
         except (KafkaException, RightMissing, GapFound, Halted) as error:
             # Not the doing of what the class looks at.
-            self._answering.drop_ahead()
+            self._batcher.drop_pending()
             if not (self._stopping and isinstance(error, KafkaException)):
                 raise
         finally:
@@ -154,7 +154,7 @@ class Worker:
             self._outbox.close()
             self._consumer.close()
             self._watchdog.rest_brokers()
-        self._answering.drop_ahead()
+        self._batcher.drop_pending()
         self._in_flight.close()
 
     def _make_outbox(self) -> Optional[Outbox]:
@@ -219,7 +219,7 @@ class Worker:
 
     def _answer_backlog(self) -> List[Outcome]:
         try:
-            return self._answering.answer(self._consumer.backlog)
+            return self._batcher.answer(self._consumer.backlog)
         except Retriable as error:
             self._put_off(error)
             return []
@@ -228,14 +228,14 @@ class Worker:
         """Waits before the next try of the batch that comes next, or gives its message up."""
         metrics.RETRIES.labels(self._identity.name).inc()
         backlog = self._consumer.backlog
-        alone = self._answering.failed_alone
-        delay_s = self._retries.failed(backlog[0], error, alone=alone)
+        single = self._batcher.failed_single
+        delay_s = self._retries.failed(backlog[0], error, single=single)
         log.info("%s tries again in %.1f s: %s", self._identity.name, delay_s, error)
         self._stalled(f"the model reported a temporary error: {error}")
         if self._retries.wants_probe:
-            self._retries.probed(answered=self._answering.probe(backlog))
+            self._retries.probed(answered=self._batcher.probe(backlog))
         if self._retries.is_exhausted:
-            self._answering.give_up(
+            self._batcher.give_up(
                 backlog[0],
                 f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
             )
@@ -274,11 +274,11 @@ class Worker:
         if self._backoff_s:
             # The transaction is open meanwhile: what took too long must not do so again.
             return False
-        return self._answering.ask_one_more(self._consumer.backlog)
+        return self._batcher.submit_one_more(self._consumer.backlog)
 
     def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
         self._consumer.published(positions, self._breaker.metadata)
-        self._answering.published(positions)
+        self._batcher.published(positions)
         self._retries.published(positions)
         metrics.count_published(self._identity.name, outcomes)
         self._backoff_s = 0.0
@@ -297,12 +297,12 @@ class Worker:
         refusal = error.refusal
         if refusal is not None:
             if self._outbox.heed(refusal):
-                self._answering.refuse(refusal.source, refusal.why)
+                self._batcher.refuse(refusal.source, refusal.why)
         elif self._backoff_s > 1 and not error.unknown:
             self._outbox.look_up_again()
         if self._backoff_s > 1 or _is_long_ago(self._unpublished_since):
             self._stalled(f"replies can't be published: {error}")
-        self._answering.not_published()
+        self._batcher.not_published()
         self._back_off()
         if error.unknown:
             self._settle()

@@ -29,14 +29,14 @@ def retries(clock: Clock) -> Retries:
 
 
 def test_waits_grow_to_thirty_seconds_and_are_spread(retries: Retries) -> None:
-    delays = [retries.failed(ndarray([[1]], 7), AWAY, alone=True) for _ in range(40)]
+    delays = [retries.failed(ndarray([[1]], 7), AWAY, single=True) for _ in range(40)]
     assert delays[0] < 0.06
     assert all(15 <= delay <= 30 for delay in delays[-20:])
     assert len(set(delays[-20:])) > 1
 
 
 def test_what_the_error_asks_for_is_waited(retries: Retries, clock: Clock) -> None:
-    assert retries.failed(ndarray([[1]], 7), Retriable("busy", 120.0), alone=True) == 120.0
+    assert retries.failed(ndarray([[1]], 7), Retriable("busy", 120.0), single=True) == 120.0
     clock.now += 119
     assert retries.is_waiting
     clock.now += 2
@@ -48,10 +48,10 @@ def test_a_message_is_given_up_only_while_others_are_answered(
 ) -> None:
     for tries in range(1, PROBE_AFTER + 1):
         assert not retries.wants_probe
-        retries.failed(ndarray([[1]], 7), AWAY, alone=True)
+        retries.failed(ndarray([[1]], 7), AWAY, single=True)
         assert retries.wants_probe == (tries == PROBE_AFTER)
     clock.now += 400
-    retries.failed(ndarray([[1]], 7), AWAY, alone=True)
+    retries.failed(ndarray([[1]], 7), AWAY, single=True)
     retries.probed(answered=False)
     assert not retries.is_exhausted
     retries.probed(answered=True)
@@ -59,16 +59,16 @@ def test_a_message_is_given_up_only_while_others_are_answered(
 
 
 def test_time_begins_again_with_another_message(retries: Retries, clock: Clock) -> None:
-    retries.failed(ndarray([[1]], 7), AWAY, alone=True)
+    retries.failed(ndarray([[1]], 7), AWAY, single=True)
     clock.now += 400
     retries.published({3: 8})
     for _ in range(PROBE_AFTER):
-        retries.failed(ndarray([[1]], 8), AWAY, alone=True)
+        retries.failed(ndarray([[1]], 8), AWAY, single=True)
     retries.probed(answered=True)
     assert not retries.is_exhausted
 
 
 def test_tries_of_a_batch_of_many_name_no_message(retries: Retries) -> None:
     for _ in range(20):
-        retries.failed(ndarray([[1]], 7), AWAY, alone=False)
+        retries.failed(ndarray([[1]], 7), AWAY, single=False)
     assert not retries.wants_probe

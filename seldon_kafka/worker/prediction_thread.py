@@ -19,7 +19,7 @@ _LOOK_EVERY_S = 0.5
 _REST_AFTER_S = 0.02
 
 
-class Asked:
+class PendingBatch:
     """A batch that the user model has been asked about.
 
     Attributes:
@@ -53,7 +53,7 @@ class Asked:
         """Cancels the prediction if it has not started."""
         self._is_dropped = True
 
-    def let_end(self) -> None:
+    def wait_ended(self) -> None:
         """Waits until the class is done, whatever came of it."""
         with self._under_way:
             pass
@@ -76,12 +76,12 @@ class Asked:
             Retriable: the class met a temporary error.
             Exception: what else was raised.
         """
-        self.let_end()
+        self.wait_ended()
         if self._error is not None:
             raise self._error
 
 
-class Asking:
+class PredictionThread:
     """The queue between the I/O thread and the main thread, which runs the user model.
 
     Args:
@@ -96,11 +96,11 @@ class Asking:
         self._generation = 0
         self._stopped_at = -1
 
-    def ask(self, work: Work) -> Asked:
+    def submit(self, work: Work) -> PendingBatch:
         """Adds a batch to the queue."""
-        asked = Asked(work, self._generation)
-        self._waiting.put(asked)
-        return asked
+        pending = PendingBatch(work, self._generation)
+        self._waiting.put(pending)
+        return pending
 
     @property
     def has_more(self) -> bool:
@@ -115,13 +115,13 @@ class Asking:
         """Ends `serve` after the batches that wait."""
         self._waiting.put(None)
 
-    def _next(self) -> Optional[Asked]:
+    def _next(self) -> Optional[PendingBatch]:
         """The next batch, once there is one; None after `close`."""
         wait_s = _REST_AFTER_S
         while True:
             try:
-                asked: Optional[Asked] = self._waiting.get(timeout=wait_s)
-                return asked
+                pending: Optional[PendingBatch] = self._waiting.get(timeout=wait_s)
+                return pending
             except queue.Empty:
                 self._idle()
                 wait_s = _LOOK_EVERY_S
@@ -135,11 +135,11 @@ class Asking:
         """
         sys.setswitchinterval(_SWITCH_S)
         while True:
-            asked = self._next()
-            if asked is None:
+            pending = self._next()
+            if pending is None:
                 return
-            if asked.generation == self._stopped_at:
-                asked.drop()
-            asked.run(self._predict)
-            if not asked.is_whole:
-                self._stopped_at = asked.generation
+            if pending.generation == self._stopped_at:
+                pending.drop()
+            pending.run(self._predict)
+            if not pending.is_whole:
+                self._stopped_at = pending.generation

@@ -14,8 +14,8 @@ from seldon_kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
 from seldon_kafka.pipeline.pipeline import Pipeline, Work
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker import metrics
-from seldon_kafka.worker.asking import Asked, Asking
 from seldon_kafka.worker.in_flight import InFlight
+from seldon_kafka.worker.prediction_thread import PendingBatch, PredictionThread
 from seldon_kafka.worker.watchdog import Watchdog
 
 # A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
@@ -47,7 +47,7 @@ def _source(record: Record) -> Tuple[int, int]:
     return record.partition, record.offset
 
 
-class Answering:
+class Batcher:
     """The part of a worker between consuming and publishing.
 
     Args:
@@ -84,13 +84,13 @@ class Answering:
         # A death undoes what is answered and not yet committed; a transaction for each message
         # that stands alone would take long. So the first has one of its own, and then it doubles:
         # there is a commit between two deaths.
-        self._most_alone = 1
+        self._most_single = 1
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
         # Nor may one take longer than a worker that is told to leave has time for.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
         self._keep_signals = keep_signals
         self._decided: Dict[Tuple[int, int], _Decision] = {}
-        self._try_alone: Set[Tuple[int, int]] = set()
+        self._try_single: Set[Tuple[int, int]] = set()
         self._go_on_until = 0.0
         self._failed_messages = 0
         self._pipeline = Pipeline(
@@ -102,22 +102,22 @@ class Answering:
             may_go_on=self._may_go_on,
             on_switch=on_switch,
         )
-        self._asking = Asking(self._predict, self._idle)
+        self._prediction_thread = PredictionThread(self._predict, self._idle)
         # What the class has been asked about, from the left of the backlog on.
-        self._ahead: Deque[Asked] = collections.deque()
+        self._pending: Deque[PendingBatch] = collections.deque()
         self._latest_s = _MOST_AHEAD_S
 
     def serve(self) -> None:
         """Runs the class, in the thread that calls this, until `close`."""
         try:
-            self._asking.serve()
+            self._prediction_thread.serve()
         finally:
             # The timer would end the process while it leaves.
             self._watchdog.rest()
 
     def close(self) -> None:
         """Ends `serve`."""
-        self._asking.close()
+        self._prediction_thread.close()
 
     def _idle(self) -> None:
         self._let_go()
@@ -150,60 +150,60 @@ class Answering:
             Retriable: the class met a temporary error at the first batch; nothing was taken.
         """
         outcomes: List[Outcome] = []
-        alone = 0
+        single = 0
         deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
         self._drop_what_is_stale(backlog)
         while not outcomes or not (time.monotonic() >= deadline or self._stopping()):
-            if not self._ahead and backlog and self._stands_alone(backlog[0]):
-                if alone >= self._most_alone or (outcomes and not alone):
+            if not self._pending and backlog and self._is_single(backlog[0]):
+                if single >= self._most_single or (outcomes and not single):
                     break
-                alone += 1
+                single += 1
             try:
-                asked = self._next_asked(backlog, self._most - len(outcomes))
+                pending = self._next_answered(backlog, self._most - len(outcomes))
             except Retriable:
-                self.drop_ahead()
+                self.drop_pending()
                 if outcomes:
                     return outcomes
                 raise
-            if asked is None:
+            if pending is None:
                 break
-            for _ in asked.work.records:
+            for _ in pending.work.records:
                 backlog.popleft()
-            outcomes.extend(self._written(asked))
-            if asked.is_cut:
+            outcomes.extend(self._written(pending))
+            if pending.is_cut:
                 # What follows was left, and is asked about again.
-                self.drop_ahead()
+                self.drop_pending()
         if outcomes:
             # Something for the class to do while the replies are published.
-            self._ask_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
+            self._submit_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
         return outcomes
 
-    def ask_one_more(self, backlog: Deque[Record]) -> bool:
+    def submit_one_more(self, backlog: Deque[Record]) -> bool:
         """Asks about one batch more, in time that is spent waiting for brokers.
 
         Returns:
             Whether it did.
         """
-        known = len(self._ahead)
-        self._ask_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
-        return len(self._ahead) > known
+        known = len(self._pending)
+        self._submit_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
+        return len(self._pending) > known
 
-    def drop_ahead(self) -> None:
+    def drop_pending(self) -> None:
         """Forgets what the class has been asked about; what it works at is waited for."""
-        for asked in self._ahead:
-            asked.drop()
-        for asked in self._ahead:
-            asked.let_end()
-        self._ahead.clear()
-        self._asking.restart()
+        for pending in self._pending:
+            pending.drop()
+        for pending in self._pending:
+            pending.wait_ended()
+        self._pending.clear()
+        self._prediction_thread.restart()
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
         """Forgets what the class was asked about if that is no longer what comes next."""
-        ahead = [record for asked in self._ahead for record in asked.work.records]
+        ahead = [record for pending in self._pending for record in pending.work.records]
         if len(ahead) > len(backlog) or not all(map(operator.is_, ahead, backlog)):
-            self.drop_ahead()
+            self.drop_pending()
 
-    def _next_asked(self, backlog: Deque[Record], room: int) -> Optional[Asked]:
+    def _next_answered(self, backlog: Deque[Record], room: int) -> Optional[PendingBatch]:
         """The next batch, once the class has answered it; None if there is no room for it.
 
         Raises:
@@ -211,43 +211,45 @@ class Answering:
         """
         if room <= 0 or not backlog:
             return None
-        if not self._ahead:
-            self._ahead.append(self._ask_first(backlog, room))
-        elif len(self._ahead[0].work.records) > room:
+        if not self._pending:
+            self._pending.append(self._submit_first(backlog, room))
+        elif len(self._pending[0].work.records) > room:
             return None
-        self._ask_ahead(backlog, _AHEAD_WHILE_ANSWERING)
-        asked = self._ahead[0]
+        self._submit_ahead(backlog, _AHEAD_WHILE_ANSWERING)
+        pending = self._pending[0]
         try:
-            asked.wait()
+            pending.wait()
         except Retriable:
-            self._failed_messages = asked.messages
-            if asked.messages > 1:
+            self._failed_messages = pending.messages
+            if pending.messages > 1:
                 # By themselves they show which of them meets the error.
-                self._try_alone.update(map(_source, asked.work.records))
+                self._try_single.update(map(_source, pending.work.records))
             raise
-        self._ahead.popleft()
-        self._latest_s = asked.seconds + asked.work.seconds.get("decode", 0.0)
-        return asked
+        self._pending.popleft()
+        self._latest_s = pending.seconds + pending.work.seconds.get("decode", 0.0)
+        return pending
 
-    def _ask_ahead(self, backlog: Deque[Record], most: int) -> None:
+    def _submit_ahead(self, backlog: Deque[Record], most: int) -> None:
         """Asks about further batches: so many in sum, if the class is quick and may go on."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         if not self._user_model.stacks:
             most = min(most, _AHEAD_SINGLY)
-        start = sum(asked.messages for asked in self._ahead)
-        size = sum(asked.work.size for asked in self._ahead)
-        while len(self._ahead) < most and start < len(backlog):
-            if self._stands_alone(backlog[start]) or self._stopping():
+        start = sum(pending.messages for pending in self._pending)
+        size = sum(pending.work.size for pending in self._pending)
+        while len(self._pending) < most and start < len(backlog):
+            if self._is_single(backlog[start]) or self._stopping():
                 return
             if size > self._settings.batch_bytes:
                 return
-            asked = self._asking.ask(self._read(self._batch(backlog, start, self._most)))
-            self._ahead.append(asked)
-            start += asked.messages
-            size += asked.work.size
+            pending = self._prediction_thread.submit(
+                self._read(self._batch(backlog, start, self._most))
+            )
+            self._pending.append(pending)
+            start += pending.messages
+            size += pending.work.size
 
     @property
-    def failed_alone(self) -> bool:
+    def failed_single(self) -> bool:
         """Whether the last batch that met a temporary error was one message."""
         return self._failed_messages == 1
 
@@ -257,19 +259,19 @@ class Answering:
         Returns:
             Whether it was answered.
         """
-        self.drop_ahead()
+        self.drop_pending()
         first = backlog[0]
         others = [record for record in backlog if _source(record) != _source(first)]
         elsewhere = [record for record in others if record.partition != first.partition]
         for record in (elsewhere or others)[:1]:
-            asked = self._asking.ask(self._read([record]))
+            pending = self._prediction_thread.submit(self._read([record]))
             try:
-                asked.wait()
+                pending.wait()
             except Retriable:
                 return False
             finally:
-                self._asking.restart()
-            return isinstance(self._pipeline.encode(asked.work).outcomes[0], Reply)
+                self._prediction_thread.restart()
+            return isinstance(self._pipeline.encode(pending.work).outcomes[0], Reply)
         return False
 
     def give_up(self, record: Record, why: str) -> None:
@@ -283,7 +285,7 @@ class Answering:
     def published(self, positions: Dict[int, int]) -> None:
         """Forgets what was noted of records before these positions (partition -> offset)."""
         self._most = min(self._settings.commit_messages, self._most * 2)
-        self._most_alone = min(self._settings.commit_messages, self._most_alone * 2)
+        self._most_single = min(self._settings.commit_messages, self._most_single * 2)
         for partition, position in positions.items():
             self._in_flight.forget(self._settings.input_topic, partition, position)
         if self._decided:
@@ -292,49 +294,49 @@ class Answering:
                 for source, decision in self._decided.items()
                 if source[1] >= positions.get(source[0], 0)
             }
-        if self._try_alone:
-            self._try_alone = {
-                source for source in self._try_alone if source[1] >= positions.get(source[0], 0)
+        if self._try_single:
+            self._try_single = {
+                source for source in self._try_single if source[1] >= positions.get(source[0], 0)
             }
 
     def not_published(self) -> None:
         """Makes the next transaction smaller: what did not get through in time may so."""
-        self.drop_ahead()
+        self.drop_pending()
         self._most = max(1, self._most // 2)
 
     def _batch(self, backlog: Deque[Record], start: int, room: int) -> List[Record]:
         """Records from a place on, up to the limits; one that is suspected stands alone."""
         most = min(room, self._batch_limit)
         found = list(itertools.islice(backlog, start, start + most))
-        if not self._any_may_stand_alone() and value_bytes(found) <= self._settings.batch_bytes:
+        if not self._any_may_be_single() and value_bytes(found) <= self._settings.batch_bytes:
             return found
         records: List[Record] = []
         size = 0
         for record in found:
             size += len(record.value or b"")
-            stands_alone = self._stands_alone(record)
-            if records and (size > self._settings.batch_bytes or stands_alone):
+            is_single = self._is_single(record)
+            if records and (size > self._settings.batch_bytes or is_single):
                 break
             records.append(record)
-            if stands_alone:
+            if is_single:
                 break
         return records
 
-    def _any_may_stand_alone(self) -> bool:
-        return bool(self._decided or self._try_alone) or self._in_flight.has_suspects
+    def _any_may_be_single(self) -> bool:
+        return bool(self._decided or self._try_single) or self._in_flight.has_suspects
 
-    def _stands_alone(self, record: Record) -> bool:
+    def _is_single(self, record: Record) -> bool:
         """Whether the record may be what others suffer from, or is decided about."""
         source = _source(record)
-        is_known = source in self._decided or source in self._try_alone
+        is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))
 
-    def _ask_first(self, backlog: Deque[Record], room: int) -> Asked:
+    def _submit_first(self, backlog: Deque[Record], room: int) -> PendingBatch:
         """Asks about the batch that is the next one, with nothing asked before it."""
-        return self._asking.ask(self._read(self._batch(backlog, 0, room)))
+        return self._prediction_thread.submit(self._read(self._batch(backlog, 0, room)))
 
     def _read(self, records: List[Record]) -> Work:
-        work = self._without_asking(records)
+        work = self._without_predicting(records)
         if work is None:
             # A message may be the death of a parser too.
             with self._in_flight.holding(records):
@@ -350,11 +352,11 @@ class Answering:
                 self._let_go()
                 raise
             # Any other exception ends the worker, and is the doing of the records that are held.
-            if not self._asking.has_more:
+            if not self._prediction_thread.has_more:
                 # Otherwise the next call replaces the records in the file.
                 self._let_go()
 
-    def _without_asking(self, records: List[Record]) -> Optional[Work]:
+    def _without_predicting(self, records: List[Record]) -> Optional[Work]:
         """A record that the class is not to see again, as a batch that is done."""
         first = records[0]
         work = Work(records)
@@ -371,12 +373,12 @@ class Answering:
             return work
         return None
 
-    def _written(self, asked: Asked) -> List[Outcome]:
-        batch = self._pipeline.encode(asked.work)
+    def _written(self, pending: PendingBatch) -> List[Outcome]:
+        batch = self._pipeline.encode(pending.work)
         if "decode" not in batch.seconds:
             # The class did not see it.
             return batch.outcomes
-        if asked.is_cut:
+        if pending.is_cut:
             self._batch_limit = max(1, len(batch.outcomes))
         else:
             self._adapt(len(batch.outcomes), sum(batch.seconds.values()))

@@ -19,7 +19,7 @@ from seldon_kafka.messages import Outcome, Record, Rejection
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.stack_check import NoCheck
 from seldon_kafka.pipeline.user_model import UserModel
-from seldon_kafka.worker.answering import Answering
+from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.in_flight import InFlight, suspects_of
 from seldon_kafka.worker.watchdog import Watchdog
 from tests import classes
@@ -33,29 +33,29 @@ def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     Stacks are not checked, so that calls can be counted.
     """
-    workers: list[Answering] = []
-    made = Answering.__init__
+    workers: list[Batcher] = []
+    made = Batcher.__init__
 
-    def make(worker: Answering, *arguments: Any, **options: Any) -> None:
+    def make(worker: Batcher, *arguments: Any, **options: Any) -> None:
         made(worker, *arguments, **options)
         workers.append(worker)
         threading.Thread(target=worker.serve, name="main of the worker", daemon=True).start()
 
-    monkeypatch.setattr(Answering, "__init__", make)
+    monkeypatch.setattr(Batcher, "__init__", make)
     unchecked = functools.partial(Pipeline, check=NoCheck())
-    monkeypatch.setattr("seldon_kafka.worker.answering.Pipeline", unchecked)
+    monkeypatch.setattr("seldon_kafka.worker.batcher.Pipeline", unchecked)
     yield
     for worker in workers:
         worker.close()
 
 
-def successor(folder: Path, held: list[Record], served: Any = None) -> Answering:
+def successor(folder: Path, held: list[Record], served: Any = None) -> Batcher:
     """A worker whose predecessor died with these records in hand."""
     die_with(InFlight(folder, "worker", "group"), held)
     settings = load_settings({})
     served = UserModel(served or classes.Double())
     in_flight = InFlight(folder, "worker", "group")
-    return Answering(settings, served, in_flight, Watchdog(), "worker", lambda: False)
+    return Batcher(settings, served, in_flight, Watchdog(), "worker", lambda: False)
 
 
 def test_what_was_in_hand_is_taken_alone_with_ever_more_in_a_transaction(tmp_path: Path) -> None:
@@ -135,12 +135,12 @@ def offsets(outcomes: list[Outcome]) -> list[int]:
     return [outcome.record.offset for outcome in outcomes]
 
 
-def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Answering:
+def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Batcher:
     """A worker that has seen its class answer quickly, and has it wait from now on."""
     settings = load_settings({})
     in_flight = InFlight(tmp_path, "worker", "group")
     is_stopping = stopping.is_set if stopping else lambda: False
-    worker = Answering(settings, UserModel(gate), in_flight, Watchdog(), "worker", is_stopping)
+    worker = Batcher(settings, UserModel(gate), in_flight, Watchdog(), "worker", is_stopping)
     gate.let_through.release()
     worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(8)))
     assert gate.waiting.acquire(timeout=30)
@@ -161,12 +161,12 @@ def numbered(count: int) -> collections.deque[Record]:
 class Answers:
     """Answers a backlog in another thread."""
 
-    def __init__(self, worker: Answering, backlog: collections.deque[Record]) -> None:
+    def __init__(self, worker: Batcher, backlog: collections.deque[Record]) -> None:
         self.outcomes: list[Outcome] = []
         self._thread = threading.Thread(target=lambda: self._run(worker, backlog), daemon=True)
         self._thread.start()
 
-    def _run(self, worker: Answering, backlog: collections.deque[Record]) -> None:
+    def _run(self, worker: Batcher, backlog: collections.deque[Record]) -> None:
         self.outcomes.extend(worker.answer(backlog))
 
     def offsets(self) -> list[int]:
@@ -243,7 +243,7 @@ def test_passing_trouble_of_the_batch_being_read_leaves_the_one_before_answered(
     assert offsets(worker.answer(backlog)) == [8]
     with pytest.raises(Retriable):
         worker.answer(backlog)
-    assert worker.failed_alone
+    assert worker.failed_single
     assert len(backlog) == 11
 
 
@@ -255,7 +255,7 @@ def test_who_is_told_to_leave_keeps_what_is_not_answered_for_others(tmp_path: Pa
     stopping.set()
     gate.let_through.release(10)
     assert answers.offsets() == list(range(16))
-    worker.drop_ahead()
+    worker.drop_pending()
     assert [record.offset for record in backlog] == list(range(16, 100))
     assert held_in(tmp_path) == []
 
@@ -302,14 +302,14 @@ def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
     backlog = numbered(2000)
     assert offsets(worker.answer(backlog)) == [0]
     steps = 0
-    while worker.ask_one_more(backlog):
+    while worker.submit_one_more(backlog):
         steps += 1
     assert 0 < steps < 20, "what is read in advance is bounded"
     assert len(backlog) == 1999, "it is still to be answered"
     assert offsets(worker.answer(backlog)) == [1]
     stopping.set()
-    assert not worker.ask_one_more(backlog), "nothing is begun by who is to leave"
-    worker.drop_ahead()
+    assert not worker.submit_one_more(backlog), "nothing is begun by who is to leave"
+    worker.drop_pending()
 
 
 class Deadly(classes.Double):
@@ -334,7 +334,7 @@ def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_pat
         in_flight = InFlight(tmp_path, "worker", "group")
         settings = load_settings({})
         served = UserModel(Deadly({3, 4, 9, 10, 37}))
-        worker = Answering(settings, served, in_flight, Watchdog(), "worker", lambda: False)
+        worker = Batcher(settings, served, in_flight, Watchdog(), "worker", lambda: False)
         backlog = collections.deque(ndarray([[n, n]], n) for n in range(committed, 60))
         # Its answers wait for a commit that it may not live to see.
         with contextlib.suppress(Death):
@@ -362,7 +362,7 @@ def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_co
             return super().predict(X, names)
 
     settings = load_settings({})
-    worker = Answering(
+    worker = Batcher(
         settings,
         UserModel(Seen()),
         InFlight(tmp_path, "worker", "group"),
