@@ -1,4 +1,4 @@
-"""Has the backlog answered, batch by batch, and knows which records must stand alone."""
+"""Batches consumed records for the user model, and isolates suspected ones."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.prediction_thread import PendingBatch, PredictionThread
 from seldon_kafka.worker.watchdog import Watchdog
 
-# A batch that takes longer is followed by a smaller one, so that the group hears of the worker.
+# A slower batch is followed by a smaller one, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
-# The first batch: of a class whose speed is not known yet, it must not take a minute.
+# The speed of the user model is unknown at first, and the first batch must not take a minute.
 _FIRST_BATCH = 8
-# How many batches the class is asked about in advance: while answers are awaited, so that it
-# never waits itself; when the brokers are about to be waited for; and once they are, when there is
-# time to read more. And how long reading and answering them takes at most: it may be in vain, and
-# answers wait meanwhile.
+# The number of batches that are submitted ahead: while predictions are awaited, so that the user
+# model never waits; before a commit; and during a commit, when there is time to decode more. The
+# last limit is the time to decode and predict them: a commit that fails makes that work useless,
+# and replies wait meanwhile.
 _AHEAD_WHILE_ANSWERING = 4
 _AHEAD_BEFORE_PUBLISHING = 8
 _AHEAD_WHILE_PUBLISHING = 16
 _MOST_AHEAD_S = 0.5
-# A class that is called message by message may keep a state, which a call that is done again
-# changes twice: less is asked about in advance.
+# A user model that is called message by message may keep a state, which a repeated call changes
+# twice. So fewer batches are submitted ahead.
 _AHEAD_SINGLY = 2
 
 
 class _Decision(NamedTuple):
-    """Why a record is rejected without a call of the class."""
+    """Why a record is rejected without a call of the user model."""
 
     reason: str
     message: str
@@ -48,18 +48,18 @@ def _source(record: Record) -> Tuple[int, int]:
 
 
 class Batcher:
-    """The part of a worker between consuming and publishing.
+    """Turns the backlog into outcomes, one transaction's worth at a time.
 
     Args:
         settings: limits of batches and transactions.
-        user_model: the class that answers.
-        in_flight: told what the class looks at.
-        watchdog: wound for each call of the class.
+        user_model: the user model.
+        in_flight: notes the records of each call, for crash attribution.
+        watchdog: started before each call of the user model.
         worker: the worker's name, for metrics.
-        stopping: whether the worker is to leave as soon as it can.
-        keep_signals: called in the main thread before and after calls of the class, which may have
-            set handlers of its own.
-        on_switch: told why, when the class turns out not to be row-wise.
+        stopping: returns whether the worker is to leave.
+        keep_signals: called in the main thread before and after calls of the user model, which may
+            install signal handlers.
+        on_switch: called with the reason when the user model turns out not to be row-wise.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class Batcher:
         self._user_model = user_model
         self._stopping = stopping
         self._most = settings.commit_messages
-        # A death undoes what is answered and not yet committed; a transaction for each message
-        # that stands alone would take long. So the first has one of its own, and then it doubles:
-        # there is a commit between two deaths.
+        # A crash loses answers that are not committed, and a transaction for each single message
+        # would take long. So the first single message has a transaction of its own, and the number
+        # doubles with each commit: two crashes have a commit between them.
         self._most_single = 1
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
-        # Nor may one take longer than a worker that is told to leave has time for.
+        # A worker that is told to leave finishes its batch within half of the stop timeout.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
         self._keep_signals = keep_signals
         self._decided: Dict[Tuple[int, int], _Decision] = {}
@@ -103,16 +103,16 @@ class Batcher:
             on_switch=on_switch,
         )
         self._prediction_thread = PredictionThread(self._predict, self._idle)
-        # What the class has been asked about, from the left of the backlog on.
+        # Submitted batches: the records at the left of the backlog.
         self._pending: Deque[PendingBatch] = collections.deque()
         self._latest_s = _MOST_AHEAD_S
 
     def serve(self) -> None:
-        """Runs the class, in the thread that calls this, until `close`."""
+        """Runs the user model in the calling thread until `close`."""
         try:
             self._prediction_thread.serve()
         finally:
-            # The timer would end the process while it leaves.
+            # The timer would end the process during shutdown.
             self._watchdog.rest()
 
     def close(self) -> None:
@@ -125,29 +125,28 @@ class Batcher:
         self._watchdog.look()
 
     def _call(self, records: Sequence[Record]) -> None:
-        """Prepares a call of the class with these records."""
+        """Prepares a call of the user model with these records."""
         self._watchdog.wind(self._settings.predict_timeout_s)
         if self._in_flight.hold(records):
             self._keep_signals()
 
     def _let_go(self) -> None:
-        """Notes that no call of the class is under way."""
+        """Notes that no call of the user model is under way."""
         self._in_flight.hold(())
         self._keep_signals()
 
     def _may_go_on(self) -> bool:
-        """Whether there is time for a further single call before answers are published."""
+        """Returns whether there is time for another single call before the commit."""
         return not self._stopping() and time.monotonic() < self._go_on_until
 
     def answer(self, backlog: Deque[Record]) -> List[Outcome]:
-        """Answers one transaction's worth of the backlog, taken from its left.
+        """Answers one transaction's worth of records from the left of the backlog.
 
-        The class works in the main thread, at batches that were read before; meanwhile the next
-        ones are read, and replies are written and published. What it has been asked about stays
-        in the backlog until it is answered.
+        The main thread predicts submitted batches. Meanwhile the calling thread decodes the next
+        ones and encodes replies. Records stay in the backlog until they are answered.
 
         Raises:
-            Retriable: the class met a temporary error at the first batch; nothing was taken.
+            Retriable: the user model met a temporary error at the first batch; no record was taken.
         """
         outcomes: List[Outcome] = []
         single = 0
@@ -171,25 +170,25 @@ class Batcher:
                 backlog.popleft()
             outcomes.extend(self._written(pending))
             if pending.is_cut:
-                # What follows was left, and is asked about again.
+                # The rest of the batch is submitted again.
                 self.drop_pending()
         if outcomes:
-            # Something for the class to do while the replies are published.
+            # The user model works on these during the commit.
             self._submit_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
         return outcomes
 
     def submit_one_more(self, backlog: Deque[Record]) -> bool:
-        """Asks about one batch more, in time that is spent waiting for brokers.
+        """Submits one batch more while the brokers are waited for.
 
         Returns:
-            Whether it did.
+            Whether it submitted one.
         """
         known = len(self._pending)
         self._submit_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
         return len(self._pending) > known
 
     def drop_pending(self) -> None:
-        """Forgets what the class has been asked about; what it works at is waited for."""
+        """Drops the submitted batches, and waits for the call that is under way."""
         for pending in self._pending:
             pending.drop()
         for pending in self._pending:
@@ -198,16 +197,16 @@ class Batcher:
         self._prediction_thread.restart()
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
-        """Forgets what the class was asked about if that is no longer what comes next."""
+        """Drops the submitted batches if the backlog no longer begins with their records."""
         ahead = [record for pending in self._pending for record in pending.work.records]
         if len(ahead) > len(backlog) or not all(map(operator.is_, ahead, backlog)):
             self.drop_pending()
 
     def _next_answered(self, backlog: Deque[Record], room: int) -> Optional[PendingBatch]:
-        """The next batch, once the class has answered it; None if there is no room for it.
+        """Returns the next batch once it is predicted; None if there is no room for it.
 
         Raises:
-            Retriable: the class met a temporary error.
+            Retriable: the user model met a temporary error.
         """
         if room <= 0 or not backlog:
             return None
@@ -222,7 +221,7 @@ class Batcher:
         except Retriable:
             self._failed_messages = pending.messages
             if pending.messages > 1:
-                # By themselves they show which of them meets the error.
+                # Single calls show which of them meets the error.
                 self._try_single.update(map(_source, pending.work.records))
             raise
         self._pending.popleft()
@@ -230,7 +229,7 @@ class Batcher:
         return pending
 
     def _submit_ahead(self, backlog: Deque[Record], most: int) -> None:
-        """Asks about further batches: so many in sum, if the class is quick and may go on."""
+        """Submits batches up to this number, if the user model is quick enough."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         if not self._user_model.stacks:
             most = min(most, _AHEAD_SINGLY)
@@ -250,14 +249,14 @@ class Batcher:
 
     @property
     def failed_single(self) -> bool:
-        """Whether the last batch that met a temporary error was one message."""
+        """Whether the last batch that met a temporary error was a single message."""
         return self._failed_messages == 1
 
     def probe(self, backlog: Deque[Record]) -> bool:
-        """Runs the class on a message that is not the next one, and publishes nothing of it.
+        """Calls the user model with another message than the next one, and drops the answer.
 
         Returns:
-            Whether it was answered.
+            Whether the message was answered.
         """
         self.drop_pending()
         first = backlog[0]
@@ -275,15 +274,15 @@ class Batcher:
         return False
 
     def give_up(self, record: Record, why: str) -> None:
-        """Rejects this record when it comes again: it alone keeps meeting temporary errors."""
+        """Rejects this record at its next try: it keeps meeting temporary errors."""
         self._decided[_source(record)] = _Decision("retries_exhausted", why, True)
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
-        """Rejects this record (partition, offset) when it comes again: its reply is refused."""
+        """Rejects this record (partition, offset) at its next try: the broker refuses its reply."""
         self._decided[source] = _Decision("reply_refused", why, False)
 
     def published(self, positions: Dict[int, int]) -> None:
-        """Forgets what was noted of records before these positions (partition -> offset)."""
+        """Forgets decisions about records before these offsets, by partition."""
         self._most = min(self._settings.commit_messages, self._most * 2)
         self._most_single = min(self._settings.commit_messages, self._most_single * 2)
         for partition, position in positions.items():
@@ -300,12 +299,12 @@ class Batcher:
             }
 
     def not_published(self) -> None:
-        """Makes the next transaction smaller: what did not get through in time may so."""
+        """Halves the next transaction after one that was not committed."""
         self.drop_pending()
         self._most = max(1, self._most // 2)
 
     def _batch(self, backlog: Deque[Record], start: int, room: int) -> List[Record]:
-        """Records from a place on, up to the limits; one that is suspected stands alone."""
+        """Returns the records of the batch that begins at an index; a suspected one is single."""
         most = min(room, self._batch_limit)
         found = list(itertools.islice(backlog, start, start + most))
         if not self._any_may_be_single() and value_bytes(found) <= self._settings.batch_bytes:
@@ -326,19 +325,19 @@ class Batcher:
         return bool(self._decided or self._try_single) or self._in_flight.has_suspects
 
     def _is_single(self, record: Record) -> bool:
-        """Whether the record may be what others suffer from, or is decided about."""
+        """Returns whether the record is suspected, or has a decision."""
         source = _source(record)
         is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))
 
     def _submit_first(self, backlog: Deque[Record], room: int) -> PendingBatch:
-        """Asks about the batch that is the next one, with nothing asked before it."""
+        """Submits the next batch when no batch is pending."""
         return self._prediction_thread.submit(self._read(self._batch(backlog, 0, room)))
 
     def _read(self, records: List[Record]) -> Work:
         work = self._without_predicting(records)
         if work is None:
-            # A message may be the death of a parser too.
+            # A message can crash a parser too.
             with self._in_flight.holding(records):
                 work = self._pipeline.decode(records)
         return work
@@ -351,13 +350,13 @@ class Batcher:
             except Retriable:
                 self._let_go()
                 raise
-            # Any other exception ends the worker, and is the doing of the records that are held.
+            # Any other exception ends the worker, and is attributed to the records in flight.
             if not self._prediction_thread.has_more:
-                # Otherwise the next call replaces the records in the file.
+                # The next call replaces them otherwise.
                 self._let_go()
 
     def _without_predicting(self, records: List[Record]) -> Optional[Work]:
-        """A record that the class is not to see again, as a batch that is done."""
+        """Returns the rejection of a record that must not be predicted again, as a batch."""
         first = records[0]
         work = Work(records)
         decision = self._decided.get(_source(first))
@@ -376,7 +375,7 @@ class Batcher:
     def _written(self, pending: PendingBatch) -> List[Outcome]:
         batch = self._pipeline.encode(pending.work)
         if "decode" not in batch.seconds:
-            # The class did not see it.
+            # The user model did not see it.
             return batch.outcomes
         if pending.is_cut:
             self._batch_limit = max(1, len(batch.outcomes))
@@ -389,7 +388,7 @@ class Batcher:
         return batch.outcomes
 
     def _adapt(self, records: int, seconds: float) -> None:
-        """A slow batch is followed by a smaller one, a full one that was quick by a larger one."""
+        """Halves the limit after a slow batch, and doubles it after a full one that was quick."""
         if seconds > self._long_batch_s:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:

@@ -1,4 +1,4 @@
-"""Hands batches to the thread that runs the user model, and takes them back."""
+"""The prediction thread, which runs the user model, and the queue of batches in front of it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any, Callable, Optional
 
 from seldon_kafka.pipeline.pipeline import Work
 
-# A thread that comes back from the class, or from a step of numpy, waits so long for the
-# interpreter's lock, some ten times for each batch; Python's own 5 ms would cost more than is won.
-# It is the whole process's, threads of the class included.
+# A thread that returns from the user model or from numpy waits this long for the interpreter lock,
+# about ten times for each batch. Python's default of 5 ms costs more than the second thread gains.
+# The setting holds for the whole process, threads of the user model included.
 _SWITCH_S = 0.00003
 _LOOK_EVERY_S = 0.5
-# Shorter than this it is not idle: resting and working by turns costs time as well.
+# A shorter pause does not count as idle: stopping and starting the watchdog costs time too.
 _REST_AFTER_S = 0.02
 
 
 class PendingBatch:
-    """A batch that the user model has been asked about.
+    """A batch that was submitted to the prediction thread.
 
     Attributes:
         work: the batch.
-        messages: how many it held when it was asked about.
-        seconds: how long the class took, once it is done.
+        messages: number of messages when it was submitted.
+        seconds: duration of the prediction, once it has ended.
     """
 
     def __init__(self, work: Work, generation: int) -> None:
@@ -33,7 +33,7 @@ class PendingBatch:
         self.messages = len(work.records)
         self.seconds = 0.0
         self.generation = generation
-        # The main thread lets it go when it is done: half of an event's time.
+        # The prediction thread releases it at the end. A lock takes half of the time of an event.
         self._under_way = threading.Lock()
         self._under_way.acquire()
         self._error: Optional[BaseException] = None
@@ -54,12 +54,12 @@ class PendingBatch:
         self._is_dropped = True
 
     def wait_ended(self) -> None:
-        """Waits until the class is done, whatever came of it."""
+        """Waits until the prediction has ended, with or without an error."""
         with self._under_way:
             pass
 
     def run(self, predict: Callable[[Work], None]) -> None:
-        """Calls the class, and keeps what is raised for the thread that waits."""
+        """Runs the prediction, and stores its error for the waiting thread."""
         started = time.monotonic()
         try:
             if not self._is_dropped:
@@ -70,11 +70,11 @@ class PendingBatch:
         self._under_way.release()
 
     def wait(self) -> None:
-        """Waits until the class is done.
+        """Waits until the prediction has ended.
 
         Raises:
-            Retriable: the class met a temporary error.
-            Exception: what else was raised.
+            Retriable: the user model met a temporary error.
+            Exception: any other error of the prediction.
         """
         self.wait_ended()
         if self._error is not None:
@@ -82,11 +82,11 @@ class PendingBatch:
 
 
 class PredictionThread:
-    """The queue between the I/O thread and the main thread, which runs the user model.
+    """Runs the user model on submitted batches, in their order, in the main thread.
 
     Args:
         predict: runs the user model on a batch.
-        idle: called in the main thread again and again while nothing waits for it.
+        idle: called in the main thread at intervals while no batch waits.
     """
 
     def __init__(self, predict: Callable[[Work], None], idle: Callable[[], None]) -> None:
@@ -108,15 +108,15 @@ class PredictionThread:
         return not self._waiting.empty()
 
     def restart(self) -> None:
-        """Batches that are asked about from now on do not follow those before."""
+        """Starts a new sequence: batches that are submitted from now on are independent."""
         self._generation += 1
 
     def close(self) -> None:
-        """Ends `serve` after the batches that wait."""
+        """Ends `serve` after the batches in the queue."""
         self._waiting.put(None)
 
     def _next(self) -> Optional[PendingBatch]:
-        """The next batch, once there is one; None after `close`."""
+        """Returns the next batch once there is one; None after `close`."""
         wait_s = _REST_AFTER_S
         while True:
             try:
@@ -129,9 +129,9 @@ class PredictionThread:
     def serve(self) -> None:
         """Runs the user model on one batch after the other until `close`.
 
-        The thread that calls this is the one that made the class. After a batch that was not
-        answered as a whole, those that follow it are left until `restart`: the class is called
-        with messages in their order.
+        The thread that made the user model calls this. After a batch that was not answered as a
+        whole, the following batches are dropped until `restart`, because the user model gets
+        messages in their order.
         """
         sys.setswitchinterval(_SWITCH_S)
         while True:
