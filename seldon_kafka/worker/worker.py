@@ -1,6 +1,6 @@
-"""The worker: consumes, has batches answered, and publishes the answers.
+"""The worker: consumes records, batches them for the user model, and commits the replies.
 
-It runs in the I/O thread. The main thread made the user model, and runs it (`Worker.serve`).
+`Worker.run` is the I/O thread. The main thread made the user model, and runs it in `Worker.serve`.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from seldon_kafka.worker.watchdog import Watchdog
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# How long an idle worker waits before it looks whether it should leave.
+# An idle worker checks at this interval whether it is to leave.
 _IDLE_WAIT_S = 0.2
-# Taken in advance, of what has been fetched, so that the class never waits for the next batch.
+# Records are taken ahead, so that the user model never waits for the next batch.
 _BACKLOG_TRANSACTIONS = 2
 _MEASURE_EVERY_S = 1.0
 _RETRY_LOOK_S = 0.05
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
-# After so long without partitions, or without a commit, a worker no longer says that it is ready:
-# within that time others take over, and leaders move.
+# A worker without partitions or commits for this time is no longer ready. Within it, other workers
+# take over partitions, and partitions elect leaders.
 _STALLED_AFTER_S = 10.0
-# A call to the brokers that has not come back by then never will.
+# A call to the brokers that takes longer never returns.
 _BROKER_CALL_S = 30.0
 
 
 class Halted(Exception):
-    """The class fails at most of what it gets; consumption stops until an operator restarts."""
+    """The user model fails at most messages; consumption stops until an operator resumes it."""
 
 
 class Worker:
-    """Answers what arrives on the input topic until it is told to stop.
+    """Answers the messages of the input topic until it is told to stop.
 
     Args:
-        settings: all of them.
-        user_model: the class that answers.
-        identity: which worker this is.
-        status: told what happens.
-        signals: tell whether the worker is to leave.
-        parent: process id of the supervisor; the worker leaves when that is gone.
+        settings: the settings.
+        user_model: the user model.
+        identity: the identity of this worker.
+        status: reports the state to the supervisor.
+        signals: report whether the worker is to leave.
+        parent: process id of the supervisor; the worker leaves when that process has ended.
     """
 
     def __init__(
@@ -106,20 +106,20 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Finishes what is in hand, then leaves."""
+        """Leaves after the batch that is under way."""
         self._stop_asked = True
 
     def serve(self) -> None:
-        """Runs the user model until `run` has ended; called by the thread that made it."""
+        """Runs the user model until `run` has ended, in the thread that made it."""
         self._batcher.serve()
 
     def run(self) -> None:
         """Works until `stop`.
 
         Raises:
-            Halted: the class fails at most of what it gets.
-            GapFound: messages were deleted unread, and `KAFKA_ON_GAP` is `stop`.
-            KafkaException: the group or the topic can't be used at all.
+            Halted: the user model fails at most messages.
+            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
+            KafkaException: the group or the topic can't be used.
         """
         try:
             while not self._stopping:
@@ -132,7 +132,7 @@ class Worker:
             self._batcher.close()
 
     def _work(self) -> None:
-        """Joins the group and works until `stop`, or until the brokers no longer let us."""
+        """Joins the group and works until `stop`, or until the brokers refuse it."""
         outbox = self._make_outbox()
         if outbox is None:
             return
@@ -145,7 +145,7 @@ class Worker:
             while not self._stopping:
                 self._turn()
         except (KafkaException, RightMissing, GapFound, Halted) as error:
-            # Not the doing of what the class looks at.
+            # The records in flight are not the cause.
             self._batcher.drop_pending()
             if not (self._stopping and isinstance(error, KafkaException)):
                 raise
@@ -158,7 +158,7 @@ class Worker:
         self._in_flight.close()
 
     def _make_outbox(self) -> Optional[Outbox]:
-        """The way out, as soon as topics and brokers are there; None if told to stop before."""
+        """Returns the outbox once topics and brokers are there; None after a request to stop."""
         outbox = None
         while not self._stopping:
             try:
@@ -187,7 +187,7 @@ class Worker:
         self._watchdog.watch_brokers(_BROKER_CALL_S)
 
     def _turn(self) -> None:
-        """One turn: takes what is there, answers it, publishes it."""
+        """Polls records, answers a transaction's worth of them, and commits it."""
         consumer = self._consumer
         if self._parent is not None and os.getppid() != self._parent:
             log.warning("%s leaves: its supervisor is gone", self._identity.name)
@@ -225,7 +225,7 @@ class Worker:
             return []
 
     def _put_off(self, error: Retriable) -> None:
-        """Waits before the next try of the batch that comes next, or gives its message up."""
+        """Delays the next try of the first batch, or gives up its message."""
         metrics.RETRIES.labels(self._identity.name).inc()
         backlog = self._consumer.backlog
         single = self._batcher.failed_single
@@ -245,7 +245,7 @@ class Worker:
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
-        # In every partition, or one that is not read for long would keep what is long past.
+        # In every partition: a partition that is not read for long would keep old metadata.
         positions = self._consumer.with_other_metadata(breaker.metadata)
         positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
         for partition, end in self._consumer.ends_to_commit().items():
@@ -258,7 +258,7 @@ class Worker:
             )
         except NotPublished as error:
             if error.unknown:
-                # Counted twice they stop consumption early; not at all, after too many letters.
+                # Counted twice, failures stop consumption early. Not counted, they never stop it.
                 self._breaker = breaker
             self._not_published(error)
             return
@@ -270,9 +270,9 @@ class Worker:
         self._published(outcomes, positions)
 
     def _work_on(self) -> bool:
-        """A step of work for the time in which brokers are waited for."""
+        """Submits a batch while the brokers are waited for; returns whether it did."""
         if self._backoff_s:
-            # The transaction is open meanwhile: what took too long must not do so again.
+            # The transaction is open: the last one failed, and this one must not take longer.
             return False
         return self._batcher.submit_one_more(self._consumer.backlog)
 
@@ -309,10 +309,10 @@ class Worker:
         self._consumer.rewind()
 
     def _settle(self) -> None:
-        """Finds out whether a commit of unknown outcome was one, before anything is done again."""
+        """Finds out the outcome of an unknown commit before anything is repeated."""
         while not self._stopping:
             try:
-                # Ends what the last producer left open; then the group's position is certain.
+                # A new producer ends the open transaction; then the committed offsets are certain.
                 self._outbox.start()
                 self._consumer.reload_positions()
                 return
@@ -347,10 +347,10 @@ class Worker:
         return self._stopping
 
     def _on_switch(self, why: str) -> None:
-        """Called in the main thread when a declaration turns out to be wrong."""
+        """Logs and counts a wrong declaration; called in the main thread."""
         metrics.SWITCHES.labels(self._identity.name).inc()
         log.warning(
-            "%s calls the class message by message from now on, though it declares that it is "
+            "%s calls the class message by message from now on, although it declares that it is "
             "row-wise: %s",
             self._identity.name,
             why,
@@ -384,7 +384,7 @@ class Worker:
         )
 
     def _back_off(self) -> None:
-        """Waits a little longer each time, still ready to leave."""
+        """Waits, longer after each failure, and stops waiting when the worker is to leave."""
         self._backoff_s = min(_BACKOFF_MOST_S, max(_BACKOFF_FIRST_S, self._backoff_s * 2))
         wake_at = time.monotonic() + self._backoff_s
         while not self._stopping and time.monotonic() < wake_at:
