@@ -21,8 +21,8 @@ from seldon_kafka.dead_letters.letters import REPLAYED, Envelope, Letter, Place,
 from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.transport.deliveries import NotPublished
 from seldon_kafka.transport.publisher import TransactionalPublisher, text_of
-from seldon_kafka.transport.replies import Outgoing, Target, size_of
-from seldon_kafka.transport.targets import TopicMissing, look_up
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, size_of
+from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 
 ATTEMPTS = 3
 """How often a message is replayed, unless told otherwise."""
@@ -112,9 +112,9 @@ class Replay:
     def __init__(self, settings: Settings) -> None:
         self.sent = 0
         self._settings = settings
-        self._targets: Dict[str, Target] = {}
+        self._limits: Dict[str, TopicLimits] = {}
         try:
-            mine, theirs = map(self._target, (settings.dead_letter_topic, settings.input_topic))
+            mine, theirs = map(self._limits_of, (settings.dead_letter_topic, settings.input_topic))
         except TopicMissing as error:
             raise MailboxError(str(error)) from error
         most = min(_BATCH_BYTES, mine.max_bytes, theirs.max_bytes)
@@ -152,14 +152,14 @@ class Replay:
         left_out: List[Tuple[Envelope, str]] = []
         for letter in letters:
             try:
-                target = self._target(letter.source[0])
+                limits = self._limits_of(letter.source[0])
             except TopicMissing as error:
                 left_out.append((letter, str(error)))
                 continue
             attempts = letter.attempts + replays.get(letter.at, 0) + 1
-            copy = _copy(letter, target.partitions, attempts, now_ms)
-            if size_of(copy) > target.max_bytes:
-                why = f"it takes {size_of(copy)} bytes, and {copy.topic} takes {target.max_bytes}"
+            copy = _copy(letter, limits.partitions, attempts, now_ms)
+            if size_of(copy) > limits.max_bytes:
+                why = f"it takes {size_of(copy)} bytes, and {copy.topic} takes {limits.max_bytes}"
                 left_out.append((letter, why))
             else:
                 messages += [copy, self._marker(letter, now_ms)]
@@ -177,7 +177,7 @@ class Replay:
         headers = [(REPLAYED, letter.place.encode("ascii"))]
         topic = self._settings.dead_letter_topic
         key = None
-        if self._target(topic).is_compacted:
+        if self._limits_of(topic).is_compacted:
             # One of its own, so that compaction takes no marker away.
             key = f"replayed/{letter.place}/{now_ms}".encode("ascii")
         return Outgoing(topic, letter.at.partition, now_ms, key, None, [*headers], letter.record)
@@ -188,15 +188,15 @@ class Replay:
         except NotPublished as error:
             raise MailboxError(what_happened(error)) from error
 
-    def _target(self, topic: str) -> Target:
-        if topic not in self._targets:
+    def _limits_of(self, topic: str) -> TopicLimits:
+        if topic not in self._limits:
             try:
-                self._targets.update(look_up(self._settings, [topic], _ROLE))
+                self._limits.update(look_up(self._settings, [topic], _ROLE))
             except RightMissing as error:
                 raise MailboxError(str(error)) from error
             except KafkaException as error:
                 raise MailboxError(f"no broker answers: {text_of(error)}") from error
-        return self._targets[topic]
+        return self._limits[topic]
 
 
 def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Outgoing:

@@ -12,8 +12,8 @@ from seldon_kafka.messages import Outcome
 from seldon_kafka.transport.deliveries import Refusal
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.publisher import PlainPublisher, TransactionalPublisher
-from seldon_kafka.transport.replies import Outgoing, Target, compose
-from seldon_kafka.transport.targets import TopicMissing, look_up
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose
+from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 
 _MIB = 1024 * 1024
 
@@ -44,8 +44,8 @@ class Outbox:
     ) -> None:
         self._settings = settings
         self._worker = worker
-        self._replies: Target
-        self._dead_letters: Target
+        self._replies: TopicLimits
+        self._dead_letters: TopicLimits
         self._log: Optional[OutcomeLog] = None
         self._look_up()
         most = self._batch_bytes()
@@ -101,7 +101,7 @@ class Outbox:
         """
         self.look_up_again()
         of_replies = refusal.topic == self._replies.topic
-        if refusal.size > self._target(refusal.topic).max_bytes:
+        if refusal.size > self._limits_of(refusal.topic).max_bytes:
             # The topic takes less than it did; now that this is known, composing heeds it.
             return False
         known = self._batch_bytes()
@@ -114,18 +114,18 @@ class Outbox:
             self._cut_to(refusal.topic, refusal.size // 2)
         return of_replies
 
-    def _target(self, topic: str) -> Target:
-        if self._log is not None and topic == self._log.target.topic:
-            return self._log.target
+    def _limits_of(self, topic: str) -> TopicLimits:
+        if self._log is not None and topic == self._log.limits.topic:
+            return self._log.limits
         return self._replies if topic == self._replies.topic else self._dead_letters
 
     def _cut_to(self, topic: str, max_bytes: int) -> None:
         """What goes to this topic, which isn't that of the replies, is cut to so much."""
-        target = self._target(topic)._replace(max_bytes=max_bytes)
-        if target.topic == self._dead_letters.topic:
-            self._dead_letters = target
+        limits = self._limits_of(topic)._replace(max_bytes=max_bytes)
+        if limits.topic == self._dead_letters.topic:
+            self._dead_letters = limits
         elif self._log is not None:
-            self._log.target = target
+            self._log.limits = limits
 
     def look_up_again(self) -> None:
         """Topics may have been made anew, with other partitions or limits than before.
@@ -141,17 +141,17 @@ class Outbox:
         names = [settings.output_topic, settings.dead_letter_topic]
         if settings.log_requests:
             names.append(settings.log_topic)
-        targets = look_up(settings, names, "worker")
-        self._replies, self._dead_letters = targets[names[0]], targets[names[1]]
+        limits = look_up(settings, names, "worker")
+        self._replies, self._dead_letters = limits[names[0]], limits[names[1]]
         if settings.log_requests:
-            self._log = OutcomeLog(settings, targets[settings.log_topic], self._worker)
+            self._log = OutcomeLog(settings, limits[settings.log_topic], self._worker)
 
     def _batch_bytes(self) -> int:
         """The largest batch of many messages: not larger than the smallest topic takes."""
-        targets = [self._replies, self._dead_letters]
+        limits = [self._replies, self._dead_letters]
         if self._log is not None:
-            targets.append(self._log.target)
-        return min(_MIB, *(target.max_bytes for target in targets))
+            limits.append(self._log.limits)
+        return min(_MIB, *(each.max_bytes for each in limits))
 
     def close(self) -> None:
         """Drops the publisher; nothing is under way between calls."""

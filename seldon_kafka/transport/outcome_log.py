@@ -32,7 +32,7 @@ from seldon_kafka.transport.log_entry import (
     json_text,
     rfc3339,
 )
-from seldon_kafka.transport.replies import Outgoing, Target, size_of
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, size_of
 
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
@@ -46,12 +46,12 @@ class OutcomeLog:
 
     Args:
         settings: names the consumer group and the input topic.
-        target: the log's topic.
+        limits: the log's topic.
         worker: name of the worker.
     """
 
-    def __init__(self, settings: Settings, target: Target, worker: str) -> None:
-        self.target = target
+    def __init__(self, settings: Settings, limits: TopicLimits, worker: str) -> None:
+        self.limits = limits
         self._author = author_of(settings.group_id, settings.input_topic, worker, os.environ)
 
     def compose(self, outcomes: Sequence[Outcome]) -> List[Outgoing]:
@@ -68,17 +68,17 @@ class OutcomeLog:
     def _message(self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders) -> Outgoing:
         entry = entry_of(outcome)
         headers = headers_of(entry, common)
-        target = self.target
+        limits = self.limits
 
         def message(value: bytes) -> Outgoing:
             return Outgoing(
-                target.topic, _BY_KEY, now_ms, entry.puid, value, headers, outcome.record
+                limits.topic, _BY_KEY, now_ms, entry.puid, value, headers, outcome.record
             )
 
         def fits(value: bytes) -> bool:
             return (
-                len(value) + ENVELOPE_BYTES <= target.max_bytes
-                or size_of(message(value)) <= target.max_bytes
+                len(value) + ENVELOPE_BYTES <= limits.max_bytes
+                or size_of(message(value)) <= limits.max_bytes
             )
 
         return message(fitting(entry, self._author, now, fits))

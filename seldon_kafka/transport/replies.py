@@ -46,7 +46,7 @@ class Outgoing(NamedTuple):
     record: Record
 
 
-class Target(NamedTuple):
+class TopicLimits(NamedTuple):
     """A topic that is written to.
 
     Attributes:
@@ -62,7 +62,7 @@ class Target(NamedTuple):
     is_compacted: bool = False
 
 
-def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
+def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
     """The message that answers a record: its key, headers and timestamp, and the answer."""
     record = reply.record
     headers: List[Tuple[str, Optional[bytes]]] = []
@@ -72,8 +72,8 @@ def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
     headers.extend(reply.headers)
     headers.extend(_place(record, worker))
     return Outgoing(
-        target.topic,
-        record.partition % target.partitions,
+        limits.topic,
+        record.partition % limits.partitions,
         record.timestamp_ms,
         record.key,
         reply.value,
@@ -82,7 +82,7 @@ def compose_reply(reply: Reply, target: Target, worker: str) -> Outgoing:
     )
 
 
-def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Outgoing:
+def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> Outgoing:
     """The message that keeps a rejected record: untouched, and the reason beside it.
 
     What does not fit into the dead-letter topic is cut, and `kafka-dead-cut` says how long the
@@ -96,21 +96,21 @@ def compose_dead_letter(rejection: Rejection, target: Target, worker: str) -> Ou
     headers.append((INPUT_TIMESTAMP, b"%d" % record.timestamp_ms))
     headers.extend(_place(record, worker))
     key = record.key
-    if key is None and target.is_compacted:
+    if key is None and limits.is_compacted:
         # Each letter has a key of its own, so that compaction takes none of them away.
         key = _position_key(record)
         headers.append((DEAD_NO_KEY, b"1"))
     now_ms = int(time.time() * 1000)
     letter = Outgoing(
-        target.topic,
-        record.partition % target.partitions,
+        limits.topic,
+        record.partition % limits.partitions,
         now_ms,
         key,
         record.value,
         headers,
         record,
     )
-    return _cut(letter, target)
+    return _cut(letter, limits)
 
 
 def _position_key(record: Record) -> bytes:
@@ -140,9 +140,9 @@ def size_of(message: Outgoing) -> int:
     return size
 
 
-def _cut(letter: Outgoing, target: Target) -> Outgoing:
+def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
     """The letter, cut to what the topic takes: the value first, then headers, then the key."""
-    max_bytes = target.max_bytes
+    max_bytes = limits.max_bytes
     if size_of(letter) <= max_bytes:
         return letter
     length = len(letter.value or b"")
@@ -158,12 +158,12 @@ def _cut(letter: Outgoing, target: Target) -> Outgoing:
         said = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
         marked = marked._replace(headers=[each for each in marked.headers if each[0] not in said])
     if size_of(marked) > max_bytes:
-        marked = marked._replace(key=_position_key(letter.record) if target.is_compacted else None)
+        marked = marked._replace(key=_position_key(letter.record) if limits.is_compacted else None)
     return marked
 
 
 def compose(
-    outcome: Outcome, replies: Target, dead_letters: Target, worker: str
+    outcome: Outcome, replies: TopicLimits, dead_letters: TopicLimits, worker: str
 ) -> Tuple[Outcome, Outgoing]:
     """The message to publish for an outcome.
 

@@ -21,7 +21,7 @@ from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.deliveries import NotPublished
 from seldon_kafka.transport.outbox import Outbox
 from seldon_kafka.transport.publisher import text_of
-from seldon_kafka.transport.targets import TopicMissing
+from seldon_kafka.transport.topic_limits import TopicMissing
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.breaker import Breaker

@@ -24,7 +24,7 @@ from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
 from seldon_kafka.dead_letters.replay import Replay, chunks
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.messages import Record, Rejection, header
-from seldon_kafka.transport.replies import Target, compose
+from seldon_kafka.transport.replies import TopicLimits, compose
 from tests.broker.stream import Stream, numbers, wait_until
 from tests.patience import patient
 from tests.seldon_kafka.commands import dead_letters as main
@@ -73,7 +73,7 @@ def put_letters(
 ) -> None:
     """Puts letters as a worker does; of inputs that are not there, numbered by their keys."""
     settings = stream.settings
-    target = Target(settings.dead_letter_topic, PARTITIONS, 8_000_000)
+    target = TopicLimits(settings.dead_letter_topic, PARTITIONS, 8_000_000)
     producer = Producer(stream.client({"log_level": 2}))
     for number in range(count):
         partition, offset = number % PARTITIONS, number // PARTITIONS

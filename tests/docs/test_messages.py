@@ -18,7 +18,7 @@ from seldon_kafka.messages import Headers, Outcome, Record, Rejection
 from seldon_kafka.pipeline.load_class import load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Outgoing, Target, compose
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose
 from tests.docs import asyncapi
 from tests.docs.asyncapi import Document
 
@@ -54,7 +54,7 @@ def published(pipeline: Pipeline, value: bytes | None, headers: Headers) -> Outg
     """What the runtime would publish for a message."""
     record = Record("model_input", 3, 41, 1_700_000_000_000, b"key", value, tuple(headers))
     (outcome,) = pipeline.run([record]).outcomes
-    largest = Target("model_output", 12, LIMIT), Target("model_input.dead", 12, LIMIT)
+    largest = TopicLimits("model_output", 12, LIMIT), TopicLimits("model_input.dead", 12, LIMIT)
     return compose(outcome, *largest, "kmnist-0.0")[1]
 
 
@@ -80,7 +80,7 @@ def test_what_the_producer_sends_and_gets_is_in_the_document(pipeline: Pipeline,
 def entries(outcomes: list[Outcome]) -> list[Outgoing]:
     """What the runtime would log of outcomes."""
     settings = load_settings({"KAFKA_LOG_REQUESTS": "on"})
-    return OutcomeLog(settings, Target("model_log", 12, LIMIT), "kmnist-0.0").compose(outcomes)
+    return OutcomeLog(settings, TopicLimits("model_log", 12, LIMIT), "kmnist-0.0").compose(outcomes)
 
 
 @pytest.mark.parametrize("name", [*FORMATS, "no format"])
@@ -201,7 +201,7 @@ def test_what_cannot_be_answered_becomes_a_dead_letter_of_the_document(
 
 def test_a_letter_that_was_cut_is_in_the_document_too() -> None:
     record = Record("model_input", 0, 7, -1, None, b"x" * 5000, ())
-    target = Target("model_input.dead", 1, 2000)
+    target = TopicLimits("model_input.dead", 1, 2000)
     _, letter = compose(Rejection(record, "too_large", "too large"), target, target, "w.0")
     assert "kafka-dead-cut" in dict(letter.headers)
     message = asyncapi.messages(DOCUMENT, "deadLetters")["deadLetter"]

@@ -8,12 +8,12 @@ import pytest
 
 from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
 from seldon_kafka.messages import DEAD_CUT, Record, Rejection, Reply
-from seldon_kafka.transport.replies import Target, compose_dead_letter, compose_reply
+from seldon_kafka.transport.replies import TopicLimits, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
 from tests.faults.numbers import Numbers
 
-OUT = Target("out", 2, 1_000_000)
-DEAD = Target("dead", 2, 1_000_000)
+OUT = TopicLimits("out", 2, 1_000_000)
+DEAD = TopicLimits("dead", 2, 1_000_000)
 COUNT = 40
 
 

@@ -23,10 +23,10 @@ from seldon_kafka.dead_letters.selection import Selection, parse_time
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Record, Rejection
 from seldon_kafka.transport.deliveries import NotPublished, Refusal
-from seldon_kafka.transport.replies import Target, compose
+from seldon_kafka.transport.replies import TopicLimits, compose
 from tests.seldon_kafka.helpers import record
 
-TARGET = Target("model_input.dead", 12, 10_000)
+TARGET = TopicLimits("model_input.dead", 12, 10_000)
 EVERYTHING = Selection()
 NOON_MS = 1_717_156_800_000  # 2024-05-31T12:00Z
 

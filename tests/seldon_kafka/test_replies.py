@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from seldon_kafka.dead_letters.letters import Letter, read_letter
 from seldon_kafka.messages import DEAD_CUT, Outcome, Rejection, Reply
-from seldon_kafka.transport.replies import Outgoing, Target, compose, size_of
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose, size_of
 from tests.seldon_kafka.helpers import record
 
-REPLIES = Target("model_output", 2, 10_000)
-LETTERS = Target("model_input.dead", 12, 10_000)
+REPLIES = TopicLimits("model_output", 2, 10_000)
+LETTERS = TopicLimits("model_input.dead", 12, 10_000)
 HEADERS = (("truth", b"7"), ("Content-Type", b"image/png"), ("trace", None), ("truth", b"8"))
 JSON = (("content-type", b"application/json"),)
 

@@ -24,22 +24,22 @@ from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.log_entry import Author, author_of
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Outgoing, Target, compose, size_of
+from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose, size_of
 from tests.classes import Double
 from tests.seldon_kafka.helpers import record
 from wrapper import KmnistClassifier
 
 SETTINGS = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})
 LIMIT = 2**20
-TOPIC = Target("model_log", 12, 2**22)
+TOPIC = TopicLimits("model_log", 12, 2**22)
 IMAGES = load_samples().images[:2]
 
 
-def logged(outcomes: Sequence[Outcome], target: Target = TOPIC) -> list[Outgoing]:
+def logged(outcomes: Sequence[Outcome], target: TopicLimits = TOPIC) -> list[Outgoing]:
     return OutcomeLog(SETTINGS, target, "host.0").compose(outcomes)
 
 
-def entries(outcomes: Sequence[Outcome], target: Target = TOPIC) -> list[Any]:
+def entries(outcomes: Sequence[Outcome], target: TopicLimits = TOPIC) -> list[Any]:
     return [json.loads(message.value or b"") for message in logged(outcomes, target)]
 
 
@@ -183,7 +183,7 @@ def test_a_rejection_has_the_puid_that_could_be_read(kmnist: Pipeline) -> None:
 def test_a_reply_that_is_too_large_for_its_topic_is_logged_as_what_became_of_it() -> None:
     asked = b'{"data":{"ndarray":[[1,2]]},"meta":{"puid":"mine"}}'
     (reply,) = Pipeline(UserModel(Double()), LIMIT).run([record(asked)]).outcomes
-    outcome, _ = compose(reply, Target("out", 1, 100), Target("dead", 1, LIMIT), "host.0")
+    outcome, _ = compose(reply, TopicLimits("out", 1, 100), TopicLimits("dead", 1, LIMIT), "host.0")
     (entry,) = entries([outcome])
     assert (entry["puid"], entry["rejection"]["reason"]) == ("mine", "reply_too_large")
     assert entry["request"] == json.loads(asked)

@@ -27,7 +27,7 @@ from seldon_kafka.request_log.documents import (
 )
 from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Target
+from seldon_kafka.transport.replies import TopicLimits
 from tests.search_engine import FakeEngine, error
 from tests.seldon_kafka.commands import request_log as main
 from tests.seldon_kafka.helpers import record
@@ -40,7 +40,7 @@ JSON = [("content-type", b"application/json")]
 def entry(offset: int, request: bytes = b'{"data":{"ndarray":[[1]]}}') -> Record:
     """A record of the log topic."""
     reply = Reply(record(request, offset), REPLY, JSON, "p")
-    (message,) = OutcomeLog(SETTINGS, Target("model_log", 1, 2**24), "w.0").compose([reply])
+    (message,) = OutcomeLog(SETTINGS, TopicLimits("model_log", 1, 2**24), "w.0").compose([reply])
     return Record("model_log", 0, offset, message.timestamp_ms, message.key, message.value, ())
 
 
@@ -266,7 +266,9 @@ def test_the_index_can_be_printed_for_other_ways_there(capsys: pytest.CaptureFix
 
 def test_a_rejection_is_a_document_too() -> None:
     rejection = Rejection(record(b"nonsense", 3), "not_json", "no")
-    (message,) = OutcomeLog(SETTINGS, Target("model_log", 1, 2**24), "w.0").compose([rejection])
+    (message,) = OutcomeLog(SETTINGS, TopicLimits("model_log", 1, 2**24), "w.0").compose(
+        [rejection]
+    )
     document = document_of_entry(record(message.value), "log")
     assert json.loads(document.body)["rejection"]["reason"] == "not_json"
     assert "tags" not in json.loads(document.body)

@@ -19,7 +19,7 @@ from seldon_kafka.config.rights import (
     RightMissing,
 )
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.replies import Target
+from seldon_kafka.transport.replies import TopicLimits
 
 # Shorter than `KAFKA_STOP_TIMEOUT_S`: a worker that waits for brokers still leaves in time.
 _REQUEST_S = 3.0
@@ -34,7 +34,7 @@ class TopicMissing(Exception):
     """A topic is not there; the message says how to make it."""
 
 
-def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, Target]:
+def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, TopicLimits]:
     """Partitions and size limits of topics.
 
     Args:
@@ -58,7 +58,7 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, Ta
     if missing:
         raise RightMissing(missing, role)
     return {
-        name: _target(inquiry, settings, name, len(described[name].partitions)) for name in names
+        name: _limits_of(inquiry, settings, name, len(described[name].partitions)) for name in names
     }
 
 
@@ -94,7 +94,7 @@ def _is_allowed(right: Right, topic: Any) -> bool:
     return not allowed or _OPERATIONS[right.operation] in allowed
 
 
-def _target(inquiry: Inquiry, settings: Settings, name: str, partitions: int) -> Target:
+def _limits_of(inquiry: Inquiry, settings: Settings, name: str, partitions: int) -> TopicLimits:
     resource = ConfigResource(ResourceType.TOPIC, name)
     described = inquiry.admin.describe_configs([resource], request_timeout=_REQUEST_S)
     inquiry.wait(described.values())
@@ -102,4 +102,4 @@ def _target(inquiry: Inquiry, settings: Settings, name: str, partitions: int) ->
     allowed = int(config["max.message.bytes"].value)
     is_log = settings.log_requests and name == settings.log_topic
     max_bytes = min(allowed, most_log_bytes(settings) if is_log else most_bytes(settings))
-    return Target(name, partitions, max_bytes, "compact" in config["cleanup.policy"].value)
+    return TopicLimits(name, partitions, max_bytes, "compact" in config["cleanup.policy"].value)
