@@ -19,10 +19,10 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.index import Index
 from seldon_kafka.dead_letters.letters import REPLAYED, Envelope, Letter, Place, replay_headers
 from seldon_kafka.dead_letters.mailbox import MailboxError
-from seldon_kafka.transport.deliveries import NotPublished
-from seldon_kafka.transport.publisher import TransactionalPublisher, text_of
+from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.replies import Outgoing, TopicLimits, size_of
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
+from seldon_kafka.transport.transactions import TransactionalProducer, text_of
 
 ATTEMPTS = 3
 """How often a message is replayed, unless told otherwise."""
@@ -118,7 +118,7 @@ class Replay:
         except TopicMissing as error:
             raise MailboxError(str(error)) from error
         most = min(_BATCH_BYTES, mine.max_bytes, theirs.max_bytes)
-        self._publisher = TransactionalPublisher(
+        self._producer = TransactionalProducer(
             settings,
             f"{settings.dead_letter_topic}.replay",
             most,
@@ -127,8 +127,8 @@ class Replay:
             renews=False,
         )
         try:
-            self._publisher.start()
-        except NotPublished as error:
+            self._producer.start()
+        except NotCommitted as error:
             raise MailboxError(f"nothing was replayed: {error}") from error
         except RightMissing as error:
             rights = [r for r in ROLES[_ROLE](settings) if r.resource == TRANSACTIONAL_ID]
@@ -165,13 +165,13 @@ class Replay:
                 messages += [copy, self._marker(letter, now_ms)]
         with _uninterrupted():
             if messages:
-                self._publish(messages)
+                self._commit_outcomes(messages)
             self.sent += len(letters) - len(left_out)
         return left_out
 
     def close(self) -> None:
         """Lets go of the brokers."""
-        self._publisher.close()
+        self._producer.close()
 
     def _marker(self, letter: Letter, now_ms: int) -> Outgoing:
         headers = [(REPLAYED, letter.place.encode("ascii"))]
@@ -182,10 +182,10 @@ class Replay:
             key = f"replayed/{letter.place}/{now_ms}".encode("ascii")
         return Outgoing(topic, letter.at.partition, now_ms, key, None, [*headers], letter.record)
 
-    def _publish(self, messages: List[Outgoing]) -> None:
+    def _commit_outcomes(self, messages: List[Outgoing]) -> None:
         try:
-            self._publisher.publish(messages, {}, None)
-        except NotPublished as error:
+            self._producer.commit(messages, {}, None)
+        except NotCommitted as error:
             raise MailboxError(what_happened(error)) from error
 
     def _limits_of(self, topic: str) -> TopicLimits:
@@ -227,7 +227,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def what_happened(error: NotPublished) -> str:
+def what_happened(error: NotCommitted) -> str:
     """Why a transaction failed, whether its letters were sent, and what to do."""
     cause = error.__cause__
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:

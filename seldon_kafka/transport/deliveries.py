@@ -48,7 +48,7 @@ class Refusal(NamedTuple):
     why: str
 
 
-class NotPublished(Exception):
+class NotCommitted(Exception):
     """The records are to be done again from the last position.
 
     Attributes:
@@ -125,14 +125,14 @@ class Deliveries:
             source = (sent.record.partition, sent.record.offset)
             self._refusal = Refusal(sent.topic, source, size_of(sent), error.str())
 
-    def failure(self, fallback: str, *, unknown: bool = False) -> NotPublished:
+    def failure(self, fallback: str, *, unknown: bool = False) -> NotCommitted:
         """What to raise, after which all is forgotten."""
         error, refusal = self._first, self._refusal
         self._first = self._refusal = None
-        return NotPublished(error.str() if error else fallback, refusal, unknown=unknown)
+        return NotCommitted(error.str() if error else fallback, refusal, unknown=unknown)
 
 
-def publisher_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
+def output_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
     """Configuration of the producers that publish.
 
     Args:

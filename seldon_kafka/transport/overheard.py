@@ -10,7 +10,7 @@ from typing import Any, Callable
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
-class Overheard:
+class ListeningLogger:
     """A logger for librdkafka, all of whose lines are told to somebody else as well."""
 
     def __init__(self, logger: logging.Logger, told: Callable[[str], None]) -> None:

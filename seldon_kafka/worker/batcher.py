@@ -281,7 +281,7 @@ class Batcher:
         """Rejects this record (partition, offset) at its next try: the broker refuses its reply."""
         self._decided[source] = _Decision("reply_refused", why, False)
 
-    def published(self, positions: Dict[int, int]) -> None:
+    def committed(self, positions: Dict[int, int]) -> None:
         """Forgets decisions about records before these offsets, by partition."""
         self._most = min(self._settings.commit_messages, self._most * 2)
         self._most_single = min(self._settings.commit_messages, self._most_single * 2)
@@ -298,7 +298,7 @@ class Batcher:
                 source for source in self._try_single if source[1] >= positions.get(source[0], 0)
             }
 
-    def not_published(self) -> None:
+    def not_committed(self) -> None:
         """Halves the next transaction after one that was not committed."""
         self.drop_pending()
         self._most = max(1, self._most // 2)

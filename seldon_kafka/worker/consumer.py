@@ -226,7 +226,7 @@ class WorkerConsumer:
         """Returns offsets past transaction markers that may be committed, by partition."""
         return self._offsets.ends_to_commit(self._backlog)
 
-    def published(self, positions: Dict[int, int], metadata: str) -> None:
+    def committed(self, positions: Dict[int, int], metadata: str) -> None:
         """Stores offsets that were committed with their replies, and their metadata."""
         self._offsets.committed(positions, metadata)
 
@@ -251,7 +251,7 @@ class WorkerConsumer:
         for result in results or ():
             if result.error is not None:
                 raise KafkaException(result.error)
-        self.published(positions, metadata)
+        self.committed(positions, metadata)
 
     def close(self) -> None:
         """Leaves the group."""

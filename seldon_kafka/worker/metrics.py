@@ -100,7 +100,7 @@ def begin(worker: str) -> None:
         DEAD_LETTERS.labels(worker, reason)
 
 
-def count_published(worker: str, outcomes: Sequence[Outcome]) -> None:
+def count_committed(worker: str, outcomes: Sequence[Outcome]) -> None:
     """Counts what was committed, what the class reported of it included."""
     for outcome in outcomes:
         if isinstance(outcome, Reply) and outcome.metrics:

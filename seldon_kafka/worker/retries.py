@@ -82,7 +82,7 @@ class Retries:
         """Notes whether another message was answered while this one failed."""
         self._others_are_answered = answered
 
-    def published(self, positions: Mapping[int, int]) -> None:
+    def committed(self, positions: Mapping[int, int]) -> None:
         """Starts over once the message, or any before it was tried, is committed.
 
         Args:

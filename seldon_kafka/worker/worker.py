@@ -18,10 +18,10 @@ from seldon_kafka.config.stop_signals import StopSignals
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome
 from seldon_kafka.pipeline.user_model import UserModel
-from seldon_kafka.transport.deliveries import NotPublished
-from seldon_kafka.transport.outbox import Outbox
-from seldon_kafka.transport.publisher import text_of
+from seldon_kafka.transport.deliveries import NotCommitted
+from seldon_kafka.transport.output import Output
 from seldon_kafka.transport.topic_limits import TopicMissing
+from seldon_kafka.transport.transactions import text_of
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.breaker import Breaker
@@ -85,7 +85,7 @@ class Worker:
         self._backoff_s = 0.0
         self._measure_at = 0.0
         self._without_partitions_since: Optional[float] = None
-        self._unpublished_since: Optional[float] = None
+        self._uncommitted_since: Optional[float] = None
         metrics.begin(identity.name)
         self._in_flight = InFlight(
             state_folder(settings), identity.transactional_id, settings.group_id
@@ -133,10 +133,10 @@ class Worker:
 
     def _work(self) -> None:
         """Joins the group and works until `stop`, or until the brokers refuse it."""
-        outbox = self._make_outbox()
-        if outbox is None:
+        output = self._make_output()
+        if output is None:
             return
-        self._outbox = outbox
+        self._output = output
         self._consumer = WorkerConsumer(self._settings, self._events())
         if self._status.last.state != STALLED:
             self._tell(JOINING)
@@ -151,27 +151,27 @@ class Worker:
                 raise
         finally:
             self._watch_broker_call()
-            self._outbox.close()
+            self._output.close()
             self._consumer.close()
             self._watchdog.rest_brokers()
         self._batcher.drop_pending()
         self._in_flight.close()
 
-    def _make_outbox(self) -> Optional[Outbox]:
+    def _make_output(self) -> Optional[Output]:
         """Returns the outbox once topics and brokers are there; None after a request to stop."""
-        outbox = None
+        output = None
         while not self._stopping:
             try:
-                outbox = outbox or Outbox(
+                output = output or Output(
                     self._settings,
                     self._identity.name,
                     self._identity.transactional_id,
                     self._commit,
                     self._watch_broker_call,
                 )
-                outbox.start()
-                return outbox
-            except (TopicMissing, RightMissing, NotPublished) as error:
+                output.start()
+                return output
+            except (TopicMissing, RightMissing, NotCommitted) as error:
                 self._stalled(str(error))
             except KafkaException as error:
                 self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
@@ -208,7 +208,7 @@ class Worker:
         group_metadata = consumer.group_metadata()
         outcomes = self._answer_backlog()
         if outcomes:
-            self._publish(outcomes, group_metadata)
+            self._commit_outcomes(outcomes, group_metadata)
 
     def _measure_consumer(self) -> None:
         now = time.monotonic()
@@ -240,8 +240,8 @@ class Worker:
                 f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
             )
 
-    def _publish(self, outcomes: List[Outcome], group_metadata: Any) -> None:
-        outcomes, messages = self._outbox.compose(outcomes)
+    def _commit_outcomes(self, outcomes: List[Outcome], group_metadata: Any) -> None:
+        outcomes, messages = self._output.compose(outcomes)
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
@@ -250,24 +250,24 @@ class Worker:
         positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
         for partition, end in self._consumer.ends_to_commit().items():
             positions[partition] = max(end, positions.get(partition, end))
-        self._unpublished_since = self._unpublished_since or time.monotonic()
+        self._uncommitted_since = self._uncommitted_since or time.monotonic()
         started = time.perf_counter()
         try:
-            self._outbox.publish(
+            self._output.commit(
                 messages, positions, group_metadata, breaker.metadata, self._work_on
             )
-        except NotPublished as error:
+        except NotCommitted as error:
             if error.unknown:
                 # Counted twice, failures stop consumption early. Not counted, they never stop it.
                 self._breaker = breaker
-            self._not_published(error)
+            self._not_committed(error)
             return
         finally:
             self._watchdog.rest_brokers()
         seconds = time.perf_counter() - started
         metrics.STAGE_SECONDS.labels(self._identity.name, "publish").observe(seconds)
         self._breaker = breaker
-        self._published(outcomes, positions)
+        self._committed(outcomes, positions)
 
     def _work_on(self) -> bool:
         """Submits a batch while the brokers are waited for; returns whether it did."""
@@ -276,13 +276,13 @@ class Worker:
             return False
         return self._batcher.submit_one_more(self._consumer.backlog)
 
-    def _published(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
-        self._consumer.published(positions, self._breaker.metadata)
-        self._batcher.published(positions)
-        self._retries.published(positions)
-        metrics.count_published(self._identity.name, outcomes)
+    def _committed(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
+        self._consumer.committed(positions, self._breaker.metadata)
+        self._batcher.committed(positions)
+        self._retries.committed(positions)
+        metrics.count_committed(self._identity.name, outcomes)
         self._backoff_s = 0.0
-        self._unpublished_since = None
+        self._uncommitted_since = None
         self._progress += 1
         last = self._status.last
         if self._progress == 1 or (last.state, last.batching) != (READY, self._batching()):
@@ -291,18 +291,18 @@ class Worker:
     def _batching(self) -> str:
         return self._user_model.why_single or STACKED
 
-    def _not_published(self, error: NotPublished) -> None:
+    def _not_committed(self, error: NotCommitted) -> None:
         metrics.ABORTS.labels(self._identity.name).inc()
         log.info("%s does the batch again: %s", self._identity.name, error)
         refusal = error.refusal
         if refusal is not None:
-            if self._outbox.heed(refusal):
+            if self._output.apply(refusal):
                 self._batcher.refuse(refusal.source, refusal.why)
         elif self._backoff_s > 1 and not error.unknown:
-            self._outbox.look_up_again()
-        if self._backoff_s > 1 or _is_long_ago(self._unpublished_since):
+            self._output.look_up_again()
+        if self._backoff_s > 1 or _is_long_ago(self._uncommitted_since):
             self._stalled(f"replies can't be published: {error}")
-        self._batcher.not_published()
+        self._batcher.not_committed()
         self._back_off()
         if error.unknown:
             self._settle()
@@ -313,10 +313,10 @@ class Worker:
         while not self._stopping:
             try:
                 # A new producer ends the open transaction; then the committed offsets are certain.
-                self._outbox.start()
+                self._output.start()
                 self._consumer.reload_positions()
                 return
-            except NotPublished as error:
+            except NotCommitted as error:
                 self._stalled(str(error))
             except KafkaException as error:
                 self._stalled(f"the group's position can't be read: {text_of(error)}")

@@ -55,8 +55,8 @@ def _deadly(method: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from seldon_kafka.transport import publisher
+    from seldon_kafka.transport import transactions
     from tests.seldon_kafka.commands import dead_letters as main
 
-    publisher.Producer = Mortal  # type: ignore[attr-defined]
+    transactions.Producer = Mortal  # type: ignore[attr-defined]
     sys.exit(main(["replay", *sys.argv[4:]]))

@@ -246,7 +246,7 @@ def test_a_replay_whose_connection_broke_does_not_fence_the_one_that_took_over(
         assert first.send(next(parts), index.replays) == []
         assert run(stream, "replay", "--all").returncode == 0
         broken = "127.0.0.1:9092/1: Disconnected (after 5ms in state UP)"
-        first._publisher._on_error(KafkaError(KafkaError._TRANSPORT, broken))
+        first._producer._on_error(KafkaError(KafkaError._TRANSPORT, broken))
         with pytest.raises(MailboxError, match=r"were not sent: the connection .* run it again"):
             first.send(next(parts), index.replays)
     assert_each_replayed_once(stream, SOME)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from seldon_core.user_model import SeldonResponse
 
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.transport.publisher import TransactionalPublisher
+from seldon_kafka.transport.transactions import TransactionalProducer
 from wrapper import KmnistClassifier
 from wrapper.payload import to_rows
 
@@ -195,9 +195,9 @@ class KillPoints:
     def install(self) -> None:
         """Puts itself around what the worker does."""
         self._after(Pipeline, "predict", AFTER_PREDICT)
-        call: Any = TransactionalPublisher._call
+        call: Any = TransactionalProducer._call
 
-        def hooked(publisher: Any, function: Any, *arguments: Any, **others: Any) -> None:
+        def hooked(producer: Any, function: Any, *arguments: Any, **others: Any) -> None:
             if function.__name__ == "commit_transaction":
                 if self._ordered(BEFORE_COMMIT):
                     # What is not to be committed is to be in the log, where readers could see it.
@@ -206,9 +206,9 @@ class KillPoints:
                 if self._ordered(DURING_COMMIT):
                     # The request is on its way by then, or its answer.
                     threading.Timer(_COMMIT_S, self._obey, [DURING_COMMIT]).start()
-            call(publisher, function, *arguments, **others)
+            call(producer, function, *arguments, **others)
 
-        TransactionalPublisher._call = hooked  # type: ignore[assignment, method-assign]
+        TransactionalProducer._call = hooked  # type: ignore[assignment, method-assign]
 
     def _after(self, owner: Any, method: str, point: str) -> None:
         original = getattr(owner, method)

@@ -65,7 +65,7 @@ def test_what_was_in_hand_is_taken_alone_with_ever_more_in_a_transaction(tmp_pat
     while backlog:
         outcomes = worker.answer(backlog)
         transactions.append(len(outcomes))
-        worker.published({outcomes[-1].record.partition: outcomes[-1].record.offset + 1})
+        worker.committed({outcomes[-1].record.partition: outcomes[-1].record.offset + 1})
     assert transactions[:6] == [1, 2, 4, 8, 16, 29 + 40]
     assert sum(transactions) == 100
 
@@ -75,7 +75,7 @@ def test_a_transaction_that_did_not_get_through_is_followed_by_ever_smaller_ones
 ) -> None:
     worker = successor(tmp_path, [])
     for _ in range(12):
-        worker.not_published()
+        worker.not_committed()
     assert len(worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(100)))) == 1
 
 
@@ -220,7 +220,7 @@ def test_passing_trouble_leaves_all_from_the_batch_that_met_it(
     assert offsets(worker.answer(backlog)) == [first]
     found = [first]
     while backlog:
-        worker.published({3: found[-1] + 1})
+        worker.committed({3: found[-1] + 1})
         found += offsets(worker.answer(backlog))
     assert found == list(range(first, 40))
 
@@ -266,7 +266,7 @@ def test_what_comes_no_longer_next_is_not_answered(tmp_path: Path) -> None:
     gate.let_through.release(100)
     # A transaction of one batch, so that the class goes on with the next ones.
     for _ in range(12):
-        worker.not_published()
+        worker.not_committed()
     backlog = numbered(100)
     assert offsets(worker.answer(backlog)) == [0]
     # Other partitions are ours now.
@@ -280,13 +280,13 @@ def test_what_the_class_did_meanwhile_is_used_in_the_next_transaction(tmp_path: 
     worker = quick(tmp_path, gate)
     gate.let_through.release(1000)
     for _ in range(12):
-        worker.not_published()
+        worker.not_committed()
     backlog = numbered(60)
     found: list[int] = []
     while backlog:
         outcomes = worker.answer(backlog)
         found += offsets(outcomes)
-        worker.published({3: outcomes[-1].record.offset + 1})
+        worker.committed({3: outcomes[-1].record.offset + 1})
     assert found == list(range(60))
     assert [number for seen in gate.seen for number in seen] == list(range(60))
 
@@ -297,7 +297,7 @@ def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
     gate, stopping = Gate(), threading.Event()
     worker = quick(tmp_path, gate, stopping)
     for _ in range(12):
-        worker.not_published()
+        worker.not_committed()
     gate.let_through.release(1000)
     backlog = numbered(2000)
     assert offsets(worker.answer(backlog)) == [0]
@@ -344,7 +344,7 @@ def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_pat
                     each.record.offset for each in outcomes if isinstance(each, Rejection)
                 ]
                 committed = outcomes[-1].record.offset + 1
-                worker.published({3: committed})
+                worker.committed({3: committed})
         if committed == 60:
             break
     assert committed == 60

@@ -181,7 +181,7 @@ def test_the_end_of_a_quiet_partition_is_reached_while_another_is_busy(
     assert consumer.ends_to_commit() == {}, "what is before it has not been taken in hand"
     consumer.backlog.popleft()
     assert consumer.ends_to_commit() == {1: 102}
-    consumer.published({1: 102}, "")
+    consumer.committed({1: 102}, "")
     assert consumer.ends_to_commit() == {}
 
 
@@ -202,7 +202,7 @@ def test_behind_deleted_messages_it_is_read_on_when_all_before_them_is_answered(
     consumer.poll(100, 0)
     assert offsets(consumer, 0) == [100], "more would come twice"
     consumer.backlog.clear()
-    consumer.published({0: 101}, "")
+    consumer.committed({0: 101}, "")
     assigned = len(library.assigned)
     consumer.poll(100, 0)
     assert library.assigned[assigned:] == [[(0, 101), (1, 100)]]

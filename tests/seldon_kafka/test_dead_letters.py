@@ -22,7 +22,7 @@ from seldon_kafka.dead_letters.replay import choose, chunks, what_happened
 from seldon_kafka.dead_letters.selection import Selection, parse_time
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Record, Rejection
-from seldon_kafka.transport.deliveries import NotPublished, Refusal
+from seldon_kafka.transport.deliveries import NotCommitted, Refusal
 from seldon_kafka.transport.replies import TopicLimits, compose
 from tests.seldon_kafka.helpers import record
 
@@ -270,9 +270,9 @@ def test_a_chunk_is_bounded_by_letters_and_by_bytes() -> None:
 
 
 def test_a_failed_transaction_says_whether_its_letters_were_sent() -> None:
-    unknown = what_happened(NotPublished("timed out", unknown=True))
+    unknown = what_happened(NotCommitted("timed out", unknown=True))
     assert "not known whether the last letters were sent: timed out" in unknown
     assert "nothing is sent twice" in unknown
-    assert "were not sent" in what_happened(NotPublished("no leader"))
+    assert "were not sent" in what_happened(NotCommitted("no leader"))
     refusal = Refusal("in", (3, 17), 9000, "too large")
-    assert "refuse the letter at 3:17" in what_happened(NotPublished("too large", refusal))
+    assert "refuse the letter at 3:17" in what_happened(NotCommitted("too large", refusal))

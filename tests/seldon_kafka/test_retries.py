@@ -61,7 +61,7 @@ def test_a_message_is_given_up_only_while_others_are_answered(
 def test_time_begins_again_with_another_message(retries: Retries, clock: Clock) -> None:
     retries.failed(ndarray([[1]], 7), AWAY, single=True)
     clock.now += 400
-    retries.published({3: 8})
+    retries.committed({3: 8})
     for _ in range(PROBE_AFTER):
         retries.failed(ndarray([[1]], 8), AWAY, single=True)
     retries.probed(answered=True)

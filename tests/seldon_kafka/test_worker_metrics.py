@@ -43,7 +43,7 @@ def test_latency_is_from_the_timestamp_to_the_commit_of_answers_and_dead_letters
         return Record("in", 0, 0, int(1000 * (time.time() - ago_s)), None, b"", ())
 
     undated = Record("in", 0, 0, -1, None, b"", ())
-    metrics.count_published(
+    metrics.count_committed(
         "tested",
         [
             Reply(record(0.2), b"", ()),

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
-from seldon_kafka.transport import publisher as publisher_module
-from seldon_kafka.transport.deliveries import NotPublished
-from seldon_kafka.transport.publisher import TransactionalPublisher
+from seldon_kafka.transport import transactions as transactions_module
+from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.replies import Outgoing
+from seldon_kafka.transport.transactions import TransactionalProducer
 from tests.broker.stream import Stream
 from tests.seldon_kafka.helpers import record
 
@@ -27,9 +27,11 @@ def stream(new_stream: NewStream) -> Stream:
     return new_stream(partitions=1)
 
 
-def publisher(stream: Stream, transactional_id: str, **changes: object) -> TransactionalPublisher:
+def transactional(
+    stream: Stream, transactional_id: str, **changes: object
+) -> TransactionalProducer:
     settings = dataclasses.replace(stream.settings, **changes)  # type: ignore[arg-type]
-    return TransactionalPublisher(settings, transactional_id, 1_000_000, lambda: None)
+    return TransactionalProducer(settings, transactional_id, 1_000_000, lambda: None)
 
 
 def messages(stream: Stream, count: int, topic: str = "") -> list[Outgoing]:
@@ -45,51 +47,51 @@ def metadata(stream: Stream) -> object:
     return consumer.consumer_group_metadata()
 
 
-def test_a_fenced_publisher_publishes_nothing_and_then_makes_a_new_producer(
+def test_a_fenced_producer_commits_nothing_and_then_makes_a_new_producer(
     stream: Stream, name: str
 ) -> None:
-    first, second = publisher(stream, name), publisher(stream, name)
-    first.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    first, second = transactional(stream, name), transactional(stream, name)
+    first.commit(messages(stream, 1), {0: 1}, metadata(stream))
     second.start()
-    with pytest.raises(NotPublished):
-        first.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    with pytest.raises(NotCommitted):
+        first.commit(messages(stream, 1), {0: 2}, metadata(stream))
     assert len(stream.replies(1)) == 1
-    first.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    first.commit(messages(stream, 1), {0: 2}, metadata(stream))
     assert len(stream.replies(2)) == 2
 
 
 def test_a_transaction_that_outlives_its_time_out_is_fenced_and_then_done_again(
     stream: Stream, name: str
 ) -> None:
-    slow = publisher(stream, name, transaction_timeout_ms=1000)
+    slow = transactional(stream, name, transaction_timeout_ms=1000)
 
     def a_long_time() -> Iterator[Outgoing]:
         yield from messages(stream, 1)
         time.sleep(4)  # the broker looks for such transactions once a second
         yield from messages(stream, 1)
 
-    with pytest.raises(NotPublished):
-        slow.publish(a_long_time(), {0: 1}, metadata(stream))
+    with pytest.raises(NotCommitted):
+        slow.commit(a_long_time(), {0: 1}, metadata(stream))
     assert stream.replies(0) == []
-    slow.publish(messages(stream, 2), {0: 1}, metadata(stream))
+    slow.commit(messages(stream, 2), {0: 1}, metadata(stream))
     assert len(stream.replies(2)) == 2
 
 
 def test_a_full_queue_is_waited_for(stream: Stream, name: str) -> None:
     small = {"producer": {"queue.buffering.max.messages": "10"}}
-    publisher(stream, name, librdkafka=small).publish(
+    transactional(stream, name, librdkafka=small).commit(
         messages(stream, 500), {0: 500}, metadata(stream)
     )
     assert len(stream.replies(500)) == 500
 
 
 def test_a_topic_that_is_not_there_publishes_nothing(stream: Stream, name: str) -> None:
-    picky = publisher(stream, name, transaction_timeout_ms=2000)
+    picky = transactional(stream, name, transaction_timeout_ms=2000)
     mixed = messages(stream, 1) + messages(stream, 1, topic=name + "-none")
-    with pytest.raises(NotPublished):
-        picky.publish(mixed, {0: 1}, metadata(stream))
+    with pytest.raises(NotCommitted):
+        picky.commit(mixed, {0: 1}, metadata(stream))
     assert stream.replies(0) == []
-    picky.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    picky.commit(messages(stream, 1), {0: 1}, metadata(stream))
     assert len(stream.replies(1)) == 1
 
 
@@ -98,8 +100,8 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
 ) -> None:
     small = new_topic("small", max_message_bytes="100000")
     large = messages(stream, 1, small)[0]._replace(value=b"z" * 200_000)
-    with pytest.raises(NotPublished) as caught:
-        publisher(stream, name).publish([large], {0: 1}, metadata(stream))
+    with pytest.raises(NotCommitted) as caught:
+        transactional(stream, name).commit([large], {0: 1}, metadata(stream))
     refusal = caught.value.refusal
     assert refusal is not None
     assert (refusal.topic, refusal.source) == (small, (0, 0))
@@ -109,12 +111,12 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
 def test_after_a_broken_connection_what_the_last_producer_left_is_fenced(
     stream: Stream, name: str
 ) -> None:
-    tried = publisher(stream, name)
-    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    tried = transactional(stream, name)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     last = tried._producer
     broken = "127.0.0.1:9092/1: Disconnected (after 5ms in state UP)"
     tried._on_error(KafkaError(KafkaError._TRANSPORT, broken))
-    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
     last.begin_transaction()
     last.produce(stream.settings.output_topic, b"late")
     with pytest.raises(KafkaException, match="fenced"):
@@ -134,12 +136,12 @@ def _back_when_all_else_is_done(
     function(*args)
 
 
-@pytest.mark.parametrize("bounded", [_back_at_once, _back_when_all_else_is_done])
+@pytest.mark.parametrize("bounded_call", [_back_at_once, _back_when_all_else_is_done])
 def test_all_is_published_however_long_the_brokers_take_for_the_positions(
     stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch, bounded: Any
 ) -> None:
-    monkeypatch.setattr(publisher_module, "bounded", bounded)
-    publisher(stream, name).publish(messages(stream, 500), {0: 500}, metadata(stream))
+    monkeypatch.setattr(transactions_module, "bounded_call", bounded)
+    transactional(stream, name).commit(messages(stream, 500), {0: 500}, metadata(stream))
     assert len(stream.replies(500)) == 500
 
 
@@ -152,14 +154,14 @@ def test_a_call_that_never_comes_back_is_given_up_and_done_again(
         def send_offsets_to_transaction(self, *_: Any) -> None:
             released.wait()
 
-    monkeypatch.setattr(publisher_module, "_CALL_S", 2.0)
-    monkeypatch.setattr(publisher_module, "Producer", Stuck)
-    tried = publisher(stream, name)
-    with pytest.raises(NotPublished, match="send_offsets_to_transaction did not come back") as why:
-        tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    monkeypatch.setattr(transactions_module, "_CALL_S", 2.0)
+    monkeypatch.setattr(transactions_module, "Producer", Stuck)
+    tried = transactional(stream, name)
+    with pytest.raises(NotCommitted, match="send_offsets_to_transaction did not come back") as why:
+        tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     assert not why.value.unknown, "nothing was committed yet"
-    monkeypatch.setattr(publisher_module, "Producer", Producer)
-    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    monkeypatch.setattr(transactions_module, "Producer", Producer)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     released.set()
     assert len(stream.replies(1)) == 1
 
@@ -167,24 +169,24 @@ def test_a_call_that_never_comes_back_is_given_up_and_done_again(
 def test_a_connection_that_is_closed_in_an_orderly_way_is_noticed(
     stream: Stream, name: str
 ) -> None:
-    tried = publisher(stream, name)
-    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    tried = transactional(stream, name)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     last = tried._producer
     closed = "localhost:9092/1: Disconnected: connection closed by peer (after 9ms in state UP)"
     tried._config["logger"].log(logging.INFO, "%s [%s] %s", "FAIL", "a#producer-1", closed)
-    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
     assert tried._producer is not last
 
 
 def test_after_a_transaction_that_failed_another_producer_goes_on(
     stream: Stream, name: str
 ) -> None:
-    tried = publisher(stream, name, transaction_timeout_ms=2000)
-    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    tried = transactional(stream, name, transaction_timeout_ms=2000)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     last = tried._producer
-    with pytest.raises(NotPublished):
-        tried.publish(messages(stream, 1, topic=name + "-none"), {0: 2}, metadata(stream))
-    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    with pytest.raises(NotCommitted):
+        tried.commit(messages(stream, 1, topic=name + "-none"), {0: 2}, metadata(stream))
+    tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
     assert tried._producer is not last
     assert len(stream.replies(2)) == 2
 
@@ -192,10 +194,10 @@ def test_after_a_transaction_that_failed_another_producer_goes_on(
 def test_a_broker_that_stays_away_does_not_cost_a_new_producer_each_time(
     stream: Stream, name: str
 ) -> None:
-    tried = publisher(stream, name)
-    tried.publish(messages(stream, 1), {0: 1}, metadata(stream))
+    tried = transactional(stream, name)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
     last = tried._producer
     away = "127.0.0.1:9093/2: Connect to ipv4#127.0.0.1:9093 failed: Connection refused"
     tried._on_error(KafkaError(KafkaError._TRANSPORT, f"{away} (after 0ms in state CONNECT)"))
-    tried.publish(messages(stream, 1), {0: 2}, metadata(stream))
+    tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
     assert tried._producer is last

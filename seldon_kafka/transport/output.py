@@ -11,14 +11,14 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome
 from seldon_kafka.transport.deliveries import Refusal
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.publisher import PlainPublisher, TransactionalPublisher
 from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
+from seldon_kafka.transport.transactions import AtLeastOnceProducer, TransactionalProducer
 
 _MIB = 1024 * 1024
 
 
-class Outbox:
+class Output:
     """Composes messages from outcomes and publishes them.
 
     Args:
@@ -49,20 +49,20 @@ class Outbox:
         self._log: Optional[OutcomeLog] = None
         self._look_up()
         most = self._batch_bytes()
-        self._publisher: Any
+        self._producer: Any
         if settings.processing == "exactly_once":
-            self._publisher = TransactionalPublisher(settings, transactional_id, most, before_call)
+            self._producer = TransactionalProducer(settings, transactional_id, most, before_call)
         else:
-            self._publisher = PlainPublisher(settings, commit, most, before_call)
+            self._producer = AtLeastOnceProducer(settings, commit, most, before_call)
 
     def start(self) -> None:
         """Makes the publisher ready, and ends what a predecessor left open.
 
         Raises:
-            NotPublished: the brokers don't answer; try again.
+            NotCommitted: the brokers don't answer; try again.
             RightMissing: transactions are not allowed.
         """
-        self._publisher.start()
+        self._producer.start()
 
     def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
         """The outcomes, of which a reply too large has become a rejection, and their messages."""
@@ -76,7 +76,7 @@ class Outbox:
             messages.extend(self._log.compose(outcomes))
         return outcomes, messages
 
-    def publish(
+    def commit(
         self,
         messages: List[Outgoing],
         positions: Dict[int, int],
@@ -89,11 +89,11 @@ class Outbox:
         While the brokers are waited for, `meanwhile` is called until it returns false.
 
         Raises:
-            NotPublished: they are to be done again.
+            NotCommitted: they are to be done again.
         """
-        self._publisher.publish(messages, positions, group_metadata, metadata, meanwhile)
+        self._producer.commit(messages, positions, group_metadata, metadata, meanwhile)
 
-    def heed(self, refusal: Refusal) -> bool:
+    def apply(self, refusal: Refusal) -> bool:
         """Sees to it that what a broker won't take does not come again as it was.
 
         Returns:
@@ -105,10 +105,10 @@ class Outbox:
             # The topic takes less than it did; now that this is known, composing heeds it.
             return False
         known = self._batch_bytes()
-        smaller = known if self._publisher.batch_bytes > known else 1
-        if self._publisher.batch_bytes > smaller:
+        smaller = known if self._producer.batch_bytes > known else 1
+        if self._producer.batch_bytes > smaller:
             # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
-            self._publisher.send_smaller(smaller)
+            self._producer.send_smaller(smaller)
             return False
         if not of_replies:
             self._cut_to(refusal.topic, refusal.size // 2)
@@ -155,4 +155,4 @@ class Outbox:
 
     def close(self) -> None:
         """Drops the publisher; nothing is under way between calls."""
-        self._publisher.close()
+        self._producer.close()

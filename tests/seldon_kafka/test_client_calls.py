@@ -7,7 +7,7 @@ import threading
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from seldon_kafka.transport.bounded import bounded
+from seldon_kafka.transport.client_calls import bounded_call
 
 
 def test_other_work_is_done_until_the_call_is_back() -> None:
@@ -20,7 +20,7 @@ def test_other_work_is_done_until_the_call_is_back() -> None:
             back.set()
         return len(steps) < 1_000_000
 
-    bounded(back.wait, 30, within_s=30, meanwhile=step)
+    bounded_call(back.wait, 30, within_s=30, meanwhile=step)
     assert 3 <= len(steps) < 1_000_000
 
 
@@ -36,7 +36,7 @@ def test_a_call_is_waited_for_when_there_is_nothing_else_to_do() -> None:
         back.set()
         return False
 
-    bounded(call, within_s=30, meanwhile=step)
+    bounded_call(call, within_s=30, meanwhile=step)
     assert (asked, ended) == ([True], [True])
 
 
@@ -52,14 +52,14 @@ def test_trouble_of_the_other_work_shows_when_the_call_is_back() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        bounded(call, within_s=30, meanwhile=step)
+        bounded_call(call, within_s=30, meanwhile=step)
     assert ended == [True]
 
 
 def test_a_call_that_does_not_come_back_is_given_up() -> None:
     back = threading.Event()
     with pytest.raises(KafkaException) as caught:
-        bounded(back.wait, 30, within_s=0.01)
+        bounded_call(back.wait, 30, within_s=0.01)
     back.set()
     error = caught.value.args[0]
     assert (error.code(), error.fatal()) == (KafkaError._TIMED_OUT, True)
@@ -72,13 +72,13 @@ def test_that_a_call_does_not_come_back_is_told_rather_than_trouble_of_the_other
         raise ZeroDivisionError
 
     with pytest.raises(KafkaException, match="did not come back"):
-        bounded(back.wait, 30, within_s=0.01, meanwhile=step)
+        bounded_call(back.wait, 30, within_s=0.01, meanwhile=step)
     back.set()
 
 
 def test_what_a_call_raises_is_raised() -> None:
     with pytest.raises(ValueError, match="no such topic"):
-        bounded(_raise, "no such topic", within_s=30)
+        bounded_call(_raise, "no such topic", within_s=30)
 
 
 def _raise(why: str) -> None:
@@ -92,11 +92,11 @@ def test_calls_are_made_in_one_thread_until_one_hangs() -> None:
     def call() -> None:
         threads.append(threading.current_thread())
 
-    bounded(call, within_s=30)
-    bounded(call, within_s=30)
+    bounded_call(call, within_s=30)
+    bounded_call(call, within_s=30)
     with pytest.raises(KafkaException):
-        bounded(back.wait, 30, within_s=0.01)
-    bounded(call, within_s=30)
+        bounded_call(back.wait, 30, within_s=0.01)
+    bounded_call(call, within_s=30)
     back.set()
     assert threads[0] is threads[1]
     assert threads[2] is not threads[1]

@@ -11,9 +11,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from seldon_kafka.config.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.bounded import bounded, nothing
-from seldon_kafka.transport.deliveries import Deliveries, NotPublished, publisher_config
-from seldon_kafka.transport.overheard import Overheard, tells_of_a_broken_connection
+from seldon_kafka.transport.client_calls import bounded_call, nothing
+from seldon_kafka.transport.deliveries import Deliveries, NotCommitted, output_config
+from seldon_kafka.transport.overheard import ListeningLogger, tells_of_a_broken_connection
 from seldon_kafka.transport.replies import Outgoing
 
 log = logging.getLogger("seldon_kafka.worker")
@@ -27,14 +27,14 @@ _PAUSE_S = 0.05
 _GIVE_UP_S = 15.0
 
 
-class _Publisher:
+class _OutputProducer:
     """What both kinds have: a producer that is made when it is needed."""
 
     def __init__(
         self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
     ) -> None:
         self._deliveries = Deliveries()
-        self._config = publisher_config(settings, batch_bytes)
+        self._config = output_config(settings, batch_bytes)
         self._before_call = before_call
         self._producer: Any = None
 
@@ -49,7 +49,7 @@ class _Publisher:
         self._producer = None
 
 
-class TransactionalPublisher(_Publisher):
+class TransactionalProducer(_OutputProducer):
     """Publishes exactly once: messages and offsets in one transaction.
 
     A transaction during which a connection broke or a call had to be repeated is the last of its
@@ -86,7 +86,7 @@ class TransactionalPublisher(_Publisher):
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
         # A connection that a broker closes in an orderly way is no error, and in the log only.
-        self._config["logger"] = Overheard(self._config["logger"], self._hear)
+        self._config["logger"] = ListeningLogger(self._config["logger"], self._hear)
         self._topic = settings.input_topic
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
@@ -95,7 +95,7 @@ class TransactionalPublisher(_Publisher):
         """Makes the producer and ends what a predecessor of the same id left open.
 
         Raises:
-            NotPublished: the brokers don't answer; try again.
+            NotCommitted: the brokers don't answer; try again.
             RightMissing: transactions are not allowed.
         """
         if self._producer is not None:
@@ -107,19 +107,19 @@ class TransactionalPublisher(_Publisher):
             if self._renews:
                 log.info("a new producer goes on, which what is left of the last one can't disturb")
         if self._started and not self._renews:
-            raise NotPublished("the connection to the brokers broke")
+            raise NotCommitted("the connection to the brokers broke")
         producer = Producer(self._config)
         try:
             self._call(producer.init_transactions)
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
                 raise RightMissing(self._rights) from error
-            raise NotPublished(f"no transaction can be started: {text_of(error)}") from error
+            raise NotCommitted(f"no transaction can be started: {text_of(error)}") from error
         self._producer = producer
         self._started = True
         self._disturbed = False
 
-    def publish(
+    def commit(
         self,
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
@@ -138,7 +138,7 @@ class TransactionalPublisher(_Publisher):
                 there is more to do.
 
         Raises:
-            NotPublished: neither; or, if it says `unknown`, perhaps both.
+            NotCommitted: neither; or, if it says `unknown`, perhaps both.
         """
         self.start()
         producer = self._producer
@@ -193,7 +193,9 @@ class TransactionalPublisher(_Publisher):
         while True:
             self._before_call()
             try:
-                bounded(function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S, meanwhile=meanwhile)
+                bounded_call(
+                    function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S, meanwhile=meanwhile
+                )
                 return
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:
@@ -217,7 +219,7 @@ class TransactionalPublisher(_Publisher):
         self._producer = None
 
 
-class PlainPublisher(_Publisher):
+class AtLeastOnceProducer(_OutputProducer):
     """Publishes at least once: messages first, then the positions.
 
     Args:
@@ -242,7 +244,7 @@ class PlainPublisher(_Publisher):
         if self._producer is None:
             self._producer = Producer(self._config)
 
-    def publish(
+    def commit(
         self,
         messages: Iterable[Outgoing],
         positions: Dict[int, int],
@@ -253,7 +255,7 @@ class PlainPublisher(_Publisher):
         """Publishes the messages, then commits the positions.
 
         Raises:
-            NotPublished: some messages may be published, the positions are not committed.
+            NotCommitted: some messages may be published, the positions are not committed.
         """
         self.start()
         try:
@@ -265,7 +267,7 @@ class PlainPublisher(_Publisher):
                 raise self._deliveries.failure("")
             self._before_call()
             self._commit(positions, metadata)
-        except NotPublished:
+        except NotCommitted:
             self._producer = None
             raise
         except (KafkaException, BufferError) as error:
@@ -281,7 +283,7 @@ class PlainPublisher(_Publisher):
             if time.monotonic() > give_up_at:
                 self._producer.purge()
                 self._producer.flush(_CALL_S)
-                raise NotPublished("the brokers did not take the replies in time")
+                raise NotCommitted("the brokers did not take the replies in time")
 
     def close(self) -> None:
         """Drops the producer; nothing is under way between calls."""

@@ -14,7 +14,7 @@ def nothing() -> bool:
     return False
 
 
-def bounded(
+def bounded_call(
     function: Callable[..., Any],
     *args: Any,
     within_s: float,
