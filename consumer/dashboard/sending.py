@@ -21,7 +21,7 @@ from seldon_kafka.config.clients import producer_config
 from seldon_kafka.config.refusal import MAY_NOT_WRITE
 from seldon_kafka.config.rights import RightMissing, producer_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.renewed_producer import RenewedProducer
+from seldon_kafka.transport.topic_writer import RenewedProducer
 
 _POLL_S = 0.05
 _GIVE_UP_S = 30.0

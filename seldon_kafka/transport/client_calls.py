@@ -1,4 +1,4 @@
-"""Calls of the client library that come back in time, or are given up."""
+"""Calls of the client library with a time limit, in a thread of their own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 
 def nothing() -> bool:
-    """There is no other work."""
+    """Does no work; the default of `meanwhile`."""
     return False
 
 
@@ -20,22 +20,22 @@ def bounded_call(
     within_s: float,
     meanwhile: Callable[[], bool] = nothing,
 ) -> None:
-    """Calls in another thread, so that a call that does not come back holds nobody up.
+    """Calls a client method in another thread, and waits for it at most this long.
 
-    `send_offsets_to_transaction` waits for ever, whatever its time-out, when the group's
-    coordinator has gone (https://github.com/confluentinc/librdkafka/issues/5456). Whoever gives a
-    call up must not use its producer again: the call may still be under way.
+    `send_offsets_to_transaction` hangs for ever, whatever its time-out, when the group's
+    coordinator is gone (https://github.com/confluentinc/librdkafka/issues/5456). After a time-out
+    the producer must not be used again: the call may still be under way.
 
     Args:
         function: a method of a producer.
         args: its arguments.
-        within_s: how long it is waited for.
-        meanwhile: a step of other work, done again and again until the call is back; it returns
-            whether there is more to do.
+        within_s: longest wait, in seconds.
+        meanwhile: a step of other work, repeated until the call returns; it returns whether there
+            is more to do.
 
     Raises:
-        KafkaException: the call's own; or a fatal time-out, if it did not come back.
-        Exception: that of the other work, if the call came back.
+        KafkaException: the call's own error; or a fatal time-out, if the call did not return.
+        Exception: an error of the other work, if the call returned.
     """
     caller = _resting.pop() if _resting else _Caller()
     call = caller.begin(function, args)
@@ -44,7 +44,7 @@ def bounded_call(
             pass
     finally:
         if not call.await_back(within_s):
-            # Whatever became of the other work: this is what makes the producer unusable.
+            # This error comes first: it makes the producer unusable.
             why = f"{function.__name__} did not come back within {within_s:.0f} s"
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))
         _resting.append(caller)
@@ -56,19 +56,19 @@ class _Call:
     """A call that another thread makes.
 
     Attributes:
-        error: what it raised, once it is back.
+        error: the exception that it raised, once it has returned.
     """
 
     def __init__(self, function: Callable[..., Any], args: Sequence[Any]) -> None:
         self._function = function
         self._args = args
         self.error: Optional[BaseException] = None
-        # It is let go when the call is back: half of an event's time.
+        # Released when the call returns. A lock takes half of the time of an event.
         self._under_way = threading.Lock()
         self._under_way.acquire()
 
     def make(self) -> None:
-        """Makes the call, in the thread that is to make it."""
+        """Makes the call, in the other thread."""
         try:
             self._function(*self._args)
         except BaseException as error:
@@ -76,16 +76,16 @@ class _Call:
         self._under_way.release()
 
     def is_back(self) -> bool:
-        """Whether the call is back."""
+        """Returns whether the call has returned."""
         return not self._under_way.locked()
 
     def await_back(self, within_s: float) -> bool:
-        """Waits until the call is back; returns whether it is."""
+        """Waits until the call has returned; returns False after the time limit."""
         return self._under_way.acquire(timeout=within_s)
 
 
 class _Caller:
-    """A thread that makes one call after the other."""
+    """A thread that makes calls, one after the other."""
 
     def __init__(self) -> None:
         self._calls: Any = queue.SimpleQueue()
@@ -103,4 +103,4 @@ class _Caller:
 
 
 _resting: List[_Caller] = []
-"""Threads whose latest call is back; one that hangs is not used again."""
+"""Threads without a call under way; a thread whose call hangs is not used again."""

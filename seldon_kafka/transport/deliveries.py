@@ -1,4 +1,4 @@
-"""Hands messages to a producer, and remembers which of them a broker would not take."""
+"""Hands messages to a producer, and keeps the delivery errors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,18 @@ from seldon_kafka.config.clients import most_bytes, most_log_bytes, producer_con
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.replies import Outgoing, size_of
 
-# How long a full queue is waited for.
+# The longest wait for room in a full queue.
 _ROOM_WITHIN_S = 15.0
 _POLL_S = 0.05
 _QUEUE_KIB = 64 * 1024
 
-# Errors that a message, or the batch that it stands in, has by itself: sending it again in the
-# same way can't help.
+# Errors of the message itself or of its batch: sending it again in the same way can't help.
 _REFUSED = (
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_TIMESTAMP,
     KafkaError.INVALID_RECORD,
 )
-# A message that was purged, or stood in one batch with a refused one, fails because of another.
+# A message that was purged, or was in one batch with a refused one, fails because of another.
 _OTHERS_FAULT = (
     KafkaError._PURGE_QUEUE,
     KafkaError._PURGE_INFLIGHT,
@@ -33,13 +32,13 @@ _OTHERS_FAULT = (
 
 
 class Refusal(NamedTuple):
-    """A message that a broker won't take as it was sent.
+    """A message that a broker refused.
 
     Attributes:
-        topic: where it was to go.
-        source: partition and offset of the record that it comes of.
-        size: the most bytes that it takes in the log.
-        why: the broker's words.
+        topic: the topic that it was sent to.
+        source: partition and offset of the input record.
+        size: an upper bound of its bytes in the log.
+        why: the broker's text.
     """
 
     topic: str
@@ -49,12 +48,12 @@ class Refusal(NamedTuple):
 
 
 class NotCommitted(Exception):
-    """The records are to be done again from the last position.
+    """The records must be answered again from the committed offsets.
 
     Attributes:
-        refusal: the message that a broker won't take, if that was the reason.
-        unknown: whether all may have been published after all; the group's position tells, once
-            the publisher has been started again.
+        refusal: the message that a broker refused, if that was the reason.
+        unknown: whether the commit may have succeeded; the committed offsets tell, once the
+            producer has been started again.
     """
 
     def __init__(
@@ -66,7 +65,7 @@ class NotCommitted(Exception):
 
 
 class Deliveries:
-    """What became of the messages that were handed to a producer."""
+    """The delivery errors of messages that were handed to a producer."""
 
     def __init__(self) -> None:
         self._first: Optional[KafkaError] = None
@@ -74,15 +73,15 @@ class Deliveries:
 
     @property
     def failed(self) -> bool:
-        """Whether a message was not delivered."""
+        """Whether the delivery of a message failed."""
         return self._first is not None
 
     def produce(self, producer: Any, messages: Iterable[Outgoing]) -> None:
-        """Hands messages to the producer; while its queue is full, waits for room.
+        """Hands messages to the producer, and waits for room while its queue is full.
 
         Raises:
-            BufferError: there was no room in time.
-            KafkaException: the producer does not take one of them.
+            BufferError: the queue stayed full.
+            KafkaException: the producer refuses a message.
         """
         for message in messages:
             try:
@@ -126,17 +125,17 @@ class Deliveries:
             self._refusal = Refusal(sent.topic, source, size_of(sent), error.str())
 
     def failure(self, fallback: str, *, unknown: bool = False) -> NotCommitted:
-        """What to raise, after which all is forgotten."""
+        """Returns the error to raise, and forgets the delivery errors."""
         error, refusal = self._first, self._refusal
         self._first = self._refusal = None
         return NotCommitted(error.str() if error else fallback, refusal, unknown=unknown)
 
 
 def output_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
-    """Configuration of the producers that publish.
+    """Returns the properties of a worker's producer.
 
     Args:
-        settings: all of them.
+        settings: the settings.
         batch_bytes: largest batch that the topics take.
     """
     most = most_log_bytes(settings) if settings.log_requests else most_bytes(settings)
@@ -145,9 +144,9 @@ def output_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
         client_id=settings.worker_id,
         batch_size=batch_bytes,
         message_max_bytes=most,
-        # Back-to-back transactions wait for this before they try to add partitions again.
+        # Transactions without a pause between them wait this long before they add partitions again.
         retry_backoff_ms=10,
-        # A message that does not fit would be waited for in vain.
+        # A larger message than the queue would never find room.
         queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * most // 1024),
     )
     config["delivery.report.only.error"] = True

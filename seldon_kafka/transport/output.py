@@ -1,4 +1,4 @@
-"""Where outcomes go: the topics, what they take, and the publisher that writes to them."""
+"""The output of a worker: its topics, their limits, and the producer that commits to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIB = 1024 * 1024
 
 
 class Output:
-    """Composes messages from outcomes and publishes them.
+    """Composes messages from outcomes and commits them.
 
     Args:
         settings: topics, and how often a message may come.
@@ -29,8 +29,8 @@ class Output:
         before_call: called before each call that may take long, for the watchdog.
 
     Raises:
-        TopicMissing: a topic is not there.
-        RightMissing: a topic may not be used.
+        TopicMissing: a topic does not exist.
+        RightMissing: the worker has no right to a topic.
         KafkaException: the brokers don't answer.
     """
 
@@ -56,16 +56,16 @@ class Output:
             self._producer = AtLeastOnceProducer(settings, commit, most, before_call)
 
     def start(self) -> None:
-        """Makes the publisher ready, and ends what a predecessor left open.
+        """Starts the producer, and ends an open transaction of its id.
 
         Raises:
             NotCommitted: the brokers don't answer; try again.
-            RightMissing: transactions are not allowed.
+            RightMissing: the worker has no right to transactions.
         """
         self._producer.start()
 
     def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
-        """The outcomes, of which a reply too large has become a rejection, and their messages."""
+        """Returns the outcomes, with rejections for too large replies, and their messages."""
         pairs = [
             compose(outcome, self._replies, self._dead_letters, self._worker)
             for outcome in outcomes
@@ -84,30 +84,30 @@ class Output:
         metadata: str,
         meanwhile: Callable[[], bool],
     ) -> None:
-        """Publishes messages and commits offsets with metadata.
+        """Commits messages and offsets with metadata.
 
-        While the brokers are waited for, `meanwhile` is called until it returns false.
+        While the brokers are waited for, `meanwhile` is called until it returns False.
 
         Raises:
-            NotCommitted: they are to be done again.
+            NotCommitted: the records must be answered again.
         """
         self._producer.commit(messages, positions, group_metadata, metadata, meanwhile)
 
     def apply(self, refusal: Refusal) -> bool:
-        """Sees to it that what a broker won't take does not come again as it was.
+        """Applies a broker's refusal of a message, so that the message is not sent again as it was.
 
         Returns:
-            Whether the record itself is to be rejected: its reply can't be sent in any way.
+            Whether the record is to be rejected, because its reply can't be sent at all.
         """
         self.look_up_again()
         of_replies = refusal.topic == self._replies.topic
         if refusal.size > self._limits_of(refusal.topic).max_bytes:
-            # The topic takes less than it did; now that this is known, composing heeds it.
+            # The topic's limit was lowered. It is known now, and `compose` keeps it.
             return False
         known = self._batch_bytes()
         smaller = known if self._producer.batch_bytes > known else 1
         if self._producer.batch_bytes > smaller:
-            # A broker refuses a batch as a whole. Alone in its batch, the guilty one shows.
+            # A broker refuses a whole batch. A batch of one message shows the refused one.
             self._producer.send_smaller(smaller)
             return False
         if not of_replies:
@@ -120,7 +120,7 @@ class Output:
         return self._replies if topic == self._replies.topic else self._dead_letters
 
     def _cut_to(self, topic: str, max_bytes: int) -> None:
-        """What goes to this topic, which isn't that of the replies, is cut to so much."""
+        """Limits the size of messages to the dead-letter topic or the request log, in bytes."""
         limits = self._limits_of(topic)._replace(max_bytes=max_bytes)
         if limits.topic == self._dead_letters.topic:
             self._dead_letters = limits
@@ -128,10 +128,10 @@ class Output:
             self._log.limits = limits
 
     def look_up_again(self) -> None:
-        """Topics may have been made anew, with other partitions or limits than before.
+        """Looks the topics up again; they may have been deleted and created with other limits.
 
         Raises:
-            RightMissing: we may no longer write to them.
+            RightMissing: the worker may no longer write to them.
         """
         with contextlib.suppress(TopicMissing, KafkaException):
             self._look_up()
@@ -147,12 +147,12 @@ class Output:
             self._log = OutcomeLog(settings, limits[settings.log_topic], self._worker)
 
     def _batch_bytes(self) -> int:
-        """The largest batch of many messages: not larger than the smallest topic takes."""
+        """Returns the largest batch, in bytes, that every topic takes."""
         limits = [self._replies, self._dead_letters]
         if self._log is not None:
             limits.append(self._log.limits)
         return min(_MIB, *(each.max_bytes for each in limits))
 
     def close(self) -> None:
-        """Drops the publisher; nothing is under way between calls."""
+        """Closes the producer; no transaction is open between calls."""
         self._producer.close()

@@ -1,4 +1,4 @@
-"""What is published: replies and dead letters, their headers, partitions and sizes."""
+"""Composes replies and dead letters: headers, partitions and sizes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from seldon_kafka.messages import (
     Reply,
 )
 
-# Headers that describe a value; those of the input are kept under `kafka-input-…`.
+# Headers that describe a value. The input's own are kept under `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")
 # Record batch header (61 bytes) and a record's own framing, rounded up
 # (https://kafka.apache.org/documentation/#recordbatch).
@@ -35,7 +35,7 @@ _HEADER_OVERHEAD = 10
 
 
 class Outgoing(NamedTuple):
-    """One message to publish, and the record that it comes of."""
+    """A message to send, and its input record."""
 
     topic: str
     partition: int
@@ -47,13 +47,13 @@ class Outgoing(NamedTuple):
 
 
 class TopicLimits(NamedTuple):
-    """A topic that is written to.
+    """The limits of an output topic.
 
     Attributes:
         topic: its name.
-        partitions: how many it has.
-        max_bytes: the largest message that it takes, framing included.
-        is_compacted: whether it takes no message without a key.
+        partitions: number of partitions.
+        max_bytes: size of the largest message, framing included.
+        is_compacted: whether every message needs a key.
     """
 
     topic: str
@@ -63,14 +63,14 @@ class TopicLimits(NamedTuple):
 
 
 def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
-    """The message that answers a record: its key, headers and timestamp, and the answer."""
+    """Returns the reply message: the record's key, headers and timestamp, and the reply's value."""
     record = reply.record
     headers: List[Tuple[str, Optional[bytes]]] = []
     for name, value in record.headers:
         described = name.lower() in _DESCRIBING
         headers.append((f"kafka-input-{name.lower()}" if described else name, value))
     headers.extend(reply.headers)
-    headers.extend(_place(record, worker))
+    headers.extend(_origin_headers(record, worker))
     return Outgoing(
         limits.topic,
         record.partition % limits.partitions,
@@ -83,10 +83,10 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
 
 
 def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> Outgoing:
-    """The message that keeps a rejected record: untouched, and the reason beside it.
+    """Returns the dead letter: the rejected record, unchanged, with the reason in headers.
 
-    What does not fit into the dead-letter topic is cut, and `kafka-dead-cut` says how long the
-    value was.
+    A record that is too large for the dead-letter topic is cut, and the header `kafka-dead-cut` has
+    the value's length.
     """
     record = rejection.record
     headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
@@ -94,10 +94,10 @@ def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) 
     headers.append((DEAD_MESSAGE, rejection.message.encode("utf-8", "replace")))
     headers.extend(rejection.headers)
     headers.append((INPUT_TIMESTAMP, b"%d" % record.timestamp_ms))
-    headers.extend(_place(record, worker))
+    headers.extend(_origin_headers(record, worker))
     key = record.key
     if key is None and limits.is_compacted:
-        # Each letter has a key of its own, so that compaction takes none of them away.
+        # Each dead letter gets a key of its own, so that compaction keeps all of them.
         key = _position_key(record)
         headers.append((DEAD_NO_KEY, b"1"))
     now_ms = int(time.time() * 1000)
@@ -117,7 +117,7 @@ def _position_key(record: Record) -> bytes:
     return f"{record.topic}/{record.partition}/{record.offset}".encode()
 
 
-def _place(record: Record, worker: str) -> Headers:
+def _origin_headers(record: Record, worker: str) -> Headers:
     origin = _origin(record.topic, record.partition, worker)
     return (*origin, (INPUT_OFFSET, b"%d" % record.offset))
 
@@ -132,7 +132,7 @@ def _origin(topic: str, partition: int, worker: str) -> Headers:
 
 
 def size_of(message: Outgoing) -> int:
-    """An upper bound of the bytes that a message takes in the log."""
+    """Returns an upper bound of the bytes that a message takes in the log."""
     size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
     for name, value in message.headers:
         characters = len(name) if name.isascii() else len(name.encode("utf-8"))
@@ -141,7 +141,7 @@ def size_of(message: Outgoing) -> int:
 
 
 def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
-    """The letter, cut to what the topic takes: the value first, then headers, then the key."""
+    """Cuts a dead letter to the topic's limit: the value first, then headers, then the key."""
     max_bytes = limits.max_bytes
     if size_of(letter) <= max_bytes:
         return letter
@@ -154,7 +154,7 @@ def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
         own = max(place for place, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
         marked = marked._replace(headers=marked.headers[own:])
     if size_of(marked) > max_bytes:
-        # What the class said of its error may be the longest part that is left.
+        # The user model's own error text may be the longest part that is left.
         said = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
         marked = marked._replace(headers=[each for each in marked.headers if each[0] not in said])
     if size_of(marked) > max_bytes:
@@ -165,11 +165,10 @@ def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
 def compose(
     outcome: Outcome, replies: TopicLimits, dead_letters: TopicLimits, worker: str
 ) -> Tuple[Outcome, Outgoing]:
-    """The message to publish for an outcome.
+    """Composes the message for an outcome.
 
     Returns:
-        The outcome, a rejection in place of a reply that is too large for its topic, and the
-        message.
+        The outcome, or a rejection for a reply that is too large for its topic; and the message.
     """
     if isinstance(outcome, Reply):
         message = compose_reply(outcome, replies, worker)

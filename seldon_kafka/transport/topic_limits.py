@@ -1,4 +1,4 @@
-"""Looks up topics that are written to, and whether we may; it never makes one."""
+"""Looks up the limits of output topics, and the rights to them; it never creates a topic."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from seldon_kafka.config.rights import (
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.replies import TopicLimits
 
-# Shorter than `KAFKA_STOP_TIMEOUT_S`: a worker that waits for brokers still leaves in time.
+# Shorter than `KAFKA_STOP_TIMEOUT_S`, so that a worker that waits for brokers leaves in time.
 _REQUEST_S = 3.0
 _OPERATIONS = {
     READ: AclOperation.READ,
@@ -31,21 +31,21 @@ _OPERATIONS = {
 
 
 class TopicMissing(Exception):
-    """A topic is not there; the message says how to make it."""
+    """A topic does not exist; the message says how to create it."""
 
 
 def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, TopicLimits]:
-    """Partitions and size limits of topics.
+    """Returns the limits of topics, by name.
 
     Args:
         settings: brokers, and the topics of the role.
-        names: the topics that are asked for.
-        role: whose rights we need, a key of `seldon_kafka.config.rights.ROLES`.
+        names: the topics.
+        role: the role whose rights are needed, a key of `seldon_kafka.config.rights.ROLES`.
 
     Raises:
-        TopicMissing: one of them, or of the role's, does not exist.
-        RightMissing: we may not do with the topics what the role does.
-        KafkaException: the brokers don't answer, or refuse us.
+        TopicMissing: one of them, or of the role's topics, does not exist.
+        RightMissing: a right of the role is missing.
+        KafkaException: the brokers don't answer, or refuse the request.
     """
     inquiry = Inquiry(admin_config(settings))
     rights = [
@@ -63,8 +63,8 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, To
 
 
 def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
-    """Each topic's description, with what we may do; None where we may not even know of it."""
-    # Unlike listing a topic by its name, this makes it on no broker.
+    """Returns each topic's description with the rights to it; None for a hidden topic."""
+    # Unlike `list_topics` with a name, this never creates the topic.
     futures = inquiry.admin.describe_topics(
         TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
     )
@@ -87,9 +87,9 @@ def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
 
 def _is_allowed(right: Right, topic: Any) -> bool:
     if topic is None:
-        # Reading or writing would let us know of it; whether we may more is not told.
+        # A right to read or write shows the topic; the broker does not tell of further rights.
         return right.operation == DESCRIBE_CONFIGS
-    # Brokers older than 2.3 do not say.
+    # Brokers older than 2.3 do not report rights.
     allowed = topic.authorized_operations
     return not allowed or _OPERATIONS[right.operation] in allowed
 

@@ -1,50 +1,50 @@
-"""Writes single messages to a topic, each of which the brokers have once `write` returns."""
+"""Writes single messages to a topic, and waits until the brokers have each of them."""
 
 from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from seldon_kafka.config.clients import producer_config
 from seldon_kafka.config.refusal import MAY_NOT_WRITE
 from seldon_kafka.config.rights import Right, RightMissing
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.renewed_producer import NotMade, RenewedProducer
 
-# The client looks once a second for messages whose time is over.
+# The client looks for timed-out messages once a second.
 _GRACE_S = 2.0
 _POLL_S = 0.05
-# For so long a topic that brokers don't know may be one that was made just now.
+# A topic that was created just now may be unknown to brokers for this time.
 _NEW_TOPIC_MS = 2000
 _NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
 class NotWritten(Exception):
-    """The brokers did not confirm that they have it; the message says why.
+    """The brokers did not confirm a message; the text says why.
 
-    It may be there all the same.
+    They may have it all the same.
     """
 
 
 class TopicWriter:
-    """Writes to one topic; several threads may use one.
+    """Writes to one topic; several threads may share one.
 
-    It connects when the first message is written, so that it can be made before a process forks.
+    It connects at the first message, so that it can be made before a process forks.
 
     Args:
         settings: brokers.
         topic: the topic.
-        rights: what it takes to write there.
-        role: whose rights they are, a key of `seldon_kafka.config.rights.ROLES`.
-        within_s: how long the brokers may take.
+        rights: the rights that writing needs.
+        role: the role with these rights, a key of `seldon_kafka.config.rights.ROLES`.
+        within_s: longest wait for the brokers, in seconds.
         properties: librdkafka properties, with `_` for `.`, that this producer needs.
 
     Raises:
-        SettingsError: there is no broker.
+        SettingsError: no broker is set.
     """
 
     def __init__(
@@ -100,13 +100,13 @@ class TopicWriter:
             raise self._failure(error.args[0]) from error
 
     def close(self) -> None:
-        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        """Disconnects, after a short wait for messages that are under way."""
         self._producer.close(_GRACE_S)
 
     def _wait(self, producer: Any, outcome: _Outcome) -> None:
         give_up_at = time.monotonic() + self._within_s + _GRACE_S
         while not outcome.done.is_set():
-            # It may be in another thread's call that ours is told of.
+            # The delivery report may arrive in another thread's call.
             self._producer.poll(producer, _POLL_S)
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
@@ -126,7 +126,7 @@ class TopicWriter:
 
 
 class _Outcome:
-    """What became of one message."""
+    """The delivery report of one message."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -135,3 +135,81 @@ class _Outcome:
     def note(self, error: Optional[KafkaError], message: Any) -> None:
         self.error = error
         self.done.set()
+
+
+class NotMade(KafkaException):
+    """The client library can't make a producer of these settings."""
+
+
+class RenewedProducer:
+    """A producer that is made at its first use, and again after a fatal error.
+
+    A fatal error of librdkafka ends a producer for good, for example a missing right to write.
+    Once the right is granted, only a new producer works. Several threads may share one.
+
+    Args:
+        config: properties of a `confluent_kafka.Producer`.
+    """
+
+    def __init__(self, config: Dict[str, Any]) -> None:
+        self._config = config
+        self._current: Any = None
+        self._lock = threading.Lock()
+
+    def is_current(self, producer: Any) -> bool:
+        """Returns whether the next message goes to this producer."""
+        return self._current is producer
+
+    def produce(self, topic: str, **message: Any) -> Any:
+        """Sends a message, and returns the `Producer` that took it, to be polled.
+
+        Raises:
+            NotMade: no producer can be made.
+            KafkaException, BufferError: the producer refuses the message.
+        """
+        producer = self._made()
+        try:
+            producer.produce(topic, **message)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._FATAL:
+                raise
+            # It had a fatal error after its last call.
+            self._discard(producer)
+            producer = self._made()
+            producer.produce(topic, **message)
+        return producer
+
+    def poll(self, producer: Any, timeout_s: float) -> None:
+        """Serves delivery reports of a producer that took a message.
+
+        Raises:
+            KafkaException: it had a fatal error; its messages are reported all the same.
+        """
+        try:
+            producer.poll(timeout_s)
+        except KafkaException:
+            self._discard(producer)
+            raise
+
+    def close(self, within_s: float) -> None:
+        """Disconnects, after waiting at most this long for messages that are under way."""
+        with self._lock:
+            producer, self._current = self._current, None
+        if producer is not None:
+            # Each message's delivery report has the error already.
+            with suppress(KafkaException):
+                producer.flush(within_s)
+
+    def _made(self) -> Any:
+        with self._lock:
+            if self._current is None:
+                try:
+                    self._current = Producer(self._config)
+                except KafkaException as error:
+                    raise NotMade(*error.args) from error
+            return self._current
+
+    def _discard(self, producer: Any) -> None:
+        with self._lock:
+            if self._current is producer:
+                self._current = None

@@ -1,9 +1,10 @@
-"""Publishes replies and dead letters together with the offsets of what they answer."""
+"""Producers that commit replies and dead letters together with the consumed offsets."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import time
 from typing import Any, Callable, Dict, Iterable
 
@@ -13,22 +14,23 @@ from seldon_kafka.config.rights import TRANSACTIONAL_ID, RightMissing, worker_ri
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.client_calls import bounded_call, nothing
 from seldon_kafka.transport.deliveries import Deliveries, NotCommitted, output_config
-from seldon_kafka.transport.overheard import ListeningLogger, tells_of_a_broken_connection
 from seldon_kafka.transport.replies import Outgoing
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# One attempt at a transactional call; unfinished ones are tried again.
+# The limit of one attempt at a transactional call. A call that is not finished is repeated.
 _CALL_S = 5.0
-# How much longer one may take that does not keep to this.
+# The extra time for a call that exceeds its own time-out.
 _GRACE_S = 1.0
 _PAUSE_S = 0.05
-# After so long the outcome of a call stays unknown, and a new producer finds it out.
+# After this time the outcome of a call stays unknown, and a new producer finds it out.
 _GIVE_UP_S = 15.0
+# librdkafka writes: "… Disconnected (after 1234ms in state UP)".
+_CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
 class _OutputProducer:
-    """What both kinds have: a producer that is made when it is needed."""
+    """The common part of both producers: a client that is made at its first use."""
 
     def __init__(
         self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
@@ -44,30 +46,30 @@ class _OutputProducer:
         return int(self._config["batch.size"])
 
     def send_smaller(self, batch_bytes: int) -> None:
-        """From now on sends smaller batches."""
+        """Limits the size of further batches, in bytes."""
         self._config["batch.size"] = batch_bytes
         self._producer = None
 
 
 class TransactionalProducer(_OutputProducer):
-    """Publishes exactly once: messages and offsets in one transaction.
+    """Commits messages and offsets in one transaction: exactly once.
 
-    A transaction during which a connection broke or a call had to be repeated is the last of its
-    producer. What is still under way of it, in a broker's queue or on a line that was only slow,
-    could otherwise be taken for a part of the next one: librdkafka has the first version of the
-    transaction protocol only, in which all transactions of a producer look alike
+    The producer is replaced after a transaction during which a connection broke or a call was
+    repeated. Requests of that transaction may still be under way, and brokers could take them for
+    a part of the next one: librdkafka has only the first version of the transaction protocol, in
+    which all transactions of a producer look alike
     (https://github.com/confluentinc/librdkafka/issues/5423). A new producer has a new epoch, and
-    brokers refuse what comes with an older one.
+    brokers refuse requests of an older epoch.
 
     Args:
         settings: broker and time-outs.
-        transactional_id: stable across restarts, so that a successor ends at once what its
-            predecessor left open.
+        transactional_id: the same after a restart, so that the next process ends an open
+            transaction at once.
         batch_bytes: largest batch that the topics take.
         before_call: called before each call that may take long, for the watchdog.
-        renews: whether a new producer goes on where the last one is of no more use. It fences
-            whoever has taken the id over meanwhile, so that what was read before must be read
-            again; who can't do that does without.
+        renews: whether a new producer replaces one that can't be used any more. A new producer
+            fences any other user of the id, and records must be read again after that. A caller
+            that can't read again passes False.
     """
 
     def __init__(
@@ -85,27 +87,27 @@ class TransactionalProducer(_OutputProducer):
         self._config["transactional.id"] = transactional_id
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
-        # A connection that a broker closes in an orderly way is no error, and in the log only.
-        self._config["logger"] = ListeningLogger(self._config["logger"], self._hear)
+        # librdkafka reports a connection that a broker closes in its log, and not as an error.
+        self._config["logger"] = _ListeningLogger(self._config["logger"], self._hear)
         self._topic = settings.input_topic
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
 
     def start(self) -> None:
-        """Makes the producer and ends what a predecessor of the same id left open.
+        """Makes the producer, and ends an open transaction of the same id.
 
         Raises:
             NotCommitted: the brokers don't answer; try again.
-            RightMissing: transactions are not allowed.
+            RightMissing: the worker has no right to transactions.
         """
         if self._producer is not None:
-            # What happened since the last transaction is told in here.
+            # Serves the error callbacks since the last transaction.
             self._producer.poll(0)
             if not self._disturbed:
                 return
             self._producer = None
             if self._renews:
-                log.info("a new producer goes on, which what is left of the last one can't disturb")
+                log.info("a new producer replaces one whose last transaction was disturbed")
         if self._started and not self._renews:
             raise NotCommitted("the connection to the brokers broke")
         producer = Producer(self._config)
@@ -127,18 +129,18 @@ class TransactionalProducer(_OutputProducer):
         metadata: str = "",
         meanwhile: Callable[[], bool] = nothing,
     ) -> None:
-        """Publishes the messages and commits the positions, or neither.
+        """Commits the messages and the offsets, or neither.
 
         Args:
             messages: replies and dead letters.
-            positions: by partition of the input topic, the offset to go on from; may be empty.
-            group_metadata: the group's generation when the records were taken.
+            positions: offset to commit, by partition of the input topic; may be empty.
+            group_metadata: the generation under which the records were consumed.
             metadata: is committed with each offset.
             meanwhile: a step of other work while the brokers are waited for; it returns whether
                 there is more to do.
 
         Raises:
-            NotCommitted: neither; or, if it says `unknown`, perhaps both.
+            NotCommitted: neither is committed; or, if `unknown` is set, perhaps both are.
         """
         self.start()
         producer = self._producer
@@ -158,37 +160,37 @@ class TransactionalProducer(_OutputProducer):
                 ]
                 call = producer.send_offsets_to_transaction
                 self._call(call, offsets, group_metadata, meanwhile=produce_and_work_on)
-            # It may have been back before anything was done meanwhile.
+            # The call may have returned before `meanwhile` ran.
             self._deliveries.produce(producer, rest)
             committing = True
             self._call(producer.commit_transaction, meanwhile=meanwhile)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
-            # Delivery reports first: they say what the transaction failed of.
+            # Delivery reports first: they tell why the transaction failed.
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
             unknown = committing and not _is_abortable(error)
             failure = self._deliveries.failure(text_of(error), unknown=unknown)
             if failure.refusal is None or unknown or not self._aborted(error):
-                # A new producer of the same id fences this one and ends what it left open, sooner
-                # than an abort: after messages that timed out, this one's sequence has holes, at
-                # which the brokers refuse its next transactions as well.
+                # A new producer of the same id fences this one and ends its transaction sooner
+                # than an abort. After messages that timed out, this one's sequence has gaps, and
+                # brokers refuse its next transactions too.
                 self._producer = None
             raise failure from error
 
     def _on_error(self, error: KafkaError) -> None:
-        """Told by librdkafka of broken connections, and of requests that were not answered."""
+        """Receives errors of librdkafka, such as broken connections and time-outs."""
         self._hear(error.str())
 
     def _hear(self, text: str) -> None:
-        if tells_of_a_broken_connection(text):
-            log.info("publishing was disturbed: %s", text)
+        if _tells_of_a_broken_connection(text):
+            log.info("the transaction was disturbed: %s", text)
             self._disturbed = True
 
     def _call(
         self, function: Callable[..., Any], *args: Any, meanwhile: Callable[[], bool] = nothing
     ) -> None:
-        """Calls, and calls again while the outcome is unknown."""
+        """Calls a client method, and repeats the call while its outcome is unknown."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         while True:
             self._before_call()
@@ -220,7 +222,7 @@ class TransactionalProducer(_OutputProducer):
 
 
 class AtLeastOnceProducer(_OutputProducer):
-    """Publishes at least once: messages first, then the positions.
+    """Sends messages first, and commits the offsets after that: at least once.
 
     Args:
         settings: broker.
@@ -252,10 +254,10 @@ class AtLeastOnceProducer(_OutputProducer):
         metadata: str = "",
         meanwhile: Callable[[], bool] = nothing,
     ) -> None:
-        """Publishes the messages, then commits the positions.
+        """Sends the messages, then commits the offsets.
 
         Raises:
-            NotCommitted: some messages may be published, the positions are not committed.
+            NotCommitted: some messages may be sent, and the offsets are not committed.
         """
         self.start()
         try:
@@ -271,7 +273,7 @@ class AtLeastOnceProducer(_OutputProducer):
             self._producer = None
             raise
         except (KafkaException, BufferError) as error:
-            # An idempotent producer may be of no more use after an error; a new one is.
+            # An idempotent producer may be unusable after an error; a new one is usable.
             self._producer = None
             raise self._deliveries.failure(text_of(error)) from error
 
@@ -293,12 +295,34 @@ class AtLeastOnceProducer(_OutputProducer):
 
 
 def _is_abortable(error: Exception) -> bool:
-    """Whether the error says for certain that the transaction was not committed."""
+    """Returns whether the error rules out that the transaction was committed."""
     return isinstance(error, KafkaException) and bool(error.args[0].txn_requires_abort())
 
 
 def text_of(error: BaseException) -> str:
-    """The error in words."""
+    """Returns the text of an error, of the client library or any other."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
     return str(error)
+
+
+class _ListeningLogger:
+    """A logger for librdkafka that also passes each line to a callback."""
+
+    def __init__(self, logger: logging.Logger, told: Callable[[str], None]) -> None:
+        self._logger = logger
+        self._told = told
+
+    def log(self, level: int, text: str, *args: Any) -> None:
+        """Logs a line."""
+        self._told(text % args if args else text)
+        self._logger.log(level, text, *args)
+
+
+def _tells_of_a_broken_connection(text: str) -> bool:
+    """Returns whether a line reports that a connection in use broke.
+
+    Without a connection no request is under way: an unreachable broker disturbs nothing.
+    """
+    state = _CONNECTION_STATE.search(text)
+    return state is not None and state.group(1) == "UP"
