@@ -20,7 +20,7 @@ from seldon_kafka.dead_letters.index import Index
 from seldon_kafka.dead_letters.letters import REPLAYED, Envelope, Letter, Place, replay_headers
 from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.transport.deliveries import NotCommitted
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, size_of
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 from seldon_kafka.transport.transactions import TransactionalProducer, text_of
 
@@ -148,7 +148,7 @@ class Replay:
             MailboxError: none was sent, or it is not known whether; the message says which.
         """
         now_ms = int(time.time() * 1000)
-        messages: List[Outgoing] = []
+        messages: List[OutputMessage] = []
         left_out: List[Tuple[Envelope, str]] = []
         for letter in letters:
             try:
@@ -173,16 +173,18 @@ class Replay:
         """Lets go of the brokers."""
         self._producer.close()
 
-    def _marker(self, letter: Letter, now_ms: int) -> Outgoing:
+    def _marker(self, letter: Letter, now_ms: int) -> OutputMessage:
         headers = [(REPLAYED, letter.place.encode("ascii"))]
         topic = self._settings.dead_letter_topic
         key = None
         if self._limits_of(topic).is_compacted:
             # One of its own, so that compaction takes no marker away.
             key = f"replayed/{letter.place}/{now_ms}".encode("ascii")
-        return Outgoing(topic, letter.at.partition, now_ms, key, None, [*headers], letter.record)
+        return OutputMessage(
+            topic, letter.at.partition, now_ms, key, None, [*headers], letter.record
+        )
 
-    def _commit_outcomes(self, messages: List[Outgoing]) -> None:
+    def _commit_outcomes(self, messages: List[OutputMessage]) -> None:
         try:
             self._producer.commit(messages, {}, None)
         except NotCommitted as error:
@@ -199,9 +201,9 @@ class Replay:
         return self._limits[topic]
 
 
-def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Outgoing:
+def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> OutputMessage:
     original = letter.original()
-    return Outgoing(
+    return OutputMessage(
         original.topic,
         # The one that it came from, whatever its sender chose it by.
         original.partition if 0 <= original.partition < partitions else _BY_KEY,

@@ -30,7 +30,7 @@ from seldon_kafka.errors import (
     words_of,
 )
 from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
-from seldon_kafka.pipeline.encoding import replies, reply, sent_puid
+from seldon_kafka.pipeline.replies import replies, reply, sent_puid
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
     Part,

@@ -9,7 +9,7 @@ import orjson
 
 from seldon_kafka.codec.feedback import BadFeedback, read
 from seldon_kafka.messages import Record
-from seldon_kafka.pipeline.encoding import made_puid
+from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc3339
 
 _REFUSED = "-refused"

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from seldon_kafka.config.clients import most_bytes, most_log_bytes, producer_config
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.replies import Outgoing, size_of
+from seldon_kafka.transport.output_messages import OutputMessage, size_of
 
 # The longest wait for room in a full queue.
 _ROOM_WITHIN_S = 15.0
@@ -76,7 +76,7 @@ class Deliveries:
         """Whether the delivery of a message failed."""
         return self._first is not None
 
-    def produce(self, producer: Any, messages: Iterable[Outgoing]) -> None:
+    def produce(self, producer: Any, messages: Iterable[OutputMessage]) -> None:
         """Hands messages to the producer, and waits for room while its queue is full.
 
         Raises:
@@ -89,7 +89,7 @@ class Deliveries:
             except BufferError:
                 self._produce_when_there_is_room(producer, message)
 
-    def _produce(self, producer: Any, message: Outgoing) -> None:
+    def _produce(self, producer: Any, message: OutputMessage) -> None:
         try:
             producer.produce(
                 message.topic,
@@ -105,7 +105,7 @@ class Deliveries:
             self._note(message, error.args[0], None)
             raise
 
-    def _produce_when_there_is_room(self, producer: Any, message: Outgoing) -> None:
+    def _produce_when_there_is_room(self, producer: Any, message: OutputMessage) -> None:
         give_up_at = time.monotonic() + _ROOM_WITHIN_S
         while True:
             producer.poll(_POLL_S)
@@ -116,7 +116,7 @@ class Deliveries:
                 if time.monotonic() > give_up_at:
                     raise
 
-    def _note(self, sent: Outgoing, error: Optional[KafkaError], message: Any) -> None:
+    def _note(self, sent: OutputMessage, error: Optional[KafkaError], message: Any) -> None:
         if error is None or error.code() in _OTHERS_FAULT:
             return
         self._first = self._first or error

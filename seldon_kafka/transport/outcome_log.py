@@ -12,7 +12,7 @@ from seldon_kafka.codec.feedback import LONGEST_PUID
 from seldon_kafka.codec.json_text import JSON_HEADERS, is_strict_json
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome, Record, Reply, header
-from seldon_kafka.pipeline.encoding import made_puid
+from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.log_entry import (
     ENVELOPE_BYTES,
     JSON_TYPE,
@@ -32,7 +32,7 @@ from seldon_kafka.transport.log_entry import (
     json_text,
     rfc3339,
 )
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, size_of
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
 
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
@@ -54,7 +54,7 @@ class OutcomeLog:
         self.limits = limits
         self._author = author_of(settings.group_id, settings.input_topic, worker, os.environ)
 
-    def compose(self, outcomes: Sequence[Outcome]) -> List[Outgoing]:
+    def compose(self, outcomes: Sequence[Outcome]) -> List[OutputMessage]:
         """One message for each outcome.
 
         What does not fit the topic is left out and said to be: the request first, unless the reply
@@ -65,13 +65,15 @@ class OutcomeLog:
         common = common_headers(self._author, now)
         return [self._message(outcome, now_ms, now, common) for outcome in outcomes]
 
-    def _message(self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders) -> Outgoing:
+    def _message(
+        self, outcome: Outcome, now_ms: int, now: bytes, common: EventHeaders
+    ) -> OutputMessage:
         entry = entry_of(outcome)
         headers = headers_of(entry, common)
         limits = self.limits
 
-        def message(value: bytes) -> Outgoing:
-            return Outgoing(
+        def message(value: bytes) -> OutputMessage:
+            return OutputMessage(
                 limits.topic, _BY_KEY, now_ms, entry.puid, value, headers, outcome.record
             )
 

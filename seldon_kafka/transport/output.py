@@ -11,7 +11,7 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome
 from seldon_kafka.transport.deliveries import Refusal
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 from seldon_kafka.transport.transactions import AtLeastOnceProducer, TransactionalProducer
 
@@ -64,7 +64,7 @@ class Output:
         """
         self._producer.start()
 
-    def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[Outgoing]]:
+    def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[OutputMessage]]:
         """Returns the outcomes, with rejections for too large replies, and their messages."""
         pairs = [
             compose(outcome, self._replies, self._dead_letters, self._worker)
@@ -78,7 +78,7 @@ class Output:
 
     def commit(
         self,
-        messages: List[Outgoing],
+        messages: List[OutputMessage],
         positions: Dict[int, int],
         group_metadata: Any,
         metadata: str,

@@ -19,7 +19,7 @@ from seldon_kafka.config.rights import (
     RightMissing,
 )
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.replies import TopicLimits
+from seldon_kafka.transport.output_messages import TopicLimits
 
 # Shorter than `KAFKA_STOP_TIMEOUT_S`, so that a worker that waits for brokers leaves in time.
 _REQUEST_S = 3.0

@@ -14,7 +14,7 @@ from seldon_kafka.config.rights import TRANSACTIONAL_ID, RightMissing, worker_ri
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.client_calls import bounded_call, nothing
 from seldon_kafka.transport.deliveries import Deliveries, NotCommitted, output_config
-from seldon_kafka.transport.replies import Outgoing
+from seldon_kafka.transport.output_messages import OutputMessage
 
 log = logging.getLogger("seldon_kafka.worker")
 
@@ -123,7 +123,7 @@ class TransactionalProducer(_OutputProducer):
 
     def commit(
         self,
-        messages: Iterable[Outgoing],
+        messages: Iterable[OutputMessage],
         positions: Dict[int, int],
         group_metadata: Any,
         metadata: str = "",
@@ -248,7 +248,7 @@ class AtLeastOnceProducer(_OutputProducer):
 
     def commit(
         self,
-        messages: Iterable[Outgoing],
+        messages: Iterable[OutputMessage],
         positions: Dict[int, int],
         group_metadata: Any,
         metadata: str = "",

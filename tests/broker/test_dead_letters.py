@@ -24,7 +24,7 @@ from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
 from seldon_kafka.dead_letters.replay import Replay, chunks
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.messages import Record, Rejection, header
-from seldon_kafka.transport.replies import TopicLimits, compose
+from seldon_kafka.transport.output_messages import TopicLimits, compose
 from tests.broker.stream import Stream, numbers, wait_until
 from tests.patience import patient
 from tests.seldon_kafka.commands import dead_letters as main

@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 
 from seldon_kafka.transport import transactions as transactions_module
 from seldon_kafka.transport.deliveries import NotCommitted
-from seldon_kafka.transport.replies import Outgoing
+from seldon_kafka.transport.output_messages import OutputMessage
 from seldon_kafka.transport.transactions import TransactionalProducer
 from tests.broker.stream import Stream
 from tests.seldon_kafka.helpers import record
@@ -34,10 +34,10 @@ def transactional(
     return TransactionalProducer(settings, transactional_id, 1_000_000, lambda: None)
 
 
-def messages(stream: Stream, count: int, topic: str = "") -> list[Outgoing]:
+def messages(stream: Stream, count: int, topic: str = "") -> list[OutputMessage]:
     topic = topic or stream.settings.output_topic
     source = record(b"x", partition=0)
-    return [Outgoing(topic, 0, 1, b"k", b"v", [], source) for _ in range(count)]
+    return [OutputMessage(topic, 0, 1, b"k", b"v", [], source) for _ in range(count)]
 
 
 def metadata(stream: Stream) -> object:
@@ -65,7 +65,7 @@ def test_a_transaction_that_outlives_its_time_out_is_fenced_and_then_done_again(
 ) -> None:
     slow = transactional(stream, name, transaction_timeout_ms=1000)
 
-    def a_long_time() -> Iterator[Outgoing]:
+    def a_long_time() -> Iterator[OutputMessage]:
         yield from messages(stream, 1)
         time.sleep(4)  # the broker looks for such transactions once a second
         yield from messages(stream, 1)

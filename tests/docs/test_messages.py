@@ -18,7 +18,7 @@ from seldon_kafka.messages import Headers, Outcome, Record, Rejection
 from seldon_kafka.pipeline.load_class import load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose
 from tests.docs import asyncapi
 from tests.docs.asyncapi import Document
 
@@ -50,7 +50,7 @@ def pipeline() -> Pipeline:
     return Pipeline(load_class("wrapper.KmnistClassifier"), LIMIT)
 
 
-def published(pipeline: Pipeline, value: bytes | None, headers: Headers) -> Outgoing:
+def published(pipeline: Pipeline, value: bytes | None, headers: Headers) -> OutputMessage:
     """What the runtime would publish for a message."""
     record = Record("model_input", 3, 41, 1_700_000_000_000, b"key", value, tuple(headers))
     (outcome,) = pipeline.run([record]).outcomes
@@ -77,7 +77,7 @@ def test_what_the_producer_sends_and_gets_is_in_the_document(pipeline: Pipeline,
         assert kinds == [reply_kind]
 
 
-def entries(outcomes: list[Outcome]) -> list[Outgoing]:
+def entries(outcomes: list[Outcome]) -> list[OutputMessage]:
     """What the runtime would log of outcomes."""
     settings = load_settings({"KAFKA_LOG_REQUESTS": "on"})
     return OutcomeLog(settings, TopicLimits("model_log", 12, LIMIT), "kmnist-0.0").compose(outcomes)

@@ -8,7 +8,7 @@ import pytest
 
 from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
 from seldon_kafka.messages import DEAD_CUT, Record, Rejection, Reply
-from seldon_kafka.transport.replies import TopicLimits, compose_dead_letter, compose_reply
+from seldon_kafka.transport.output_messages import TopicLimits, compose_dead_letter, compose_reply
 from tests.faults.checker import Checker, Verdict
 from tests.faults.numbers import Numbers
 

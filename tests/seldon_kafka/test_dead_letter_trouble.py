@@ -10,7 +10,7 @@ from seldon_kafka.dead_letters.letters import read_letter
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.dead_letters.trouble import trouble
 from seldon_kafka.messages import Headers, Rejection
-from seldon_kafka.transport.replies import TopicLimits, compose
+from seldon_kafka.transport.output_messages import TopicLimits, compose
 from tests.seldon_kafka.helpers import record
 
 TARGET = TopicLimits("model_input.dead", 12, 100_000)

@@ -24,7 +24,7 @@ from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.log_entry import Author, author_of
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose, size_of
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose, size_of
 from tests.classes import Double
 from tests.seldon_kafka.helpers import record
 from wrapper import KmnistClassifier
@@ -35,7 +35,7 @@ TOPIC = TopicLimits("model_log", 12, 2**22)
 IMAGES = load_samples().images[:2]
 
 
-def logged(outcomes: Sequence[Outcome], target: TopicLimits = TOPIC) -> list[Outgoing]:
+def logged(outcomes: Sequence[Outcome], target: TopicLimits = TOPIC) -> list[OutputMessage]:
     return OutcomeLog(SETTINGS, target, "host.0").compose(outcomes)
 
 

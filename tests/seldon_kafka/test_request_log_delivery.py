@@ -27,7 +27,7 @@ from seldon_kafka.request_log.documents import (
 )
 from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
 from seldon_kafka.transport.outcome_log import OutcomeLog
-from seldon_kafka.transport.replies import TopicLimits
+from seldon_kafka.transport.output_messages import TopicLimits
 from tests.search_engine import FakeEngine, error
 from tests.seldon_kafka.commands import request_log as main
 from tests.seldon_kafka.helpers import record

@@ -34,7 +34,7 @@ _BATCH_OVERHEAD = 128
 _HEADER_OVERHEAD = 10
 
 
-class Outgoing(NamedTuple):
+class OutputMessage(NamedTuple):
     """A message to send, and its input record."""
 
     topic: str
@@ -62,7 +62,7 @@ class TopicLimits(NamedTuple):
     is_compacted: bool = False
 
 
-def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
+def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessage:
     """Returns the reply message: the record's key, headers and timestamp, and the reply's value."""
     record = reply.record
     headers: List[Tuple[str, Optional[bytes]]] = []
@@ -71,7 +71,7 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
         headers.append((f"kafka-input-{name.lower()}" if described else name, value))
     headers.extend(reply.headers)
     headers.extend(_origin_headers(record, worker))
-    return Outgoing(
+    return OutputMessage(
         limits.topic,
         record.partition % limits.partitions,
         record.timestamp_ms,
@@ -82,7 +82,7 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> Outgoing:
     )
 
 
-def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> Outgoing:
+def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> OutputMessage:
     """Returns the dead letter: the rejected record, unchanged, with the reason in headers.
 
     A record that is too large for the dead-letter topic is cut, and the header `kafka-dead-cut` has
@@ -101,7 +101,7 @@ def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) 
         key = _position_key(record)
         headers.append((DEAD_NO_KEY, b"1"))
     now_ms = int(time.time() * 1000)
-    letter = Outgoing(
+    letter = OutputMessage(
         limits.topic,
         record.partition % limits.partitions,
         now_ms,
@@ -131,7 +131,7 @@ def _origin(topic: str, partition: int, worker: str) -> Headers:
     )
 
 
-def size_of(message: Outgoing) -> int:
+def size_of(message: OutputMessage) -> int:
     """Returns an upper bound of the bytes that a message takes in the log."""
     size = _BATCH_OVERHEAD + len(message.key or b"") + len(message.value or b"")
     for name, value in message.headers:
@@ -140,7 +140,7 @@ def size_of(message: Outgoing) -> int:
     return size
 
 
-def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
+def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
     """Cuts a dead letter to the topic's limit: the value first, then headers, then the key."""
     max_bytes = limits.max_bytes
     if size_of(letter) <= max_bytes:
@@ -164,7 +164,7 @@ def _cut(letter: Outgoing, limits: TopicLimits) -> Outgoing:
 
 def compose(
     outcome: Outcome, replies: TopicLimits, dead_letters: TopicLimits, worker: str
-) -> Tuple[Outcome, Outgoing]:
+) -> Tuple[Outcome, OutputMessage]:
     """Composes the message for an outcome.
 
     Returns:

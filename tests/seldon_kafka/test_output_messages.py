@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from seldon_kafka.dead_letters.letters import Letter, read_letter
 from seldon_kafka.messages import DEAD_CUT, Outcome, Rejection, Reply
-from seldon_kafka.transport.replies import Outgoing, TopicLimits, compose, size_of
+from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose, size_of
 from tests.seldon_kafka.helpers import record
 
 REPLIES = TopicLimits("model_output", 2, 10_000)
@@ -13,11 +13,11 @@ HEADERS = (("truth", b"7"), ("Content-Type", b"image/png"), ("trace", None), ("t
 JSON = (("content-type", b"application/json"),)
 
 
-def composed(outcome: Outcome) -> Outgoing:
+def composed(outcome: Outcome) -> OutputMessage:
     return compose(outcome, REPLIES, LETTERS, "host.0")[1]
 
 
-def letter_of(message: Outgoing) -> Letter:
+def letter_of(message: OutputMessage) -> Letter:
     stored = message.record._replace(
         topic=message.topic, value=message.value, headers=tuple(message.headers)
     )
