@@ -23,13 +23,13 @@ class Block(NamedTuple):
     """Messages that differ in nothing but the numbers of their array, or in bytes of one length.
 
     Attributes:
-        places: where in the batch they stand.
+        indexes: where in the batch they stand.
         payload: what they have in common; its `data` is all of their arrays, uint8
             (messages, ...), or a list of their bytes.
         wire_format: of the replies.
     """
 
-    places: List[int]
+    indexes: List[int]
     payload: Payload
     wire_format: WireFormat
 
@@ -58,25 +58,25 @@ class BatchDecoder:
         singles: List[Single] = []
         alike: Dict[int, Tuple[Layout, List[int]]] = {}
         of_length: Dict[int, List[int]] = {}
-        for place, record in enumerate(records):
+        for index, record in enumerate(records):
             family = self._family_of(record)
             value = record.value or b""
             if family == "binary":
-                of_length.setdefault(len(value), []).append(place)
+                of_length.setdefault(len(value), []).append(index)
                 continue
             layout = self._layouts.find(value) if family == "json" else None
             if layout is None:
-                singles.append((place, self._decode_one(record)))
+                singles.append((index, self._decode_one(record)))
             else:
-                alike.setdefault(id(layout), (layout, []))[1].append(place)
-        blocks = [_block_of_bytes(records, places) for places in of_length.values()]
-        for layout, places in alike.values():
-            arrays = read(layout, [_value(records[place]) for place in places])
+                alike.setdefault(id(layout), (layout, []))[1].append(index)
+        blocks = [_block_of_bytes(records, indexes) for indexes in of_length.values()]
+        for layout, indexes in alike.values():
+            arrays = read(layout, [_value(records[index]) for index in indexes])
             if arrays is None:
-                singles.extend((place, self._decode_one(records[place])) for place in places)
+                singles.extend((index, self._decode_one(records[index])) for index in indexes)
             else:
                 payload = layout.payload._replace(data=arrays)
-                blocks.append(Block(places, payload, layout.wire_format))
+                blocks.append(Block(indexes, payload, layout.wire_format))
         if self._keeps_requests:
             return blocks, singles
         of_bytes, others = _bytes_together(singles)
@@ -107,11 +107,11 @@ class BatchDecoder:
         return decoded
 
 
-def _block_of_bytes(records: Sequence[Record], places: List[int]) -> Block:
+def _block_of_bytes(records: Sequence[Record], indexes: List[int]) -> Block:
     """Returns the block of messages that are bytes of one length."""
-    values = [_value(records[place]) for place in places]
+    values = [_value(records[index]) for index in indexes]
     payload = binary.FORMAT.decode(values[0])._replace(data=values)
-    return Block(places, payload, binary.FORMAT)
+    return Block(indexes, payload, binary.FORMAT)
 
 
 def _value(record: Record) -> bytes:
@@ -123,17 +123,17 @@ def _bytes_together(singles: List[Single]) -> Tuple[List[Block], List[Single]]:
     """Blocks of those whose payload is bytes, and the others."""
     others: List[Single] = []
     alike: Dict[Tuple[int, str], Tuple[Decoded, List[int], List[bytes]]] = {}
-    for place, found in singles:
+    for index, found in singles:
         if isinstance(found, Exception) or not _is_bare_bytes(found.payload):
-            others.append((place, found))
+            others.append((index, found))
             continue
         key = len(found.payload.data), found.wire_format.name
-        _, places, values = alike.setdefault(key, (found, [], []))
-        places.append(place)
+        _, indexes, values = alike.setdefault(key, (found, [], []))
+        indexes.append(index)
         values.append(found.payload.data)
     blocks = [
-        Block(places, payload._replace(data=values, request=None), wire_format)
-        for (payload, wire_format), places, values in alike.values()
+        Block(indexes, payload._replace(data=values, request=None), wire_format)
+        for (payload, wire_format), indexes, values in alike.values()
     ]
     return blocks, others
 

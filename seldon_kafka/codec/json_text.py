@@ -205,18 +205,18 @@ def _with_missing(array: NDArray[Any], what: str) -> NDArray[Any]:
         or kinds - {int, float, bool, type(None)}
     ):
         return array
-    for place, item in _whole_numbers(array):
+    for index, item in _whole_numbers(array):
         if abs(item) > _EXACT:
             raise Rejected(
                 "bad_value",
-                f"{what}{list(place)} is {item}, which is not exact beside null: numbers there are "
+                f"{what}{list(index)} is {item}, which is not exact beside null: numbers there are "
                 "float64; send it without null, or as text",
             )
     return array.astype(np.float64)
 
 
 def _whole_numbers(array: NDArray[Any]) -> Iterator[Any]:
-    return ((place, item) for place, item in np.ndenumerate(array) if type(item) is int)
+    return ((index, item) for index, item in np.ndenumerate(array) if type(item) is int)
 
 
 def _first_sentence(error: Exception) -> str:

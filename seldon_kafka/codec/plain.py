@@ -150,7 +150,7 @@ class _Copy:
         kinds = set(map(type, items))
         if kinds <= _WORDS or (kinds == {float} and math.isfinite(sum(items))):
             return items
-        return [self._item(item, f"{path}[{place}]") for place, item in enumerate(items)]
+        return [self._item(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
     def _item(self, item: Any, path: str) -> Any:
         copied = self.of(item, path)
@@ -173,9 +173,9 @@ class _Copy:
         copied = np.empty(array.shape, object)
         flat = copied.reshape(-1)
         # As Python's own values: of dates and of bytes an array has types that JSON has not.
-        for place, item in enumerate(_flat_list(array)):
-            where = np.unravel_index(place, array.shape) if array.ndim else ()
-            flat[place] = self.of(item, path + index_text(where))
+        for index, item in enumerate(_flat_list(array)):
+            where = np.unravel_index(index, array.shape) if array.ndim else ()
+            flat[index] = self.of(item, path + index_text(where))
         return copied
 
     def _numbers(self, array: Any, path: str) -> Any:
@@ -236,4 +236,4 @@ def is_finite(value: Any) -> bool:
 
 def index_text(index: Sequence[Any]) -> str:
     """An array index as a path: `[3][0]`."""
-    return "".join(f"[{int(place)}]" for place in index)
+    return "".join(f"[{int(each)}]" for each in index)

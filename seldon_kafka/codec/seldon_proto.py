@@ -151,20 +151,20 @@ def not_finite(message: Any) -> str:
     """
     values = np.array(message.data.tensor.values)
     bad = np.flatnonzero(~np.isfinite(values))
-    found = [f"data.tensor.values[{place}] is {values[place]}" for place in bad[:1]]
+    found = [f"data.tensor.values[{index}] is {values[index]}" for index in bad[:1]]
     waiting = [(message.jsonData, "jsonData")]
     waiting += [(each, f"data.ndarray[{n}]") for n, each in enumerate(message.data.ndarray.values)]
     waiting += [(each, f"meta.tags.{name}") for name, each in message.meta.tags.items()]
     found += [
-        f"meta.metrics[{place}] is {metric.value}"
-        for place, metric in enumerate(message.meta.metrics)
+        f"meta.metrics[{index}] is {metric.value}"
+        for index, metric in enumerate(message.meta.metrics)
         if not math.isfinite(metric.value)
     ]
     while waiting:
         value, path = waiting.pop()
         if value.HasField("list_value"):
             items = value.list_value.values
-            waiting += [(item, f"{path}[{place}]") for place, item in enumerate(items)]
+            waiting += [(item, f"{path}[{index}]") for index, item in enumerate(items)]
         elif value.HasField("struct_value"):
             fields = value.struct_value.fields
             waiting += [(item, f"{path}.{name}") for name, item in fields.items()]

@@ -71,7 +71,7 @@ def _joined(pieces: List[bytes], each: int, between: bytes) -> List[bytes]:
     """The pieces of each message's rows as one."""
     if each == 1:
         return pieces
-    return [between.join(pieces[place : place + each]) for place in range(0, len(pieces), each)]
+    return [between.join(pieces[index : index + each]) for index in range(0, len(pieces), each)]
 
 
 def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:

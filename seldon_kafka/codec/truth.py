@@ -78,8 +78,8 @@ def _of_entry(entry: Any, names: Sequence[Any]) -> str:
     largest = max(entry)
     if entry.count(largest) > 1:
         return ""
-    place = entry.index(largest)
-    return _label(names[place]) if len(names) == len(entry) else str(place)
+    index = entry.index(largest)
+    return _label(names[index]) if len(names) == len(entry) else str(index)
 
 
 def _label(said: Any) -> str:

@@ -50,7 +50,7 @@ BATCH_ROWS = 4096
 """Rows in one call of the class, unless more is said or one message has more."""
 
 
-class Batch(NamedTuple):
+class BatchResult(NamedTuple):
     """What came of one batch.
 
     Attributes:
@@ -67,7 +67,7 @@ class Batch(NamedTuple):
 class _Single(NamedTuple):
     """A message that the class is called with by itself."""
 
-    place: int
+    index: int
     payload: Payload
     wire_format: WireFormat
 
@@ -79,7 +79,7 @@ class _NotRowWise(Exception):
     """A class that declares itself row-wise is not; the message says how it showed."""
 
 
-class Work:
+class Batch:
     """One batch on its way through the pipeline.
 
     Attributes:
@@ -99,13 +99,13 @@ class Work:
         self.rows = 0
         self.seconds: Dict[str, float] = {}
 
-    def cut(self, place: int) -> None:
+    def cut(self, index: int) -> None:
         """Leaves out the record at this place and all behind it."""
-        self.records = self.records[:place]
-        self.outcomes = self.outcomes[:place]
+        self.records = self.records[:index]
+        self.outcomes = self.outcomes[:index]
         # Of a stack that was checked, later ones may be there already.
-        self.answers = {at: answer for at, answer in self.answers.items() if at < place}
-        self.rejections = {at: found for at, found in self.rejections.items() if at < place}
+        self.answers = {at: answer for at, answer in self.answers.items() if at < index}
+        self.rejections = {at: found for at, found in self.rejections.items() if at < index}
 
 
 class Pipeline:
@@ -153,30 +153,30 @@ class Pipeline:
         elif batching == "off" and user_model.stacks:
             user_model.call_singly("KAFKA_BATCHING is off")
 
-    def run(self, records: Sequence[Record]) -> Batch:
+    def run(self, records: Sequence[Record]) -> BatchResult:
         """Answers or rejects each record.
 
         Raises:
             Retriable: the class met a temporary error at the first record; try again later.
         """
-        work = self.decode(records)
-        self.predict(work)
-        return self.encode(work)
+        batch = self.decode(records)
+        self.predict(batch)
+        return self.encode(batch)
 
-    def decode(self, records: Sequence[Record]) -> Work:
+    def decode(self, records: Sequence[Record]) -> Batch:
         """Reads what was sent: the first step of `run`."""
-        work = Work(records)
+        batch = Batch(records)
         started = time.monotonic()
-        work.blocks, singles = self._decoder.decode(records)
-        for place, found in singles:
+        batch.blocks, singles = self._decoder.decode(records)
+        for index, found in singles:
             if isinstance(found, Exception):
-                work.outcomes[place] = rejection_of(records[place], found)
+                batch.outcomes[index] = rejection_of(records[index], found)
             else:
-                work.singles.append(_Single(place, *found))
-        work.seconds["decode"] = time.monotonic() - started
-        return work
+                batch.singles.append(_Single(index, *found))
+        batch.seconds["decode"] = time.monotonic() - started
+        return batch
 
-    def predict(self, work: Work) -> None:
+    def predict(self, batch: Batch) -> None:
         """Calls the class: the second step of `run`, which may be taken in another thread.
 
         A class that is called message by message may be interrupted between two of them, by
@@ -188,75 +188,75 @@ class Pipeline:
         started = time.monotonic()
         if self._user_model.stacks:
             try:
-                self._predict_stacked(work)
+                self._predict_stacked(batch)
             except _NotRowWise as found:
                 self._user_model.call_singly(str(found))
                 self._on_switch(str(found))
-                work.stacks.clear()
-                work.rejections.clear()
-                self._predict_singly(work)
+                batch.stacks.clear()
+                batch.rejections.clear()
+                self._predict_singly(batch)
         else:
-            self._predict_singly(work)
-        work.seconds["predict"] = time.monotonic() - started
+            self._predict_singly(batch)
+        batch.seconds["predict"] = time.monotonic() - started
 
-    def encode(self, work: Work) -> Batch:
+    def encode(self, batch: Batch) -> BatchResult:
         """Writes the replies: the last step of `run`."""
         started = time.monotonic()
-        for parts, prediction in work.stacks:
-            for place, outcome in replies(work.records, parts, prediction):
-                work.outcomes[place] = outcome
-        for single, prediction in work.answers.values():
-            record = work.records[single.place]
-            work.outcomes[single.place] = reply(
+        for parts, prediction in batch.stacks:
+            for index, outcome in replies(batch.records, parts, prediction):
+                batch.outcomes[index] = outcome
+        for single, prediction in batch.answers.values():
+            record = batch.records[single.index]
+            batch.outcomes[single.index] = reply(
                 record, single.payload, single.wire_format, prediction
             )
-        for place, rejection in work.rejections.items():
-            work.outcomes[place] = rejection
-        work.seconds["encode"] = time.monotonic() - started
-        return Batch(work.outcomes, work.rows, work.seconds)
+        for index, rejection in batch.rejections.items():
+            batch.outcomes[index] = rejection
+        batch.seconds["encode"] = time.monotonic() - started
+        return BatchResult(batch.outcomes, batch.rows, batch.seconds)
 
-    def _predict_singly(self, work: Work) -> None:
+    def _predict_singly(self, batch: Batch) -> None:
         """Calls the class message by message, in their order."""
-        singles = {single.place: single for single in work.singles}
-        for block in work.blocks:
-            singles.update({single.place: single for single in _apart(block)})
+        singles = {single.index: single for single in batch.singles}
+        for block in batch.blocks:
+            singles.update({single.index: single for single in _apart(block)})
         is_first = True
-        for place in sorted(singles):
-            if place in work.answers:
+        for index in sorted(singles):
+            if index in batch.answers:
                 continue
             if not is_first and not self._may_go_on():
-                work.cut(place)
+                batch.cut(index)
                 return
             try:
-                self._answer_single(work, singles[place])
+                self._answer_single(batch, singles[index])
             except Retriable:
-                if not place:
+                if not index:
                     raise
-                work.cut(place)
+                batch.cut(index)
                 return
             is_first = False
 
-    def _answer_single(self, work: Work, single: _Single) -> None:
+    def _answer_single(self, batch: Batch, single: _Single) -> None:
         """Answers one message by a call of its own, or rejects it.
 
         Raises:
             Retriable: the class met a temporary error.
         """
-        place = single.place
-        work.rows += _row_count(single.payload.data)
+        index = single.index
+        batch.rows += _row_count(single.payload.data)
         try:
-            work.answers[place] = self._call_singly(work, single)
+            batch.answers[index] = self._call_singly(batch, single)
             self._remember_width(single.payload.data)
         except Exception as error:
-            work.rejections[place] = self._rejection(work.records[place], error, single.payload)
+            batch.rejections[index] = self._rejection(batch.records[index], error, single.payload)
 
-    def _call_singly(self, work: Work, single: _Single) -> _Answer:
+    def _call_singly(self, batch: Batch, single: _Single) -> _Answer:
         """One message's answer.
 
         Raises:
             Exception: what the class raises, or what is wrong with the message.
         """
-        self._before_call([work.records[single.place]])
+        self._before_call([batch.records[single.index]])
         return self._predict_single(single)
 
     def _predict_single(self, single: _Single) -> _Answer:
@@ -272,38 +272,38 @@ class Pipeline:
             payload = payload._replace(meta=self._user_model.own_meta(payload.meta))
         return single._replace(payload=payload), prediction
 
-    def _predict_stacked(self, work: Work) -> None:
+    def _predict_stacked(self, batch: Batch) -> None:
         stacks: Dict[Any, List[Part]] = {}
         if self._user_model.to_rows is not None:
             # It is the class's own, and so is `stack_to_rows`.
-            self._before_call(work.records)
-        singles = self._stack(work, stacks)
+            self._before_call(batch.records)
+        singles = self._stack(batch, stacks)
         for parts in stacks.values():
-            self._answer_parts(work, merged(parts))
+            self._answer_parts(batch, merged(parts))
         for single in singles:
-            self._answer_single(work, single)
+            self._answer_single(batch, single)
 
-    def _stack(self, work: Work, stacks: Dict[Any, List[Part]]) -> List[_Single]:
+    def _stack(self, batch: Batch, stacks: Dict[Any, List[Part]]) -> List[_Single]:
         """Puts rows that may be stacked together; returns the messages that may not."""
         singles = []
-        waiting = list(work.singles)
-        for block in work.blocks:
+        waiting = list(batch.singles)
+        for block in batch.blocks:
             part = self._part_of(block)
             if part is None:
                 waiting.extend(_apart(block))
             else:
                 stacks.setdefault(part.key, []).append(part)
         for single in waiting:
-            place, payload, wire_format = single
+            index, payload, wire_format = single
             try:
                 rows = self._rows(payload)
             except Exception as error:
-                work.rejections[place] = self._rejection(work.records[place], error, payload)
+                batch.rejections[index] = self._rejection(batch.records[index], error, payload)
                 continue
             if rows is None:
                 singles.append(single)
             else:
-                part = Part([place], payload, False, wire_format, rows, rows.dtype)
+                part = Part([index], payload, False, wire_format, rows, rows.dtype)
                 stacks.setdefault(part.key, []).append(part)
         return singles
 
@@ -335,30 +335,30 @@ class Pipeline:
         except Exception:
             # Not each of them need be wrong.
             return None
-        if not len(rows) or len(rows) % len(block.places):
+        if not len(rows) or len(rows) % len(block.indexes):
             return None
         return _whole(block, rows, rows.dtype)
 
-    def _answer_parts(self, work: Work, parts: List[Part]) -> None:
+    def _answer_parts(self, batch: Batch, parts: List[Part]) -> None:
         """Answers messages of one layout, in stacks of the size that is allowed."""
         layout = parts[0].key
         while parts:
             limit = self._check.limit(layout)
             if not limit:
                 for part in parts:
-                    self._answer_part_singly(work, part)
+                    self._answer_part_singly(batch, part)
                 return
             stack, parts = split(parts, fitting(parts, limit, self._batch_rows))
-            self._answer_stack(work, stack)
+            self._answer_stack(batch, stack)
 
-    def _answer_part_singly(self, work: Work, part: Part) -> None:
-        for place, payload in part.messages():
-            self._answer_single(work, _Single(place, payload, part.wire_format))
+    def _answer_part_singly(self, batch: Batch, part: Part) -> None:
+        for index, payload in part.messages():
+            self._answer_single(batch, _Single(index, payload, part.wire_format))
 
-    def _answer_stack(self, work: Work, parts: List[Part]) -> None:
+    def _answer_stack(self, batch: Batch, parts: List[Part]) -> None:
         """Answers stacked messages; if the class fails, halves them until one is by itself."""
         rows = stacked(parts)
-        self._before_call(self._records_of(work, parts))
+        self._before_call(self._records_of(batch, parts))
         started = time.perf_counter()
         error: Optional[Exception] = None
         try:
@@ -368,27 +368,27 @@ class Pipeline:
         else:
             error = self._why_unusable(parts, prediction)
         if error is not None:
-            self._isolate(work, parts, error)
+            self._isolate(batch, parts, error)
             return
         self._check.answered(time.perf_counter() - started)
-        self._compare(work, parts, prediction)
-        work.rows += len(rows)
+        self._compare(batch, parts, prediction)
+        batch.rows += len(rows)
         if message_count(parts) == 1 and self._user_model.to_rows is None:
             # By itself it may be answered by any number of rows.
-            ((place, payload),) = parts[0].messages()
-            work.answers[place] = _Single(place, payload, parts[0].wire_format), prediction
+            ((index, payload),) = parts[0].messages()
+            batch.answers[index] = _Single(index, payload, parts[0].wire_format), prediction
         else:
-            work.stacks.append((parts, prediction))
+            batch.stacks.append((parts, prediction))
         for part in parts:
             data = part.payload.data
             self._remember_width(data[0] if part.is_block and len(data) else data)
 
     @staticmethod
-    def _records_of(work: Work, parts: List[Part]) -> Sequence[Record]:
-        if message_count(parts) == len(work.records):
+    def _records_of(batch: Batch, parts: List[Part]) -> Sequence[Record]:
+        if message_count(parts) == len(batch.records):
             # The same list as before is noted once.
-            return work.records
-        return [work.records[place] for part in parts for place in part.places]
+            return batch.records
+        return [batch.records[index] for part in parts for index in part.indexes]
 
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
         """Checks the form of an answer to a stack; returns the error of a class with `to_rows`.
@@ -428,7 +428,7 @@ class Pipeline:
             if differing(self._constants.setdefault(name, value), value, name):
                 raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
 
-    def _compare(self, work: Work, parts: List[Part], prediction: Prediction) -> None:
+    def _compare(self, batch: Batch, parts: List[Part], prediction: Prediction) -> None:
         """Compares answers out of a stack with those of single calls, where that is due.
 
         Raises:
@@ -443,32 +443,32 @@ class Pipeline:
         found_singly: Dict[int, _Answer] = {}
         for single, answer in _picked(parts, chosen, prediction):
             try:
-                found = self._call_singly(work, single)
+                found = self._call_singly(batch, single)
             except Exception as error:
                 if is_temporary(error):
                     raise retriable_of(error) from error
                 raise _NotRowWise(
                     _described(layout, f"by itself a message fails: {words_of(error)}")
                 ) from error
-            found_singly[single.place] = found
+            found_singly[single.index] = found
             differs = difference(answer, found[1])
             if differs:
-                work.answers.update(found_singly)
+                batch.answers.update(found_singly)
                 raise _NotRowWise(_described(layout, differs))
         self._check.passed(layout, len(chosen), time.perf_counter() - started)
 
-    def _isolate(self, work: Work, parts: List[Part], error: Exception) -> None:
+    def _isolate(self, batch: Batch, parts: List[Part], error: Exception) -> None:
         """Rejects the one message that the class failed at, or calls it with each half."""
         part = parts[0]
         if message_count(parts) == 1:
-            ((place, payload),) = part.messages()
-            work.rejections[place] = self._rejection(work.records[place], error, payload)
-            work.rows += len(part.rows)
+            ((index, payload),) = part.messages()
+            batch.rejections[index] = self._rejection(batch.records[index], error, payload)
+            batch.rows += len(part.rows)
             return
         if is_temporary(error):
             raise retriable_of(error) from error
         for half in halves(parts):
-            self._answer_stack(work, half)
+            self._answer_stack(batch, half)
 
     def _rejection(self, record: Record, error: Exception, payload: Payload) -> Rejection:
         """The rejection of a message, whose fault it is included.
@@ -498,8 +498,8 @@ class Pipeline:
 def _apart(block: Block) -> List[_Single]:
     """Alike messages one by one."""
     return [
-        _Single(place, payload_of(block.payload, number), block.wire_format)
-        for number, place in enumerate(block.places)
+        _Single(index, payload_of(block.payload, number), block.wire_format)
+        for number, index in enumerate(block.indexes)
     ]
 
 
@@ -508,13 +508,13 @@ def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any
     waiting = list(reversed(chosen))
     first = row = 0
     for part in parts:
-        while waiting and waiting[-1] < first + len(part.places):
+        while waiting and waiting[-1] < first + len(part.indexes):
             number = waiting.pop() - first
-            place, payload = part.message(number)
+            index, payload = part.message(number)
             start = row + number * part.rows_each
             own_rows = rows_of(prediction, start, start + part.rows_each)
-            yield _Single(place, payload, part.wire_format), own_rows
-        first, row = first + len(part.places), row + len(part.rows)
+            yield _Single(index, payload, part.wire_format), own_rows
+        first, row = first + len(part.indexes), row + len(part.rows)
 
 
 def _described(layout: Any, differs: str) -> str:
@@ -528,7 +528,7 @@ def _is_fractional(dtype: Any) -> bool:
 
 
 def _whole(block: Block, rows: NDArray[Any], dtype: Any) -> Part:
-    return Part(block.places, block.payload, True, block.wire_format, rows, dtype)
+    return Part(block.indexes, block.payload, True, block.wire_format, rows, dtype)
 
 
 def _rows_of(rows: Any) -> NDArray[Any]:

@@ -63,13 +63,13 @@ def replies(
         if writer is not None and (sent or not payload.meta.get("puid")):
             values = _written(writer, payload, start, each, _puid_texts(records, part, sent))
         if values is None:
-            for number, place in enumerate(part.places):
+            for number, index in enumerate(part.indexes):
                 first = start + number * each
                 own = rows_of(prediction, first, first + each)
-                yield place, reply(records[place], payload, wire_format, own)
+                yield index, reply(records[index], payload, wire_format, own)
         else:
-            for place, value in zip(part.places, values):
-                yield place, Reply(records[place], value, wire_format.headers, sent)
+            for index, value in zip(part.indexes, values):
+                yield index, Reply(records[index], value, wire_format.headers, sent)
         start += len(part.rows)
 
 
@@ -84,8 +84,8 @@ def _written(writer: ManyReplies, *what: Any) -> Optional[List[bytes]]:
 def _puid_texts(records: Sequence[Record], part: Part, sent: str) -> List[bytes]:
     """The `puid` of each message of the part, as it stands between quotes in JSON."""
     if sent:
-        return [orjson.dumps(sent)[1:-1]] * len(part.places)
-    return [made_puid(records[place]).encode("ascii") for place in part.places]
+        return [orjson.dumps(sent)[1:-1]] * len(part.indexes)
+    return [made_puid(records[index]).encode("ascii") for index in part.indexes]
 
 
 def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyReplies]:

@@ -156,8 +156,8 @@ def differing(first: Any, second: Any, path: str) -> Optional[str]:
         if len(first) != len(second):
             return f"{path} has {len(first)} entries in one and {len(second)} in the other"
         return _first_difference(
-            (each, other, f"{path}[{place}]")
-            for place, (each, other) in enumerate(zip(first, second))
+            (each, other, f"{path}[{index}]")
+            for index, (each, other) in enumerate(zip(first, second))
         )
     if isinstance(first, float):
         found = _of_arrays(np.asarray(first), np.asarray(second), path)

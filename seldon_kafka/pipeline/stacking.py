@@ -15,7 +15,7 @@ class Part(NamedTuple):
     """Messages that stand together in a stack: a single one, or a block of alike ones.
 
     Attributes:
-        places: where in the batch they stand.
+        indexes: where in the batch they stand.
         payload: of the single one; of alike ones what they have in common, with all of their
             arrays or bytes as `data`.
         is_block: whether `payload` is that of alike ones.
@@ -24,7 +24,7 @@ class Part(NamedTuple):
         dtype: what the class gets the rows as.
     """
 
-    places: List[int]
+    indexes: List[int]
     payload: Payload
     is_block: bool
     wire_format: WireFormat
@@ -34,7 +34,7 @@ class Part(NamedTuple):
     @property
     def rows_each(self) -> int:
         """How many rows each message has."""
-        return len(self.rows) // len(self.places)
+        return len(self.rows) // len(self.indexes)
 
     @property
     def key(self) -> Any:
@@ -46,12 +46,12 @@ class Part(NamedTuple):
 
     def messages(self) -> Iterator[Tuple[int, Payload]]:
         """Each message's place and payload, as the class gets it."""
-        return map(self.message, range(len(self.places)))
+        return map(self.message, range(len(self.indexes)))
 
     def message(self, number: int) -> Tuple[int, Payload]:
         """One message's place and payload, as the class gets it."""
         payload = payload_of(self.payload, number) if self.is_block else self.payload
-        return self.places[number], payload
+        return self.indexes[number], payload
 
 
 def payload_of(block: Payload, number: int) -> Payload:
@@ -68,9 +68,9 @@ def merged(parts: List[Part]) -> List[Part]:
     Pictures differ in length, and so come in many small blocks.
     """
     found: Dict[Any, List[Part]] = {}
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         alike = part.is_block and isinstance(part.payload.data, list)
-        key = (part.wire_format.name, part.rows_each) if alike else place
+        key = (part.wire_format.name, part.rows_each) if alike else index
         found.setdefault(key, []).append(part)
     return [_as_one(alike) for alike in found.values()]
 
@@ -80,7 +80,7 @@ def _as_one(parts: List[Part]) -> Part:
         return parts[0]
     first = parts[0]
     return first._replace(
-        places=[place for part in parts for place in part.places],
+        indexes=[index for part in parts for index in part.indexes],
         payload=first.payload._replace(data=[each for part in parts for each in part.payload.data]),
         rows=np.concatenate([part.rows for part in parts]),
     )
@@ -97,7 +97,7 @@ def stacked(parts: List[Part]) -> NDArray[Any]:
 
 def message_count(parts: List[Part]) -> int:
     """How many messages they hold."""
-    return sum(len(part.places) for part in parts)
+    return sum(len(part.indexes) for part in parts)
 
 
 def halves(parts: List[Part]) -> Tuple[List[Part], List[Part]]:
@@ -122,10 +122,10 @@ def fitting(parts: List[Part], messages: int, rows: int) -> int:
         room = messages - found
         if part.rows_each:
             room = min(room, (rows - total) // part.rows_each)
-        taken = min(room, len(part.places))
+        taken = min(room, len(part.indexes))
         found += max(0, taken)
         total += max(0, taken) * part.rows_each
-        if taken < len(part.places):
+        if taken < len(part.indexes):
             break
     return max(1, found)
 
@@ -138,14 +138,14 @@ def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
         messages: how many the first ones are.
     """
     first: List[Part] = []
-    for place, part in enumerate(parts):
-        if messages >= len(part.places):
+    for index, part in enumerate(parts):
+        if messages >= len(part.indexes):
             first.append(part)
-            messages -= len(part.places)
+            messages -= len(part.indexes)
             continue
         if not messages:
-            return first, parts[place:]
-        rest = [_cut(part, messages, len(part.places)), *parts[place + 1 :]]
+            return first, parts[index:]
+        rest = [_cut(part, messages, len(part.indexes)), *parts[index + 1 :]]
         return [*first, _cut(part, 0, messages)], rest
     return first, []
 
@@ -154,7 +154,7 @@ def _cut(part: Part, start: int, stop: int) -> Part:
     each = part.rows_each
     data = part.payload.data[start:stop] if part.is_block else part.payload.data
     return part._replace(
-        places=part.places[start:stop],
+        indexes=part.indexes[start:stop],
         payload=part.payload._replace(data=data),
         rows=part.rows[start * each : stop * each],
     )

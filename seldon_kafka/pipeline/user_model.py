@@ -515,10 +515,10 @@ def _leave_out_metrics(reply: Any) -> None:
 def _leave_out_non_finite_metrics(reply: Any) -> None:
     is_proto = isinstance(reply, SeldonMessage)
     metrics = reply.meta.metrics if is_proto else reply["meta"]["metrics"]
-    for place in range(len(metrics) - 1, -1, -1):
-        value = metrics[place].value if is_proto else metrics[place].get("value")
+    for index in range(len(metrics) - 1, -1, -1):
+        value = metrics[index].value if is_proto else metrics[index].get("value")
         if not is_finite(value):
-            del metrics[place]
+            del metrics[index]
 
 
 def _takes_meta(method: Any) -> Optional[bool]:

@@ -11,7 +11,7 @@ from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, 
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
-from seldon_kafka.pipeline.pipeline import Pipeline, Work
+from seldon_kafka.pipeline.pipeline import Batch, Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.in_flight import InFlight
@@ -166,7 +166,7 @@ class Batcher:
                 raise
             if pending is None:
                 break
-            for _ in pending.work.records:
+            for _ in pending.batch.records:
                 backlog.popleft()
             outcomes.extend(self._written(pending))
             if pending.is_cut:
@@ -198,7 +198,7 @@ class Batcher:
 
     def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
         """Drops the submitted batches if the backlog no longer begins with their records."""
-        ahead = [record for pending in self._pending for record in pending.work.records]
+        ahead = [record for pending in self._pending for record in pending.batch.records]
         if len(ahead) > len(backlog) or not all(map(operator.is_, ahead, backlog)):
             self.drop_pending()
 
@@ -212,7 +212,7 @@ class Batcher:
             return None
         if not self._pending:
             self._pending.append(self._submit_first(backlog, room))
-        elif len(self._pending[0].work.records) > room:
+        elif len(self._pending[0].batch.records) > room:
             return None
         self._submit_ahead(backlog, _AHEAD_WHILE_ANSWERING)
         pending = self._pending[0]
@@ -222,10 +222,10 @@ class Batcher:
             self._failed_messages = pending.messages
             if pending.messages > 1:
                 # Single calls show which of them meets the error.
-                self._try_single.update(map(_source, pending.work.records))
+                self._try_single.update(map(_source, pending.batch.records))
             raise
         self._pending.popleft()
-        self._latest_s = pending.seconds + pending.work.seconds.get("decode", 0.0)
+        self._latest_s = pending.seconds + pending.batch.seconds.get("decode", 0.0)
         return pending
 
     def _submit_ahead(self, backlog: Deque[Record], most: int) -> None:
@@ -234,7 +234,7 @@ class Batcher:
         if not self._user_model.stacks:
             most = min(most, _AHEAD_SINGLY)
         start = sum(pending.messages for pending in self._pending)
-        size = sum(pending.work.size for pending in self._pending)
+        size = sum(pending.batch.size for pending in self._pending)
         while len(self._pending) < most and start < len(backlog):
             if self._is_single(backlog[start]) or self._stopping():
                 return
@@ -245,7 +245,7 @@ class Batcher:
             )
             self._pending.append(pending)
             start += pending.messages
-            size += pending.work.size
+            size += pending.batch.size
 
     @property
     def failed_single(self) -> bool:
@@ -270,7 +270,7 @@ class Batcher:
                 return False
             finally:
                 self._prediction_thread.restart()
-            return isinstance(self._pipeline.encode(pending.work).outcomes[0], Reply)
+            return isinstance(self._pipeline.encode(pending.batch).outcomes[0], Reply)
         return False
 
     def give_up(self, record: Record, why: str) -> None:
@@ -334,19 +334,19 @@ class Batcher:
         """Submits the next batch when no batch is pending."""
         return self._prediction_thread.submit(self._read(self._batch(backlog, 0, room)))
 
-    def _read(self, records: List[Record]) -> Work:
-        work = self._without_predicting(records)
-        if work is None:
+    def _read(self, records: List[Record]) -> Batch:
+        batch = self._without_predicting(records)
+        if batch is None:
             # A message can crash a parser too.
             with self._in_flight.holding(records):
-                work = self._pipeline.decode(records)
-        return work
+                batch = self._pipeline.decode(records)
+        return batch
 
-    def _predict(self, work: Work) -> None:
-        if "decode" in work.seconds:
+    def _predict(self, batch: Batch) -> None:
+        if "decode" in batch.seconds:
             self._go_on_until = time.monotonic() + self._settings.commit_interval_ms / 1000
             try:
-                self._pipeline.predict(work)
+                self._pipeline.predict(batch)
             except Retriable:
                 self._let_go()
                 raise
@@ -355,37 +355,37 @@ class Batcher:
                 # The next call replaces them otherwise.
                 self._let_go()
 
-    def _without_predicting(self, records: List[Record]) -> Optional[Work]:
+    def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
         """Returns the rejection of a record that must not be predicted again, as a batch."""
         first = records[0]
-        work = Work(records)
+        batch = Batch(records)
         decision = self._decided.get(_source(first))
         if decision is not None:
-            work.outcomes[0] = Rejection(
+            batch.outcomes[0] = Rejection(
                 first, decision.reason, decision.message, failed=decision.failed
             )
-            return work
+            return batch
         deaths = self._in_flight.deaths(first)
         if deaths >= self._settings.crash_attempts:
             text = f"{deaths} workers died with this message in hand"
-            work.outcomes[0] = Rejection(first, "worker_crash", text, failed=True)
-            return work
+            batch.outcomes[0] = Rejection(first, "worker_crash", text, failed=True)
+            return batch
         return None
 
     def _written(self, pending: PendingBatch) -> List[Outcome]:
-        batch = self._pipeline.encode(pending.work)
-        if "decode" not in batch.seconds:
+        result = self._pipeline.encode(pending.batch)
+        if "decode" not in result.seconds:
             # The user model did not see it.
-            return batch.outcomes
+            return result.outcomes
         if pending.is_cut:
-            self._batch_limit = max(1, len(batch.outcomes))
+            self._batch_limit = max(1, len(result.outcomes))
         else:
-            self._adapt(len(batch.outcomes), sum(batch.seconds.values()))
-        metrics.BATCH_MESSAGES.labels(self._worker).observe(len(batch.outcomes))
-        metrics.ROWS.labels(self._worker).inc(batch.rows)
-        for stage, seconds in batch.seconds.items():
+            self._adapt(len(result.outcomes), sum(result.seconds.values()))
+        metrics.BATCH_MESSAGES.labels(self._worker).observe(len(result.outcomes))
+        metrics.ROWS.labels(self._worker).inc(result.rows)
+        for stage, seconds in result.seconds.items():
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
-        return batch.outcomes
+        return result.outcomes
 
     def _adapt(self, records: int, seconds: float) -> None:
         """Halves the limit after a slow batch, and doubles it after a full one that was quick."""

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any, Callable, Optional
 
-from seldon_kafka.pipeline.pipeline import Work
+from seldon_kafka.pipeline.pipeline import Batch
 
 # A thread that returns from the user model or from numpy waits this long for the interpreter lock,
 # about ten times for each batch. Python's default of 5 ms costs more than the second thread gains.
@@ -23,14 +23,14 @@ class PendingBatch:
     """A batch that was submitted to the prediction thread.
 
     Attributes:
-        work: the batch.
+        batch: the batch.
         messages: number of messages when it was submitted.
         seconds: duration of the prediction, once it has ended.
     """
 
-    def __init__(self, work: Work, generation: int) -> None:
-        self.work = work
-        self.messages = len(work.records)
+    def __init__(self, batch: Batch, generation: int) -> None:
+        self.batch = batch
+        self.messages = len(batch.records)
         self.seconds = 0.0
         self.generation = generation
         # The prediction thread releases it at the end. A lock takes half of the time of an event.
@@ -42,7 +42,7 @@ class PendingBatch:
     @property
     def is_cut(self) -> bool:
         """Whether only the first messages of the batch were answered."""
-        return len(self.work.records) < self.messages
+        return len(self.batch.records) < self.messages
 
     @property
     def is_whole(self) -> bool:
@@ -58,12 +58,12 @@ class PendingBatch:
         with self._under_way:
             pass
 
-    def run(self, predict: Callable[[Work], None]) -> None:
+    def run(self, predict: Callable[[Batch], None]) -> None:
         """Runs the prediction, and stores its error for the waiting thread."""
         started = time.monotonic()
         try:
             if not self._is_dropped:
-                predict(self.work)
+                predict(self.batch)
         except BaseException as error:
             self._error = error
         self.seconds = time.monotonic() - started
@@ -89,16 +89,16 @@ class PredictionThread:
         idle: called in the main thread at intervals while no batch waits.
     """
 
-    def __init__(self, predict: Callable[[Work], None], idle: Callable[[], None]) -> None:
+    def __init__(self, predict: Callable[[Batch], None], idle: Callable[[], None]) -> None:
         self._predict = predict
         self._idle = idle
         self._waiting: Any = queue.SimpleQueue()
         self._generation = 0
         self._stopped_at = -1
 
-    def submit(self, work: Work) -> PendingBatch:
+    def submit(self, batch: Batch) -> PendingBatch:
         """Adds a batch to the queue."""
-        pending = PendingBatch(work, self._generation)
+        pending = PendingBatch(batch, self._generation)
         self._waiting.put(pending)
         return pending
 

@@ -63,23 +63,23 @@ def read_together(decoder: BatchDecoder, values: list[bytes]) -> list[Any]:
     found: dict[int, Any] = {}
     for block in blocks:
         payload = block.payload
-        for number, place in enumerate(block.places):
+        for number, index in enumerate(block.indexes):
             array = payload.data[number].astype(payload.dtype)
             whole = (array.dtype, array.tolist())
-            found[place] = (
+            found[index] = (
                 payload.kind,
                 whole,
                 payload.names,
                 payload.meta,
                 block.wire_format.name,
             )
-    for place, single in singles:
+    for index, single in singles:
         if isinstance(single, Decoded):
-            found[place] = read_alone(values[place])
+            found[index] = read_alone(values[index])
         else:
-            found[place] = (type(single), str(single))
+            found[index] = (type(single), str(single))
     assert sorted(found) == list(range(len(values)))
-    return [found[place] for place in range(len(values))]
+    return [found[index] for index in range(len(values))]
 
 
 def is_read_together(decoder: BatchDecoder, value: bytes) -> bool:
@@ -117,17 +117,17 @@ DIGITS_AND_MORE = st.text('0123456789,[] -.e"', min_size=1, max_size=6)
 
 @given(
     form=st.integers(0, 3),
-    place=st.integers(0, 400),
+    index=st.integers(0, 400),
     length=st.integers(0, 6),
     instead=DIGITS_AND_MORE,
     tight=st.booleans(),
 )
 def test_what_only_looks_like_a_layout_is_what_it_is_alone(
-    form: int, place: int, length: int, instead: str, tight: bool
+    form: int, index: int, length: int, instead: str, tight: bool
 ) -> None:
     separators = (",", ":") if tight else None
     whole = of_numbers(ROW, form, separators=separators)
-    altered = whole[:place] + instead.encode() + whole[place + length :]
+    altered = whole[:index] + instead.encode() + whole[index + length :]
     decoder = taught(whole)
     neighbours = [whole, altered, whole]
     assert read_together(decoder, neighbours) == [read_alone(value) for value in neighbours]
@@ -169,12 +169,12 @@ def test_a_digit_in_the_wrong_place_makes_up_for_none_that_is_missing(
     data: st.DataObject, tight: bool
 ) -> None:
     whole = text({"data": {"ndarray": [[1, 2, 3] * 20, [4, 5, 6] * 20]}}, **TIGHT if tight else {})
-    places = [place for place, byte in enumerate(whole) if chr(byte).isdigit()]
+    indexes = [index for index, byte in enumerate(whole) if chr(byte).isdigit()]
     batch = []
     for _ in range(data.draw(st.integers(1, 3))):
         altered = bytearray(whole)
         if data.draw(st.booleans()):
-            del altered[data.draw(st.sampled_from(places))]
+            del altered[data.draw(st.sampled_from(indexes))]
         if data.draw(st.booleans()):
             altered.insert(data.draw(st.integers(20, len(altered))), ord("7"))
         batch.append(bytes(altered))
