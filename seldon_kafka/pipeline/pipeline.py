@@ -1,4 +1,4 @@
-"""From records to outcomes: decode, stack, predict, split, encode. No Kafka client in here."""
+"""Turns records into outcomes: decode, stack, predict, split, encode. It has no Kafka client."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ from seldon_kafka.pipeline.user_model import UserModel, check_rows, own, raw_req
 _NUMERIC = "biuf"
 _MOST_WIDTHS = 1024
 BATCH_ROWS = 4096
-"""Rows in one call of the class, unless more is said or one message has more."""
+"""Default limit of rows in one call; a single message may have more."""
 
 
 class BatchResult(NamedTuple):
-    """What came of one batch.
+    """The result of one batch.
 
     Attributes:
         outcomes: one for each record, in their order.
-        rows: rows that the class was given.
+        rows: number of rows that the user model got.
         seconds: time spent in `decode`, `predict` and `encode`.
     """
 
@@ -65,7 +65,7 @@ class BatchResult(NamedTuple):
 
 
 class _Single(NamedTuple):
-    """A message that the class is called with by itself."""
+    """A message for a call of its own."""
 
     index: int
     payload: Payload
@@ -76,14 +76,14 @@ _Answer = Tuple[_Single, Prediction]
 
 
 class _NotRowWise(Exception):
-    """A class that declares itself row-wise is not; the message says how it showed."""
+    """A user model that declares itself row-wise is not; the text says how it showed."""
 
 
 class Batch:
     """One batch on its way through the pipeline.
 
     Attributes:
-        records: what it is made of; the first ones of them, once prediction was cut short.
+        records: its records; only the first ones once the prediction was cut.
         size: bytes of their values.
     """
 
@@ -100,10 +100,10 @@ class Batch:
         self.seconds: Dict[str, float] = {}
 
     def cut(self, index: int) -> None:
-        """Leaves out the record at this place and all behind it."""
+        """Drops the record at this index and all records after it."""
         self.records = self.records[:index]
         self.outcomes = self.outcomes[:index]
-        # Of a stack that was checked, later ones may be there already.
+        # Some of them may have answers already, from the check of a stack.
         self.answers = {at: answer for at, answer in self.answers.items() if at < index}
         self.rejections = {at: found for at, found in self.rejections.items() if at < index}
 
@@ -111,18 +111,19 @@ class Batch:
 class Pipeline:
     """Turns records into replies and rejections.
 
-    `decode` and `encode` run no code of the class; `predict` runs all of it.
+    `decode` and `encode` run no code of the user model; only `predict` does.
 
     Args:
-        user_model: the class.
+        user_model: the user model.
         max_message_bytes: larger values are rejected.
-        batching: `auto` stacks what the class declares row-wise, `on` takes that for declared,
-            `off` never stacks.
+        batching: `auto` stacks messages for a user model that declares itself row-wise, `on` counts
+            as the declaration, `off` never stacks.
         batch_rows: largest number of rows in one call.
-        before_call: told before each call of the class which records it is about.
-        may_go_on: asked between single calls; when it says no, the rest is left for later.
-        on_switch: told why, when a declaration turns out to be wrong.
-        check: decides which stacks are checked; a new one unless given.
+        before_call: called with the records before each call of the user model.
+        may_go_on: returns, between single calls, whether another call may follow; the rest of the
+            batch is left otherwise.
+        on_switch: called with the reason when a declaration turns out to be wrong.
+        check: decides which stacks are checked; a new one by default.
     """
 
     def __init__(
@@ -157,14 +158,14 @@ class Pipeline:
         """Answers or rejects each record.
 
         Raises:
-            Retriable: the class met a temporary error at the first record; try again later.
+            Retriable: the user model met a temporary error at the first record; try again later.
         """
         batch = self.decode(records)
         self.predict(batch)
         return self.encode(batch)
 
     def decode(self, records: Sequence[Record]) -> Batch:
-        """Reads what was sent: the first step of `run`."""
+        """Decodes the records: the first step of `run`."""
         batch = Batch(records)
         started = time.monotonic()
         batch.blocks, singles = self._decoder.decode(records)
@@ -177,13 +178,14 @@ class Pipeline:
         return batch
 
     def predict(self, batch: Batch) -> None:
-        """Calls the class: the second step of `run`, which may be taken in another thread.
+        """Calls the user model: the second step of `run`, which may run in another thread.
 
-        A class that is called message by message may be interrupted between two of them, by
-        `may_go_on` or by a temporary error: then the batch ends before the message that is left.
+        Between two single calls, `may_go_on` or a temporary error can end the batch early. The
+        batch then ends before the message that is left.
 
         Raises:
-            Retriable: the class met a temporary error; nothing is answered, try again later.
+            Retriable: the user model met a temporary error; no message is answered, try again
+                later.
         """
         started = time.monotonic()
         if self._user_model.stacks:
@@ -200,7 +202,7 @@ class Pipeline:
         batch.seconds["predict"] = time.monotonic() - started
 
     def encode(self, batch: Batch) -> BatchResult:
-        """Writes the replies: the last step of `run`."""
+        """Encodes the replies: the last step of `run`."""
         started = time.monotonic()
         for parts, prediction in batch.stacks:
             for index, outcome in replies(batch.records, parts, prediction):
@@ -216,7 +218,7 @@ class Pipeline:
         return BatchResult(batch.outcomes, batch.rows, batch.seconds)
 
     def _predict_singly(self, batch: Batch) -> None:
-        """Calls the class message by message, in their order."""
+        """Calls the user model message by message, in their order."""
         singles = {single.index: single for single in batch.singles}
         for block in batch.blocks:
             singles.update({single.index: single for single in _apart(block)})
@@ -240,7 +242,7 @@ class Pipeline:
         """Answers one message by a call of its own, or rejects it.
 
         Raises:
-            Retriable: the class met a temporary error.
+            Retriable: the user model met a temporary error.
         """
         index = single.index
         batch.rows += _row_count(single.payload.data)
@@ -251,10 +253,10 @@ class Pipeline:
             batch.rejections[index] = self._rejection(batch.records[index], error, single.payload)
 
     def _call_singly(self, batch: Batch, single: _Single) -> _Answer:
-        """One message's answer.
+        """Returns one message's answer.
 
         Raises:
-            Exception: what the class raises, or what is wrong with the message.
+            Exception: an error of the user model, or of the message.
         """
         self._before_call([batch.records[single.index]])
         return self._predict_single(single)
@@ -268,14 +270,14 @@ class Pipeline:
             payload = decode_request(payload, single.wire_format)
         prediction = self._user_model.predict_payload(payload)
         if payload.meta and self._user_model.needs_request:
-            # The class had it in its hands; from now on it is the reply's.
+            # The user model may have changed it. The reply gets a copy.
             payload = payload._replace(meta=self._user_model.own_meta(payload.meta))
         return single._replace(payload=payload), prediction
 
     def _predict_stacked(self, batch: Batch) -> None:
         stacks: Dict[Any, List[Part]] = {}
         if self._user_model.to_rows is not None:
-            # It is the class's own, and so is `stack_to_rows`.
+            # `to_rows` and `stack_to_rows` are code of the user model too.
             self._before_call(batch.records)
         singles = self._stack(batch, stacks)
         for parts in stacks.values():
@@ -284,7 +286,7 @@ class Pipeline:
             self._answer_single(batch, single)
 
     def _stack(self, batch: Batch, stacks: Dict[Any, List[Part]]) -> List[_Single]:
-        """Puts rows that may be stacked together; returns the messages that may not."""
+        """Groups rows that may be stacked; returns the messages that may not be."""
         singles = []
         waiting = list(batch.singles)
         for block in batch.blocks:
@@ -308,7 +310,7 @@ class Pipeline:
         return singles
 
     def _rows(self, payload: Payload) -> Any:
-        """The payload as rows that may be stacked, or None."""
+        """Returns the payload as rows that may be stacked, or None."""
         user_model = self._user_model
         if not isinstance(payload.names, tuple):
             return None
@@ -321,7 +323,7 @@ class Pipeline:
         return None
 
     def _part_of(self, block: Block) -> Optional[Part]:
-        """Alike messages as one part of a stack; None if they have to be looked at one by one."""
+        """Returns alike messages as one part of a stack; None if each needs a look."""
         user_model, payloads = self._user_model, block.payload.data
         if user_model.to_rows is None:
             if not isinstance(payloads, np.ndarray) or payloads.ndim < 3:
@@ -333,14 +335,14 @@ class Pipeline:
         try:
             rows = _rows_of(user_model.stack_to_rows(own(payloads)))
         except Exception:
-            # Not each of them need be wrong.
+            # Perhaps only one of them is wrong.
             return None
         if not len(rows) or len(rows) % len(block.indexes):
             return None
         return _whole(block, rows, rows.dtype)
 
     def _answer_parts(self, batch: Batch, parts: List[Part]) -> None:
-        """Answers messages of one layout, in stacks of the size that is allowed."""
+        """Answers messages of one layout, in stacks up to the allowed size."""
         layout = parts[0].key
         while parts:
             limit = self._check.limit(layout)
@@ -356,7 +358,7 @@ class Pipeline:
             self._answer_single(batch, _Single(index, payload, part.wire_format))
 
     def _answer_stack(self, batch: Batch, parts: List[Part]) -> None:
-        """Answers stacked messages; if the class fails, halves them until one is by itself."""
+        """Answers a stack; after an error, halves it until the failing message is single."""
         rows = stacked(parts)
         self._before_call(self._records_of(batch, parts))
         started = time.perf_counter()
@@ -374,7 +376,7 @@ class Pipeline:
         self._compare(batch, parts, prediction)
         batch.rows += len(rows)
         if message_count(parts) == 1 and self._user_model.to_rows is None:
-            # By itself it may be answered by any number of rows.
+            # A single message may be answered with any number of rows.
             ((index, payload),) = parts[0].messages()
             batch.answers[index] = _Single(index, payload, parts[0].wire_format), prediction
         else:
@@ -386,15 +388,18 @@ class Pipeline:
     @staticmethod
     def _records_of(batch: Batch, parts: List[Part]) -> Sequence[Record]:
         if message_count(parts) == len(batch.records):
-            # The same list as before is noted once.
+            # `before_call` recognises the same list again.
             return batch.records
         return [batch.records[index] for part in parts for index in part.indexes]
 
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
-        """Checks the form of an answer to a stack; returns the error of a class with `to_rows`.
+        """Checks the form of an answer to a stack.
+
+        Returns:
+            The error of a user model with `to_rows`, or None.
 
         Raises:
-            _NotRowWise: another class does not answer row by row.
+            _NotRowWise: a user model without `to_rows` does not answer row by row.
         """
         total = sum(len(part.rows) for part in parts)
         try:
@@ -402,7 +407,7 @@ class Pipeline:
                 check_rows(prediction, total)
         except BadPrediction as error:
             if self._user_model.to_rows is not None:
-                # It answers row by row: one message makes it break its word.
+                # It answers row by row in general, so one message causes this.
                 return error
             raise _NotRowWise(f"it does not answer row by row: {error}") from None
         if message_count(parts) > 1:
@@ -410,10 +415,10 @@ class Pipeline:
         return None
 
     def _check_tags(self, prediction: Prediction) -> None:
-        """Refuses what of an answer speaks of a whole stack.
+        """Refuses tags and metrics that describe a whole stack.
 
         Raises:
-            _NotRowWise: there is something.
+            _NotRowWise: the answer has such tags or metrics.
         """
         if prediction.metrics or prediction.reported:
             raise _NotRowWise("its answers report metrics, which speak of a whole call")
@@ -429,11 +434,11 @@ class Pipeline:
                 raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
 
     def _compare(self, batch: Batch, parts: List[Part], prediction: Prediction) -> None:
-        """Compares answers out of a stack with those of single calls, where that is due.
+        """Compares answers from a stack with answers of single calls, for the chosen messages.
 
         Raises:
             _NotRowWise: they differ.
-            Retriable: the class met a temporary error.
+            Retriable: the user model met a temporary error.
         """
         layout = parts[0].key
         chosen = self._check.chosen(layout, message_count(parts))
@@ -458,7 +463,7 @@ class Pipeline:
         self._check.passed(layout, len(chosen), time.perf_counter() - started)
 
     def _isolate(self, batch: Batch, parts: List[Part], error: Exception) -> None:
-        """Rejects the one message that the class failed at, or calls it with each half."""
+        """Rejects a single failing message, or answers each half of a failing stack."""
         part = parts[0]
         if message_count(parts) == 1:
             ((index, payload),) = part.messages()
@@ -471,7 +476,7 @@ class Pipeline:
             self._answer_stack(batch, half)
 
     def _rejection(self, record: Record, error: Exception, payload: Payload) -> Rejection:
-        """The rejection of a message, whose fault it is included.
+        """Returns the rejection of a message, and decides whether the sender caused it.
 
         Raises:
             Retriable: the error is temporary.
@@ -496,7 +501,7 @@ class Pipeline:
 
 
 def _apart(block: Block) -> List[_Single]:
-    """Alike messages one by one."""
+    """Returns alike messages one by one."""
     return [
         _Single(index, payload_of(block.payload, number), block.wire_format)
         for number, index in enumerate(block.indexes)
@@ -504,7 +509,7 @@ def _apart(block: Block) -> List[_Single]:
 
 
 def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any:
-    """Of a stack, the messages of these numbers, and the answer that each has in it."""
+    """Yields the chosen messages of a stack, each with its answer from the stack."""
     waiting = list(reversed(chosen))
     first = row = 0
     for part in parts:
@@ -523,7 +528,7 @@ def _described(layout: Any, differs: str) -> str:
 
 
 def _is_fractional(dtype: Any) -> bool:
-    """Whether a class may read whole numbers of this type otherwise than those of others."""
+    """Returns whether the type is a float, whose whole numbers a user model may read otherwise."""
     return dtype is not None and dtype.kind == "f"
 
 
@@ -543,14 +548,14 @@ def _row_count(data: Any) -> int:
 
 
 def _width(data: Any) -> Any:
-    """Returns the shape of a row, which a class takes or not; None if there is none."""
+    """Returns the shape of a row; None if the payload has no rows."""
     if not isinstance(data, np.ndarray) or not data.ndim:
         return None
     return data.shape[1:] if data.ndim > 1 else data.shape
 
 
 def _has_missing(data: Any) -> bool:
-    """Whether an array holds missing or infinite values."""
+    """Returns whether an array holds missing or infinite values."""
     if not isinstance(data, np.ndarray):
         return False
     if data.dtype.kind == "O":

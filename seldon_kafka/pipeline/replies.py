@@ -1,4 +1,4 @@
-"""From predictions to the bytes of replies."""
+"""Turns predictions into the bytes of replies."""
 
 from __future__ import annotations
 
@@ -16,22 +16,21 @@ from seldon_kafka.pipeline.user_model import rows_of
 
 
 def puid_of(record: Record, payload: Payload) -> Any:
-    """The sender's `meta.puid`, else one made of where the record stands.
+    """Returns the sender's `meta.puid`, or one that is made of the record's position.
 
-    It is the same each time that the record is answered, so that readers of `at_least_once`
-    replies can tell a repetition.
+    It is the same at each try, so that readers of `at_least_once` replies recognise repetitions.
     """
     return payload.meta.get("puid") or made_puid(record)
 
 
 def sent_puid(payload: Payload) -> str:
-    """The sender's `meta.puid` as text; empty if there is none."""
+    """Returns the sender's `meta.puid` as text; empty if there is none."""
     sent = payload.meta.get("puid")
     return sent if isinstance(sent, str) else ""
 
 
 def made_puid(record: Record) -> str:
-    """An id of where and when the record was sent, that no other record has."""
+    """Returns a unique id, made of the record's position and timestamp."""
     where = _digest(record.topic, record.partition)
     return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
 
@@ -44,12 +43,12 @@ def _digest(topic: str, partition: int) -> str:
 def replies(
     records: Sequence[Record], parts: List[Part], prediction: Prediction
 ) -> Iterator[Tuple[int, Outcome]]:
-    """What becomes of each message of a stack, by its place in the batch.
+    """Yields the outcome of each message of a stack, with its index in the batch.
 
     Args:
         records: the batch.
         parts: the stack.
-        prediction: for the rows of all of its messages.
+        prediction: the prediction for all rows of the stack.
     """
     writers: Dict[str, Optional[ManyReplies]] = {}
     start = 0
@@ -77,12 +76,12 @@ def _written(writer: ManyReplies, *what: Any) -> Optional[List[bytes]]:
     try:
         return writer.write(*what)
     except Exception:
-        # Written one by one, it shows which of them can't be.
+        # Encoding one by one shows the message that can't be encoded.
         return None
 
 
 def _puid_texts(records: Sequence[Record], part: Part, sent: str) -> List[bytes]:
-    """The `puid` of each message of the part, as it stands between quotes in JSON."""
+    """Returns the `puid` of each message of the part, escaped for JSON, without quotes."""
     if sent:
         return [orjson.dumps(sent)[1:-1]] * len(part.indexes)
     return [made_puid(records[index]).encode("ascii") for index in part.indexes]
@@ -98,7 +97,7 @@ def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyRep
 def reply(
     record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
 ) -> Outcome:
-    """What becomes of one message, of which the class answered this."""
+    """Returns the outcome of one message with this prediction."""
     sent = sent_puid(payload)
     try:
         value = wire_format.encode(payload, prediction, puid_of(record, payload))

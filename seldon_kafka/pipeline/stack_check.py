@@ -1,7 +1,7 @@
-"""Checks at run time that a class which declares itself row-wise is so.
+"""Checks at run time that a user model which declares itself row-wise is row-wise.
 
-The first stacks of a layout are small, and every message of theirs is also answered by a call of
-its own; later a sample is. The answers have to be alike before any of them is published.
+The first stacks of a layout are small, and each of their messages is also answered by a single
+call; later only a sample is. The answers must be alike before any of them is committed.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ ABSOLUTE, RELATIVE = 1e-5, 1e-4
 """Floats are alike if |a - b| <= ABSOLUTE + RELATIVE |b|."""
 
 MOST_LAYOUTS = 64
-"""Layouts that are remembered; messages of further ones are called singly."""
+"""Number of layouts that are remembered; messages of further layouts are not stacked."""
 
 FIRST_STACKS = (2, 8)
-"""Messages in the first stacks of a layout."""
+"""Number of messages in the first stacks of a layout."""
 
 SAMPLE_CALLS = 2
-"""Single calls that check a stack of a layout whose first stacks have passed."""
+"""Number of single calls that check a later stack of a layout."""
 
 MOST_SHARE = 0.02
 """Share of the model's time that all checks may take before a sample is checked."""
@@ -32,21 +32,21 @@ MOST_SHARE = 0.02
 SAMPLE_SHARE = 0.005
 """Share of the model's time that the checks of samples may take.
 
-A check costs more than its own time: it empties the core's caches and delays the thread that
-publishes. With a share of 2 % and eight calls a stack, a backlog took 3 to 7 % longer to drain.
+A check costs more than its own time: it empties the core's caches and delays the I/O thread. With
+a share of 2 % and eight calls a stack, a backlog took 3 to 7 % longer to drain.
 """
 
 NO_LIMIT = 2**31
 
 MOST_TEXT = 80
-"""Characters of a value in the text that says how two differ."""
+"""Longest text of a value in a description of a difference, in characters."""
 
 
 class StackCheck:
     """Decides how large a stack may be, and which of its messages are checked.
 
     Args:
-        chooser: picks the messages of a sample.
+        chooser: chooses the messages of a sample.
     """
 
     def __init__(self, chooser: Optional[random.Random] = None) -> None:
@@ -58,7 +58,7 @@ class StackCheck:
         self._single_s = 0.0
 
     def limit(self, layout: Any) -> int:
-        """The largest number of messages in the next stack of a layout; 0 if none is stacked."""
+        """Returns the largest number of messages in the next stack of a layout; 0 for no stack."""
         if layout not in self._passed:
             if len(self._passed) >= MOST_LAYOUTS:
                 return 0
@@ -67,7 +67,7 @@ class StackCheck:
         return FIRST_STACKS[passed] if passed < len(FIRST_STACKS) else NO_LIMIT
 
     def chosen(self, layout: Any, messages: int) -> List[int]:
-        """The messages of a stack that are to be checked, by their number in it."""
+        """Returns the indexes of the messages in a stack that are to be checked."""
         if messages < 2:
             return []
         if self._passed[layout] < len(FIRST_STACKS):
@@ -82,10 +82,10 @@ class StackCheck:
         return sorted(self._chooser.sample(range(messages), count))
 
     def answered(self, seconds: float) -> None:
-        """Counts a call of a stack.
+        """Counts a call with a stack.
 
         Args:
-            seconds: the time it took.
+            seconds: duration of the call.
         """
         self._model_s += seconds
 
@@ -93,9 +93,9 @@ class StackCheck:
         """Counts a check whose answers were alike.
 
         Args:
-            layout: the stack's.
-            calls: single calls that it took.
-            seconds: the time that it took.
+            layout: layout of the stack.
+            calls: number of single calls.
+            seconds: duration of the check.
         """
         self._checked_s += seconds
         if self._passed[layout] >= len(FIRST_STACKS):
@@ -106,42 +106,42 @@ class StackCheck:
 
 
 class NoCheck(StackCheck):
-    """Stacks all that may be stacked, and checks nothing: for those who compare by themselves."""
+    """Allows every stack and checks none, for callers that compare answers themselves."""
 
     def limit(self, layout: Any) -> int:
-        """No limit."""
+        """Returns no limit."""
         return NO_LIMIT
 
     def chosen(self, layout: Any, messages: int) -> List[int]:
-        """No messages."""
+        """Returns no messages."""
         return []
 
 
 def difference(stacked: Prediction, single: Prediction) -> Optional[str]:
-    """Compares a message's answer out of a stack with the one of a call of its own.
+    """Compares a message's answer from a stack with the answer of a single call.
 
     Returns:
-        How they differ, with the largest difference of numbers; None if they are alike.
+        A description of the difference; None if they are alike.
     """
     if stacked.names != single.names:
         return "the class names differ"
     if single.metrics or single.reported:
-        # A stack whose answer reports any is not split.
-        return "by itself a message reports metrics"
+        # An answer to a stack with metrics was refused before.
+        return "a single message reports metrics"
     found = differing(stacked.data, single.data, "answer")
     return found or differing(stacked.tags, single.tags, "tags")
 
 
 def differing(first: Any, second: Any, path: str) -> Optional[str]:
-    """Compares plain values: forms and kinds exactly, floats nearly.
+    """Compares plain values: types and shapes exactly, floats within the tolerance.
 
     Args:
         first: a value.
-        second: another one.
-        path: their name in the answer.
+        second: another value.
+        path: their path in the answer.
 
     Returns:
-        How they differ; None if they are alike.
+        A description of the difference; None if they are alike.
     """
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _of_arrays(first, second, path)

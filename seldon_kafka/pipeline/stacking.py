@@ -1,4 +1,4 @@
-"""Rows of many messages, one after the other, so that the class is called once for all."""
+"""Stacks: the rows of many messages in one array, for one call of the user model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from seldon_kafka.messages import Payload
 
 
 class Part(NamedTuple):
-    """Messages that stand together in a stack: a single one, or a block of alike ones.
+    """A part of a stack: a single message, or a block of alike messages.
 
     Attributes:
-        indexes: where in the batch they stand.
-        payload: of the single one; of alike ones what they have in common, with all of their
-            arrays or bytes as `data`.
-        is_block: whether `payload` is that of alike ones.
-        wire_format: of the replies.
-        rows: theirs, the same number of each message.
-        dtype: what the class gets the rows as.
+        indexes: their indexes in the batch.
+        payload: the payload of the single message; or the common payload of alike messages, with
+            the arrays or bytes of all of them as `data`.
+        is_block: whether the part is a block of alike messages.
+        wire_format: the format of the replies.
+        rows: their rows, the same number for each message.
+        dtype: the type of the rows that the user model gets.
     """
 
     indexes: List[int]
@@ -33,29 +33,29 @@ class Part(NamedTuple):
 
     @property
     def rows_each(self) -> int:
-        """How many rows each message has."""
+        """The number of rows of each message."""
         return len(self.rows) // len(self.indexes)
 
     @property
     def key(self) -> Any:
-        """Parts of one key may be stacked.
+        """Parts with an equal key may be stacked.
 
-        By the whole type of the rows: a narrower one beside a wider would be computed with as such.
+        The key has the exact type: numpy would convert a narrower type beside a wider one.
         """
         return self.rows.shape[1:], self.dtype, self.payload.names
 
     def messages(self) -> Iterator[Tuple[int, Payload]]:
-        """Each message's place and payload, as the class gets it."""
+        """Yields each message's index and payload, as the user model gets it."""
         return map(self.message, range(len(self.indexes)))
 
     def message(self, number: int) -> Tuple[int, Payload]:
-        """One message's place and payload, as the class gets it."""
+        """Returns one message's index and payload, as the user model gets it."""
         payload = payload_of(self.payload, number) if self.is_block else self.payload
         return self.indexes[number], payload
 
 
 def payload_of(block: Payload, number: int) -> Payload:
-    """One message's payload out of that of alike ones, with the array of the type a class gets."""
+    """Returns one message's payload out of a block, with the type that the user model gets."""
     data = block.data[number]
     if isinstance(data, np.ndarray):
         data = np.asarray(data, dtype=block.dtype)
@@ -63,9 +63,9 @@ def payload_of(block: Payload, number: int) -> Payload:
 
 
 def merged(parts: List[Part]) -> List[Part]:
-    """The parts, of one key, with blocks of bytes that may be answered together made one.
+    """Merges blocks of bytes that may be answered together; the parts have one key.
 
-    Pictures differ in length, and so come in many small blocks.
+    Pictures differ in length, so they arrive in many small blocks.
     """
     found: Dict[Any, List[Part]] = {}
     for index, part in enumerate(parts):
@@ -87,30 +87,30 @@ def _as_one(parts: List[Part]) -> Part:
 
 
 def stacked(parts: List[Part]) -> NDArray[Any]:
-    """The rows of all parts, of one key, one after the other, in memory that nothing else reads.
+    """Returns a copy of the rows of all parts, which have one key.
 
-    A class may change what it gets, and the parts may have to be read again.
+    It is a copy because a user model may change its input, and the parts may be stacked again.
     """
     rows: NDArray[Any] = np.concatenate([part.rows for part in parts])
     return rows.astype(parts[0].dtype, copy=False)
 
 
 def message_count(parts: List[Part]) -> int:
-    """How many messages they hold."""
+    """Returns the number of messages in the parts."""
     return sum(len(part.indexes) for part in parts)
 
 
 def halves(parts: List[Part]) -> Tuple[List[Part], List[Part]]:
-    """The first half of the messages of these parts, and the others.
+    """Returns the first half of the messages, and the second half.
 
     Args:
-        parts: of two messages or more.
+        parts: parts with two messages or more.
     """
     return split(parts, message_count(parts) // 2)
 
 
 def fitting(parts: List[Part], messages: int, rows: int) -> int:
-    """Counts the first messages that may go into one call; one always may.
+    """Returns how many of the first messages fit into one call; at least one.
 
     Args:
         parts: the messages.
@@ -131,11 +131,11 @@ def fitting(parts: List[Part], messages: int, rows: int) -> int:
 
 
 def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
-    """The first messages of these parts, and the others.
+    """Returns the first messages of the parts, and the rest.
 
     Args:
-        parts: of one key.
-        messages: how many the first ones are.
+        parts: parts with one key.
+        messages: number of messages in the first result.
     """
     first: List[Part] = []
     for index, part in enumerate(parts):
