@@ -1,4 +1,4 @@
-"""A user model: an instance of a Seldon wrapper class, called as Seldon calls it."""
+"""The user model: an instance of a Seldon wrapper class, called as Seldon calls it."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ log = logging.getLogger("seldon_kafka.worker")
 
 
 class Service(NamedTuple):
-    """Methods that a service type of Seldon calls.
+    """The methods of one of Seldon's service types.
 
     Attributes:
         method: the method that gets the payload.
         raw: the method that gets a whole message.
-        raw_of_json: its older name, for messages in JSON.
-        raw_of_proto: its older name, for messages in protobuf.
-        metrics_tag: the value of the tag `method` of its metrics.
+        raw_of_json: the older name of `raw` for messages in JSON.
+        raw_of_proto: the older name of `raw` for messages in protobuf.
+        metrics_tag: the value of the tag `method` in its metrics.
     """
 
     method: str
@@ -70,7 +70,7 @@ class Service(NamedTuple):
 
     @property
     def raw_names(self) -> Tuple[str, str, str]:
-        """The methods that get a whole message."""
+        """The names of the methods that get a whole message."""
         return self.raw, self.raw_of_json, self.raw_of_proto
 
 
@@ -83,7 +83,7 @@ SERVICES: Mapping[str, Service] = {
     "TRANSFORMER": _transformer("transform_input", "inputtransform"),
     "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
 }
-"""The service types that are served between topics, by the value of `SERVICE_TYPE`."""
+"""The service types that run between topics, by the value of `SERVICE_TYPE`."""
 
 
 class ClassLeft(Exception):
@@ -117,32 +117,32 @@ _SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class _Metrics:
-    """Stands in for `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
+    """Replaces `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
 
-    It holds what one call reported, until the message is answered.
+    It holds the metrics of one call until the message is answered.
     """
 
     def __init__(self) -> None:
         self._reported: List[Dict[str, Any]] = []
 
     def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
-        """Called by Seldon's functions with what the user model measured."""
+        """Adds metrics that the user model reported."""
         for metric in metrics:
-            # As Seldon does: the tag shows in the reply where the metric has tags.
+            # As in Seldon: the tag is visible in the reply if the metric has tags.
             tags = metric.get("tags", {})
             tags["method"] = method
             reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
             self._reported.append({part: reported[part] for part in _METRIC})
 
     def take(self) -> List[Dict[str, Any]]:
-        """Returns and forgets the metrics reported so far."""
+        """Returns the reported metrics, and forgets them."""
         reported, self._reported = self._reported, []
         return reported
 
 
 @contextlib.contextmanager
 def _staying() -> Iterator[None]:
-    """Turns the user model's wish to end the process into a failure of its call."""
+    """Turns `sys.exit` in the user model into an error of the call."""
     try:
         yield
     except SystemExit as error:
@@ -150,26 +150,27 @@ def _staying() -> Iterator[None]:
 
 
 class UserModel:
-    """One user model, and what it can do.
+    """A user model and its capabilities.
 
-    Everything here runs the class's own code, so it belongs to the thread that made it.
+    Every method runs code of the user model, so only the thread that made it may call them.
 
     Args:
-        instance: the instance.
-        service: what is called of it.
-        null_non_finite: keep NaN and infinity in answers, which are refused otherwise.
+        instance: the instance of the wrapper class.
+        service: the methods to call.
+        null_non_finite: keep NaN and infinity in answers; they are refused by default.
 
     Attributes:
-        instance: the instance.
-        to_rows: turns any payload that `predict` takes into rows, if the class has it.
-        stack_to_rows: the same for the payloads of many messages at once, each of as many rows:
-            whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
+        instance: the instance of the wrapper class.
+        to_rows: turns any payload of `predict` into rows, if the class has it.
+        stack_to_rows: the same for the payloads of many messages at once, with an equal number of
+            rows: whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one
+            length.
         row_tags: names of the tags that have one entry for each row.
         constant_tags: names of the tags that are the same in every answer.
-        takes_raw: it composes whole replies itself (`predict_raw` and its older names).
-        needs_request: it is given more of a message than its payload.
-        why_single: why it is called message by message; None if its rows may be stacked.
-        errors: describes what it raises.
+        takes_raw: whether it composes whole replies (`predict_raw` and its older names).
+        needs_request: whether it gets more of a message than the payload.
+        why_single: why it is called message by message; None if rows may be stacked.
+        errors: describes its exceptions.
     """
 
     def __init__(
@@ -186,8 +187,8 @@ class UserModel:
         self.stack_to_rows = self.to_rows and self._extra_function("stack_to_rows")
         self.row_tags = self._extra_names("row_tags")
         self.constant_tags = self._extra_names("constant_tags")
-        # A class with `to_rows` says that `predict` on rows is all there is to it; its raw
-        # methods then only serve formats that Seldon's own server does not know.
+        # `to_rows` declares that `predict` on rows is enough. Raw methods of such a class serve only
+        # formats that Seldon's own server does not know.
         self.takes_raw = self.to_rows is None and any(
             has_method(instance, name) for name in service.raw_names
         )
@@ -199,13 +200,13 @@ class UserModel:
         self.why_single = self._why_never_stacked() or self._why_undeclared()
 
     def _extra(self, name: str) -> Any:
-        """An attribute of ours that the class has itself; `__getattr__` may answer to any name."""
+        """Returns an optional attribute of the class; `__getattr__` does not count."""
         if inspect.getattr_static(self.instance, name, None) is None:
             return None
         return getattr(self.instance, name)
 
     def _extra_function(self, name: str) -> Optional[Callable[[Any], NDArray[Any]]]:
-        """A method of ours, of one argument; what else bears its name is the class's own affair."""
+        """Returns an optional method with one argument; None if the name means something else."""
         found = self._extra(name) if self._service.method == "predict" else None
         if not callable(found) or not takes(found, None):
             return None
@@ -228,11 +229,11 @@ class UserModel:
         return self.why_single is None
 
     def declare(self) -> None:
-        """Takes the operator's word that the class is row-wise, as `KAFKA_BATCHING=on` gives it."""
+        """Declares the user model row-wise, for `KAFKA_BATCHING=on`."""
         self.why_single = self._why_never_stacked()
 
     def call_singly(self, why: str) -> None:
-        """From now on calls the class message by message, for this reason."""
+        """Ends stacking for this reason: further calls are message by message."""
         self.why_single = why
 
     def _why_undeclared(self) -> Optional[str]:
@@ -256,7 +257,7 @@ class UserModel:
         """Calls `predict` once for the rows of one or many messages.
 
         Args:
-            rows: what `predict` takes as X; the class may change them.
+            rows: the argument X of `predict`; the user model may change it.
             names: feature names.
 
         Returns:
@@ -264,7 +265,7 @@ class UserModel:
 
         Raises:
             BadPrediction: the answer can't be a reply.
-            Exception: what the class raises.
+            Exception: an error of the user model.
         """
         with _staying():
             self._metrics.take()
@@ -275,8 +276,8 @@ class UserModel:
 
         Raises:
             BadPrediction: the answer can't be a reply.
-            RawReplyFailed: a raw reply says that it failed.
-            Exception: what the class raises.
+            RawReplyFailed: a raw reply has an error status.
+            Exception: an error of the user model.
         """
         with _staying():
             self._metrics.take()
@@ -286,20 +287,20 @@ class UserModel:
             names = list(payload.names) if isinstance(payload.names, tuple) else payload.names
             prediction = self._finished(self._call(data, names, meta_of(payload)))
         if self.to_rows is not None:
-            # What answers row by row, as `to_rows` says, has an answer for each.
+            # `to_rows` declares one answer for each row.
             check_rows(prediction, len(data))
         return prediction
 
     def predict_raw(self, request: Any) -> Optional[Prediction]:
-        """Answers one whole message; None if the class wants its payload instead.
+        """Answers one whole message; returns None if the user model wants the payload instead.
 
         Args:
             request: any JSON document, or a `SeldonMessage`.
 
         Raises:
             BadPrediction: the reply can't be sent.
-            RawReplyFailed: the reply says that it failed.
-            Exception: what the class raises.
+            RawReplyFailed: the reply has an error status.
+            Exception: an error of the user model.
         """
         method = self._raw_method(request)
         if method is None:
@@ -316,11 +317,11 @@ class UserModel:
             return self._finished_raw(reply, counts_metrics=method == self._service.raw)
 
     def _raw_method(self, request: Any) -> Optional[str]:
-        """The raw method that Seldon calls for a message of this kind."""
+        """Returns the name of the raw method that Seldon calls for this message; None if none."""
         service, is_proto = self._service, isinstance(request, SeldonMessage)
         older = [service.raw_of_proto if is_proto else service.raw_of_json]
         if service.method != "predict":
-            # Of transformers Seldon takes either, whatever the message.
+            # Seldon calls either of a transformer's methods, whatever the format is.
             older = [service.raw_of_json, service.raw_of_proto]
         names = [name for name in (*older, service.raw) if has_method(self.instance, name)]
         return names[0] if names else None
@@ -329,7 +330,7 @@ class UserModel:
         metrics: List[Any] = []
         if is_seldon_message(reply):
             reply = self._copied_message(reply)
-            # By way of text, as Seldon does it.
+            # Through JSON text, as in Seldon.
             document = json.loads(json_format.MessageToJson(reply))
         else:
             reply = document = self._plain(reply, "reply")
@@ -352,7 +353,7 @@ class UserModel:
         return copied
 
     def _call(self, data: Any, names: Any, meta: Any) -> Any:
-        """Calls the class's method with a payload, as `seldon_core.user_model` does."""
+        """Calls the method with a payload, as `seldon_core.user_model` does."""
         method = getattr(self.instance, self._service.method)
         try:
             if self._takes_meta is False:
@@ -364,27 +365,27 @@ class UserModel:
         except Exception as error:
             if not says_not_implemented(error):
                 raise
-            # Seldon answers so, as if the method were not there.
+            # Seldon's answer for a class without the method.
             return response_of([] if self._service.method == "predict" else data)
 
     def own_meta(self, meta: Any) -> Any:
-        """A copy of a message's `meta`, in plain values, after the class had it in its hands.
+        """Returns a copy of a message's `meta` in plain values, after the call.
 
         Raises:
-            BadPrediction: the class wrote into it what can't be sent.
+            BadPrediction: the user model wrote values into it that can't be sent.
         """
         return self._plain(meta, "meta")
 
     def raw_answer(self, data: Any, payload: Payload) -> Any:
-        """Returns the method's own answer, uncopied, for `seldon_kafka.check`.
+        """Returns the method's own answer, not copied, for `seldon_kafka.check`.
 
         Raises:
-            Exception: what the class raises.
+            Exception: an error of the user model.
         """
         return self._call(data, list(payload.names), meta_of(payload)).data
 
     def _finished(self, response: Any) -> Prediction:
-        """The prediction in a response, in plain values, in the order in which Seldon asks."""
+        """Returns the prediction of a response; it asks for names and tags in Seldon's order."""
         data, columns = response.data, None
         frame = frame_rows(data)
         if frame is not None:
@@ -397,7 +398,7 @@ class UserModel:
             )
         metrics = self._reported(response.metrics)
         metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
-        # Before the class is asked for more, which may change what it returned.
+        # Copied before further calls of the user model, which may change the answer.
         copied = (
             bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
         )
@@ -416,7 +417,7 @@ class UserModel:
         )
 
     def _reported(self, metrics: Any) -> List[Dict[str, Any]]:
-        """Counts the metrics of an answer and of the class, and returns those for the reply."""
+        """Counts the metrics of an answer and of the class; returns the metrics for the reply."""
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
         if has_method(self.instance, "metrics"):
@@ -435,7 +436,7 @@ class UserModel:
             raise BadPrediction(str(error)) from None
 
     def _class_names(self, rows: NDArray[Any], columns: Optional[List[Any]]) -> Any:
-        """As `seldon_core.user_model.client_class_names`; of a DataFrame its columns."""
+        """Returns class names as `seldon_core.user_model` does; a DataFrame's are its columns."""
         if rows.ndim < 2:
             return ()
         if has_method(self.instance, "class_names"):
@@ -453,7 +454,7 @@ class UserModel:
         return {}
 
     def describe(self, payload: Any) -> str:
-        """The payload in the class's own words (`describe`), else a short line of ours."""
+        """Returns a text about the payload: from the class's `describe`, or a short `repr`."""
         own = self._extra("describe")
         if own is not None:
             return str(own(payload))
@@ -462,11 +463,11 @@ class UserModel:
 
 
 UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_rows)"
-"""Why a class is called message by message that says nothing of itself."""
+"""The reason why a class without a declaration is called message by message."""
 
 
 def own(data: Any) -> Any:
-    """A payload's data in memory that nothing else reads: a class may change what it gets."""
+    """Copies a payload's data, because a user model may change its input."""
     if isinstance(data, np.ndarray):
         has_others = data.dtype.kind == "O" and not _are_single(data.flat)
         return copy.deepcopy(data) if has_others else np.array(data)
@@ -476,29 +477,29 @@ def own(data: Any) -> Any:
 
 
 def _are_single(values: Iterable[Any]) -> bool:
-    """Whether no value holds others."""
+    """Returns whether no value contains other values."""
     return all(type(value) in _SINGLE for value in values)
 
 
 def meta_of(payload: Payload) -> Any:
-    """The `meta` that Seldon passes: the sender's own, or None where JSON has none."""
+    """Returns the `meta` that Seldon passes: the sender's, or None if JSON has none."""
     if payload.meta or isinstance(payload.request, SeldonMessage):
         return payload.meta
     return payload.request.get("meta") if isinstance(payload.request, dict) else None
 
 
 def raw_request(payload: Payload) -> Any:
-    """The whole message for raw methods; of bare bytes the Seldon message that carries them."""
+    """Returns the whole message for raw methods; bare bytes become a Seldon message."""
     if payload.request is not None:
         return payload.request
     return {"binData": base64.b64encode(payload.data).decode("ascii")}
 
 
 def _check_status(status: Any) -> None:
-    """Refuses a raw reply that says itself that it failed.
+    """Refuses a raw reply with an error status.
 
     Raises:
-        RawReplyFailed: its code is 400 or more.
+        RawReplyFailed: the status code is 400 or more.
     """
     code = status.get("code") if isinstance(status, dict) else None
     if isinstance(code, (int, float)) and code >= 400:
@@ -522,7 +523,7 @@ def _leave_out_non_finite_metrics(reply: Any) -> None:
 
 
 def _takes_meta(method: Any) -> Optional[bool]:
-    """Whether a method takes `meta`; None where that can't be seen."""
+    """Returns whether a method takes `meta`; None if its signature is unknown."""
     if method is None:
         return False
     signature = signature_of(method)
@@ -535,9 +536,9 @@ def _takes_meta(method: Any) -> Optional[bool]:
 
 
 def signature_of(function: Any) -> Optional[inspect.Signature]:
-    """Returns a function's signature, or None where Python can't tell it.
+    """Returns a function's signature, or None if it is unknown.
 
-    For a decorated function this is the signature of the decorator, not of what it wraps.
+    For a decorated function this is the decorator's signature, not that of the wrapped function.
     """
     try:
         return inspect.signature(function, follow_wrapped=False)
@@ -546,7 +547,7 @@ def signature_of(function: Any) -> Optional[inspect.Signature]:
 
 
 def takes(function: Any, *positional: Any, **named: Any) -> bool:
-    """Whether a function can be called so, as far as that can be seen."""
+    """Returns whether a function takes these arguments, as far as its signature tells."""
     signature = signature_of(function)
     try:
         if signature is not None:
@@ -564,14 +565,14 @@ def _rectangular(data: Any) -> NDArray[Any]:
 
 
 def check_rows(prediction: Prediction, total: int) -> None:
-    """Checks that a prediction answers row by row.
+    """Checks that a prediction has one answer for each row.
 
     Args:
-        prediction: what the class answered.
-        total: how many rows it was given.
+        prediction: the prediction.
+        total: number of rows in the call.
 
     Raises:
-        BadPrediction: it has another number of rows, or of entries in a row tag.
+        BadPrediction: the number of rows, or of entries in a row tag, differs.
     """
     if _count(prediction.data) != total:
         raise BadPrediction("the number of rows differs")
@@ -584,14 +585,14 @@ def check_rows(prediction: Prediction, total: int) -> None:
 
 
 def _count(entries: Any) -> Optional[int]:
-    """How many there are; None if it is no sequence."""
+    """Returns the number of entries; None if the value is no sequence."""
     if isinstance(entries, np.ndarray):
         return len(entries) if entries.ndim else None
     return len(entries) if isinstance(entries, (list, tuple)) else None
 
 
 def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
-    """Of a prediction that answers row by row: rows `start` to `stop`, and their tags."""
+    """Returns the prediction for rows `start` to `stop`, with their row tags."""
     if start == 0 and stop == len(prediction.data):
         return prediction
     tags = {
