@@ -187,7 +187,7 @@ class UserModel:
         self.stack_to_rows = self.to_rows and self._extra_function("stack_to_rows")
         self.row_tags = self._extra_names("row_tags")
         self.constant_tags = self._extra_names("constant_tags")
-        # `to_rows` declares that `predict` on rows is enough. Raw methods of such a class are only for
+        # `to_rows` declares that `predict` on rows is enough. Raw methods of such a class are for
         # formats that Seldon's own server does not know.
         self.takes_raw = self.to_rows is None and any(
             has_method(instance, name) for name in service.raw_names

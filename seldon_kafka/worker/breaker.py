@@ -1,8 +1,7 @@
-"""Stops consumption when the class fails at most of what it gets, before the topic is emptied.
+"""Stops consumption when the user model fails at most messages, before the topic is emptied.
 
-How many messages in a row it failed at is committed beside the group's positions, as their
-metadata: whoever reads the partition next goes on counting, after whatever restart, on whatever
-machine.
+The number of consecutive failures is committed as offset metadata. So the next worker that reads
+the partition continues the count, after any restart and on any machine.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome, Rejection
 
 WINDOW = 200
-"""How many of the latest messages the ratios are taken over."""
+"""Number of latest messages over which ratios are computed."""
 
 _METADATA = "failed="
 _IS_METADATA = re.compile(_METADATA + r"\d{1,9}$")
 
 
 class Limits(NamedTuple):
-    """From how many on consumption stops; 0 means never.
+    """Limits at which consumption stops; 0 turns a limit off.
 
     Attributes:
-        consecutive: in a row.
-        ratio: of the last `WINDOW` messages.
+        consecutive: number of consecutive messages.
+        ratio: share of the last `WINDOW` messages.
     """
 
     consecutive: int
@@ -34,24 +33,24 @@ class Limits(NamedTuple):
 
 
 class Count(NamedTuple):
-    """The latest messages, as far as one kind of trouble goes."""
+    """A count of one kind of error among the latest messages."""
 
     consecutive: int = 0
     window: Tuple[bool, ...] = ()
 
-    def after(self, troubles: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
-        """The count after further messages, and which limit was met on the way, if any."""
-        if not any(troubles) and not any(self.window):
-            # As nearly always; nothing can be met by it.
-            length = min(WINDOW, len(self.window) + len(troubles))
-            return Count(0 if troubles else self.consecutive, (False,) * length), None
+    def after(self, failures: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
+        """Returns the count after further messages, and the limit that was reached, if any."""
+        if not any(failures) and not any(self.window):
+            # The usual case; no limit can be reached.
+            length = min(WINDOW, len(self.window) + len(failures))
+            return Count(0 if failures else self.consecutive, (False,) * length), None
         consecutive, met = self.consecutive, None
         window = collections.deque(self.window, maxlen=WINDOW)
         bad = sum(window)
-        for trouble in troubles:
-            consecutive = consecutive + 1 if trouble else 0
-            bad += trouble - (window[0] if len(window) == WINDOW else 0)
-            window.append(trouble)
+        for failure in failures:
+            consecutive = consecutive + 1 if failure else 0
+            bad += failure - (window[0] if len(window) == WINDOW else 0)
+            window.append(failure)
             if limits.consecutive and consecutive >= limits.consecutive:
                 met = met or f"{consecutive} messages in a row"
             if limits.ratio and len(window) == WINDOW and bad > limits.ratio * WINDOW:
@@ -60,14 +59,14 @@ class Count(NamedTuple):
 
 
 class Breaker(NamedTuple):
-    """Counts what the class failed at, and apart from it what senders got wrong.
+    """Counts failures of the user model, and apart from them errors of senders.
 
     Attributes:
-        failed_limits: for what the class failed at.
-        rejected_limits: for what senders got wrong.
-        failed: counts what the class failed at.
-        rejected: counts what senders got wrong.
-        proven: the class has answered a message in this process.
+        failed_limits: limits for failures of the user model.
+        rejected_limits: limits for errors of senders.
+        failed: count of failures of the user model.
+        rejected: count of errors of senders.
+        proven: whether the user model has answered a message in this process.
     """
 
     failed_limits: Limits
@@ -78,7 +77,7 @@ class Breaker(NamedTuple):
 
     @classmethod
     def of(cls, settings: Settings) -> Breaker:
-        """A breaker with the settings' limits."""
+        """Returns a breaker with the limits of the settings."""
         return cls(
             Limits(settings.max_failed_consecutive, settings.max_failed_ratio),
             Limits(settings.max_rejected_consecutive, settings.max_rejected_ratio),
@@ -101,14 +100,14 @@ class Breaker(NamedTuple):
         return f"{_METADATA}{failed}" if failed else ""
 
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
-        """The breaker after further outcomes, and why to stop before publishing them, if so."""
+        """Returns the breaker after further outcomes, and why to stop before their commit."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
-        # What a sender got wrong is no sign that the class works.
-        troubles = [item is not None for item in rejections if item is None or item.failed]
-        proven = self.proven or not all(troubles)
-        # At its first answer a mended class leaves the past behind, even if one before it failed.
+        # An error of a sender does not show that the user model works.
+        failures = [item is not None for item in rejections if item is None or item.failed]
+        proven = self.proven or not all(failures)
+        # The first answer in this process resets the count of an earlier version.
         before = self.failed if proven == self.proven else self.failed._replace(consecutive=0)
-        failed, why_failed = before.after(troubles, self.failed_limits)
+        failed, why_failed = before.after(failures, self.failed_limits)
         rejected, why_rejected = self.rejected.after(
             [item is not None and not item.failed for item in rejections], self.rejected_limits
         )

@@ -27,7 +27,7 @@ from seldon_kafka.worker.worker import Halted, Worker
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# How long threads and processes that a class leaves behind are waited for.
+# The longest wait for threads and processes of the user model at the end.
 _LEFT_S = 2.0
 GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
 """The gain of a declaration; README.md says how it was measured."""
@@ -46,7 +46,7 @@ only when an operator says so.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Answers messages of the input topic with a Seldon Python wrapper class."
     parser.epilog = EXAMPLES
     parser.add_argument(
@@ -80,7 +80,7 @@ def _start(options: argparse.Namespace) -> int:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Logs to stderr, one line an event."""
+    """Logs to stderr, one line for each event."""
     logging.basicConfig(
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -105,7 +105,7 @@ def _run(settings: Settings, options: Any) -> int:
     except ClassNotUsable:
         raise
     except Exception:
-        # The class's own trouble, so its own stack; it may pass (a model store that is away).
+        # An error of the class, so its stack is shown. It may pass, such as an unreachable store.
         log.exception("%s can't be made", options.class_name)
         return 1
     log_unknown(settings, log)
@@ -121,7 +121,7 @@ def _run(settings: Settings, options: Any) -> int:
 
 
 def _log_batching(user_model: UserModel) -> None:
-    """Says why the class is called message by message, if it is."""
+    """Logs why the user model is called message by message, if it is."""
     if user_model.why_single == UNDECLARED:
         log.warning(
             "the class is called message by message: %s. If each row's answer depends on that row "
@@ -134,7 +134,7 @@ def _log_batching(user_model: UserModel) -> None:
 
 
 def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
-    """Runs the worker in a thread of its own, and the user model in this one.
+    """Runs the worker in a new thread, and the user model in this thread.
 
     Returns:
         The process's exit status.
@@ -144,19 +144,19 @@ def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
     def run() -> None:
         statuses.append(_work(worker, status))
 
-    # A daemon, so that an error in this thread ends the process all the same.
+    # A daemon thread, so that an error in this thread ends the process.
     thread = threading.Thread(target=run, name="io", daemon=True)
     thread.start()
     worker.serve()
     thread.join()
-    # Without a status it ended by an error of ours, whose stack is in the log.
+    # Without a status, the thread ended with an error, and its stack is in the log.
     return statuses[0] if statuses else 1
 
 
 def _leave(exit_status: int) -> None:
-    """Ends the process, unless no thread or process of the class holds it up."""
+    """Ends the process by force if threads or processes of the user model do not end."""
     until = time.monotonic() + _LEFT_S
-    # Python waits for both at its end, without a limit.
+    # At its end, Python waits for both without a limit.
     processes = _processes()
     waited_for = [each for each in (*threading.enumerate(), *processes) if _holds_up(each)]
     for each in waited_for:
@@ -173,18 +173,18 @@ def _leave(exit_status: int) -> None:
 
 
 def _holds_up(begun: Any) -> bool:
-    """Whether Python waits for this thread or process at its end."""
+    """Returns whether Python waits for this thread or process at its end."""
     return not begun.daemon and begun is not threading.main_thread()
 
 
 def _processes() -> List[Any]:
-    """Returns the processes that the class started with `multiprocessing`, pools included."""
+    """Returns the processes of the user model from `multiprocessing`, pools included."""
     module = sys.modules.get("multiprocessing")
     return module.active_children() if module is not None else []
 
 
 def _collect_seldom() -> None:
-    """Has Python look for cycles of garbage seldom: records make none, and many wait."""
+    """Makes garbage collection rare: records have no cycles, and many of them wait."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

@@ -1,4 +1,4 @@
-"""Which worker this is, and that no other on this machine is the same."""
+"""The identity of a worker, and a lock that makes it unique on this machine."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seldon_kafka.config.settings import Settings, SettingsError
 
 
 class WorkerIdentity(NamedTuple):
-    """Which worker this is.
+    """The identity of a worker.
 
     Attributes:
-        name: as headers, logs and metrics call it.
+        name: its name in headers, logs and metrics.
         transactional_id: unique in the Kafka cluster, and the same after a restart.
     """
 
@@ -23,21 +23,21 @@ class WorkerIdentity(NamedTuple):
 
 
 def identity_of(settings: Settings, index: int) -> WorkerIdentity:
-    """The worker with this index below the supervisor that the settings name."""
+    """Returns the identity of the worker with this index under its supervisor."""
     name = f"{settings.worker_id}.{index}"
     return WorkerIdentity(name, f"{settings.group_id}.{name}")
 
 
 def file_name(text: str) -> str:
-    """Text as a file's name: what might be a path or a pattern becomes `_`."""
+    """Returns a text as a file name; characters of paths and patterns become `_`."""
     return "".join(char if char.isalnum() or char in "._-" else "_" for char in text)
 
 
 def state_folder(settings: Settings) -> Path:
-    """The folder for what must outlive a worker, made if need be.
+    """Returns the folder for files that outlive a worker, and creates it if necessary.
 
     Raises:
-        SettingsError: it can't be made, or belongs to somebody else.
+        SettingsError: it can't be created, or belongs to another user.
     """
     folder = Path(settings.state_dir)
     try:
@@ -46,14 +46,14 @@ def state_folder(settings: Settings) -> Path:
         foreign = folder.stat().st_uid != os.getuid() and folder.parent == Path("/tmp")  # noqa: S108
     except OSError as error:
         raise SettingsError(f"KAFKA_STATE_DIR={folder}: {error.strerror}") from None
-    # In the shared temporary folder anybody may have made it, and could read along.
+    # In the shared temporary folder, another user may have created it and could read its files.
     if foreign or not writable:
         raise SettingsError(f"KAFKA_STATE_DIR={folder} is not ours to write; name another folder")
     return folder
 
 
 def lock(settings: Settings, transactional_id: str) -> Optional[IO[str]]:
-    """A lock that one worker of this id on this machine can have, or None if it is taken.
+    """Returns the lock of this id on this machine, or None if another worker holds it.
 
     Raises:
         SettingsError: the state folder can't be used.

@@ -1,9 +1,8 @@
-"""Which records a worker has in hand, kept in a small file that outlives it.
+"""The records in flight of a worker, in a small file that outlives the process.
 
-When a worker dies while the class looks at a batch (a hang, a segmentation fault, out of
-memory), its successor finds in the file what it held. Those records are then taken one at a
-time; each further death names its record, and after `KAFKA_CRASH_ATTEMPTS` deaths that record
-becomes a dead letter.
+When a worker dies during a call of the user model (a hang, a segmentation fault, out of memory),
+the next process reads the file. It answers those records one at a time, so each further death
+names its record. After `KAFKA_CRASH_ATTEMPTS` deaths that record becomes a dead letter.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from seldon_kafka.messages import Record
 from seldon_kafka.worker.identity import file_name
 
 _SUFFIX = ".in-hand.json"
-# Older suspicions are dropped: the topic may have been made anew, with the same offsets.
+# Older suspects are dropped: the topic may have been deleted and created with the same offsets.
 _REMEMBERED_S = 24 * 3600.0
 
 
 class Suspect(NamedTuple):
-    """Offsets `first` to `last` of a partition, in hand at so many deaths, the last one at a time.
+    """Records that were in flight when a worker died: offsets `first` to `last` of a partition.
 
     Attributes:
-        at_s: that time, in seconds since 1970.
+        deaths: number of deaths.
+        at_s: time of the last death, in seconds since 1970.
     """
 
     topic: str
@@ -42,7 +42,7 @@ class Suspect(NamedTuple):
     at_s: float = 0.0
 
     def covers(self, record: Record) -> bool:
-        """Whether the record is one of them."""
+        """Returns whether the record is one of them."""
         return (
             self.first <= record.offset <= self.last
             and self.partition == record.partition
@@ -54,12 +54,12 @@ _offset = operator.attrgetter("offset")
 
 
 class InFlight:
-    """The file of one worker.
+    """The records in flight of one worker, and the suspects that it knows.
 
     Args:
-        folder: where the files of all workers on this machine are.
-        transactional_id: the worker; a successor under the same id finds its file.
-        group: its consumer group; what others died of is no concern of its workers.
+        folder: the folder with the files of all workers on this machine.
+        transactional_id: the id of the worker; a process with the same id reads its file.
+        group: its consumer group; files of other groups are ignored.
 
     Raises:
         OSError: the folder can't be written.
@@ -79,13 +79,13 @@ class InFlight:
         self._write()
 
     def hold(self, records: Sequence[Record]) -> bool:
-        """Notes that the class is called with these records of one topic, and no longer others.
+        """Writes the records of the current call of the user model, which replace the last ones.
 
         Args:
-            records: none if no call is under way.
+            records: records of one topic; empty if no call is under way.
 
         Returns:
-            Whether they are others than before.
+            Whether they differ from the last ones.
         """
         if records is self._called_with:
             return False
@@ -97,9 +97,9 @@ class InFlight:
 
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
-        """Notes that these records of one topic are read, until the context is left.
+        """Writes that these records of one topic are decoded, until the context is left.
 
-        After an exception the note stays: it ends the worker, and is these records' doing.
+        After an exception they stay in the file: it ends the worker, and they caused it.
         """
         ranges = self._ranges(records)
         with self._lock:
@@ -111,7 +111,7 @@ class InFlight:
             self._write()
 
     def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        # A stack has its messages in another order than they were sent in.
+        # A stack has its messages in another order.
         ordered = sorted(records, key=_offset)
         first = {record.partition: record.offset for record in reversed(ordered)}
         last = {record.partition: record for record in ordered}
@@ -122,17 +122,17 @@ class InFlight:
 
     @property
     def has_suspects(self) -> bool:
-        """Whether workers died with any record in hand that may come again."""
+        """Whether any record is suspected."""
         return bool(self._suspects)
 
     def deaths(self, record: Record) -> int:
-        """How many workers died with this record in hand."""
+        """Returns how many workers died with this record in flight."""
         if not self._suspects:
             return 0
         return max((item.deaths for item in self._suspects if item.covers(record)), default=0)
 
     def forget(self, topic: str, partition: int, position: int) -> None:
-        """Drops suspects before `position`: they are answered, and never come again."""
+        """Drops suspects before an offset, because they are answered."""
         if self._suspects:
             self._suspects = [
                 item
@@ -141,10 +141,10 @@ class InFlight:
             ]
 
     def adopt(self, positions: Mapping[int, int], topic: str) -> None:
-        """Takes over what other workers of the group know of partitions that have come here.
+        """Reads the suspects of other workers of the group, for newly assigned partitions.
 
         Args:
-            positions: by partition, the offset that is read from; what is before it is answered.
+            positions: offset to read from, by partition; records before it are answered.
             topic: the input topic.
         """
         for path in sorted(self._folder.glob("*" + _SUFFIX)):
@@ -155,7 +155,7 @@ class InFlight:
             self.forget(topic, partition, position)
 
     def close(self) -> None:
-        """Removes the file: this worker leaves with nothing in hand."""
+        """Removes the file: no record is in flight any more."""
         os.close(self._descriptor)
         self._path.unlink()
 
@@ -167,13 +167,13 @@ class InFlight:
             "suspects": self._suspects,
         }
         text = orjson.dumps(document, default=list)
-        # One write that also covers what was longer before, so that no reader sees half of it.
+        # One write that covers the whole file, so that no reader sees half of it.
         os.pwrite(self._descriptor, text.ljust(self._size), 0)
         self._size = max(self._size, len(text))
 
 
 def clear_in_flight(folder: Path, transactional_id: str) -> None:
-    """Forgets what a worker held that was killed for leaving too slowly: nobody is to blame."""
+    """Clears the records in flight of a worker that was killed because it left too slowly."""
     path = folder / (file_name(transactional_id) + _SUFFIX)
     document = _load(path)
     if document.get("held"):
@@ -193,7 +193,7 @@ def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
     try:
         written_at = path.stat().st_mtime
     except OSError:
-        # None yet; or its worker has just left, and removed it.
+        # The worker has not written it yet, or has just removed it.
         return []
     document = _load(path)
     found = [Suspect(*item) for item in document.get("suspects", ())]

@@ -1,7 +1,7 @@
-"""Every metric of the workers, in one place.
+"""The metrics of the workers.
 
-Workers write to files in the folder that `PROMETHEUS_MULTIPROC_DIR` names (the supervisor sets
-it), and the supervisor serves them all together.
+Workers write to files in the folder `PROMETHEUS_MULTIPROC_DIR`, which the supervisor sets. The
+supervisor serves the metrics of all workers together.
 """
 
 from __future__ import annotations
@@ -91,17 +91,17 @@ MODEL_METRICS = ModelMetrics()
 
 
 def begin(worker: str) -> None:
-    """Shows what has not happened yet as 0: Prometheus sees no increase in what was not there."""
+    """Initialises counters to 0: Prometheus sees no increase from a missing series."""
     REPLIES.labels(worker)
     GAPS.labels(worker)
     SWITCHES.labels(worker)
-    # Those that an operator is called for at the first one.
+    # Alerts fire at the first of these.
     for reason in ("predict_failed", "worker_crash"):
         DEAD_LETTERS.labels(worker, reason)
 
 
 def count_committed(worker: str, outcomes: Sequence[Outcome]) -> None:
-    """Counts what was committed, what the class reported of it included."""
+    """Counts committed outcomes, and the metrics that the user model reported with them."""
     for outcome in outcomes:
         if isinstance(outcome, Reply) and outcome.metrics:
             MODEL_METRICS.count(worker, outcome.metrics)
@@ -116,12 +116,12 @@ def count_committed(worker: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def _observe_all(histogram: Any, sent_ms: List[int], now_s: float) -> None:
-    """Observes many latencies in the time of a few.
+    """Observes many latencies at once.
 
-    `Histogram.observe` takes longer for a message than all else that is done with it between
-    batches, so this adds to the histogram's buckets what it would have added one by one.
+    `Histogram.observe` takes longer for a message than all other work between batches. So this
+    function adds the counts to the histogram's buckets directly.
     """
-    # Clocks differ: what was sent in the future took no time.
+    # Clocks differ: a timestamp in the future counts as no latency.
     seconds = np.maximum(0.0, now_s - np.asarray(sent_ms) / 1000)
     bounds = histogram._upper_bounds
     found = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds))

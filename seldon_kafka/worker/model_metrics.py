@@ -1,8 +1,8 @@
-"""The metrics that a user model reports, for Prometheus, under the names that Seldon gives them.
+"""The metrics that a user model reports, in Prometheus, with Seldon's names.
 
-A metric is counted when the message that it belongs to is committed, so a message that is
-answered again is counted once. Names, labels and buckets are those of
-`seldon_core.metrics.SeldonMetrics`; `worker_id` is the worker's name.
+A metric is counted when its message is committed, so a message that is answered twice is counted
+once. Names, labels and buckets are those of `seldon_core.metrics.SeldonMetrics`; `worker_id` is
+the worker's name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from seldon_kafka.pipeline.seldon_api import metric_labels
 log = logging.getLogger("seldon_kafka.worker")
 
 MOST_SERIES = 1000
-"""Series of a worker, one for each metric and set of tags; what is beyond is not counted."""
+"""Largest number of series of a worker; metrics of further series are dropped."""
 
 _NAME = re.compile(r"[^a-zA-Z0-9_:]")
 _LABEL = re.compile(r"[^a-zA-Z0-9_]")
@@ -33,7 +33,7 @@ DROPPED = Counter(
 
 
 class ModelMetrics:
-    """The series of the metrics that were reported so far."""
+    """The series of all reported metrics."""
 
     def __init__(self) -> None:
         self._series: Dict[
@@ -46,14 +46,14 @@ class ModelMetrics:
 
         Args:
             worker: the worker's name.
-            metrics: of answers that are committed.
+            metrics: metrics of committed answers.
         """
         for metric in metrics:
             if not self._is_counted(worker, metric):
                 DROPPED.labels(worker).inc()
 
     def _is_counted(self, worker: str, metric: Mapping[str, Any]) -> bool:
-        """Counts a metric, if it can be."""
+        """Counts a metric; returns False if that is not possible."""
         observe = self._observer(worker, metric) if is_finite(metric["value"]) else None
         if observe is None:
             return False

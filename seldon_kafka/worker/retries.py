@@ -1,4 +1,4 @@
-"""Waits while the user model meets temporary errors, and gives up a message that alone does."""
+"""Delays tries while the user model meets temporary errors, and gives up a single message."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record
 
 PROBE_AFTER = 5
-"""Failed tries of one message after which another one is tried."""
+"""Number of failed tries of one message before another message is tried."""
 
 _FIRST_S = 0.05
 _MOST_S = 30.0
 
 
 class Retries:
-    """The tries of the message that comes next.
+    """The tries of the next message.
 
     Args:
-        give_up_after_s: a message is given up that fails for so long while others are answered.
-        clock: seconds of a monotonic clock.
-        chooser: spreads the waits of many workers.
+        give_up_after_s: time in seconds after which a failing message is given up, if others are
+            answered.
+        clock: returns the seconds of a monotonic clock.
+        chooser: spreads the delays of many workers.
     """
 
     def __init__(
@@ -43,12 +44,12 @@ class Retries:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is too early for the next try."""
+        """Whether the delay before the next try has not ended."""
         return self._clock() < self._resume_at
 
     @property
     def wants_probe(self) -> bool:
-        """Whether another message should be tried now."""
+        """Whether another message is to be tried now."""
         return self._tries >= PROBE_AFTER
 
     @property
@@ -61,8 +62,8 @@ class Retries:
 
         Args:
             record: the first message of the batch.
-            error: what it failed of.
-            single: whether the batch is this message only.
+            error: the temporary error.
+            single: whether the batch has this message only.
 
         Returns:
             The seconds until the next try.
@@ -79,14 +80,14 @@ class Retries:
         return delay_s
 
     def probed(self, *, answered: bool) -> None:
-        """Notes whether another message was answered while this one failed."""
+        """Stores whether another message was answered while this one failed."""
         self._others_are_answered = answered
 
     def committed(self, positions: Mapping[int, int]) -> None:
-        """Starts over once the message, or any before it was tried, is committed.
+        """Starts over once the message is committed.
 
         Args:
-            positions: by partition, the committed offset.
+            positions: committed offset, by partition.
         """
         self._failures = 0
         self._resume_at = 0.0

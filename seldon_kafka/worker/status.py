@@ -1,4 +1,4 @@
-"""What a worker tells its supervisor: JSON lines through a pipe."""
+"""The status that a worker sends to its supervisor: JSON lines through a pipe."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HALTED = "halted"
 GAP = "gap"
 STACKED = "stacked"
 
-# Exit status of a worker that stopped on purpose and must not be started again by itself.
+# Exit status of a worker that stopped on purpose; the supervisor must not restart it.
 EXIT_STOPPED = 70
 
 
@@ -22,12 +22,12 @@ class WorkerStatus(NamedTuple):
     """A worker's state.
 
     Attributes:
-        state: `starting`, `joining` the group, `ready`, `stalled` (it can't go on now, but
-            tries), `halted` or stopped at a `gap` (it goes on only when an operator says so).
-        detail: why, for the last three.
-        partitions: what it reads.
-        progress: how many transactions it has committed.
-        batching: `stacked`, or why the class is called message by message.
+        state: `starting`, `joining` the group, `ready`, `stalled` (it can't continue now, and
+            tries again), `halted`, or `gap` (both wait for an operator).
+        detail: the reason for the last three states.
+        partitions: the partitions that it reads.
+        progress: number of transactions that it has committed.
+        batching: `stacked`, or the reason for calling the user model message by message.
     """
 
     state: str = STARTING
@@ -50,11 +50,11 @@ class StatusPipe:
 
     @property
     def last(self) -> WorkerStatus:
-        """What was told last."""
+        """The last status that was sent."""
         return self._last
 
     def tell(self, status: WorkerStatus) -> None:
-        """Tells the status, if it is another one than the last."""
+        """Sends the status if it differs from the last one."""
         if status == self._last:
             return
         self._last = status
@@ -63,12 +63,12 @@ class StatusPipe:
         try:
             os.write(self._descriptor, (json.dumps(status._asdict()) + "\n").encode("utf-8"))
         except BrokenPipeError:
-            # The supervisor is gone; SIGTERM or the end of this process follows.
+            # The supervisor has ended; this process ends soon.
             self._descriptor = None
 
 
 def parse_status(line: bytes) -> Optional[WorkerStatus]:
-    """The status in one line, or None if the line is torn."""
+    """Returns the status in one line; None if the line is incomplete."""
     try:
         fields = json.loads(line)
         partitions: List[int] = fields.pop("partitions")

@@ -1,8 +1,8 @@
-"""Ends the process, with the stacks of all its threads on stderr, when a call takes too long.
+"""Ends the process when a call takes too long, and prints the stacks of all threads.
 
-`faulthandler`'s own timer guards calls of the user model, because it fires even when the class
-holds the interpreter's lock, which is when no thread of ours runs. There is one such timer in a
-process. Calls to the brokers are looked after by the main thread while it has nothing else to do.
+`faulthandler`'s timer guards calls of the user model: it fires even while the user model holds the
+interpreter's lock and no other thread runs. A process has one such timer. The main thread guards
+calls to the brokers while it is idle.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Optional
 
 
 class Watchdog:
-    """Deadlines of the two threads of a worker."""
+    """The deadlines of the main thread and the I/O thread of a worker."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,37 +26,37 @@ class Watchdog:
         self._brokers_until: Optional[float] = None
 
     def wind(self, timeout_s: float) -> None:
-        """Starts a call of the user model; the process ends if it takes a quarter longer than this.
+        """Sets the deadline of a call of the user model: its time limit and a quarter more.
 
         Args:
-            timeout_s: seconds that the call may take.
+            timeout_s: time limit of the call, in seconds.
         """
         now = time.monotonic()
         slack_s = timeout_s / 4
         if self._call_began_at is None:
             self._call_began_at = now
-        # Winding starts a thread; within the slack the running one will do.
+        # A new timer starts a thread. Within the slack, the running timer is kept.
         if timeout_s != self._timeout_s or now - self._wound_at > slack_s:
             faulthandler.dump_traceback_later(timeout_s + slack_s, exit=True)
             self._timeout_s, self._wound_at = timeout_s, now
 
     def rest(self) -> None:
-        """Ends the calls of the user model: none is under way."""
+        """Clears the deadline of the user model: no call is under way."""
         if self._timeout_s:
             faulthandler.cancel_dump_traceback_later()
             self._timeout_s = 0.0
         if self._call_began_at is not None:
-            # A class that holds the interpreter's lock holds up the calls to the brokers too.
+            # A user model that holds the interpreter's lock delays calls to the brokers too.
             self._extend(time.monotonic() - self._call_began_at)
             self._call_began_at = None
 
     def watch_brokers(self, timeout_s: float) -> None:
-        """Starts a call to the brokers, which may take so many seconds."""
+        """Sets the deadline of a call to the brokers, in seconds from now."""
         with self._lock:
             self._brokers_until = time.monotonic() + timeout_s
 
     def rest_brokers(self) -> None:
-        """Ends the calls to the brokers: none is under way."""
+        """Clears the deadline of the brokers: no call is under way."""
         with self._lock:
             self._brokers_until = None
 
@@ -66,7 +66,7 @@ class Watchdog:
                 self._brokers_until += seconds
 
     def look(self) -> None:
-        """Ends the process if a call to the brokers has not come back in time.
+        """Ends the process if a call to the brokers has missed its deadline.
 
         The main thread calls this while no call of the user model is under way.
         """
