@@ -1,6 +1,6 @@
-"""Wire formats: from a record to a payload, from a prediction to the reply's bytes.
+"""Wire formats: they decode records to payloads, and encode predictions to the bytes of replies.
 
-The format is chosen by the `proto-name` and `content-type` headers, else by what the bytes are.
+The headers `proto-name` and `content-type` choose the format; without them, the bytes do.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 class Decoded(NamedTuple):
-    """A record's payload, and the format that its reply is written in."""
+    """A record's payload, and the format of its reply."""
 
     payload: Payload
     wire_format: WireFormat
 
 
 def decode(record: Record, max_bytes: int) -> Decoded:
-    """Reads a record's value.
+    """Decodes a record's value.
 
     Args:
         record: the record.
@@ -70,14 +70,14 @@ def decode(record: Record, max_bytes: int) -> Decoded:
 
 
 def decode_raw(record: Record, max_bytes: int) -> Decoded:
-    """Reads a record's value for a class that takes whole messages: any JSON will do.
+    """Decodes a record's value for a user model with raw methods, which takes any JSON.
 
     Args:
         record: the record.
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        Rejected: the value is no JSON, no `SeldonMessage`, or null.
+        Rejected: the value is neither JSON nor a `SeldonMessage`, or it is null.
     """
     value = checked_value(record, max_bytes)
     family = family_of(record, value)
@@ -96,7 +96,7 @@ def decode_raw(record: Record, max_bytes: int) -> Decoded:
 
 
 def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
-    """The payload of a message that was read by `decode_raw`.
+    """Returns the payload of a message that `decode_raw` has decoded.
 
     Raises:
         Rejected: the message is not a request in its format.
@@ -112,10 +112,10 @@ def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
 
 
 def checked_value(record: Record, max_bytes: int) -> bytes:
-    """A record's value, which is there and of a size that is read.
+    """Returns a record's value.
 
     Raises:
-        Rejected: it is not.
+        Rejected: the value is missing, unreadable or too large.
     """
     value = record.value
     if record.headers is UNREADABLE_BATCH:
@@ -134,10 +134,10 @@ def checked_value(record: Record, max_bytes: int) -> bytes:
 
 
 def family_of(record: Record, value: bytes) -> str:
-    """Which of `json`, `protobuf` and `binary` a value is to be read as.
+    """Returns how to decode a value: `json`, `protobuf` or `binary`.
 
     Raises:
-        Rejected: its headers name what is not known.
+        Rejected: its headers name an unknown format.
     """
     if record.headers:
         proto_name = header(record.headers, "proto-name")
@@ -163,10 +163,10 @@ def _family_of(content_type: bytes) -> str:
 
 
 def decode_json(value: bytes) -> Decoded:
-    """Reads JSON text of any of the formats.
+    """Decodes JSON text in any of the formats.
 
     Raises:
-        Rejected: it is no request in any of them.
+        Rejected: it is not a request in any of them.
     """
     document = parse_json(value)
     check_texts(value, _arrays(document))
@@ -211,7 +211,7 @@ def array_field(document: Dict[str, Any]) -> Any:
 
 
 def _arrays(document: Dict[str, Any]) -> Iterator[Any]:
-    """What of a request becomes an array, whatever its format; it may be none yet."""
+    """Yields the values of a request that may become arrays, in any format."""
     data, inputs = document.get("data"), document.get("inputs")
     if isinstance(data, dict):
         yield data.get("ndarray")

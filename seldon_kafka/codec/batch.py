@@ -1,4 +1,4 @@
-"""Reads the values of a whole batch, those of one layout together."""
+"""Decodes the values of a batch, and values of one layout together."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from seldon_kafka.messages import Payload, Record
 
 
 class Block(NamedTuple):
-    """Messages that differ in nothing but the numbers of their array, or in bytes of one length.
+    """Alike messages: they differ only in the numbers of their array, or in bytes of one length.
 
     Attributes:
-        indexes: where in the batch they stand.
-        payload: what they have in common; its `data` is all of their arrays, uint8
-            (messages, ...), or a list of their bytes.
-        wire_format: of the replies.
+        indexes: their indexes in the batch.
+        payload: their common payload; its `data` has all of their arrays, uint8 (messages, ...), or
+            a list of their bytes.
+        wire_format: the format of their replies.
     """
 
     indexes: List[int]
@@ -35,16 +35,16 @@ class Block(NamedTuple):
 
 
 Single = Tuple[int, Union[Decoded, Exception]]
-"""Place in the batch, and what is there, or why it can't be read."""
+"""An index in the batch, and the decoded message or the error."""
 
 
 class BatchDecoder:
-    """Reads batches; it gets quicker with messages that look alike.
+    """Decodes batches, and learns the layouts of alike messages.
 
     Args:
         max_bytes: larger values are refused before they are parsed.
-        keeps_requests: whether payloads need the parsed message beside them.
-        raw: whether whole messages are wanted, and no payloads.
+        keeps_requests: whether payloads keep the parsed message.
+        raw: whether whole messages are decoded, for raw methods.
     """
 
     def __init__(self, max_bytes: int, *, keeps_requests: bool, raw: bool = False) -> None:
@@ -54,7 +54,7 @@ class BatchDecoder:
         self._layouts = Layouts(array_field)
 
     def decode(self, records: Sequence[Record]) -> Tuple[List[Block], List[Single]]:
-        """Reads each record's value; raises nothing for what a sender did."""
+        """Decodes each record's value; errors of senders are returned, and never raised."""
         singles: List[Single] = []
         alike: Dict[int, Tuple[Layout, List[int]]] = {}
         of_length: Dict[int, List[int]] = {}
@@ -83,13 +83,13 @@ class BatchDecoder:
         return blocks + of_bytes, others
 
     def _family_of(self, record: Record) -> Optional[str]:
-        """Returns the family of a message that may be read with others, else None."""
+        """Returns the family of a message that may be decoded with others, else None."""
         if self._keeps_requests:
             return None
         try:
             return family_of(record, checked_value(record, self._max_bytes))
         except Exception:
-            # Whatever it is, reading the message by itself rejects it and says why.
+            # Decoding the single message rejects it, with the reason.
             return None
 
     def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
@@ -98,8 +98,8 @@ class BatchDecoder:
         except Rejected as error:
             return error
         except Exception as error:
-            # A gap in our decoder; but what fell through it is the sender's, and no failure of
-            # the class, of which too many stop consumption.
+            # An error of the decoder. It counts as the sender's error, because failures of the
+            # user model can stop consumption.
             return Rejected("undecodable", words_of(error)[:MESSAGE_LIMIT])
         value = record.value
         if value is not None and value.startswith(b"{") and not self._keeps_requests:
@@ -120,7 +120,7 @@ def _value(record: Record) -> bytes:
 
 
 def _bytes_together(singles: List[Single]) -> Tuple[List[Block], List[Single]]:
-    """Blocks of those whose payload is bytes, and the others."""
+    """Returns blocks of the messages whose payload is bytes, and the other messages."""
     others: List[Single] = []
     alike: Dict[Tuple[int, str], Tuple[Decoded, List[int], List[bytes]]] = {}
     for index, found in singles:

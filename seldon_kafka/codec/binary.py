@@ -1,4 +1,4 @@
-"""Bytes as they are (images, raw rows): the class's `to_rows` or `predict` reads them."""
+"""Raw bytes (images, raw rows), which `to_rows` or `predict` of the user model decodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seldon_kafka.messages import Payload
 
 
 def decode(value: bytes) -> Payload:
-    """The bytes, as Seldon hands `binData` to a class."""
+    """Returns the bytes as a payload, as Seldon passes `binData` to a user model."""
     return Payload("binData", value, (), {}, None)
 
 

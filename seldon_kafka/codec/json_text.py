@@ -1,4 +1,4 @@
-"""JSON text, parsed within limits, with errors that a sender can act on."""
+"""Parses JSON text within limits, with errors that help a sender, and writes JSON text."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ MAX_DEPTH = 32
 # orjson rounds whole numbers beyond 64 bits; the largest has 20 digits.
 _DIGITS_ONLY = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 _MANY_DIGITS = b"0" * 19
-# What Python's parser takes and JSON has not: missing and infinite numbers.
+# Python's parser accepts these numbers, and JSON has no words for them.
 _PYTHON_ONLY = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TEXT = frozenset([str])
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# From here on a float64 leaves whole numbers out.
+# Beyond this, float64 does not hold every whole number.
 _EXACT = 2**53
 
 
 def parse_json(value: bytes) -> Dict[str, Any]:
-    """Parses a JSON object; of duplicate keys the last one wins.
+    """Parses a JSON object; the last one of duplicate keys wins.
 
     Args:
         value: JSON text in UTF-8.
 
     Raises:
-        Rejected: the text is not UTF-8, not JSON, not an object, or has too many arrays in it.
+        Rejected: the text is not UTF-8, not JSON, not an object, or has too many arrays.
     """
     document = parse_any_json(value)
     if not isinstance(document, dict):
@@ -56,7 +56,7 @@ def parse_any_json(value: bytes) -> Any:
         value: JSON text in UTF-8.
 
     Raises:
-        Rejected: the text is not UTF-8, not JSON, or has too many arrays in it.
+        Rejected: the text is not UTF-8, not JSON, or has too many arrays.
     """
     if value.startswith(_BYTE_ORDER_MARK):
         value = value[len(_BYTE_ORDER_MARK) :]
@@ -70,18 +70,18 @@ def parse_any_json(value: bytes) -> Any:
     # A search of bytes takes a tenth of the time of a regular expression.
     if _holds_texts_alone(document) or _MANY_DIGITS not in value.translate(_DIGITS_ONLY):
         return document
-    # Both at a time would take twice the memory.
+    # Two documents at a time would take twice the memory.
     del document
     return _parse_exactly(value)
 
 
 def _holds_texts_alone(document: Any) -> bool:
-    """Tells whether an object, such as one with `binData`, has no place for a number."""
+    """Returns whether all values of an object are texts, so that it has no number."""
     return isinstance(document, dict) and _TEXT.issuperset(map(type, document.values()))
 
 
 def is_strict_json(value: bytes) -> bool:
-    """Tells whether JSON text that was parsed is so by the standard, with no NaN and infinity."""
+    """Returns whether parsed JSON text follows the standard, without NaN and infinity."""
     return not _PYTHON_ONLY.search(value) or _is_parsed_by_orjson(value)
 
 
@@ -94,10 +94,10 @@ def _is_parsed_by_orjson(value: bytes) -> bool:
 
 
 def parse_strict_json(value: bytes) -> Dict[str, Any]:
-    """Parses a JSON object that holds no NaN and no infinity.
+    """Parses a JSON object without NaN and infinity.
 
     Raises:
-        Rejected: as `parse_json`, and for these.
+        Rejected: as in `parse_json`, or the text has NaN or infinity.
     """
     document = parse_json(value)
     if not is_strict_json(value):
@@ -121,7 +121,7 @@ def _parse_exactly(value: bytes) -> Any:
     except RecursionError:
         raise _too_deep() from None
     except ValueError as error:
-        # Python limits the digits of a whole number to 4,300 unless it is told otherwise.
+        # Python limits a whole number to 4,300 digits by default.
         raise Rejected("bad_value", f"a number is too long: {error}") from None
 
 
@@ -132,7 +132,7 @@ def dump_json(document: Any) -> bytes:
         document: plain values (`seldon_kafka.codec.plain`); it may hold numpy arrays.
 
     Raises:
-        TypeError: the document holds what JSON has no word for.
+        TypeError: a value has a type that JSON does not have.
     """
     try:
         return orjson.dumps(document, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -155,10 +155,10 @@ def _finite(value: Any) -> Any:
 
 
 def array_of(values: Any, what: str) -> NDArray[Any]:
-    """Makes the array that numpy makes of nested lists.
+    """Returns the array that numpy makes of nested lists.
 
-    `None` among numbers is a missing value and becomes NaN in a float64 array. Among anything
-    else it stays what it is, in an object array.
+    `None` among numbers is a missing value and becomes NaN in a float64 array. Among other values
+    it stays `None` in an object array.
 
     Args:
         values: nested lists of numbers, booleans, strings and `None`; or a single one of these.
@@ -186,10 +186,10 @@ def array_of(values: Any, what: str) -> NDArray[Any]:
 
 
 def list_of(values: Any, what: str) -> NDArray[Any]:
-    """Makes an array as `array_of` does, of a list and nothing else.
+    """Returns the array of a list, as `array_of` does.
 
     Raises:
-        Rejected: there is no list, or as in `array_of`.
+        Rejected: the value is no list, or as in `array_of`.
     """
     if not isinstance(values, list):
         raise Rejected("bad_shape", f"{what} must be an array, got {_kind(values)}")
@@ -197,7 +197,7 @@ def list_of(values: Any, what: str) -> NDArray[Any]:
 
 
 def _with_missing(array: NDArray[Any], what: str) -> NDArray[Any]:
-    """The object array as float64 if it holds numbers and `None`, else as it is."""
+    """Returns an object array of numbers and `None` as float64, and any other array unchanged."""
     kinds = set(map(type, array.flat))
     if (
         type(None) not in kinds
@@ -231,7 +231,7 @@ def _kind(document: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """What orjson can't write by itself: numpy scalars, and arrays it has no type for."""
+    """Converts values for orjson: numpy scalars, and arrays of types that it does not know."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (set, tuple)):

@@ -1,13 +1,13 @@
-"""Reads messages that look like one seen before but for the numbers in their array.
+"""Decodes messages that differ from an earlier one only in the numbers of their array.
 
-Senders' messages mostly differ in nothing but those. A JSON text without its digits says where all
-brackets and commas stand, so that one look at a dictionary checks the shape of the array exactly
-(28 rows of 28, where a parser that flattens would take 27 and 29), and the numbers of many
-messages can be read at once. Measured for a KMNIST image in 2 kB of JSON: 3 microseconds for the
-shape, 5 for the numbers; orjson and numpy take 36 for both.
+Most messages of a sender do. A JSON text without its digits shows the position of every bracket
+and comma. So one look in a dictionary checks the array's shape exactly (28 rows of 28; a parser
+that flattens would accept rows of 27 and 29), and the numbers of many messages are read at once.
+Measured for a KMNIST image in 2 kB of JSON: 3 microseconds for the shape and 5 for the numbers;
+orjson and numpy take 36 for both.
 
-Messages of any other kind (fractions, negative or larger numbers, an own `puid` each) are read the
-general way; so is the first of each layout, and what is here never answers otherwise than that.
+Other messages (fractions, negative or larger numbers, a `puid` in each) are decoded the general
+way, and so is the first one of each layout. Both ways give the same payload.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from seldon_kafka.codec.small_numbers import DIGITS, read_small_numbers
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.messages import Payload
 
-# Below this the general way is as quick.
+# Shorter messages are decoded the general way as quickly.
 _SHORTEST = 256
-# What is kept is bounded, whatever is sent.
+# The memory for layouts is bounded.
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_SEEN = 4096
-# Types of numbers that hold all from 0 to 255.
+# Types that hold every whole number from 0 to 255.
 _WIDE_ENOUGH = frozenset(
     np.dtype(name)
     for name in (
@@ -37,21 +37,21 @@ _WIDE_ENOUGH = frozenset(
         *("float16", "float32", "float64"),
     )
 )
-# What small numbers are read from has spaces behind commas only.
+# The reader of small numbers takes spaces only after commas.
 _ODD_SPACE = re.compile(rb"[^,] ")
 _ARRAY = re.compile(rb'"(?:ndarray|values|instances|data)" ?: ?(\[[0-9, \[\]]*\])')
 
 
 class Layout(NamedTuple):
-    """All that messages of one layout have in common.
+    """The common parts of messages of one layout.
 
     Attributes:
-        head: what stands before the array.
-        tail: what stands behind it.
-        shape: of the array.
-        spaces: whether there are spaces in it.
-        payload: with an array of no numbers.
-        wire_format: of the reply.
+        head: the text before the array.
+        tail: the text after the array.
+        shape: the shape of the array.
+        spaces: whether the array's text has spaces.
+        payload: the payload, without the array.
+        wire_format: the format of the reply.
     """
 
     head: bytes
@@ -63,10 +63,10 @@ class Layout(NamedTuple):
 
 
 class Layouts:
-    """The layouts that were seen lately.
+    """The layouts of recent messages.
 
     Args:
-        field: the field of a parsed message that becomes its array.
+        field: returns the value of a parsed message that becomes its array.
     """
 
     def __init__(self, field: Callable[[Dict[str, Any]], Any]) -> None:
@@ -76,7 +76,7 @@ class Layouts:
         self._seen_once: Set[int] = set()
 
     def find(self, value: bytes) -> Optional[Layout]:
-        """The layout of a JSON text, if it is known."""
+        """Returns the layout of a JSON text; None if it is unknown."""
         if not self._known or len(value) < _SHORTEST:
             return None
         layout = self._known.get(value.translate(None, DIGITS))
@@ -90,12 +90,12 @@ class Layouts:
         return None
 
     def learn(self, value: bytes, payload: Payload, wire_format: WireFormat) -> None:
-        """Remembers the layout of a message that was read the general way, at its second time."""
+        """Stores the layout of a message that was decoded the general way, the second time."""
         if not self._is_worth_it(value, payload):
             return
         skeleton = value.translate(None, DIGITS)
         if skeleton in self._known:
-            # Another digit outside of the array, an `id` for one: those have no layout in common.
+            # A digit outside of the array differs, such as an `id`: these messages have no layout.
             return
         seen = hash(skeleton)
         if seen not in self._seen_once:
@@ -133,7 +133,7 @@ class Layouts:
         numbers = read_small_numbers([array], payload.data.size, spaces=spaces)
         if numbers is None or not np.array_equal(numbers.ravel(), payload.data.ravel()):
             return None
-        # That it is this array which becomes the payload's, and no other field that looks like it.
+        # Checks that this array becomes the payload, and no other field that looks like it.
         mark = secrets.token_hex(16)
         try:
             document = orjson.loads(head + orjson.dumps(mark) + tail)
@@ -146,11 +146,10 @@ class Layouts:
 
 
 def read(layout: Layout, values: Sequence[bytes]) -> Optional[NDArray[np.uint8]]:
-    """The arrays of messages of this layout.
+    """Reads the arrays of messages of one layout.
 
     Returns:
-        uint8, one array of the layout's shape for each message; None if one of them has no such
-        array after all.
+        uint8 (messages, *shape); None if the array of a message can't be read this way.
     """
     start, stop = len(layout.head), -len(layout.tail)
     texts: List[bytes] = [value[start:stop] for value in values]

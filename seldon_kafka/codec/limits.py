@@ -1,9 +1,9 @@
-"""What a message may take of memory while it is read, beyond its own bytes.
+"""Limits of the memory that decoding a message takes, beyond its own bytes.
 
-The size of a message alone bounds little: two bytes of protobuf can become a kilobyte of Python
-objects, and one long text makes numpy give every other value of its array as much room. What is
-refused here is refused before that memory is taken. With the limits below, and those on nesting,
-reading and answering a message takes at most `MOST_TIMES` times `KAFKA_MAX_MESSAGE_BYTES` at its
+The size of a message does not bound this memory: two bytes of protobuf can become a kilobyte of
+Python objects, and numpy gives every value of an array of texts the room of the longest one. These
+limits refuse a message before the memory is allocated. With them and the limits on nesting,
+decoding and answering a message takes at most `MOST_TIMES` times `KAFKA_MAX_MESSAGE_BYTES` at its
 default; `tests/seldon_kafka/test_memory.py` measures it.
 """
 
@@ -16,10 +16,10 @@ from seldon_kafka.codec.proto_fields import count_fields
 from seldon_kafka.errors import Rejected
 
 MOST_TIMES = 32
-"""Memory that a message may take while it is read, in messages of the largest size."""
+"""Limit of the memory for decoding a message, in multiples of the largest message."""
 
-# Arrays and objects of JSON: a Python list or dict takes about 200 bytes, so beyond the first ones
-# there must be so many bytes of text for each. Rows of images have 60 and more.
+# Arrays and objects of JSON: a Python list or dict takes about 200 bytes. Beyond some, each
+# needs this many bytes of text. Rows of images have 60 and more.
 _FREE_CONTAINERS = 65_536
 _BYTES_A_CONTAINER = 16
 # The JSON parser's own limit.
@@ -29,24 +29,24 @@ _MOST_FIELDS = 150_000
 # An array of texts: numpy gives each value the room of the longest one, 4 bytes a character.
 _MOST_TEXT_BYTES = 128 * 1024 * 1024
 _BYTES_A_CHARACTER = 4
-# Numbers become texts of so many characters where a text stands beside them.
+# Numbers in an array with texts become texts of this many characters.
 _NUMBER_CHARACTERS = 32
 
 _STRING = re.compile(rb'"[^"]*"')
 
 
 def check_containers(value: bytes) -> None:
-    """Refuses JSON text of too many arrays and objects.
+    """Refuses JSON text with too many arrays and objects.
 
     Raises:
-        Rejected: it has them.
+        Rejected: it has too many.
     """
     most = _FREE_CONTAINERS + len(value) // _BYTES_A_CONTAINER
     if len(value) <= most or _containers(value) <= most:
         return
     if b"[" * _DEEPEST in value:
         raise Rejected("too_deep", "the JSON is nested too deeply")
-    # Those inside of strings are none.
+    # Brackets in strings do not count.
     text = value.replace(b"\\\\", b"").replace(b'\\"', b"")
     in_strings = sum(_containers(found.group()) for found in _STRING.finditer(text))
     count = _containers(text) - in_strings
@@ -63,16 +63,16 @@ def _containers(text: bytes) -> int:
 
 
 def check_texts(value: bytes, arrays: Iterable[Any]) -> None:
-    """Refuses arrays in which a long text would take much room for each value.
+    """Refuses arrays in which each value would take the room of a long text.
 
     Args:
-        value: the JSON text that they come of.
-        arrays: parsed JSON that will become arrays.
+        value: the JSON text.
+        arrays: values of the parsed JSON that will become arrays.
 
     Raises:
-        Rejected: one takes more than is allowed.
+        Rejected: an array would take too much memory.
     """
-    # In the worst case half of the bytes are one text, and the others values of two bytes.
+    # In the worst case half of the bytes are one text, and the rest are values of two bytes.
     if len(value) ** 2 // 2 <= _MOST_TEXT_BYTES:
         return
     longest = max(_longest_string(value), _NUMBER_CHARACTERS)
@@ -82,7 +82,7 @@ def check_texts(value: bytes, arrays: Iterable[Any]) -> None:
 
 
 def _longest_string(value: bytes) -> int:
-    """No string of this JSON text has more bytes."""
+    """Returns an upper bound of the bytes of each string in JSON text."""
     if b"\\" in value:
         return len(value)
     return max((found.end() - found.start() for found in _STRING.finditer(value)), default=0)
@@ -93,10 +93,10 @@ def _room(values: int, longest: int) -> int:
 
 
 def check_array_of_texts(nested: Any) -> None:
-    """Refuses nested lists in which a long text would take much room for each value.
+    """Refuses nested lists in which each value would take the room of a long text.
 
     Raises:
-        Rejected: they would take more than is allowed.
+        Rejected: their array would take too much memory.
     """
     values = longest = 0
     kinds: Set[Any] = set()
@@ -117,7 +117,7 @@ def check_array_of_texts(nested: Any) -> None:
 
 
 def lists_in(nested: Any) -> Iterator[Sequence[Any]]:
-    """All lists in lists and objects, however deep."""
+    """Yields all nested lists and the values of all nested objects."""
     waiting = [nested]
     while waiting:
         found = waiting.pop()
@@ -131,16 +131,16 @@ def lists_in(nested: Any) -> Iterator[Sequence[Any]]:
 
 
 def check_fields(value: bytes, descriptor: Any) -> None:
-    """Refuses a protobuf message of too many fields; whether it is one at all is not looked at.
+    """Refuses a protobuf message with too many fields; the bytes need not be a valid message.
 
     Args:
         value: the message's bytes.
-        descriptor: of the message type.
+        descriptor: descriptor of the message type.
 
     Raises:
-        Rejected: it has them.
+        Rejected: it has too many.
     """
-    # A field takes two bytes and more.
+    # A field takes at least two bytes.
     if (
         len(value) > 2 * _MOST_FIELDS
         and count_fields(value, descriptor, _MOST_FIELDS) > _MOST_FIELDS

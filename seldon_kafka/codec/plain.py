@@ -1,9 +1,9 @@
-"""Copies of a user model's answers, made of nothing but plain values.
+"""Copies a user model's answers to plain values.
 
-A class may keep and reuse what it returns, so an answer is copied before the class is called
-again. The copy holds what JSON has words for: objects with text as keys, lists, texts, numbers,
-booleans, `None`, and numpy arrays. Other values become what Seldon's server makes of them
-(`flask.json.provider.DefaultJSONProvider`): a date an HTTP date, a `Decimal` its text.
+A user model may keep and reuse its answer, so the answer is copied before the next call. The copy
+has only values of JSON: objects with text keys, lists, texts, numbers, booleans, `None`, and numpy
+arrays. Other values are converted as Seldon's server does
+(`flask.json.provider.DefaultJSONProvider`): a date to an HTTP date, a `Decimal` to its text.
 """
 
 from __future__ import annotations
@@ -26,29 +26,29 @@ _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
 _FRAME, _SERIES = "pandas.DataFrame", "pandas.Series"
 masked: Any = np.ma
-"""numpy's masked arrays, which it has no types for."""
+"""numpy's module of masked arrays, which has no type hints."""
 
 _MISSING = ("NaTType", "NAType")
 
 
 class NotPlain(Exception):
-    """An answer holds what can't be sent; the message names the path in the answer."""
+    """An answer has a value that can't be sent; the text names its path in the answer."""
 
 
 def plain(value: Any, path: str, *, non_finite: bool) -> Any:
     """Copies an answer, or a part of one.
 
     Args:
-        value: what the user model returned.
-        path: its name in error messages; the path inside follows it.
-        non_finite: keep NaN and infinity, which are refused otherwise.
+        value: the answer.
+        path: its name in error messages.
+        non_finite: keep NaN and infinity; they are refused by default.
 
     Returns:
-        A copy that shares no memory with `value` which the class could change.
+        A copy that shares no mutable memory with `value`.
 
     Raises:
-        NotPlain: it holds NaN, infinity or a missing value, and `non_finite` is false; or a type
-            that can't be sent.
+        NotPlain: it has NaN, infinity or a missing value, and `non_finite` is False; or a type that
+            can't be sent.
     """
     try:
         return _Copy(non_finite).of(value, path)
@@ -57,7 +57,7 @@ def plain(value: Any, path: str, *, non_finite: bool) -> Any:
 
 
 def _http_date(moment: datetime.date) -> str:
-    """Writes a date as HTTP does (RFC 9110): in UTC, to the second; without a zone it is UTC."""
+    """Returns an HTTP date (RFC 9110): in UTC, to the second; a date without a zone is UTC."""
     if not isinstance(moment, datetime.datetime):
         moment = datetime.datetime.combine(moment, datetime.time())
     zone = datetime.timezone.utc
@@ -66,11 +66,11 @@ def _http_date(moment: datetime.date) -> str:
 
 
 def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
-    """Rows and column names of a pandas DataFrame or Series; None of anything else.
+    """Returns the rows and column names of a pandas DataFrame or Series, else None.
 
-    pandas is not imported: the classes are known by their names.
+    It recognises the classes by their names, and does not import pandas.
     """
-    # Before pandas 3 the names have the modules between.
+    # Before pandas 3 the qualified names contain submodules.
     names = {
         f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}" for kind in type(value).__mro__
     }
@@ -83,7 +83,7 @@ def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
 
 
 class _Copy:
-    """One copy under way."""
+    """Makes one copy."""
 
     def __init__(self, non_finite: bool) -> None:
         self._non_finite = non_finite
@@ -101,7 +101,7 @@ class _Copy:
         return self._of_subclass(value, path)
 
     def _of_subclass(self, value: Any, path: str) -> Any:
-        # By the plain type's own methods: an enumeration of texts has others.
+        # By the methods of the plain type: an enumeration of texts overrides them.
         if isinstance(value, str):
             return str.__str__(value)
         if isinstance(value, int):
@@ -131,7 +131,7 @@ class _Copy:
         return copied
 
     def _key(self, key: Any, path: str) -> str:
-        """A key of an object as `json.dumps` writes it."""
+        """Returns the key of an object as `json.dumps` writes it."""
         if isinstance(key, np.generic):
             key = key.item()
         if isinstance(key, str):
@@ -154,13 +154,13 @@ class _Copy:
 
     def _item(self, item: Any, path: str) -> Any:
         copied = self.of(item, path)
-        # An array that is made of the list would show what the mask hides.
+        # An array made of the list would show masked values.
         return copied.tolist() if masked.is_masked(copied) else copied
 
     def _scalar(self, value: Any, path: str) -> Any:
         item = value.item()
         if isinstance(item, np.generic):
-            # The widest float of the machine has no number of Python's.
+            # Python has no number for the widest float of the machine.
             item = float(value)
         return self.of(item, path)
 
@@ -172,7 +172,7 @@ class _Copy:
             return np.array(array, order="C", subok=False)
         copied = np.empty(array.shape, object)
         flat = copied.reshape(-1)
-        # As Python's own values: of dates and of bytes an array has types that JSON has not.
+        # As Python values: JSON has no types for arrays of dates and bytes.
         for index, item in enumerate(_flat_list(array)):
             where = np.unravel_index(index, array.shape) if array.ndim else ()
             flat[index] = self.of(item, path + index_text(where))
@@ -227,7 +227,7 @@ def _flat_list(array: NDArray[Any]) -> Any:
 
 
 def is_finite(value: Any) -> bool:
-    """Whether a metric's value is a number that can be counted."""
+    """Returns whether a metric's value is a finite number."""
     try:
         return math.isfinite(float(value))
     except (TypeError, ValueError):
@@ -235,5 +235,5 @@ def is_finite(value: Any) -> bool:
 
 
 def index_text(index: Sequence[Any]) -> str:
-    """An array index as a path: `[3][0]`."""
+    """Returns an array index as a path: `[3][0]`."""
     return "".join(f"[{int(each)}]" for each in index)
