@@ -1,7 +1,7 @@
-"""People's word on which answers were right: how it stands in a message, and how it is read.
+"""Feedback: composes and reads messages that tell which answers were right.
 
-A message is Seldon's own Feedback in JSON, with the `puid` of the answer as its key, so that all
-that is said of one answer stands in one partition, the latest word last.
+A message is Seldon's Feedback in JSON. Its key is the `puid` of the answer, so all feedback on one
+answer is in one partition, in order.
 https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html
 """
 
@@ -28,36 +28,36 @@ from seldon_kafka.messages import (
 )
 
 Place = Tuple[str, int, int]
-"""Topic, partition and offset of the input that was answered."""
+"""Topic, partition and offset of the request."""
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Largest value that is read unless told otherwise: `KAFKA_MAX_MESSAGE_BYTES` has this default."""
+"""Default of the largest value that is read; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
 
 _PARTS = ("request", "response", "reward", "truth")
 LONGEST_PUID = 1024
-"""Characters; what is about an answer of a longer `puid` can't be told apart."""
+"""Longest `puid`, in characters; feedback on longer ones can't be told apart."""
 
 # Digits of the largest offset, 2**63 - 1.
 _MOST_DIGITS = 19
 
 
 class BadFeedback(Exception):
-    """It makes no sense as feedback; the message says what its sender must change."""
+    """A document is no feedback; the text says what its sender must change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Feedback:
-    """What somebody says of one answer.
+    """Feedback on one answer.
 
     Attributes:
-        puid: of the answer: its `meta.puid`.
-        truth: the right label of each row of the message, "" where nothing is said of a row;
-            nothing at all if only the reward is told.
+        puid: `meta.puid` of the answer.
+        truth: the right label of each row, "" for a row without one; empty if there is only a
+            reward.
         reward: how good the answer was, in the sender's own measure.
-        request: what was asked, Seldon JSON, if the sender has it.
-        response: what was answered, Seldon JSON, if the sender has it.
-        place: topic, partition and offset of what was asked, if they are known.
-        given_ms: when it was given, milliseconds since 1970; -1 if that is not known.
+        request: the request in Seldon JSON, if the sender has it.
+        response: the reply in Seldon JSON, if the sender has it.
+        place: topic, partition and offset of the request, if they are known.
+        given_ms: time of the feedback, in milliseconds since 1970; -1 if it is unknown.
     """
 
     puid: str
@@ -70,14 +70,13 @@ class Feedback:
 
 
 def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[bytes]]]]:
-    """The message that carries a feedback; its timestamp is to be `given_ms`.
+    """Composes the message of a feedback; its timestamp must be `given_ms`.
 
     Returns:
-        Key, value and headers. The response in it has the feedback's `puid`, whatever it had
-        before.
+        Key, value and headers. The response in the value gets the feedback's `puid`.
 
     Raises:
-        BadFeedback: it could not be read again, or is no JSON.
+        BadFeedback: it can't be written as JSON, or could not be read again.
     """
     response = feedback.response or {}
     document: Dict[str, Any] = {
@@ -100,14 +99,14 @@ def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[
 
 
 def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
-    """The feedback in a message of its topic.
+    """Reads the feedback in a message of the feedback topic.
 
     Args:
-        record: the message. The `puid` may also be its key alone.
+        record: the message. The `puid` may be in its key only.
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        BadFeedback: it is none.
+        BadFeedback: the message is no feedback.
     """
     value = record.value
     if value is None:
@@ -125,18 +124,18 @@ def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
 def feedback_of(
     document: Dict[str, Any], given_ms: int, *, place: Optional[Place] = None, puid: str = ""
 ) -> Feedback:
-    """The feedback in Seldon's JSON, as its clients post it to `/send-feedback`.
+    """Reads the feedback in Seldon's JSON, as clients post it to `/send-feedback`.
 
     Args:
-        document: the JSON. The `puid` is that of `response.meta`, else of `request.meta`; `truth`
-            is read by `seldon_kafka.codec.truth.labels_of`.
-        given_ms: when it was given, milliseconds since 1970.
-        place: where the input was, if that is known.
-        puid: to be used where the JSON has none. Without this too one is made of the request, so
-            that two words on the same request are two words on one thing.
+        document: the JSON. The `puid` is that of `response.meta`, or of `request.meta`. `truth` is
+            read by `seldon_kafka.codec.truth.labels_of`.
+        given_ms: time of the feedback, in milliseconds since 1970.
+        place: topic, partition and offset of the request, if they are known.
+        puid: the `puid` if the JSON has none. Without both, one is made of the request, so that
+            several feedbacks on one request have the same `puid`.
 
     Raises:
-        BadFeedback: something is missing or malformed.
+        BadFeedback: a part is missing or malformed.
     """
     try:
         return _feedback_of(document, given_ms, place, puid)
@@ -160,7 +159,7 @@ def _feedback_of(
 
 
 def _message(document: Dict[str, Any], part: str) -> Optional[Dict[str, Any]]:
-    """The request or the response; None where it is left out or empty."""
+    """Returns the request or the response; None if it is missing or empty."""
     message = document.get(part)
     if not message:
         return None
@@ -215,7 +214,7 @@ def _headers_of(place: Optional[Place]) -> Headers:
 
 
 def _place_in(headers: Headers) -> Optional[Place]:
-    """Where the input was; None where the headers don't say so, or something else."""
+    """Returns the position of the request in headers; None if they have none."""
     topic = header(headers, INPUT_TOPIC)
     numbers = [header(headers, name) or b"" for name in (INPUT_PARTITION, INPUT_OFFSET)]
     if not topic or not all(each.isdigit() and len(each) <= _MOST_DIGITS for each in numbers):

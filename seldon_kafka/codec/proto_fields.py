@@ -20,14 +20,14 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 
 
 def count_fields(value: bytes, descriptor: Any, most: int) -> int:
-    """The fields of a message and of all messages in it, each number of a packed list as one.
+    """Counts the fields of a message and its nested messages; packed numbers count one by one.
 
-    Packed lists of fixed size (floats) count as one field, since they cost what their bytes say.
+    A packed list of fixed size (floats) counts as one field, because its memory follows its bytes.
 
     Args:
-        value: the message's bytes; what is no message is counted as far as it looks like one.
-        descriptor: of the message type.
-        most: counting ends beyond this.
+        value: the message's bytes; invalid bytes are counted up to the first error.
+        descriptor: descriptor of the message type.
+        most: the count at which counting ends.
     """
     count = 0
     waiting: List[Tuple[int, int, Any]] = [(0, len(value), descriptor)]
@@ -55,10 +55,10 @@ def count_fields(value: bytes, descriptor: Any, most: int) -> int:
 
 
 def ends_early(value: bytes) -> bool:
-    """Tells whether a message ends before its bytes do, at the end of a group that never began.
+    """Returns whether a message ends before its bytes do, at an end of a group without a begin.
 
     Args:
-        value: the message's bytes; in what is no message nothing is found.
+        value: the message's bytes; the result is False for invalid bytes.
     """
     at = 0
     while at < len(value):
@@ -74,13 +74,13 @@ def ends_early(value: bytes) -> bool:
         elif wire_type in _FIXED_BYTES:
             at += _FIXED_BYTES[wire_type]
         else:
-            # A group, or no type at all: the parser looks into it.
+            # A group, or an unknown type: the parser decides.
             return False
     return False
 
 
 def _varint(value: bytes, at: int) -> Tuple[int, int]:
-    """The number that begins here, and where it ends; bytes that are not there are zero."""
+    """Returns the number that begins at a position, and its end; missing bytes count as zero."""
     number = shift = 0
     for byte in value[at : at + 10]:
         at += 1

@@ -21,12 +21,12 @@ from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Payload, Prediction
 
-# An array without values may have any shape, and a class may make something of each row or column.
+# An array without values may have any shape, and a user model may allocate for each row or column.
 _LARGEST_EMPTY = 65_536
 
 
 def decode(document: Dict[str, Any]) -> Payload:
-    """The payload of a Seldon request, read as Seldon reads it.
+    """Returns the payload of a Seldon request, decoded as Seldon decodes it.
 
     Raises:
         Rejected: a field is missing or malformed.
@@ -61,15 +61,15 @@ def _check_meta(meta: Any) -> None:
         try:
             plain(meta, "meta", non_finite=False)
         except NotPlain as error:
-            # They go into the reply, and JSON has no word for them.
+            # The reply contains them, and JSON has no word for them.
             raise Rejected("bad_value", str(error)) from None
 
 
 def decode_base64(value: Any) -> bytes:
-    """The bytes of base64 text, white space in it allowed, as Seldon allows it.
+    """Decodes base64 text; white space is allowed, as in Seldon.
 
     Raises:
-        Rejected: it is no base64 text.
+        Rejected: the value is no base64 text.
     """
     if not isinstance(value, str):
         raise Rejected("bad_base64", "binData must be base64 text")
@@ -90,12 +90,12 @@ def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
         return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
     if "tftensor" in data:
         return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
-    # As Seldon: an array without values.
+    # As in Seldon: an array without values.
     return Payload("ndarray", np.array([]), names, meta, document)
 
 
 def _names(names: Any) -> Any:
-    """Texts as a tuple, which messages may have in common; anything else as it is."""
+    """Returns texts as a tuple, which alike messages can share, and any other value unchanged."""
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return names
@@ -109,10 +109,10 @@ def _tensor(tensor: Any) -> NDArray[Any]:
 
 
 def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
-    """`values` in `shape`.
+    """Returns the values in a shape.
 
     Raises:
-        Rejected: the shape is none, or holds another number of values.
+        Rejected: the shape is invalid, or does not match the number of values.
     """
     if not isinstance(shape, list):
         raise Rejected("bad_shape", f"{what}.shape must be an array of whole numbers")
@@ -124,7 +124,7 @@ def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
     for size in shape:
         count *= max(1, size) if size else 0
     if -1 in shape and count:
-        # As numpy: it stands for whatever is left.
+        # As in numpy: -1 stands for the remaining size.
         shape = [values.size // count if size == -1 else size for size in shape]
         count *= values.size // count
     if count != values.size:
@@ -135,7 +135,7 @@ def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """The reply as Seldon composes it: rows in the form that the request had."""
+    """Encodes the reply as Seldon does: rows have the form of the request."""
     if prediction.raw:
         return dump_json(_with_puid(prediction.data, puid))
     document = _body(payload.kind, prediction)
@@ -163,7 +163,7 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
         raise TypeError("JSON has no customData; ask for it in protobuf")
     rows = data if isinstance(data, np.ndarray) else np.asarray(data)
     names = listed(prediction.names)
-    # What is no number is an ndarray.
+    # Values that are no numbers are an ndarray.
     is_number = np.issubdtype(rows.dtype, np.number)
     if is_number and kind == "tftensor":
         return {"data": {"names": names, "tftensor": tf_tensor.to_json(rows)}}
@@ -176,12 +176,12 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
 
 
 def listed(names: Any) -> Any:
-    """Class names as JSON has them."""
+    """Returns class names as JSON values."""
     return list(names) if isinstance(names, tuple) else names
 
 
 def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
-    """Rows as `dump_json` writes them: masked values as `null`, single values as such."""
+    """Returns rows for `dump_json`; masked values become `null`."""
     if not isinstance(data, np.ndarray):
         return data
     if isinstance(data, np.ma.MaskedArray) or not data.ndim:
@@ -190,7 +190,7 @@ def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
 
 
 def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[str, Any]:
-    """`meta` of the reply: the sender's tags and metrics, and over them the class's."""
+    """Returns `meta` of the reply: the tags and metrics of the sender and of the user model."""
     meta: Dict[str, Any] = {"puid": puid}
     sent = payload.meta
     if sent.get("tags") or prediction.tags:

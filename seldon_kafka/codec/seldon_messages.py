@@ -1,8 +1,8 @@
-"""Seldon's protobuf messages, described here and kept in a descriptor pool of their own.
+"""Seldon's protobuf messages, in a descriptor pool of their own.
 
 Other code in the process (seldon_core, TensorFlow) may register messages of the same names in the
-default pool, of whatever version: neither sees the other's. Field names and numbers are those of
-`prediction.proto` of Seldon Core 1.17.1
+default pool, in any version. Field names and numbers are those of `prediction.proto` of Seldon Core
+1.17.1
 (https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html) and of
 TensorFlow's `tensor.proto`.
 """
@@ -206,12 +206,12 @@ TensorProto: Any = _class_of("tensorflow.TensorProto")
 
 
 def is_seldon_message(value: Any) -> bool:
-    """Whether a value is a `SeldonMessage`: ours, seldon_core's or one of the class's own."""
+    """Returns whether a value is a `SeldonMessage`, of any descriptor pool."""
     return _name_of(value) == NAME
 
 
 def is_any(value: Any) -> bool:
-    """Whether a value is protobuf's `Any`, of whatever descriptor pool."""
+    """Returns whether a value is protobuf's `Any`, of any descriptor pool."""
     return _name_of(value) == ANY_NAME
 
 
@@ -222,7 +222,7 @@ def _name_of(value: Any) -> str:
 
 
 def own_copy(message: Any) -> Any:
-    """A copy of a `SeldonMessage` of whatever class, as one of ours."""
+    """Returns a copy of a `SeldonMessage`, in this module's descriptor pool."""
     if not isinstance(message, SeldonMessage):
         return SeldonMessage.FromString(message.SerializeToString())
     copied = SeldonMessage()
@@ -231,11 +231,11 @@ def own_copy(message: Any) -> Any:
 
 
 def for_user_model(message: Any) -> Any:
-    """The same `SeldonMessage` as a raw method knows it: seldon_core's, if that is imported."""
+    """Returns a `SeldonMessage` for raw methods: seldon_core's class, if that is imported."""
     theirs = getattr(sys.modules.get(_MODULE), "SeldonMessage", None)
     return message if theirs is None else theirs.FromString(message.SerializeToString())
 
 
 def any_for_user_model(value: Any) -> Any:
-    """An `Any` of the default pool, whose class user models import."""
+    """Returns an `Any` of the default pool, whose class user models import."""
     return any_pb2.Any(type_url=value.type_url, value=value.value)

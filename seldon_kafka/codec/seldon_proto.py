@@ -1,4 +1,4 @@
-"""Seldon protobuf: `seldon.protos.SeldonMessage`, in and out."""
+"""Seldon protobuf: decodes and encodes `seldon.protos.SeldonMessage`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.enc
 
 
 def check_name(proto_name: bytes) -> None:
-    """Refuses other messages than `SeldonMessage`.
+    """Refuses messages other than `SeldonMessage`.
 
     Raises:
-        Rejected: `proto_name` is another one.
+        Rejected: `proto_name` names another message.
     """
     if proto_name != NAME.encode("ascii"):
         found = proto_name[:80].decode("utf-8", "replace")
@@ -41,15 +41,15 @@ def check_name(proto_name: bytes) -> None:
 
 
 def parse(value: bytes) -> Any:
-    """The `SeldonMessage` in these bytes.
+    """Parses a `SeldonMessage`.
 
     Raises:
-        Rejected: they are none, or only begin like one, or nest too deeply or too much.
+        Rejected: the bytes are no such message, or are nested too deeply, or have too many fields.
     """
     check_fields(value, SeldonMessage.DESCRIPTOR)
     if ends_early(value):
-        # protobuf's C++ parser (Python 3.8 to 3.10) only warns of the bytes that it left over, and
-        # filters of warnings are the class's too.
+        # protobuf's C++ parser (Python 3.8 to 3.10) only warns of remaining bytes, and a user model
+        # may filter warnings.
         raise Rejected("not_protobuf", f"the value only begins like a {NAME}")
     try:
         return SeldonMessage.FromString(value)
@@ -62,24 +62,24 @@ def parse(value: bytes) -> Any:
 
 
 def decode(value: bytes) -> Payload:
-    """The payload of a `SeldonMessage`.
+    """Decodes the payload of a `SeldonMessage`.
 
     Raises:
-        Rejected: the bytes are none, or it holds no data.
+        Rejected: the bytes are no such message, or it has no data.
     """
     return payload_of(parse(value))
 
 
 def payload_of(message: Any) -> Payload:
-    """The payload of a parsed `SeldonMessage`.
+    """Returns the payload of a parsed `SeldonMessage`.
 
     Raises:
-        Rejected: it holds no data, or what can't be read.
+        Rejected: it has no data, or data that can't be decoded.
     """
     try:
         return _payload(message)
     except UnicodeDecodeError as error:
-        # Of protobuf's parsers one looks at texts at once, another when they are asked for.
+        # One of protobuf's parsers checks texts at once, and another one at their first use.
         raise _no_text(error) from None
     except json_format.Error as error:
         raise Rejected("bad_value", f"the {NAME} holds what JSON has not: {error}") from None
@@ -113,13 +113,13 @@ def _decode_data(message: Any, meta: Dict[str, Any]) -> Payload:
     elif kind == "tftensor":
         data = tf_tensor.of_proto(message.data)
     else:
-        # As Seldon: an array without values.
+        # As in Seldon: an array without values.
         data = np.array([])
     return Payload(kind or "ndarray", data, names, meta, message)
 
 
 def _list_of(values: Any) -> List[Any]:
-    """Nested lists of a `ListValue`; protobuf's own JSON makes texts of NaN and infinity.
+    """Returns the nested lists of a `ListValue`; protobuf's own JSON turns NaN into text.
 
     Raises:
         Rejected: it is nested too deeply.
@@ -144,10 +144,10 @@ def _no_text(error: UnicodeDecodeError) -> Rejected:
 
 
 def not_finite(message: Any) -> str:
-    """Makes null of NaN and infinity in a `SeldonMessage`, where protobuf has a word for it.
+    """Replaces NaN and infinity in a `SeldonMessage` by null, where protobuf has null.
 
     Returns:
-        The path of the first number that is not finite, and the number; empty if there is none.
+        The path of the first number that is not finite, and the number; empty if all are finite.
     """
     values = np.array(message.data.tensor.values)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -186,7 +186,7 @@ def _as_json(message: Any) -> Any:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """The reply as Seldon's gRPC server composes it."""
+    """Encodes the reply as Seldon's gRPC server does."""
     if prediction.raw:
         message = prediction.data
         if not message.meta.puid:
@@ -211,7 +211,7 @@ def _body(kind: str, prediction: Prediction) -> Any:
     if is_any(data):
         return SeldonMessage(customData={"type_url": data.type_url, "value": data.value})
     rows = data if isinstance(data, np.ndarray) else np.array(data)
-    # As in seldon_core.utils.construct_response: numbers in the form they came in, else tensor.
+    # As in seldon_core.utils.construct_response: numbers in the form of the request, else a tensor.
     form = kind if kind in ("ndarray", "tensor", "tftensor") else "tensor"
     if not np.issubdtype(rows.dtype, np.number):
         form = "ndarray"
@@ -235,7 +235,7 @@ def _as_tensor(form: str, rows: Any, names: List[str]) -> Any:
 
 
 def _json_values(value: Any) -> Any:
-    """`value` with Python's own numbers and lists, and None where a number is none."""
+    """Returns a value with Python's numbers and lists, and None for NaN and infinity."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):

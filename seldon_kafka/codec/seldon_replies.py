@@ -1,7 +1,7 @@
-"""Writes the Seldon JSON replies to many messages that were answered in one call.
+"""Encodes the Seldon JSON replies to many messages of one call.
 
-What `codec.seldon_json.encode` writes for each, at a fifth of the time: rows and tags of all
-messages become text in one go, and each reply is put together of pieces of it.
+The replies are those of `codec.seldon_json.encode`, in a fifth of the time: rows and tags of all
+messages become text at once, and each reply is joined from pieces of it.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import orjson
 from seldon_kafka.codec.json_text import dump_json
 from seldon_kafka.messages import Payload, Prediction
 
-# Seldon answers numbers in the form they came in, as a tensor when they came as none of its arrays
+# Seldon's reply has the request's form, and a tensor if the request had no array
 # (seldon_core.utils.construct_response_json).
 AS_TENSOR = ("tensor", "binData", "strData", "jsonData")
 _NUMBERS = frozenset((int, float, bool))
 
 
 class ReplyWriter:
-    """The replies to messages whose rows make up one prediction.
+    """Encodes the replies to messages whose rows are in one prediction.
 
     Args:
-        prediction: for the rows of all messages: numbers in two dimensions, no metrics.
+        prediction: the prediction for the rows of all messages: numbers in two dimensions, without
+            metrics.
     """
 
     def __init__(self, prediction: Prediction) -> None:
@@ -34,7 +35,7 @@ class ReplyWriter:
         self._rows = dump_json(rows)[2:-2].split(b"],[")
         names = None if prediction.names is None else list(prediction.names)
         self._names = b'{"data":{"names":' + dump_json(names)
-        # By turns: text that is the same in all replies, and pieces of which each has its own.
+        # In turn: text that all replies share, and pieces of each reply.
         self._tags: List[Tuple[bytes, Optional[List[bytes]]]] = []
         text = b'","tags":{'
         for name, entries in prediction.tags.items():
@@ -49,7 +50,7 @@ class ReplyWriter:
     def write(
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
-        """As `ManyReplies` says; None without rows, or where the sender's `meta` has to go in."""
+        """Returns replies; None without rows, or if the reply needs the sender's meta."""
         if not each or payload.kind == "tftensor" or not payload.meta.keys() <= {"puid"}:
             return None
         stop = start + each * len(puids)
@@ -68,14 +69,14 @@ class ReplyWriter:
 
 
 def _joined(pieces: List[bytes], each: int, between: bytes) -> List[bytes]:
-    """The pieces of each message's rows as one."""
+    """Joins the pieces of the rows of each message."""
     if each == 1:
         return pieces
     return [between.join(pieces[index : index + each]) for index in range(0, len(pieces), each)]
 
 
 def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
-    """A writer of these replies; None if they are of a kind that is written one by one."""
+    """Returns a writer for these replies; None if they must be encoded one by one."""
     rows = prediction.data
     if (
         prediction.raw
@@ -94,7 +95,7 @@ def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
 
 
 def _pieces(entries: Any) -> List[bytes]:
-    """The JSON text of each entry."""
+    """Returns the JSON text of each entry."""
     entries = entries.tolist() if isinstance(entries, np.ndarray) else list(entries)
     if _NUMBERS.issuperset(map(type, entries)):
         return dump_json(entries)[1:-1].split(b",")

@@ -1,4 +1,4 @@
-"""Whole numbers from 0 to 255 read from JSON text, for many messages at once."""
+"""Reads whole numbers from 0 to 255 in JSON text, for many messages at once."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from numpy.typing import NDArray
 
 DIGITS = b"0123456789"
 _SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
-# Text that is looked at in one piece: what is computed of it stays in a core's cache.
+# The size of one piece of text, so that intermediate arrays stay in a core's cache.
 _PIECE_BYTES = 128 * 1024
 
 
 def read_small_numbers(
     texts: Sequence[bytes], numbers_a_text: int, *, spaces: bool
 ) -> Optional[NDArray[np.uint8]]:
-    """The numbers in JSON arrays of known brackets and commas.
+    """Reads the numbers of JSON arrays whose brackets and commas are known.
 
     Args:
-        texts: arrays, each with room for `numbers_a_text` numbers: without its digits each is the
-            text of an array that was parsed before, so that nothing but digits is to be checked.
-            Spaces stand directly behind commas only.
-        numbers_a_text: how many numbers each holds.
-        spaces: whether there are spaces between the commas and the numbers.
+        texts: arrays. Without digits, each is the text of an array that was parsed before, so only
+            digits are checked. Spaces follow commas only.
+        numbers_a_text: number of numbers in each text.
+        spaces: whether spaces follow the commas.
 
     Returns:
-        uint8 (texts, numbers_a_text); None if anything is not a number from 0 to 255, as JSON
-        writes it.
+        uint8 (texts, numbers_a_text); None if a value is no number from 0 to 255 in JSON.
     """
     block = np.empty((len(texts), numbers_a_text), np.uint8)
     at_once = max(1, _PIECE_BYTES // max(1, len(texts[0])))
@@ -41,11 +39,11 @@ def read_small_numbers(
 
 
 def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
-    """The numbers, computed at every byte at once and then taken where they end."""
+    """Computes the number at every byte at once, and takes those where a number ends."""
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10
-    # A number stands before `,` or `]` and behind `[`, `,` or a space after that. Anywhere else it
-    # would make up for one that is missing, in the same text or in another.
+    # A number ends before `,` or `]`, and begins after `[`, `,` or a space after a comma. Elsewhere
+    # it would replace a missing number, in the same text or in another one.
     if (is_digit[:-1] & (digits[1:] == _OPENING)).any():
         return None
     if (is_digit[1:] & (digits[:-1] == _CLOSING)).any():
@@ -55,7 +53,7 @@ def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
     ends = np.flatnonzero(is_digit[:-1] > is_digit[1:])
     if not ends.size:
         return None
-    # One where the byte is a number's first, second or third digit at least.
+    # 1 where the byte is at least the first, second or third digit of a number.
     first = is_digit.view(np.uint8)
     second = first[1:] & first[:-1]
     third = second[1:] & second[:-1]

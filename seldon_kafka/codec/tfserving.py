@@ -16,7 +16,7 @@ from seldon_kafka.messages import Payload, Prediction
 
 
 def decode(document: Dict[str, Any]) -> Payload:
-    """The instances as an array, or the bytes of one `{"b64": …}` instance.
+    """Decodes the instances as an array, or the bytes of one `{"b64": …}` instance.
 
     Raises:
         Rejected: they are no rectangular array.
@@ -34,7 +34,7 @@ def _bytes_of(instances: Any) -> bytes:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """The reply; the format has no place for tags or names."""
+    """Encodes the reply; the format has no tags and no names."""
     if prediction.raw:
         return dump_json(prediction.data)
     data = prediction.data

@@ -1,4 +1,4 @@
-"""What a sender says that the right answer was, as labels: one for each row of its message."""
+"""The right answers in a feedback, as labels: one for each row of the message."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 
 
 def labels_of(truth: Any) -> Tuple[str, ...]:
-    """The labels in the truth of a feedback.
+    """Returns the labels in the truth of a feedback.
 
     Args:
-        truth: a Seldon message as JSON. Of `strData` the text is the one label. An entry of an
-            `ndarray` or of a `tensor` is the label of a row: a name, or a number. An entry that is
-            a list of several numbers, be they one-hot or probabilities, means the largest of them,
-            by its name in `data.names` if there are as many, else by its place, from 0.
+        truth: a Seldon message as JSON. The text of `strData` is the single label. An entry of an
+            `ndarray` or `tensor` is the label of a row: a name or a number. A list of several
+            numbers (one-hot or probabilities) means the largest one: its name in `data.names` if
+            there are as many names, else its index from 0.
 
     Returns:
-        A text for each row; whole numbers without a point (`3`, not `3.0`: protobuf has no whole
-        numbers in an ndarray). "" where nothing is said: null, or numbers of which several are the
-        largest. Nothing at all if there is no truth.
+        A text for each row. Whole numbers have no point (`3`, not `3.0`: protobuf has no whole
+        numbers in an ndarray). "" for null, and for numbers with several largest ones. Empty if
+        there is no truth.
 
     Raises:
-        Rejected: it is none of these.
+        Rejected: the truth has another form.
     """
     if truth is None or truth == {}:
         return ()
@@ -43,7 +43,7 @@ def labels_of(truth: Any) -> Tuple[str, ...]:
 
 
 def _entries(data: Dict[str, Any]) -> List[Any]:
-    """What is said of each row."""
+    """Returns the entry of each row."""
     if "tensor" in data:
         return _rows_of_tensor(data["tensor"])
     if isinstance(data.get("ndarray"), list):

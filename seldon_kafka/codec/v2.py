@@ -35,10 +35,10 @@ _DATATYPES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 
 def decode(document: Dict[str, Any]) -> Payload:
-    """The one input tensor, in its shape and datatype.
+    """Decodes the input tensor, in its shape and datatype.
 
     Raises:
-        Rejected: there is not exactly one input, or it contradicts itself.
+        Rejected: there is not exactly one input, or its shape, datatype and data do not match.
     """
     inputs = document["inputs"]
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -70,7 +70,7 @@ def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
         )
     if np.issubdtype(dtype, np.integer) and values.size:
         limits = np.iinfo(dtype)
-        # As Python's numbers: in floating point 2^64 is not larger than the largest UINT64.
+        # As Python numbers: in floating point 2^64 is not larger than the largest UINT64.
         if int(values.min()) < limits.min or int(values.max()) > limits.max:
             raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
         if values.dtype.kind == "f" and np.any(values % 1):
@@ -83,7 +83,7 @@ def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """The reply: rows as the first output, tags of one entry a row as further ones."""
+    """Encodes the reply: rows are the first output, and row tags are further outputs."""
     if prediction.raw:
         return dump_json(prediction.data)
     outputs = [_output("predict", prediction.data)]
@@ -108,7 +108,7 @@ def _output(name: str, data: Any) -> Dict[str, Any]:
 
 
 def _text_of(data: bytes) -> str:
-    """Bytes as JSON has them: as text, or else in base64."""
+    """Returns bytes for JSON: as text if they are UTF-8, else in base64."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

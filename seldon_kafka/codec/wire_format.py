@@ -1,4 +1,4 @@
-"""What a wire format is to the pipeline."""
+"""The interface between wire formats and the pipeline."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from seldon_kafka.messages import Headers, Payload, Prediction
 
 
 class ManyReplies(Protocol):
-    """Writes the replies to messages whose rows make up one prediction."""
+    """Encodes the replies to messages whose rows are in one prediction."""
 
     def write(
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
-        """The replies to alike messages; None where they have to be written by `encode`.
+        """Returns the replies to alike messages; None if `encode` must write them.
 
         Args:
-            payload: what they have in common.
-            start: the first one's first row in the prediction.
-            each: how many rows each has.
-            puids: of each message, as JSON text without the quotes.
+            payload: their common payload.
+            start: index of their first row in the prediction.
+            each: number of rows of each message.
+            puids: `puid` of each message, as JSON text without quotes.
         """
 
 
@@ -27,13 +27,13 @@ class WireFormat(NamedTuple):
     """One format of requests and replies.
 
     Attributes:
-        name: for metrics and logs.
-        decode: from the parsed JSON document, or the value's bytes for binary formats, to the
+        name: its name in metrics and logs.
+        decode: takes the parsed JSON document, or the bytes in binary formats, and returns the
             payload; raises `Rejected`.
-        encode: from the payload, the prediction and the message's `puid` to the reply's bytes.
+        encode: takes the payload, the prediction and the `puid`, and returns the reply's bytes.
         headers: the headers that describe the reply's value.
-        writer: makes what `encode` makes for each of many messages that were answered in one
-            call, quicker; or None where it can't.
+        writer: takes the prediction of many messages and returns a faster encoder for them; None if
+            there is none.
     """
 
     name: str
