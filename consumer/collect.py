@@ -21,7 +21,7 @@ from producer.results import Results, Row
 from producer.runs import OBJECT, RUN, group_of
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.config.stop_signals import stop_signals_calling
 from seldon_kafka.messages import header
 from seldon_kafka.progress_bar import counting
 
@@ -120,7 +120,7 @@ def _read(
     told: list[bool] = []
     with (
         closing(reader),
-        heeding_stop_signals(lambda: told.append(True)),
+        stop_signals_calling(lambda: told.append(True)),
         _bar(collection) as watch,
     ):
         left = f"{len(collection.missing)} of {collection.total} objects missing"

@@ -23,7 +23,7 @@ from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, PolicyError
 from kafka.replicas.view import show
 from seldon_kafka.config.arguments import positive_integer
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
-from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.config.stop_signals import stop_signals_calling
 
 ROOT = Path(__file__).resolve().parents[2]
 _UP_WITHIN_S = 65.0
@@ -161,7 +161,7 @@ def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     manager = Manager(settings, environment, policy, registry, options.app)
     control = Control(manager)
     registry.announce(control.address)
-    with heeding_stop_signals(manager.leave), manager, control:
+    with stop_signals_calling(manager.leave), manager, control:
         manager.await_ready(_say)
         if not manager.leaves:
             ready = sum(replica.ready for replica in manager.replicas)

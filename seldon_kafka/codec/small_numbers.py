@@ -69,5 +69,5 @@ def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
     hundreds *= np.uint8(100)
     values[1:] += tens
     values[2:] += hundreds
-    # Beyond 255 it begins at 0 again.
+    # uint8 overflows beyond 255.
     return None if (values[2:] < hundreds).any() else values.take(ends)

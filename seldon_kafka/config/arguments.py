@@ -1,4 +1,4 @@
-"""Types of command-line arguments."""
+"""Command-line arguments: types, and parsers of actions with their examples."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 
 def add_action(actions: Any, name: str, examples: str, **options: Any) -> Any:
-    """Adds the parser of a subcommand's action, with those examples that are of it.
+    """Adds the parser of a subcommand's action, with the examples of the action.
 
     Args:
-        actions: what `add_subparsers` returned.
-        name: of the action.
+        actions: the result of `add_subparsers`.
+        name: name of the action.
         examples: the subcommand's epilog.
-        options: for `add_parser`.
+        options: options of `add_parser`.
     """
     lines = [
         line for line in examples.splitlines() if f" {name}" in line and "seldon-kafka" in line
@@ -27,11 +27,11 @@ def add_action(actions: Any, name: str, examples: str, **options: Any) -> Any:
 
 
 def positive_integer(text: str) -> int:
-    """A whole number of one or more.
+    """Parses a whole number of at least 1.
 
     Raises:
-        argparse.ArgumentTypeError: it is less.
-        ValueError: it is none.
+        argparse.ArgumentTypeError: the number is less.
+        ValueError: the text is no whole number.
     """
     number = int(text)
     if number < 1:
@@ -40,11 +40,11 @@ def positive_integer(text: str) -> int:
 
 
 def positive_number(text: str) -> float:
-    """A number above zero.
+    """Parses a number above zero.
 
     Raises:
-        argparse.ArgumentTypeError: it is not.
-        ValueError: it is none.
+        argparse.ArgumentTypeError: the number is not above zero.
+        ValueError: the text is no number.
     """
     number = float(text)
     if not number > 0:

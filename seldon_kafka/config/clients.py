@@ -1,4 +1,4 @@
-"""Configurations of the Kafka clients, from the settings, and whether the library takes them."""
+"""Properties of the Kafka clients, made from the settings, and a check of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _QUIET.propagate = False
 
 # Room for a message's key, headers and framing beyond the largest value.
 _FRAMING_BYTES = 1024 * 1024
-# Brokers and clients take 100 MB in one piece, unless they are told otherwise.
+# Brokers and clients take requests up to 100 MB by default.
 _ONE_PIECE_BYTES = 90 * 1024 * 1024
 
-# The settings that decide what a client presents, by librdkafka's names.
+# The settings of TLS and SASL, by librdkafka's property.
 _TLS = {
     "ssl.ca.location": "ssl_ca_cert_file",
     "ssl.certificate.location": "ssl_client_cert_file",
@@ -40,10 +40,13 @@ _SASL = {
 
 
 def checked(settings: Settings) -> Settings:
-    """The same settings, after the client library has read its keys, certificates and properties.
+    """Checks that the client library takes the keys, certificates and properties.
+
+    Returns:
+        The same settings.
 
     Raises:
-        SettingsError: it can't, or there is no broker; the message names the variable.
+        SettingsError: the library refuses them, or no broker is set; the text names the variable.
     """
     made: Tuple[Tuple[Any, Dict[str, Any]], ...] = (
         (AdminClient, admin_config(settings)),
@@ -66,19 +69,19 @@ def _why_unusable(text: str) -> str:
 
 
 def with_variables(text: str) -> str:
-    """The client library's words, with our variables in place of its properties."""
+    """Returns a text of the client library, with variables in place of its properties."""
     for name, field in {**_TLS, **_SASL}.items():
         text = text.replace(name, f"KAFKA_{field.upper()}")
     return text
 
 
 def most_bytes(settings: Settings) -> int:
-    """The largest message that our clients send and fetch in one piece, framing included."""
+    """Returns the size of the largest message that clients send and fetch, framing included."""
     return settings.max_message_bytes + _FRAMING_BYTES
 
 
 def most_log_bytes(settings: Settings) -> int:
-    """The largest record of the request log: a request and its reply, both in base64."""
+    """Returns the size of the largest request-log record: a request and its reply in base64."""
     most = most_bytes(settings)
     return max(most, min(_ONE_PIECE_BYTES, 2 * (most // 3 * 4)))
 
@@ -89,7 +92,7 @@ def _base(settings: Settings) -> Dict[str, Any]:
         "bootstrap.servers": settings.broker,
         "security.protocol": settings.security_protocol,
         "logger": log,
-        # Reconnect soon after a broker came back: the defaults wait up to 10 s.
+        # Reconnects soon after a broker is back: the defaults wait up to 10 s.
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "topic.metadata.refresh.interval.ms": 30_000,
@@ -103,15 +106,15 @@ def _base(settings: Settings) -> Dict[str, Any]:
 
 
 def admin_config(settings: Settings) -> Dict[str, Any]:
-    """Configuration for `confluent_kafka.admin.AdminClient`."""
+    """Returns the properties of a `confluent_kafka.admin.AdminClient`."""
     return merged(_base(settings), settings.librdkafka.get("client", {}))
 
 
 def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
-    """Configuration for a producer that loses and reorders nothing.
+    """Returns the properties of a producer that neither loses nor reorders messages.
 
     Args:
-        settings: whose broker to use.
+        settings: the settings.
         properties: librdkafka properties, with `_` for `.`, that this producer needs.
     """
     base = _base(settings)
@@ -119,7 +122,7 @@ def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
         {
             "enable.idempotence": True,
             "acks": "all",
-            # As Kafka's own tools do, so that one key meets in one partition whoever sends it.
+            # Kafka's own tools use it too, so every message with one key is in one partition.
             "partitioner": "murmur2_random",
             "linger.ms": 0,
             "message.max.bytes": most_bytes(settings),
@@ -133,10 +136,10 @@ def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
 
 
 def consumer_config(settings: Settings, group_id: str, **properties: Any) -> Dict[str, Any]:
-    """Configuration for a consumer that sees committed messages only and commits by hand.
+    """Returns the properties of a consumer that reads committed messages and commits by itself.
 
     Args:
-        settings: whose broker to use.
+        settings: the settings.
         group_id: the consumer group.
         properties: librdkafka properties, with `_` for `.`, that this consumer needs.
     """

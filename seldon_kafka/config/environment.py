@@ -1,4 +1,4 @@
-"""Reading environment variables: parsers with errors that name the variable."""
+"""Parses environment variables; errors name the variable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Parser = Callable[[str, str], Any]
 
 PREFIX = "KAFKA_"
 
-# Variables that Kafka's own scripts and this project's local cluster read.
+# Variables of Kafka's own scripts and of this project's local cluster.
 _OTHERS_OWN = frozenset(
     {
         "KAFKA_CLUSTER_DIR",
@@ -25,7 +25,7 @@ _OTHERS_OWN = frozenset(
         "KAFKA_OPTS",
     }
 )
-# What Kubernetes sets in every pod beside a Service whose name begins with `kafka`
+# Kubernetes sets these in every pod beside a Service whose name begins with `kafka`
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 _SERVICE_LINK = re.compile(
     r"^KAFKA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"
@@ -33,16 +33,16 @@ _SERVICE_LINK = re.compile(
 
 
 class SettingsError(UsageError):
-    """A setting is missing, unknown or wrong; the message names it and says what to do."""
+    """A setting is missing, unknown or wrong; the text names it and says what to do."""
 
 
 def text(variable: str, value: str) -> str:
-    """The value without surrounding white space."""
+    """Returns the value without surrounding white space."""
     return value.strip()
 
 
 def choice(*allowed: str) -> Parser:
-    """A parser that takes one of `allowed`, in any case."""
+    """Returns a parser that accepts one of `allowed`, in any case."""
 
     def parse(variable: str, value: str) -> str:
         for option in allowed:
@@ -54,7 +54,7 @@ def choice(*allowed: str) -> Parser:
 
 
 def on_off(variable: str, value: str) -> bool:
-    """`on` or `off`; also true/false, yes/no, 1/0."""
+    """Parses `on` or `off`; also true/false, yes/no, 1/0."""
     word = value.strip().lower()
     if word in ("on", "true", "yes", "1"):
         return True
@@ -64,7 +64,7 @@ def on_off(variable: str, value: str) -> bool:
 
 
 def auto_on_off(variable: str, value: str) -> str:
-    """`auto`, or as `on_off`."""
+    """Parses `auto`, `on` or `off`; see `on_off`."""
     if value.strip().lower() == "auto":
         return "auto"
     try:
@@ -74,12 +74,12 @@ def auto_on_off(variable: str, value: str) -> str:
 
 
 def integer(low: int, high: int) -> Parser:
-    """A parser for a whole number from `low` to `high`."""
+    """Returns a parser for a whole number from `low` to `high`."""
     return _within(int, "a whole number", low, high)
 
 
 def number(low: float, high: float) -> Parser:
-    """A parser for a number from `low` to `high`."""
+    """Returns a parser for a number from `low` to `high`."""
     return _within(float, "a number", low, high)
 
 
@@ -97,7 +97,7 @@ def _within(convert: Callable[[str], float], what: str, low: float, high: float)
 
 
 def is_foreign(variable: str, value: str) -> bool:
-    """Whether a `KAFKA_*` variable is not for us: a service link, or for Kafka's own scripts."""
+    """Returns whether a `KAFKA_*` variable is a service link, or belongs to Kafka's scripts."""
     return (
         variable in _OTHERS_OWN
         or value.startswith(("tcp://", "udp://", "sctp://"))
@@ -106,29 +106,29 @@ def is_foreign(variable: str, value: str) -> bool:
 
 
 IGNORE = "KAFKA_IGNORE"
-"""Names variables that are the class's own, though they look like settings."""
+"""The variable that names the user model's own variables that look like settings."""
 
 _MOST_EDITS = 2
 
 
 def ignored_by(environ: Mapping[str, str]) -> FrozenSet[str]:
-    """The variables that `KAFKA_IGNORE` names, separated by commas."""
+    """Returns the variables that `KAFKA_IGNORE` names, separated by commas."""
     return frozenset(name.strip() for name in environ.get(IGNORE, "").split(",") if name.strip())
 
 
 def unknown_variables(
     environ: Mapping[str, str], known: Iterable[str], prefixes: Tuple[str, ...]
 ) -> List[str]:
-    """The `KAFKA_*` variables that are no settings; a class may have some of its own.
+    """Returns the `KAFKA_*` variables that are no settings; a user model may have its own.
 
     Args:
         environ: all variables.
         known: the settings' variables.
-        prefixes: beginnings of variables that are passed through to librdkafka.
+        prefixes: prefixes of variables that set properties of librdkafka.
 
     Raises:
-        SettingsError: one is so near to a setting that it is a typing error; the message names
-            the setting, and says how to keep the variable.
+        SettingsError: a variable looks like a misspelled setting; the text names the setting, and
+            says how to keep the variable.
     """
     names = sorted(known)
     ignored = ignored_by(environ)
@@ -149,7 +149,7 @@ def unknown_variables(
 
 
 def _near(variable: str, names: Iterable[str]) -> Optional[str]:
-    """The name that this is a typing error of, or the only one that it is the beginning of."""
+    """Returns the name that a variable misspells, or the only name that begins with it."""
     found = min(names, key=lambda name: edits(variable, name))
     if edits(variable, found) <= _MOST_EDITS:
         return found
@@ -158,7 +158,7 @@ def _near(variable: str, names: Iterable[str]) -> Optional[str]:
 
 
 def edits(first: str, second: str) -> int:
-    """Letters to change, add or leave out to make one text of the other (Levenshtein)."""
+    """Returns the edit distance of two texts (Levenshtein)."""
     row = list(range(len(second) + 1))
     for place, letter in enumerate(first, 1):
         last, row = row, [place]

@@ -1,4 +1,4 @@
-"""librdkafka properties set by environment variables, and those that are refused.
+"""Properties of librdkafka from environment variables, and the properties that are refused.
 
 `KAFKA_CONSUMER_FETCH_MIN_BYTES=1` sets `fetch.min.bytes` for the consumer, `KAFKA_PRODUCER_…`
 a property of the producer, `KAFKA_CLIENT_…` one of every client. Reference for the names:
@@ -25,7 +25,7 @@ CLIENT_PREFIXES = tuple(_PREFIXES.values())
 
 _EXACTLY_ONCE = "exactly-once and order rest on it"
 _OFFSETS = "the worker commits offsets itself, with the replies"
-# Property -> why it is refused, with the setting to use instead where there is one.
+# Why each property is refused, and the setting to use instead if there is one.
 _REFUSED = {
     "acks": _EXACTLY_ONCE,
     "allow.auto.create.topics": "workers make no topic by accident",
@@ -60,7 +60,7 @@ _REFUSED = {
 
 
 class Properties(NamedTuple):
-    """Properties of the client library that the environment sets.
+    """Properties of the client library from environment variables.
 
     Attributes:
         by_client: properties by client (`client`, `consumer`, `producer`).
@@ -72,14 +72,14 @@ class Properties(NamedTuple):
 
 
 def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Properties:
-    """The properties that the environment sets.
+    """Returns the properties that environment variables set.
 
     Args:
         environ: all variables.
-        known: variables that are settings of their own, and therefore not properties.
+        known: variables that are settings, and so no properties.
 
     Raises:
-        SettingsError: a promise of the runtime rests on the property.
+        SettingsError: a promise of the runtime depends on the property.
     """
     own = frozenset(known) | ignored_by(environ)
     found: Dict[str, Dict[str, str]] = {client: {} for client in _PREFIXES}
@@ -100,8 +100,8 @@ def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Pr
 
 
 def _is_property(name: str, value: str) -> bool:
-    """Whether the client library knows the property; what it takes is checked later."""
-    # Processes that read settings alone do without the library.
+    """Returns whether the client library knows the property; its value is checked later."""
+    # Imported late: processes that only read settings do not need the library.
     from confluent_kafka import KafkaException, Producer
 
     try:
@@ -114,7 +114,7 @@ def _is_property(name: str, value: str) -> bool:
 
 
 def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> Dict[str, Any]:
-    """`base` with the properties of `overrides`, the later ones winning."""
+    """Returns `base` with the properties of `overrides`; later ones win."""
     config = dict(base)
     for override in overrides:
         config.update(override)

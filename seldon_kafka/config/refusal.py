@@ -1,7 +1,7 @@
-"""Why the brokers do not let a client in, in their own words.
+"""Finds out why brokers refuse a client.
 
-librdkafka goes on trying when it is refused, and a call that waited for it says
-only that nobody answered. What the brokers said comes by another way.
+librdkafka retries when brokers refuse it, and a waiting call only reports a time-out. The reason
+arrives in the error callback.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _PATIENCE_S = 10.0
 _LOOK_S = 0.05
 MAY_NOT_WRITE = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    # An idempotent producer begins by asking for a number; who may write no topic may not.
+    # An idempotent producer asks for an id first, and needs the right to write any topic for it.
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-"""What a producer is told that lacks Write on its topic."""
+"""The errors of a producer without the right to write to its topic."""
 
 _NOBODY_ANSWERED = (
     KafkaError._TRANSPORT,
@@ -37,7 +37,7 @@ _NOBODY_ANSWERED = (
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT_QUEUE,
 )
-# A consumer or producer has properties that are none of an administration client's.
+# Prefixes of the properties that an administration client shares with other clients.
 _CONNECTION = ("bootstrap.", "broker.", "client.", "enable.ssl.", "sasl.", "security.", "ssl.")
 _ADVICE: Dict[int, str] = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD",
@@ -47,20 +47,21 @@ _TLS_WORDS = "SSL routines::"
 _NOT_VERIFIED = "certificate verify failed"
 _BROKER = re.compile(r"^\w+://[^ ]+: ")
 
-# What is tried again and again would be logged as often; the one line is what we return.
+# Retries would repeat the log lines; the result has the reason in one line.
 _QUIET = logging.getLogger("seldon_kafka.config.refusal.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
 
 class Inquiry:
-    """A client for administration that notices when the brokers refuse it.
+    """An administration client that detects a refusal by the brokers.
 
     Args:
-        config: `config.clients.admin_config`'s, or what of another concerns the connection.
+        config: properties of `config.clients.admin_config`, or another client's properties of the
+            connection.
 
     Attributes:
-        admin: the `confluent_kafka.admin.AdminClient` to ask with.
+        admin: the `confluent_kafka.admin.AdminClient` for requests.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -69,15 +70,15 @@ class Inquiry:
         self.admin: Any = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
-        """Waits until all answers are there, which the request's own time-out bounds.
+        """Waits for all answers; the time-out of the requests bounds the wait.
 
         Args:
-            futures: what the questions returned.
-            when_down_s: how long to wait once no broker could be reached at all.
+            futures: the futures of the requests.
+            when_down_s: longest wait in seconds once no broker can be reached.
 
         Raises:
-            Refused: the brokers don't let us in.
-            KafkaException: no broker could be reached.
+            Refused: the brokers refuse the client.
+            KafkaException: no broker can be reached.
         """
         give_up_at: Optional[float] = None
         waiting = list(futures)
@@ -88,7 +89,7 @@ class Inquiry:
                 if refusal is not None:
                     raise Refused(refusal)
                 if error.code() == KafkaError._ALL_BROKERS_DOWN and when_down_s is not None:
-                    # Nobody there at all, or what they said is still on its way.
+                    # No broker is there, or its refusal has not arrived yet.
                     give_up_at = give_up_at or time.monotonic() + when_down_s
             self._said.clear()
             if give_up_at is not None and time.monotonic() > give_up_at:
@@ -96,17 +97,17 @@ class Inquiry:
 
 
 class Refused(KafkaException):
-    """The brokers don't let us in; the error's text says why, and what decides it."""
+    """The brokers refuse the client; the text has the reason and the settings that decide it."""
 
 
 def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaException:
-    """The same error, or the brokers' refusal where that is what is behind it.
+    """Returns the same error, or the brokers' refusal that caused it.
 
-    Asks the brokers once more, for three seconds at most.
+    It asks the brokers once more, for at most three seconds.
 
     Args:
-        error: what a first call to the brokers raised.
-        config: of the client that made it.
+        error: the error of a first call.
+        config: properties of the client that made the call.
     """
     if error.args[0].code() not in _NOBODY_ANSWERED:
         return error
@@ -121,14 +122,17 @@ def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaExceptio
 
 
 def admitted(settings: Settings) -> Settings:
-    """The same settings, after a broker has let a client with them in.
+    """Checks that a broker accepts a client with these settings.
 
-    A command asks this first: a refusal then is told at once, while brokers that merely are
-    away are waited for.
+    Commands call it first, so that they report a refusal at once, and wait for brokers that are
+    only unreachable.
+
+    Returns:
+        The same settings.
 
     Raises:
         SettingsError: the client library can't use the settings.
-        KafkaException: the brokers refuse us, or none answers within ten seconds.
+        KafkaException: the brokers refuse the client, or none answers within ten seconds.
     """
     inquiry = Inquiry(admin_config(checked(settings)))
     answer = inquiry.admin.describe_cluster(request_timeout=_PATIENCE_S)
@@ -139,13 +143,13 @@ def admitted(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def one_shot_client() -> Iterator[Settings]:
-    """The settings of a command that asks brokers for one thing, which let it in.
+    """Loads and checks the settings of a command, and turns errors of clients into one line.
 
-    The clients' own log is silent meanwhile: what they retry by themselves is no news.
+    The clients' log is off in this context, because retries of clients are no news.
 
     Raises:
         SettingsError: the settings are wrong.
-        CommandError: the brokers refuse, or don't answer; in place of the client's exception.
+        CommandError: the brokers refuse the client, or don't answer.
     """
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     settings = load_settings()
@@ -159,12 +163,12 @@ def one_shot_client() -> Iterator[Settings]:
 
 
 def why_unreadable(consumer: Any, topic: str, role: str) -> str:
-    """Why brokers don't list a topic: it is not there, or this user may not know of it.
+    """Returns why brokers don't list a topic: it does not exist, or it is hidden from this user.
 
     Args:
-        consumer: a `confluent_kafka.Consumer`; to ask a producer might make the topic.
+        consumer: a `confluent_kafka.Consumer`; a producer's request could create the topic.
         topic: its name.
-        role: of the client, a key of `seldon_kafka.config.rights.ROLES`.
+        role: role of the client, a key of `seldon_kafka.config.rights.ROLES`.
 
     Raises:
         KafkaException: the brokers don't answer.
@@ -176,19 +180,19 @@ def why_unreadable(consumer: Any, topic: str, role: str) -> str:
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
-    """What brokers object to and which settings decide it, in one line; None for other errors.
+    """Returns a refusal in one line, with the settings that decide it; None for other errors.
 
-    The line is the same each time, whichever broker is asked, so that it need not be logged again.
+    The line is the same for every broker and try, so that it need not be logged again.
     """
     code = answer.code()
-    # With TLS 1.3 a broker looks at the client's certificate after the handshake.
+    # With TLS 1.3 a broker checks the client's certificate after the handshake.
     if code == KafkaError._TRANSPORT and _TLS_WORDS in answer.str():
         code = KafkaError._SSL
     if code not in _ADVICE:
         return None
-    # Before them stands which broker, and behind them how long it took and in which state.
+    # The broker comes before the reason, and the time and state come after it.
     words = _BROKER.sub("", answer.str()).partition(" (after ")[0].rpartition(_TLS_WORDS)[2]
     if words.startswith(_NOT_VERIFIED):
-        # Said with more or fewer words, by whether the library or its OpenSSL is first.
+        # The text differs, depending on whether the library or its OpenSSL detects it first.
         words = f"{_NOT_VERIFIED}: the broker's is of another authority, for another host, or old"
     return KafkaError(code, f"{with_variables(words)}; see {_ADVICE[code]}")

@@ -1,8 +1,8 @@
-"""The access rights of each part of the system, for brokers that keep access control lists.
+"""The access rights of each role, for brokers with access control lists.
 
-`seldon-kafka acls worker User:model` prints them for Kafka's own tool; the README's table, the
-users of the local cluster and the tests are made from the same list. A right to read, write or
-alter includes Kafka's Describe; all that is left out is not needed.
+`seldon-kafka acls worker User:model` prints them for Kafka's own tool. The README's table, the
+users of the local cluster and the tests use the same list. Read, Write and Alter include Kafka's
+Describe.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ READ, WRITE, CREATE, DESCRIBE = "Read", "Write", "Create", "Describe"
 ALTER, DELETE, DESCRIBE_CONFIGS = "Alter", "Delete", "DescribeConfigs"
 
 LOG_READER_GROUP = "request-log"
-"""Consumer group of `seldon-kafka request-log`, unless told otherwise."""
+"""Default consumer group of `seldon-kafka request-log`."""
 
 
 class Right(NamedTuple):
-    """One line of an access control list.
+    """One entry of an access control list.
 
     Attributes:
         resource: `Topic`, `Group` or `TransactionalId`.
-        name: which one, or how its name begins.
-        operation: as Kafka calls it.
-        purpose: what it is needed for.
-        prefixed: `name` is the beginning of many names.
+        name: name of the resource, or a prefix of names.
+        operation: Kafka's name of the operation.
+        purpose: what the right is needed for.
+        prefixed: whether `name` is a prefix.
     """
 
     resource: str
@@ -42,11 +42,11 @@ class Right(NamedTuple):
 
 
 class RightMissing(Exception):
-    """The brokers don't let us do what we must.
+    """Rights are missing.
 
     Args:
-        rights: what is not allowed.
-        role: whose rights they are, a key of `ROLES`.
+        rights: the missing rights.
+        role: the role that needs them, a key of `ROLES`.
     """
 
     def __init__(self, rights: Sequence[Right], role: str = "worker") -> None:
@@ -58,7 +58,7 @@ class RightMissing(Exception):
 
 
 def worker_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of the workers of one group."""
+    """Returns the rights of the workers of one group."""
     return (
         Right(TOPIC, settings.input_topic, READ, "requests"),
         Right(GROUP, settings.group_id, READ, "sharing the partitions, committing offsets"),
@@ -72,7 +72,7 @@ def worker_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever logs requests: the workers, and Seldon's server beside them."""
+    """Returns the rights to log requests, for workers and Seldon's server beside them."""
     if not settings.log_requests:
         return ()
     return (
@@ -82,7 +82,7 @@ def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of `seldon-kafka request-log`."""
+    """Returns the rights of `seldon-kafka request-log`."""
     return (
         Right(TOPIC, settings.log_topic, READ, "requests and their replies"),
         Right(TOPIC, settings.feedback_topic, READ, "with `--feedback`"),
@@ -91,12 +91,12 @@ def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def producer_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever sends requests."""
+    """Returns the rights of a sender of requests."""
     return (Right(TOPIC, settings.input_topic, WRITE, "requests"),)
 
 
 def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of `python -m consumer`; with `--group ID`, as in your own app, also Read on that Group."""
+    """Returns the rights of `python -m consumer`; `--group ID` needs Read on that Group too."""
     return (
         Right(TOPIC, settings.output_topic, READ, "replies"),
         Right(TOPIC, settings.dead_letter_topic, READ, "what could not be answered"),
@@ -105,7 +105,7 @@ def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever looks at dead letters and replays them."""
+    """Returns the rights to read and replay dead letters."""
     return (
         Right(TOPIC, settings.dead_letter_topic, READ, "looking at them"),
         Right(TOPIC, settings.dead_letter_topic, WRITE, "marking what was replayed"),
@@ -123,15 +123,15 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of whoever hands feedback on, such as Seldon's server beside the workers.
+    """Returns the rights to write feedback, for Seldon's server beside the workers.
 
-    Not among the worker's: it would wait for a topic that it does without.
+    Workers do not need them: they would wait for a topic that they don't use.
     """
     return (Right(TOPIC, settings.feedback_topic, WRITE, "what was right and what wrong"),)
 
 
 def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of `python -m consumer.feedback`."""
+    """Returns the rights of `python -m consumer.feedback`."""
     return (
         Right(TOPIC, settings.feedback_topic, READ, "what was right and what wrong"),
         Right(TOPIC, settings.input_topic, READ, "the pictures that are not in the feedback"),
@@ -150,7 +150,7 @@ def topics_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def dashboard_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Of `python -m consumer.dashboard`: what it reads and does for people, each once."""
+    """Returns the rights of `python -m consumer.dashboard`, each once."""
     parts = (
         producer_rights(settings),
         consumer_rights(settings),

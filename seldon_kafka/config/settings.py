@@ -1,6 +1,6 @@
-"""Every setting of the runtime, read once from the environment at start.
+"""The settings of the runtime, read once from environment variables at start.
 
-Names are those of Seldon's Kafka executor where it has one; all begin with `KAFKA_`.
+All names begin with `KAFKA_`; they are those of Seldon's Kafka executor if it has the setting.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _setting(
 class Settings:
     """The runtime's settings; `load_settings` fills them from the environment.
 
-    The help text of each field is what the README's table says of it.
+    The README's table shows the help text of each field.
     """
 
     broker: str = _setting("KAFKA_BROKER", text, "", "bootstrap servers, `host:port,…`")
@@ -290,7 +290,7 @@ class Settings:
 
 
 def variables() -> Dict[str, Any]:
-    """The settings' fields (`dataclasses.Field`) by the name of their variable."""
+    """Returns the settings' fields (`dataclasses.Field`), by the name of their variable."""
     return {
         field.metadata["variable"]: field
         for field in dataclasses.fields(Settings)
@@ -302,14 +302,14 @@ def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
     """Reads and checks the settings.
 
     Args:
-        environ: variables to read; the process's own environment unless given.
+        environ: variables to read; the process's environment by default.
 
     Returns:
-        The settings, with what depends on others filled in (name of the dead-letter topic,
-        worker id, state folder).
+        The settings. Defaults that depend on other settings are filled in (name of the dead-letter
+        topic, worker id, state folder).
 
     Raises:
-        SettingsError: a variable is nearly a setting, malformed or refused; the message names it.
+        SettingsError: a variable is misspelled, malformed or refused; the text names it.
     """
     environ = os.environ if environ is None else environ
     known = variables()
@@ -364,13 +364,13 @@ def _check_topics(settings: Settings) -> None:
 
 
 def log_unknown(settings: Settings, log: logging.Logger) -> None:
-    """Says once which variables look like settings and are none."""
+    """Logs the variables that look like settings and are none."""
     if settings.unknown:
         log.info("no settings, and left to the class: %s", ", ".join(sorted(settings.unknown)))
 
 
 def require_broker(settings: Settings) -> Settings:
-    """Returns the same settings, checked to name a broker.
+    """Checks that a broker is set, and returns the same settings.
 
     Raises:
         SettingsError: `KAFKA_BROKER` is not set.

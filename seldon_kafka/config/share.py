@@ -1,8 +1,7 @@
-"""The part of a stream that one of several deployments answers: a range of its keys, for a time.
+"""Shares: the messages that one of several deployments answers, by key and time.
 
-Whether a message is in a share is decided by the message alone, by its key and its timestamp. So
-deployments whose shares complete each other answer each message once, also while the shares change,
-however far behind one of them is.
+The key and the timestamp of a message decide whether it is in a share. So deployments whose shares
+complete each other answer each message once, also while shares change, at any lag.
 """
 
 from __future__ import annotations
@@ -21,21 +20,21 @@ _EXAMPLE = "0-100,2027-01-31T10:00:00Z=0-90"
 
 
 class Range(NamedTuple):
-    """A range of all keys, in percent: those whose hash falls into it.
+    """A range of hashes of keys, in percent of all hashes.
 
-    The hash is CRC-32 of the key, and so not the one by which producers choose a partition: each
-    partition has its part of every range. A message without a key counts by its place.
+    The hash is CRC-32 of the key. Producers choose a partition by another hash, so each partition
+    has a part of every range. A message without a key is hashed by its position.
 
     Attributes:
-        first: from here,
-        last: up to here, this end not included.
+        first: begin of the range.
+        last: end of the range, not included.
     """
 
     first: float = 0.0
     last: float = _WHOLE
 
     def has(self, record: Record) -> bool:
-        """Whether a record's key is in it."""
+        """Returns whether a record's key is in the range."""
         key = record.key
         if key is None:
             key = b"%d:%d" % (record.partition, record.offset)
@@ -46,18 +45,19 @@ class Range(NamedTuple):
 
 
 class Share(NamedTuple):
-    """Which messages a consumer group answers.
+    """The messages that a consumer group answers.
 
     Attributes:
-        first: the range of keys to begin with.
-        changes: another range from a time on (milliseconds since 1970), in order.
+        first: the first range of keys.
+        changes: further ranges, each with the time at which it begins (milliseconds since 1970), in
+            order.
     """
 
     first: Range = Range()
     changes: Tuple[Tuple[float, Range], ...] = ()
 
     def has(self, record: Record) -> bool:
-        """Whether a record is in it."""
+        """Returns whether a record is in the share."""
         if self.is_whole:
             return True
         found = self.first
@@ -68,7 +68,7 @@ class Share(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it is all there is, always."""
+        """Whether every message is in the share, at all times."""
         return self == _ALL
 
     def __str__(self) -> str:
@@ -80,10 +80,10 @@ _ALL = Share()
 
 
 def share(variable: str, value: str) -> Share:
-    """Parses `0-90`, or `0-100,2027-01-31T10:00:00Z=0-90`; `0-0` is nothing.
+    """Parses `0-90` or `0-100,2027-01-31T10:00:00Z=0-90`; `0-0` is an empty share.
 
     Raises:
-        SettingsError: it is no range of percentages, or a time has no zone or comes too early.
+        SettingsError: a range is invalid, a time has no zone, or times are not in order.
     """
     first, *changes = value.split(",")
     found = Share(_range(variable, first), tuple(_change(variable, each) for each in changes))

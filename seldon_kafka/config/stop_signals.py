@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C, which ask a process to leave."""
+"""Handlers of SIGTERM and Ctrl-C, which ask a process to leave."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ log = logging.getLogger("seldon_kafka.worker")
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
-# What `signal.getsignal` calls. Before Python 3.12 that looks each handler up among its names for
-# the default ones, and raises an exception for any other: too slow for each call of the class.
+# The function behind `signal.getsignal`. Before Python 3.12, the latter raises an exception
+# internally for each handler of ours, which is too slow for each call of the user model.
 _handler_of: Callable[[int], Any] = importlib.import_module("_signal").getsignal
 
 
 @contextlib.contextmanager
-def heeding_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at each of the signals; afterwards they are ignored.
+def stop_signals_calling(stop: Callable[[], None]) -> Iterator[None]:
+    """Calls `stop` at each of the signals; after the context they are ignored.
 
-    While Python ends, it gives signals their default meaning back, unless they are ignored: one
-    that came twice would kill a process that has done all that it was to do, and its exit status
-    would tell of it.
+    At its end, Python restores the default handlers of signals that are not ignored. A second
+    signal would then kill a process that has finished its work, and change its exit status.
     """
     for number in _NUMBERS:
         signal.signal(number, lambda *_: stop())
@@ -36,11 +35,11 @@ def heeding_stop_signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class StopSignals:
-    """SIGTERM and Ctrl-C of a process whose main thread runs code that is not ours.
+    """SIGTERM and Ctrl-C in a process whose main thread runs the user model.
 
-    Python calls signal handlers in the main thread, between two of its steps. A user model may
-    stay in one step for long, so another thread learns of a signal by the descriptor to which
-    Python's handler in C writes at once (`signal.set_wakeup_fd`).
+    Python calls signal handlers in the main thread, between two instructions, and a user model may
+    stay in one instruction for long. So another thread reads the descriptor to which Python's
+    handler in C writes at once (`signal.set_wakeup_fd`).
     """
 
     def __init__(self) -> None:
@@ -51,9 +50,9 @@ class StopSignals:
         self._theirs: Dict[int, Callable[[int, Any], Any]] = {}
 
     def install(self) -> None:
-        """Installs the handlers; the main thread calls this before and after the class is called.
+        """Installs the handlers; the main thread calls it before and after calls of the user model.
 
-        A handler that the class has set in the meantime is kept, and called after ours.
+        A handler that the user model has installed meanwhile is called after this one.
         """
         for number in _NUMBERS:
             found = _handler_of(number)
@@ -65,7 +64,7 @@ class StopSignals:
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def requested(self) -> bool:
-        """Whether a signal came; any thread may ask."""
+        """Returns whether a signal has arrived; any thread may call it."""
         if not self._requested:
             try:
                 self._requested = any(number in _NUMBERS for number in os.read(self._read, 64))
@@ -74,7 +73,7 @@ class StopSignals:
         return self._requested
 
     def ignore(self) -> None:
-        """Ignores further signals while the process ends; called by the main thread."""
+        """Ignores further signals while the process ends; the main thread calls it."""
         signal.set_wakeup_fd(-1)
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
@@ -87,5 +86,5 @@ class StopSignals:
         try:
             theirs(number, frame)
         except BaseException as error:
-            # It may want to end the process, which is about to end in good order.
+            # The handler may want to end the process, which is about to end in order.
             log.info("the class's handler of signal %d raised %r", number, error)

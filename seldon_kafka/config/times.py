@@ -1,4 +1,4 @@
-"""Times as people write them."""
+"""Parses times in ISO format."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 
 
 def parse_iso(text: str) -> datetime.datetime:
-    """An ISO date or time; with no zone where it names none.
+    """Parses an ISO date or time; the result has a zone only if the text has one.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the text is no date or time.
     """
     # Python 3.8 does not know the Z.
     return datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))

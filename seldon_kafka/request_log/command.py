@@ -14,7 +14,7 @@ from seldon_kafka.config.arguments import positive_integer
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.rights import LOG_READER_GROUP
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
-from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.config.stop_signals import stop_signals_calling
 from seldon_kafka.request_log.documents import INDEX, document_of_entry, document_of_feedback
 from seldon_kafka.request_log.search import Access, SearchEngine
 from seldon_kafka.request_log.sink import Reading, Sink
@@ -81,7 +81,7 @@ def _run(
 ) -> int:
     engine = SearchEngine(access)
     sink = Sink(settings, options.group, readings, engine, options.batch)
-    with heeding_stop_signals(sink.stop):
+    with stop_signals_calling(sink.stop):
         sys.stderr.write(f"{', '.join(readings)} -> {access.url}\n")
         try:
             sink.run()

@@ -9,7 +9,7 @@ import os
 
 from seldon_kafka.config.clients import checked
 from seldon_kafka.config.settings import Settings, load_settings
-from seldon_kafka.config.stop_signals import heeding_stop_signals
+from seldon_kafka.config.stop_signals import stop_signals_calling
 from seldon_kafka.errors import UsageError
 from seldon_kafka.pipeline.seldon_api import INSTALL, has_seldon_core
 from seldon_kafka.supervisor.halt_marker import HaltMarker
@@ -79,7 +79,7 @@ def _serve(options: argparse.Namespace) -> int:
         raise UsageError(
             f"can't listen on {address}: {error.strerror}; set KAFKA_HTTP_PORT"
         ) from error
-    with heeding_stop_signals(supervisor.stop):
+    with stop_signals_calling(supervisor.stop):
         return supervisor.run()
 
 
