@@ -1,4 +1,1 @@
-"""The container's first process: Seldon's server and the workers below it.
-
-`seldon-kafka serve`.
-"""
+"""The container's first process, which runs Seldon's server and the workers: `seldon-kafka serve`."""

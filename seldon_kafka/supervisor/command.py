@@ -33,7 +33,7 @@ Settings are environment variables; the README has the table of them all.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = (
         "Runs Seldon's server for a wrapper class and, if KAFKA_BROKER is set, the workers between "
         "the topics."
@@ -58,7 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
     """Runs one replica until SIGTERM or Ctrl-C.
 
     Returns:
-        Exit status: 0 when told to stop and all left in time, 1 after an error.
+        Exit status: 0 after a signal if all parts left in time, 1 after an error.
     """
     settings = load_settings()
     if settings.broker:
@@ -84,10 +84,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_what_there_is_to_do(settings: Settings) -> None:
-    """Refuses settings with which nothing would be served, or less than they say.
+    """Refuses settings that leave nothing to run, or less than they ask for.
 
     Raises:
-        UsageError: they are such.
+        UsageError: the settings are of this kind.
     """
     if settings.broker:
         return
@@ -97,7 +97,7 @@ def _check_what_there_is_to_do(settings: Settings) -> None:
         raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
     stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
     if stream:
-        # It would serve REST and gRPC, be ready, and read nothing.
+        # The replica would serve REST and gRPC, be ready, and consume nothing.
         raise UsageError(
             f"{stream[0]} is set, and KAFKA_BROKER is not: name the brokers (host:port,…), "
             f"or leave {' and '.join(stream)} out to serve REST and gRPC only"

@@ -1,4 +1,4 @@
-"""Remembers that consumption was stopped on purpose, so that no restart by a platform undoes it."""
+"""A file that keeps consumption stopped across restarts of the container."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from seldon_kafka.worker.identity import file_name, state_folder
 
 
 class HaltMarker:
-    """A file that says why consumption stopped.
+    """The file with the reason why consumption stopped.
 
     Args:
-        settings: which group and replica, and where its state is.
+        settings: group, replica and state folder.
 
     Raises:
         SettingsError: the state folder can't be used.
@@ -23,17 +23,17 @@ class HaltMarker:
         self.path = state_folder(settings) / name
 
     def read(self) -> Optional[str]:
-        """Why consumption stopped, or None if it did not."""
+        """Returns why consumption stopped, or None if it did not."""
         try:
             return self.path.read_text("utf-8")
         except FileNotFoundError:
             return None
 
     def write(self, why: str) -> None:
-        """Remembers why."""
+        """Writes the reason."""
         self.path.write_text(why, "utf-8")
 
     def remove(self) -> None:
-        """Lets consumption go on."""
+        """Removes the file, so that consumption continues."""
         if self.path.exists():
             self.path.unlink()

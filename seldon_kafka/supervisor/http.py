@@ -1,4 +1,4 @@
-"""`/live`, `/ready`, `/status` and `/metrics` for probes, people and Prometheus, and `/v2/…`."""
+"""Serves `/live`, `/ready`, `/status`, `/metrics` and `/v2/…` over HTTP."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _METRICS_AGAIN_S = 0.01
 
 
 class Report(NamedTuple):
-    """What the supervisor says of itself.
+    """The state of the supervisor.
 
     Attributes:
-        live: it goes about its work.
-        why_not_ready: everything that is missing; ready if empty.
-        status: everything, for `/status`.
+        live: whether it works.
+        why_not_ready: reasons why it is not ready; empty if it is ready.
+        status: the document of `/status`.
     """
 
     live: bool
@@ -42,18 +42,18 @@ class Report(NamedTuple):
 
 
 class StatusServer:
-    """Serves the report over HTTP, from threads of its own.
+    """Serves the report over HTTP, in its own threads.
 
     Args:
         host: address to listen on.
-        port: port; 0 picks a free one.
-        report: asked at each request.
-        metrics_folder: where the workers write their metrics.
+        port: port to listen on; 0 for any free one.
+        report: called at each request.
+        metrics_folder: folder with the metrics of the workers.
         served: the model behind `/v2/…`.
         max_bytes: larger requests are refused.
 
     Raises:
-        OSError: the port can't be had.
+        OSError: the port is not available.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class StatusServer:
         self._metrics_folder = metrics_folder
         self._served = served
         self._server = Listener(host, port, self._get, self._post, max_bytes)
-        # It looks so often whether it is to stop, and whoever stops it waits for that.
+        # The interval at which it checks whether it is to stop; `stop` waits for the check.
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_LOOK_EVERY_S,), daemon=True
         )
@@ -80,11 +80,11 @@ class StatusServer:
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Starts to answer."""
+        """Starts to answer requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops answering."""
+        """Stops answering requests."""
         self._server.shutdown()
         self._server.server_close()
 
@@ -119,7 +119,7 @@ class StatusServer:
             try:
                 return bytes(generate_latest(registry))
             except struct.error:
-                # A worker that starts has made a file, and nothing is in it yet.
+                # A starting worker has created its file, and the file is still empty.
                 time.sleep(_METRICS_AGAIN_S)
         return bytes(generate_latest(registry))
 
@@ -128,7 +128,7 @@ def _guarded(answer: Callable[[], Answer]) -> Answer:
     try:
         return answer()
     except Exception:
-        # Why is for our log, not for whoever asked.
+        # The reason is for the log, and not for the client.
         log.exception("a request can't be answered")
         return line(500, "internal error")
 

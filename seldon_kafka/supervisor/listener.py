@@ -1,7 +1,7 @@
-"""An HTTP server that whoever reaches its port can't exhaust: few connections, each of few seconds.
+"""An HTTP server that clients can't exhaust: few connections, and a few seconds for each.
 
-It answers GET, HEAD and POST with what it is given for them, everything else with a status and a
-line of text, and tells nothing of what it is made of.
+It answers GET, HEAD and POST with its callbacks, and any other request with a status and a line of
+text. It does not tell which software it is.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ log = logging.getLogger("seldon_kafka.supervisor")
 
 TEXT = "text/plain; charset=utf-8"
 
-# Probes, Prometheus and some clients at once; whoever comes on top is told to come again.
+# Enough for probes, Prometheus and some clients; further connections are asked to retry.
 _MOST_CONNECTIONS = 32
-# A request must have arrived within this, however slowly its bytes come.
+# The deadline of a request, however slowly its bytes arrive.
 _ARRIVES_WITHIN_S = 30.0
 _BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 class Answer(NamedTuple):
-    """What a request is answered with.
+    """The answer to a request.
 
     Attributes:
         status: HTTP status.
-        content_type: of the body.
-        body: its bytes.
-        allow: methods that the path takes, where this one is not among them.
+        content_type: content type of the body.
+        body: the body.
+        allow: methods of the path, if the request's method is not one of them.
     """
 
     status: int
@@ -44,7 +44,7 @@ class Answer(NamedTuple):
 
 
 def line(status: int, text: str, allow: str = "") -> Answer:
-    """An answer of one line of text."""
+    """Returns an answer with one line of text."""
     return Answer(status, TEXT, f"{text}\n".encode(), allow)
 
 
@@ -52,14 +52,14 @@ class Listener(http.server.ThreadingHTTPServer):
     """The server.
 
     Args:
-        host: address to listen on, and no other.
-        port: port; 0 picks a free one.
-        get: answers a path.
-        post: answers a path and a body.
-        max_bytes: of a body; larger ones are refused before they are read.
+        host: the only address to listen on.
+        port: port to listen on; 0 for any free one.
+        get: returns the answer for a path.
+        post: returns the answer for a path and a body.
+        max_bytes: larger bodies are refused before they are read.
 
     Raises:
-        OSError: the port can't be had.
+        OSError: the port is not available.
     """
 
     daemon_threads = True
@@ -98,13 +98,13 @@ class Listener(http.server.ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that hang up are no news; anything else is."""
+        """Logs errors, except for clients that close the connection."""
         level = logging.DEBUG if isinstance(sys.exc_info()[1], OSError) else logging.ERROR
         log.log(level, "a request failed", exc_info=True)
 
 
 class _Arriving(io.RawIOBase):
-    """What a connection brings, until a time that no trickle of bytes puts off."""
+    """Reads a connection up to a deadline, however slowly its bytes arrive."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -120,7 +120,7 @@ class _Arriving(io.RawIOBase):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Listener
-    # It says what runs here, to whom that is of no use.
+    # The base class names its software here.
     server_version, sys_version = "supervisor", ""
 
     def setup(self) -> None:
@@ -152,7 +152,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = self.headers.get("Content-Length")
         if length is None or "Transfer-Encoding" in self.headers:
             return line(411, "a body needs a Content-Length, and comes in one piece")
-        # More digits than this are no length of anything.
+        # No real length has more digits.
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
             return line(400, "Content-Length is no number")
         if int(length) > self.server.max_bytes:
@@ -176,10 +176,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def send_error(self, code: int, message: Any = None, explain: Any = None) -> None:
-        """What the base class refuses, in one line: its own page quotes the request."""
+        """Answers in one line when the base class refuses; its own page quotes the request."""
         self.close_connection = True
-        # Until a request line is understood, the base class takes it for one of HTTP/0.9, whose
-        # answers have no status.
+        # Until the base class has parsed a request line, it assumes HTTP/0.9, whose answers have no
+        # status.
         self.request_version = self.protocol_version
         if code == http.HTTPStatus.NOT_IMPLEMENTED:
             self._answer(line(405, "there is GET, HEAD and POST", allow="GET, HEAD, POST"))
@@ -187,4 +187,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(line(code, http.HTTPStatus(code).phrase.lower()))
 
     def log_message(self, *args: object) -> None:
-        """Probes come every few seconds; they are not logged."""
+        """Logs nothing: probes arrive every few seconds."""

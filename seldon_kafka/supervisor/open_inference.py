@@ -1,7 +1,7 @@
-"""The Open Inference Protocol's own paths (`/v2/models/…/infer`), answered by Seldon's server.
+"""The paths of the Open Inference Protocol (`/v2/models/…/infer`), answered by Seldon's server.
 
-Seldon's server knows its own format only; requests are handed to it in that, and its answers
-written back, by the same code that the workers use.
+Seldon's server knows only its own format. Requests and replies are converted by the same code that
+the workers use.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
@@ -30,8 +30,8 @@ class Served(NamedTuple):
     """The model behind the paths.
 
     Attributes:
-        name: as the paths call it.
-        port: where Seldon's server answers REST on this machine; None where it is left out.
+        name: its name in the paths.
+        port: port of Seldon's REST server on this machine; None without that server.
     """
 
     name: str
@@ -42,7 +42,7 @@ Answer = Tuple[int, Dict[str, Any]]
 
 
 def answer_get(path: str, served: Served, ready: bool) -> Optional[Answer]:
-    """Answers health and metadata; None for a path that is not of this protocol."""
+    """Answers health and metadata; returns None for a path of another protocol."""
     if path == "/v2":
         return _OK, {"name": "seldon_kafka.supervisor", "version": "1", "extensions": []}
     if path in ("/v2/health/live", "/v2/health/ready"):
@@ -59,7 +59,7 @@ def answer_get(path: str, served: Served, ready: bool) -> Optional[Answer]:
 
 
 def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
-    """Answers an inference request; None for a path that is not of this protocol."""
+    """Answers an inference request; returns None for a path of another protocol."""
     found = _MODEL_PATH.match(path)
     if found is None or found[2] != "/infer":
         return None
@@ -68,7 +68,7 @@ def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
     if served.port is None:
         return _UNAVAILABLE, {"error": "KAFKA_SELDON_SERVER is off"}
     try:
-        # Reading one takes many times its bytes; the others wait.
+        # Decoding a request takes many times its bytes, so one is decoded at a time.
         with _READING:
             meta, request = _as_seldons(body)
     except Rejected as error:
@@ -77,13 +77,13 @@ def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
 
 
 def is_infer(path: str) -> bool:
-    """Whether a path is one of those that take inference requests."""
+    """Returns whether a path takes inference requests."""
     found = _MODEL_PATH.match(path)
     return found is not None and found[2] == "/infer"
 
 
 def _as_seldons(body: bytes) -> Tuple[Dict[str, Any], bytes]:
-    """A request's `meta`, and the request in Seldon's own format.
+    """Returns a request's `meta`, and the request in Seldon's format.
 
     Raises:
         Rejected: it is no request of this protocol.
@@ -118,7 +118,7 @@ def _infer(meta: Dict[str, Any], request: bytes, served: Served) -> Answer:
 
 
 def _prediction(reply: Dict[str, Any]) -> Prediction:
-    """What Seldon's server answered, as the workers know it."""
+    """Returns the prediction in an answer of Seldon's server."""
     data = reply.get("data", {})
     rows: Any = data.get("ndarray")
     if rows is None and "tensor" in data:
@@ -128,6 +128,6 @@ def _prediction(reply: Dict[str, Any]) -> Prediction:
             (reply[kind] for kind in ("jsonData", "strData", "binData") if kind in reply), ""
         )
     tags = reply.get("meta", {}).get("tags", {})
-    # Seldon's server does not say which tags go by rows; those with one entry each do.
+    # Seldon's server does not name row tags; tags with one entry for each row count as such.
     by_row = [name for name, tag in tags.items() if isinstance(tag, list) and len(tag) == len(rows)]
     return Prediction(rows, data.get("names", ()), tags, tuple(by_row), [])

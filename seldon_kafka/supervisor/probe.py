@@ -1,4 +1,4 @@
-"""Asks a server on this machine whether it is well."""
+"""Asks a server on this machine whether it is healthy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _WITHIN_S = 1.0
 
 
 def answers_ok(port: int, path: str) -> bool:
-    """Whether a GET of this path is answered with status 200 within a second."""
+    """Returns whether a GET of this path is answered with status 200 within a second."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_WITHIN_S)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""A child process in a session of its own, so that signals reach it through us only."""
+"""A child process in a session of its own, so that only this process sends signals to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Dict, List, Optional, Sequence
 
 
 class Process:
-    """A running child and whatever it starts.
+    """A running child and the processes that it starts.
 
     Args:
         command: the program and its arguments.
-        environment: its whole environment.
+        environment: all of its environment variables.
         pass_fds: file descriptors that it inherits.
     """
 
@@ -37,11 +37,11 @@ class Process:
         return self._popen.pid
 
     def poll(self) -> Optional[int]:
-        """Exit status, negative for a signal; None while it runs."""
+        """Returns the exit status, negative for a signal; None while it runs."""
         return self._popen.poll()
 
     def children(self) -> int:
-        """How many children it has itself; 0 where the system does not tell (only Linux does)."""
+        """Returns its number of children; 0 if the system does not tell (only Linux does)."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         try:
             return len(path.read_text("ascii").split())
@@ -49,7 +49,7 @@ class Process:
             return 0
 
     def memory_bytes(self) -> Optional[int]:
-        """Memory that it has resident; None where the system does not tell (only Linux does)."""
+        """Returns its resident memory; None if the system does not tell (only Linux does)."""
         try:
             pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
         except (OSError, IndexError):
@@ -57,23 +57,23 @@ class Process:
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     def signal(self, number: int) -> None:
-        """Signals the child alone."""
+        """Sends a signal to the child only."""
         with contextlib.suppress(ProcessLookupError):
             self._popen.send_signal(number)
 
     def signal_group(self, number: int) -> None:
-        """Signals the child and whatever it started."""
+        """Sends a signal to the child and the processes that it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 
     def end(self) -> None:
-        """Kills the child and whatever it started."""
+        """Kills the child and the processes that it started."""
         self.signal_group(signal.SIGKILL)
         self._popen.wait()
 
 
 def how_it_died(status: int) -> str:
-    """An exit status in words."""
+    """Describes an exit status."""
     if status < 0:
         try:
             return f"killed by {signal.Signals(-status).name}"
@@ -83,10 +83,10 @@ def how_it_died(status: int) -> str:
 
 
 def reap_orphans(children: List[int]) -> None:
-    """Reaps what others left to us as the first process of a container.
+    """Reaps orphans, which the first process of a container inherits.
 
     Args:
-        children: our own children, which are waited for elsewhere.
+        children: own children, which are waited for elsewhere.
     """
     if os.getpid() != 1 or sys.platform != "linux":
         return

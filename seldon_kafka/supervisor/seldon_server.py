@@ -16,22 +16,22 @@ from seldon_kafka.supervisor.process import Process, how_it_died
 _LOGGED = "seldon_kafka.request_log.over_seldon.logged"
 _DEFAULT_HTTP_PORT = 9000
 _RESTART_S = 1.0
-# Its REST server may take long to load a model; it is asked this often whether it answers.
+# The interval of probes; the REST server may take long to load a model.
 _ASK_EVERY_S = 0.5
 
 
 class SeldonServer:
-    """Runs `seldon-core-microservice` again and again.
+    """Runs `seldon-core-microservice`, and restarts it when it dies.
 
-    Its first process is the REST server. On SIGTERM that finishes what it has in hand, ends the
-    metrics, and then waits for ever for the gRPC servers, which nobody tells: so it is watched
-    until it has come so far, and the rest of its process group is killed. (SIGTERM to the whole
-    group would end the process that holds the metrics before those that clear them at their
-    end, each with a stack trace.)
+    Its first process is the REST server. After SIGTERM it finishes its requests, ends the metrics,
+    and then waits for ever for the gRPC servers, which get no signal. So this class waits until the
+    requests are finished, and kills the rest of the process group. (SIGTERM to the whole group
+    would end the process with the metrics before the processes that clear them, each with a stack
+    trace.)
 
     Args:
         class_name: the wrapper class.
-        environment: its whole environment; Seldon's own variables name the ports.
+        environment: all of its environment variables; Seldon's own variables name the ports.
         logs_requests: whether each request is written to the request log.
     """
 
@@ -39,8 +39,8 @@ class SeldonServer:
         self, class_name: str, environment: Dict[str, str], *, logs_requests: bool = False
     ) -> None:
         self._served = class_name
-        # Seldon looks for the class in the working folder last, behind whatever package of
-        # the same name is installed; the workers look there first.
+        # Seldon looks for the class in installed packages before the working folder; the workers look
+        # in the working folder first.
         path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
         if logs_requests:
@@ -61,7 +61,7 @@ class SeldonServer:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answered when asked last."""
+        """Whether it answered the last probe."""
         return self._process is not None and self._answers
 
     def start(self) -> None:
@@ -69,20 +69,20 @@ class SeldonServer:
         script = Path(sys.executable).with_name("seldon-core-microservice")
         service_type = self._environment.get("SERVICE_TYPE", "MODEL")
         if service_type == "OUTPUT_TRANSFORMER":
-            # Seldon's server has the paths of all types, and no word for this one.
+            # Seldon's server has the paths of every type, and no name for this type.
             service_type = "TRANSFORMER"
         command: List[str] = [sys.executable, str(script), self._served]
         if not script.exists():
-            # Where packages are a user's own, scripts lie elsewhere.
+            # Scripts of packages in a user's home are elsewhere.
             command[1:2] = ["-c", "from seldon_core.microservice import main; main()"]
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
 
     def look(self) -> Optional[str]:
-        """Asks whether it answers, and starts it again if it died.
+        """Probes the server, and restarts it if it died.
 
         Returns:
-            What happened, in words, if it died since the last look.
+            A description, if it died since the last call.
         """
         now = time.monotonic()
         if self._process is None:
@@ -101,17 +101,17 @@ class SeldonServer:
         return None
 
     def stop(self) -> None:
-        """Lets its REST server finish what it has in hand."""
+        """Asks the REST server to finish its requests and leave."""
         if self._process is not None:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Whether, after `stop`, none but the parent of the gRPC servers is left to wait for."""
+        """Returns whether, after `stop`, only the parent of the gRPC servers is left."""
         process = self._process
         return process is None or process.poll() is not None or process.children() <= 1
 
     def end(self) -> None:
-        """Kills what is left of it."""
+        """Kills its remaining processes."""
         if self._process is not None:
             self._process.end()
             self._process = None

@@ -25,7 +25,7 @@ from seldon_kafka.worker.status import HALTED
 log = logging.getLogger("seldon_kafka.supervisor")
 
 _TURN_S = 0.1
-# A supervisor that has not turned for so long is stuck.
+# A supervisor whose loop has not run for this time is stuck.
 _LIVE_S = 10.0
 
 
@@ -33,12 +33,12 @@ class Supervisor:
     """The parts of one replica.
 
     Args:
-        settings: all of them; without a broker no workers are started.
+        settings: the settings; without a broker no workers are started.
         class_name: the wrapper class.
-        environment: what the parts inherit.
+        environment: environment variables of the parts.
 
     Raises:
-        OSError: the HTTP port can't be had.
+        OSError: the HTTP port is not available.
     """
 
     def __init__(self, settings: Settings, class_name: str, environment: Dict[str, str]) -> None:
@@ -83,16 +83,16 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Lets everything finish and leave; may be called from a signal handler."""
+        """Stops all parts in order; may be called from a signal handler."""
         if not self._stopping:
             self._told_at = time.monotonic()
             self._stopping = True
 
     def run(self) -> int:
-        """Works until `stop`, or until restarting a worker is no use.
+        """Works until `stop`, or until restarts of a worker do not help.
 
         Returns:
-            Exit status: 0 when told to stop and everything left by itself.
+            Exit status: 0 after `stop` if all parts left by themselves.
         """
         self._http.start()
         log.info(
@@ -119,7 +119,7 @@ class Supervisor:
         if self._server is not None:
             self._say(self._server.look())
         for slot in self._slots:
-            # One that halts has stopped them all, and none is to be started again.
+            # A worker that halts stops all workers, and none is restarted.
             if self._halted is None:
                 self._look_at(slot)
         children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
@@ -135,7 +135,7 @@ class Supervisor:
             self._halt(slot.why_stopped)
 
     def _halt(self, why: str) -> None:
-        """Stops all workers until an operator says otherwise."""
+        """Stops all workers until an operator resumes them."""
         self._halted = why
         self._marker.write(why)
         log.error("consumption stops: %s", why)
@@ -147,8 +147,8 @@ class Supervisor:
             log.warning("%s", event)
 
     def _leave(self) -> bool:
-        """Lets all parts leave; whether the workers did so in time."""
-        # From the signal on, even if this turn was a long one: whoever sent it may not wait.
+        """Stops all parts; returns whether the workers left in time."""
+        # Counted from the signal, even after a long turn: the sender of the signal may not wait.
         told_at = self._told_at if self._stopping else time.monotonic()
         give_up_at = told_at + self._settings.stop_timeout_s
         if self._server is None:
@@ -156,7 +156,7 @@ class Supervisor:
         self._server.stop()
         left = self._leave_workers(give_up_at)
         while not self._server.has_left():
-            # Not counted against us: a connection that a client merely keeps open does this.
+            # Does not change the exit status: an idle connection of a client causes it.
             if time.monotonic() > give_up_at:
                 log.warning("ending Seldon's server, which has not finished its requests in time")
                 break
@@ -167,7 +167,7 @@ class Supervisor:
         pids = [slot.pid for slot in self._slots if slot.pid is not None]
         left = self._await_workers(give_up_at)
         for pid in pids:
-            # What a killed one read last, and how far behind it was, is no longer so.
+            # Partitions and lag of a killed worker are out of date.
             mark_process_dead(pid, self._metrics_folder)
         return left
 
@@ -196,7 +196,7 @@ class Supervisor:
         shutil.rmtree(self._metrics_folder, ignore_errors=True)
 
     def report(self) -> Report:
-        """How things stand."""
+        """Returns the current report."""
         workers: List[Dict[str, Any]] = [
             {
                 "index": slot.index,

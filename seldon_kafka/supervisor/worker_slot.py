@@ -1,4 +1,4 @@
-"""One worker's place below the supervisor: started, watched, and started again."""
+"""One worker under the supervisor: started, watched and restarted."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from seldon_kafka.supervisor.process import Process, how_it_died
 from seldon_kafka.worker.status import EXIT_STOPPED, READY, WorkerStatus, parse_status
 
 QUICK_DEATHS = 5
-"""After so many deaths in a row without a single commit between them, restarting is no use."""
+"""Number of consecutive deaths without a commit after which restarts do not help."""
 
 _EXIT_WRONG_USE = 2
 _RESTART_MOST_S = 5.0
 
 
 class GaveUp(Exception):
-    """Restarting a worker does not help; the message says why."""
+    """Restarts of a worker do not help; the text says why."""
 
 
 class WorkerSlot:
-    """Runs one worker again and again.
+    """Runs one worker, and restarts it when it dies.
 
     Args:
         class_name: the wrapper class.
         index: number of the worker.
-        environment: the worker's whole environment.
+        environment: all environment variables of the worker.
     """
 
     def __init__(self, class_name: str, index: int, environment: Dict[str, str]) -> None:
@@ -51,7 +51,7 @@ class WorkerSlot:
 
     @property
     def memory_bytes(self) -> Optional[int]:
-        """Resident memory of the running worker, where the system tells."""
+        """Resident memory of the running worker, if the system tells."""
         return self._process.memory_bytes() if self._process is not None else None
 
     @property
@@ -71,10 +71,10 @@ class WorkerSlot:
         self.status = WorkerStatus()
 
     def look(self) -> Optional[str]:
-        """Reads what the worker told, and starts it again if it died and its time has come.
+        """Reads the worker's status, and restarts a worker that died once its delay has passed.
 
         Returns:
-            What happened, in words, if it died since the last look.
+            A description, if it died since the last call.
 
         Raises:
             GaveUp: it dies again and again.
@@ -87,7 +87,7 @@ class WorkerSlot:
         status = self._process.poll()
         if status is None:
             return None
-        # What the class started must not outlive the worker, whose lock it may hold.
+        # Processes of the user model may hold the worker's lock, so they must not outlive it.
         self._process.end()
         pid, self._process = self._process.pid, None
         self._read()
@@ -96,12 +96,12 @@ class WorkerSlot:
 
     @property
     def stopped_on_purpose(self) -> bool:
-        """Whether the worker stopped because going on would do harm."""
+        """Whether the worker stopped because consuming on would do harm."""
         return self._process is None and bool(self._why_stopped)
 
     @property
     def why_stopped(self) -> str:
-        """Why it stopped on purpose, if it did."""
+        """The reason why it stopped on purpose, if it did."""
         return self._why_stopped
 
     def _died(self, pid: int, status: int) -> str:
@@ -120,12 +120,12 @@ class WorkerSlot:
         return told
 
     def stop(self) -> None:
-        """Asks the worker to finish and leave."""
+        """Asks the worker to finish its batch and leave."""
         if self._process is not None:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Whether the worker's process is gone."""
+        """Whether the worker's process has ended."""
         if self._process is not None and self._process.poll() is not None:
             self._process = None
             self._close_pipe()
