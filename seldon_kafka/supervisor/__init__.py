@@ -1,1 +1,1 @@
-"""The container's first process, which runs Seldon's server and the workers: `seldon-kafka serve`."""
+"""The first process of the container, `seldon-kafka serve`: Seldon's server and the workers."""

@@ -31,7 +31,7 @@ class SeldonServer:
 
     Args:
         class_name: the wrapper class.
-        environment: all of its environment variables; Seldon's own variables name the ports.
+        environment: all of its environment variables; Seldon's variables name the ports.
         logs_requests: whether each request is written to the request log.
     """
 
@@ -39,8 +39,8 @@ class SeldonServer:
         self, class_name: str, environment: Dict[str, str], *, logs_requests: bool = False
     ) -> None:
         self._served = class_name
-        # Seldon looks for the class in installed packages before the working folder; the workers look
-        # in the working folder first.
+        # Seldon looks for the class in installed packages first; workers look in the working folder
+        # first.
         path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
         if logs_requests:
