@@ -1,4 +1,4 @@
-"""`seldon-kafka acls ROLE User:NAME` prints what Kafka's own tool must be told for a role."""
+"""`seldon-kafka acls ROLE User:NAME` prints the commands of Kafka's own tool for a role."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ where KAFKA_LOG_REQUESTS is on.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Print what Kafka's own kafka-acls.sh must be told for a role."
     parser.epilog = _EXAMPLES
     parser.add_argument("role", choices=list(ROLES), metavar="ROLE", help=", ".join(ROLES))

@@ -6,7 +6,12 @@ import threading
 from collections import Counter
 from dataclasses import dataclass
 
-from seldon_kafka.dead_letters.letters import Envelope, Place, read_envelope, replayed_place
+from seldon_kafka.dead_letters.letters import (
+    Envelope,
+    RecordPosition,
+    read_envelope,
+    replayed_position,
+)
 from seldon_kafka.messages import Record
 
 MOST_LETTERS = 2000
@@ -40,14 +45,14 @@ class LetterBox:
         """
         self.version = 0
         self._most = most
-        self._letters: dict[Place, Envelope] = {}
-        self._replays: Counter[Place] = Counter()
+        self._letters: dict[RecordPosition, Envelope] = {}
+        self._replays: Counter[RecordPosition] = Counter()
         self._lock = threading.Lock()
 
     def add(self, record: Record) -> None:
         """Take a message of the dead-letter topic in."""
         envelope = read_envelope(record)
-        replayed = replayed_place(record) if envelope is None else None
+        replayed = replayed_position(record) if envelope is None else None
         with self._lock:
             if envelope is not None:
                 self._letters[envelope.at] = envelope

@@ -1,4 +1,1 @@
-"""Dead letters: what could not be answered, listed, shown, replayed and purged.
-
-`seldon-kafka dead-letters`.
-"""
+"""Dead letters: list, show, replay and purge them with `seldon-kafka dead-letters`."""

@@ -1,4 +1,4 @@
-"""What each command does and says."""
+"""The actions of `seldon-kafka dead-letters`, and their output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, List, Sequence, Tuple
 
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.index import Index, index_of
-from seldon_kafka.dead_letters.letters import Envelope, read_letter, replayed_place
+from seldon_kafka.dead_letters.letters import Envelope, read_letter, replayed_position
 from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
 from seldon_kafka.dead_letters.purge import Plan, plan
 from seldon_kafka.dead_letters.replay import Chosen, Replay, choose, chunks
@@ -24,7 +24,7 @@ _LINES = 20
 
 
 def list_letters(settings: Settings, options: Any) -> int:
-    """Lists letters, the newest last."""
+    """Lists dead letters, the newest last."""
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), _selection(options))
     if options.replayed or options.waiting:
@@ -44,22 +44,22 @@ def list_letters(settings: Settings, options: Any) -> int:
 
 
 def show_letter(settings: Settings, options: Any) -> int:
-    """Shows one letter."""
-    place, letter, replays = options.place, None, 0
+    """Shows one dead letter."""
+    position, letter, replays = options.position, None, 0
     with Mailbox(settings) as mailbox:
-        if place.partition in mailbox.partitions():
-            for record in mailbox.records({place.partition: place.offset}):
-                if record.offset == place.offset:
+        if position.partition in mailbox.partitions():
+            for record in mailbox.records({position.partition: position.offset}):
+                if record.offset == position.offset:
                     letter = read_letter(record)
-                replays += replayed_place(record) == place
+                replays += replayed_position(record) == position
     if letter is None:
-        raise MailboxError(f"no dead letter stands at {place}; `list` shows them")
+        raise MailboxError(f"no dead letter stands at {position}; `list` shows them")
     print(shown(letter, replays, options.class_name or os.environ.get("MODEL_NAME")))
     return _DONE
 
 
 def replay_letters(settings: Settings, options: Any) -> int:
-    """Sends letters to the input topic again."""
+    """Sends dead letters to the input topic again."""
     selection = _some(options, options.all)
     if options.dry_run:
         with Mailbox(settings) as mailbox:
@@ -71,7 +71,7 @@ def replay_letters(settings: Settings, options: Any) -> int:
     replay = Replay(settings)
     try:
         with Mailbox(settings) as mailbox:
-            # After the replay was made, and to the very end: all markers are there now.
+            # After the replay has fenced others, and up to the end: all markers are there.
             index = index_of(mailbox.everything(settled=True), selection)
             chosen = choose(index, options.attempts, options.again)
             left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
@@ -83,7 +83,7 @@ def replay_letters(settings: Settings, options: Any) -> int:
 def _send(
     replay: Replay, mailbox: Mailbox, index: Index, chosen: Chosen
 ) -> List[Tuple[Envelope, str]]:
-    """Sends what was chosen, and says how many; returns what had to be left out after all."""
+    """Sends the chosen dead letters, and prints their number; returns those that were left out."""
     notice, passed = Notice(), 0
     left_out: List[Tuple[Envelope, str]] = []
     try:
@@ -100,11 +100,11 @@ def _send(
 
 
 def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
-    """Says what was not replayed; the exit status."""
+    """Prints the dead letters that were not replayed; returns the exit status."""
     if chosen.done:
         print(f"{count(chosen.done)} replayed before (--again sends them once more)")
     for letter, why in left_out[:_LINES]:
-        print(f"left out: {letter.place}: {why}", file=sys.stderr)
+        print(f"left out: {letter.position}: {why}", file=sys.stderr)
     if len(left_out) > _LINES:
         print(f"left out: {len(left_out) - _LINES:,} more", file=sys.stderr)
     if not (chosen.letters or chosen.done or left_out):
@@ -114,7 +114,7 @@ def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
 
 
 def purge_letters(settings: Settings, options: Any) -> int:
-    """Deletes letters."""
+    """Deletes dead letters."""
     selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
         raise UsageError("nobody can be asked here; add --yes to delete, or --dry-run to see what")
@@ -144,7 +144,7 @@ def _tell_plan(purge: Plan, index: Index) -> None:
         blocker = f"{first.at.partition}:{index.kept_from[first.at.partition]}"
         print(
             f"{count(len(purge.staying))} can't: Kafka deletes from the start of a partition, and "
-            f"what is to stay stands before them (before {first.place}: {blocker})",
+            f"what is to stay stands before them (before {first.position}: {blocker})",
             file=sys.stderr,
         )
 
@@ -155,9 +155,9 @@ def _confirmed() -> bool:
 
 
 def _selection(options: Any) -> Selection:
-    """The letters that the command line means."""
+    """Returns the selection of the command line."""
     return Selection(
-        places=frozenset(options.places),
+        positions=frozenset(options.positions),
         reasons=frozenset(options.reason),
         since_ms=options.since,
         until_ms=options.until,
@@ -174,8 +174,8 @@ def _some(options: Any, all_of_them: bool) -> Selection:
 
 
 def _tell_missing(selection: Selection, index: Index) -> int:
-    """Says which of the named places hold no letter that is meant; the exit status."""
-    missing = sorted(selection.places - {letter.at for letter in index.letters})
+    """Prints the named positions without a selected dead letter; returns the exit status."""
+    missing = sorted(selection.positions - {letter.at for letter in index.letters})
     if missing:
         listed = ", ".join(map(str, missing[:_LINES]))
         print(f"no dead letter that is meant stands at {listed}", file=sys.stderr)
@@ -197,7 +197,7 @@ def _line(letter: Envelope, index: Index) -> str:
         *(["replayed"] if index.is_replayed(letter) else []),
     ]
     return (
-        f"{letter.place:>9}  {when(letter.rejected_ms)}  {plain(letter.reason):<20} "
+        f"{letter.position:>9}  {when(letter.rejected_ms)}  {plain(letter.reason):<20} "
         f"{topic}/{partition}/{offset}{key}  {plain(letter.message)}"
         f"{' (' + ', '.join(notes) + ')' if notes else ''}"
     )

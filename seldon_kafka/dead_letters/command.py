@@ -11,7 +11,7 @@ from seldon_kafka.config.arguments import add_action, positive_integer
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters import actions
-from seldon_kafka.dead_letters.letters import parse_place
+from seldon_kafka.dead_letters.letters import parse_position
 from seldon_kafka.dead_letters.replay import ATTEMPTS
 from seldon_kafka.dead_letters.selection import parse_time
 
@@ -44,7 +44,7 @@ and all before it are selected; those that stay are counted.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Lists, shows, replays and purges what could not be answered."
     parser.epilog = EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
@@ -60,7 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        # A replay is done by a worker's publisher, whose log is of no use here.
+        # A replay uses the producer of workers, whose log does not help here.
         logging.getLogger("seldon_kafka.worker").setLevel(logging.CRITICAL)
         with one_shot_client() as settings:
             return action(settings, options)
@@ -81,7 +81,9 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("place", type=_place, metavar="PARTITION:OFFSET", help="as `list` shows it")
+    parser.add_argument(
+        "position", type=_position, metavar="PARTITION:OFFSET", help="as `list` shows it"
+    )
     parser.add_argument(
         "--class",
         dest="class_name",
@@ -118,7 +120,11 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("which letters (those that meet every condition)")
     group.add_argument(
-        "places", type=_place, nargs="*", metavar="PARTITION:OFFSET", help="as `list` shows them"
+        "positions",
+        type=_position,
+        nargs="*",
+        metavar="PARTITION:OFFSET",
+        help="as `list` shows them",
     )
     group.add_argument(
         "--reason", action="append", default=[], metavar="WORD", help="reason word; may be repeated"
@@ -146,9 +152,9 @@ def _natural(text: str) -> int:
     return number
 
 
-def _place(text: str) -> Any:
+def _position(text: str) -> Any:
     try:
-        return parse_place(text)
+        return parse_position(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 

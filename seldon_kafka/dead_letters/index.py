@@ -1,42 +1,47 @@
-"""What the dead-letter topic holds, without the messages themselves."""
+"""An index of the dead-letter topic, without the messages themselves."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Dict, Iterable, List
 
-from seldon_kafka.dead_letters.letters import Envelope, Place, read_envelope, replayed_place
+from seldon_kafka.dead_letters.letters import (
+    Envelope,
+    RecordPosition,
+    read_envelope,
+    replayed_position,
+)
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.messages import Record
 
 
 @dataclasses.dataclass
 class Index:
-    """The selected letters, and what is known of the others.
+    """The selected dead letters, and counts of the others.
 
     Attributes:
-        letters: those selected, in the order of each partition.
-        others: how many letters were not selected.
-        replays: how often each replayed letter was replayed.
-        kept_from: by partition, the offset of the first message that is neither a selected letter
-            nor a marker: nothing from there on can be deleted.
+        letters: the selected dead letters, in order within each partition.
+        others: number of dead letters that were not selected.
+        replays: number of replays of each replayed dead letter.
+        kept_from: by partition, the offset of the first message that is neither a selected dead
+            letter nor a marker; messages from there on can't be deleted.
     """
 
     letters: List[Envelope] = dataclasses.field(default_factory=list)
     others: int = 0
-    replays: Dict[Place, int] = dataclasses.field(default_factory=dict)
+    replays: Dict[RecordPosition, int] = dataclasses.field(default_factory=dict)
     kept_from: Dict[int, int] = dataclasses.field(default_factory=dict)
 
     def is_replayed(self, letter: Envelope) -> bool:
-        """Whether the letter was replayed at least once."""
+        """Returns whether a dead letter was replayed at least once."""
         return letter.at in self.replays
 
     def attempts(self, letter: Envelope) -> int:
-        """How often the letter's message was replayed, before and since it became this letter."""
+        """Returns the number of replays of a message, before and after this dead letter."""
         return letter.attempts + self.replays.get(letter.at, 0)
 
     def only(self, *, replayed: bool) -> Index:
-        """Selects, of the selected letters, those that were replayed or those that were not."""
+        """Keeps only the selected dead letters that were replayed, or only the others."""
         kept_from = dict(self.kept_from)
         letters = []
         for letter in self.letters:
@@ -49,14 +54,14 @@ class Index:
 
 
 def index_of(records: Iterable[Record], selection: Selection) -> Index:
-    """Looks through messages of the dead-letter topic; each partition's come in order."""
+    """Indexes messages of the dead-letter topic; messages of a partition must be in order."""
     index = Index()
     for record in records:
         letter = read_envelope(record)
         if letter is not None and selection.selects(letter):
             index.letters.append(letter)
             continue
-        marked = None if letter is not None else replayed_place(record)
+        marked = None if letter is not None else replayed_position(record)
         if marked is not None:
             index.replays[marked] = index.replays.get(marked, 0) + 1
             continue

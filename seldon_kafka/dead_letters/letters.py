@@ -1,4 +1,4 @@
-"""A message of the dead-letter topic, read back: what it was and why it is there."""
+"""Reads messages of the dead-letter topic: the original message, and why it was rejected."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from seldon_kafka.messages import (
 )
 
 REPLAYED = "kafka-dead-replayed"
-"""Header of the marker that says that a letter was replayed: its `partition:offset`."""
+"""Header of the marker of a replayed dead letter: its `partition:offset`."""
 
 _KEY_CHARACTERS = 200
 _ERROR_HEADERS = {
@@ -38,8 +38,8 @@ _ERROR_HEADERS = {
 }
 
 
-class Place(NamedTuple):
-    """Where a letter stands in the dead-letter topic."""
+class RecordPosition(NamedTuple):
+    """The position of a dead letter in the dead-letter topic."""
 
     partition: int
     offset: int
@@ -48,37 +48,37 @@ class Place(NamedTuple):
         return f"{self.partition}:{self.offset}"
 
 
-def parse_place(text: str) -> Place:
-    """The place that `PARTITION:OFFSET` names.
+def parse_position(text: str) -> RecordPosition:
+    """Parses `PARTITION:OFFSET`.
 
     Raises:
-        ValueError: it names none.
+        ValueError: the text is no position.
     """
     partition, _, offset = text.partition(":")
     if not (partition.isdecimal() and offset.isdecimal()):
         raise ValueError(f"{text!r} is not PARTITION:OFFSET")
-    return Place(int(partition), int(offset))
+    return RecordPosition(int(partition), int(offset))
 
 
 @dataclasses.dataclass(frozen=True)
 class Envelope:
-    """What is known of a letter without opening it: small, whatever the message's size.
+    """The facts about a dead letter without its value: small for every message.
 
     Attributes:
-        at: where it stands in the dead-letter topic.
-        rejected_ms: when it was rejected.
-        reason: stable word.
-        message: what was wrong.
-        key: the key as text, or None; a long one is cut.
-        source: topic, partition and offset that it was read from.
-        sent_ms: when it was first sent, or -1.
-        worker: who rejected it.
-        attempts: how often it had been replayed when it was rejected.
-        size: bytes of the whole message.
-        cut_from: bytes of the original value, if it was cut to fit.
+        at: its position in the dead-letter topic.
+        rejected_ms: time of the rejection, in milliseconds since 1970.
+        reason: the stable reason word.
+        message: the text of the reason.
+        key: the key as text, or None; a long key is cut.
+        source: topic, partition and offset of the original message.
+        sent_ms: time of the first sending, or -1.
+        worker: name of the worker that rejected it.
+        attempts: number of replays before it was rejected.
+        size: size of the whole message, in bytes.
+        cut_from: size of the original value, in bytes, if it was cut.
     """
 
-    at: Place
+    at: RecordPosition
     rejected_ms: int
     reason: str
     message: str
@@ -91,15 +91,15 @@ class Envelope:
     cut_from: Optional[int]
 
     @property
-    def place(self) -> str:
-        """Where it stands in the dead-letter topic: `partition:offset`."""
+    def position(self) -> str:
+        """Its position in the dead-letter topic: `partition:offset`."""
         return str(self.at)
 
     def as_dict(self) -> Dict[str, Any]:
-        """The letter for `--json`; the value is left out."""
+        """Returns the dead letter for `--json`, without the value."""
         topic, partition, offset = self.source
         return {
-            "place": self.place,
+            "place": self.position,
             "reason": self.reason,
             "message": self.message,
             "key": self.key,
@@ -115,16 +115,16 @@ class Envelope:
 
 @dataclasses.dataclass(frozen=True)
 class Letter(Envelope):
-    """A dead letter with all that is in it.
+    """A dead letter with its value.
 
     Attributes:
-        record: the message as it stands in the dead-letter topic.
+        record: the message of the dead-letter topic.
     """
 
     record: Record
 
     def original(self) -> Record:
-        """The message as it was first sent, without what the runtime added."""
+        """Returns the original message, without the headers of the runtime."""
         theirs = self.record.headers[: _added_from(self.record.headers)]
         earlier = _earlier_replay(theirs)
         topic, partition, offset = self.source
@@ -140,18 +140,18 @@ class Letter(Envelope):
         )
 
     def error(self) -> Dict[str, str]:
-        """Returns the parts of the class's exception that came along, by name."""
+        """Returns the parts of the user model's exception, by name."""
         added = self.record.headers[_added_from(self.record.headers) :]
         found = {word: _text(added, name) for word, name in _ERROR_HEADERS.items()}
         return {word: text for word, text in found.items() if text}
 
 
 def read_envelope(record: Record) -> Optional[Envelope]:
-    """What a message of the dead-letter topic says of itself; None if it is no letter of ours."""
+    """Returns the facts of a dead letter; None for a message that the runtime did not write."""
     added = _added_from(record.headers)
     if added < 0:
         return None
-    # What the sender wrote under the same names is the sender's.
+    # Headers of the same names before the reason are the sender's.
     ours = record.headers[added:]
     topic = _text(ours, INPUT_TOPIC)
     if not topic:
@@ -162,9 +162,9 @@ def read_envelope(record: Record) -> Optional[Envelope]:
         _number(ours, INPUT_TIMESTAMP),
     )
     return Envelope(
-        at=Place(record.partition, record.offset),
+        at=RecordPosition(record.partition, record.offset),
         rejected_ms=record.timestamp_ms,
-        # Thousands of letters often have these in common.
+        # Thousands of dead letters often share these.
         reason=sys.intern(_text(ours, DEAD_REASON)),
         message=sys.intern(_text(ours, DEAD_MESSAGE)),
         key=_key_text(record.key),
@@ -182,17 +182,17 @@ def read_envelope(record: Record) -> Optional[Envelope]:
 
 
 def read_letter(record: Record) -> Optional[Letter]:
-    """The letter in a message of the dead-letter topic; None if it is none of ours."""
+    """Returns a dead letter; None for a message that the runtime did not write."""
     envelope = read_envelope(record)
     return None if envelope is None else Letter(**vars(envelope), record=record)
 
 
 def replay_headers(attempts: int, sent_ms: int) -> Headers:
-    """What a replayed message has behind its sender's headers.
+    """Returns the headers that a replayed message has after its sender's headers.
 
     Args:
-        attempts: how often it has been replayed, this time included.
-        sent_ms: when it was first sent; its own timestamp is the time of the replay.
+        attempts: number of replays, with this one.
+        sent_ms: time of the first sending; the message's timestamp is the time of the replay.
     """
     return ((DEAD_ATTEMPTS, b"%d" % attempts), (INPUT_TIMESTAMP, b"%d" % sent_ms))
 
@@ -201,7 +201,7 @@ _REPLAY_HEADERS = len(replay_headers(1, 0))
 
 
 def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
-    """Attempts and first timestamp, if these headers of an input message are of a replayed one."""
+    """Returns attempts and first timestamp from the headers of a replayed input message."""
     last = headers[-_REPLAY_HEADERS:]
     if [name for name, _ in last] != [DEAD_ATTEMPTS, INPUT_TIMESTAMP]:
         return None
@@ -209,19 +209,19 @@ def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
     return (attempts, _number(last, INPUT_TIMESTAMP)) if attempts > 0 else None
 
 
-def replayed_place(record: Record) -> Optional[Place]:
-    """The place of the letter that this marker says was replayed; None if it is no marker."""
-    place = header(record.headers, REPLAYED)
+def replayed_position(record: Record) -> Optional[RecordPosition]:
+    """Returns the position of the dead letter in a marker; None for another message."""
+    position = header(record.headers, REPLAYED)
     try:
-        return None if place is None else parse_place(place.decode("ascii"))
+        return None if position is None else parse_position(position.decode("ascii"))
     except ValueError:
         return None
 
 
 def _added_from(headers: Headers) -> int:
-    """Where our own headers begin: at the last reason; -1 if there is none."""
-    places = [place for place, item in enumerate(headers) if item[0] == DEAD_REASON]
-    return places[-1] if places else -1
+    """Returns the index of the runtime's first header, the last reason; -1 if there is none."""
+    positions = [position for position, item in enumerate(headers) if item[0] == DEAD_REASON]
+    return positions[-1] if positions else -1
 
 
 def _size(record: Record) -> int:

@@ -1,4 +1,4 @@
-"""Reads the dead-letter topic, and deletes from it."""
+"""Reads the dead-letter topic, and deletes messages from it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
 
 _REQUEST_S = 10.0
-# Beyond the time-out of a worker's transaction: how long brokers take to end one, or are away.
+# The time beyond a worker's transaction time-out, for brokers to end a transaction or to restart.
 _PATIENCE_S = 30.0
 _QUEUE_KIB = 16 * 1024
 
 
 class MailboxError(CommandError):
-    """The dead-letter topic can't be read or written; the message says why."""
+    """The dead-letter topic can't be read or written; the text says why."""
 
 
 class Mailbox:
     """The dead-letter topic; close it after use.
 
     Args:
-        settings: names the topic.
+        settings: the settings with the topic's name.
 
     Attributes:
-        ends: by partition, the offset after what `records` has read.
+        ends: by partition, the offset after the last message that `records` has read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +52,7 @@ class Mailbox:
             fetch_wait_max_ms=50,
             fetch_queue_backoff_ms=20,
             auto_offset_reset="earliest",
-            # What is fetched ahead; it bounds memory whatever the letters' size.
+            # Bounds the memory for fetched messages, for any size of dead letters.
             queued_max_messages_kbytes=_QUEUE_KIB,
             fetch_max_bytes=max(_QUEUE_KIB * 1024, settings.max_message_bytes * 2),
         )
@@ -65,11 +65,11 @@ class Mailbox:
         self._consumer.close()
 
     def records(self, starts: Mapping[int, int], settled: bool = False) -> Iterator[Record]:
-        """Messages that are there now, each partition's in order.
+        """Yields the current messages, in order within each partition.
 
         Args:
             starts: by partition, the offset to read from.
-            settled: waits for the open transactions of workers, behind which more may stand.
+            settled: whether to wait for open transactions of workers, which hide later messages.
 
         Raises:
             MailboxError: the brokers don't answer, or a transaction stays open.
@@ -81,7 +81,7 @@ class Mailbox:
             raise self._error("the dead letters can't be read", error) from error
 
     def everything(self, settled: bool = False) -> Iterator[Record]:
-        """All messages that are there now, and how far that is; see `records`."""
+        """Yields all current messages, and stores how far they reach; see `records`."""
         beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
         notice = Notice()
         for number, record in enumerate(self.records(beginning, settled), 1):
@@ -89,13 +89,13 @@ class Mailbox:
             yield record
 
     def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
-        """The letters themselves, by partition and offset; one that was deleted is passed over.
+        """Yields the dead letters at these positions; deleted ones are left out.
 
         Raises:
             MailboxError: the brokers don't answer.
         """
-        by_place = sorted(envelopes, key=lambda item: item.at)
-        for partition, group in itertools.groupby(by_place, key=lambda item: item.at.partition):
+        by_partition = sorted(envelopes, key=lambda item: item.at)
+        for partition, group in itertools.groupby(by_partition, key=lambda item: item.at.partition):
             wanted = [item.at.offset for item in group]
             left = set(wanted)
             for record in self.records({partition: wanted[0]}):
@@ -106,10 +106,10 @@ class Mailbox:
                     break
 
     def partitions(self) -> List[int]:
-        """The topic's partitions.
+        """Returns the topic's partitions.
 
         Raises:
-            MailboxError: the topic is not there, or the brokers don't answer.
+            MailboxError: the topic does not exist, or the brokers don't answer.
         """
         try:
             topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
@@ -120,15 +120,15 @@ class Mailbox:
         return sorted(topics[self._topic].partitions)
 
     def delete(self, before: Mapping[int, int]) -> None:
-        """Deletes from each partition what stands before an offset.
+        """Deletes the messages before an offset, in each partition.
 
         Raises:
             MailboxError: the brokers refuse, or don't answer.
         """
         admin = AdminClient(admin_config(self._settings))
-        places = [TopicPartition(self._topic, *item) for item in before.items()]
+        positions = [TopicPartition(self._topic, *item) for item in before.items()]
         try:
-            answers = admin.delete_records(places, request_timeout=_REQUEST_S)
+            answers = admin.delete_records(positions, request_timeout=_REQUEST_S)
             for answer in answers.values():
                 answer.result()
         except KafkaException as error:
@@ -154,12 +154,12 @@ class Mailbox:
                     left -= self._ended(message, until)
 
     def _ended(self, message: Any, until: Mapping[int, int]) -> Set[int]:
-        """The partition that an end-of-partition event says is read to its end, if it is one."""
+        """Returns the partition of an end-of-partition event; None for another event."""
         error, partition = message.error(), message.partition()
         if error.code() == KafkaError._PARTITION_EOF:
             self.ends[partition] = message.offset()
             return {partition} if message.offset() >= until.get(partition, 0) else set()
-        # The client looks for the coordinator of a group that it does not join.
+        # The client looks for the coordinator of its group although it does not join.
         if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
             raise KafkaException(error)
         return set()
@@ -172,7 +172,7 @@ class Mailbox:
         )
 
     def _high_watermarks(self, partitions: Mapping[int, int]) -> Dict[int, int]:
-        """Offsets after the last message, those of open transactions included."""
+        """Returns the offsets after the last messages, open transactions included."""
         consumer = Consumer(
             consumer_config(self._settings, self._group, isolation_level="read_uncommitted")
         )

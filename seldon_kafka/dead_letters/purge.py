@@ -1,4 +1,4 @@
-"""Which letters can be deleted: Kafka deletes from the start of a partition only."""
+"""Plans a purge: Kafka deletes messages only from the start of a partition."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from seldon_kafka.dead_letters.letters import Envelope
 
 
 class Plan(NamedTuple):
-    """What a purge does.
+    """The plan of a purge.
 
     Attributes:
-        before: by partition, the offset that all is deleted before; only where there is a letter.
-        deleted: the selected letters that go.
-        staying: the selected letters behind one that was not selected.
+        before: by partition, the offset before which messages are deleted.
+        deleted: the selected dead letters that are deleted.
+        staying: the selected dead letters after one that was not selected.
     """
 
     before: Dict[int, int]
@@ -23,11 +23,11 @@ class Plan(NamedTuple):
 
 
 def plan(index: Index, ends: Mapping[int, int]) -> Plan:
-    """Deletes each partition's first letters, up to the first that is to stay.
+    """Plans to delete each partition's first dead letters, up to the first one that stays.
 
     Args:
-        index: the letters.
-        ends: by partition, the offset up to which messages were read for sure.
+        index: the dead letters.
+        ends: by partition, the offset up to which messages were read.
     """
     before: Dict[int, int] = {}
     deleted: List[Envelope] = []
@@ -35,7 +35,7 @@ def plan(index: Index, ends: Mapping[int, int]) -> Plan:
     for letter in index.letters:
         partition, offset = letter.at
         if offset >= ends[partition]:
-            # It came while the others were read: neither this purge's, nor in its way.
+            # It arrived during the reading, so this purge does not concern it.
             continue
         limit = min(ends[partition], index.kept_from.get(partition, ends[partition]))
         if offset < limit:

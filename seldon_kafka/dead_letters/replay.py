@@ -1,8 +1,8 @@
-"""Sends letters back to the topic that they came from, each exactly once.
+"""Sends dead letters back to their input topic, each exactly once.
 
-Copies and the markers that say so commit together, some hundred letters at a time. All replays of
-one dead-letter topic have the same transactional id: one that starts ends what an interrupted one
-left open, and fences one that still runs; only then are the markers read.
+Copies and their markers commit together, some hundred dead letters at a time. All replays of one
+dead-letter topic have the same transactional id. So a new replay ends the open transaction of an
+interrupted one, and fences a running one. Only after that it reads the markers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,13 @@ from confluent_kafka import KafkaError, KafkaException
 from seldon_kafka.config.rights import ROLES, TRANSACTIONAL_ID, RightMissing
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.index import Index
-from seldon_kafka.dead_letters.letters import REPLAYED, Envelope, Letter, Place, replay_headers
+from seldon_kafka.dead_letters.letters import (
+    REPLAYED,
+    Envelope,
+    Letter,
+    RecordPosition,
+    replay_headers,
+)
 from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
@@ -25,14 +31,14 @@ from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 from seldon_kafka.transport.transactions import TransactionalProducer, text_of
 
 ATTEMPTS = 3
-"""How often a message is replayed, unless told otherwise."""
+"""Default limit of replays of one message."""
 
 _CHUNK_LETTERS = 500
 _CHUNK_BYTES = 8 * 1024 * 1024
 _BATCH_BYTES = 1024 * 1024
 _BY_KEY = -1
 _ROLE = "dead-letters"
-# These letters are not what was sent.
+# Dead letters of these reasons lack parts of the original message.
 _INCOMPLETE = {
     "unreadable": "its message could not be read, none of it is left",
     "bad_headers": "its headers could not be read, they are lost",
@@ -45,12 +51,12 @@ _FENCED = (
 
 
 class Chosen(NamedTuple):
-    """What is to be replayed, and what is not.
+    """The dead letters to replay, and the others.
 
     Attributes:
-        letters: to be replayed.
-        done: how many were replayed before.
-        left_out: the others, and why each can't be.
+        letters: the dead letters to replay.
+        done: number of dead letters that were replayed before.
+        left_out: dead letters that can't be replayed, with the reason.
     """
 
     letters: List[Envelope]
@@ -59,12 +65,12 @@ class Chosen(NamedTuple):
 
 
 def choose(index: Index, attempts: int, again: bool) -> Chosen:
-    """Which of the selected letters to replay.
+    """Chooses the selected dead letters to replay.
 
     Args:
-        index: the letters.
-        attempts: how often a message may be replayed.
-        again: also what was replayed before.
+        index: the dead letters.
+        attempts: limit of replays of one message.
+        again: whether to include dead letters that were replayed before.
     """
     letters, done, left_out = [], 0, []
     for letter in index.letters:
@@ -83,7 +89,7 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
 
 
 def chunks(letters: Iterable[Letter]) -> Iterator[List[Letter]]:
-    """Cuts letters into what one transaction carries in far less than its time-out."""
+    """Splits dead letters into chunks that a transaction sends in far less than its time-out."""
     chunk: List[Letter] = []
     size = 0
     for letter in letters:
@@ -97,16 +103,16 @@ def chunks(letters: Iterable[Letter]) -> Iterator[List[Letter]]:
 
 
 class Replay:
-    """One replay. Making it ends any other of the same dead-letter topic.
+    """One replay. Its constructor ends any other replay of the same dead-letter topic.
 
     Args:
         settings: topics and brokers.
 
     Attributes:
-        sent: how many letters were sent so far.
+        sent: number of dead letters that were sent.
 
     Raises:
-        MailboxError: a topic is not there, or the brokers don't answer.
+        MailboxError: a topic does not exist, or the brokers don't answer.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -123,7 +129,7 @@ class Replay:
             f"{settings.dead_letter_topic}.replay",
             most,
             lambda: None,
-            # Another replay may have sent meanwhile what this one has in its index.
+            # Another replay may have sent dead letters of this index meanwhile.
             renews=False,
         )
         try:
@@ -134,18 +140,20 @@ class Replay:
             rights = [r for r in ROLES[_ROLE](settings) if r.resource == TRANSACTIONAL_ID]
             raise MailboxError(str(RightMissing(rights, _ROLE))) from error
 
-    def send(self, letters: List[Letter], replays: Dict[Place, int]) -> List[Tuple[Envelope, str]]:
-        """Sends letters in one transaction; Ctrl-C has to wait for the end of it.
+    def send(
+        self, letters: List[Letter], replays: Dict[RecordPosition, int]
+    ) -> List[Tuple[Envelope, str]]:
+        """Sends dead letters in one transaction; Ctrl-C waits for its end.
 
         Args:
-            letters: at most a chunk.
-            replays: how often each was replayed before.
+            letters: at most one chunk.
+            replays: number of earlier replays of each.
 
         Returns:
-            Those that were left out, and why each.
+            The dead letters that were left out, with the reason.
 
         Raises:
-            MailboxError: none was sent, or it is not known whether; the message says which.
+            MailboxError: none was sent, or the outcome is unknown; the text says which.
         """
         now_ms = int(time.time() * 1000)
         messages: List[OutputMessage] = []
@@ -170,16 +178,16 @@ class Replay:
         return left_out
 
     def close(self) -> None:
-        """Lets go of the brokers."""
+        """Closes the producer."""
         self._producer.close()
 
     def _marker(self, letter: Letter, now_ms: int) -> OutputMessage:
-        headers = [(REPLAYED, letter.place.encode("ascii"))]
+        headers = [(REPLAYED, letter.position.encode("ascii"))]
         topic = self._settings.dead_letter_topic
         key = None
         if self._limits_of(topic).is_compacted:
-            # One of its own, so that compaction takes no marker away.
-            key = f"replayed/{letter.place}/{now_ms}".encode("ascii")
+            # A key of its own, so that compaction keeps every marker.
+            key = f"replayed/{letter.position}/{now_ms}".encode("ascii")
         return OutputMessage(
             topic, letter.at.partition, now_ms, key, None, [*headers], letter.record
         )
@@ -205,9 +213,9 @@ def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Output
     original = letter.original()
     return OutputMessage(
         original.topic,
-        # The one that it came from, whatever its sender chose it by.
+        # The original partition, however its sender chose it.
         original.partition if 0 <= original.partition < partitions else _BY_KEY,
-        # Its own may be so long ago that retention would delete it before it is read.
+        # Retention could delete a message with the old timestamp before it is read.
         now_ms,
         original.key,
         original.value,
@@ -218,7 +226,7 @@ def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Output
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Lets Ctrl-C wait: readers of the input would wait for a transaction that is left open."""
+    """Delays Ctrl-C: an open transaction would block readers of the input topic."""
     pressed: List[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
@@ -230,7 +238,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def what_happened(error: NotCommitted) -> str:
-    """Why a transaction failed, whether its letters were sent, and what to do."""
+    """Describes a failed transaction: why, whether dead letters were sent, and what to do."""
     cause = error.__cause__
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:
         return (
@@ -243,6 +251,8 @@ def what_happened(error: NotCommitted) -> str:
             "run it again for what is left, nothing is sent twice"
         )
     if error.refusal is not None:
-        place = Place(*error.refusal.source)
-        return f"the brokers refuse the letter at {place}: {error}; nothing of its chunk was sent"
+        position = RecordPosition(*error.refusal.source)
+        return (
+            f"the brokers refuse the letter at {position}: {error}; nothing of its chunk was sent"
+        )
     return f"the last letters were not sent: {error}; run it again for what is left"

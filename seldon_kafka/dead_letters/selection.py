@@ -1,4 +1,4 @@
-"""Which letters are meant: one way to say it for every command."""
+"""The selection of dead letters, the same for every action."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from typing import FrozenSet, Optional
 
 from seldon_kafka.config.times import parse_iso
-from seldon_kafka.dead_letters.letters import Envelope, Place
+from seldon_kafka.dead_letters.letters import Envelope, RecordPosition
 
 _AGO = re.compile(r"(\d+)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -15,18 +15,18 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Letters that meet every condition; an empty condition is met by all.
+    """Conditions for dead letters; an empty condition is true for all.
 
     Attributes:
-        places: where they stand.
+        positions: positions in the dead-letter topic.
         reasons: reason words.
         since_ms: rejected at this time or later.
         until_ms: rejected before this time.
         keys: keys as text.
-        partitions: partitions of the input topic that they came from.
+        partitions: partitions of the input topic.
     """
 
-    places: FrozenSet[Place] = frozenset()
+    positions: FrozenSet[RecordPosition] = frozenset()
     reasons: FrozenSet[str] = frozenset()
     since_ms: Optional[int] = None
     until_ms: Optional[int] = None
@@ -39,9 +39,9 @@ class Selection:
         return self == Selection()
 
     def selects(self, letter: Envelope) -> bool:
-        """Whether the letter is meant."""
+        """Returns whether a dead letter meets every condition."""
         return (
-            (not self.places or letter.at in self.places)
+            (not self.positions or letter.at in self.positions)
             and (not self.reasons or letter.reason in self.reasons)
             and (self.since_ms is None or letter.rejected_ms >= self.since_ms)
             and (self.until_ms is None or letter.rejected_ms < self.until_ms)
@@ -51,15 +51,15 @@ class Selection:
 
 
 def parse_time(text: str, now_ms: int) -> int:
-    """A time as milliseconds since 1970.
+    """Parses a time to milliseconds since 1970.
 
     Args:
-        text: a span before now (`90s`, `15m`, `2h`, `7d`, `1w`), or an ISO date or time, local
-            unless it names its zone.
-        now_ms: milliseconds since 1970.
+        text: a span before now (`90s`, `15m`, `2h`, `7d`, `1w`), or an ISO date or time, in local
+            time unless it has a zone.
+        now_ms: current time, in milliseconds since 1970.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text is neither.
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:

@@ -1,4 +1,4 @@
-"""All about one letter, for an operator's eyes."""
+"""Shows one dead letter to an operator."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from typing import Any, List, Optional, Tuple
 
 from seldon_kafka.codec import decode
+from seldon_kafka.dead_letters.describe_error import describe_error
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
-from seldon_kafka.dead_letters.trouble import trouble
 from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 
@@ -18,12 +18,12 @@ _INDENT = " " * 10
 
 
 def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
-    """Why the letter is there, where its trouble is, and what it holds.
+    """Returns the text about a dead letter: its reason, the error in the value, and the payload.
 
     Args:
-        letter: the letter.
-        replays: how often it was replayed.
-        class_name: class whose `describe` shows the payload; None shows it as Python does.
+        letter: the dead letter.
+        replays: number of its replays.
+        class_name: class whose `describe` shows the payload; None for Python's `repr`.
     """
     original = letter.original()
     topic, partition, offset = letter.source
@@ -32,7 +32,7 @@ def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
         ("reason", f"{letter.reason}: {letter.message}"),
         *letter.error().items(),
         ("advice", REASONS.get(letter.reason, "This reason is one of the class itself.")),
-        ("trouble", trouble(original, letter.reason)),
+        ("trouble", describe_error(original, letter.reason)),
         ("from", f"{topic} partition {partition} offset {offset}"),
         ("sent", when(letter.sent_ms) if letter.sent_ms >= 0 else "without a timestamp"),
         ("rejected", f"{when(letter.rejected_ms)} by {letter.worker}"),
@@ -63,7 +63,7 @@ def _payload(letter: Letter, class_name: Optional[str]) -> str:
     except ClassNotUsable as error:
         return f"{_short(payload)}\n(not described: {error})"
     except Exception as error:
-        # The class's own trouble, perhaps the very one that the letter is here for.
+        # An error of the class, perhaps the one that caused the dead letter.
         return f"{_short(payload)}\n(not described: {type(error).__name__}: {plain(str(error))})"
 
 

@@ -1,4 +1,4 @@
-"""How values are written to a terminal."""
+"""Writes values to a terminal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EVERY_S = 2.0
 
 
 def plain(text: str) -> str:
-    """Text in which what a sender wrote can't steer the terminal: control characters escaped."""
+    """Escapes control characters, so that a sender's text can't control the terminal."""
     if text.isprintable():
         return text
     return "".join(
@@ -19,27 +19,27 @@ def plain(text: str) -> str:
 
 
 def when(timestamp_ms: int) -> str:
-    """A time, milliseconds since 1970, in local time; `--since` takes it as it is written."""
+    """Returns a time (milliseconds since 1970) as local time, in a form that `--since` takes."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp_ms / 1000))
     except (OverflowError, OSError, ValueError):
-        # Senders may write any number.
+        # Senders can write any number.
         return f"{timestamp_ms} ms after 1970"
 
 
 def count(number: int, noun: str = "dead letter") -> str:
-    """A number with its noun: `1 dead letter`, `2 dead letters`."""
+    """Returns a number with its noun: `1 dead letter`, `2 dead letters`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 class Notice:
-    """Writes a line to stderr every two seconds, and none for work that takes less."""
+    """Writes a progress line to stderr every two seconds."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _EVERY_S
 
     def tell(self, what: str, done: int, total: int = 0) -> None:
-        """So much is done, of a total where that is known."""
+        """Reports the number of finished items, and the total if it is known."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S

@@ -1,1 +1,1 @@
-"""The feedback topic: what was right and what was wrong."""
+"""The feedback topic: `seldon-kafka feedback`."""

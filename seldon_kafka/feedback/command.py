@@ -1,4 +1,4 @@
-"""The subcommand `feedback`: says what was right, and lists what was said."""
+"""`seldon-kafka feedback`: sends and lists feedback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ KAFKA_FEEDBACK_TOPIC; of one answer the latest feedback counts.
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Say of an answer what was right, or list what was said."
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)

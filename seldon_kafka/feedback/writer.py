@@ -1,4 +1,4 @@
-"""Writes feedback to its topic, from outside of the workers."""
+"""Writes feedback to its topic."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _WITHIN_S = 10.0
 
 
 class FeedbackWriter:
-    """Writes feedback to its topic; several threads may use one.
+    """Writes feedback to its topic; several threads may share one.
 
-    It connects when the first one is sent, so that it can be made before a process forks.
+    It connects at the first feedback, so that it can be made before a process forks.
 
     Args:
         settings: brokers, topic, and the largest message.
-        within_s: how long the brokers may take.
+        within_s: longest wait for the brokers, in seconds.
 
     Raises:
-        SettingsError: there is no broker.
+        SettingsError: no broker is set.
     """
 
     def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
@@ -39,9 +39,8 @@ class FeedbackWriter:
         """Writes a feedback, and waits until the brokers have it.
 
         Raises:
-            BadFeedback: it makes no sense, or is larger than `KAFKA_MAX_MESSAGE_BYTES`.
-            NotWritten: the brokers refuse it, or don't answer in time. To send it again does no
-                harm: it says the same.
+            BadFeedback: it is invalid, or larger than `KAFKA_MAX_MESSAGE_BYTES`.
+            NotWritten: the brokers refuse it, or don't answer in time. It may be sent again.
         """
         key, value, headers = compose(feedback)
         if len(value) > self._max_bytes:
@@ -52,5 +51,5 @@ class FeedbackWriter:
         self._writer.write(key, value, headers, feedback.given_ms)
 
     def close(self) -> None:
-        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        """Disconnects, after a short wait for feedback that is under way."""
         self._writer.close()

@@ -1,1 +1,1 @@
-"""The topics that the runtime lives on: ``seldon-kafka topics``."""
+"""The topics of the runtime: `seldon-kafka topics`."""

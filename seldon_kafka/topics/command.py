@@ -1,4 +1,4 @@
-"""The command line of the topics."""
+"""`seldon-kafka topics`: create, show and widen topics."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_I
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Make, show and widen the topics that workers read and write."
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_run_as_client)

@@ -1,4 +1,4 @@
-"""Making topics, and adding partitions to them."""
+"""Creates topics, and adds partitions to them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TIMEOUT_S = 10
 
 
 class TopicError(CommandError):
-    """A topic cannot be made or changed; the message says what to do."""
+    """A topic can't be created or changed; the text says what to do."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of one wanted topic.
+    """The result for one wanted topic.
 
     Attributes:
-        topic: As it was wanted.
-        created: It was made just now.
-        differences: How one that was there already differs; it was left as it is.
+        topic: the wanted topic.
+        created: whether it was created now.
+        differences: differences of a topic that existed already; it was not changed.
     """
 
     topic: Topic
@@ -36,12 +36,12 @@ class Made:
 
 
 def broker_count(admin: Any) -> int:
-    """How many brokers are alive."""
+    """Returns the number of live brokers."""
     return len(admin.list_topics(timeout=_TIMEOUT_S).brokers)
 
 
 def existing(admin: Any, names: Sequence[str]) -> Dict[str, Topic]:
-    """Those of the named topics that there are, with all of their settings."""
+    """Returns the named topics that exist, with all of their settings."""
     topics = admin.list_topics(timeout=_TIMEOUT_S).topics
     present = [name for name in names if name in topics]
     if not present:
@@ -61,14 +61,14 @@ def existing(admin: Any, names: Sequence[str]) -> Dict[str, Topic]:
 
 
 def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
-    """Make the topics that are missing; leave the others as they are.
+    """Creates missing topics, and does not change the others.
 
     Args:
-        admin: A `confluent_kafka.admin.AdminClient`.
-        wanted: The topics.
+        admin: a `confluent_kafka.admin.AdminClient`.
+        wanted: the topics.
 
     Raises:
-        TopicError: The brokers refuse one; those before it have been made.
+        TopicError: the brokers refuse a topic; those before it are created.
     """
     found = existing(admin, [topic.name for topic in wanted])
     made = []
@@ -78,7 +78,7 @@ def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
             continue
         now = found.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
         if now is None:
-            # It is there, and not shown to us.
+            # The topic exists, and is hidden from this user.
             describe = Right(TOPIC, topic.name, DESCRIBE, "knowing of it")
             raise TopicError(str(RightMissing([describe], "topics")))
         made.append(Made(topic, created=False, differences=tuple(differences(topic, now))))
@@ -87,17 +87,17 @@ def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
 
 
 def await_usable(admin: Any, names: Sequence[str], partitions: int = 1) -> None:
-    """Wait until brokers know topics and every partition has a leader.
+    """Waits until brokers know the topics, and every partition has a leader.
 
-    The controller answers before the brokers have heard of what it has made.
+    The controller answers before the brokers know a new topic.
 
     Args:
-        admin: A `confluent_kafka.admin.AdminClient`.
-        names: The topics.
-        partitions: How many each has at least.
+        admin: a `confluent_kafka.admin.AdminClient`.
+        names: the topics.
+        partitions: smallest number of partitions of each.
 
     Raises:
-        TopicError: They do not within 15 s.
+        TopicError: this takes longer than 15 s.
     """
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
@@ -115,7 +115,7 @@ def _has_leaders(topic: Any, partitions: int) -> bool:
 
 
 def _create(admin: Any, topic: Topic) -> bool:
-    """Make a topic; False if somebody else has just done so."""
+    """Creates a topic; returns False if it exists already."""
     new = NewTopic(
         topic.name,
         num_partitions=topic.partitions,
@@ -134,15 +134,18 @@ def _create(admin: Any, topic: Topic) -> bool:
 
 
 def add_partitions(admin: Any, names: Sequence[str], partitions: int) -> List[str]:
-    """Give topics more partitions; return the names of those that were changed.
+    """Adds partitions to topics.
 
     Args:
-        admin: A `confluent_kafka.admin.AdminClient`.
-        names: The topics. One that has so many already is left alone.
-        partitions: How many each shall have.
+        admin: a `confluent_kafka.admin.AdminClient`.
+        names: the topics; one with this number of partitions is not changed.
+        partitions: wanted number of partitions of each.
+
+    Returns:
+        The names of the topics that were changed.
 
     Raises:
-        TopicError: There is no such topic, it has more already, or the brokers refuse.
+        TopicError: a topic does not exist or has more partitions, or the brokers refuse.
     """
     found = existing(admin, names)
     for name in names:

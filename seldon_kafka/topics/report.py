@@ -1,4 +1,4 @@
-"""Where topics and a consumer group stand."""
+"""Reports partitions of topics, and the lag of a consumer group."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Partition:
     """One partition.
 
     Attributes:
-        partition: Its number.
-        leader: The broker that serves it, or None while it has no leader.
-        replicas: The brokers that keep it.
-        in_sync: Those that have everything.
-        first: Offset of the oldest record.
-        end: Offset that the next record gets.
-        committed: Where the group goes on, or None if it never committed there.
-        lag: Records (and transaction markers) between the two; None without a commit.
+        partition: its number.
+        leader: its leader's broker id, or None without a leader.
+        replicas: broker ids of its replicas.
+        in_sync: broker ids of the in-sync replicas.
+        first: offset of the oldest record.
+        end: offset of the next record.
+        committed: committed offset of the group, or None.
+        lag: records and transaction markers between `committed` and `end`; None without a commit.
     """
 
     partition: int
@@ -37,7 +37,7 @@ class Partition:
 
     @property
     def behind(self) -> int:
-        """What the group has still to do: its lag, or all that is there if it never committed."""
+        """The number of records that the group has to process: its lag, or all without a commit."""
         if self.lag is not None:
             return self.lag
         return max(0, (self.end or 0) - (self.first or 0))
@@ -45,30 +45,30 @@ class Partition:
 
 @dataclass(frozen=True)
 class TopicReport:
-    """A topic's partitions, in order; None if there is no such topic."""
+    """A topic's partitions, in order; None if the topic does not exist."""
 
     topic: str
     partitions: Optional[Tuple[Partition, ...]]
 
     @property
     def lag(self) -> Optional[int]:
-        """The group's lag over all partitions; None where it never committed."""
+        """The group's lag over all partitions; None without a commit."""
         known = [p.lag for p in self.partitions or () if p.lag is not None]
         return sum(known) if known else None
 
 
 def report(consumer: Any, names: Sequence[str]) -> List[TopicReport]:
-    """Ask the brokers about topics.
+    """Asks the brokers about topics.
 
     Args:
-        consumer: A `confluent_kafka.Consumer`; the commits of its group are told. It
-            does not join. (`AdminClient.list_offsets` of confluent-kafka 2.16 would
-            ask for all partitions at once, and ends the process with a segmentation
-            fault where a partition has no leader yet.)
-        names: The topics; one that does not exist is reported as such.
+        consumer: a `confluent_kafka.Consumer`, which does not join its group; the report has the
+            group's commits. (`AdminClient.list_offsets` of confluent-kafka 2.16 could ask for all
+            partitions at once, and ends the process with a segmentation fault if a partition has
+            no leader.)
+        names: the topics; a missing one is reported as such.
 
     Raises:
-        KafkaException: The brokers do not answer.
+        KafkaException: the brokers do not answer.
     """
     topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
     every = [
@@ -96,7 +96,7 @@ def report(consumer: Any, names: Sequence[str]) -> List[TopicReport]:
 
 
 def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> Optional[int]:
-    """How far a group is behind; what retention has deleted is not ahead of it any more."""
+    """Returns the lag of a group; records that retention has deleted do not count."""
     if end is None or committed is None:
         return None
     return max(0, end - max(committed, first or 0))

@@ -1,4 +1,4 @@
-"""How the state of topics is shown on a terminal."""
+"""Shows reports of topics on a terminal."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from seldon_kafka.topics.report import Partition, TopicReport
 
 
 def show(reports: Sequence[TopicReport], group: str, console: Console) -> None:
-    """Print a table for each topic.
+    """Prints a table for each topic.
 
     Args:
-        reports: What the brokers said.
-        group: The consumer group whose lag is shown.
-        console: Where to.
+        reports: the reports.
+        group: the consumer group whose lag is shown.
+        console: the terminal.
     """
     for topic in reports:
         if topic.partitions is None:

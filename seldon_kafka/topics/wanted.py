@@ -1,4 +1,4 @@
-"""What the topics should be like, and how they differ: no broker asked."""
+"""The wanted topics, and the differences of existing ones. It asks no broker."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from seldon_kafka.config.settings import Settings
 
 PARTITIONS = 12
 _KIB = 1024
-# A message's key, headers and framing, on top of its value.
+# A message's key, headers and framing, beyond its value.
 _ENVELOPE_BYTES = 64 * _KIB
-# What a dead letter carries on top of what it was.
+# The headers that a dead letter adds to its message.
 _WHY_BYTES = 64 * _KIB
 
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic as it should be, or as it is.
+    """A wanted or an existing topic.
 
     Attributes:
-        name: Its name.
-        partitions: How many it has.
-        replication: How many brokers keep each partition.
-        config: Kafka's topic settings; of a wanted topic, those that differ from
-            the broker's own.
+        name: its name.
+        partitions: number of partitions.
+        replication: number of replicas of each partition.
+        config: Kafka's topic settings; of a wanted topic, those that differ from the brokers'
+            defaults.
     """
 
     name: str
@@ -40,21 +40,21 @@ def wanted_topics(
     partitions: int = PARTITIONS,
     replication: Optional[int] = None,
 ) -> Tuple[Topic, ...]:
-    """The input, output, dead-letter and feedback topic as they should be, and the request log.
+    """Returns the wanted input, output, dead-letter and feedback topics, and the request log.
 
     Args:
-        settings: Names the topics, and the largest message.
-        brokers: How many brokers there are.
-        partitions: Of each topic.
-        replication: Of each topic; None takes as many as there are brokers, at most three.
+        settings: the settings with the topics' names and the largest message.
+        brokers: number of brokers.
+        partitions: number of partitions of each topic.
+        replication: number of replicas; None for one on each broker, at most three.
     """
     copies = replication or min(3, brokers)
     largest = settings.max_message_bytes + _ENVELOPE_BYTES
     common: Dict[str, str] = {"max.message.bytes": str(largest)}
     if copies >= 3:
-        # An answer counts once two brokers have it: one may die, and nothing is lost.
+        # A write succeeds once two brokers have it: one broker may die, and nothing is lost.
         common["min.insync.replicas"] = "2"
-    # Dead letters wait for a person, and feedback for the next training.
+    # Dead letters wait for an operator, and feedback waits for the next training.
     kept = {**common, "retention.ms": "-1", "retention.bytes": "-1"}
     dead = {**kept, "max.message.bytes": str(largest + _WHY_BYTES)}
     topics = (
@@ -70,11 +70,11 @@ def wanted_topics(
 
 
 def differences(wanted: Topic, found: Topic) -> List[str]:
-    """How an existing topic differs from what is wanted, one line each.
+    """Returns the differences of an existing topic, one line each.
 
     Args:
-        wanted: As it should be.
-        found: As it is, with all of its settings.
+        wanted: the wanted topic.
+        found: the existing topic, with all of its settings.
     """
     lines = []
     if found.partitions != wanted.partitions:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from seldon_kafka.dead_letters.letters import read_letter, replayed_place
+from seldon_kafka.dead_letters.letters import read_letter, replayed_position
 from seldon_kafka.messages import (
     DEAD_REASON,
     INPUT_OFFSET,
@@ -154,7 +154,7 @@ class Checker:
         """A message of the dead-letter topic: a letter, or the marker of a replay."""
         letter = read_letter(record)
         if letter is None:
-            replayed = replayed_place(record)
+            replayed = replayed_position(record)
             if replayed is None:
                 self._wrong(record, None, "is neither a dead letter nor a marker of a replay")
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 
-from seldon_kafka.dead_letters.letters import Place, replay_headers
+from seldon_kafka.dead_letters.letters import RecordPosition, replay_headers
 from seldon_kafka.messages import Headers
 
 _COPY_ENDS_WITH = [name for name, _ in replay_headers(1, 0)]
@@ -15,18 +15,18 @@ class Replays:
 
     def __init__(self) -> None:
         self._copies: collections.Counter[int] = collections.Counter()
-        self._numbers: dict[Place, int] = {}
-        self._markers: collections.Counter[Place] = collections.Counter()
+        self._numbers: dict[RecordPosition, int] = {}
+        self._markers: collections.Counter[RecordPosition] = collections.Counter()
 
     def copy(self, number: int) -> None:
         """A message of this number that a replay sent to the input topic."""
         self._copies[number] += 1
 
-    def letter(self, place: Place, number: int) -> None:
+    def letter(self, place: RecordPosition, number: int) -> None:
         """A dead letter, and the number of the message in it."""
         self._numbers[place] = number
 
-    def marker(self, place: Place) -> None:
+    def marker(self, place: RecordPosition) -> None:
         """A marker, which says that the letter at a place was sent again."""
         self._markers[place] += 1
 

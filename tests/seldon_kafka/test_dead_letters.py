@@ -12,8 +12,8 @@ from seldon_kafka.dead_letters.index import Index, index_of
 from seldon_kafka.dead_letters.letters import (
     REPLAYED,
     Letter,
-    Place,
-    parse_place,
+    RecordPosition,
+    parse_position,
     read_letter,
     replay_headers,
 )
@@ -51,12 +51,12 @@ def letter(source: Record, **fields: Any) -> Letter:
     return found
 
 
-def marker(place: str, offset: int) -> Record:
-    return record(None, offset, ((REPLAYED, place.encode()),))
+def marker(position: str, offset: int) -> Record:
+    return record(None, offset, ((REPLAYED, position.encode()),))
 
 
-def places(letters: Any) -> list[str]:
-    return [item.place for item in letters]
+def positions(letters: Any) -> list[str]:
+    return [item.position for item in letters]
 
 
 def replayed(source: Record, attempts: int) -> Record:
@@ -108,9 +108,9 @@ def test_a_long_or_binary_key_is_shown_as_short_text() -> None:
 
 @pytest.mark.parametrize("text", ["3", "3:", ":3", "-1:3", "3:1:7", "a:b", "3:1x"])
 def test_a_place_is_a_partition_and_an_offset(text: str) -> None:
-    assert parse_place("3:17") == Place(3, 17)
+    assert parse_position("3:17") == RecordPosition(3, 17)
     with pytest.raises(ValueError, match="PARTITION:OFFSET"):
-        parse_place(text)
+        parse_position(text)
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     ("selection", "selected"),
     [
         (Selection(), True),
-        (Selection(places=frozenset({Place(3, 17), Place(0, 1)})), True),
-        (Selection(places=frozenset({Place(3, 18)})), False),
+        (Selection(positions=frozenset({RecordPosition(3, 17), RecordPosition(0, 1)})), True),
+        (Selection(positions=frozenset({RecordPosition(3, 18)})), False),
         (Selection(reasons=frozenset({"empty", "ragged"})), True),
         (Selection(reasons=frozenset({"ragged"})), False),
         (Selection(since_ms=NOON_MS), True),
@@ -175,11 +175,11 @@ def index_with_a_replayed_letter() -> Index:
 
 def test_an_index_has_the_selected_letters_and_how_often_they_were_replayed() -> None:
     index = index_with_a_replayed_letter()
-    assert places(index.letters) == ["3:0", "3:1", "3:5"]
+    assert positions(index.letters) == ["3:0", "3:1", "3:5"]
     assert index.others == 1
     assert [index.attempts(item) for item in index.letters] == [1, 0, 0]
-    assert places(index.only(replayed=True).letters) == ["3:0"]
-    assert places(index.only(replayed=False).letters) == ["3:1", "3:5"]
+    assert positions(index.only(replayed=True).letters) == ["3:0"]
+    assert positions(index.only(replayed=False).letters) == ["3:1", "3:5"]
 
 
 def test_an_index_holds_no_message() -> None:
@@ -193,9 +193,9 @@ def test_a_purge_deletes_what_stands_before_the_first_that_stays() -> None:
     found = plan(index, {3: 7})
     # The marker at 4 names no place, so it is somebody else's message; 3 stays already.
     assert found.before == {3: 3}
-    assert (places(found.deleted), places(found.staying)) == (["3:0", "3:1"], ["3:5"])
+    assert (positions(found.deleted), positions(found.staying)) == (["3:0", "3:1"], ["3:5"])
     found = plan(index.only(replayed=True), {3: 7})
-    assert (found.before, places(found.staying)) == ({3: 1}, [])
+    assert (found.before, positions(found.staying)) == ({3: 1}, [])
 
 
 def test_a_purge_of_everything_takes_the_markers_along() -> None:
@@ -212,8 +212,8 @@ def test_nothing_is_deleted_where_no_letter_is_selected() -> None:
 def test_what_comes_while_a_purge_looks_is_neither_deleted_nor_in_its_way() -> None:
     records = [stored(record(b"x"), 0), marker("9:9", 1), stored(record(b"x"), 2)]
     found = plan(index_of(records, EVERYTHING), {3: 2})
-    assert (found.before, places(found.deleted), found.staying) == ({3: 2}, ["3:0"], [])
-    late = index_of(records, Selection(places=frozenset({Place(3, 0)})))
+    assert (found.before, positions(found.deleted), found.staying) == ({3: 2}, ["3:0"], [])
+    late = index_of(records, Selection(positions=frozenset({RecordPosition(3, 0)})))
     assert plan(late, {3: 1}).before == {3: 1}
 
 
@@ -224,8 +224,8 @@ def test_a_replay_leaves_out_letters_that_are_not_what_was_sent() -> None:
         stored(record(b"x"), 2, reason="bad_headers"),
     ]
     chosen = choose(index_of(records, EVERYTHING), attempts=3, again=False)
-    assert places(chosen.letters) == ["3:0"]
-    assert places(item for item, _ in chosen.left_out) == ["3:1", "3:2"]
+    assert positions(chosen.letters) == ["3:0"]
+    assert positions(item for item, _ in chosen.left_out) == ["3:1", "3:2"]
 
 
 def test_a_letter_with_an_impossible_time_is_shown_all_the_same() -> None:
@@ -244,9 +244,9 @@ def test_a_replay_leaves_out_what_was_replayed_cut_or_tried_too_often() -> None:
         record(cut.value, 5, tuple(cut.headers)),
     ]
     chosen = choose(index_of(records, EVERYTHING), attempts=3, again=False)
-    assert places(chosen.letters) == ["3:0", "3:3"]
+    assert positions(chosen.letters) == ["3:0", "3:3"]
     assert chosen.done == 1
-    reasons = {item.place: why for item, why in chosen.left_out}
+    reasons = {item.position: why for item, why in chosen.left_out}
     assert reasons.keys() == {"3:4", "3:5"}
     assert "replayed 3 times" in reasons["3:4"]
     assert "cut" in reasons["3:5"]
@@ -255,7 +255,7 @@ def test_a_replay_leaves_out_what_was_replayed_cut_or_tried_too_often() -> None:
 def test_replaying_again_counts_every_replay() -> None:
     records = [stored(replayed(record(b"x"), 1), 0), marker("3:0", 1)]
     index = index_of(records, EVERYTHING)
-    assert places(choose(index, attempts=3, again=True).letters) == ["3:0"]
+    assert positions(choose(index, attempts=3, again=True).letters) == ["3:0"]
     assert choose(index, attempts=2, again=True).letters == []
 
 

@@ -67,14 +67,14 @@ class LettersPanel:
     def _row(self, letter: Shown) -> dict[str, Any]:
         envelope = letter.envelope
         topic = self._board.settings.dead_letter_topic
-        place = (topic, envelope.at.partition, envelope.at.offset)
+        position = (topic, envelope.at.partition, envelope.at.offset)
         ago = span(time.time() - envelope.rejected_ms / 1000)
         replayed: Any = {"text": f"{letter.replays}×", "mark": "right"} if letter.replays else "no"
         return {
-            "key": envelope.place,
+            "key": envelope.position,
             "cells": [
-                {"picture": picture_address(place, 0)},
-                envelope.place,
+                {"picture": picture_address(position, 0)},
+                envelope.position,
                 envelope.reason,
                 envelope.message[:_TEXT],
                 (envelope.key or "")[:_TEXT],

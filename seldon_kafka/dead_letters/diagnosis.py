@@ -1,4 +1,4 @@
-"""Where in a payload the trouble is."""
+"""Finds the position of an error in a payload."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from seldon_kafka.messages import Record
 _AROUND = 40
 _FIRST_BYTES = 24
 _FIRST_KEYS = 10
-# Strings are stepped over, so that what is written in one is not found.
+# Skips strings, so that text in them is not found.
 _NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 
 
-def trouble(record: Record, reason: str) -> str:
-    """Shows the place in the value that the reason speaks of.
+def describe_error(record: Record, reason: str) -> str:
+    """Describes the part of the value that the reason is about.
 
     Args:
         record: the rejected message.
         reason: its reason word.
 
     Returns:
-        A line or two; "" where there is nothing to see that the letter does not say.
+        A line or two; "" if the value shows nothing more than the reason.
     """
     if not record.value:
         return ""
@@ -50,7 +50,7 @@ def _invalid_utf8(record: Record, value: bytes) -> str:
     try:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
-        # As Latin-1 one character stands for each byte, so that places stay what they are.
+        # Latin-1 has one character for each byte, so positions stay the same.
         return f"byte {error.start}\n{_around(value.decode('latin-1'), error.start)}"
     return ""
 
@@ -61,12 +61,12 @@ def _not_finite(record: Record, value: bytes) -> str:
     return "" if found is None else f"character {found.start()}\n{_around(text, found.start())}"
 
 
-def _around(text: str, place: int) -> str:
-    """The text about a place, and a mark below it."""
-    before = plain(text[max(0, place - _AROUND) : place])
-    after = plain(text[place : place + _AROUND])
-    before = ("…" if place > _AROUND else "") + before
-    after += "…" if place + _AROUND < len(text) else ""
+def _around(text: str, position: int) -> str:
+    """Returns the text around a position, with a mark below it."""
+    before = plain(text[max(0, position - _AROUND) : position])
+    after = plain(text[position : position + _AROUND])
+    before = ("…" if position > _AROUND else "") + before
+    after += "…" if position + _AROUND < len(text) else ""
     return f"{before}{after}\n{' ' * len(before)}^"
 
 
@@ -75,7 +75,7 @@ def _ragged(record: Record, value: bytes) -> str:
         if not (isinstance(item, list) and any(isinstance(part, list) for part in item)):
             continue
         kinds = [_extent(part) for part in item]
-        odd = next((place for place, kind in enumerate(kinds) if kind != kinds[0]), None)
+        odd = next((position for position, kind in enumerate(kinds) if kind != kinds[0]), None)
         if odd is not None:
             return f"{path}[0] {kinds[0]}, {path}[{odd}] {kinds[odd]}"
     return ""
@@ -108,7 +108,7 @@ def _bytes(record: Record, value: bytes) -> str:
 
 
 def _numbers(record: Record, value: bytes) -> str:
-    """What the payload's numbers are like, if it has any."""
+    """Describes the numbers of a payload, if it has any."""
     try:
         data = decode(record, sys.maxsize).payload.data
     except Rejected:
@@ -120,8 +120,8 @@ def _numbers(record: Record, value: bytes) -> str:
 
 
 def _at(data: Any, flat: Any) -> str:
-    place = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
-    return f"{data.ravel()[flat]} at [{place}]"
+    position = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
+    return f"{data.ravel()[flat]} at [{position}]"
 
 
 def _parsed(value: bytes) -> Any:
@@ -132,7 +132,7 @@ def _parsed(value: bytes) -> Any:
 
 
 def _walk(item: Any, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]]:
-    """Everything in a JSON document with its path, each before what is in it."""
+    """Yields every value of a JSON document with its path, parents first."""
     yield path, item
     if depth > MAX_DEPTH:
         return
@@ -140,8 +140,8 @@ def _walk(item: Any, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]
         for key, part in item.items():
             yield from _walk(part, f"{path}.{plain(key)}" if path else plain(key), depth + 1)
     elif isinstance(item, list):
-        for place, part in enumerate(item):
-            yield from _walk(part, f"{path}[{place}]", depth + 1)
+        for position, part in enumerate(item):
+            yield from _walk(part, f"{path}[{position}]", depth + 1)
 
 
 _FINDERS: Dict[str, Callable[[Record, bytes], str]] = {

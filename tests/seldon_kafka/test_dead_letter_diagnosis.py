@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from seldon_kafka.dead_letters.describe_error import describe_error
 
 from seldon_kafka.dead_letters.letters import read_letter
 from seldon_kafka.dead_letters.show import shown
-from seldon_kafka.dead_letters.trouble import trouble
 from seldon_kafka.messages import Headers, Rejection
 from seldon_kafka.transport.output_messages import TopicLimits, compose
 from tests.seldon_kafka.helpers import record
@@ -41,7 +41,7 @@ def nd(rows: object) -> bytes:
     ],
 )
 def test_the_place_of_the_trouble_is_shown(reason: str, value: bytes, expected: str) -> None:
-    assert expected in trouble(record(value), reason)
+    assert expected in describe_error(record(value), reason)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[" * 900 + b"]" * 900, b"1"])
@@ -54,7 +54,7 @@ def test_a_reason_that_does_not_fit_the_payload_shows_nothing_wrong(value: bytes
         "bad_value",
         "predict_failed",
     ):
-        trouble(record(value), reason)
+        describe_error(record(value), reason)
 
 
 def page(value: bytes, reason: str, headers: Headers = (), class_name: str | None = None) -> str:
