@@ -1,18 +1,18 @@
 """Serves any Seldon wrapper class between Kafka topics, exactly once and in order.
 
-A class needs nothing of this: what it returns is its answer. Where it wants to say more:
+A user model needs nothing of this package: its return value is its answer. It may use:
 
 - `Response`: an answer with tags and metrics.
-- `UserModelError`: what is wrong with a message, and whose fault it is.
+- `UserModelError`: an error with its cause: the message or the user model.
 
-Programs beside the workers:
+Other programs may use:
 
-- `load_settings`, `Settings`, `SettingsError`: the settings, read from environment variables.
-- `Feedback`, `feedback_of`, `BadFeedback`: what was right, and how Seldon's JSON says it.
+- `load_settings`, `Settings`, `SettingsError`: the settings from environment variables.
+- `Feedback`, `feedback_of`, `BadFeedback`: feedback, and its form in Seldon's JSON.
 - `FeedbackWriter`, `NotWritten`: writes feedback to its topic.
 
-Those of programs are imported when they are first used, so that a class that wants a `Response`
-does not bring a Kafka client along.
+Names for programs are imported at their first use, so that a class with a `Response` does not
+import a Kafka client.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Imports a public name when it is first used (PEP 562)."""
+    """Imports a public name at its first use (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_MODULES[name]), name)

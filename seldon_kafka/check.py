@@ -1,4 +1,4 @@
-"""`seldon-kafka check CLASS`: tries a class singly and stacked, and reports on it."""
+"""`seldon-kafka check CLASS`: tries a user model with single and with stacked messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, diffe
 from seldon_kafka.pipeline.user_model import UserModel, own
 
 BATCH_SIZES = (2, 3, 8, 33)
-"""Messages in the batches that are compared, beside one of all messages."""
+"""Numbers of messages in the compared batches; one more batch has all messages."""
 
 _WORTH_IT = 1.2
 _ENOUGH_DIFFERENT = 4
@@ -43,15 +43,15 @@ JSON payload with an array, further ones are made by drawing from its numbers.
 
 
 class Finding(NamedTuple):
-    """What came of sending the payloads.
+    """The result of a check.
 
     Attributes:
-        rejections: texts of what was rejected, message by message.
-        switch: why the class can't be stacked at all, as the runtime would say; empty if it can.
-        differences: texts of how answers out of stacks differ from those of single calls.
-        habits: what the class does that matters to who calls it.
-        singly_s: seconds to answer all messages one by one.
-        stacked_s: seconds to answer all of them in one batch.
+        rejections: texts of rejections of single messages.
+        switch: why messages can't be stacked; empty if they can.
+        differences: descriptions of answers from stacks that differ from single answers.
+        habits: what the class does with its arrays beside answering.
+        singly_s: seconds for all messages one by one.
+        stacked_s: seconds for all messages in one batch.
     """
 
     rejections: List[str]
@@ -63,12 +63,12 @@ class Finding(NamedTuple):
 
     @property
     def is_row_wise(self) -> bool:
-        """Whether nothing speaks against stacking."""
+        """Whether stacking changes no answer."""
         return not self.switch and not self.differences
 
 
 def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
-    """Sends payloads to instances of the class, one by one and in batches of several sizes.
+    """Sends payloads to instances of a class, one by one and in batches of several sizes.
 
     Args:
         class_name: `Module.Class`.
@@ -76,7 +76,7 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
 
     Raises:
         ClassNotUsable: the class can't be imported or made.
-        Retriable: it asks to try again later.
+        Retriable: the class met a temporary error.
     """
     records = [
         Record("check", 0, offset, 0, None, payload, ()) for offset, payload in enumerate(payloads)
@@ -131,21 +131,21 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _habits(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
-    """Describes what the class does with arrays beside answering, all of which is served."""
+    """Yields what the class does with its arrays beside answering; all of it is allowed."""
     if user_model.takes_raw:
         return
     seen = _Habits(user_model)
     for record in records:
         payload = _payload_of(record)
         if payload is not None:
-            # What it raises is told with what was rejected.
+            # The rejections have its error already.
             with contextlib.suppress(Exception):
                 seen.look(payload)
     yield from seen.found
 
 
 class _Habits:
-    """Watches what a class does with its arrays, message by message."""
+    """Watches the arrays of a class, message by message."""
 
     def __init__(self, user_model: UserModel) -> None:
         self._user_model = user_model
@@ -156,7 +156,7 @@ class _Habits:
         """Calls the class twice with a message.
 
         Raises:
-            Exception: what the class raises.
+            Exception: an error of the class.
         """
         user_model = self._user_model
         data = own(payload.data)
@@ -209,7 +209,7 @@ def _alike(first: Any, second: Any) -> bool:
 
 
 def difference(first: Outcome, second: Outcome) -> str:
-    """Describes how two outcomes differ; returns an empty text if they are alike."""
+    """Describes the difference of two outcomes; returns an empty text if they are alike."""
     if isinstance(first, Reply) and isinstance(second, Reply):
         return differing(json.loads(first.value), json.loads(second.value), "reply") or ""
     if isinstance(first, Rejection) and isinstance(second, Rejection):
@@ -220,10 +220,10 @@ def difference(first: Outcome, second: Outcome) -> str:
 
 
 def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
-    """Random requests of the shape that the class's metadata names.
+    """Returns random requests in the shape of the class's metadata.
 
     Raises:
-        ClassNotUsable: the metadata names no shape.
+        ClassNotUsable: the metadata has no shape.
     """
     metadata: Any = getattr(user_model.instance, "init_metadata", dict)()
     inputs = metadata.get("inputs") or []
@@ -240,11 +240,11 @@ def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
 
 
 def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
-    """The payloads, and further ones with other numbers of their own arrays.
+    """Returns the payloads, and variations with other numbers in their arrays.
 
     Args:
         payloads: values of messages.
-        count: how many to return at the least.
+        count: smallest number of payloads to return.
     """
     random = np.random.default_rng(0)
     found = list(payloads)
@@ -254,9 +254,9 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
 
 
 def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
-    """The same message with its numbers drawn from among them, if it is JSON with an array.
+    """Returns a JSON message with numbers that are drawn at random from its own array.
 
-    Numbers in another order alone would leave a message's mean and range as they are.
+    A new order of the same numbers would keep a message's mean and range.
     """
     try:
         document = json.loads(value)
@@ -277,7 +277,7 @@ def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Tries a wrapper class with sample payloads, one by one and in batches."
     parser.epilog = EXAMPLES
     parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
@@ -292,7 +292,7 @@ def _check(options: argparse.Namespace) -> int:
     """Checks a class.
 
     Returns:
-        Exit status: 0 if it answers, and is stacked only if that changes no answer; 1 if not.
+        Exit status: 0 if it answers, and stacking changes no answer; 1 if not.
     """
     try:
         user_model = _loaded(options.class_name)
@@ -358,7 +358,7 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: User
 
 
 def _count_different(payloads: Sequence[bytes]) -> int:
-    """Counts the payloads that differ in content."""
+    """Returns the number of different payloads."""
     return len(set(map(_content, payloads)))
 
 

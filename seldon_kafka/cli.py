@@ -1,7 +1,7 @@
-"""One command, `seldon-kafka`, for all that the runtime does.
+"""The command `seldon-kafka`.
 
-Each subcommand is a module with `configure`, which describes its arguments and names the function
-that runs it. Only the one that is asked for is imported. A function returns an exit status;
+Each subcommand is a module with `configure`, which adds its arguments and the function that runs
+it. Only the module of the given subcommand is imported. The function returns an exit status, and
 its errors become one line here.
 """
 
@@ -62,11 +62,11 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Runs one subcommand.
 
     Args:
-        arguments: the command line without the program's name; the process's own unless given.
+        arguments: the command line without the program's name; the process's own by default.
 
     Returns:
-        Exit status: 0 done, 1 it did not succeed, 2 wrong use or settings, 130 Ctrl-C, or another
-        one that the subcommand documents.
+        Exit status: 0 for success, 1 for failure, 2 for wrong use or settings, 130 for Ctrl-C, or
+        another one that the subcommand documents.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _look_in_current_folder_first()
@@ -78,7 +78,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader has closed the pipe; what Python still holds would fail again when it leaves.
+        # The reader has closed the pipe, and buffered output would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except CommandError as error:
@@ -89,14 +89,14 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 def _look_in_current_folder_first() -> None:
-    """Puts the current folder where `python -m` has it, for the installed script too."""
+    """Puts the current folder first on `sys.path`, as `python -m` does."""
     folder = os.getcwd()  # noqa: PTH109 - sys.path holds texts
     if sys.path[0] not in ("", folder):
         sys.path.insert(0, folder)
 
 
 def _parser(asked_for: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser, with the arguments of those subcommands alone that are asked for."""
+    """Returns the parser, with the arguments of the given subcommands only."""
     parser = argparse.ArgumentParser(
         prog="seldon-kafka",
         description="Serves a Seldon Python wrapper class between Kafka topics, exactly once and "

@@ -1,7 +1,7 @@
-"""Errors: why a message is rejected or retried, and whose fault an exception is.
+"""Errors: why a message is rejected or retried, and who caused an exception.
 
-Classes of client libraries are known by their qualified names, along the method resolution order
-of an exception, so that none of the libraries is ever imported for this.
+Exceptions of client libraries are recognised by their qualified names, so that no library is
+imported for it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ REASONS = {
 }
 
 MESSAGE_LIMIT = 1000
-"""Characters of what is said of a rejected message."""
+"""Longest text of a rejection, in characters."""
 
 _REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
@@ -64,7 +64,7 @@ MOST_RETRY_AFTER_S = 300.0
 """The longest `Retry-After` that is honoured, in seconds."""
 
 STATUS_CODES = frozenset((408, 425, 429, 502, 503, 504))
-"""HTTP status codes that say that the same request may succeed later (RFC 9110)."""
+"""HTTP status codes of errors after which the same request may succeed (RFC 9110)."""
 
 _BUILT_IN = (ConnectionError, TimeoutError, socket.timeout)
 _GRPC_CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
@@ -98,7 +98,7 @@ _NAMES = frozenset(
         "urllib3.exceptions.TimeoutError",
     }
 )
-# What an operator or a developer has to mend, though some of it is a connection error by type.
+# Errors that last until somebody mends them, although some are connection errors by type.
 _LASTING = frozenset(
     {
         "aiohttp.client_exceptions.ClientSSLError",
@@ -123,17 +123,17 @@ _LASTING = frozenset(
 
 
 class CommandError(Exception):
-    """A command can't do what it was asked to; the message says why in one line.
+    """A command fails; the text says why in one line.
 
     Attributes:
-        exit_status: of the command.
+        exit_status: exit status of the command.
     """
 
     exit_status = 1
 
 
 class UsageError(CommandError):
-    """A command is used wrongly; the message says what to change."""
+    """A command is used wrongly; the text says what to change."""
 
     exit_status = 2
 
@@ -151,7 +151,7 @@ class UserModelError(Exception):
     """
 
     def __new__(cls, *_: Any, **__: Any) -> UserModelError:
-        """Makes one that Seldon's server knows too, where it is the one that serves."""
+        """Makes an instance that Seldon's server recognises too, if it is imported."""
         kind = known_to_seldon(cls, "seldon_core.flask_utils", "SeldonMicroserviceException")
         made: UserModelError = Exception.__new__(kind)
         return made
@@ -174,11 +174,11 @@ class UserModelError(Exception):
 
 
 class Rejected(Exception):
-    """A message can't be answered because of what its sender put into it.
+    """A message can't be answered because of an error of its sender.
 
     Args:
         reason: a key of `REASONS`.
-        message: the error and what the sender can do.
+        message: the error, and what the sender can do.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -188,11 +188,11 @@ class Rejected(Exception):
 
 
 class Retriable(Exception):
-    """The class met a temporary error; no message is to blame.
+    """The user model met a temporary error; no message caused it.
 
     Args:
         message: the text of the error.
-        retry_after_s: seconds to wait that the error asks for; 0 if it asks none.
+        retry_after_s: delay that the error asks for, in seconds; 0 for none.
     """
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
@@ -201,18 +201,18 @@ class Retriable(Exception):
 
 
 class BadPrediction(Exception):
-    """The user model returned what can't be a reply."""
+    """The user model's answer can't be a reply."""
 
 
 class ModelError(NamedTuple):
     """Facts about an exception beside its text.
 
     Attributes:
-        status_code: the HTTP status that Seldon's server would answer with; None if unknown.
-        reason: its reason word; empty if it has none.
-        app_code: the application's own error code; empty if it has none.
-        body: JSON of what Seldon's server would answer; empty if the exception has no `to_dict`
-            and the class no handler.
+        status_code: HTTP status of Seldon's server for this exception; None if it is unknown.
+        reason: its reason word, or empty.
+        app_code: the application's own error code, or empty.
+        body: JSON answer of Seldon's server; empty if the exception has no `to_dict` and the class
+            has no handler.
     """
 
     status_code: Optional[int] = None
@@ -222,21 +222,21 @@ class ModelError(NamedTuple):
 
 
 UNKNOWN = ModelError()
-"""An exception of which no such facts are known."""
+"""The facts of an exception without any."""
 
 
 def retriable_of(error: BaseException) -> Retriable:
-    """Makes the exception that stands for a temporary error in the runtime."""
+    """Returns the runtime's exception for a temporary error."""
     return Retriable(words_of(error), retry_after_s(error))
 
 
 def rejection_of(record: Record, error: Exception, said: ModelError = UNKNOWN) -> Rejection:
-    """The rejection that an exception stands for.
+    """Returns the rejection for an exception.
 
     Args:
         record: the message.
         error: the exception.
-        said: what the exception and the class's error handler say of it.
+        said: facts of the exception, with those of the class's error handler.
 
     Raises:
         Retriable: the error is temporary.
@@ -269,18 +269,18 @@ def _headers(said: ModelError) -> Tuple[Tuple[str, bytes], ...]:
 
 
 def words_of(error: BaseException) -> str:
-    """The exception's type and text."""
+    """Returns the type and text of an exception."""
     text = _text_of(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _text_of(error: BaseException) -> str:
-    # Seldon's exceptions carry their text in `message`; str() of them is empty.
+    # Seldon's exceptions have their text in `message`, and their str() is empty.
     return text_or_empty(error) or text_or_empty(attribute(error, "message"))
 
 
 def text_or_empty(value: Any) -> str:
-    """Any value as text; empty for None, and for one that can't be written."""
+    """Returns any value as text; empty for None, and for a value without a text."""
     try:
         return "" if value is None else str(value)
     except Exception:
@@ -288,7 +288,7 @@ def text_or_empty(value: Any) -> str:
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Tells whether the same call may succeed later.
+    """Returns whether the same call may succeed later.
 
     An exception is temporary if it, or one that it was raised from, is a connection error or a
     time-out of Python or of a common client, carries one of `STATUS_CODES`, or has an attribute
@@ -302,16 +302,16 @@ def is_temporary(error: BaseException) -> bool:
 
 
 def status_of(error: BaseException) -> Optional[int]:
-    """The HTTP status code that an exception names as its own, or None."""
+    """Returns the HTTP status code of an exception, or None."""
     status = attribute(error, "status_code")
     return status if _is_status(status) else None
 
 
 def retry_after_s(error: BaseException) -> float:
-    """The seconds to wait that an exception, or the response in it, asks for; 0 if it asks none.
+    """Returns the delay that an exception or its response asks for, in seconds; 0 for none.
 
-    It reads an attribute `retry_after` in seconds, or the `Retry-After` header of a response.
-    At most `MOST_RETRY_AFTER_S`.
+    It reads an attribute `retry_after`, or the `Retry-After` header of a response. The result is at
+    most `MOST_RETRY_AFTER_S`.
     """
     for cause in _with_causes(error):
         asked = attribute(cause, "retry_after")
@@ -331,7 +331,7 @@ def _header(holder: Any) -> Any:
 
 
 def _seconds(asked: Any) -> float:
-    """Seconds of a `Retry-After`: a number, or an HTTP date."""
+    """Parses a `Retry-After` to seconds: a number, or an HTTP date."""
     if isinstance(asked, (int, float)):
         return float(asked)
     try:
@@ -345,7 +345,7 @@ def _seconds(asked: Any) -> float:
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """The exception, those that it was raised from, and those that it wraps."""
+    """Yields the exception, its causes, and the exceptions that it wraps."""
     waiting: List[BaseException] = [error]
     seen: Set[int] = set()
     while waiting:
@@ -354,13 +354,13 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        # requests wraps urllib3's exception as its argument, urllib3 and urllib theirs as reason.
+        # requests wraps urllib3's exception as an argument; urllib3 and urllib wrap as `reason`.
         wrapped = (found.__cause__, attribute(found, "reason"), *found.args)
         waiting.extend(each for each in wrapped if isinstance(each, BaseException))
 
 
 def _all_of(error: BaseException) -> Iterator[BaseException]:
-    """As `_with_causes`, and those during whose handling each was raised."""
+    """As `_with_causes`, and the exceptions that were being handled."""
     seen: Set[int] = set()
     for cause in _with_causes(error):
         context: Optional[BaseException] = cause
@@ -390,7 +390,7 @@ def _is_temporary_itself(error: BaseException) -> bool:
 
 
 def _status_in_response(error: BaseException) -> Any:
-    """The status code of the response that an exception was made of."""
+    """Returns the status code of the response in an exception."""
     response = attribute(error, "response")
     if isinstance(response, dict):
         with contextlib.suppress(Exception):
@@ -411,12 +411,12 @@ def _is_lasting(error: BaseException) -> bool:
 
 def _names_of(error: BaseException) -> Set[str]:
     names = {f"{kind.__module__}.{kind.__qualname__}" for kind in type(error).__mro__}
-    # httpx shows its exceptions as its own, wherever they are defined.
+    # httpx exports its exceptions at its top level.
     return names | {name.replace("httpx._exceptions.", "httpx.") for name in names}
 
 
 def attribute(holder: Any, name: str) -> Any:
-    """An attribute; None where there is none, or where asking for it raises."""
+    """Returns an attribute; None if it is missing, or if reading it raises."""
     try:
         return getattr(holder, name, None)
     except Exception:

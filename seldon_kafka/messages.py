@@ -1,7 +1,7 @@
-"""The values that travel through the pipeline.
+"""The values that pass through the pipeline.
 
-They are named tuples rather than frozen dataclasses: several are made for each message, and a
-named tuple is made in a fifth of the time.
+They are named tuples and not frozen dataclasses: each message makes several of them, and a named
+tuple takes a fifth of the time.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from seldon_kafka.seldon_types import known_to_seldon
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
-# Every header of the runtime's own begins with `kafka-`; all others are the sender's.
+# Headers of the runtime begin with `kafka-`; all others are the sender's.
 WORKER = "kafka-worker"
 INPUT_TOPIC = "kafka-input-topic"
 INPUT_PARTITION = "kafka-input-partition"
@@ -29,23 +29,23 @@ DEAD_ERROR_REASON = "kafka-dead-error-reason"
 DEAD_APP_CODE = "kafka-dead-app-code"
 DEAD_ERROR = "kafka-dead-error"
 
-# Stands for the headers of a message whose header names are not UTF-8: the client library can't
-# hand them over. Such a message is rejected, whatever its value.
+# Replaces headers whose names are not UTF-8, which the client library can't return. The message is
+# rejected.
 UNREADABLE_HEADERS: Headers = (("kafka-unreadable-headers", b"names are not UTF-8"),)
 
-# The same for a message of which the client library can hand nothing over, because its batch can't
-# be decompressed, or not within `receive.message.max.bytes` (100 MB).
+# Marks a message that the client library can't return at all, because its batch can't be
+# decompressed, or not within `receive.message.max.bytes` (100 MB).
 UNREADABLE_BATCH: Headers = (("kafka-unreadable-batch", b"it can't be decompressed"),)
 
 
 class Record(NamedTuple):
-    """A message as it was consumed.
+    """A consumed message.
 
     Attributes:
-        topic: where it was read from.
-        partition: partition of that topic.
-        offset: position in that partition.
-        timestamp_ms: milliseconds since 1970, or -1 where it has none.
+        topic: its topic.
+        partition: its partition.
+        offset: its offset.
+        timestamp_ms: milliseconds since 1970, or -1 without a timestamp.
         key: bytes or None.
         value: bytes, or None for a tombstone.
         headers: (name, value) pairs in the sender's order; names may repeat.
@@ -61,17 +61,17 @@ class Record(NamedTuple):
 
 
 class Payload(NamedTuple):
-    """What a wire format found in a message.
+    """The decoded content of a message.
 
     Attributes:
-        kind: name of the Seldon field that carries such data: `ndarray`, `tensor`, `tftensor`,
-            `binData`, `strData`, `jsonData` or `customData`; `raw` where only `request` is read.
-        data: `np.ndarray` for the first three, then bytes, str, anything JSON has, `Any`.
-        names: feature names that the sender gave: texts in a tuple, or what else stood there.
+        kind: name of the Seldon field for such data: `ndarray`, `tensor`, `tftensor`, `binData`,
+            `strData`, `jsonData` or `customData`; `raw` if only `request` is decoded.
+        data: `np.ndarray` for the first three; then bytes, str, any JSON value, `Any`.
+        names: the sender's feature names: a tuple of texts, or any other value of the field.
         meta: the sender's `meta` as a dict (`puid`, `tags`, …).
-        request: the parsed message for classes that take it raw: JSON or a `SeldonMessage`.
-        dtype: of the array that a class gets, where `data` holds it in fewer bytes meanwhile
-            (uint8, of whole numbers from 0 to 255).
+        request: the parsed message for raw methods: JSON or a `SeldonMessage`.
+        dtype: type of the array that the user model gets, if `data` holds it in fewer bytes (uint8,
+            for whole numbers from 0 to 255).
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Payload(NamedTuple):
 
 
 class Response:
-    """An answer of a user model with tags and metrics.
+    """An answer of a user model, with tags and metrics.
 
     Args:
         data: the answer: an array, a list, bytes, a text or an object.
@@ -93,7 +93,7 @@ class Response:
     """
 
     def __new__(cls, *_: Any, **__: Any) -> Response:
-        """Makes one that Seldon's server knows too, where it is the one that serves."""
+        """Makes an instance that Seldon's server recognises too, if it is imported."""
         kind = known_to_seldon(cls, "seldon_core.user_model", "SeldonResponse")
         made: Response = object.__new__(kind)
         return made
@@ -110,17 +110,17 @@ class Response:
 
 
 class Prediction(NamedTuple):
-    """What the class answered for one message.
+    """A user model's answer.
 
     Attributes:
         data: rows (`np.ndarray` or list), or bytes, str or dict; or a whole reply, if `raw`.
         names: class names, one for each column, for two-dimensional rows.
-        tags: tags of the class, lists in `row_tags` having one entry for each row.
+        tags: tags of the answer; tags in `row_tags` have one entry for each row.
         row_tags: names of those tags.
-        metrics: Seldon metrics of the class, for the reply.
-        raw: `data` is the reply that the class composed itself (`predict_raw`).
-        reported: Seldon metrics of the class, to be counted when the answer is committed.
-        request_path: Seldon's `meta.requestPath`: the graph's node and its image.
+        metrics: Seldon metrics for the reply.
+        raw: whether `data` is a whole reply (`predict_raw`).
+        reported: Seldon metrics to count at the commit.
+        request_path: Seldon's `meta.requestPath`: the node of the graph and its image.
     """
 
     data: Any
@@ -139,9 +139,9 @@ class Reply(NamedTuple):
     Attributes:
         record: the record.
         value: the reply's value.
-        headers: those that describe it.
-        sent_puid: the `meta.puid` that the sender gave; empty if there was none.
-        metrics: Seldon metrics that the class reported, to be counted at the commit.
+        headers: headers that describe the value.
+        sent_puid: the sender's `meta.puid`; empty if there was none.
+        metrics: Seldon metrics to count at the commit.
     """
 
     record: Record
@@ -156,11 +156,11 @@ class Rejection(NamedTuple):
 
     Attributes:
         record: the record.
-        reason: a stable word, one of `seldon_kafka.errors.REASONS` or the class's own.
-        message: what is wrong, for the sender.
-        failed: the class failed, as opposed to the sender having sent something wrong.
-        sent_puid: as in `Reply`; None where the record could not be read so far.
-        headers: what the class's exception says of itself, as headers of the dead letter.
+        reason: a stable word, one of `seldon_kafka.errors.REASONS` or the user model's own.
+        message: the error, for the sender.
+        failed: whether the user model failed; False for an error of the sender.
+        sent_puid: as in `Reply`; None if the record was not decoded.
+        headers: facts of the user model's exception, as headers of the dead letter.
     """
 
     record: Record
@@ -175,12 +175,12 @@ Outcome = Union[Reply, Rejection]
 
 
 def value_bytes(records: Iterable[Record]) -> int:
-    """Bytes of the values of these records together."""
+    """Returns the size of the values of these records, in bytes."""
     return sum([len(record.value or b"") for record in records])
 
 
 def header(headers: Headers, name: str) -> Optional[bytes]:
-    """The value of the last header called `name` (in any case), or None."""
+    """Returns the value of the last header with this name (in any case), or None."""
     wanted = name.lower()
     for found, value in reversed(headers):
         if found.lower() == wanted:

@@ -1,4 +1,4 @@
-"""A bar that counts, for commands whose work takes a while."""
+"""A progress bar for commands."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def counting() -> Progress:
-    """A bar on standard error with how many of how many, and for how long; none off a terminal."""
+    """Returns a progress bar with a count and the time on stderr; it is off without a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)

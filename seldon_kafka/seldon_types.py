@@ -1,4 +1,4 @@
-"""Classes of ours that Seldon's server knows too, in a process where seldon_core is imported."""
+"""Makes classes that Seldon's server recognises too, if seldon_core is imported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def known_to_seldon(ours: type, module: str, name: str) -> type:
-    """The class itself, or one that is also seldon_core's where that is imported.
+    """Returns the class, or a subclass of it and of seldon_core's class if that is imported.
 
     Args:
         ours: a class of this package.
-        module: seldon_core's module.
-        name: of its class, which the server tests for.
+        module: name of seldon_core's module.
+        name: name of the class that Seldon's server tests for.
     """
     theirs = getattr(sys.modules.get(module), name, None)
     if theirs is None or issubclass(ours, theirs):

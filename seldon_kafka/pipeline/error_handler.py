@@ -22,7 +22,7 @@ class ModelErrors:
         self._app: Any = None
 
     def describe(self, error: Exception) -> ModelError:
-        """Collects the facts of an exception, with those that the class's handler adds."""
+        """Returns the facts of an exception, with those of the class's handler."""
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
@@ -34,13 +34,13 @@ class ModelErrors:
         return described if handled is None else described._replace(**handled._asdict())
 
     def _handled(self, error: Exception) -> Any:
-        """Returns the class's answer to the exception; None if no handler takes it."""
+        """Returns the handler's answer to the exception; None without a handler for it."""
         if self._blueprint is None:
             return None
         try:
             return self._ask_handler(error)
         except (Exception, SystemExit):
-            # It has no handler for this one, or the handler fails: as if there were none.
+            # There is no handler for this exception, or the handler fails.
             return None
 
     def _ask_handler(self, error: Exception) -> Any:

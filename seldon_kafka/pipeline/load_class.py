@@ -1,4 +1,4 @@
-"""Imports and makes a Seldon wrapper class as Seldon does, and refuses what can't be served."""
+"""Imports and makes a Seldon wrapper class as Seldon does, and refuses unusable classes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
 _CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
-"""The calls of `predict` that Seldon tries in turn: the second one follows a TypeError."""
+"""The calls of `predict` that Seldon tries in turn; the second one follows a TypeError."""
 
 
 class ClassNotUsable(UsageError):
-    """The class can't be imported, made or served; the message says why."""
+    """The class can't be imported, made or used; the text says why."""
 
 
 def load_class(
@@ -37,14 +37,14 @@ def load_class(
     Args:
         name: `Module.Class`, or `Name` for a class `Name` in a module `Name`, as in Seldon's
             `MODEL_NAME`.
-        environ: variables, for Seldon's `PREDICTIVE_UNIT_PARAMETERS` and `SERVICE_TYPE`; none
-            unless given.
-        null_non_finite: keep NaN and infinity in answers, which are refused otherwise.
+        environ: environment variables with Seldon's `PREDICTIVE_UNIT_PARAMETERS` and
+            `SERVICE_TYPE`; none by default.
+        null_non_finite: keep NaN and infinity in answers; they are refused by default.
 
     Raises:
-        ClassNotUsable: there is no such class, its parameters can't be read, or it has no method
+        ClassNotUsable: the class does not exist, its parameters are invalid, or it has no method
             that can be called.
-        Exception: what making or loading it raises.
+        Exception: an error of the class's constructor or `load()`.
     """
     environ = environ or {}
     service = _service(environ.get(SERVICE_TYPE_VARIABLE) or "MODEL")
@@ -62,14 +62,14 @@ def load_class(
         load(instance)
     check_servable(instance, service)
     if has_seldon_core() and any(has_method(instance, name) for name in service.raw_names):
-        # A raw method that imports it when it is called first gets what it knows then, too.
+        # A raw method that imports seldon_core at its first call gets its message then, too.
         importlib.import_module("seldon_core.proto.prediction_pb2")
     return UserModel(instance, service, null_non_finite=null_non_finite)
 
 
 @contextlib.contextmanager
 def _explained_lack_of_seldon(name: str) -> Iterator[None]:
-    """Says what to install where a class imports seldon_core, and it is not there."""
+    """Explains what to install if a class imports seldon_core and it is not installed."""
     try:
         yield
     except (ClassNotUsable, ImportError) as error:
@@ -82,14 +82,14 @@ def _explained_lack_of_seldon(name: str) -> Iterator[None]:
 
 
 def load(instance: Any) -> None:
-    """Calls `load()` as Seldon does: a class need not have it, or may say so itself."""
+    """Calls `load()` as Seldon does; a class may lack it, or raise that it is not implemented."""
     if hasattr(instance, "load"):
         with contextlib.suppress(NotImplementedError):
             instance.load()
 
 
 def check_servable(instance: Any, service: Service) -> None:
-    """Refuses an instance that would fail at each message.
+    """Refuses an instance that would fail at every message.
 
     Raises:
         ClassNotUsable: it has no method for the service type, or one that can't be called.
@@ -119,7 +119,7 @@ def _check_callable(method: Any, name: str, *, is_raw: bool) -> None:
 
 
 def _is_async(method: Any) -> bool:
-    # A partial function, and an object whose class has `__call__`, hide what is called.
+    # A partial function and an object with `__call__` hide the function that is called.
     hidden = getattr(method, "func", None), vars(type(method)).get("__call__")
     return any(
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
@@ -147,7 +147,7 @@ def _parameters(text: str) -> Dict[str, Any]:
 
 
 def _boolean(value: str) -> bool:
-    """As `distutils.util.strtobool`, which Seldon uses."""
+    """Parses a boolean as `distutils.util.strtobool`, which Seldon uses."""
     word = value.lower()
     if word in ("y", "yes", "t", "true", "on", "1"):
         return True

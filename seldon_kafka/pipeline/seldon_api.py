@@ -1,7 +1,7 @@
-"""The part of Seldon's Python wrapper that calls user models, without seldon_core.
+"""The rules by which Seldon's Python wrapper calls user models, without seldon_core.
 
-Seldon's own classes are recognised by their names and attributes, so seldon_core need not be
-installed; where a class uses it, its objects are taken as they are.
+Seldon's classes are recognised by their names and attributes, so seldon_core need not be installed.
+If a user model uses it, its objects are accepted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from seldon_kafka.errors import UserModelError
 from seldon_kafka.messages import Response
 
 INCLUDES_METRICS = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
-"""Whether replies have the metrics that a class reports."""
+"""Whether replies contain the metrics of a class."""
 
 INSTALL = (
     "pip install 'seldon-kafka[seldon]' "
@@ -30,44 +30,44 @@ _PARTS = frozenset(("data", "tags", "metrics"))
 
 
 def has_seldon_core() -> bool:
-    """Whether seldon_core is installed; it is not imported for this."""
+    """Returns whether seldon_core is installed, without importing it."""
     return importlib.util.find_spec("seldon_core") is not None
 
 
 def response_of(answer: Any) -> Any:
-    """The answer with its tags and metrics: as the class gave it, or a `Response` without any."""
+    """Returns an answer as a response: the class's own, or a `Response` without tags."""
     if isinstance(answer, Response) or getattr(answer, "__dict__", {}).keys() >= _PARTS:
         return answer
     return Response(answer)
 
 
 def says_not_implemented(error: BaseException) -> bool:
-    """Whether an exception is Seldon's word for a method that is not there."""
+    """Returns whether an exception is Seldon's error for a missing method."""
     return _theirs(type(error), "SeldonNotImplementedError") is not None
 
 
 class NotImplementedSuppressed:
-    """A context that suppresses Seldon's word for a method that is not there."""
+    """A context that suppresses Seldon's error for a missing method."""
 
     def __enter__(self) -> None:
-        """Begins."""
+        """Enters the context."""
 
     def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
-        """Suppresses that exception, and no other."""
+        """Suppresses only that exception."""
         return error is not None and says_not_implemented(error)
 
 
 def _theirs(kind: type, name: str) -> Any:
-    """The class of this name in seldon_core that a class extends, or None."""
+    """Returns the base class of this name in seldon_core, or None."""
     return next(
         (each for each in kind.__mro__ if (each.__module__, each.__name__) == (_MODULE, name)), None
     )
 
 
 def has_method(instance: Any, name: str) -> bool:
-    """Tells whether Seldon would find the attribute, and it is the class's own.
+    """Returns whether the class itself has an attribute that Seldon looks for.
 
-    What a `SeldonComponent` inherits raises `SeldonNotImplementedError`, and does not count.
+    Methods inherited from `SeldonComponent` raise `SeldonNotImplementedError`, and do not count.
     """
     if not hasattr(instance, name):
         return False
@@ -78,7 +78,7 @@ def has_method(instance: Any, name: str) -> bool:
 
 
 def checked_metrics(metrics: Any) -> List[Dict[str, Any]]:
-    """The metrics that a class reported.
+    """Checks and returns the metrics of a class.
 
     Raises:
         UserModelError: they are no list of objects with `key`, `type` and a number as `value`.
@@ -103,13 +103,13 @@ def _is_metric(metric: Any) -> bool:
 
 
 def request_path() -> Mapping[str, str]:
-    """Seldon's `meta.requestPath`: the graph's node and its image, as Seldon's operator says."""
+    """Returns Seldon's `meta.requestPath`: the node of the graph and its image."""
     node = os.environ.get("PREDICTIVE_UNIT_ID", _ABSENT)
     return {} if node == _ABSENT else {node: _image()}
 
 
 def metric_labels() -> Dict[str, str]:
-    """The labels that Seldon gives to all metrics of a class, as its operator says."""
+    """Returns the labels that Seldon adds to all metrics of a class."""
     model_image, _, model_version = _image().rpartition(":")
     predictor = json.loads(os.environ.get("PREDICTOR_LABELS", "{}"))
     deployment = os.environ.get("SELDON_DEPLOYMENT_ID", _ABSENT)

@@ -1,4 +1,4 @@
-"""The request log: each request with its reply on a topic, and from there into a search engine.
+"""The request log: each request with its reply on a topic.
 
-`seldon-kafka request-log` writes the topic into OpenSearch or Elasticsearch.
+`seldon-kafka request-log` writes the topic to OpenSearch or Elasticsearch.
 """

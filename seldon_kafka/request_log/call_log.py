@@ -1,6 +1,6 @@
-"""Logs requests that did not come over Kafka: at least once, before they are answered.
+"""Logs requests over REST and gRPC: at least once, before they are answered.
 
-What the workers log is in the transactions of their replies (`transport.outcome_log`).
+Workers log requests in the transactions of their replies (`transport.outcome_log`).
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _WITHIN_S = 10.0
 
 
 class CallLog:
-    """Logs requests that did not come over Kafka; several threads may use one.
+    """Logs requests over REST and gRPC; several threads may share one.
 
     Args:
         settings: brokers, topic, and the largest record.
-        within_s: how long the brokers may take.
+        within_s: longest wait for the brokers, in seconds.
 
     Raises:
-        SettingsError: there is no broker.
+        SettingsError: no broker is set.
     """
 
     def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
@@ -60,14 +60,14 @@ class CallLog:
     ) -> None:
         """Writes an entry, and waits until the brokers have it.
 
-        What does not fit is left out of it, and said to be.
+        The entry omits a request or reply that does not fit, and says so.
 
         Args:
             transport: `rest` or `grpc`.
-            puid: of the reply, else of the request; one is made where this is empty.
-            request: what was asked.
-            response: what was answered.
-            verdict: why nothing was.
+            puid: `puid` of the reply or the request; one is made if it is empty.
+            request: the request.
+            response: the reply.
+            verdict: why there is no reply.
 
         Raises:
             NotWritten: the brokers refuse it, or don't answer in time.
@@ -84,5 +84,5 @@ class CallLog:
         self._writer.write(entry.puid, value, headers, now_ms)
 
     def close(self) -> None:
-        """Disconnects, after what is under way has arrived, for which it waits shortly."""
+        """Disconnects, after a short wait for entries that are under way."""
         self._writer.close()

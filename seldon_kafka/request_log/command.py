@@ -1,4 +1,4 @@
-"""The command line: from the request log into OpenSearch or Elasticsearch."""
+"""`seldon-kafka request-log`: writes the request log to OpenSearch or Elasticsearch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _INDEX_NAME = re.compile(r"^[a-z0-9.][a-z0-9._-]{0,199}$")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describes the arguments."""
+    """Adds the arguments to the parser."""
     parser.description = "Write the request log into OpenSearch or Elasticsearch."
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_carry)
@@ -65,7 +65,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def _carry(options: argparse.Namespace) -> int:
-    """Carries records until SIGTERM or Ctrl-C."""
+    """Writes records until SIGTERM or Ctrl-C."""
     if options.print_index:
         sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")
         return 0

@@ -1,4 +1,4 @@
-"""Has documents written, however busy the search engine is and whatever it says of single ones."""
+"""Writes documents to a busy search engine, and handles refused documents."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _Found = TypeVar("_Found")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 30.0
 _BUSY = 429
-# Trouble of one document alone passes in so many tries, or not at all.
+# The number of tries for an error of a single document.
 _MOST_TRIES = 5
 
 
 class Stopped(Exception):
-    """Told to stop before all was written."""
+    """The wait was stopped before all documents were written."""
 
 
 class Delivery:
-    """Writes documents, again and again where that helps.
+    """Writes documents, and retries where that helps.
 
-    A document that is refused for good does not hold the others up: its text goes to an index
-    beside, with the reason.
+    A document that is refused for good does not delay the others: its text goes to another index,
+    with the reason.
 
     Args:
         engine: the search engine.
-        stopped: is set when it is to give up waiting.
+        stopped: an event that ends waiting.
 
     Attributes:
-        written: how many documents were.
-        refused: how many were refused.
+        written: number of written documents.
+        refused: number of refused documents.
     """
 
     def __init__(self, engine: SearchEngine, stopped: threading.Event) -> None:
@@ -47,22 +47,22 @@ class Delivery:
         self.written = self.refused = 0
 
     def make_index(self, index: str) -> None:
-        """Makes an index, and the one for what it refuses, where they are missing.
+        """Creates an index, and the index for refused documents, if they are missing.
 
         Raises:
-            Stopped: while the search engine was waited for.
-            Unusable: they can't be made.
+            Stopped: the wait for the search engine was stopped.
+            Unusable: they can't be created.
         """
         for name in (index, refused_index(index)):
             if self._until_available(partial(self._engine.make_index, name, INDEX)):
                 log.info("made index %s", name)
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Writes documents, in as many requests as it takes.
+        """Writes documents, in as many requests as necessary.
 
         Raises:
-            Stopped: while the search engine was waited for.
-            Unusable: the search engine takes nothing.
+            Stopped: the wait for the search engine was stopped.
+            Unusable: the search engine refuses everything.
         """
         waiting, tries = list(documents), 0
         while waiting:
@@ -85,7 +85,7 @@ class Delivery:
                 self._pause("it is busy")
 
     def refusal(self, record: Record, index: str, why: str, *, whole: bool = True) -> Document:
-        """What is written in place of a document, so that none is lost in silence."""
+        """Returns the document that replaces a refused one, so that none is lost silently."""
         self.refused += 1
         stands_for = refused(record, index, why, whole=whole)
         log.warning("%s goes to index %s: %s", stands_for.place, stands_for.index, why)
@@ -126,7 +126,7 @@ class Delivery:
             return found
 
     def _pause(self, why: str) -> None:
-        """Waits, longer each time."""
+        """Waits, longer at each try."""
         if not self._wait_s:
             log.warning("waiting for the search engine: %s", why)
         self._wait_s = min(_LONGEST_WAIT_S, max(_FIRST_WAIT_S, 2 * self._wait_s))
@@ -135,7 +135,7 @@ class Delivery:
 
 
 def _is_busy(answer: Optional[Refusal], tries: int) -> bool:
-    """Whether a document may be taken when it comes again."""
+    """Returns whether a later try may succeed."""
     return answer is not None and (
         answer.status == _BUSY or (answer.is_for_later and tries < _MOST_TRIES)
     )

@@ -1,4 +1,4 @@
-"""From records of the request log and of feedback to documents of a search engine."""
+"""Converts records of the request log and of feedback to documents of a search engine."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc33
 
 _REFUSED = "-refused"
 _KEYWORD, _DATE, _WHOLE = {"type": "keyword"}, {"type": "date"}, {"type": "long"}
-# Shown, and not searched: of any shape, so that two of them may contradict each other.
+# Shown, and not searched: such values have any shape, and two of them may contradict each other.
 _SHOWN: Dict[str, Any] = {"type": "object", "enabled": False}
 
 INDEX: Dict[str, Any] = {
     "settings": {"index.mapping.ignore_malformed": True},
     "mappings": {
-        # What looks like a date in one class's tags is a word in another's.
+        # A tag may look like a date in one reply, and be a word in another.
         "date_detection": False,
         "properties": {
             "@timestamp": _DATE,
@@ -59,20 +59,20 @@ INDEX: Dict[str, Any] = {
         },
     },
 }
-"""Settings and mappings of the indices; the tags of answers add fields of their own."""
+"""Settings and mappings of the indices; tags of replies add further fields."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Document:
-    """What is written to an index.
+    """A document for an index.
 
     Attributes:
-        index: which one.
-        id: of the document; a record that comes again has the same one.
+        index: name of the index.
+        id: its id; a repeated record has the same id.
         body: one line of JSON.
-        record: where it comes from.
-        is_own: it is the record's own, and no other one in its place.
-        is_whole: all that is in the record is in it.
+        record: the record that it is made of.
+        is_own: whether it is the record's own document, and not a replacement.
+        is_whole: whether it has everything of the record.
     """
 
     index: str
@@ -89,19 +89,19 @@ class Document:
 
     @property
     def own_index(self) -> str:
-        """Where the record's own document goes."""
+        """The index of the record's own document."""
         return self.index if self.is_own else self.index[: -len(_REFUSED)]
 
 
 class NoDocument(Exception):
-    """A record that is none of these topics'; the message says why."""
+    """A record is no entry of these topics; the text says why."""
 
 
 def document_of_entry(record: Record, index: str) -> Document:
-    """The document for a record of the request log.
+    """Returns the document of a record of the request log.
 
     Raises:
-        NoDocument: it is none.
+        NoDocument: the record is no entry.
     """
     entry = _parsed(record)
     own_id, time = entry.get("id"), entry.get("time")
@@ -115,10 +115,10 @@ def document_of_entry(record: Record, index: str) -> Document:
 
 
 def document_of_feedback(record: Record, index: str) -> Document:
-    """The document for a record of the feedback topic: one for each word that was said.
+    """Returns the document of a record of the feedback topic.
 
     Raises:
-        NoDocument: it is none.
+        NoDocument: the record is no feedback.
     """
     try:
         feedback = read(record)
@@ -138,13 +138,13 @@ def document_of_feedback(record: Record, index: str) -> Document:
 
 
 def refused(record: Record, index: str, why: str, *, whole: bool = True) -> Document:
-    """Stands for a document that the search engine, or we, can't take.
+    """Returns the replacement of a document that can't be written.
 
     Args:
-        record: what it was to come of.
-        index: where it was to go; this one goes beside it.
-        why: in the search engine's words, or ours.
-        whole: whether it has what was in the record, as text.
+        record: the record.
+        index: the index of the refused document; the replacement goes to the index beside it.
+        why: the reason, from the search engine or the runtime.
+        whole: whether the replacement has the record as text.
     """
     text = as_text_or_base64(record.value or b"", "").json if whole else b"null"
     place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
@@ -157,7 +157,7 @@ def refused(record: Record, index: str, why: str, *, whole: bool = True) -> Docu
 
 
 def refused_index(index: str) -> str:
-    """Where documents go that the search engine refuses."""
+    """Returns the name of the index for refused documents."""
     return index + _REFUSED
 
 
@@ -178,8 +178,8 @@ def _tags_in(response: Any) -> Optional[Dict[str, Any]]:
 
 
 def _line(document: Dict[str, Any]) -> bytes:
-    # Written anew and not copied: the sender's JSON may have line breaks and doubled keys, which
-    # JSON allows and search engines do not.
+    # Written again and not copied: a sender's JSON may have line breaks and duplicate keys, which
+    # search engines refuse.
     try:
         return orjson.dumps(document)
     except TypeError as error:

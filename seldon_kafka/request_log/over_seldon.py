@@ -1,9 +1,8 @@
-"""Logs what Seldon's server is asked over REST and gRPC, and answers only what is logged.
+"""Logs requests to Seldon's server over REST and gRPC, and answers only logged requests.
 
 `seldon-core-microservice seldon_kafka.request_log.over_seldon.logged` serves the class that
-`MODEL_NAME` names. Its server knows a model as an object with methods; this one has a
-`predict_raw` around all that the class does. (A hook in the REST server, such as
-`model_error_handler`, would not see gRPC.)
+`MODEL_NAME` names. Seldon's server calls methods of an object, and this object has a `predict_raw`
+around the class. (A hook in the REST server, such as `model_error_handler`, would miss gRPC.)
 """
 
 from __future__ import annotations
@@ -39,30 +38,30 @@ from seldon_kafka.transport.topic_writer import NotWritten
 
 log = logging.getLogger("seldon_kafka.request_log")
 
-# Seldon's executor names a request by this, and tells its sender the same.
+# Seldon's executor puts the id of a request in this header, and returns it to the sender.
 _PUID_HEADER = "Seldon-Puid"
 
 
 class NotLogged(SeldonMicroserviceException):  # type: ignore[misc]
-    """A request that can't be logged just now, and so is not answered: status 503."""
+    """A request can't be logged now, and so is not answered: status 503."""
 
     def __init__(self, why: str) -> None:
         message = f"the request can't be logged, so it is not answered: {why}"
         super().__init__(message, status_code=503, reason="request_not_logged")
 
     def __str__(self) -> str:
-        """The message; the base class has none here, and gRPC errors would be blank."""
+        """Returns the text, which the base class leaves out; gRPC errors would be empty."""
         return str(self.message)
 
 
 class _Metrics:
-    """Stands in for `seldon_core.metrics.SeldonMetrics`: the server counts what is found later."""
+    """Replaces `seldon_core.metrics.SeldonMetrics`, because the server counts metrics later."""
 
     def __init__(self) -> None:
         self.found: List[Dict[str, Any]] = []
 
     def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
-        """Seldon's functions call this with what the class measured."""
+        """Adds metrics of the class; Seldon's functions call it."""
         self.found.extend(metrics)
 
 
@@ -70,8 +69,8 @@ class Logged:
     """A wrapper class's instance, with every prediction logged.
 
     Args:
-        instance: whatever Seldon's server would serve.
-        call_log: where to.
+        instance: the instance that Seldon's server would serve.
+        call_log: the log.
     """
 
     def __init__(self, instance: Any, call_log: CallLog) -> None:
@@ -79,21 +78,21 @@ class Logged:
         self._log = call_log
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the class's own."""
-        # Its older names of predict_raw would be called in place of ours.
+        """Returns any other attribute of the instance."""
+        # Seldon's server would call older names of predict_raw on the instance.
         if name in ("predict_rest", "predict_grpc"):
             raise AttributeError(name)
         return getattr(self._instance, name)
 
     def predict_raw(self, msg: Any) -> Any:
-        """Answers as Seldon's server would without us, and logs it.
+        """Answers as Seldon's server does without the log, and logs the request.
 
         Args:
-            msg: a message as the server got it: parsed JSON, a `SeldonMessage`, or bytes.
+            msg: the message: parsed JSON, a `SeldonMessage`, or bytes.
 
         Raises:
             NotLogged: the brokers don't take the record.
-            Exception: whatever the class, or Seldon's code around it, raises.
+            Exception: an error of the class, or of Seldon's code around it.
         """
         # Before the class can change it.
         request = _content(msg)
@@ -103,7 +102,7 @@ class Logged:
         except Exception as error:
             self._write(msg, None, request, NO_CONTENT, _verdict(error))
             if isinstance(error, SeldonNotImplementedError):
-                # By this very exception a predict_raw says that the server is to try otherwise.
+                # With this exception, a predict_raw asks the server to call another method.
                 raise RuntimeError(words_of(error)) from error
             raise
         self._write(msg, reply, request, _content(reply), None)
@@ -124,10 +123,10 @@ class Logged:
 
 
 def logged(**parameters: Any) -> Logged:
-    """The class that `MODEL_NAME` names, made of Seldon's parameters, and logged.
+    """Returns an instance of the class that `MODEL_NAME` names, with Seldon's parameters.
 
     Raises:
-        SettingsError: a setting is wrong, or there is no broker.
+        SettingsError: a setting is wrong, or no broker is set.
     """
     module_name, _, class_name = os.environ["MODEL_NAME"].rpartition(".")
     module = importlib.import_module(module_name or class_name)
@@ -144,7 +143,7 @@ def _content(message: Any) -> Content:
     try:
         return as_json(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY), JSON_TYPE)
     except TypeError:
-        # Numbers of more than 64 bits, among others, which readers of JSON may round.
+        # For numbers beyond 64 bits, among others, which readers of JSON may round.
         return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), JSON_TYPE)
 
 
@@ -159,7 +158,7 @@ def _puid_in(message: Any) -> str:
 
 
 def _puid_beside() -> str:
-    """The name that Seldon's executor gave to a REST request that has none in itself."""
+    """Returns the `puid` that Seldon's executor gave to a REST request without one."""
     return flask.request.headers.get(_PUID_HEADER, "") if flask.has_request_context() else ""
 
 
@@ -171,7 +170,7 @@ def _verdict(error: Exception) -> Verdict:
 
 
 def _add_metrics(reply: Any, metrics: List[Dict[str, Any]]) -> None:
-    """Puts metrics where the server counts them, and takes them out again."""
+    """Adds metrics to the reply, where the server counts them and removes them."""
     if isinstance(reply, SeldonMessage):
         json_format.ParseDict({"metrics": metrics}, reply.meta)
     elif isinstance(reply, dict):

@@ -1,4 +1,4 @@
-"""A search engine that speaks the `_bulk` protocol: OpenSearch or Elasticsearch.
+"""A client of the `_bulk` protocol, for OpenSearch and Elasticsearch.
 
 https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
 """
@@ -27,27 +27,27 @@ _WORDS = 300
 
 
 class Unavailable(Exception):
-    """It does not answer, or asks to be left alone for a while; the message says why."""
+    """The search engine does not answer, or asks for a pause; the text says why."""
 
 
 class TooLarge(Exception):
-    """It takes no request of so many bytes."""
+    """The search engine refuses a request of this size."""
 
 
 class Unusable(CommandError):
-    """It will not do what is asked, however often; the message says what to mend."""
+    """The search engine refuses for good; the text says what to change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Access:
-    """How to reach it.
+    """The address and credentials of a search engine.
 
     Attributes:
-        url: such as `https://search:9200`.
-        username: with a password; empty for none.
-        password: never shown.
-        api_key: of Elasticsearch, in place of both; never shown.
-        ca_file: certificate authority (PEM); empty for the system's.
+        url: for example `https://search:9200`.
+        username: the user, or empty.
+        password: the password; never shown.
+        api_key: an API key of Elasticsearch, in place of both; never shown.
+        ca_file: file with the certificate authority (PEM); empty for those of the system.
     """
 
     url: str
@@ -60,7 +60,7 @@ class Access:
         """Checks the URL.
 
         Raises:
-            SettingsError: it is none, or has a password in it, which would be shown.
+            SettingsError: it is invalid, or contains a password, which would be shown.
         """
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
@@ -72,11 +72,11 @@ class Access:
 
 
 class Refusal(NamedTuple):
-    """One document that was not written.
+    """The refusal of one document.
 
     Attributes:
         status: HTTP status of the item.
-        why: the search engine's words.
+        why: the search engine's text.
     """
 
     status: int
@@ -84,21 +84,21 @@ class Refusal(NamedTuple):
 
     @property
     def is_for_later(self) -> bool:
-        """Whether it may be taken when it comes again."""
+        """Whether a later try may succeed."""
         return self.status in _LATER
 
 
 class SearchEngine:
-    """One connection to it.
+    """A connection to a search engine.
 
     Args:
-        access: how to reach it.
+        access: address and credentials.
     """
 
     def __init__(self, access: Access) -> None:
         self._url = access.url.rstrip("/")
         self._session = requests.Session()
-        # Ours even where a .netrc has another one for this host.
+        # Overrides credentials of a .netrc file.
         self._session.auth = _authorization(access)
         if access.ca_file:
             self._session.verify = access.ca_file
@@ -108,14 +108,14 @@ class SearchEngine:
         self._session.close()
 
     def make_index(self, name: str, definition: Dict[str, Any]) -> bool:
-        """Makes an index, unless there is one of this name, or an alias.
+        """Creates an index, unless an index or alias of this name exists.
 
         Returns:
-            Whether it was made.
+            Whether it was created.
 
         Raises:
             Unavailable: try again later.
-            Unusable: it can't be made.
+            Unusable: it can't be created.
         """
         if self._ask("HEAD", f"/{name}").status_code == _OK:
             return False
@@ -128,15 +128,15 @@ class SearchEngine:
         raise Unusable(f"index {name} can't be made: {why}")
 
     def write(self, documents: Sequence[Document]) -> List[Optional[Refusal]]:
-        """Writes documents in one request, over those of the same ids.
+        """Writes documents in one request; they replace documents of the same ids.
 
         Returns:
-            For each None, or why it was not written.
+            For each document None, or its refusal.
 
         Raises:
-            Unavailable: none is known to be written; try again later.
-            TooLarge: try fewer.
-            Unusable: it takes none at all.
+            Unavailable: perhaps none is written; try again later.
+            TooLarge: try fewer documents.
+            Unusable: the search engine refuses all of them.
         """
         lines = []
         for each in documents:
@@ -226,7 +226,7 @@ def _words(error: Any) -> str:
 
 
 def _brief(error: BaseException) -> str:
-    """The innermost reason, without the page of objects around it."""
+    """Returns the innermost reason of an error document."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__ or error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:_WORDS]

@@ -1,4 +1,4 @@
-"""Carries records from topics into a search engine: at least once, each under an id of its own."""
+"""Writes records of topics to a search engine: at least once, each with a stable id."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seldon_kafka.transport.consumed import record_of
 log = logging.getLogger("seldon_kafka.request_log")
 
 Reading = Tuple[str, Callable[[Record, str], Document]]
-"""An index, and what makes its documents."""
+"""An index, and the function that makes its documents."""
 
 _ROLE = "request-log"
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -33,7 +33,7 @@ _QUEUE_KIB = 64 * 1024
 
 
 class Unreadable(CommandError):
-    """The topics can't be read; the message says what to do."""
+    """The topics can't be read; the text says what to do."""
 
 
 class Sink:
@@ -42,9 +42,9 @@ class Sink:
     Args:
         settings: brokers.
         group_id: the consumer group.
-        readings: what becomes of each topic.
+        readings: index and conversion for each topic.
         engine: the search engine.
-        batch: most documents in one request.
+        batch: largest number of documents in one request.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Sink:
                 settings,
                 group_id,
                 auto_offset_reset="earliest",
-                # A killed member's partitions are taken over as quickly as a worker's.
+                # Takes over a killed member's partitions as quickly as a worker does.
                 session_timeout_ms=settings.session_timeout_ms,
                 fetch_message_max_bytes=most_log_bytes(settings),
                 queued_max_messages_kbytes=_QUEUE_KIB,
@@ -74,24 +74,24 @@ class Sink:
 
     @property
     def written(self) -> int:
-        """How many documents were written."""
+        """Number of written documents."""
         return self._delivery.written
 
     @property
     def refused(self) -> int:
-        """How many documents were refused."""
+        """Number of refused documents."""
         return self._delivery.refused
 
     def stop(self) -> None:
-        """Ends `run` after what is in hand; may be called from a signal handler."""
+        """Ends `run` after the current batch; may be called from a signal handler."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Carries on until `stop`.
+        """Writes records until `stop`.
 
         Raises:
             Unreadable: the topics can't be read.
-            Unusable: the search engine takes nothing.
+            Unusable: the search engine refuses everything.
             KafkaException: no broker answers.
         """
         try:
@@ -115,7 +115,7 @@ class Sink:
             raise Unreadable(why_unreadable(self._consumer, topic, _ROLE))
 
     def _read(self) -> List[Record]:
-        """What comes within a second, up to the limits of one request."""
+        """Polls records for at most a second, up to the limits of one request."""
         records: List[Record] = []
         size = 0
         until = time.monotonic() + _BATCH_WITHIN_S
@@ -165,5 +165,5 @@ class Sink:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            # Others have taken the partitions over, or a broker is away: it is written again.
+            # Other members have the partitions now, or a broker is away: records are written again.
             log.info("the offsets are not committed: %s", error.args[0].str())

@@ -1,4 +1,4 @@
-"""From the client library's messages to records."""
+"""Converts messages of the client library to records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seldon_kafka.messages import UNREADABLE_HEADERS, Headers, Record
 
 
 def record_of(message: Any) -> Record:
-    """The record in a consumed `confluent_kafka.Message` that is no error."""
+    """Returns the record of a consumed `confluent_kafka.Message` without an error."""
     kind, timestamp_ms = message.timestamp()
     return Record(
         message.topic(),

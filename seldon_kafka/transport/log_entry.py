@@ -1,10 +1,10 @@
-"""How a request and what became of it stand in the log: a CloudEvent of one JSON object.
+"""Entries of the request log: a request and its outcome, as a CloudEvent with one JSON object.
 
 CloudEvents 1.0 in the binary mode of its Kafka binding: attributes are headers, the value is data.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 
-JSON that is known to be valid is copied as it is: to parse and write it again would cost as much as
-to answer it. That is why this puts bytes together.
+Valid JSON is copied and not parsed: to parse and write it again would cost as much as to answer the
+request. So this module joins bytes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ANSWERED = b"model.request.answered"
 REJECTED = b"model.request.rejected"
 
 JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
-"""Content types of what is handed on without one."""
+"""Content types of values without a content type."""
 
 ENVELOPE_BYTES = 64 * 1024
-"""Key, headers and framing of an entry take less, unless a limit is near, when they are counted."""
+"""Assumed size of key, headers and framing; they are counted only near a limit."""
 
 JSON, TEXT, BASE64, OMITTED = "json", "text", "base64", "omitted"
-"""How a request or reply stands in an entry: as it is, as a string, or for its size not at all."""
+"""Encodings of a request or reply in an entry: as JSON, as a string, in base64, or omitted."""
 
 EventHeaders = List[Tuple[str, Optional[bytes]]]
 
@@ -42,12 +42,12 @@ _SELDONS = (
 
 
 class Author(NamedTuple):
-    """Who logs.
+    """The author of entries.
 
     Attributes:
-        source: of the events, a URI reference.
-        worker: its name.
-        headers: attributes that all of its events have.
+        source: CloudEvents source, a URI reference.
+        worker: name of the worker.
+        headers: attributes of all its events.
     """
 
     source: str
@@ -59,10 +59,10 @@ class Content(NamedTuple):
     """The value of a request or a reply.
 
     Attributes:
-        json: the JSON text that stands for it.
-        encoding: how: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty where there is none.
-        content_type: what it was before.
-        size: how many bytes it had.
+        json: its JSON text in the entry.
+        encoding: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty without a value.
+        content_type: content type of the original value.
+        size: size of the original value, in bytes.
     """
 
     json: bytes
@@ -83,23 +83,23 @@ class Verdict(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A request, and what became of it.
+    """A request and its outcome.
 
     Attributes:
-        id: no other entry of this author's source has it; ASCII that JSON need not escape.
-        puid: of the reply; the same as in feedback on it; UTF-8.
+        id: unique within the source; ASCII without characters that JSON escapes.
+        puid: `puid` of the reply, the same as in feedback on it; UTF-8.
         transport: `kafka`, `rest` or `grpc`.
-        place: JSON text that says where the request was read; `null` where it came otherwise.
-        subject: the same for people, or empty.
-        request: what was asked.
-        response: what was answered.
-        verdict: why nothing was.
+        position: JSON text of the request's position in Kafka, or `null`.
+        subject: the position for people, or empty.
+        request: the request.
+        response: the reply.
+        verdict: why there is no reply.
     """
 
     id: bytes
     puid: bytes
     transport: bytes
-    place: bytes
+    position: bytes
     subject: bytes
     request: Content
     response: Content
@@ -107,13 +107,13 @@ class Entry(NamedTuple):
 
 
 def author_of(group_id: str, channel: str, worker: str, environ: Mapping[str, str]) -> Author:
-    """Who logs.
+    """Returns the author of entries.
 
     Args:
-        group_id: the consumer group; with its server over REST and gRPC one model to its users.
-        channel: the input topic, or how else requests come.
-        worker: its name.
-        environ: variables that Seldon sets.
+        group_id: the consumer group; servers over REST and gRPC beside it have the same id.
+        channel: the input topic, or the name of another channel.
+        worker: name of the worker.
+        environ: environment variables, with those of Seldon.
     """
     told = ((name, environ.get(variable, "")) for name, variable in _SELDONS)
     headers = tuple((name, value.encode("utf-8")) for name, value in told if value)
@@ -121,17 +121,17 @@ def author_of(group_id: str, channel: str, worker: str, environ: Mapping[str, st
 
 
 def as_json(value: bytes, content_type: str) -> Content:
-    """Content that is known to be one JSON text in UTF-8."""
+    """Returns the content of a value that is one JSON text in UTF-8."""
     return Content(value, JSON, content_type, len(value))
 
 
 def as_base64(value: bytes, content_type: str) -> Content:
-    """Content that may be any bytes."""
+    """Returns the content of any bytes."""
     return Content(b'"%b"' % base64.b64encode(value), BASE64, content_type, len(value))
 
 
 def as_text_or_base64(value: bytes, content_type: str) -> Content:
-    """Content of which nothing is known: a string if it is UTF-8."""
+    """Returns the content of an unknown value: a string if it is UTF-8, else base64."""
     try:
         text = value.decode("utf-8")
     except UnicodeDecodeError:
@@ -140,15 +140,15 @@ def as_text_or_base64(value: bytes, content_type: str) -> Content:
 
 
 def written(entry: Entry, author: Author, time_text: bytes) -> bytes:
-    """The entry's value."""
+    """Returns the value of an entry."""
     request, response, verdict = entry.request, entry.response, entry.verdict
     return b"".join(
         (
             b'{"id":"%b","time":"%b","puid":' % (entry.id, time_text),
-            # For most it is the id.
+            # In most entries both are the same.
             b'"%b"' % entry.id if entry.puid == entry.id else json_text(entry.puid.decode("utf-8")),
             _origin(entry.transport, author.worker),
-            entry.place,
+            entry.position,
             _head("request", request.encoding, request.content_type),
             b'%d,"request":' % request.size,
             request.json,
@@ -184,7 +184,7 @@ def _text_or_null(text: str) -> str:
 
 
 def json_text(text: str) -> bytes:
-    """The JSON text of a string, whatever is in it."""
+    """Returns the JSON text of any string."""
     try:
         return orjson.dumps(text)
     except TypeError:  # half of a surrogate pair
@@ -192,7 +192,7 @@ def json_text(text: str) -> bytes:
 
 
 def common_headers(author: Author, time_text: bytes) -> EventHeaders:
-    """What the headers of all entries of one moment have in common."""
+    """Returns the headers that all entries of one moment share."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_source", author.source.encode("ascii")),
@@ -203,7 +203,7 @@ def common_headers(author: Author, time_text: bytes) -> EventHeaders:
 
 
 def headers_of(entry: Entry, common: EventHeaders) -> EventHeaders:
-    """The entry's headers: those that many have in common, and its own."""
+    """Returns the headers of an entry: shared ones and its own."""
     own: EventHeaders = [
         ("ce_type", ANSWERED if entry.verdict is None else REJECTED),
         ("ce_id", entry.id),
@@ -215,9 +215,9 @@ def headers_of(entry: Entry, common: EventHeaders) -> EventHeaders:
 
 
 def fitting(entry: Entry, author: Author, time_text: bytes, fits: Callable[[bytes], bool]) -> bytes:
-    """The entry's value, without what has most bytes in it for as long as it does not fit.
+    """Returns the value of an entry; it omits the larger of request and reply until it fits.
 
-    What is left out is said to be. A value from which all is left out is as it is.
+    The entry says what it omits. A value without both is returned even if it does not fit.
     """
     value = written(entry, author, time_text)
     while not fits(value):
@@ -243,6 +243,6 @@ def _omitted(content: Content) -> Content:
 
 
 def rfc3339(time_ms: int) -> bytes:
-    """A time in UTC as CloudEvents has it, such as `2026-11-26T12:00:00.000Z`."""
+    """Returns a time in UTC for CloudEvents, such as `2026-11-26T12:00:00.000Z`."""
     moment = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode("ascii")

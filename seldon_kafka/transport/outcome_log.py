@@ -1,4 +1,4 @@
-"""The entries for what a worker answered and rejected, as messages beside the replies."""
+"""Composes entries of the request log for a worker's replies and rejections."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, s
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 _BYTES = "application/octet-stream"
-# The topic's own partitioner chooses by key, so that an entry stands where its feedback would.
+# The partitioner chooses by key, so that an entry is in the same partition as its feedback.
 _BY_KEY = -1
 
 
@@ -45,8 +45,8 @@ class OutcomeLog:
     """Composes entries.
 
     Args:
-        settings: names the consumer group and the input topic.
-        limits: the log's topic.
+        settings: the settings with consumer group and input topic.
+        limits: limits of the log's topic.
         worker: name of the worker.
     """
 
@@ -55,10 +55,10 @@ class OutcomeLog:
         self._author = author_of(settings.group_id, settings.input_topic, worker, os.environ)
 
     def compose(self, outcomes: Sequence[Outcome]) -> List[OutputMessage]:
-        """One message for each outcome.
+        """Returns one message for each outcome.
 
-        What does not fit the topic is left out and said to be: the request first, unless the reply
-        is larger. Both stand in their own topics, where `input` says.
+        An entry that is too large for the topic omits the request first, unless the reply is
+        larger. Both are in their own topics, at the position in `input`.
         """
         now_ms = int(time.time() * 1000)
         now = rfc3339(now_ms)
@@ -87,7 +87,7 @@ class OutcomeLog:
 
 
 def entry_of(outcome: Outcome) -> Entry:
-    """The entry for an outcome."""
+    """Returns the entry of an outcome."""
     record = outcome.record
     own_id = puid = made_puid(record).encode("ascii")
     sent = outcome.sent_puid
@@ -102,13 +102,13 @@ def entry_of(outcome: Outcome) -> Entry:
         verdict = Verdict(outcome.reason, outcome.message, outcome.failed)
     partition = _partition(record.topic, record.partition)
     rest = record.offset, record.timestamp_ms, _key(record.key)
-    place = partition.json + b'%d,"timestamp":%d,"key":%b}' % rest
+    position = partition.json + b'%d,"timestamp":%d,"key":%b}' % rest
     subject = partition.text + b"%d" % record.offset
-    return Entry(own_id, puid, b"kafka", place, subject, request, response, verdict)
+    return Entry(own_id, puid, b"kafka", position, subject, request, response, verdict)
 
 
 class _Partition(NamedTuple):
-    """The beginnings of all places in a partition."""
+    """The common beginnings of positions in a partition."""
 
     json: bytes
     text: bytes
@@ -121,7 +121,7 @@ def _partition(topic: str, partition: int) -> _Partition:
 
 
 def _key(key: Optional[bytes]) -> bytes:
-    """The sender's key as text; null where it is none that people could look for."""
+    """Returns the sender's key as JSON text; null if people can't search for it."""
     if key is None or len(key) > _LONGEST_KEY:
         return b"null"
     return json_text(key.decode("utf-8", "backslashreplace"))
@@ -153,5 +153,5 @@ def _response(reply: Reply) -> Content:
     if reply.headers is JSON_HEADERS:
         return as_json(reply.value, JSON_TYPE)
     content_type = (header(reply.headers, "content-type") or b"").decode("utf-8", "replace")
-    # What our own codecs call JSON is JSON.
+    # The codecs write valid JSON.
     return (as_json if content_type == JSON_TYPE else as_base64)(reply.value, content_type)

@@ -1,4 +1,4 @@
-"""Reading what is in a topic now: all of it, or the messages at certain places."""
+"""Reads the current messages of a topic: all of them, or those at given positions."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from seldon_kafka.transport.consumed import record_of
 _REQUEST_S = 10.0
 _PATIENCE_S = 30.0
 _BATCH = 500
-# What is fetched ahead; it bounds memory, whatever the messages' size.
+# Bounds the memory for fetched messages, for any size of messages.
 _QUEUE_KIB = 16 * 1024
-# Messages between two wanted ones that are rather read than jumped over.
+# The largest gap between two wanted messages that is read and not skipped.
 _NEAR = 200
 
 
 class ReadError(CommandError):
-    """The topics cannot be read; the message says what to do."""
+    """The topics can't be read; the text says what to do."""
 
 
 class Snapshot:
-    """Topics as they are now; close it after use. It joins no group and leaves no trace."""
+    """Reads current messages of topics, without joining a group; close it after use."""
 
     def __init__(self, settings: Settings, role: str) -> None:
-        """Make a client, which connects later.
+        """Makes a client, which connects later.
 
         Args:
-            settings: The brokers.
-            role: Whose rights are needed, a key of `seldon_kafka.config.rights.ROLES`.
+            settings: the settings.
+            role: the role whose rights are needed, a key of `seldon_kafka.config.rights.ROLES`.
         """
         self._role = role
         self._config = consumer_config(
@@ -59,14 +59,14 @@ class Snapshot:
     def everything(
         self, topic: str, watch: Callable[[int, int], None] = lambda done, total: None
     ) -> Iterator[Record]:
-        """All messages, each partition's in order.
+        """Yields all messages, in order within each partition.
 
         Args:
-            topic: Its name.
-            watch: Told how many messages were read, and how many there are, about.
+            topic: name of the topic.
+            watch: called with the number of read messages, and about how many there are.
 
         Raises:
-            ReadError: There is no such topic, it may not be read, or no broker answers.
+            ReadError: the topic does not exist or may not be read, or no broker answers.
         """
         try:
             ends = self._ends(topic)
@@ -79,18 +79,18 @@ class Snapshot:
         except KafkaException as error:
             raise self._error(topic, error) from error
 
-    def at(self, topic: str, places: Iterable[tuple[int, int]]) -> Iterator[Record]:
-        """The messages at these places; those that are not there any more are passed over.
+    def at(self, topic: str, positions: Iterable[tuple[int, int]]) -> Iterator[Record]:
+        """Yields the messages at these positions; deleted messages are left out.
 
         Args:
-            topic: Its name.
-            places: Partitions and offsets.
+            topic: name of the topic.
+            positions: partitions and offsets.
 
         Raises:
-            ReadError: There is no such topic, it may not be read, or no broker answers.
+            ReadError: the topic does not exist or may not be read, or no broker answers.
         """
         wanted: dict[int, list[int]] = {}
-        for partition, offset in sorted(set(places)):
+        for partition, offset in sorted(set(positions)):
             wanted.setdefault(partition, []).append(offset)
         try:
             ends = self._ends(topic) if wanted else {}
@@ -110,7 +110,7 @@ class Snapshot:
                 yield record
 
     def _until(self, ends: dict[int, int]) -> Iterator[Record]:
-        """What comes of the assigned partitions, up to these offsets."""
+        """Yields messages of the assigned partitions, up to these offsets."""
         left = dict(ends)
         give_up_at = time.monotonic() + _PATIENCE_S
         while left:
@@ -124,12 +124,12 @@ class Snapshot:
                 partition = message.partition()
                 if message.error() is None and message.offset() < left.get(partition, 0):
                     yield record_of(message)
-                # Behind the last message there may be marks of transactions, which are not shown.
+                # Transaction markers may follow the last message, and the client hides them.
                 if _reached(message) >= left.get(partition, 0):
                     left.pop(partition, None)
 
     def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """The first and the next offset of each partition."""
+        """Returns the first and the next offset of each partition."""
         topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
         if topic not in topics:
             raise ReadError(why_unreadable(self._consumer, topic, self._role))
@@ -146,20 +146,20 @@ class Snapshot:
 
 
 def _reached(message: Any) -> int:
-    """The offset before which all of the partition has come; -1 if a message does not say."""
+    """Returns the offset up to which a partition was read; -1 if a message does not tell."""
     error = message.error()
     if error is None:
         return int(message.offset()) + 1
     if error.code() == KafkaError._PARTITION_EOF:
         return int(message.offset())
-    # The client looks for the coordinator of a group that it does not join.
+    # The client looks for the coordinator of its group although it does not join.
     if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
         raise KafkaException(error)
     return -1
 
 
 def _runs(offsets: list[int]) -> list[list[int]]:
-    """Sorted offsets in groups that are read at one go."""
+    """Groups sorted offsets that are read together."""
     runs: list[list[int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][-1] <= _NEAR:
