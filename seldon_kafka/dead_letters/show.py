@@ -7,7 +7,7 @@ import sys
 from typing import Any, List, Optional, Tuple
 
 from seldon_kafka.codec import decode
-from seldon_kafka.dead_letters.describe_error import describe_error
+from seldon_kafka.dead_letters.diagnosis import describe_error
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
 from seldon_kafka.errors import REASONS, Rejected

@@ -67,7 +67,7 @@ class BatchResult(NamedTuple):
 class _Single(NamedTuple):
     """A message for a call of its own."""
 
-    index: int
+    batch_index: int
     payload: Payload
     wire_format: WireFormat
 
@@ -208,8 +208,8 @@ class Pipeline:
             for index, outcome in replies(batch.records, parts, prediction):
                 batch.outcomes[index] = outcome
         for single, prediction in batch.answers.values():
-            record = batch.records[single.index]
-            batch.outcomes[single.index] = reply(
+            record = batch.records[single.batch_index]
+            batch.outcomes[single.batch_index] = reply(
                 record, single.payload, single.wire_format, prediction
             )
         for index, rejection in batch.rejections.items():
@@ -219,9 +219,9 @@ class Pipeline:
 
     def _predict_singly(self, batch: Batch) -> None:
         """Calls the user model message by message, in their order."""
-        singles = {single.index: single for single in batch.singles}
+        singles = {single.batch_index: single for single in batch.singles}
         for block in batch.blocks:
-            singles.update({single.index: single for single in _apart(block)})
+            singles.update({single.batch_index: single for single in _apart(block)})
         is_first = True
         for index in sorted(singles):
             if index in batch.answers:
@@ -244,7 +244,7 @@ class Pipeline:
         Raises:
             Retriable: the user model met a temporary error.
         """
-        index = single.index
+        index = single.batch_index
         batch.rows += _row_count(single.payload.data)
         try:
             batch.answers[index] = self._call_singly(batch, single)
@@ -258,7 +258,7 @@ class Pipeline:
         Raises:
             Exception: an error of the user model, or of the message.
         """
-        self._before_call([batch.records[single.index]])
+        self._before_call([batch.records[single.batch_index]])
         return self._predict_single(single)
 
     def _predict_single(self, single: _Single) -> _Answer:
@@ -455,7 +455,7 @@ class Pipeline:
                 raise _NotRowWise(
                     _described(layout, f"by itself a message fails: {words_of(error)}")
                 ) from error
-            found_singly[single.index] = found
+            found_singly[single.batch_index] = found
             differs = difference(answer, found[1])
             if differs:
                 batch.answers.update(found_singly)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from seldon_kafka.dead_letters.describe_error import describe_error
 
+from seldon_kafka.dead_letters.diagnosis import describe_error
 from seldon_kafka.dead_letters.letters import read_letter
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Rejection
