@@ -77,8 +77,8 @@ def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
     assert breaker.inheriting("failed=99").after([FAILED])[1] is None, "it is proven here"
 
 
-@pytest.mark.parametrize("note", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
-def test_a_note_that_is_not_ours_means_nothing(metadata: str) -> None:
+@pytest.mark.parametrize("metadata", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
+def test_metadata_of_others_mean_nothing(metadata: str) -> None:
     assert Breaker.of(load_settings({})).inheriting(metadata).metadata == ""
 
 
