@@ -138,9 +138,9 @@ def _back_when_all_else_is_done(
 
 @pytest.mark.parametrize("bounded_call", [_back_at_once, _back_when_all_else_is_done])
 def test_all_is_published_however_long_the_brokers_take_for_the_positions(
-    stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch, bounded: Any
+    stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch, bounded_call: Any
 ) -> None:
-    monkeypatch.setattr(transactions_module, "bounded_call", bounded)
+    monkeypatch.setattr(transactions_module, "bounded_call", bounded_call)
     transactional(stream, name).commit(messages(stream, 500), {0: 500}, metadata(stream))
     assert len(stream.replies(500)) == 500
 
