@@ -158,7 +158,7 @@ class Worker:
         self._in_flight.close()
 
     def _make_output(self) -> Optional[Output]:
-        """Returns the outbox once topics and brokers are there; None after a request to stop."""
+        """Returns the output once topics and brokers are there; None after a request to stop."""
         output = None
         while not self._stopping:
             try:
