@@ -226,6 +226,16 @@ def _flat_list(array: NDArray[Any]) -> Any:
     return listed if isinstance(listed, list) else [listed]
 
 
+def check_unmasked(array: Any, form: str) -> None:
+    """Refuses masked values, for which a form of arrays has no word.
+
+    Raises:
+        ValueError: the array has masked values.
+    """
+    if masked.is_masked(array):
+        raise ValueError(f"a {form} has no word for masked values; fill them")
+
+
 def is_finite(value: Any) -> bool:
     """Returns whether a metric's value is a finite number."""
     try:

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.json_text import array_of
 from seldon_kafka.codec.limits import check_array_of_texts, check_fields
-from seldon_kafka.codec.plain import masked
+from seldon_kafka.codec.plain import check_unmasked
 from seldon_kafka.codec.proto_fields import ends_early
 from seldon_kafka.codec.seldon_json import composed_meta, reshaped
 from seldon_kafka.codec.seldon_messages import (
@@ -217,8 +217,6 @@ def _body(kind: str, prediction: Prediction) -> Any:
         form = "ndarray"
     names = [str(name) for name in prediction.names or ()]
     if form != "ndarray":
-        if masked.is_masked(rows):
-            raise ValueError(f"a {form} has no word for masked values; fill them")
         return _as_tensor(form, rows, names)
     if not rows.ndim:
         raise ValueError("an ndarray has one dimension at least, the answer has none")
@@ -230,6 +228,7 @@ def _body(kind: str, prediction: Prediction) -> Any:
 def _as_tensor(form: str, rows: Any, names: List[str]) -> Any:
     if form == "tftensor":
         return SeldonMessage(data={"names": names, "tftensor": tf_tensor.to_proto(rows)})
+    check_unmasked(rows, form)
     tensor = {"shape": rows.shape, "values": rows.ravel().tolist()}
     return SeldonMessage(data={"names": names, "tensor": tensor})
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.codec.limits import lists_in
-from seldon_kafka.codec.plain import masked
+from seldon_kafka.codec.plain import check_unmasked
 from seldon_kafka.codec.seldon_messages import DefaultData, TensorProto
 from seldon_kafka.errors import Rejected
 
@@ -50,10 +50,10 @@ _NEVER_BYTES = ("uint16", *_PARTS)
 
 
 def of_json(tensor: Any) -> NDArray[Any]:
-    """The array in a tensor's JSON.
+    """Decodes the array of a tensor in JSON.
 
     Raises:
-        Rejected: it is none.
+        Rejected: the JSON is no tensor.
     """
     parts = sum(1 for _ in lists_in(tensor))
     if parts > _MOST_PARTS:
@@ -67,10 +67,10 @@ def of_json(tensor: Any) -> NDArray[Any]:
 
 
 def of_proto(data: Any) -> NDArray[Any]:
-    """The array in the tensor of a `DefaultData`, of the tensor's type and shape.
+    """Decodes the array of the tensor in a `DefaultData`, in the tensor's type and shape.
 
     Raises:
-        Rejected: it is none.
+        Rejected: the message is no tensor.
     """
     tensor = data.tftensor
     sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
@@ -91,13 +91,12 @@ def of_proto(data: Any) -> NDArray[Any]:
 
 
 def to_proto(array: NDArray[Any]) -> Any:
-    """The `TensorProto` of an array of numbers.
+    """Returns the `TensorProto` of an array of numbers.
 
     Raises:
         ValueError: TensorFlow has no such type, or values are masked.
     """
-    if masked.is_masked(array):
-        raise ValueError("a tftensor has no word for masked values; fill them")
+    check_unmasked(array, "tftensor")
     if array.dtype.name not in _NAMES:
         raise ValueError(f"a tftensor has no numbers of type {array.dtype}")
     tensor = TensorProto(dtype=_NAMES[array.dtype.name])
@@ -105,7 +104,7 @@ def to_proto(array: NDArray[Any]) -> Any:
     for size in array.shape:
         tensor.tensor_shape.dim.add(size=size)
     if array.size > 1 and array.dtype.name not in _NEVER_BYTES:
-        tensor.tensor_content = array.astype(_little_endian(array.dtype.name)).tobytes()
+        tensor.tensor_content = array.astype(_little_endian(array.dtype.name), copy=False).tobytes()
         return tensor
     values = array.ravel()
     if array.dtype.name == "float16":
@@ -117,7 +116,7 @@ def to_proto(array: NDArray[Any]) -> Any:
 
 
 def to_json(array: NDArray[Any]) -> Any:
-    """The tensor of an array of numbers as JSON.
+    """Returns the tensor of an array of numbers as JSON.
 
     Raises:
         ValueError: TensorFlow has no such type, or values are masked.
@@ -126,7 +125,7 @@ def to_json(array: NDArray[Any]) -> Any:
 
 
 def _values_of(tensor: Any) -> NDArray[Any]:
-    """What is written of a tensor's values, in one dimension; a copy."""
+    """Returns the written values of a tensor, as a new array of one dimension."""
     field = tensor.DESCRIPTOR.fields_by_name["dtype"]
     known = field.enum_type.values_by_number.get(tensor.dtype)
     name = known.name if known else str(tensor.dtype)
@@ -155,7 +154,7 @@ def _little_endian(dtype: str) -> np.dtype[Any]:
 
 
 def _narrowed(written: Any, dtype: str) -> NDArray[Any]:
-    """Whole numbers as the type that is narrower than their field's."""
+    """Returns whole numbers in the tensor's type, which is narrower than the field's."""
     values = np.array(written, np.int64)
     bounds = np.iinfo(dtype)
     if values.size and not bounds.min <= values.min() <= values.max() <= bounds.max:

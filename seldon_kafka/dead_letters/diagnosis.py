@@ -75,7 +75,7 @@ def _ragged(record: Record, value: bytes) -> str:
         if not (isinstance(item, list) and any(isinstance(part, list) for part in item)):
             continue
         kinds = [_extent(part) for part in item]
-        odd = next((position for position, kind in enumerate(kinds) if kind != kinds[0]), None)
+        odd = next((index for index, kind in enumerate(kinds) if kind != kinds[0]), None)
         if odd is not None:
             return f"{path}[0] {kinds[0]}, {path}[{odd}] {kinds[odd]}"
     return ""
@@ -120,8 +120,8 @@ def _numbers(record: Record, value: bytes) -> str:
 
 
 def _at(data: Any, flat: Any) -> str:
-    position = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
-    return f"{data.ravel()[flat]} at [{position}]"
+    index = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
+    return f"{data.ravel()[flat]} at [{index}]"
 
 
 def _parsed(value: bytes) -> Any:
@@ -140,8 +140,8 @@ def _walk(item: Any, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]
         for key, part in item.items():
             yield from _walk(part, f"{path}.{plain(key)}" if path else plain(key), depth + 1)
     elif isinstance(item, list):
-        for position, part in enumerate(item):
-            yield from _walk(part, f"{path}[{position}]", depth + 1)
+        for index, part in enumerate(item):
+            yield from _walk(part, f"{path}[{index}]", depth + 1)
 
 
 _FINDERS: Dict[str, Callable[[Record, bytes], str]] = {

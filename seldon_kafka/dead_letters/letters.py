@@ -220,8 +220,8 @@ def replayed_position(record: Record) -> Optional[RecordPosition]:
 
 def _added_from(headers: Headers) -> int:
     """Returns the index of the runtime's first header, the last reason; -1 if there is none."""
-    positions = [position for position, item in enumerate(headers) if item[0] == DEAD_REASON]
-    return positions[-1] if positions else -1
+    indexes = [index for index, item in enumerate(headers) if item[0] == DEAD_REASON]
+    return indexes[-1] if indexes else -1
 
 
 def _size(record: Record) -> int:

@@ -126,9 +126,9 @@ class Mailbox:
             MailboxError: the brokers refuse, or don't answer.
         """
         admin = AdminClient(admin_config(self._settings))
-        positions = [TopicPartition(self._topic, *item) for item in before.items()]
+        offsets = [TopicPartition(self._topic, *item) for item in before.items()]
         try:
-            answers = admin.delete_records(positions, request_timeout=_REQUEST_S)
+            answers = admin.delete_records(offsets, request_timeout=_REQUEST_S)
             for answer in answers.values():
                 answer.result()
         except KafkaException as error:

@@ -173,7 +173,7 @@ class Replay:
                 messages += [copy, self._marker(letter, now_ms)]
         with _uninterrupted():
             if messages:
-                self._commit_outcomes(messages)
+                self._commit(messages)
             self.sent += len(letters) - len(left_out)
         return left_out
 
@@ -192,7 +192,7 @@ class Replay:
             topic, letter.at.partition, now_ms, key, None, [*headers], letter.record
         )
 
-    def _commit_outcomes(self, messages: List[OutputMessage]) -> None:
+    def _commit(self, messages: List[OutputMessage]) -> None:
         try:
             self._producer.commit(messages, {}, None)
         except NotCommitted as error:

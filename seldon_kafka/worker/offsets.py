@@ -1,4 +1,4 @@
-"""Where a worker reads and commits in each partition, and where it starts."""
+"""Offsets: those that a worker has committed, and those at which it starts to read."""
 
 from __future__ import annotations
 

@@ -47,6 +47,15 @@ def metadata(stream: Stream) -> object:
     return consumer.consumer_group_metadata()
 
 
+def after_a_commit(
+    stream: Stream, transactional_id: str, **changes: object
+) -> tuple[TransactionalProducer, Any]:
+    """A producer that has committed once, and its client then."""
+    tried = transactional(stream, transactional_id, **changes)
+    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
+    return tried, tried._producer
+
+
 def test_a_fenced_producer_commits_nothing_and_then_makes_a_new_producer(
     stream: Stream, name: str
 ) -> None:
@@ -111,9 +120,7 @@ def test_a_message_that_the_broker_finds_too_large_is_told_apart(
 def test_after_a_broken_connection_what_the_last_producer_left_is_fenced(
     stream: Stream, name: str
 ) -> None:
-    tried = transactional(stream, name)
-    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
-    last = tried._producer
+    tried, last = after_a_commit(stream, name)
     broken = "127.0.0.1:9092/1: Disconnected (after 5ms in state UP)"
     tried._on_error(KafkaError(KafkaError._TRANSPORT, broken))
     tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
@@ -169,9 +176,7 @@ def test_a_call_that_never_comes_back_is_given_up_and_done_again(
 def test_a_connection_that_is_closed_in_an_orderly_way_is_noticed(
     stream: Stream, name: str
 ) -> None:
-    tried = transactional(stream, name)
-    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
-    last = tried._producer
+    tried, last = after_a_commit(stream, name)
     closed = "localhost:9092/1: Disconnected: connection closed by peer (after 9ms in state UP)"
     tried._config["logger"].log(logging.INFO, "%s [%s] %s", "FAIL", "a#producer-1", closed)
     tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
@@ -181,9 +186,7 @@ def test_a_connection_that_is_closed_in_an_orderly_way_is_noticed(
 def test_after_a_transaction_that_failed_another_producer_goes_on(
     stream: Stream, name: str
 ) -> None:
-    tried = transactional(stream, name, transaction_timeout_ms=2000)
-    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
-    last = tried._producer
+    tried, last = after_a_commit(stream, name, transaction_timeout_ms=2000)
     with pytest.raises(NotCommitted):
         tried.commit(messages(stream, 1, topic=name + "-none"), {0: 2}, metadata(stream))
     tried.commit(messages(stream, 1), {0: 2}, metadata(stream))
@@ -194,9 +197,7 @@ def test_after_a_transaction_that_failed_another_producer_goes_on(
 def test_a_broker_that_stays_away_does_not_cost_a_new_producer_each_time(
     stream: Stream, name: str
 ) -> None:
-    tried = transactional(stream, name)
-    tried.commit(messages(stream, 1), {0: 1}, metadata(stream))
-    last = tried._producer
+    tried, last = after_a_commit(stream, name)
     away = "127.0.0.1:9093/2: Connect to ipv4#127.0.0.1:9093 failed: Connection refused"
     tried._on_error(KafkaError(KafkaError._TRANSPORT, f"{away} (after 0ms in state CONNECT)"))
     tried.commit(messages(stream, 1), {0: 2}, metadata(stream))

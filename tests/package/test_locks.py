@@ -37,7 +37,7 @@ def test_every_version_is_pinned_with_hashes_and_no_address_is_in_the_file(
     [lock.file for lock in locks.LOCKS if lock.file != "requirements-train.txt"],
 )
 def test_pip_takes_a_file_too(file: str) -> None:
-    """Where uv can't be had, `environment.sh` takes pip: the one that Python brings."""
+    """`environment.sh` installs with the pip of Python if uv is not available."""
     assert int(run(sys.executable, "-m", "pip", "--version").split()[1].split(".")[0]) >= 23
     options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet"]
     run(sys.executable, "-m", "pip", "install", *options, "-r", locks.ROOT / file)

@@ -58,6 +58,12 @@ def successor(folder: Path, held: list[Record], served: Any = None) -> Batcher:
     return Batcher(settings, served, in_flight, Watchdog(), "worker", lambda: False)
 
 
+def shrink_transactions(worker: Batcher) -> None:
+    """Lets so many commits fail that a transaction has one message."""
+    for _ in range(12):
+        worker.not_committed()
+
+
 def test_what_was_in_hand_is_taken_alone_with_ever_more_in_a_transaction(tmp_path: Path) -> None:
     backlog = collections.deque(ndarray([[n, n]], n) for n in range(100))
     worker = successor(tmp_path, list(backlog)[:60])
@@ -74,8 +80,7 @@ def test_a_transaction_that_did_not_get_through_is_followed_by_ever_smaller_ones
     tmp_path: Path,
 ) -> None:
     worker = successor(tmp_path, [])
-    for _ in range(12):
-        worker.not_committed()
+    shrink_transactions(worker)
     assert len(worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(100)))) == 1
 
 
@@ -265,8 +270,7 @@ def test_what_comes_no_longer_next_is_not_answered(tmp_path: Path) -> None:
     worker = quick(tmp_path, gate)
     gate.let_through.release(100)
     # A transaction of one batch, so that the class goes on with the next ones.
-    for _ in range(12):
-        worker.not_committed()
+    shrink_transactions(worker)
     backlog = numbered(100)
     assert offsets(worker.answer(backlog)) == [0]
     # Other partitions are ours now.
@@ -279,8 +283,7 @@ def test_what_the_class_did_meanwhile_is_used_in_the_next_transaction(tmp_path: 
     gate = Gate()
     worker = quick(tmp_path, gate)
     gate.let_through.release(1000)
-    for _ in range(12):
-        worker.not_committed()
+    shrink_transactions(worker)
     backlog = numbered(60)
     found: list[int] = []
     while backlog:
@@ -296,8 +299,7 @@ def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
 ) -> None:
     gate, stopping = Gate(), threading.Event()
     worker = quick(tmp_path, gate, stopping)
-    for _ in range(12):
-        worker.not_committed()
+    shrink_transactions(worker)
     gate.let_through.release(1000)
     backlog = numbered(2000)
     assert offsets(worker.answer(backlog)) == [0]

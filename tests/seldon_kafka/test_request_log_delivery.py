@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +27,7 @@ from seldon_kafka.request_log.documents import (
 from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.output_messages import TopicLimits
+from tests.ports import free_port
 from tests.search_engine import FakeEngine, error
 from tests.seldon_kafka.commands import request_log as main
 from tests.seldon_kafka.helpers import record
@@ -140,9 +140,7 @@ def test_of_a_request_that_was_taken_in_part_only_the_rest_comes_again(engine: F
 
 
 def test_an_engine_that_is_away_is_waited_for(engine: FakeEngine) -> None:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{place.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     stopped = threading.Event()
     away = Delivery(SearchEngine(Access(url)), stopped)
     threading.Timer(0.2, stopped.set).start()

@@ -23,7 +23,7 @@ NUMBERS = (
 
 
 def read(**fields: Any) -> Any:
-    """What a tensor of these fields is read as."""
+    """Returns the array of a tensor with these fields."""
     return tf_tensor.of_proto(DefaultData(tftensor=fields))
 
 
