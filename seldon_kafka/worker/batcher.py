@@ -193,6 +193,9 @@ class Batcher:
             pending.drop()
         for pending in self._pending:
             pending.wait_ended()
+        if self._pending:
+            # A dropped batch is not called, so it does not replace the records of the last call.
+            self._in_flight.hold(())
         self._pending.clear()
         self._prediction_thread.restart()
 

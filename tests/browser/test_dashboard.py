@@ -236,6 +236,7 @@ def test_poison_becomes_a_dead_letter_and_is_replayed_after_the_mend(
     ).to_contain_text("replayed 1 dead letter")
 
 
+@pytest.mark.full  # In `make test`, the reduced fault run kills workers.
 def test_a_killed_worker_loses_nothing_of_2000_messages(page: Page) -> None:
     before = score(page)
     filled(page, "messages/s", 500)
@@ -305,7 +306,7 @@ def test_two_pages_show_the_same(new_page: NewPage) -> None:
     expect(second.get_by_label("lag for each worker")).to_have_value("123", timeout=WITHIN_MS)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.full), "dark"])
 def test_a_phone_is_wide_enough(new_page: NewPage, scheme: str) -> None:
     page = new_page(width=390, height=800, color_scheme=scheme)
     page.get_by_role("tab", name="samples").click()

@@ -24,6 +24,9 @@ from tests.consumer.kubernetes_rig import (
     with_component,
 )
 
+# In `make test`, tests/consumer holds the backend and test_dashboard.py the page.
+pytestmark = pytest.mark.full
+
 PageOver = Callable[[Document], tuple[Page, Rig]]
 
 
