@@ -27,8 +27,8 @@ from seldon_kafka.dead_letters.letters import (
 from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
+from seldon_kafka.transport.producers import TransactionalProducer, text_of
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
-from seldon_kafka.transport.transactions import TransactionalProducer, text_of
 
 ATTEMPTS = 3
 """Default limit of replays of one message."""
@@ -194,7 +194,7 @@ class Replay:
 
     def _commit(self, messages: List[OutputMessage]) -> None:
         try:
-            self._producer.commit(messages, {}, None)
+            self._producer.commit(messages, (), None)
         except NotCommitted as error:
             raise MailboxError(what_happened(error)) from error
 

@@ -8,11 +8,9 @@ from typing import (
     Callable,
     Dict,
     List,
-    NamedTuple,
     Optional,
     Sequence,
     Set,
-    Tuple,
 )
 
 import numpy as np
@@ -20,7 +18,6 @@ from numpy.typing import NDArray
 
 from seldon_kafka.codec import decode_request
 from seldon_kafka.codec.batch import BatchDecoder, Block
-from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import (
     BadPrediction,
     Retriable,
@@ -29,7 +26,8 @@ from seldon_kafka.errors import (
     retriable_of,
     words_of,
 )
-from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, value_bytes
+from seldon_kafka.messages import Payload, Prediction, Record, Rejection
+from seldon_kafka.pipeline.batch import Answer, Batch, BatchState, Single
 from seldon_kafka.pipeline.replies import replies, reply, sent_puid
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
@@ -50,62 +48,8 @@ BATCH_ROWS = 4096
 """Default limit of rows in one call; a single message may have more."""
 
 
-class BatchResult(NamedTuple):
-    """The result of one batch.
-
-    Attributes:
-        outcomes: one for each record, in their order.
-        rows: number of rows that the user model got.
-        seconds: time spent in `decode`, `predict` and `encode`.
-    """
-
-    outcomes: List[Outcome]
-    rows: int
-    seconds: Dict[str, float]
-
-
-class _Single(NamedTuple):
-    """A message for a call of its own."""
-
-    batch_index: int
-    payload: Payload
-    wire_format: WireFormat
-
-
-_Answer = Tuple[_Single, Prediction]
-
-
 class _NotRowWise(Exception):
     """A user model that declares itself row-wise is not; the text says how it showed."""
-
-
-class Batch:
-    """One batch on its way through the pipeline.
-
-    Attributes:
-        records: its records; only the first ones once the prediction was cut.
-        size: bytes of their values.
-    """
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.records = records
-        self.size = value_bytes(records)
-        self.outcomes: List[Any] = [None] * len(records)
-        self.blocks: List[Block] = []
-        self.singles: List[_Single] = []
-        self.stacks: List[Tuple[List[Part], Prediction]] = []
-        self.answers: Dict[int, _Answer] = {}
-        self.rejections: Dict[int, Rejection] = {}
-        self.rows = 0
-        self.seconds: Dict[str, float] = {}
-
-    def cut(self, index: int) -> None:
-        """Drops the record at this index and all records after it."""
-        self.records = self.records[:index]
-        self.outcomes = self.outcomes[:index]
-        # Some of them may have answers already, from the check of a stack.
-        self.answers = {at: answer for at, answer in self.answers.items() if at < index}
-        self.rejections = {at: found for at, found in self.rejections.items() if at < index}
 
 
 class Pipeline:
@@ -124,6 +68,7 @@ class Pipeline:
             batch is left otherwise.
         on_switch: called with the reason when a declaration turns out to be wrong.
         check: decides which stacks are checked; a new one by default.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -137,6 +82,7 @@ class Pipeline:
         may_go_on: Callable[[], bool] = lambda: True,
         on_switch: Callable[[str], None] = lambda why: None,
         check: Optional[StackCheck] = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._user_model = user_model
         self._decoder = BatchDecoder(
@@ -147,6 +93,7 @@ class Pipeline:
         self._may_go_on = may_go_on
         self._on_switch = on_switch
         self._check = check or StackCheck()
+        self._clock = clock
         self._constants: Dict[str, Any] = {}
         self._widths: Set[Any] = set()
         if batching == "on":
@@ -154,27 +101,28 @@ class Pipeline:
         elif batching == "off" and user_model.stacks:
             user_model.call_singly("KAFKA_BATCHING is off")
 
-    def run(self, records: Sequence[Record]) -> BatchResult:
-        """Answers or rejects each record.
+    def run(self, records: Sequence[Record]) -> Batch:
+        """Answers or rejects each record; returns the batch with an outcome for each.
 
         Raises:
             Retriable: the user model met a temporary error at the first record; try again later.
         """
         batch = self.decode(records)
         self.predict(batch)
-        return self.encode(batch)
+        self.encode(batch)
+        return batch
 
     def decode(self, records: Sequence[Record]) -> Batch:
         """Decodes the records: the first step of `run`."""
         batch = Batch(records)
-        started = time.monotonic()
+        started = self._clock()
         batch.blocks, singles = self._decoder.decode(records)
         for index, found in singles:
             if isinstance(found, Exception):
                 batch.outcomes[index] = rejection_of(records[index], found)
             else:
-                batch.singles.append(_Single(index, *found))
-        batch.seconds["decode"] = time.monotonic() - started
+                batch.singles.append(Single(index, *found))
+        batch.seconds["decode"] = self._clock() - started
         return batch
 
     def predict(self, batch: Batch) -> None:
@@ -187,7 +135,8 @@ class Pipeline:
             Retriable: the user model met a temporary error; no message is answered, try again
                 later.
         """
-        started = time.monotonic()
+        batch.state = BatchState.PREDICTING
+        started = self._clock()
         if self._user_model.stacks:
             try:
                 self._predict_stacked(batch)
@@ -199,11 +148,11 @@ class Pipeline:
                 self._predict_singly(batch)
         else:
             self._predict_singly(batch)
-        batch.seconds["predict"] = time.monotonic() - started
+        batch.seconds["predict"] = self._clock() - started
 
-    def encode(self, batch: Batch) -> BatchResult:
+    def encode(self, batch: Batch) -> None:
         """Encodes the replies: the last step of `run`."""
-        started = time.monotonic()
+        started = self._clock()
         for parts, prediction in batch.stacks:
             for index, outcome in replies(batch.records, parts, prediction):
                 batch.outcomes[index] = outcome
@@ -214,8 +163,8 @@ class Pipeline:
             )
         for index, rejection in batch.rejections.items():
             batch.outcomes[index] = rejection
-        batch.seconds["encode"] = time.monotonic() - started
-        return BatchResult(batch.outcomes, batch.rows, batch.seconds)
+        batch.seconds["encode"] = self._clock() - started
+        batch.state = BatchState.ANSWERED
 
     def _predict_singly(self, batch: Batch) -> None:
         """Calls the user model message by message, in their order."""
@@ -238,7 +187,7 @@ class Pipeline:
                 return
             is_first = False
 
-    def _answer_single(self, batch: Batch, single: _Single) -> None:
+    def _answer_single(self, batch: Batch, single: Single) -> None:
         """Answers one message by a call of its own, or rejects it.
 
         Raises:
@@ -252,7 +201,7 @@ class Pipeline:
         except Exception as error:
             batch.rejections[index] = self._rejection(batch.records[index], error, single.payload)
 
-    def _call_singly(self, batch: Batch, single: _Single) -> _Answer:
+    def _call_singly(self, batch: Batch, single: Single) -> Answer:
         """Returns one message's answer.
 
         Raises:
@@ -261,7 +210,7 @@ class Pipeline:
         self._before_call([batch.records[single.batch_index]])
         return self._predict_single(single)
 
-    def _predict_single(self, single: _Single) -> _Answer:
+    def _predict_single(self, single: Single) -> Answer:
         payload = single.payload
         if self._user_model.takes_raw:
             prediction = self._user_model.predict_raw(raw_request(payload))
@@ -285,7 +234,7 @@ class Pipeline:
         for single in singles:
             self._answer_single(batch, single)
 
-    def _stack(self, batch: Batch, stacks: Dict[Any, List[Part]]) -> List[_Single]:
+    def _stack(self, batch: Batch, stacks: Dict[Any, List[Part]]) -> List[Single]:
         """Groups rows that may be stacked; returns the messages that may not be."""
         singles = []
         waiting = list(batch.singles)
@@ -355,7 +304,7 @@ class Pipeline:
 
     def _answer_part_singly(self, batch: Batch, part: Part) -> None:
         for index, payload in part.messages():
-            self._answer_single(batch, _Single(index, payload, part.wire_format))
+            self._answer_single(batch, Single(index, payload, part.wire_format))
 
     def _answer_stack(self, batch: Batch, parts: List[Part]) -> None:
         """Answers a stack; after an error, halves it until the failing message is single."""
@@ -378,7 +327,7 @@ class Pipeline:
         if message_count(parts) == 1 and self._user_model.to_rows is None:
             # A single message may be answered with any number of rows.
             ((index, payload),) = parts[0].messages()
-            batch.answers[index] = _Single(index, payload, parts[0].wire_format), prediction
+            batch.answers[index] = Single(index, payload, parts[0].wire_format), prediction
         else:
             batch.stacks.append((parts, prediction))
         for part in parts:
@@ -445,7 +394,7 @@ class Pipeline:
         if not chosen:
             return
         started = time.perf_counter()
-        found_singly: Dict[int, _Answer] = {}
+        found_singly: Dict[int, Answer] = {}
         for single, answer in _picked(parts, chosen, prediction):
             try:
                 found = self._call_singly(batch, single)
@@ -500,10 +449,10 @@ class Pipeline:
             self._widths.add(width)
 
 
-def _apart(block: Block) -> List[_Single]:
+def _apart(block: Block) -> List[Single]:
     """Returns alike messages one by one."""
     return [
-        _Single(index, payload_of(block.payload, number), block.wire_format)
+        Single(index, payload_of(block.payload, number), block.wire_format)
         for number, index in enumerate(block.indexes)
     ]
 
@@ -518,7 +467,7 @@ def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any
             index, payload = part.message(number)
             start = row + number * part.rows_each
             own_rows = rows_of(prediction, start, start + part.rows_each)
-            yield _Single(index, payload, part.wire_format), own_rows
+            yield Single(index, payload, part.wire_format), own_rows
         first, row = first + len(part.indexes), row + len(part.rows)
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome
 from seldon_kafka.transport.deliveries import Refusal
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose
+from seldon_kafka.transport.producers import (
+    AtLeastOnceProducer,
+    OutputProducer,
+    TransactionalProducer,
+)
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
-from seldon_kafka.transport.transactions import AtLeastOnceProducer, TransactionalProducer
 
 _MIB = 1024 * 1024
 
@@ -25,7 +29,7 @@ class Output:
         settings: topics, and how often a message may come.
         worker: name of the worker.
         transactional_id: of its producer.
-        commit: commits offsets with metadata where that is not part of a transaction.
+        commit: commits offsets where that is not part of a transaction.
         before_call: called before each call that may take long, for the watchdog.
 
     Raises:
@@ -39,7 +43,7 @@ class Output:
         settings: Settings,
         worker: str,
         transactional_id: str,
-        commit: Callable[[Dict[int, int], str], None],
+        commit: Callable[[Sequence[TopicPartition]], None],
         before_call: Callable[[], None],
     ) -> None:
         self._settings = settings
@@ -49,7 +53,7 @@ class Output:
         self._log: Optional[OutcomeLog] = None
         self._look_up()
         most = self._batch_bytes()
-        self._producer: Any
+        self._producer: OutputProducer
         if settings.processing == "exactly_once":
             self._producer = TransactionalProducer(settings, transactional_id, most, before_call)
         else:
@@ -79,19 +83,16 @@ class Output:
     def commit(
         self,
         messages: List[OutputMessage],
-        positions: Dict[int, int],
-        group_metadata: Any,
-        metadata: str,
-        meanwhile: Callable[[], bool],
+        offsets: Sequence[TopicPartition],
+        group_metadata: object,
+        while_waiting: Callable[[], bool],
     ) -> None:
-        """Commits messages and offsets with metadata.
-
-        While the brokers are waited for, `meanwhile` is called until it returns False.
+        """Commits messages and offsets; see `OutputProducer.commit`.
 
         Raises:
             NotCommitted: the records must be answered again.
         """
-        self._producer.commit(messages, positions, group_metadata, metadata, meanwhile)
+        self._producer.commit(messages, offsets, group_metadata, while_waiting)
 
     def apply(self, refusal: Refusal) -> bool:
         """Applies a broker's refusal of a message, so that the message is not sent again as it was.

@@ -1,23 +1,37 @@
-"""Batches consumed records for the user model, and isolates suspected ones."""
+"""Queues consumed records, batches them for the user model, and isolates suspected ones."""
 
 from __future__ import annotations
 
 import collections
-import itertools
-import operator
 import time
-from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import (
+    Callable,
+    Collection,
+    Deque,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.errors import Retriable
-from seldon_kafka.messages import Outcome, Record, Rejection, Reply, value_bytes
-from seldon_kafka.pipeline.pipeline import Batch, Pipeline
+from seldon_kafka.messages import Record, Rejection, Reply, value_bytes
+from seldon_kafka.pipeline.batch import Batch, BatchState
+from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.in_flight import InFlight
-from seldon_kafka.worker.prediction_thread import PendingBatch, PredictionThread
+from seldon_kafka.worker.prediction_thread import PredictionThread
 from seldon_kafka.worker.watchdog import Watchdog
 
+# Records are queued ahead, so that the user model never waits for the next batch.
+_QUEUED_TRANSACTIONS = 2
+# As many bytes as the client library fetches ahead.
+_QUEUED_BYTES = 32 * 1024 * 1024
 # A slower batch is followed by a smaller one, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
 # The speed of the user model is unknown at first, and the first batch must not take a minute.
@@ -27,8 +41,8 @@ _FIRST_BATCH = 8
 # last limit is the time to decode and predict them: a commit that fails makes that work useless,
 # and replies wait meanwhile.
 _AHEAD_WHILE_ANSWERING = 4
-_AHEAD_BEFORE_PUBLISHING = 8
-_AHEAD_WHILE_PUBLISHING = 16
+_AHEAD_BEFORE_COMMIT = 8
+_AHEAD_DURING_COMMIT = 16
 _MOST_AHEAD_S = 0.5
 # A user model that is called message by message may keep a state, which a repeated call changes
 # twice. So fewer batches are submitted ahead.
@@ -48,18 +62,22 @@ def _source(record: Record) -> Tuple[int, int]:
 
 
 class Batcher:
-    """Turns the backlog into outcomes, one transaction's worth at a time.
+    """Queues records, and answers one transaction's worth of them at a time.
+
+    The I/O thread calls it, except for `serve`. Records stay its own until they are answered. A
+    batch is given back to the queue when its answers are not wanted.
 
     Args:
         settings: limits of batches and transactions.
         user_model: the user model.
         in_flight: notes the records of each call, for crash attribution.
-        watchdog: started before each call of the user model.
+        watchdog: guards each call of the user model.
         worker: the worker's name, for metrics.
         stopping: returns whether the worker is to leave.
         keep_signals: called in the main thread before and after calls of the user model, which may
             install signal handlers.
         on_switch: called with the reason when the user model turns out not to be row-wise.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -73,6 +91,7 @@ class Batcher:
         *,
         keep_signals: Callable[[], None] = lambda: None,
         on_switch: Callable[[str], None] = lambda why: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._in_flight = in_flight
@@ -80,6 +99,9 @@ class Batcher:
         self._worker = worker
         self._user_model = user_model
         self._stopping = stopping
+        self._clock = clock
+        self._queue: Deque[Record] = collections.deque()
+        self._queued_bytes = 0
         self._most = settings.commit_messages
         # A crash loses answers that are not committed, and a transaction for each single message
         # would take long. So the first single message has a transaction of its own, and the number
@@ -101,10 +123,11 @@ class Batcher:
             before_call=self._call,
             may_go_on=self._may_go_on,
             on_switch=on_switch,
+            clock=clock,
         )
         self._prediction_thread = PredictionThread(self._predict, self._idle)
-        # Submitted batches: the records at the left of the backlog.
-        self._pending: Deque[PendingBatch] = collections.deque()
+        # Submitted batches. Their records precede those in the queue.
+        self._pending: Deque[Batch] = collections.deque()
         self._latest_s = _MOST_AHEAD_S
 
     def serve(self) -> None:
@@ -113,7 +136,7 @@ class Batcher:
             self._prediction_thread.serve()
         finally:
             # The timer would end the process during shutdown.
-            self._watchdog.rest()
+            self._watchdog.release_model()
 
     def close(self) -> None:
         """Ends `serve`."""
@@ -121,12 +144,12 @@ class Batcher:
 
     def _idle(self) -> None:
         self._let_go()
-        self._watchdog.rest()
-        self._watchdog.look()
+        self._watchdog.release_model()
+        self._watchdog.check_io()
 
     def _call(self, records: Sequence[Record]) -> None:
         """Prepares a call of the user model with these records."""
-        self._watchdog.wind(self._settings.predict_timeout_s)
+        self._watchdog.guard_model(self._settings.predict_timeout_s)
         if self._in_flight.hold(records):
             self._keep_signals()
 
@@ -137,143 +160,202 @@ class Batcher:
 
     def _may_go_on(self) -> bool:
         """Returns whether there is time for another single call before the commit."""
-        return not self._stopping() and time.monotonic() < self._go_on_until
+        return not self._stopping() and self._clock() < self._go_on_until
 
-    def answer(self, backlog: Deque[Record]) -> List[Outcome]:
-        """Answers one transaction's worth of records from the left of the backlog.
+    def __len__(self) -> int:
+        """Returns the number of records that are not answered."""
+        return len(self._queue) + sum(len(batch.records) for batch in self._pending)
+
+    @property
+    def next_record(self) -> Record:
+        """The first record that is not answered."""
+        return self._pending[0].records[0] if self._pending else self._queue[0]
+
+    def room(self) -> int:
+        """Returns how many further records may be added; 0 also if the queued ones are large."""
+        if self._queued_bytes > _QUEUED_BYTES:
+            return 0
+        return max(0, _QUEUED_TRANSACTIONS * self._settings.commit_messages - len(self))
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Adds consumed records to the queue."""
+        self._queue.extend(records)
+        self._queued_bytes += value_bytes(records)
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Drops the records of revoked partitions; nobody wants predictions under way."""
+        self._give_back()
+        kept = [record for record in self._queue if record.partition not in partitions]
+        self._queue = collections.deque(kept)
+        self._queued_bytes = value_bytes(kept)
+
+    def clear(self) -> None:
+        """Drops all records; nobody wants predictions under way."""
+        self._give_back()
+        self._queue.clear()
+        self._queued_bytes = 0
+
+    def settle(self) -> None:
+        """Drops all records, waits until no call of the user model is under way, and notes that."""
+        self.clear()
+        self._prediction_thread.settle()
+        self._in_flight.hold(())
+
+    def answer(self) -> List[Batch]:
+        """Answers one transaction's worth of records, and takes them out of the queue.
 
         The main thread predicts submitted batches. Meanwhile the calling thread decodes the next
-        ones and encodes replies. Records stay in the backlog until they are answered.
+        ones and encodes replies.
+
+        Returns:
+            The answered batches, in their order.
 
         Raises:
             Retriable: the user model met a temporary error at the first batch; no record was taken.
         """
-        outcomes: List[Outcome] = []
-        single = 0
-        deadline = time.monotonic() + self._settings.commit_interval_ms / 1000
-        self._drop_what_is_stale(backlog)
-        while not outcomes or not (time.monotonic() >= deadline or self._stopping()):
-            if not self._pending and backlog and self._is_single(backlog[0]):
-                if single >= self._most_single or (outcomes and not single):
+        answered: List[Batch] = []
+        messages = single = 0
+        deadline = self._clock() + self._settings.commit_interval_ms / 1000
+        while not answered or not (self._clock() >= deadline or self._stopping()):
+            if not self._pending and self._queue and self._is_single(self._queue[0]):
+                if single >= self._most_single or (answered and not single):
                     break
                 single += 1
             try:
-                pending = self._next_answered(backlog, self._most - len(outcomes))
+                batch = self._next_predicted(self._most - messages)
             except Retriable:
-                self.drop_pending()
-                if outcomes:
-                    return outcomes
+                self._give_back()
+                if answered:
+                    return answered
                 raise
-            if pending is None:
+            if batch is None:
                 break
-            for _ in pending.batch.records:
-                backlog.popleft()
-            outcomes.extend(self._written(pending))
-            if pending.is_cut:
-                # The rest of the batch is submitted again.
-                self.drop_pending()
-        if outcomes:
+            self._encode(batch)
+            answered.append(batch)
+            messages += len(batch.outcomes)
+        if answered:
             # The user model works on these during the commit.
-            self._submit_ahead(backlog, _AHEAD_BEFORE_PUBLISHING)
-        return outcomes
+            self._submit_ahead(_AHEAD_BEFORE_COMMIT)
+        return answered
 
-    def submit_one_more(self, backlog: Deque[Record]) -> bool:
+    def submit_one_more(self) -> bool:
         """Submits one batch more while the brokers are waited for.
 
         Returns:
             Whether it submitted one.
         """
         known = len(self._pending)
-        self._submit_ahead(backlog, min(known + 1, _AHEAD_WHILE_PUBLISHING))
+        self._submit_ahead(min(known + 1, _AHEAD_DURING_COMMIT))
         return len(self._pending) > known
 
-    def drop_pending(self) -> None:
-        """Drops the submitted batches, and waits for the call that is under way."""
-        for pending in self._pending:
-            pending.drop()
-        for pending in self._pending:
-            pending.wait_ended()
-        if self._pending:
-            # A dropped batch is not called, so it does not replace the records of the last call.
-            self._in_flight.hold(())
+    def _give_back(self) -> None:
+        """Puts the records of submitted batches back into the queue."""
+        self._prediction_thread.drop()
+        for batch in reversed(self._pending):
+            self._queue.extendleft(reversed(batch.records))
         self._pending.clear()
-        self._prediction_thread.restart()
 
-    def _drop_what_is_stale(self, backlog: Deque[Record]) -> None:
-        """Drops the submitted batches if the backlog no longer begins with their records."""
-        ahead = [record for pending in self._pending for record in pending.batch.records]
-        if len(ahead) > len(backlog) or not all(map(operator.is_, ahead, backlog)):
-            self.drop_pending()
-
-    def _next_answered(self, backlog: Deque[Record], room: int) -> Optional[PendingBatch]:
+    def _next_predicted(self, room: int) -> Optional[Batch]:
         """Returns the next batch once it is predicted; None if there is no room for it.
 
         Raises:
             Retriable: the user model met a temporary error.
         """
-        if room <= 0 or not backlog:
+        if room <= 0:
             return None
         if not self._pending:
-            self._pending.append(self._submit_first(backlog, room))
-        elif len(self._pending[0].batch.records) > room:
+            if not self._queue:
+                return None
+            self._submit(room)
+        elif len(self._pending[0].records) > room:
             return None
-        self._submit_ahead(backlog, _AHEAD_WHILE_ANSWERING)
-        pending = self._pending[0]
+        self._submit_ahead(_AHEAD_WHILE_ANSWERING)
+        batch = self._pending[0]
         try:
-            pending.wait()
+            batch.wait()
         except Retriable:
-            self._failed_messages = pending.messages
-            if pending.messages > 1:
+            self._failed_messages = len(batch.records)
+            if self._failed_messages > 1:
                 # Single calls show which of them meets the error.
-                self._try_single.update(map(_source, pending.batch.records))
+                self._try_single.update(map(_source, batch.records))
             raise
         self._pending.popleft()
-        self._latest_s = pending.seconds + pending.batch.seconds.get("decode", 0.0)
-        return pending
+        self._queued_bytes -= batch.size
+        self._latest_s = batch.seconds.get("decode", 0.0) + batch.seconds.get("predict", 0.0)
+        if batch.left:
+            self._give_back()
+            self._queue.extendleft(reversed(batch.left))
+            self._queued_bytes += value_bytes(batch.left)
+        return batch
 
-    def _submit_ahead(self, backlog: Deque[Record], most: int) -> None:
+    def _submit_ahead(self, most: int) -> None:
         """Submits batches up to this number, if the user model is quick enough."""
         most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         if not self._user_model.stacks:
             most = min(most, _AHEAD_SINGLY)
-        start = sum(pending.messages for pending in self._pending)
-        size = sum(pending.batch.size for pending in self._pending)
-        while len(self._pending) < most and start < len(backlog):
-            if self._is_single(backlog[start]) or self._stopping():
+        size = sum(batch.size for batch in self._pending)
+        while len(self._pending) < most and self._queue:
+            if self._is_single(self._queue[0]) or self._stopping():
                 return
             if size > self._settings.batch_bytes:
                 return
-            pending = self._prediction_thread.submit(
-                self._read(self._batch(backlog, start, self._most))
-            )
-            self._pending.append(pending)
-            start += pending.messages
-            size += pending.batch.size
+            size += self._submit(self._most).size
+
+    def _submit(self, room: int) -> Batch:
+        """Takes the next batch out of the queue, decodes it, and submits it."""
+        records = self._take(min(room, self._batch_limit))
+        batch = self._read(records)
+        self._pending.append(batch)
+        self._prediction_thread.submit(batch)
+        return batch
+
+    def _take(self, most: int) -> List[Record]:
+        """Takes the records of the next batch out of the queue; a suspected one is single."""
+        records = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        if self._any_may_be_single() or value_bytes(records) > self._settings.batch_bytes:
+            end = self._end_of_batch(records)
+            self._queue.extendleft(reversed(records[end:]))
+            return records[:end]
+        return records
+
+    def _end_of_batch(self, records: List[Record]) -> int:
+        """Returns how many of these records may be one batch; at least one."""
+        size = 0
+        for index, record in enumerate(records):
+            size += len(record.value or b"")
+            is_single = self._is_single(record)
+            if index and (size > self._settings.batch_bytes or is_single):
+                return index
+            if is_single:
+                return 1
+        return len(records)
 
     @property
     def failed_single(self) -> bool:
         """Whether the last batch that met a temporary error was a single message."""
         return self._failed_messages == 1
 
-    def probe(self, backlog: Deque[Record]) -> bool:
+    def probe(self) -> bool:
         """Calls the user model with another message than the next one, and drops the answer.
 
         Returns:
             Whether the message was answered.
         """
-        self.drop_pending()
-        first = backlog[0]
-        others = [record for record in backlog if _source(record) != _source(first)]
+        self._give_back()
+        first = self._queue[0]
+        others = [record for record in self._queue if _source(record) != _source(first)]
         elsewhere = [record for record in others if record.partition != first.partition]
         for record in (elsewhere or others)[:1]:
-            pending = self._prediction_thread.submit(self._read([record]))
+            batch = self._read([record])
+            self._prediction_thread.submit(batch)
             try:
-                pending.wait()
+                batch.wait()
             except Retriable:
                 return False
             finally:
-                self._prediction_thread.restart()
-            return isinstance(self._pipeline.encode(pending.batch).outcomes[0], Reply)
+                self._prediction_thread.drop()
+            self._pipeline.encode(batch)
+            return isinstance(batch.outcomes[0], Reply)
         return False
 
     def give_up(self, record: Record, why: str) -> None:
@@ -284,8 +366,15 @@ class Batcher:
         """Rejects this record (partition, offset) at its next try: the broker refuses its reply."""
         self._decided[source] = _Decision("reply_refused", why, False)
 
-    def committed(self, positions: Dict[int, int]) -> None:
-        """Forgets decisions about records before these offsets, by partition."""
+    def committed(self, batches: Sequence[Batch], positions: Dict[int, int]) -> None:
+        """Marks batches as published, and forgets decisions about records before these offsets.
+
+        Args:
+            batches: the batches of the transaction.
+            positions: committed offset, by partition.
+        """
+        for batch in batches:
+            batch.state = BatchState.PUBLISHED
         self._most = min(self._settings.commit_messages, self._most * 2)
         self._most_single = min(self._settings.commit_messages, self._most_single * 2)
         for partition, position in positions.items():
@@ -302,27 +391,9 @@ class Batcher:
             }
 
     def not_committed(self) -> None:
-        """Halves the next transaction after one that was not committed."""
-        self.drop_pending()
+        """Drops all records, and halves the next transaction, after one that was not committed."""
+        self.clear()
         self._most = max(1, self._most // 2)
-
-    def _batch(self, backlog: Deque[Record], start: int, room: int) -> List[Record]:
-        """Returns the records of the batch that begins at an index; a suspected one is single."""
-        most = min(room, self._batch_limit)
-        found = list(itertools.islice(backlog, start, start + most))
-        if not self._any_may_be_single() and value_bytes(found) <= self._settings.batch_bytes:
-            return found
-        records: List[Record] = []
-        size = 0
-        for record in found:
-            size += len(record.value or b"")
-            is_single = self._is_single(record)
-            if records and (size > self._settings.batch_bytes or is_single):
-                break
-            records.append(record)
-            if is_single:
-                break
-        return records
 
     def _any_may_be_single(self) -> bool:
         return bool(self._decided or self._try_single) or self._in_flight.has_suspects
@@ -333,10 +404,6 @@ class Batcher:
         is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))
 
-    def _submit_first(self, backlog: Deque[Record], room: int) -> PendingBatch:
-        """Submits the next batch when no batch is pending."""
-        return self._prediction_thread.submit(self._read(self._batch(backlog, 0, room)))
-
     def _read(self, records: List[Record]) -> Batch:
         batch = self._without_predicting(records)
         if batch is None:
@@ -346,8 +413,8 @@ class Batcher:
         return batch
 
     def _predict(self, batch: Batch) -> None:
-        if "decode" in batch.seconds:
-            self._go_on_until = time.monotonic() + self._settings.commit_interval_ms / 1000
+        if not batch.is_decided:
+            self._go_on_until = self._clock() + self._settings.commit_interval_ms / 1000
             try:
                 self._pipeline.predict(batch)
             except Retriable:
@@ -361,34 +428,32 @@ class Batcher:
     def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
         """Returns the rejection of a record that must not be predicted again, as a batch."""
         first = records[0]
-        batch = Batch(records)
         decision = self._decided.get(_source(first))
         if decision is not None:
-            batch.outcomes[0] = Rejection(
-                first, decision.reason, decision.message, failed=decision.failed
+            return _decided(
+                Rejection(first, decision.reason, decision.message, failed=decision.failed)
             )
-            return batch
         deaths = self._in_flight.deaths(first)
         if deaths >= self._settings.crash_attempts:
             text = f"{deaths} workers died with this message in hand"
-            batch.outcomes[0] = Rejection(first, "worker_crash", text, failed=True)
-            return batch
+            return _decided(Rejection(first, "worker_crash", text, failed=True))
         return None
 
-    def _written(self, pending: PendingBatch) -> List[Outcome]:
-        result = self._pipeline.encode(pending.batch)
-        if "decode" not in result.seconds:
+    def _encode(self, batch: Batch) -> None:
+        """Encodes the outcomes of a batch, and counts it."""
+        self._pipeline.encode(batch)
+        if batch.is_decided:
             # The user model did not see it.
-            return result.outcomes
-        if pending.is_cut:
-            self._batch_limit = max(1, len(result.outcomes))
+            return
+        messages = len(batch.outcomes)
+        if batch.left:
+            self._batch_limit = max(1, messages)
         else:
-            self._adapt(len(result.outcomes), sum(result.seconds.values()))
-        metrics.BATCH_MESSAGES.labels(self._worker).observe(len(result.outcomes))
-        metrics.ROWS.labels(self._worker).inc(result.rows)
-        for stage, seconds in result.seconds.items():
+            self._adapt(messages, sum(batch.seconds.values()))
+        metrics.BATCH_MESSAGES.labels(self._worker).observe(messages)
+        metrics.ROWS.labels(self._worker).inc(batch.rows)
+        for stage, seconds in batch.seconds.items():
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
-        return result.outcomes
 
     def _adapt(self, records: int, seconds: float) -> None:
         """Halves the limit after a slow batch, and doubles it after a full one that was quick."""
@@ -396,3 +461,11 @@ class Batcher:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
+
+
+def _decided(rejection: Rejection) -> Batch:
+    """Returns a batch of one record that is rejected without a call of the user model."""
+    batch = Batch([rejection.record])
+    batch.outcomes[0] = rejection
+    batch.is_decided = True
+    return batch

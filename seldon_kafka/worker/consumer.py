@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-import collections
 import logging
 import time
-from typing import Any, Callable, Deque, Dict, List, NamedTuple, Optional, Set
+from typing import (
+    Any,
+    Callable,
+    Collection,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Set,
+    Tuple,
+)
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.messages import UNREADABLE_BATCH, Record, value_bytes
+from seldon_kafka.messages import UNREADABLE_BATCH, Record
 from seldon_kafka.transport.consumed import record_of
 from seldon_kafka.worker.offsets import Gap, GapFound, PartitionOffsets, StartOffsets
 
@@ -25,8 +37,6 @@ _MOST_POLL_INTERVAL_MS = 86_400_000
 _COMMIT_SKIPPED_S = 1.0
 # A member that joins the group waits until every other member has polled.
 _KEEP_MEMBERSHIP_S = 2.0
-# As many as the library fetches ahead.
-_ENOUGH_BYTES = 32 * 1024 * 1024
 _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
@@ -40,6 +50,16 @@ _DENIED = {
 # The library can't unpack the record, and would fetch it again for ever.
 _UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED)
 _PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+
+
+class RecordQueue(Protocol):
+    """The queue that gets the records; `add` and `drop` are called in the order of events."""
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Adds consumed records."""
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Drops the records of partitions that are not assigned any more."""
 
 
 class Events(NamedTuple):
@@ -62,32 +82,38 @@ class Events(NamedTuple):
 
 
 class WorkerConsumer:
-    """Consumes the input topic as a member of the group, and keeps the records.
+    """Consumes the input topic as a member of the group.
 
     Args:
         settings: topic, group, where to start.
+        queue: gets the records.
         events: callbacks.
+        clock: returns the seconds of a monotonic clock.
     """
 
-    def __init__(self, settings: Settings, events: Events) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queue: RecordQueue,
+        events: Events,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
+        self._queue = queue
         self._events = events
+        self._clock = clock
         self._topic = settings.input_topic
         self._share = settings.share
         self._missing = (
             f"topic {self._topic} is not there; make it with `seldon-kafka topics create`"
         )
-        self._backlog: Deque[Record] = collections.deque()
-        # An upper bound of the bytes in the backlog: records that leave it are not subtracted.
-        self._most_bytes = 0
         self._offsets = PartitionOffsets()
         self._gone: Set[int] = set()
         self._passed_unreadable: Set[int] = set()
         self._skipped = 0
         self._failure: Optional[Exception] = None
-        self._rebalances = 0
         self._group_metadata: Any = None
-        self._polled_at = time.monotonic()
+        self._polled_at = self._clock()
         self._commit_skipped_at = 0.0
         self._consumer = Consumer(fetching_config(settings))
         self._starts = StartOffsets(settings, self._consumer, events.gap, events.stopping)
@@ -100,11 +126,6 @@ class WorkerConsumer:
             on_revoke=self._on_revoke,
             on_lost=self._on_revoke,
         )
-
-    @property
-    def backlog(self) -> Deque[Record]:
-        """Consumed records that are not answered; the worker takes them from the left."""
-        return self._backlog
 
     def why_without_partitions(self) -> str:
         """Returns why no partition may have been assigned for long."""
@@ -120,22 +141,8 @@ class WorkerConsumer:
         """
         return self._group_metadata
 
-    def room(self, enough: int) -> int:
-        """Returns how many records may be polled before the backlog has enough.
-
-        Args:
-            enough: number of records; fewer are enough if they are large.
-        """
-        room = enough - len(self._backlog)
-        if room <= 0:
-            return 0
-        if self._most_bytes > _ENOUGH_BYTES:
-            # Records have left the backlog since.
-            self._most_bytes = value_bytes(self._backlog)
-        return room if self._most_bytes <= _ENOUGH_BYTES else 0
-
     def poll(self, limit: int, wait_s: float) -> None:
-        """Waits for a record, then moves every fetched record to the backlog.
+        """Waits for a record, then hands every fetched record to the queue.
 
         Args:
             limit: most records to take, beside the first one.
@@ -147,7 +154,7 @@ class WorkerConsumer:
             KafkaException: the consumer can't continue.
         """
         if self._gone:
-            if self._backlog:
+            if self._offsets.unanswered:
                 # The next offset is certain once every consumed record is answered.
                 self.keep_membership()
                 return
@@ -155,31 +162,34 @@ class WorkerConsumer:
         self._take(limit, wait_s)
 
     def _take(self, limit: int, wait_s: float) -> None:
-        messages = self._consumer.consume(1, wait_s)
-        if messages:
-            rebalances = self._rebalances
-            more = self._consumer.consume(limit, 0)
-            # Records from before a rebalance belong to other members now, or are fetched again.
-            messages = messages + more if rebalances == self._rebalances else more
-        self._polled_at = time.monotonic()
+        self._passed_unreadable.clear()
+        first = self._consumer.consume(1, wait_s)
+        # At once: a rebalance during the next call drops what the queue has.
+        self._hand_over(first)
+        if first:
+            self._hand_over(self._consumer.consume(limit, 0))
+        self._polled_at = self._clock()
         self._raise_failure()
         # Under steady traffic for other deployments there is no idle moment.
         passes = not self._share.is_whole and self._polled_at >= self._commit_skipped_at
-        if passes or not (messages or self._backlog):
+        if passes or not (first or self._offsets.unanswered):
             self._commit_ends()
-        self._passed_unreadable.clear()
+
+    def _hand_over(self, messages: Sequence[Message]) -> None:
+        records: List[Record] = []
         for message in messages:
             error = message.error()
             if error is None:
-                self._keep(record_of(message))
+                self._keep(record_of(message), records)
             else:
-                self._on_error(message, error)
+                self._on_error(message, error, records)
+        self._queue.add(records)
         self._raise_failure()
 
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: Record, records: List[Record]) -> None:
         if self._share.has(record):
-            self._backlog.append(record)
-            self._most_bytes += len(record.value or b"")
+            records.append(record)
+            self._offsets.consumed(record.partition, record.offset)
         else:
             # Another deployment answers it, so this group has nothing to do for it.
             self._skipped += 1
@@ -193,12 +203,12 @@ class WorkerConsumer:
     def keep_membership(self) -> None:
         """Polls without taking records if the last poll was long ago, so that rebalances go on.
 
-        Records of partitions that are revoked meanwhile leave the backlog.
+        Records of partitions that are revoked meanwhile leave the queue.
 
         Raises:
             As `poll`.
         """
-        if time.monotonic() - self._polled_at < _KEEP_MEMBERSHIP_S:
+        if self._clock() - self._polled_at < _KEEP_MEMBERSHIP_S:
             return
         mine = self._consumer.assignment()
         self._consumer.pause(mine)
@@ -209,8 +219,7 @@ class WorkerConsumer:
 
     def rewind(self) -> None:
         """Seeks back to the committed offsets; after an abort the consumer itself does not."""
-        self._backlog.clear()
-        self._offsets.forget_ends()
+        self._offsets.rewind()
         for partition, offset in self._offsets.positions.items():
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
@@ -222,9 +231,13 @@ class WorkerConsumer:
         """Returns committed offsets whose metadata differs from this, by partition."""
         return self._offsets.with_other_metadata(metadata)
 
-    def ends_to_commit(self) -> Dict[int, int]:
-        """Returns offsets past transaction markers that may be committed, by partition."""
-        return self._offsets.ends_to_commit(self._backlog)
+    def ends_to_commit(self, answered: Mapping[int, int]) -> Dict[int, int]:
+        """Returns offsets past transaction markers that may be committed, by partition.
+
+        Args:
+            answered: offset after the last answered record, by partition.
+        """
+        return self._offsets.ends_to_commit(answered)
 
     def committed(self, positions: Dict[int, int], metadata: str) -> None:
         """Stores offsets that were committed with their replies, and their metadata."""
@@ -238,35 +251,36 @@ class WorkerConsumer:
             behind += max(0, end - each.offset)
         return behind
 
-    def commit(self, positions: Dict[int, int], metadata: str) -> None:
-        """Commits offsets with metadata, without a transaction.
+    def offsets_of(self, positions: Mapping[int, int], metadata: str) -> List[TopicPartition]:
+        """Returns offsets to commit with this metadata."""
+        return [TopicPartition(self._topic, *item, metadata=metadata) for item in positions.items()]
+
+    def commit(self, offsets: Sequence[TopicPartition]) -> None:
+        """Commits offsets without a transaction.
 
         Raises:
             KafkaException: the brokers refuse the commit.
         """
-        offsets = [
-            TopicPartition(self._topic, *item, metadata=metadata) for item in positions.items()
-        ]
-        results = self._consumer.commit(offsets=offsets, asynchronous=False)
+        results = self._consumer.commit(offsets=list(offsets), asynchronous=False)
         for result in results or ():
             if result.error is not None:
                 raise KafkaException(result.error)
-        self.committed(positions, metadata)
 
     def close(self) -> None:
         """Leaves the group."""
         self._consumer.close()
 
-    def _on_error(self, message: Any, error: KafkaError) -> None:
+    def _on_error(self, message: Message, error: KafkaError, records: List[Record]) -> None:
         code = error.code()
+        partition, offset = _position_of(message)
         if code == KafkaError._PARTITION_EOF:
-            self._offsets.reached(message.partition(), message.offset())
+            self._offsets.reached(partition, offset)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._gone.add(message.partition())
+            self._gone.add(partition)
         elif code in _MISSING:
             self._events.error(self._missing)
-        elif code in _UNREADABLE and message.partition() in self._offsets.positions:
-            self._pass_unreadable(message, error)
+        elif code in _UNREADABLE and partition in self._offsets.positions:
+            self._pass_unreadable(message, error, records)
         elif code in _DENIED:
             rights = [r for r in worker_rights(self._settings) if r.operation == READ]
             raise RightMissing([r for r in rights if r.resource == _DENIED[code]])
@@ -276,20 +290,18 @@ class WorkerConsumer:
             level = logging.DEBUG if code in _PASSING or error.retriable() else logging.WARNING
             log.log(level, "consumer: %s", error.str())
 
-    def _pass_unreadable(self, message: Any, error: KafkaError) -> None:
+    def _pass_unreadable(self, message: Message, error: KafkaError, records: List[Record]) -> None:
         """Adds a record that the client could not read, to be rejected, and seeks past it.
 
         It passes one record, although its whole batch is unreadable: the number of records in
         the batch is unknown. It passes one at a time: until records are taken, the library
         reports the same error again.
         """
-        partition = message.partition()
+        partition, first = _position_of(message)
         if partition in self._passed_unreadable:
             return
-        ours = [record.offset + 1 for record in self._backlog if record.partition == partition]
-        # The error names the batch's first record; records before our offset are answered.
-        passed = self._offsets.end_of(partition)
-        offset = max([self._offsets.positions[partition], passed, message.offset(), *ours])
+        # The error names the batch's first record, which may have been read.
+        offset = max(self._offsets.next_of(partition), first)
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
         except KafkaException as problem:
@@ -297,28 +309,24 @@ class WorkerConsumer:
             return
         log.warning("partition %d offset %d can't be read: %s", partition, offset, error.str())
         nothing = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
-        self._keep(nothing)
+        self._keep(nothing, records)
         self._passed_unreadable.add(partition)
 
     def _commit_ends(self) -> None:
-        """Commits past transaction markers and skipped records, so that lag reaches zero.
-
-        Only for partitions without records in the backlog: they are answered up to the end.
-        """
-        self._commit_skipped_at = time.monotonic() + _COMMIT_SKIPPED_S
-        past = self.ends_to_commit()
-        self._offsets.forget_ends()
+        """Commits past transaction markers and skipped records, so that lag reaches zero."""
+        self._commit_skipped_at = self._clock() + _COMMIT_SKIPPED_S
+        past = self._offsets.ends_to_commit({})
         committed = dict(self._offsets.metadata)
         for metadata in {committed[partition] for partition in past}:
             alike = {each: end for each, end in past.items() if committed[each] == metadata}
             try:
-                self.commit(alike, metadata)
+                self.commit(self.offsets_of(alike, metadata))
+                self.committed(alike, metadata)
             except KafkaException as error:
                 log.debug("ends of partitions are not committed: %s", error)
 
     def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
-        self._rebalances += 1
-        self._backlog.clear()
+        self._queue.drop(self._offsets.positions)
         self._offsets.assign({}, {})
         if not consumer.memberid():
             # The group has removed this member already, and the partitions are lost next. Without
@@ -339,11 +347,8 @@ class WorkerConsumer:
         self._events.assigned(starts, self._offsets.metadata)
 
     def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
-        self._rebalances += 1
         gone = {item.partition for item in partitions}
-        kept = [record for record in self._backlog if record.partition not in gone]
-        self._backlog.clear()
-        self._backlog.extend(kept)
+        self._queue.drop(gone)
         for partition in gone:
             self._offsets.revoke(partition)
         self._gone -= gone
@@ -374,6 +379,12 @@ class WorkerConsumer:
         """
         positions = self._starts.find(list(self._offsets.positions))
         self._offsets.assign(positions, self._starts.metadata)
+
+
+def _position_of(message: Message) -> Tuple[int, int]:
+    """Returns the partition and the offset that an error names; -1 for none."""
+    partition, offset = message.partition(), message.offset()
+    return -1 if partition is None else partition, -1 if offset is None else offset
 
 
 def fetching_config(settings: Settings) -> Dict[str, Any]:

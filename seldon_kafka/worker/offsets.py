@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import confluent_kafka
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.messages import Record
 
 
 class Gap(NamedTuple):
@@ -73,13 +72,14 @@ class PartitionOffsets:
     def __init__(self) -> None:
         self.positions: Dict[int, int] = {}
         self.metadata: Dict[int, str] = {}
+        self._consumed: Dict[int, int] = {}
         self._ends: Dict[int, int] = {}
 
     def assign(self, positions: Mapping[int, int], metadata: Mapping[int, str]) -> None:
         """Starts over with these partitions."""
         self.positions = dict(positions)
         self.metadata = {partition: metadata[partition] for partition in positions}
-        self._ends = {}
+        self.rewind()
 
     def committed(self, positions: Mapping[int, int], metadata: str) -> None:
         """Stores offsets that were committed with this metadata."""
@@ -90,7 +90,7 @@ class PartitionOffsets:
 
     def revoke(self, partition: int) -> None:
         """Forgets a partition."""
-        for known in (self.positions, self.metadata, self._ends):
+        for known in (self.positions, self.metadata, self._consumed, self._ends):
             known.pop(partition, None)
 
     def with_other_metadata(self, metadata: str) -> Dict[int, int]:
@@ -101,33 +101,46 @@ class PartitionOffsets:
             if self.metadata[partition] != metadata
         }
 
+    def consumed(self, partition: int, offset: int) -> None:
+        """Stores that the record at this offset is to be answered."""
+        self._consumed[partition] = offset + 1
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether a consumed record is not answered."""
+        return any(
+            end > self.positions.get(partition, end) for partition, end in self._consumed.items()
+        )
+
     def reached(self, partition: int, offset: int) -> None:
         """Stores that nothing before this offset is left to read."""
         self._ends[partition] = max(offset, self._ends.get(partition, offset))
 
-    def end_of(self, partition: int) -> int:
-        """Returns the offset up to which the partition was read; -1 if that is unknown."""
-        return self._ends.get(partition, -1)
+    def next_of(self, partition: int) -> int:
+        """Returns the first offset of a partition that was not read."""
+        return max(
+            self.positions[partition],
+            self._consumed.get(partition, -1),
+            self._ends.get(partition, -1),
+        )
 
-    def forget_ends(self) -> None:
-        """Forgets how far partitions were read."""
+    def rewind(self) -> None:
+        """Starts over at the committed offsets."""
+        self._consumed = {}
         self._ends = {}
 
-    def ends_to_commit(self, backlog: Iterable[Record]) -> Dict[int, int]:
+    def ends_to_commit(self, answered: Mapping[int, int]) -> Dict[int, int]:
         """Returns offsets past transaction markers that may be committed, by partition.
 
         Args:
-            backlog: records that are consumed and not answered; their partitions are left out.
+            answered: offset before which every record is answered, by partition, where that is
+                not yet the committed offset.
         """
-        past = {
-            partition: end
-            for partition, end in self._ends.items()
-            if end > self.positions.get(partition, end)
-        }
-        if past:
-            # Looked through only then: under load no end is seen, and the backlog is long.
-            for partition in {record.partition for record in backlog}:
-                past.pop(partition, None)
+        past = {}
+        for partition, end in self._ends.items():
+            position = answered.get(partition, self.positions.get(partition, end))
+            if end > position >= self._consumed.get(partition, -1):
+                past[partition] = end
         return past
 
 

@@ -8,20 +8,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, TopicPartition
 
 from seldon_kafka.config.rights import RightMissing
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.config.stop_signals import StopSignals
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome
+from seldon_kafka.pipeline.batch import Batch
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.output import Output
+from seldon_kafka.transport.producers import text_of
 from seldon_kafka.transport.topic_limits import TopicMissing
-from seldon_kafka.transport.transactions import text_of
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.breaker import Breaker
@@ -37,8 +38,6 @@ log = logging.getLogger("seldon_kafka.worker")
 
 # An idle worker checks at this interval whether it is to leave.
 _IDLE_WAIT_S = 0.2
-# Records are taken ahead, so that the user model never waits for the next batch.
-_BACKLOG_TRANSACTIONS = 2
 _MEASURE_EVERY_S = 1.0
 _RETRY_LOOK_S = 0.05
 _BACKOFF_FIRST_S = 0.05
@@ -137,7 +136,7 @@ class Worker:
         if output is None:
             return
         self._output = output
-        self._consumer = WorkerConsumer(self._settings, self._events())
+        self._consumer = WorkerConsumer(self._settings, self._batcher, self._events())
         if self._status.last.state != STALLED:
             self._tell(JOINING)
         try:
@@ -146,15 +145,15 @@ class Worker:
                 self._turn()
         except (KafkaException, RightMissing, GapFound, Halted) as error:
             # The records in flight are not the cause.
-            self._batcher.drop_pending()
+            self._batcher.settle()
             if not (self._stopping and isinstance(error, KafkaException)):
                 raise
         finally:
-            self._watch_broker_call()
+            self._guard_broker_call()
             self._output.close()
             self._consumer.close()
-            self._watchdog.rest_brokers()
-        self._batcher.drop_pending()
+            self._watchdog.release_io()
+        self._batcher.settle()
         self._in_flight.close()
 
     def _make_output(self) -> Optional[Output]:
@@ -166,8 +165,8 @@ class Worker:
                     self._settings,
                     self._identity.name,
                     self._identity.transactional_id,
-                    self._commit,
-                    self._watch_broker_call,
+                    self._commit_offsets,
+                    self._guard_broker_call,
                 )
                 output.start()
                 return output
@@ -176,15 +175,16 @@ class Worker:
             except KafkaException as error:
                 self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
             finally:
-                self._watchdog.rest_brokers()
+                self._watchdog.release_io()
             self._back_off()
         return None
 
-    def _commit(self, positions: Dict[int, int], metadata: str) -> None:
-        self._consumer.commit(positions, metadata)
+    def _commit_offsets(self, offsets: Sequence[TopicPartition]) -> None:
+        """Commits offsets without a transaction, for at-least-once processing."""
+        self._consumer.commit(offsets)
 
-    def _watch_broker_call(self) -> None:
-        self._watchdog.watch_brokers(_BROKER_CALL_S)
+    def _guard_broker_call(self) -> None:
+        self._watchdog.guard_io(_BROKER_CALL_S)
 
     def _turn(self) -> None:
         """Polls records, answers a transaction's worth of them, and commits it."""
@@ -195,20 +195,24 @@ class Worker:
         if _is_long_ago(self._without_partitions_since):
             self._stalled(consumer.why_without_partitions())
         self._measure_consumer()
-        room = consumer.room(_BACKLOG_TRANSACTIONS * self._settings.commit_messages)
+        room = self._batcher.room()
         if room:
-            consumer.poll(room, 0.0 if consumer.backlog else _IDLE_WAIT_S)
+            consumer.poll(room, 0.0 if len(self._batcher) else _IDLE_WAIT_S)
         else:
             consumer.keep_membership()
-        if not consumer.backlog:
+        if not len(self._batcher):
             return
         if self._retries.is_waiting:
             time.sleep(_RETRY_LOOK_S)
             return
         group_metadata = consumer.group_metadata()
-        outcomes = self._answer_backlog()
-        if outcomes:
-            self._commit_outcomes(outcomes, group_metadata)
+        try:
+            batches = self._batcher.answer()
+        except Retriable as error:
+            self._put_off(error)
+            return
+        if batches:
+            self._commit(batches, group_metadata)
 
     def _measure_consumer(self) -> None:
         now = time.monotonic()
@@ -217,45 +221,39 @@ class Worker:
             metrics.LAG.labels(self._identity.name).set(self._consumer.lag())
             metrics.PASSED.labels(self._identity.name).inc(self._consumer.take_skipped())
 
-    def _answer_backlog(self) -> List[Outcome]:
-        try:
-            return self._batcher.answer(self._consumer.backlog)
-        except Retriable as error:
-            self._put_off(error)
-            return []
-
     def _put_off(self, error: Retriable) -> None:
         """Delays the next try of the first batch, or gives up its message."""
         metrics.RETRIES.labels(self._identity.name).inc()
-        backlog = self._consumer.backlog
+        record = self._batcher.next_record
         single = self._batcher.failed_single
-        delay_s = self._retries.failed(backlog[0], error, single=single)
+        delay_s = self._retries.failed(record, error, single=single)
         log.info("%s tries again in %.1f s: %s", self._identity.name, delay_s, error)
         self._stalled(f"the model reported a temporary error: {error}")
         if self._retries.wants_probe:
-            self._retries.probed(answered=self._batcher.probe(backlog))
+            self._retries.probed(answered=self._batcher.probe())
         if self._retries.is_exhausted:
             self._batcher.give_up(
-                backlog[0],
+                record,
                 f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
             )
 
-    def _commit_outcomes(self, outcomes: List[Outcome], group_metadata: Any) -> None:
+    def _commit(self, batches: List[Batch], group_metadata: object) -> None:
+        """Commits the outcomes of batches, and the offsets after them.
+
+        Raises:
+            Halted: the user model fails at most messages.
+        """
+        outcomes = [outcome for batch in batches for outcome in batch.outcomes]
         outcomes, messages = self._output.compose(outcomes)
         breaker, why = self._breaker.after(outcomes)
         if why is not None:
             raise Halted(why)
-        # In every partition: a partition that is not read for long would keep old metadata.
-        positions = self._consumer.with_other_metadata(breaker.metadata)
-        positions.update({one.record.partition: one.record.offset + 1 for one in outcomes})
-        for partition, end in self._consumer.ends_to_commit().items():
-            positions[partition] = max(end, positions.get(partition, end))
+        positions = self._positions_after(outcomes, breaker.metadata)
+        offsets = self._consumer.offsets_of(positions, breaker.metadata)
         self._uncommitted_since = self._uncommitted_since or time.monotonic()
         started = time.perf_counter()
         try:
-            self._output.commit(
-                messages, positions, group_metadata, breaker.metadata, self._work_on
-            )
+            self._output.commit(messages, offsets, group_metadata, self._work_ahead)
         except NotCommitted as error:
             if error.unknown:
                 # Counted twice, failures stop consumption early. Not counted, they never stop it.
@@ -263,24 +261,34 @@ class Worker:
             self._not_committed(error)
             return
         finally:
-            self._watchdog.rest_brokers()
+            self._watchdog.release_io()
         seconds = time.perf_counter() - started
         metrics.STAGE_SECONDS.labels(self._identity.name, "publish").observe(seconds)
         self._breaker = breaker
-        self._committed(outcomes, positions)
+        self._consumer.committed(positions, breaker.metadata)
+        self._batcher.committed(batches, positions)
+        self._retries.committed(positions)
+        metrics.count_committed(self._identity.name, outcomes)
+        self._report_progress()
 
-    def _work_on(self) -> bool:
+    def _positions_after(self, outcomes: List[Outcome], metadata: str) -> Dict[int, int]:
+        """Returns the offsets to commit with these outcomes, by partition."""
+        answered = {outcome.record.partition: outcome.record.offset + 1 for outcome in outcomes}
+        return {
+            # In every partition: a partition that is not read for long would keep old metadata.
+            **self._consumer.with_other_metadata(metadata),
+            **answered,
+            **self._consumer.ends_to_commit(answered),
+        }
+
+    def _work_ahead(self) -> bool:
         """Submits a batch while the brokers are waited for; returns whether it did."""
         if self._backoff_s:
             # The transaction is open: the last one failed, and this one must not take longer.
             return False
-        return self._batcher.submit_one_more(self._consumer.backlog)
+        return self._batcher.submit_one_more()
 
-    def _committed(self, outcomes: List[Outcome], positions: Dict[int, int]) -> None:
-        self._consumer.committed(positions, self._breaker.metadata)
-        self._batcher.committed(positions)
-        self._retries.committed(positions)
-        metrics.count_committed(self._identity.name, outcomes)
+    def _report_progress(self) -> None:
         self._backoff_s = 0.0
         self._uncommitted_since = None
         self._progress += 1
@@ -321,7 +329,7 @@ class Worker:
             except KafkaException as error:
                 self._stalled(f"the group's position can't be read: {text_of(error)}")
             finally:
-                self._watchdog.rest_brokers()
+                self._watchdog.release_io()
             self._back_off()
 
     def _on_assigned(self, positions: Dict[int, int], metadata: Dict[int, str]) -> None:

@@ -55,8 +55,8 @@ def _deadly(method: Any) -> Any:
 
 
 if __name__ == "__main__":
-    from seldon_kafka.transport import transactions
+    from seldon_kafka.transport import producers
     from tests.seldon_kafka.commands import dead_letters as main
 
-    transactions.Producer = Mortal  # type: ignore[attr-defined]
+    producers.Producer = Mortal  # type: ignore[attr-defined]
     sys.exit(main(["replay", *sys.argv[4:]]))

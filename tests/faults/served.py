@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from seldon_core.user_model import SeldonResponse
 
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.transport.transactions import TransactionalProducer
+from seldon_kafka.transport.producers import TransactionalProducer
 from wrapper import KmnistClassifier
 from wrapper.payload import to_rows
 

@@ -1,13 +1,11 @@
-"""What a worker takes on after another has died with messages in hand."""
+"""Batches of consumed records, and how a worker isolates records at which others died."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import functools
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import pytest
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Outcome, Record, Rejection
+from seldon_kafka.pipeline.batch import Batch, BatchState
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.stack_check import NoCheck
 from seldon_kafka.pipeline.user_model import UserModel
@@ -26,72 +25,127 @@ from tests import classes
 from tests.broker.stream import wait_until
 from tests.seldon_kafka.helpers import die_with, ndarray
 
+NewBatcher = Callable[..., Batcher]
 
-@pytest.fixture(autouse=True)
-def serving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each worker has a thread that runs its class, as the main thread does.
+
+@pytest.fixture
+def new_batcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewBatcher]:
+    """Makes batchers, each with a thread that runs its user model as a main thread does.
 
     Stacks are not checked, so that calls can be counted.
     """
-    workers: list[Batcher] = []
-    made = Batcher.__init__
+    monkeypatch.setattr(
+        "seldon_kafka.worker.batcher.Pipeline", functools.partial(Pipeline, check=NoCheck())
+    )
+    made: list[Batcher] = []
 
-    def make(worker: Batcher, *arguments: Any, **options: Any) -> None:
-        made(worker, *arguments, **options)
-        workers.append(worker)
-        threading.Thread(target=worker.serve, name="main of the worker", daemon=True).start()
+    def make(
+        instance: Any = None,
+        is_stopping: Callable[[], bool] = lambda: False,
+        environ: dict[str, str] | None = None,
+        **options: Any,
+    ) -> Batcher:
+        in_flight = InFlight(tmp_path, "worker", "group")
+        user_model = UserModel(instance or classes.Double())
+        settings = load_settings(environ or {})
+        batcher = Batcher(
+            settings, user_model, in_flight, Watchdog(), "worker", is_stopping, **options
+        )
+        made.append(batcher)
+        threading.Thread(target=batcher.serve, name="main of the worker", daemon=True).start()
+        return batcher
 
-    monkeypatch.setattr(Batcher, "__init__", make)
-    unchecked = functools.partial(Pipeline, check=NoCheck())
-    monkeypatch.setattr("seldon_kafka.worker.batcher.Pipeline", unchecked)
-    yield
-    for worker in workers:
-        worker.close()
+    yield make
+    for batcher in made:
+        batcher.close()
 
 
-def successor(folder: Path, held: list[Record], served: Any = None) -> Batcher:
-    """A worker whose predecessor died with these records in hand."""
-    die_with(InFlight(folder, "worker", "group"), held)
-    settings = load_settings({})
-    served = UserModel(served or classes.Double())
-    in_flight = InFlight(folder, "worker", "group")
-    return Batcher(settings, served, in_flight, Watchdog(), "worker", lambda: False)
+def numbered(count: int, first: int = 0) -> list[Record]:
+    return [ndarray([[n, n]], n) for n in range(first, first + count)]
 
 
-def shrink_transactions(worker: Batcher) -> None:
+def outcomes(batches: list[Batch]) -> list[Outcome]:
+    return [outcome for batch in batches for outcome in batch.outcomes]
+
+
+def offsets(batches: list[Batch]) -> list[int]:
+    return [outcome.record.offset for outcome in outcomes(batches)]
+
+
+def commit(batcher: Batcher, batches: list[Batch]) -> None:
+    batcher.committed(batches, {3: offsets(batches)[-1] + 1})
+
+
+def shrink_transactions(batcher: Batcher) -> None:
     """Lets so many commits fail that a transaction has one message."""
     for _ in range(12):
-        worker.not_committed()
+        batcher.not_committed()
 
 
-def test_what_was_in_hand_is_taken_alone_with_ever_more_in_a_transaction(tmp_path: Path) -> None:
-    backlog = collections.deque(ndarray([[n, n]], n) for n in range(100))
-    worker = successor(tmp_path, list(backlog)[:60])
+def unanswered(batcher: Batcher) -> list[int]:
+    """Answers the records that are left, and returns their offsets."""
+    found: list[int] = []
+    while len(batcher):
+        batches = batcher.answer()
+        found += offsets(batches)
+        commit(batcher, batches)
+    return found
+
+
+def test_records_of_a_dead_worker_are_single_and_ever_more_share_a_transaction(
+    new_batcher: NewBatcher, tmp_path: Path
+) -> None:
+    records = numbered(100)
+    die_with(InFlight(tmp_path, "worker", "group"), records[:60])
+    batcher = new_batcher()
+    batcher.add(records)
     transactions = []
-    while backlog:
-        outcomes = worker.answer(backlog)
-        transactions.append(len(outcomes))
-        worker.committed({outcomes[-1].record.partition: outcomes[-1].record.offset + 1})
+    while len(batcher):
+        batches = batcher.answer()
+        transactions.append(len(offsets(batches)))
+        commit(batcher, batches)
     assert transactions[:6] == [1, 2, 4, 8, 16, 29 + 40]
     assert sum(transactions) == 100
 
 
-def test_a_transaction_that_did_not_get_through_is_followed_by_ever_smaller_ones(
-    tmp_path: Path,
-) -> None:
-    worker = successor(tmp_path, [])
-    shrink_transactions(worker)
-    assert len(worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(100)))) == 1
+def test_a_transaction_after_failed_ones_is_small(new_batcher: NewBatcher) -> None:
+    batcher = new_batcher()
+    shrink_transactions(batcher)
+    batcher.add(numbered(100))
+    assert offsets(batcher.answer()) == [0]
+
+
+def test_a_batch_is_read_then_answered_then_published(new_batcher: NewBatcher) -> None:
+    batcher = new_batcher()
+    batcher.add(numbered(3))
+    (batch,) = batcher.answer()
+    assert batch.state is BatchState.ANSWERED
+    batcher.committed([batch], {3: 3})
+    assert batch.state is BatchState.PUBLISHED  # type: ignore[comparison-overlap]
+
+
+def test_the_queue_is_bounded_by_records_and_by_bytes(new_batcher: NewBatcher) -> None:
+    batcher = new_batcher(environ={"KAFKA_COMMIT_MESSAGES": "5"})
+    assert batcher.room() == 10
+    batcher.add(numbered(4))
+    assert batcher.room() == 6
+    batcher.add(numbered(6, 4))
+    assert batcher.room() == 0
+    batcher.clear()
+    large = numbered(1)[0]._replace(value=b"x" * (40 * 1024 * 1024))
+    batcher.add([large])
+    assert batcher.room() == 0
+    batcher.answer()
+    assert batcher.room() == 10
 
 
 class Clocked(classes.Double):
     """Takes so many seconds for each row, by a clock of its own."""
 
-    def __init__(self, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, seconds: float) -> None:
         self.calls: list[int] = []
         self.now = 0.0
         self.seconds = seconds
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         self.calls.append(len(X))
@@ -100,20 +154,21 @@ class Clocked(classes.Double):
 
 
 @pytest.mark.parametrize(("seconds", "most"), [(0.3, 8), (0.001, 512), (3.0, 1)])
-def test_the_batches_of_a_slow_class_stay_small(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
+def test_batches_of_a_slow_class_stay_small(
+    new_batcher: NewBatcher, seconds: float, most: int
 ) -> None:
-    served = Clocked(seconds, monkeypatch)
-    worker = successor(tmp_path, [], served)
-    light = (collections.deque([ndarray([[n, n]], n)]) for n in range(40))
-    for one in light:
-        worker.answer(one)
-    assert max(served.calls) == 1
-    burst = collections.deque(ndarray([[n, n]], n) for n in range(4000))
+    slow = Clocked(seconds)
+    batcher = new_batcher(slow, clock=lambda: slow.now)
+    for record in numbered(40):
+        batcher.add([record])
+        batcher.answer()
+    assert max(slow.calls) == 1
+    batcher.add(numbered(4000))
     for _ in range(60):
-        worker.answer(burst)
-    assert max(served.calls) == most
-    assert served.calls[-1] * seconds <= max(2.0, seconds)
+        if len(batcher):
+            batcher.answer()
+    assert max(slow.calls) == most
+    assert slow.calls[-1] * seconds <= max(2.0, seconds)
 
 
 class Gate(classes.Double):
@@ -136,102 +191,97 @@ class Gate(classes.Double):
         return super().predict(X, names)
 
 
-def offsets(outcomes: list[Outcome]) -> list[int]:
-    return [outcome.record.offset for outcome in outcomes]
-
-
-def quick(tmp_path: Path, gate: Gate, stopping: threading.Event | None = None) -> Batcher:
-    """A worker that has seen its class answer quickly, and has it wait from now on."""
-    settings = load_settings({})
-    in_flight = InFlight(tmp_path, "worker", "group")
-    is_stopping = stopping.is_set if stopping else lambda: False
-    worker = Batcher(settings, UserModel(gate), in_flight, Watchdog(), "worker", is_stopping)
+def quick(
+    new_batcher: NewBatcher, gate: Gate, is_stopping: Callable[[], bool] = lambda: False
+) -> Batcher:
+    """A batcher that has seen its class answer quickly; from now on the class waits."""
+    batcher = new_batcher(gate, is_stopping)
     gate.let_through.release()
-    worker.answer(collections.deque(ndarray([[n, n]], n) for n in range(8)))
+    batcher.add(numbered(8))
+    batcher.answer()
     assert gate.waiting.acquire(timeout=30)
     gate.seen.clear()
     gate.threads.clear()
-    return worker
+    return batcher
 
 
-def held_in(folder: Path) -> list[tuple[int, int]]:
-    """Ranges of offsets that a successor would take for guilty if the worker died now."""
+def in_flight(folder: Path) -> list[tuple[int, int]]:
+    """Ranges of offsets that a successor would suspect if the worker died now."""
     return [(each.first, each.last) for each in suspects_of(folder / "worker.in-hand.json")]
 
 
-def numbered(count: int) -> collections.deque[Record]:
-    return collections.deque(ndarray([[n, n]], n) for n in range(count))
+class Answering:
+    """Answers in another thread."""
 
-
-class Answers:
-    """Answers a backlog in another thread."""
-
-    def __init__(self, worker: Batcher, backlog: collections.deque[Record]) -> None:
-        self.outcomes: list[Outcome] = []
-        self._thread = threading.Thread(target=lambda: self._run(worker, backlog), daemon=True)
+    def __init__(self, batcher: Batcher) -> None:
+        self._batches: list[Batch] = []
+        self._thread = threading.Thread(
+            target=lambda: self._batches.extend(batcher.answer()), daemon=True
+        )
         self._thread.start()
-
-    def _run(self, worker: Batcher, backlog: collections.deque[Record]) -> None:
-        self.outcomes.extend(worker.answer(backlog))
 
     def offsets(self) -> list[int]:
         self._thread.join(30)
         assert not self._thread.is_alive()
-        return offsets(self.outcomes)
+        return offsets(self._batches)
 
 
-def test_only_what_the_class_works_at_is_in_hand(tmp_path: Path) -> None:
+def test_only_the_records_of_the_call_under_way_are_in_flight(
+    new_batcher: NewBatcher, tmp_path: Path
+) -> None:
     gate = Gate()
-    worker, backlog = quick(tmp_path, gate), numbered(40)
-    answers = Answers(worker, backlog)
+    batcher = quick(new_batcher, gate)
+    batcher.add(numbered(40))
+    answering = Answering(batcher)
     for batch in ((0, 15), (16, 31), (32, 39)):
         assert gate.waiting.acquire(timeout=30)
-        # What is read in advance leaves the class's hands soon.
-        wait_until(lambda now=[batch]: held_in(tmp_path) == now, 30, f"{batch} is in hand")  # type: ignore[misc]
+        # Records that are decoded ahead are in flight for a moment only.
+        wait_until(lambda now=[batch]: in_flight(tmp_path) == now, 30, f"{batch} is in flight")  # type: ignore[misc]
         gate.let_through.release()
-    assert answers.offsets() == list(range(40))
+    assert answering.offsets() == list(range(40))
     assert gate.seen == [list(range(16)), list(range(16, 32)), list(range(32, 40))]
-    assert held_in(tmp_path) == []
-    assert not backlog
+    assert in_flight(tmp_path) == []
+    assert not len(batcher)
 
 
-def test_the_class_is_called_in_the_thread_that_serves_it(tmp_path: Path) -> None:
+def test_the_class_is_called_in_the_thread_that_serves_it(new_batcher: NewBatcher) -> None:
     gate = Gate()
-    worker = quick(tmp_path, gate)
+    batcher = quick(new_batcher, gate)
     gate.let_through.release(100)
-    assert offsets(worker.answer(collections.deque([ndarray([[1, 1]], 7)]))) == [7]
-    assert len(worker.answer(numbered(60))) == 60
+    batcher.add(numbered(1, 7))
+    assert offsets(batcher.answer()) == [7]
+    batcher.add(numbered(60))
+    assert len(offsets(batcher.answer())) == 60
     assert gate.threads == {"main of the worker"}
 
 
 @pytest.mark.parametrize("fails_at", [0, 17, 39])
-def test_passing_trouble_leaves_all_from_the_batch_that_met_it(
-    tmp_path: Path, fails_at: int
+def test_a_temporary_error_leaves_its_batch_and_all_after_it(
+    new_batcher: NewBatcher, tmp_path: Path, fails_at: int
 ) -> None:
     gate = Gate()
-    worker, backlog = quick(tmp_path, gate), numbered(40)
+    batcher = quick(new_batcher, gate)
+    batcher.add(numbered(40))
     gate.fails_at = fails_at
     gate.let_through.release(100)
     first = fails_at // 16 * 16
     if first == 0:
         with pytest.raises(Retriable):
-            worker.answer(backlog)
+            batcher.answer()
     else:
-        assert offsets(worker.answer(backlog)) == list(range(first))
-    assert [record.offset for record in backlog] == list(range(first, 40))
-    assert held_in(tmp_path) == []
+        assert offsets(batcher.answer()) == list(range(first))
+    assert (len(batcher), batcher.next_record.offset) == (40 - first, first)
+    wait_until(lambda: in_flight(tmp_path) == [], 30, "no call is under way")
     gate.fails_at = None
-    # Those that met it are tried by themselves, to find the one that meets it again.
-    assert offsets(worker.answer(backlog)) == [first]
-    found = [first]
-    while backlog:
-        worker.committed({3: found[-1] + 1})
-        found += offsets(worker.answer(backlog))
-    assert found == list(range(first, 40))
+    # Its records are tried one by one, to find the one that meets the error again.
+    batches = batcher.answer()
+    assert offsets(batches) == [first]
+    commit(batcher, batches)
+    assert unanswered(batcher) == list(range(first + 1, 40))
 
 
-class AwayWhileReading(classes.Double):
-    """Its `to_rows` needs something that is away for one of the images."""
+class AwayForNine(classes.Double):
+    """Its `to_rows` needs a store that is away for one of the images."""
 
     def to_rows(self, payload: Any) -> Any:
         if payload[0][0] == 9:
@@ -239,79 +289,110 @@ class AwayWhileReading(classes.Double):
         return payload
 
 
-def test_passing_trouble_of_the_batch_being_read_leaves_the_one_before_answered(
-    tmp_path: Path,
+def test_a_temporary_error_ahead_leaves_the_batch_before_it_answered(
+    new_batcher: NewBatcher,
 ) -> None:
-    worker, backlog = successor(tmp_path, [], AwayWhileReading()), numbered(20)
-    assert offsets(worker.answer(backlog)) == list(range(8))
-    assert [record.offset for record in backlog] == list(range(8, 20))
-    assert offsets(worker.answer(backlog)) == [8]
+    batcher = new_batcher(AwayForNine())
+    batcher.add(numbered(20))
+    assert offsets(batcher.answer()) == list(range(8))
+    assert batcher.next_record.offset == 8
+    assert offsets(batcher.answer()) == [8]
     with pytest.raises(Retriable):
-        worker.answer(backlog)
-    assert worker.failed_single
-    assert len(backlog) == 11
+        batcher.answer()
+    assert batcher.failed_single
+    assert len(batcher) == 11
 
 
-def test_who_is_told_to_leave_keeps_what_is_not_answered_for_others(tmp_path: Path) -> None:
+def test_another_record_is_probed_without_taking_any(new_batcher: NewBatcher) -> None:
+    batcher = new_batcher(AwayForNine())
+    batcher.add(numbered(11, 9))
+    with pytest.raises(Retriable):
+        batcher.answer()
+    assert batcher.probe()
+    assert (len(batcher), batcher.next_record.offset) == (11, 9)
+    batcher.give_up(batcher.next_record, "it keeps failing")
+    batches = batcher.answer()
+    (given_up,) = outcomes(batches)
+    assert isinstance(given_up, Rejection)
+    assert given_up.reason == "retries_exhausted"
+    commit(batcher, batches)
+    assert unanswered(batcher) == list(range(10, 20))
+
+
+def test_a_worker_that_is_told_to_leave_answers_the_batch_under_way_only(
+    new_batcher: NewBatcher, tmp_path: Path
+) -> None:
     gate, stopping = Gate(), threading.Event()
-    worker, backlog = quick(tmp_path, gate, stopping), numbered(100)
-    answers = Answers(worker, backlog)
+    batcher = quick(new_batcher, gate, stopping.is_set)
+    batcher.add(numbered(100))
+    answering = Answering(batcher)
     assert gate.waiting.acquire(timeout=30)
     stopping.set()
     gate.let_through.release(10)
-    assert answers.offsets() == list(range(16))
-    worker.drop_pending()
-    assert [record.offset for record in backlog] == list(range(16, 100))
-    assert held_in(tmp_path) == []
+    assert answering.offsets() == list(range(16))
+    assert (len(batcher), batcher.next_record.offset) == (84, 16)
+    batcher.settle()
+    assert not len(batcher)
+    assert in_flight(tmp_path) == []
 
 
-def test_what_comes_no_longer_next_is_not_answered(tmp_path: Path) -> None:
+def test_predictions_for_revoked_partitions_are_dropped(new_batcher: NewBatcher) -> None:
     gate = Gate()
-    worker = quick(tmp_path, gate)
+    batcher = quick(new_batcher, gate)
     gate.let_through.release(100)
     # A transaction of one batch, so that the class goes on with the next ones.
-    shrink_transactions(worker)
-    backlog = numbered(100)
-    assert offsets(worker.answer(backlog)) == [0]
-    # Other partitions are ours now.
-    others = collections.deque(ndarray([[n, n]], n) for n in range(500, 510))
-    assert offsets(worker.answer(others)) == [500]
-    assert [record.offset for record in others] == list(range(501, 510))
+    shrink_transactions(batcher)
+    batcher.add([*numbered(100), *(record._replace(partition=4) for record in numbered(5, 200))])
+    assert offsets(batcher.answer()) == [0]
+    batcher.drop({3})
+    assert len(batcher) == 5
+    batcher.add([record._replace(partition=4) for record in numbered(5, 205)])
+    batches = [batch for _ in range(10) for batch in batcher.answer()]
+    assert offsets(batches) == list(range(200, 210))
 
 
-def test_what_the_class_did_meanwhile_is_used_in_the_next_transaction(tmp_path: Path) -> None:
+def test_a_prediction_under_way_at_a_revocation_is_not_waited_for(new_batcher: NewBatcher) -> None:
     gate = Gate()
-    worker = quick(tmp_path, gate)
+    batcher = quick(new_batcher, gate)
+    batcher.add(numbered(16, 100))
+    assert batcher.submit_one_more()
+    assert gate.waiting.acquire(timeout=30)
+    batcher.drop({3})
+    assert not len(batcher)
+    # The class still works on the dropped batch; the next one waits behind it.
+    batcher.add(numbered(4, 300))
+    gate.let_through.release(100)
+    assert offsets(batcher.answer()) == list(range(300, 304))
+
+
+def test_predictions_made_ahead_are_used_in_the_next_transaction(new_batcher: NewBatcher) -> None:
+    gate = Gate()
+    batcher = quick(new_batcher, gate)
     gate.let_through.release(1000)
-    shrink_transactions(worker)
-    backlog = numbered(60)
-    found: list[int] = []
-    while backlog:
-        outcomes = worker.answer(backlog)
-        found += offsets(outcomes)
-        worker.committed({3: outcomes[-1].record.offset + 1})
-    assert found == list(range(60))
+    shrink_transactions(batcher)
+    batcher.add(numbered(60))
+    assert unanswered(batcher) == list(range(60))
     assert [number for seen in gate.seen for number in seen] == list(range(60))
 
 
-def test_while_brokers_are_waited_for_the_class_is_asked_about_more_and_more(
-    tmp_path: Path,
+def test_ever_more_batches_are_submitted_while_brokers_are_waited_for(
+    new_batcher: NewBatcher,
 ) -> None:
     gate, stopping = Gate(), threading.Event()
-    worker = quick(tmp_path, gate, stopping)
-    shrink_transactions(worker)
+    batcher = quick(new_batcher, gate, stopping.is_set)
+    shrink_transactions(batcher)
     gate.let_through.release(1000)
-    backlog = numbered(2000)
-    assert offsets(worker.answer(backlog)) == [0]
+    batcher.add(numbered(2000))
+    assert offsets(batcher.answer()) == [0]
     steps = 0
-    while worker.submit_one_more(backlog):
+    while batcher.submit_one_more():
         steps += 1
-    assert 0 < steps < 20, "what is read in advance is bounded"
-    assert len(backlog) == 1999, "it is still to be answered"
-    assert offsets(worker.answer(backlog)) == [1]
+    assert 0 < steps < 20, "the batches ahead are bounded"
+    assert len(batcher) == 1999
+    assert offsets(batcher.answer()) == [1]
     stopping.set()
-    assert not worker.submit_one_more(backlog), "nothing is begun by who is to leave"
-    worker.drop_pending()
+    assert not batcher.submit_one_more(), "a worker that is to leave begins nothing"
+    batcher.settle()
 
 
 class Deadly(classes.Double):
@@ -330,31 +411,43 @@ class Death(BaseException):
     pass
 
 
-def test_only_guilty_messages_are_convicted_whatever_is_asked_in_advance(tmp_path: Path) -> None:
-    committed, convicted = 0, []
+def test_only_guilty_messages_are_rejected_whatever_is_predicted_ahead(
+    new_batcher: NewBatcher,
+) -> None:
+    committed, rejected = 0, []
     for _ in range(30):
-        in_flight = InFlight(tmp_path, "worker", "group")
-        settings = load_settings({})
-        served = UserModel(Deadly({3, 4, 9, 10, 37}))
-        worker = Batcher(settings, served, in_flight, Watchdog(), "worker", lambda: False)
-        backlog = collections.deque(ndarray([[n, n]], n) for n in range(committed, 60))
+        batcher = new_batcher(Deadly({3, 4, 9, 10, 37}))
+        batcher.add(numbered(60 - committed, committed))
         # Its answers wait for a commit that it may not live to see.
         with contextlib.suppress(Death):
-            while backlog:
-                outcomes = worker.answer(backlog)
-                convicted += [
-                    each.record.offset for each in outcomes if isinstance(each, Rejection)
+            while len(batcher):
+                batches = batcher.answer()
+                rejected += [
+                    each.record.offset for each in outcomes(batches) if isinstance(each, Rejection)
                 ]
-                committed = outcomes[-1].record.offset + 1
-                worker.committed({3: committed})
+                committed = offsets(batches)[-1] + 1
+                commit(batcher, batches)
         if committed == 60:
             break
     assert committed == 60
-    assert sorted(set(convicted)) == [3, 4, 9, 10, 37]
+    assert sorted(set(rejected)) == [3, 4, 9, 10, 37]
 
 
-def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_comes(
-    tmp_path: Path,
+def test_a_worker_that_ends_with_an_error_still_names_its_records_in_flight(
+    new_batcher: NewBatcher, tmp_path: Path
+) -> None:
+    idle = threading.Semaphore(0)
+    batcher = new_batcher(Deadly({3}), keep_signals=idle.release)
+    batcher.add(numbered(8))
+    with pytest.raises(Death):
+        batcher.answer()
+    while idle.acquire(timeout=0.1):
+        pass
+    assert in_flight(tmp_path) == [(0, 7)]
+
+
+def test_signals_are_looked_after_at_a_call_and_while_no_record_comes(
+    new_batcher: NewBatcher,
 ) -> None:
     looks: list[str] = []
 
@@ -363,17 +456,9 @@ def test_signals_are_looked_after_once_the_class_was_called_and_while_nothing_co
             looks.append("call")
             return super().predict(X, names)
 
-    settings = load_settings({})
-    worker = Batcher(
-        settings,
-        UserModel(Seen()),
-        InFlight(tmp_path, "worker", "group"),
-        Watchdog(),
-        "worker",
-        lambda: False,
-        keep_signals=lambda: looks.append("look"),
-    )
-    worker.answer(collections.deque([ndarray([[1, 1]], 7)]))
-    place = looks.index("call")
-    wait_until(lambda: looks[place + 1 :].count("look") >= 3, 30, "signals are looked after")
-    assert "look" in looks[:place]
+    batcher = new_batcher(Seen(), keep_signals=lambda: looks.append("look"))
+    batcher.add(numbered(1, 7))
+    batcher.answer()
+    call = looks.index("call")
+    wait_until(lambda: looks[call + 1 :].count("look") >= 3, 30, "signals are looked after")
+    assert "look" in looks[:call]

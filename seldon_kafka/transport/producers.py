@@ -6,13 +6,13 @@ import contextlib
 import logging
 import re
 import time
-from typing import Any, Callable, Dict, Iterable
+from typing import Any, Callable, Iterable, Protocol, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from seldon_kafka.config.rights import TRANSACTIONAL_ID, RightMissing, worker_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.client_calls import bounded_call, nothing
+from seldon_kafka.transport.client_thread import ClientThread, nothing
 from seldon_kafka.transport.deliveries import Deliveries, NotCommitted, output_config
 from seldon_kafka.transport.output_messages import OutputMessage
 
@@ -29,7 +29,49 @@ _GIVE_UP_S = 15.0
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
-class _OutputProducer:
+class OutputProducer(Protocol):
+    """A producer that commits messages together with consumed offsets."""
+
+    @property
+    def batch_bytes(self) -> int:
+        """Largest batch that is sent."""
+
+    def send_smaller(self, batch_bytes: int) -> None:
+        """Limits the size of further batches, in bytes."""
+
+    def start(self) -> None:
+        """Makes the client, and ends what an earlier one left open.
+
+        Raises:
+            NotCommitted: the brokers don't answer; try again.
+            RightMissing: the worker has no right to transactions.
+        """
+
+    def commit(
+        self,
+        messages: Iterable[OutputMessage],
+        offsets: Sequence[TopicPartition],
+        group_metadata: object,
+        while_waiting: Callable[[], bool] = nothing,
+    ) -> None:
+        """Commits messages and offsets.
+
+        Args:
+            messages: replies and dead letters.
+            offsets: offsets to commit, with their metadata; may be empty.
+            group_metadata: the generation under which the records were consumed.
+            while_waiting: a step of other work while the brokers are waited for; it returns
+                whether there is more to do.
+
+        Raises:
+            NotCommitted: the offsets are not committed; or, if `unknown` is set, perhaps they are.
+        """
+
+    def close(self) -> None:
+        """Drops the client; nothing is under way between calls."""
+
+
+class _Client:
     """The common part of both producers: a client that is made at its first use."""
 
     def __init__(
@@ -51,7 +93,7 @@ class _OutputProducer:
         self._producer = None
 
 
-class TransactionalProducer(_OutputProducer):
+class TransactionalProducer(_Client):
     """Commits messages and offsets in one transaction: exactly once.
 
     The producer is replaced after a transaction during which a connection broke or a call was
@@ -89,7 +131,7 @@ class TransactionalProducer(_OutputProducer):
         self._config["error_cb"] = self._on_error
         # librdkafka reports a connection that a broker closes in its log, and not as an error.
         self._config["logger"] = _ListeningLogger(self._config["logger"], self._hear)
-        self._topic = settings.input_topic
+        self._client_thread = ClientThread()
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
 
@@ -124,24 +166,23 @@ class TransactionalProducer(_OutputProducer):
     def commit(
         self,
         messages: Iterable[OutputMessage],
-        positions: Dict[int, int],
-        group_metadata: Any,
-        metadata: str = "",
-        meanwhile: Callable[[], bool] = nothing,
+        offsets: Sequence[TopicPartition],
+        group_metadata: object,
+        while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Commits the messages and the offsets, or neither.
+        """Commits the messages and the offsets in one transaction, or neither.
 
         Args:
             messages: replies and dead letters.
-            positions: offset to commit, by partition of the input topic; may be empty.
+            offsets: offsets to commit, with their metadata; may be empty.
             group_metadata: the generation under which the records were consumed.
-            metadata: is committed with each offset.
-            meanwhile: a step of other work while the brokers are waited for; it returns whether
-                there is more to do.
+            while_waiting: a step of other work while the brokers are waited for; it returns
+                whether there is more to do.
 
         Raises:
             NotCommitted: neither is committed; or, if `unknown` is set, perhaps both are.
         """
+        # 1. A producer that no earlier transaction disturbed.
         self.start()
         producer = self._producer
         rest = iter(messages)
@@ -149,32 +190,34 @@ class TransactionalProducer(_OutputProducer):
 
         def produce_and_work_on() -> bool:
             self._deliveries.produce(producer, rest)
-            return meanwhile()
+            return while_waiting()
 
         try:
+            # 2. This makes no request.
             producer.begin_transaction()
-            if positions:
-                offsets = [
-                    TopicPartition(self._topic, *item, metadata=metadata)
-                    for item in positions.items()
-                ]
+            # 3. The offsets first: the group's coordinator takes them while messages are produced.
+            #    It fences a worker whose partitions were assigned to another.
+            if offsets:
                 call = producer.send_offsets_to_transaction
-                self._call(call, offsets, group_metadata, meanwhile=produce_and_work_on)
-            # The call may have returned before `meanwhile` ran.
+                self._call(call, list(offsets), group_metadata, while_waiting=produce_and_work_on)
+            # 4. The messages that are left: the call may have returned at once.
             self._deliveries.produce(producer, rest)
+            # 5. Sends what is queued, waits for every delivery, and commits. From here on, an
+            #    error may hide a transaction that was committed.
             committing = True
-            self._call(producer.commit_transaction, meanwhile=meanwhile)
+            self._call(producer.commit_transaction, while_waiting=while_waiting)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
-            # Delivery reports first: they tell why the transaction failed.
+            # 6. Delivery reports first: they tell why the transaction failed.
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
             unknown = committing and not _is_abortable(error)
             failure = self._deliveries.failure(text_of(error), unknown=unknown)
+            # 7. Only after a refused message does this producer abort and stay in use. In all
+            #    other cases a new producer of the same id fences it and ends its transaction sooner
+            #    than an abort. After messages that timed out, its sequence has gaps, and brokers
+            #    refuse its next transactions too.
             if failure.refusal is None or unknown or not self._aborted(error):
-                # A new producer of the same id fences this one and ends its transaction sooner
-                # than an abort. After messages that timed out, this one's sequence has gaps, and
-                # brokers refuse its next transactions too.
                 self._producer = None
             raise failure from error
 
@@ -188,15 +231,22 @@ class TransactionalProducer(_OutputProducer):
             self._disturbed = True
 
     def _call(
-        self, function: Callable[..., Any], *args: Any, meanwhile: Callable[[], bool] = nothing
+        self,
+        function: Callable[..., object],
+        *args: object,
+        while_waiting: Callable[[], bool] = nothing,
     ) -> None:
         """Calls a client method, and repeats the call while its outcome is unknown."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         while True:
             self._before_call()
             try:
-                bounded_call(
-                    function, *args, _CALL_S, within_s=_CALL_S + _GRACE_S, meanwhile=meanwhile
+                self._client_thread.call(
+                    function,
+                    *args,
+                    _CALL_S,
+                    within_s=_CALL_S + _GRACE_S,
+                    while_waiting=while_waiting,
                 )
                 return
             except KafkaException as error:
@@ -219,14 +269,15 @@ class TransactionalProducer(_OutputProducer):
     def close(self) -> None:
         """Drops the producer; a transaction is never open between calls."""
         self._producer = None
+        self._client_thread.close()
 
 
-class AtLeastOnceProducer(_OutputProducer):
+class AtLeastOnceProducer(_Client):
     """Sends messages first, and commits the offsets after that: at least once.
 
     Args:
         settings: broker.
-        commit: commits offsets with metadata.
+        commit: commits offsets with their metadata.
         batch_bytes: largest batch that the topics take.
         before_call: called before each call that may take long, for the watchdog.
     """
@@ -234,7 +285,7 @@ class AtLeastOnceProducer(_OutputProducer):
     def __init__(
         self,
         settings: Settings,
-        commit: Callable[[Dict[int, int], str], None],
+        commit: Callable[[Sequence[TopicPartition]], None],
         batch_bytes: int,
         before_call: Callable[[], None],
     ) -> None:
@@ -249,12 +300,18 @@ class AtLeastOnceProducer(_OutputProducer):
     def commit(
         self,
         messages: Iterable[OutputMessage],
-        positions: Dict[int, int],
-        group_metadata: Any,
-        metadata: str = "",
-        meanwhile: Callable[[], bool] = nothing,
+        offsets: Sequence[TopicPartition],
+        group_metadata: object,
+        while_waiting: Callable[[], bool] = nothing,
     ) -> None:
         """Sends the messages, then commits the offsets.
+
+        Args:
+            messages: replies and dead letters.
+            offsets: offsets to commit, with their metadata; may be empty.
+            group_metadata: not used; the consumer commits under its own generation.
+            while_waiting: a step of other work while the brokers are waited for; it returns
+                whether there is more to do.
 
         Raises:
             NotCommitted: some messages may be sent, and the offsets are not committed.
@@ -262,13 +319,13 @@ class AtLeastOnceProducer(_OutputProducer):
         self.start()
         try:
             self._deliveries.produce(self._producer, messages)
-            while self._producer.flush(0) and meanwhile():
+            while self._producer.flush(0) and while_waiting():
                 pass
             self._flush()
             if self._deliveries.failed:
                 raise self._deliveries.failure("")
             self._before_call()
-            self._commit(positions, metadata)
+            self._commit(offsets)
         except NotCommitted:
             self._producer = None
             raise
