@@ -2,6 +2,8 @@
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
+# Hundreds of processes import the same modules. Without bytecode on disk, each compiles them anew.
+export PYTHONDONTWRITEBYTECODE =
 
 # The first Python from 3.10 to 3.12; name another with `make PYTHON=python3.11`.
 PYTHON ?= $(shell for python in python3 python3.12 python3.11 python3.10; do \
@@ -93,7 +95,7 @@ test: environments check
 test-unit: environment
 	$(RUN) -m pytest -n $(WORKERS) -m "not full" tests/seldon_kafka tests/kafka tests/compatibility tests/consumer tests/producer
 
-# Promises of time are held to here only: see tests/patience.py.
+# Promises of time are held to here only: see tests/support/patience.py.
 test-full cluster-test: export STRICT_TIMES = 1
 
 test-full: environments training check
@@ -126,7 +128,7 @@ kind: environment
 cluster-test: environment
 	@if [ -z "$(K8S_RIG)" ]; then \
 		echo "error: K8S_RIG names no built cluster: see docs/kubernetes.md" >&2; exit 2; fi
-	$(RUN) -m pytest tests/cluster tests/image -m full -rA
+	$(RUN) -m pytest tests/kubernetes tests/image -m full -rA
 
 clean:
 	@if [ -x $(RUN) ]; then $(RUN) -m kafka.cluster down || true; fi

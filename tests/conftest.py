@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from kafka.guard import Guard
-from tests.patience import patient
+from tests.support.patience import patient
 
 # How long an example takes says nothing of the code where other tests run beside it.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

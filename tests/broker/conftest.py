@@ -17,7 +17,7 @@ from kafka.cluster.lease import leased
 from kafka.cluster.local import Cluster
 from seldon_kafka.topics.manage import await_usable, create
 from seldon_kafka.topics.wanted import wanted_topics
-from tests.broker.stream import Stream
+from tests.support.stream import Stream
 
 # A shell starts what runs in the background with SIGINT ignored, and so would be the Ctrl-C that
 # tests send to the programs which they start.
@@ -58,7 +58,7 @@ def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 @pytest.fixture(scope="session")
 def in_docker() -> Iterator[str]:
     """Bootstrap servers of a broker in a container, one for each pytest-xdist worker."""
-    from tests.broker.container import IMAGE, broker_in_docker
+    from tests.support.broker_container import IMAGE, broker_in_docker
 
     with broker_in_docker(IMAGE) as servers:
         yield servers

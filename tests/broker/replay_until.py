@@ -56,7 +56,7 @@ def _deadly(method: Any) -> Any:
 
 if __name__ == "__main__":
     from seldon_kafka.transport import producers
-    from tests.seldon_kafka.commands import dead_letters as main
+    from tests.support.commands import dead_letters as main
 
     producers.Producer = Mortal  # type: ignore[attr-defined]
     sys.exit(main(["replay", *sys.argv[4:]]))

@@ -11,8 +11,8 @@ from confluent_kafka import Producer
 
 from producer.bundled_samples import load_samples
 from seldon_kafka.messages import Record, header
-from tests.broker.stream import Stream, numbers, source, wait_until
-from tests.poison import BAD, ndarray
+from tests.support.poison import BAD, ndarray
+from tests.support.stream import Stream, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 

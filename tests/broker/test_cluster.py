@@ -18,7 +18,7 @@ from kafka.cluster.address import running_bootstrap, running_nodes
 from kafka.cluster.local import Cluster
 from kafka.cluster.process import alive, await_true
 from kafka.cluster.state import ClusterError
-from tests.patience import patient, promised
+from tests.support.patience import patient, promised
 
 ROOT = Path(__file__).resolve().parents[2]
 

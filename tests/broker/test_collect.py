@@ -19,8 +19,8 @@ from confluent_kafka.admin import NewPartitions
 from consumer.reader import Reader
 from producer.runs import group_of
 from seldon_kafka.config.clients import consumer_config
-from tests.broker.stream import Stream, wait_until
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import Stream, wait_until
 
 NewStream = Callable[..., Stream]
 

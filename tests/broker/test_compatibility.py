@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from seldon_kafka.messages import Record, Rejection, Reply, header
-from tests.broker.stream import Stream, assert_once_and_in_order, wait_until
 from tests.compatibility.answer import Answer
 from tests.compatibility.classes import CLASSES, Case
 from tests.compatibility.pairs import expectations, payloads_of
 from tests.compatibility.report import failures, text
 from tests.compatibility.runtime import answer_of
+from tests.support.stream import Stream, assert_once_and_in_order, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

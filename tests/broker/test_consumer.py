@@ -24,8 +24,8 @@ from consumer.reader import Reader
 from kafka.cluster.local import Cluster
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.broker.stream import wait_until
-from tests.patience import patient, promised
+from tests.support.patience import patient, promised
+from tests.support.stream import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -25,9 +25,9 @@ from seldon_kafka.dead_letters.replay import Replay, chunks
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.messages import Record, Rejection, header
 from seldon_kafka.transport.output_messages import TopicLimits, compose
-from tests.broker.stream import Stream, numbers, wait_until
-from tests.patience import patient
-from tests.seldon_kafka.commands import dead_letters as main
+from tests.support.commands import dead_letters as main
+from tests.support.patience import patient
+from tests.support.stream import Stream, numbers, wait_until
 
 NewStream = Callable[..., Stream]
 SOME = 1700

@@ -13,10 +13,10 @@ import pytest
 from seldon_kafka.dead_letters.index import index_of
 from seldon_kafka.dead_letters.mailbox import Mailbox
 from seldon_kafka.dead_letters.selection import Selection
-from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.broker.test_supervisor import Replica, get
-from tests.patience import patient
-from tests.seldon_kafka.commands import dead_letters as main
+from tests.support.commands import dead_letters as main
+from tests.support.patience import patient
+from tests.support.stream import Stream, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 LIMIT = 100

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from seldon_kafka.messages import Record, header
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.broker.test_supervisor import get, measured
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 
@@ -23,7 +23,7 @@ def start(stream: Stream, class_name: str, worker_id: str = "a", **environ: str)
     return stream.start(
         "seldon_kafka",
         "worker",
-        f"tests.demanding_classes.{class_name}",
+        f"tests.support.demanding_classes.{class_name}",
         KAFKA_WORKER_ID=worker_id,
         **environ,
     )
@@ -130,7 +130,7 @@ def test_metrics_of_a_class_are_counted_once_and_do_not_fall_when_its_worker_is_
     stream.start(
         "seldon_kafka",
         "serve",
-        "tests.demanding_classes.Measured",
+        "tests.support.demanding_classes.Measured",
         KAFKA_WORKER_ID="replica",
         KAFKA_HTTP_PORT=str(port),
         KAFKA_SELDON_SERVER="off",
@@ -163,9 +163,9 @@ def test_transformers_and_a_model_make_a_chain_of_topics(
     stream = new_stream()
     between = [new_topic(name, retention_ms="-1") for name in ("transformed", "predicted")]
     steps = [
-        ("TRANSFORMER", "tests.demanding_classes.Adds", None, between[0]),
-        ("MODEL", "tests.classes.Double", between[0], between[1]),
-        ("OUTPUT_TRANSFORMER", "tests.demanding_classes.Halves", between[1], None),
+        ("TRANSFORMER", "tests.support.demanding_classes.Adds", None, between[0]),
+        ("MODEL", "tests.support.classes.Double", between[0], between[1]),
+        ("OUTPUT_TRANSFORMER", "tests.support.demanding_classes.Halves", between[1], None),
     ]
     for place, (service, name, read, written) in enumerate(steps):
         topics = {"KAFKA_INPUT_TOPIC": read, "KAFKA_OUTPUT_TOPIC": written}

@@ -26,8 +26,8 @@ from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.transport.topic_writer import NotWritten
-from tests.broker.stream import ROOT, Stream, wait_until
-from tests.patience import patient, promised
+from tests.support.patience import patient, promised
+from tests.support.stream import ROOT, Stream, wait_until
 from tests.wrapper.conftest import Served, rest, serving
 from tests.wrapper.test_feedback import send_over_grpc
 

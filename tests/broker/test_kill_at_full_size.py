@@ -11,7 +11,7 @@ import pytest
 
 from model.dataset import load_split
 from seldon_kafka.messages import header
-from tests.broker.stream import Stream, assert_once_and_in_order, wait_until
+from tests.support.stream import Stream, assert_once_and_in_order, wait_until
 
 NewStream = Callable[..., Stream]
 TWICE = 2

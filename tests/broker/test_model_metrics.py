@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 from producer.bundled_samples import load_samples
-from tests.broker.stream import Stream, wait_until
 from tests.broker.test_supervisor import measured
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.stream import Stream, wait_until
 
 
 def test_the_images_of_all_workers_are_counted_by_label(
@@ -47,7 +47,7 @@ def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream])
     stream.start(
         "seldon_kafka",
         "serve",
-        "tests.classes.Slow",
+        "tests.support.classes.Slow",
         **{
             "SLOW_S": "0.03",
             "KAFKA_COMMIT_MESSAGES": "10",

@@ -18,7 +18,7 @@ from kafka.cluster.local import Cluster
 from producer.__main__ import main
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.patience import promised
+from tests.support.patience import promised
 
 ROOT = Path(__file__).resolve().parents[2]
 

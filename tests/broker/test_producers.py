@@ -21,8 +21,8 @@ from seldon_kafka.transport.producers import (
     OutputProducer,
     TransactionalProducer,
 )
-from tests.broker.stream import Stream
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
+from tests.support.stream import Stream
 
 NewStream = Callable[..., Stream]
 

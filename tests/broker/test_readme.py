@@ -17,8 +17,8 @@ import pytest
 
 from kafka.cluster.local import Cluster
 from producer.bundled_samples import load_samples
-from tests.broker.stream import Stream
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import Stream
 from wrapper import KmnistClassifier
 
 NewStream = Callable[..., Stream]

@@ -16,11 +16,11 @@ from kafka.cluster.local import Cluster
 from kafka.cluster.security import authority_of
 from producer.__main__ import main as producer
 from tests.broker.conftest import SASL_SSL, SSL
-from tests.broker.stream import Stream, wait_until
 from tests.broker.test_supervisor import Replica, get
-from tests.patience import patient
-from tests.seldon_kafka.commands import dead_letters as dead_letter
-from tests.seldon_kafka.commands import topics
+from tests.support.commands import dead_letters as dead_letter
+from tests.support.commands import topics
+from tests.support.patience import patient
+from tests.support.stream import Stream, wait_until
 
 NewStream = Callable[[Cluster], Stream]
 Wrong = Callable[[Cluster, Path], dict[str, str]]

@@ -16,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[..., Stream]
 LITE = {
     "KAFKA_SELDON_SERVER": "off",
-    "MODEL_NAME": "tests.classes.Double",
+    "MODEL_NAME": "tests.support.classes.Double",
     "REPLICAS_APP": str(ROOT),
 }
 
@@ -150,7 +150,7 @@ def test_replicas_are_stopped_and_scaled(stream: Stream, replicas: Commands) -> 
 
 @pytest.mark.full
 def test_workers_follow_the_lag_up_and_down(stream: Stream) -> None:
-    replicas = Commands(stream, MODEL_NAME="tests.classes.Slow", SLOW_S="0.02")
+    replicas = Commands(stream, MODEL_NAME="tests.support.classes.Slow", SLOW_S="0.02")
     replicas("up", "--count", "1")
     try:
         replicas(

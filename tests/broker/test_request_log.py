@@ -28,11 +28,11 @@ from seldon_kafka.config.settings import load_settings
 from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.messages import Record, header
 from tests.broker.conftest import SASL_SSL
-from tests.broker.stream import Stream, numbers, source, wait_until
 from tests.broker.test_supervisor import Replica, get, infer
-from tests.patience import patient
-from tests.ports import free_port
-from tests.search_engine import FakeEngine
+from tests.support.patience import patient
+from tests.support.ports import free_port
+from tests.support.search_engine import FakeEngine
+from tests.support.stream import Stream, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 IMAGES = load_samples().images[:5]
@@ -228,7 +228,7 @@ def test_requests_over_rest_and_grpc_are_logged_before_they_are_answered(stream:
     assert (first["request"], first["response"]) == (asked, reply)
     assert (first["puid"], first["transport"], first["input"]) == ("p", "rest", None)
     assert predict(replica.http_port, {"data": {"ndarray": [[3]]}})[0] == 200
-    assert infer(replica.port, "tests.classes.Double", [[1, 2]])[0] == 200
+    assert infer(replica.port, "tests.support.classes.Double", [[1, 2]])[0] == 200
     assert predict(replica.http_port, {"data": {"ndarray": [["x"]]}})[0] == 500
     message = prediction_pb2.SeldonMessage(
         data=prediction_pb2.DefaultData(tensor=prediction_pb2.Tensor(shape=[1, 1], values=[4]))
@@ -266,7 +266,7 @@ def test_over_rest_what_can_not_be_logged_is_not_answered(new_stream: NewStream)
 def test_a_log_without_brokers_is_refused_at_the_start(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.environ.update(KAFKA_LOG_REQUESTS="on", KAFKA_BROKER="")
-    process = stream.start("seldon_kafka", "serve", "tests.classes.Double")
+    process = stream.start("seldon_kafka", "serve", "tests.support.classes.Double")
     assert process.wait(patient(20)) == 2
     assert "KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set" in stream.log()
 

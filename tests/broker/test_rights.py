@@ -25,10 +25,10 @@ from seldon_kafka.config.settings import load_settings
 from seldon_kafka.feedback.writer import FeedbackWriter
 from seldon_kafka.transport.topic_writer import NotWritten
 from tests.broker.conftest import SASL_SSL, SSL
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
-from tests.seldon_kafka.commands import dead_letters as dead_letter
-from tests.seldon_kafka.commands import topics
+from tests.support.commands import dead_letters as dead_letter
+from tests.support.commands import topics
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[..., Stream]
 

@@ -18,9 +18,9 @@ from kafka.cluster.local import Cluster
 from seldon_kafka.config.rights import ROLES
 from seldon_kafka.config.settings import load_settings
 from tests.broker.conftest import SASL_SSL, SSL
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.broker.test_supervisor import Replica, get
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[[Cluster], Stream]
 LOCK = "a-pass-phrase-of-a-key"

@@ -15,8 +15,8 @@ import pytest
 from kafka.cluster.address import running_nodes
 from kafka.cluster.local import Cluster
 from tests.broker.conftest import SASL_SSL, SSL
-from tests.broker.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import ROOT, Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[[Cluster], Stream]
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from confluent_kafka import Consumer, TopicPartition
 
 from seldon_kafka.messages import header
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 from tests.broker.test_supervisor import measured
-from tests.ports import free_port
+from tests.support.ports import free_port
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 
 PASSED = "kafka_worker_passed_messages_total"
 NewStream = Callable[..., Stream]
@@ -79,7 +79,7 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     stream.start(
         "seldon_kafka",
         "serve",
-        "tests.classes.Double",
+        "tests.support.classes.Double",
         KAFKA_SHARE="0-0",
         KAFKA_HTTP_PORT=str(port),
         KAFKA_SELDON_SERVER="off",

@@ -20,9 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from seldon_kafka.topics.manage import await_usable
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
-from tests.patience import patient, promised
-from tests.ports import free_port
+from tests.support.patience import patient, promised
+from tests.support.ports import free_port
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 
@@ -69,7 +69,7 @@ class Replica:
         self.process: subprocess.Popen[bytes] = stream.start(
             "seldon_kafka",
             "serve",
-            f"tests.classes.{class_name}",
+            f"tests.support.classes.{class_name}",
             *options,
             **{
                 "KAFKA_WORKER_ID": "replica",
@@ -109,12 +109,12 @@ def test_everything_is_served_watched_and_drained(stream: Stream) -> None:
     )
     with urllib.request.urlopen(request, timeout=patient(10)) as answer:
         assert json.load(answer)["data"]["ndarray"] == [[2, 4]]
-    status, answer = infer(replica.port, "tests.classes.Double", [[1, 2], [3, 4]])
+    status, answer = infer(replica.port, "tests.support.classes.Double", [[1, 2], [3, 4]])
     assert status == 200
     assert answer["outputs"][0]["shape"] == [2, 2]
     assert answer["outputs"][0]["data"] == [2, 4, 6, 8]
     assert infer(replica.port, "another", [[1, 2]])[0] == 404
-    assert infer(replica.port, "tests.classes.Double", [[1, "x"]])[0] == 400
+    assert infer(replica.port, "tests.support.classes.Double", [[1, "x"]])[0] == 400
     stream.send([*numbers(50), b"nonsense"])
     assert_once_and_in_order(stream.replies(50), 50)
     metrics = wait_until(
@@ -287,7 +287,7 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
 def test_topics_without_brokers_are_refused_not_left_unread() -> None:
     environ = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
     ran = subprocess.run(
-        [sys.executable, "-m", "seldon_kafka", "serve", "tests.classes.Double"],
+        [sys.executable, "-m", "seldon_kafka", "serve", "tests.support.classes.Double"],
         env={**environ, "KAFKA_BROKER": "", "KAFKA_GROUP_ID": "kmnist"},
         capture_output=True,
         text=True,

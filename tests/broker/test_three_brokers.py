@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka.cluster.local import Cluster
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.topics.manage import await_usable
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, wait_until
 
 PARTITIONS = 4
 

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from kafka.cluster.local import Cluster
-from tests.seldon_kafka.commands import topics as main
+from tests.support.commands import topics as main
 
 
 @pytest.fixture

@@ -16,14 +16,14 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from seldon_kafka.messages import header
 from seldon_kafka.topics.manage import await_usable
-from tests.broker.stream import (
+from tests.support.patience import patient, promised
+from tests.support.stream import (
     Stream,
     assert_once_and_in_order,
     numbers,
     source,
     wait_until,
 )
-from tests.patience import patient, promised
 
 NewStream = Callable[..., Stream]
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.browser.stack import Stack
-from tests.patience import patient
+from tests.support.patience import patient
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 NewPage = Callable[..., Page]

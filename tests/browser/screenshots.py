@@ -10,10 +10,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.broker.stream import ROOT
 from tests.browser.conftest import CHROMIUM
 from tests.browser.stack import Stack
 from tests.browser.test_dashboard import filled
+from tests.support.stream import ROOT
 
 DOCS = ROOT / "docs"
 _WITHIN_MS = 30_000

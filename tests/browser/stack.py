@@ -14,8 +14,8 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from tests.broker.stream import ROOT, wait_until
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import ROOT, wait_until
 
 _READY_S = 90
 _LEAVE_S = 40

@@ -16,11 +16,11 @@ from playwright.sync_api import Locator, Page, expect
 from model.labels import ROMAJI
 from producer.bundled_samples import SAMPLES, load_samples
 from producer.formats import FORMATS, encode
-from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.mendable import FAULT_AT
 from tests.browser.stack import Stack
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import wait_until
 from wrapper import KmnistClassifier
 
 WITHIN_MS = 1000 * patient(20)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
 from tests.browser.test_dashboard import RUNNING, WITHIN_MS, filled
@@ -23,6 +22,7 @@ from tests.consumer.kubernetes_rig import (
     starting,
     with_component,
 )
+from tests.support.stream import wait_until
 
 # In `make test`, tests/consumer holds the backend and test_dashboard.py the page.
 pytestmark = pytest.mark.full

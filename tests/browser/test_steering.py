@@ -11,7 +11,6 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from producer.bundled_samples import SAMPLES
-from tests.broker.stream import wait_until
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
 from tests.browser.test_dashboard import (
@@ -24,7 +23,8 @@ from tests.browser.test_dashboard import (
     score,
     upload,
 )
-from tests.patience import patient, promised
+from tests.support.patience import patient, promised
+from tests.support.stream import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 

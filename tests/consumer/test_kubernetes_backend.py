@@ -27,8 +27,8 @@ from tests.consumer.kubernetes_rig import (
     run,
     with_component,
 )
-from tests.patience import patient
 from tests.seldon_kafka.test_http import Port
+from tests.support.patience import patient
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 

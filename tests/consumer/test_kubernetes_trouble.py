@@ -19,7 +19,7 @@ from tests.consumer.kubernetes_api import Answer
 from tests.consumer.kubernetes_cluster import NAME, NAMESPACE
 from tests.consumer.kubernetes_documents import TOKEN, kubeconfig
 from tests.consumer.kubernetes_rig import Rig, Start, in_base64, run
-from tests.patience import promised
+from tests.support.patience import promised
 
 SECRET = "s3cret-of-the-user"
 PODS = "/api/v1/namespaces/seldon/pods"

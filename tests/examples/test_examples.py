@@ -14,10 +14,10 @@ import pytest
 from packaging.requirements import Requirement
 
 from kafka.cluster.lease import leased
-from tests.broker.stream import wait_until
 from tests.package.conftest import environment, wheel
 from tests.package.environments import BESIDE, ROOT, run
-from tests.patience import patient
+from tests.support.patience import patient
+from tests.support.stream import wait_until
 
 __all__ = ["environment", "wheel"]
 

@@ -18,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.faults import served
 from tests.faults.environment import with_settings
-from tests.patience import patient
-from tests.ports import free_port
+from tests.support.patience import patient
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 _LEAVE_S = 30.0

@@ -27,7 +27,7 @@ from tests.faults.fleet import Replica
 from tests.faults.link import Link
 from tests.faults.load import Load
 from tests.faults.monitor import Monitor
-from tests.patience import patient
+from tests.support.patience import patient
 
 PARTITIONS = 6
 LOCAL, REMOTE = "a", "b"

@@ -16,7 +16,7 @@ from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from tests.faults import answers, images
 from tests.faults.served import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 from wrapper import KmnistClassifier
 
 # After so many messages the same one comes again.

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
-from tests.broker.stream import Stream
 from tests.image import s2i
 from tests.image.bases import builder, python_home, served
 from tests.image.container import Container
 from tests.image.engine import ROOT, copy_source, engine_answers
+from tests.support.stream import Stream
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 

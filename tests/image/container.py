@@ -6,9 +6,9 @@ import time
 import uuid
 
 from tests.image.engine import docker, inspect
-from tests.patience import patient
-from tests.ports import free_ports
 from tests.s2i.endpoints import Endpoints
+from tests.support.patience import patient
+from tests.support.ports import free_ports
 
 _READY_S = 60
 SCRIPT = "/microservice/.s2i/bin/run"

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from seldon_kafka import __version__
-from tests.broker.stream import Stream
 from tests.image import s2i
 from tests.image.bases import builder
 from tests.image.conftest import NewContainer, in_container, require_python
 from tests.image.container import SCRIPT
 from tests.image.engine import build, docker
-from tests.patience import promised
 from tests.s2i.endpoints import rows_of_json
+from tests.support.patience import promised
+from tests.support.stream import Stream
 
 pytestmark = [
     pytest.mark.full,

@@ -13,13 +13,13 @@ from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from seldon_kafka import __version__
-from tests.broker.stream import Stream, assert_once_and_in_order, wait_until
 from tests.image.conftest import NewContainer, in_container
 from tests.image.container import SCRIPT
 from tests.image.engine import docker, inspect
-from tests.patience import promised
 from tests.s2i.endpoints import rows_of_json
 from tests.s2i.replica import image_environment
+from tests.support.patience import promised
+from tests.support.stream import Stream, assert_once_and_in_order, wait_until
 
 pytestmark = [
     pytest.mark.full,

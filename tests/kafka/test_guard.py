@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.patience import patient
+from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 # A supervisor in a session of its own, with a child, as those of tests are.

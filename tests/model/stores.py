@@ -21,7 +21,7 @@ import pytest
 
 from model.artefacts import SHIPPED, ArtefactError
 from model.remote import fetch_artefact
-from tests.patience import patient
+from tests.support.patience import patient
 
 FAST = SHIPPED / "fast"
 MANIFEST = (FAST / "manifest.json").read_bytes()

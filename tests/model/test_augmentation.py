@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("augmentation")]
 

@@ -16,7 +16,7 @@ import pytest
 
 from model import dataset
 from tests.model.data import needs_data
-from tests.patience import promised
+from tests.support.patience import promised
 
 
 def idx(array: Any) -> bytes:

@@ -14,8 +14,8 @@ from model import dataset
 from model.artefacts import FLOAT, SHIPPED
 from model.chosen import VARIANTS
 from model.loader import load_baseline, load_classifier
-from tests.environments import PYTHON38, ROOT, TRAINING_PYTHON
 from tests.model.data import needs_data
+from tests.support.environments import PYTHON38, ROOT, TRAINING_PYTHON
 
 IMAGES = np.random.default_rng(9).integers(0, 256, (20, 28, 28)).astype(np.uint8)
 FORMS = [*VARIANTS, *(f"{variant}/{FLOAT}" for variant in VARIANTS)]

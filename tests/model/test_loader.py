@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from model.artefacts import SHIPPED, ArtefactError
 from model.chosen import VARIANTS
 from model.loader import BASELINE, Baseline, Classifier, load_baseline, load_classifier
-from tests.environments import TRAINING_PYTHON, with_tensorflow
-from tests.patience import patient
+from tests.support.environments import TRAINING_PYTHON, with_tensorflow
+from tests.support.patience import patient
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
 LOADED = [*VARIANTS, "baseline"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 from tests.model.data import needs_data
-from tests.patience import patient
+from tests.support.environments import ROOT, TRAINING_PYTHON, with_tensorflow
+from tests.support.patience import patient
 
 NOTEBOOK = ROOT / "model" / "explore.ipynb"
 SMALL = "IMAGES = 1_000\nEPOCHS = 1\nPICTURES = 20\n"

@@ -22,7 +22,7 @@ from tests.model.stores import (
     reply,
     serve_files,
 )
-from tests.patience import promised
+from tests.support.patience import promised
 
 
 @pytest.fixture(autouse=True)

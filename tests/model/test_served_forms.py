@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("served forms")]
 

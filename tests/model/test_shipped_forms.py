@@ -14,8 +14,8 @@ from model import dataset
 from model.artefacts import FLOAT, SHIPPED, read_artefact
 from model.chosen import VARIANTS
 from model.loader import Answers, Classifier
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 from tests.model.data import needs_data
+from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = [
     pytest.mark.full,

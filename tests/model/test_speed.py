@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from model.artefacts import SHIPPED
-from tests.environments import (
+from tests.support.environments import (
     PYTHON38,
     ROOT,
     TRAINING_PYTHON,
     needs_python38,
     needs_tensorflow,
 )
-from tests.patience import patient
+from tests.support.patience import patient
 
 LITERT = ("ai_edge_litert ", "tflite_runtime ")
 

@@ -14,7 +14,6 @@ from model import baseline, dataset, export, train
 from model.artefacts import read_artefact
 from model.dataset import Split
 from model.loader import Classifier
-from tests.environments import with_tensorflow
 from tests.model.training import (
     RECIPES,
     TRAIN,
@@ -24,7 +23,8 @@ from tests.model.training import (
     start,
     write_data,
 )
-from tests.ports import free_port
+from tests.support.environments import with_tensorflow
+from tests.support.ports import free_port
 
 # In the third epoch, before that is written down, Ctrl-C is pressed, or the machine fails.
 END_EARLY = """

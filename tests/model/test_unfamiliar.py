@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from model.unfamiliar import distances
-from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
-from tests.patience import patient
+from tests.support.environments import ROOT, TRAINING_PYTHON, with_tensorflow
+from tests.support.patience import patient
 
 # Half of the validation images are copies of training images; the recipe bends and mixes.
 DRILL = """

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tests.environments import ROOT, TRAINING_PYTHON
-from tests.patience import patient
+from tests.support.environments import ROOT, TRAINING_PYTHON
+from tests.support.patience import patient
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 600, 200
 

@@ -17,7 +17,7 @@ from google.protobuf import json_format
 from seldon_core.proto.prediction_pb2 import SeldonMessage
 
 from tests.compatibility.payloads import PAYLOADS
-from tests.patience import patient
+from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = ROOT / ".venv-beside"

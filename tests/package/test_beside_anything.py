@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.broker.stream import Stream, assert_once_and_in_order, numbers, wait_until
 from tests.package.environments import (
     ROOT,
     answers_of,
@@ -23,9 +22,10 @@ from tests.package.environments import (
     run,
     uv,
 )
-from tests.patience import patient, promised
-from tests.ports import free_port
 from tests.s2i.conftest import PYTHON38
+from tests.support.patience import patient, promised
+from tests.support.ports import free_port
+from tests.support.stream import Stream, assert_once_and_in_order, numbers, wait_until
 
 NewStream = Callable[..., Stream]
 

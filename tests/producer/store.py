@@ -11,7 +11,7 @@ from typing import Any
 import boto3
 
 from tests.model.stores import S3, running, send
-from tests.ports import free_port
+from tests.support.ports import free_port
 
 BUCKET = "scans"
 _MAY = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
-from tests.patience import patient
+from tests.support.patience import patient
 
 
 class Endpoints:

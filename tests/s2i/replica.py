@@ -11,9 +11,9 @@ import uuid
 from pathlib import Path
 
 from sdep.s2i_environment import read_environment
-from tests.patience import patient
-from tests.ports import free_ports
 from tests.s2i.endpoints import Endpoints
+from tests.support.patience import patient
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60

@@ -21,10 +21,10 @@ from model.loader import FAST, load_classifier
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from seldon_kafka.messages import Record, header
-from tests.broker.stream import Stream, wait_until
-from tests.patience import promised
 from tests.s2i.conftest import PYTHON38, NewReplica
 from tests.s2i.endpoints import rows_of_json, rows_of_protobuf
+from tests.support.patience import promised
+from tests.support.stream import Stream, wait_until
 
 IMAGES = load_samples().images[:10]
 STOP_S = 5

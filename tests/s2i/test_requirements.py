@@ -10,9 +10,9 @@ from collections import Counter
 import pytest
 from packaging.requirements import Requirement
 
-from tests.patience import patient
 from tests.s2i.conftest import PYTHON38
 from tests.s2i.replica import ROOT, image_environment
+from tests.support.patience import patient
 
 REQUIREMENTS = ROOT / "requirements.txt"
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from seldon_kafka.topics.wanted import Topic
-from tests.patience import patient
+from tests.support.patience import patient
 
 Document = dict[str, Any]
 

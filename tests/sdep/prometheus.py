@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.patience import patient
-from tests.ports import free_ports
+from tests.support.patience import patient
+from tests.support.ports import free_ports
 
 
 @contextlib.contextmanager

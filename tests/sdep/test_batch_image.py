@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import patient
 from tests.sdep.manifests import ROOT, containers, documents, pods
 from tests.sdep.test_making import of_instruction
+from tests.support.patience import patient
 
 FILE = "batch/Dockerfile"
 # Runs a command's help where some packages can't be found, as if they were not installed.

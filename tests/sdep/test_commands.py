@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from sdep.kind import __main__ as kind
-from tests.patience import patient
 from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, component, of_kind, overlay
+from tests.support.patience import patient
 
 SCALED_BY_KEDA = [name for name in OVERLAYS if "keda" in name]
 

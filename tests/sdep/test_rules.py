@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.patience import patient
 from tests.sdep.manifests import FOLDER
+from tests.support.patience import patient
 
 RULES = FOLDER / "components" / "monitoring" / "rules.yaml"
 OURS = 'namespace="kmnist",deployment="kmnist",predictor="kmnist-default"'

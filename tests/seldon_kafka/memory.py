@@ -18,7 +18,7 @@ from pathlib import Path
 from seldon_kafka.messages import Headers, Record, Rejection
 from seldon_kafka.pipeline.load_class import load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 SIZE = 8 * 1024 * 1024
 PROTO = (("proto-name", b"seldon.protos.SeldonMessage"),)

@@ -22,7 +22,7 @@ from seldon_kafka.messages import (
 )
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
-from tests.seldon_kafka.helpers import ndarray, record
+from tests.support.records import ndarray, record
 
 PROTOBUF = (("proto-name", b"seldon.protos.SeldonMessage"),)
 

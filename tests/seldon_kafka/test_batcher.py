@@ -21,9 +21,9 @@ from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.in_flight import InFlight, suspects_of
 from seldon_kafka.worker.watchdog import Watchdog
-from tests import classes
-from tests.broker.stream import wait_until
-from tests.seldon_kafka.helpers import die_with, ndarray
+from tests.support import classes
+from tests.support.records import die_with, ndarray
+from tests.support.stream import wait_until
 
 NewBatcher = Callable[..., Batcher]
 

@@ -7,7 +7,7 @@ import pytest
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import Outcome, Rejection, Reply
 from seldon_kafka.worker.breaker import Breaker
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 GOOD = Reply(record(b"x"), b"", ())
 FAILED = Rejection(record(b"x"), "predict_failed", "a bad deployment", failed=True)

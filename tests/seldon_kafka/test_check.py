@@ -31,7 +31,7 @@ def run(capsys: Any, *arguments: str) -> tuple[int, str]:
 
 
 def test_a_class_that_works_row_by_row_is_found_fit(capsys: Any, payload: str) -> None:
-    status, said = run(capsys, "tests.classes.Double", "--payload", payload)
+    status, said = run(capsys, "tests.support.classes.Double", "--payload", payload)
     assert status == 0
     assert "with many messages at once" in said
     assert "the same answers singly and stacked" in said
@@ -46,7 +46,7 @@ def test_a_class_whose_answers_change_in_a_batch_is_found(
     other = tmp_path / "other.json"
     other.write_text('{"data":{"ndarray":[[100,200]]}}')
     status, said = run(
-        capsys, "tests.classes.Centred", "--payload", payload, "--payload", str(other)
+        capsys, "tests.support.classes.Centred", "--payload", payload, "--payload", str(other)
     )
     assert status == 0
     assert "in batches of 2: reply.data.ndarray[0][0] differs by" in said
@@ -100,14 +100,14 @@ def test_a_false_declaration_fails(capsys: Any, payload: str, name: str) -> None
 
 
 def test_why_a_class_is_called_message_by_message_is_said(capsys: Any, payload: str) -> None:
-    status, said = run(capsys, "tests.classes.TakesMeta", "--payload", payload)
+    status, said = run(capsys, "tests.support.classes.TakesMeta", "--payload", payload)
     assert status == 0
     assert "message by message: its predict takes meta" in said
 
 
 def test_rejected_payloads_are_shown(capsys: Any, tmp_path: Path) -> None:
     path = request(tmp_path, "nonsense")
-    status, said = run(capsys, "tests.classes.Double", "--payload", path)
+    status, said = run(capsys, "tests.support.classes.Double", "--payload", path)
     assert status == 1
     assert "not_json" in said
 
@@ -116,8 +116,8 @@ def test_rejected_payloads_are_shown(capsys: Any, tmp_path: Path) -> None:
     ("name", "part"),
     [
         ("no_such_module.Model", "can't import 'no_such_module'"),
-        ("tests.classes.Missing", "no class 'Missing'"),
-        ("tests.classes.Double", "--payload FILE"),
+        ("tests.support.classes.Missing", "no class 'Missing'"),
+        ("tests.support.classes.Double", "--payload FILE"),
     ],
 )
 def test_wrong_use_is_one_clear_line(capsys: Any, name: str, part: str) -> None:
@@ -131,7 +131,7 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
     capsys: Any, tmp_path: Path, name: str
 ) -> None:
     path = request(tmp_path, '{"data":{"ndarray":[[1,2,3]]}}')
-    status, said = run(capsys, f"tests.classes.{name}", "--payload", path)
+    status, said = run(capsys, f"tests.support.classes.{name}", "--payload", path)
     assert status == 0
     assert "it is called message by message, and has to be" in said
 
@@ -145,13 +145,13 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
 )
 def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, text: str) -> None:
     path = request(tmp_path, text)
-    _, said = run(capsys, "tests.classes.MeanTaken", "--payload", path)
+    _, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
     assert "it is called message by message, and has to be" in said
 
 
 def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) -> None:
     path = request(tmp_path, '{"data":{"ndarray":[[0, 0, 0]]}}')
-    status, said = run(capsys, "tests.classes.MeanTaken", "--payload", path)
+    status, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
     assert status == 0
     assert "64 messages (1 different)" in said
     assert "too much alike" in said
@@ -160,8 +160,8 @@ def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) 
 def test_missing_values_are_answered_as_the_setting_says(
     capsys: Any, monkeypatch: pytest.MonkeyPatch, payload: str
 ) -> None:
-    status, said = run(capsys, "tests.classes.AnswersNan", "--payload", payload)
+    status, said = run(capsys, "tests.support.classes.AnswersNan", "--payload", payload)
     assert (status, "bad_prediction" in said) == (1, True)
     monkeypatch.setenv("KAFKA_NON_FINITE", "null")
-    status, said = run(capsys, "tests.classes.AnswersNan", "--payload", payload)
+    status, said = run(capsys, "tests.support.classes.AnswersNan", "--payload", payload)
     assert (status, "rejected" in said) == (0, False)

@@ -12,7 +12,7 @@ import pytest
 
 from seldon_kafka import __version__
 from seldon_kafka.cli import main
-from tests.patience import patient
+from tests.support.patience import patient
 
 COMMANDS = (
     *("worker", "serve", "check", "topics", "dead-letters", "request-log", "feedback", "acls"),
@@ -87,7 +87,7 @@ def test_completion_knows_the_commands_and_their_options(
         (["serve"], "which class? Set MODEL_NAME or name it: Module.Class"),
         (["check", "no_such.Model"], "can't import 'no_such'"),
         (
-            ["check", "tests.classes.Double", "--payload", "absent"],
+            ["check", "tests.support.classes.Double", "--payload", "absent"],
             "--payload absent: No such file",
         ),
         (["acls", "worker", "model"], "Kafka calls it User:model"),

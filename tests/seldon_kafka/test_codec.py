@@ -17,7 +17,7 @@ from seldon_kafka.codec import decode
 from seldon_kafka.codec.proto_fields import count_fields
 from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import UNREADABLE_HEADERS, Prediction
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 MAX_BYTES = 1_000_000
 PROTO = (("proto-name", b"seldon.protos.SeldonMessage"),)

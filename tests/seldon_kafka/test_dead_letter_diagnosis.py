@@ -11,7 +11,7 @@ from seldon_kafka.dead_letters.letters import read_letter
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Rejection
 from seldon_kafka.transport.output_messages import TopicLimits, compose
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 TARGET = TopicLimits("model_input.dead", 12, 100_000)
 
@@ -79,7 +79,7 @@ def test_the_class_shows_the_payload() -> None:
 
 def test_a_class_that_cannot_show_it_is_no_obstacle() -> None:
     assert "not described" in page(nd([[1]]), "predict_failed", class_name="Missing")
-    text = page(nd([[1]]), "predict_failed", class_name="tests.classes.Undescribing")
+    text = page(nd([[1]]), "predict_failed", class_name="tests.support.classes.Undescribing")
     assert "not described: RuntimeError: no words" in text
 
 

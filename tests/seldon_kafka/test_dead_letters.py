@@ -24,7 +24,7 @@ from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Record, Rejection
 from seldon_kafka.transport.deliveries import NotCommitted, Refusal
 from seldon_kafka.transport.output_messages import TopicLimits, compose
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 TARGET = TopicLimits("model_input.dead", 12, 10_000)
 EVERYTHING = Selection()

@@ -19,8 +19,8 @@ from seldon_kafka.codec.feedback import (
 )
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import Headers, Record, header
-from tests.hostile import Hostile, hostile_messages
-from tests.seldon_kafka.helpers import record
+from tests.support.hostile import Hostile, hostile_messages
+from tests.support.records import record
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
 scalars = (

@@ -10,9 +10,9 @@ from seldon_kafka.errors import REASONS
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
-from tests import classes
-from tests.hostile import Hostile, good_messages, hostile_messages
-from tests.seldon_kafka.helpers import record, rejection
+from tests.support import classes
+from tests.support.hostile import Hostile, good_messages, hostile_messages
+from tests.support.records import record, rejection
 from wrapper import KmnistClassifier
 
 MAX_BYTES = 1_000_000

@@ -16,7 +16,7 @@ import pytest
 
 from seldon_kafka.supervisor.http import Report, StatusServer
 from seldon_kafka.supervisor.open_inference import Served
-from tests.broker.stream import wait_until
+from tests.support.stream import wait_until
 
 MOST_BYTES = 10_000
 INFER = "/v2/models/model/infer"

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from seldon_kafka.worker.in_flight import InFlight, clear_in_flight, suspects_of
-from tests.seldon_kafka.helpers import die_with, record
+from tests.support.records import die_with, record
 
 GROUP = "group"
 TOPIC = "model_input"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from seldon_kafka.codec import Decoded, decode
 from seldon_kafka.codec.batch import BatchDecoder
 from seldon_kafka.messages import Record
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 MAX_BYTES = 1_000_000
 ROW = list(range(100))

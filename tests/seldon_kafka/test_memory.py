@@ -55,6 +55,6 @@ def test_what_once_took_the_most_memory_takes_no_more_than_is_stated() -> None:
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("class_name", ["wrapper.KmnistClassifier", "tests.classes.Double"])
+@pytest.mark.parametrize("class_name", ["wrapper.KmnistClassifier", "tests.support.classes.Double"])
 def test_no_message_takes_more_memory_than_is_stated(class_name: str) -> None:
     check(measure(class_name, list(MESSAGES)), list(MESSAGES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from seldon_kafka.dead_letters.letters import Letter, read_letter
 from seldon_kafka.messages import DEAD_CUT, Outcome, Rejection, Reply
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose, size_of
-from tests.seldon_kafka.helpers import record
+from tests.support.records import record
 
 REPLIES = TopicLimits("model_output", 2, 10_000)
 LETTERS = TopicLimits("model_input.dead", 12, 10_000)

@@ -22,9 +22,9 @@ from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.stack_check import NoCheck
 from seldon_kafka.pipeline.user_model import SERVICES, UserModel
-from tests import classes
 from tests.image.text.TextClassifier import TextClassifier
-from tests.seldon_kafka.helpers import answers, ndarray, pipeline, record, rejection
+from tests.support import classes
+from tests.support.records import answers, ndarray, pipeline, record, rejection
 
 
 def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages() -> None:

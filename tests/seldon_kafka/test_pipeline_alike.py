@@ -9,8 +9,8 @@ import orjson
 
 from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.stack_check import NoCheck
-from tests import classes
-from tests.seldon_kafka.helpers import answers, ndarray, pipeline, record, rejection
+from tests.support import classes
+from tests.support.records import answers, ndarray, pipeline, record, rejection
 
 
 def alike(numbers: list[int], offset: int) -> Record:

@@ -25,8 +25,8 @@ from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.log_entry import Author, author_of
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose, size_of
-from tests.classes import Double
-from tests.seldon_kafka.helpers import record
+from tests.support.classes import Double
+from tests.support.records import record
 from wrapper import KmnistClassifier
 
 SETTINGS = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})

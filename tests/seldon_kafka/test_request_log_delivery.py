@@ -27,10 +27,10 @@ from seldon_kafka.request_log.documents import (
 from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
 from seldon_kafka.transport.outcome_log import OutcomeLog
 from seldon_kafka.transport.output_messages import TopicLimits
-from tests.ports import free_port
-from tests.search_engine import FakeEngine, error
-from tests.seldon_kafka.commands import request_log as main
-from tests.seldon_kafka.helpers import record
+from tests.support.commands import request_log as main
+from tests.support.ports import free_port
+from tests.support.records import record
+from tests.support.search_engine import FakeEngine, error
 
 SETTINGS = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})
 REPLY = b'{"data":{"ndarray":[[1.0]]},"meta":{"puid":"p","tags":{"label":["ki"]}}}'

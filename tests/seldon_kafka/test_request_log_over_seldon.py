@@ -17,7 +17,7 @@ from seldon_kafka.request_log import over_seldon
 from seldon_kafka.request_log.over_seldon import Logged, NotLogged
 from seldon_kafka.transport.log_entry import Content, Verdict
 from seldon_kafka.transport.topic_writer import NotWritten
-from tests.classes import Double, Raw
+from tests.support.classes import Double, Raw
 from wrapper import BadPayload, KmnistClassifier
 
 

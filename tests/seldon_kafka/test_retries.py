@@ -6,7 +6,7 @@ import pytest
 
 from seldon_kafka.errors import Retriable
 from seldon_kafka.worker.retries import PROBE_AFTER, Retries
-from tests.seldon_kafka.helpers import ndarray
+from tests.support.records import ndarray
 
 AWAY = Retriable("away")
 

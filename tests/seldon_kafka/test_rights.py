@@ -8,7 +8,7 @@ import pytest
 
 from seldon_kafka.config.rights import ROLES, Right, RightMissing
 from seldon_kafka.config.settings import load_settings
-from tests.seldon_kafka.commands import acls as main
+from tests.support.commands import acls as main
 
 SETTINGS = load_settings({"KAFKA_BROKER": "b:9092", "KAFKA_INPUT_TOPIC": "in"})
 

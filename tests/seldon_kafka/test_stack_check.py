@@ -23,8 +23,8 @@ from seldon_kafka.pipeline.stack_check import (
     StackCheck,
     difference,
 )
-from tests import classes
-from tests.seldon_kafka.helpers import answers, ndarray, pipeline, record
+from tests.support import classes
+from tests.support.records import answers, ndarray, pipeline, record
 
 
 def predicted(data: Any, **tags: Any) -> Prediction:

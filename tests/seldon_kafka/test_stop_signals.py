@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.patience import patient
+from tests.support.patience import patient
 
 _PROGRAM = """
 import asyncio, os, signal, sys

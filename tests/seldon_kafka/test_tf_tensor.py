@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as arrays
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.seldon_messages import DefaultData
 from seldon_kafka.errors import Rejected
-from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
+from tests.support.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 
 NUMBERS = (
     "float16", "float32", "float64", "complex64", "complex128",

@@ -21,7 +21,7 @@ def parameters(*items: dict[str, str]) -> dict[str, str]:
 
 def test_parameters_of_the_graph_reach_the_class() -> None:
     environ = parameters({"name": "model", "type": "STRING", "value": "other"})
-    assert load_class("tests.classes.Tagged", environ).instance.model == "other"
+    assert load_class("tests.support.classes.Tagged", environ).instance.model == "other"
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_parameters_of_the_graph_reach_the_class() -> None:
 )
 def test_parameters_that_cannot_be_read_are_an_error(environ: dict[str, str]) -> None:
     with pytest.raises(ClassNotUsable, match="PREDICTIVE_UNIT_PARAMETERS"):
-        load_class("tests.classes.Tagged", environ)
+        load_class("tests.support.classes.Tagged", environ)
 
 
 def test_a_row_tag_with_too_few_entries_is_refused() -> None:
@@ -47,7 +47,7 @@ def test_a_single_value_is_no_answer_row_by_row(data: Any, tags: dict[str, Any])
 
 
 def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:
-    served = load_class("tests.classes.Double")
+    served = load_class("tests.support.classes.Double")
     assert served.describe("x" * 1000).endswith("…")
 
 
@@ -55,7 +55,7 @@ def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:
 def test_a_parameter_that_is_no_bool_is_refused(word: str) -> None:
     environ = parameters({"name": "model", "type": "BOOL", "value": word})
     with pytest.raises(ClassNotUsable, match="no BOOL"):
-        load_class("tests.classes.Tagged", environ)
+        load_class("tests.support.classes.Tagged", environ)
 
 
 class Served:

@@ -19,8 +19,8 @@ import grpc
 import pytest
 from seldon_core.proto import prediction_pb2_grpc
 
-from tests.patience import patient
-from tests.ports import free_ports
+from tests.support.patience import patient
+from tests.support.ports import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 START_S = 60

@@ -15,7 +15,7 @@ import pytest
 from model import remote
 from model.artefacts import SHIPPED, write_artefact
 from tests.model.stores import answering, reply
-from tests.ports import free_port
+from tests.support.ports import free_port
 from wrapper import KmnistClassifier
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ from google.protobuf import json_format
 from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
 from seldon_kafka.pipeline.load_class import load_class
-from tests.environments import PYTHON38, ROOT, needs_python38
-from tests.patience import patient
+from tests.support.environments import PYTHON38, ROOT, needs_python38
+from tests.support.patience import patient
 from tests.wrapper.conftest import Served, rest, serving
 from wrapper import BadPayload, KmnistBaseline, KmnistClassifier
 from wrapper.feedback import FeedbackNotKept

@@ -13,7 +13,7 @@ from PIL import Image
 
 from model.artefacts import SHIPPED, write_artefact
 from producer.bundled_samples import load_samples
-from tests.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
+from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 IMAGE = load_samples().images[3]
 

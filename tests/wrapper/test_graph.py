@@ -19,8 +19,8 @@ from model.explanation import occlusion
 from model.labels import ROMAJI
 from model.loader import load_classifier
 from producer.bundled_samples import load_samples
-from tests.environments import ROOT, TRAINING_PYTHON, with_tensorflow
-from tests.patience import patient
+from tests.support.environments import ROOT, TRAINING_PYTHON, with_tensorflow
+from tests.support.patience import patient
 from tests.wrapper.conftest import Served, over_grpc, rest, serving
 from wrapper import KmnistClassifier, KmnistOutlierDetector
 
@@ -112,7 +112,7 @@ def test_the_detectors_tags_are_in_the_reply_of_any_model_behind_it(
     detector: Served, flags: dict[str, Any], tmp_path: Path
 ) -> None:
     _, passed = rest(detector, {"data": {"ndarray": PICTURES.tolist()}}, "/transform-input")
-    with serving("tests.classes.Double", tmp_path / "server.log") as model:
+    with serving("tests.support.classes.Double", tmp_path / "server.log") as model:
         status, reply = rest(model, passed)
     assert status == 200
     assert reply["meta"]["tags"]["outlier"] == flags["outlier"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from model.artefacts import FLOAT, SHIPPED, read_artefact
 from model.chosen import VARIANTS
-from tests.environments import PYTHON38, ROOT, needs_python38
+from tests.support.environments import PYTHON38, ROOT, needs_python38
 from wrapper import KmnistBaseline, KmnistClassifier, KmnistExplainer, KmnistOutlierDetector
 
 ASK = """

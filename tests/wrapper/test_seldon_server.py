@@ -15,7 +15,7 @@ from seldon_core.proto import prediction_pb2
 
 from model.labels import ROMAJI
 from model.loader import load_classifier
-from tests.patience import patient
+from tests.support.patience import patient
 from tests.wrapper.conftest import Served, over_grpc, rest
 
 IMAGES = np.random.default_rng(11).integers(0, 256, (40, 28, 28)).astype(np.uint8)

@@ -11,7 +11,7 @@ from consumer.dashboard.console import Console, Program
 from consumer.dashboard.fleet import Action, Say
 from consumer.dashboard.loads import MOST_AT_ONCE, Load, Loads
 from seldon_kafka.config.settings import load_settings
-from tests.broker.stream import wait_until
+from tests.support.stream import wait_until
 
 LOAD = Load(count=10, rate=1.0, wire_format="ndarray", bad=0.0)
 FOR_EVER = ["http.server", "0", "--bind", "127.0.0.1"]

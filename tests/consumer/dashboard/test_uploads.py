@@ -14,7 +14,7 @@ from PIL import Image
 from consumer.dashboard import uploads
 from consumer.dashboard.uploads import Picture, Refused, pictures, shortened
 from producer.bundled_samples import SAMPLES, load_samples
-from tests.poison import png_that_unpacks_to, truncated_png
+from tests.support.poison import png_that_unpacks_to, truncated_png
 
 SAMPLE = (SAMPLES / "sample_0.jpg").read_bytes()
 

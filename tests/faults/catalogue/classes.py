@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
-from tests import classes
 from tests.faults import images, memory, served
 from tests.faults.checker import EITHER
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.fleet import Replica, signal_to
 from tests.faults.scene import Scene
 from tests.faults.side import side_stream
+from tests.support import classes
 
 _BETWEEN = 5
 _AWAY_S = 6

@@ -15,9 +15,9 @@ from tests.faults.checker import EITHER
 from tests.faults.environment import with_settings
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.scene import Scene
-from tests.hostile import Hostile, hostile_messages
-from tests.patience import patient
-from tests.poison import BAD
+from tests.support.hostile import Hostile, hostile_messages
+from tests.support.patience import patient
+from tests.support.poison import BAD
 
 _FUZZED = 400
 _FUZZ_S = 12

@@ -17,7 +17,7 @@ from tests.faults.checker import REPLY
 from tests.faults.environment import with_settings
 from tests.faults.fault import Fault, NotSeen
 from tests.faults.scene import NotRecovered, Scene, quiet
-from tests.patience import patient
+from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[3]
 _TRANSACTIONS = 6

@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from testcontainers.core.container import DockerContainer
 
 from kafka.cluster.properties import TAKE_OVER
-from tests.broker.stream import wait_until
-from tests.ports import free_ports
+from tests.support.ports import free_ports
+from tests.support.stream import wait_until
 
 IMAGE = os.environ.get("BROKER_IMAGE", "")
 _CONTROLLER_PORT = 9093

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.traffic import KEYS, Answer, inversions
+from tests.kubernetes.traffic import KEYS, Answer, inversions
 
 
 def answer(number: int, at_s: float, partition: int = 0) -> Answer:

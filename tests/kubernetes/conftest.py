@@ -12,13 +12,13 @@ from kafka.cluster.local import Cluster
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.topics.manage import await_usable, create
 from seldon_kafka.topics.wanted import Topic, wanted_topics
-from tests.cluster.figures import Figures
-from tests.cluster.images import load_images
-from tests.cluster.operators import start_keda, start_metrics_server, start_seldon
-from tests.cluster.overlays import Variant, variant
-from tests.cluster.place import Place
-from tests.cluster.rig import HOST, Rig, find_rig
 from tests.image.conftest import images_trouble
+from tests.kubernetes.figures import Figures
+from tests.kubernetes.images import load_images
+from tests.kubernetes.operators import start_keda, start_metrics_server, start_seldon
+from tests.kubernetes.overlays import Variant, variant
+from tests.kubernetes.place import Place
+from tests.kubernetes.rig import HOST, Rig, find_rig
 
 NewPlace = Callable[[str], Place]
 

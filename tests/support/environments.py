@@ -8,7 +8,7 @@ import pytest
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TRAINING_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 PYTHON38 = ROOT / ".venv-3.8" / "bin" / "python"
 

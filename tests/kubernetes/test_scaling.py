@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from tests.broker.stream import wait_until
-from tests.cluster.conftest import NewPlace
-from tests.cluster.figures import Figures
-from tests.cluster.overlays import Overlay, hpa, keda
-from tests.cluster.traffic import Run
+from tests.kubernetes.conftest import NewPlace
+from tests.kubernetes.figures import Figures
+from tests.kubernetes.overlays import Overlay, hpa, keda
+from tests.kubernetes.traffic import Run
+from tests.support.stream import wait_until
 
 pytestmark = [
     pytest.mark.full,

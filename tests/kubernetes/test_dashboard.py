@@ -6,11 +6,11 @@ import pytest
 
 from consumer.dashboard.fleet import BY_HAND, Scaling
 from consumer.dashboard.kubernetes.backend import KubernetesBackend
-from tests.broker.stream import wait_until
-from tests.cluster.conftest import NewPlace
-from tests.cluster.overlays import Overlay
-from tests.cluster.place import name
-from tests.cluster.rig import Rig
+from tests.kubernetes.conftest import NewPlace
+from tests.kubernetes.overlays import Overlay
+from tests.kubernetes.place import name
+from tests.kubernetes.rig import Rig
+from tests.support.stream import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from tests.cluster.operators import namespace
-from tests.cluster.rig import Rig
+from tests.kubernetes.operators import namespace
+from tests.kubernetes.rig import Rig
 from tests.sdep.manifests import (
     FILES,
     FOLDER,

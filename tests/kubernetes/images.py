@@ -6,11 +6,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.cluster.operators import EXECUTOR_IMAGE
-from tests.cluster.overlays import IMAGE
-from tests.cluster.rig import Rig
 from tests.image.bases import python_base, served
 from tests.image.engine import copy_source, docker
+from tests.kubernetes.operators import EXECUTOR_IMAGE
+from tests.kubernetes.overlays import IMAGE
+from tests.kubernetes.rig import Rig
 
 _PYTHON = "3.8"
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.rig import ROOT
+from tests.kubernetes.rig import ROOT
 
 IMAGE = "registry.example.com/kmnist"
 _SPEC = "/spec/predictors/0/componentSpecs/0"

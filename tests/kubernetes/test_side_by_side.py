@@ -15,11 +15,11 @@ from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.broker.stream import wait_until
-from tests.cluster.conftest import NewPlace, make_topics
-from tests.cluster.overlays import Overlay, replicas
-from tests.cluster.place import Place, name
-from tests.cluster.traffic import Run
+from tests.kubernetes.conftest import NewPlace, make_topics
+from tests.kubernetes.overlays import Overlay, replicas
+from tests.kubernetes.place import Place, name
+from tests.kubernetes.traffic import Run
+from tests.support.stream import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tests.cluster.overlays import IMAGE, Variant
-from tests.cluster.rig import ROOT, Rig
+from tests.kubernetes.overlays import IMAGE, Variant
+from tests.kubernetes.rig import ROOT, Rig
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 

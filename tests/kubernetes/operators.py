@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.broker.stream import wait_until
-from tests.cluster.rig import HOST, KEDA_NAMESPACE, OPERATOR_NAMESPACE, Rig
+from tests.kubernetes.rig import HOST, KEDA_NAMESPACE, OPERATOR_NAMESPACE, Rig
+from tests.support.stream import wait_until
 
 EXECUTOR_IMAGE = "seldonio/seldon-core-executor:1.17.1"
 _WEBHOOK_PORT = 4443

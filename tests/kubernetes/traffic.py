@@ -21,7 +21,7 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, Consumer, Producer, TopicPart
 from model.artefacts import FLOAT
 from model.dataset import load_split
 from model.loader import FAST, load_classifier
-from tests.cluster.overlays import Variant
+from tests.kubernetes.overlays import Variant
 
 KEYS = 97
 _READ_S = 0.5

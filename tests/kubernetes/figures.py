@@ -1,6 +1,6 @@
 """What the scenario measured, for both ways side by side, and the table of it in the document.
 
-`python -m tests.cluster.figures` puts the table of the latest run into docs/kubernetes.md.
+`python -m tests.kubernetes.figures` puts the table of the latest run into docs/kubernetes.md.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from bench.facts import facts
 from model.marked import with_part
-from tests.cluster.rig import ROOT
-from tests.cluster.traffic import Verdict
+from tests.kubernetes.rig import ROOT
+from tests.kubernetes.traffic import Verdict
 
 DOCUMENT = ROOT / "docs" / "kubernetes.md"
 RECORD = ROOT / "docs" / "kubernetes.json"

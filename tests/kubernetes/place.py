@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sdep.waiting import is_ready
-from tests.broker.stream import wait_until
-from tests.cluster.overlays import Overlay, Variant
-from tests.cluster.rig import Rig
+from tests.kubernetes.overlays import Overlay, Variant
+from tests.kubernetes.rig import Rig
+from tests.support.stream import wait_until
 
 _READY_S = 120.0
 _GONE_S = 90.0

@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from tests.broker.stream import wait_until
-from tests.cluster.conftest import NewPlace
-from tests.cluster.figures import Figures
-from tests.cluster.overlays import Overlay, replicas
-from tests.cluster.place import Place, image, name
-from tests.cluster.rig import Rig
-from tests.cluster.traffic import Run, Verdict
+from tests.kubernetes.conftest import NewPlace
+from tests.kubernetes.figures import Figures
+from tests.kubernetes.overlays import Overlay, replicas
+from tests.kubernetes.place import Place, image, name
+from tests.kubernetes.rig import Rig
+from tests.kubernetes.traffic import Run, Verdict
+from tests.support.stream import wait_until
 
 pytestmark = [
     pytest.mark.full,

@@ -15,15 +15,15 @@ from kafka.cluster.local import Cluster
 from kafka.cluster.security import client_config
 from seldon_kafka.config.rights import worker_rights
 from seldon_kafka.config.settings import load_settings
-from tests.broker.stream import wait_until
-from tests.cluster.conftest import NewPlace, make_topics
-from tests.cluster.figures import Figures
-from tests.cluster.operators import namespace
-from tests.cluster.overlays import Overlay, Variant, keda, variant
-from tests.cluster.place import Place
-from tests.cluster.rig import HOST, Rig
-from tests.cluster.traffic import Run
+from tests.kubernetes.conftest import NewPlace, make_topics
+from tests.kubernetes.figures import Figures
+from tests.kubernetes.operators import namespace
+from tests.kubernetes.overlays import Overlay, Variant, keda, variant
+from tests.kubernetes.place import Place
+from tests.kubernetes.rig import HOST, Rig
+from tests.kubernetes.traffic import Run
 from tests.sdep.prometheus import ask, prometheus
+from tests.support.stream import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(900)]
 

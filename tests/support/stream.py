@@ -20,7 +20,7 @@ from seldon_kafka.config.settings import Settings, load_settings
 from seldon_kafka.dead_letters.letters import Letter, read_letter
 from seldon_kafka.messages import INPUT_OFFSET, INPUT_PARTITION, Headers, Record, header
 from seldon_kafka.transport.consumed import record_of
-from tests.patience import patient
+from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -131,7 +131,7 @@ class Stream:
         return self.start(
             "seldon_kafka",
             "worker",
-            f"tests.classes.{class_name}",
+            f"tests.support.classes.{class_name}",
             KAFKA_WORKER_ID=worker_id,
             **environ,
         )
