@@ -313,7 +313,7 @@ def _check(options: argparse.Namespace) -> int:
     return _print_finding(finding, payloads, user_model)
 
 
-def _payloads(user_model: UserModel, options: Any) -> List[bytes]:
+def _payloads(user_model: UserModel, options: argparse.Namespace) -> List[bytes]:
     if not options.payload:
         return sample_payloads(user_model, options.count)
     try:

@@ -12,13 +12,14 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from seldon_kafka.messages import (
     DEAD_APP_CODE,
     DEAD_ERROR,
     DEAD_ERROR_REASON,
     DEAD_STATUS_CODE,
+    JsonObject,
     Record,
     Rejection,
 )
@@ -167,7 +168,7 @@ class UserModelError(Exception):
         self.reason = reason
         self.app_code = app_code
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The `status` that Seldon's server answers such an error with."""
         status = {"status": 1, "info": self.message, "code": -1, "reason": self.reason}
         return {"status": status}

@@ -9,7 +9,18 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
+from numpy.typing import NDArray
+
 from seldon_kafka.seldon_types import known_to_seldon
+
+Json = Any
+"""Any JSON value."""
+
+JsonObject = Dict[str, Any]
+"""A JSON object."""
+
+Array = NDArray[Any]
+"""An array of any type."""
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
@@ -77,7 +88,7 @@ class Payload(NamedTuple):
     kind: str
     data: Any
     names: Any
-    meta: Dict[str, Any]
+    meta: JsonObject
     request: Any
     dtype: Any = None
 
@@ -101,8 +112,8 @@ class Response:
     def __init__(
         self,
         data: Any,
-        tags: Optional[Dict[str, Any]] = None,
-        metrics: Optional[List[Dict[str, Any]]] = None,
+        tags: Optional[JsonObject] = None,
+        metrics: Optional[List[JsonObject]] = None,
     ) -> None:
         self.data = data
         self.tags = {} if tags is None else tags
@@ -125,11 +136,11 @@ class Prediction(NamedTuple):
 
     data: Any
     names: Any
-    tags: Dict[str, Any]
+    tags: JsonObject
     row_tags: Tuple[str, ...]
-    metrics: List[Dict[str, Any]]
+    metrics: List[JsonObject]
     raw: bool = False
-    reported: Sequence[Dict[str, Any]] = ()
+    reported: Sequence[JsonObject] = ()
     request_path: Mapping[str, str] = MappingProxyType({})
 
 
@@ -148,7 +159,7 @@ class Reply(NamedTuple):
     value: bytes
     headers: Headers
     sent_puid: str = ""
-    metrics: Sequence[Dict[str, Any]] = ()
+    metrics: Sequence[JsonObject] = ()
 
 
 class Rejection(NamedTuple):

@@ -12,7 +12,14 @@ from seldon_kafka.codec.json_text import parse_any_json, parse_json
 from seldon_kafka.codec.limits import check_texts
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import UNREADABLE_BATCH, UNREADABLE_HEADERS, Payload, Record, header
+from seldon_kafka.messages import (
+    UNREADABLE_BATCH,
+    UNREADABLE_HEADERS,
+    JsonObject,
+    Payload,
+    Record,
+    header,
+)
 
 __all__ = [
     "Decoded",
@@ -182,7 +189,7 @@ def _json_format(document: Any) -> WireFormat:
     return tfserving.FORMAT if "instances" in document else seldon_json.FORMAT
 
 
-def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]]:
+def array_place(document: JsonObject) -> Optional[Tuple[JsonObject, str]]:
     """Returns the object and the field name that hold a request's array.
 
     Returns:
@@ -204,13 +211,13 @@ def array_place(document: Dict[str, Any]) -> Optional[Tuple[Dict[str, Any], str]
     return data, "ndarray"
 
 
-def array_field(document: Dict[str, Any]) -> Any:
+def array_field(document: JsonObject) -> Any:
     """Returns the value that becomes a request's array, or None."""
     place = array_place(document)
     return None if place is None else place[0].get(place[1])
 
 
-def _arrays(document: Dict[str, Any]) -> Iterator[Any]:
+def _arrays(document: JsonObject) -> Iterator[Any]:
     """Yields the values of a request that may become arrays, in any format."""
     data, inputs = document.get("data"), document.get("inputs")
     if isinstance(data, dict):

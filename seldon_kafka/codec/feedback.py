@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import orjson
 
@@ -23,6 +23,7 @@ from seldon_kafka.messages import (
     INPUT_PARTITION,
     INPUT_TOPIC,
     Headers,
+    JsonObject,
     Record,
     header,
 )
@@ -63,8 +64,8 @@ class Feedback:
     puid: str
     truth: Tuple[str, ...] = ()
     reward: float = 0.0
-    request: Optional[Dict[str, Any]] = None
-    response: Optional[Dict[str, Any]] = None
+    request: Optional[JsonObject] = None
+    response: Optional[JsonObject] = None
     place: Optional[Place] = None
     given_ms: int = -1
 
@@ -79,7 +80,7 @@ def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[
         BadFeedback: it can't be written as JSON, or could not be read again.
     """
     response = feedback.response or {}
-    document: Dict[str, Any] = {
+    document: JsonObject = {
         "request": feedback.request,
         "response": {**response, "meta": {**(response.get("meta") or {}), "puid": feedback.puid}},
         "reward": feedback.reward,
@@ -122,7 +123,7 @@ def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
 
 
 def feedback_of(
-    document: Dict[str, Any], given_ms: int, *, place: Optional[Place] = None, puid: str = ""
+    document: JsonObject, given_ms: int, *, place: Optional[Place] = None, puid: str = ""
 ) -> Feedback:
     """Reads the feedback in Seldon's JSON, as clients post it to `/send-feedback`.
 
@@ -144,7 +145,7 @@ def feedback_of(
 
 
 def _feedback_of(
-    document: Dict[str, Any], given_ms: int, place: Optional[Place], puid: Optional[str]
+    document: JsonObject, given_ms: int, place: Optional[Place], puid: Optional[str]
 ) -> Feedback:
     if not any(part in document for part in _PARTS):
         raise Rejected("no_payload", f"the object has none of {', '.join(_PARTS)}")
@@ -158,7 +159,7 @@ def _feedback_of(
     return Feedback(puid, truth, reward, request, response, place, given_ms)
 
 
-def _message(document: Dict[str, Any], part: str) -> Optional[Dict[str, Any]]:
+def _message(document: JsonObject, part: str) -> Optional[JsonObject]:
     """Returns the request or the response; None if it is missing or empty."""
     message = document.get(part)
     if not message:
@@ -168,14 +169,14 @@ def _message(document: Dict[str, Any], part: str) -> Optional[Dict[str, Any]]:
     return message
 
 
-def _puid_in(message: Optional[Dict[str, Any]]) -> str:
+def _puid_in(message: Optional[JsonObject]) -> str:
     puid = ((message or {}).get("meta") or {}).get("puid") or ""
     if not isinstance(puid, str):
         raise Rejected("bad_value", "meta.puid must be a text")
     return puid
 
 
-def _made_of(request: Optional[Dict[str, Any]]) -> str:
+def _made_of(request: Optional[JsonObject]) -> str:
     if request is None:
         raise Rejected(
             "no_payload", "nothing says what it is about: send response.meta.puid, or the request"
@@ -183,7 +184,7 @@ def _made_of(request: Optional[Dict[str, Any]]) -> str:
     return hashlib.blake2b(_dumped(request, orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
-def _reward_in(document: Dict[str, Any]) -> float:
+def _reward_in(document: JsonObject) -> float:
     reward = document.get("reward")
     if reward is None:
         return 0.0
@@ -195,7 +196,7 @@ def _reward_in(document: Dict[str, Any]) -> float:
     raise Rejected("bad_value", "reward must be a finite number")
 
 
-def _dumped(document: Dict[str, Any], option: int = 0) -> bytes:
+def _dumped(document: JsonObject, option: int = 0) -> bytes:
     try:
         return orjson.dumps(document, option=option)
     except orjson.JSONEncodeError as error:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Dict, Iterator
+from typing import Any, Iterator
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from seldon_kafka.codec.limits import check_containers
 from seldon_kafka.errors import Rejected
+from seldon_kafka.messages import Array, JsonObject
 
 JSON_HEADERS = (("content-type", b"application/json"),)
 
@@ -32,7 +32,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _EXACT = 2**53
 
 
-def parse_json(value: bytes) -> Dict[str, Any]:
+def parse_json(value: bytes) -> JsonObject:
     """Parses a JSON object; the last one of duplicate keys wins.
 
     Args:
@@ -93,7 +93,7 @@ def _is_parsed_by_orjson(value: bytes) -> bool:
     return True
 
 
-def parse_strict_json(value: bytes) -> Dict[str, Any]:
+def parse_strict_json(value: bytes) -> JsonObject:
     """Parses a JSON object without NaN and infinity.
 
     Raises:
@@ -154,7 +154,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def array_of(values: Any, what: str) -> NDArray[Any]:
+def array_of(values: Any, what: str) -> Array:
     """Returns the array that numpy makes of nested lists.
 
     `None` among numbers is a missing value and becomes NaN in a float64 array. Among other values
@@ -185,7 +185,7 @@ def array_of(values: Any, what: str) -> NDArray[Any]:
     return _with_missing(array, what)
 
 
-def list_of(values: Any, what: str) -> NDArray[Any]:
+def list_of(values: Any, what: str) -> Array:
     """Returns the array of a list, as `array_of` does.
 
     Raises:
@@ -196,7 +196,7 @@ def list_of(values: Any, what: str) -> NDArray[Any]:
     return array_of(values, what)
 
 
-def _with_missing(array: NDArray[Any], what: str) -> NDArray[Any]:
+def _with_missing(array: Array, what: str) -> Array:
     """Returns an object array of numbers and `None` as float64, and any other array unchanged."""
     kinds = set(map(type, array.flat))
     if (
@@ -215,7 +215,7 @@ def _with_missing(array: NDArray[Any], what: str) -> NDArray[Any]:
     return array.astype(np.float64)
 
 
-def _whole_numbers(array: NDArray[Any]) -> Iterator[Any]:
+def _whole_numbers(array: Array) -> Iterator[Any]:
     return ((index, item) for index, item in np.ndenumerate(array) if type(item) is int)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from seldon_kafka.codec.small_numbers import DIGITS, read_small_numbers
 from seldon_kafka.codec.wire_format import WireFormat
-from seldon_kafka.messages import Payload
+from seldon_kafka.messages import JsonObject, Payload
 
 # Shorter messages are decoded the general way as quickly.
 _SHORTEST = 256
@@ -69,7 +69,7 @@ class Layouts:
         field: returns the value of a parsed message that becomes its array.
     """
 
-    def __init__(self, field: Callable[[Dict[str, Any]], Any]) -> None:
+    def __init__(self, field: Callable[[JsonObject], Any]) -> None:
         self._field = field
         self._known: Dict[bytes, Layout] = {}
         self._known_bytes = 0

@@ -18,9 +18,9 @@ import uuid
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seldon_kafka.codec.seldon_messages import any_for_user_model, is_any
+from seldon_kafka.messages import Array, JsonObject
 
 _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
@@ -65,7 +65,7 @@ def _http_date(moment: datetime.date) -> str:
     return email.utils.format_datetime(aware, usegmt=True)
 
 
-def frame_rows(value: Any) -> Optional[Tuple[NDArray[Any], List[Any]]]:
+def frame_rows(value: Any) -> Optional[Tuple[Array, List[Any]]]:
     """Returns the rows and column names of a pandas DataFrame or Series, else None.
 
     It recognises the classes by their names, and does not import pandas.
@@ -123,7 +123,7 @@ class _Copy:
             raise NotPlain(f"{path} is {value}")
         return value
 
-    def _dict(self, value: Dict[Any, Any], path: str) -> Dict[str, Any]:
+    def _dict(self, value: Dict[Any, Any], path: str) -> JsonObject:
         copied = {}
         for key, item in value.items():
             name = key if type(key) is str else self._key(key, path)
@@ -164,7 +164,7 @@ class _Copy:
             item = float(value)
         return self.of(item, path)
 
-    def _array(self, array: NDArray[Any], path: str) -> Any:
+    def _array(self, array: Array, path: str) -> Any:
         kind = array.dtype.kind
         if kind in _NUMBERS:
             return self._numbers(array, path)
@@ -192,7 +192,7 @@ class _Copy:
         self._check_finite(copied, path)
         return copied
 
-    def _check_finite(self, array: NDArray[Any], path: str) -> None:
+    def _check_finite(self, array: Array, path: str) -> None:
         if self._non_finite or array.dtype.kind != "f":
             return
         finite = np.isfinite(array)
@@ -221,7 +221,7 @@ class _Copy:
         raise NotPlain(f"{path} is of type {type(value).__name__}, which can't be sent")
 
 
-def _flat_list(array: NDArray[Any]) -> Any:
+def _flat_list(array: Array) -> Any:
     listed = array.reshape(-1).tolist()
     return listed if isinstance(listed, list) else [listed]
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Any, Dict, List, Union
+from typing import Any, List, Union
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.json_text import JSON_HEADERS, MAX_DEPTH, array_of, dump_json, list_of
@@ -19,13 +18,13 @@ from seldon_kafka.codec.seldon_messages import is_any
 from seldon_kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
 
 # An array without values may have any shape, and a user model may allocate for each row or column.
 _LARGEST_EMPTY = 65_536
 
 
-def decode(document: Dict[str, Any]) -> Payload:
+def decode(document: JsonObject) -> Payload:
     """Returns the payload of a Seldon request, decoded as Seldon decodes it.
 
     Raises:
@@ -79,7 +78,7 @@ def decode_base64(value: Any) -> bytes:
         raise Rejected("bad_base64", f"binData is not base64: {error}") from None
 
 
-def _decode_data(document: Dict[str, Any], meta: Dict[str, Any]) -> Payload:
+def _decode_data(document: JsonObject, meta: JsonObject) -> Payload:
     data = document["data"]
     if not isinstance(data, dict):
         raise Rejected("no_payload", "data must be an object with ndarray or tensor")
@@ -101,14 +100,14 @@ def _names(names: Any) -> Any:
     return names
 
 
-def _tensor(tensor: Any) -> NDArray[Any]:
+def _tensor(tensor: Any) -> Array:
     if not isinstance(tensor, dict):
         raise Rejected("no_payload", "data.tensor must be an object with shape and values")
     values = list_of(tensor.get("values"), "data.tensor.values")
     return reshaped(values, tensor.get("shape"), "data.tensor")
 
 
-def reshaped(values: NDArray[Any], shape: Any, what: str) -> NDArray[Any]:
+def reshaped(values: Array, shape: Any, what: str) -> Array:
     """Returns the values in a shape.
 
     Raises:
@@ -151,7 +150,7 @@ def _with_puid(reply: Any, puid: str) -> Any:
     return reply
 
 
-def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
+def _body(kind: str, prediction: Prediction) -> JsonObject:
     data = prediction.data
     if isinstance(data, dict):
         return {"jsonData": data}
@@ -167,7 +166,7 @@ def _body(kind: str, prediction: Prediction) -> Dict[str, Any]:
     is_number = np.issubdtype(rows.dtype, np.number)
     if is_number and kind == "tftensor":
         return {"data": {"names": names, "tftensor": tf_tensor.to_json(rows)}}
-    body: Dict[str, Any] = {"names": names}
+    body: JsonObject = {"names": names}
     if is_number and kind in AS_TENSOR:
         body["tensor"] = {"shape": list(rows.shape), "values": values_of(rows.ravel())}
     else:
@@ -180,7 +179,7 @@ def listed(names: Any) -> Any:
     return list(names) if isinstance(names, tuple) else names
 
 
-def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
+def values_of(data: Any) -> Union[Array, List[Any], Any]:
     """Returns rows for `dump_json`; masked values become `null`."""
     if not isinstance(data, np.ndarray):
         return data
@@ -189,9 +188,9 @@ def values_of(data: Any) -> Union[NDArray[Any], List[Any], Any]:
     return np.ascontiguousarray(data)
 
 
-def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> Dict[str, Any]:
+def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> JsonObject:
     """Returns `meta` of the reply: the tags and metrics of the sender and of the user model."""
-    meta: Dict[str, Any] = {"puid": puid}
+    meta: JsonObject = {"puid": puid}
     sent = payload.meta
     if sent.get("tags") or prediction.tags:
         meta["tags"] = {**(sent.get("tags") or {}), **prediction.tags}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List
+from typing import Any, List
 
 import numpy as np
 from google.protobuf import json_format
@@ -24,7 +24,7 @@ from seldon_kafka.codec.seldon_messages import (
 )
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import JsonObject, Payload, Prediction
 
 _HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.encode("ascii")))
 
@@ -89,7 +89,7 @@ def _payload(message: Any) -> Payload:
     kind = message.WhichOneof("data_oneof")
     if kind is None:
         raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")
-    meta: Dict[str, Any] = _as_json(message.meta) if message.HasField("meta") else {}
+    meta: JsonObject = _as_json(message.meta) if message.HasField("meta") else {}
     if kind == "data":
         return _decode_data(message, meta)
     data = getattr(message, kind)
@@ -100,7 +100,7 @@ def _payload(message: Any) -> Payload:
     return Payload(kind, data, (), meta, message)
 
 
-def _decode_data(message: Any, meta: Dict[str, Any]) -> Payload:
+def _decode_data(message: Any, meta: JsonObject) -> Payload:
     kind = message.data.WhichOneof("data_oneof")
     names = tuple(message.data.names)
     if kind == "tensor":

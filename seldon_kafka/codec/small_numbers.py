@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from seldon_kafka.messages import Array
 
 DIGITS = b"0123456789"
 _SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
@@ -38,7 +40,7 @@ def read_small_numbers(
     return block
 
 
-def _read(text: bytes, spaces: bool) -> Optional[NDArray[Any]]:
+def _read(text: bytes, spaces: bool) -> Optional[Array]:
     """Computes the number at every byte at once, and takes those where a number ends."""
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10

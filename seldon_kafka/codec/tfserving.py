@@ -6,16 +6,16 @@ https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
 from __future__ import annotations
 
 import base64
-from typing import Any, Dict
+from typing import Any
 
 from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import decode_base64, values_of
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import JsonObject, Payload, Prediction
 
 
-def decode(document: Dict[str, Any]) -> Payload:
+def decode(document: JsonObject) -> Payload:
     """Decodes the instances as an array, or the bytes of one `{"b64": …}` instance.
 
     Raises:

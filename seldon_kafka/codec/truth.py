@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from seldon_kafka.errors import Rejected
+from seldon_kafka.messages import JsonObject
 
 _LONGEST_LABEL = 256
 _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
@@ -42,7 +43,7 @@ def labels_of(truth: Any) -> Tuple[str, ...]:
     return tuple(_of_entry(entry, names) for entry in _entries(data))
 
 
-def _entries(data: Dict[str, Any]) -> List[Any]:
+def _entries(data: JsonObject) -> List[Any]:
     """Returns the entry of each row."""
     if "tensor" in data:
         return _rows_of_tensor(data["tensor"])

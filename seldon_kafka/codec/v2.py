@@ -6,18 +6,17 @@ https://github.com/kserve/open-inference-protocol/blob/main/specification/protoc
 from __future__ import annotations
 
 import base64
-from typing import Any, Dict, List, Tuple
+from typing import Any, List, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import reshaped, values_of
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
 
-_DTYPES: Dict[str, Any] = {
+_DTYPES: JsonObject = {
     "BOOL": np.bool_,
     "UINT8": np.uint8,
     "UINT16": np.uint16,
@@ -34,7 +33,7 @@ _DTYPES: Dict[str, Any] = {
 _DATATYPES = {np.dtype(dtype): name for name, dtype in _DTYPES.items()}
 
 
-def decode(document: Dict[str, Any]) -> Payload:
+def decode(document: JsonObject) -> Payload:
     """Decodes the input tensor, in its shape and datatype.
 
     Raises:
@@ -52,7 +51,7 @@ def decode(document: Dict[str, Any]) -> Payload:
     return Payload("ndarray", array, (), meta, document)
 
 
-def _typed(values: NDArray[Any], datatype: Any) -> NDArray[Any]:
+def _typed(values: Array, datatype: Any) -> Array:
     if datatype == "BYTES":
         if values.size and values.dtype.kind != "U":
             raise Rejected("bad_value", "inputs[0].data holds what is no BYTES: send texts")
@@ -87,7 +86,7 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
     if prediction.raw:
         return dump_json(prediction.data)
     outputs = [_output("predict", prediction.data)]
-    parameters: Dict[str, Any] = {}
+    parameters: JsonObject = {}
     tags = {**(payload.meta.get("tags") or {}), **prediction.tags}
     for name, value in tags.items():
         if name in prediction.row_tags:
@@ -96,13 +95,13 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
             parameters[name] = value
     if prediction.names:
         outputs[0]["parameters"] = {"names": ",".join(map(str, prediction.names))}
-    reply: Dict[str, Any] = {"id": puid, "outputs": outputs}
+    reply: JsonObject = {"id": puid, "outputs": outputs}
     if parameters:
         reply["parameters"] = parameters
     return dump_json(reply)
 
 
-def _output(name: str, data: Any) -> Dict[str, Any]:
+def _output(name: str, data: Any) -> JsonObject:
     datatype, shape, values = _flat(data)
     return {"name": name, "shape": shape, "datatype": datatype, "data": values}
 

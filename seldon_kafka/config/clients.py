@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Dict, Tuple
+from typing import Any, Tuple
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from seldon_kafka.config.librdkafka import merged
 from seldon_kafka.config.settings import Settings, SettingsError, require_broker
+from seldon_kafka.messages import JsonObject
 
 log = logging.getLogger("seldon_kafka.client")
 _QUIET = logging.getLogger("seldon_kafka.config.clients.check")
@@ -48,7 +49,7 @@ def checked(settings: Settings) -> Settings:
     Raises:
         SettingsError: the library refuses them, or no broker is set; the text names the variable.
     """
-    made: Tuple[Tuple[Any, Dict[str, Any]], ...] = (
+    made: Tuple[Tuple[Any, JsonObject], ...] = (
         (AdminClient, admin_config(settings)),
         (Producer, producer_config(settings)),
         (Consumer, consumer_config(settings, settings.group_id)),
@@ -86,9 +87,9 @@ def most_log_bytes(settings: Settings) -> int:
     return max(most, min(_ONE_PIECE_BYTES, 2 * (most // 3 * 4)))
 
 
-def _base(settings: Settings) -> Dict[str, Any]:
+def _base(settings: Settings) -> JsonObject:
     require_broker(settings)
-    config: Dict[str, Any] = {
+    config: JsonObject = {
         "bootstrap.servers": settings.broker,
         "security.protocol": settings.security_protocol,
         "logger": log,
@@ -105,12 +106,12 @@ def _base(settings: Settings) -> Dict[str, Any]:
     return config
 
 
-def admin_config(settings: Settings) -> Dict[str, Any]:
+def admin_config(settings: Settings) -> JsonObject:
     """Returns the properties of a `confluent_kafka.admin.AdminClient`."""
     return merged(_base(settings), settings.librdkafka.get("client", {}))
 
 
-def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
+def producer_config(settings: Settings, **properties: Any) -> JsonObject:
     """Returns the properties of a producer that neither loses nor reorders messages.
 
     Args:
@@ -135,7 +136,7 @@ def producer_config(settings: Settings, **properties: Any) -> Dict[str, Any]:
     )
 
 
-def consumer_config(settings: Settings, group_id: str, **properties: Any) -> Dict[str, Any]:
+def consumer_config(settings: Settings, group_id: str, **properties: Any) -> JsonObject:
     """Returns the properties of a consumer that reads committed messages and commits by itself.
 
     Args:

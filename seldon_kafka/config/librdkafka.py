@@ -11,6 +11,7 @@ import logging
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple
 
 from seldon_kafka.config.environment import SettingsError, ignored_by, is_foreign
+from seldon_kafka.messages import JsonObject
 
 _QUIET = logging.getLogger("seldon_kafka.config.librdkafka.check")
 _QUIET.addHandler(logging.NullHandler())
@@ -113,7 +114,7 @@ def _is_property(name: str, value: str) -> bool:
     return True
 
 
-def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> Dict[str, Any]:
+def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> JsonObject:
     """Returns `base` with the properties of `overrides`; later ones win."""
     config = dict(base)
     for override in overrides:

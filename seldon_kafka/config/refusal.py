@@ -19,6 +19,7 @@ from seldon_kafka.config.clients import admin_config, checked, with_variables
 from seldon_kafka.config.rights import READ, TOPIC, Right, RightMissing
 from seldon_kafka.config.settings import Settings, load_settings
 from seldon_kafka.errors import CommandError
+from seldon_kafka.messages import JsonObject
 
 _WAIT_S = 3.0
 _LATE_S = 0.5
@@ -66,7 +67,7 @@ class Inquiry:
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._said: List[KafkaError] = []
-        own: Dict[str, Any] = {"logger": _QUIET, "error_cb": self._said.append}
+        own: JsonObject = {"logger": _QUIET, "error_cb": self._said.append}
         self.admin: Any = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:

@@ -28,6 +28,7 @@ from seldon_kafka.config.environment import (
 )
 from seldon_kafka.config.librdkafka import CLIENT_PREFIXES, properties_by_client
 from seldon_kafka.config.share import Share, share
+from seldon_kafka.messages import JsonObject
 
 __all__ = ["Settings", "SettingsError", "load_settings", "require_broker", "variables"]
 
@@ -289,7 +290,7 @@ class Settings:
         return (*names, self.log_topic) if self.log_requests else names
 
 
-def variables() -> Dict[str, Any]:
+def variables() -> JsonObject:
     """Returns the settings' fields (`dataclasses.Field`), by the name of their variable."""
     return {
         field.metadata["variable"]: field

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
 import json
 import os
 import sys
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.index import Index, index_of
@@ -23,7 +24,7 @@ _DONE, _NOT_ALL = 0, 1
 _LINES = 20
 
 
-def list_letters(settings: Settings, options: Any) -> int:
+def list_letters(settings: Settings, options: argparse.Namespace) -> int:
     """Lists dead letters, the newest last."""
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), _selection(options))
@@ -43,7 +44,7 @@ def list_letters(settings: Settings, options: Any) -> int:
     return _DONE
 
 
-def show_letter(settings: Settings, options: Any) -> int:
+def show_letter(settings: Settings, options: argparse.Namespace) -> int:
     """Shows one dead letter."""
     position, letter, replays = options.position, None, 0
     with Mailbox(settings) as mailbox:
@@ -58,7 +59,7 @@ def show_letter(settings: Settings, options: Any) -> int:
     return _DONE
 
 
-def replay_letters(settings: Settings, options: Any) -> int:
+def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
     """Sends dead letters to the input topic again."""
     selection = _some(options, options.all)
     if options.dry_run:
@@ -113,7 +114,7 @@ def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
     return _NOT_ALL if left_out else _DONE
 
 
-def purge_letters(settings: Settings, options: Any) -> int:
+def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
     """Deletes dead letters."""
     selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
@@ -154,7 +155,7 @@ def _confirmed() -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def _selection(options: Any) -> Selection:
+def _selection(options: argparse.Namespace) -> Selection:
     """Returns the selection of the command line."""
     return Selection(
         positions=frozenset(options.positions),
@@ -166,7 +167,7 @@ def _selection(options: Any) -> Selection:
     )
 
 
-def _some(options: Any, all_of_them: bool) -> Selection:
+def _some(options: argparse.Namespace, all_of_them: bool) -> Selection:
     selection = _selection(options)
     if selection.is_everything and not all_of_them:
         raise UsageError("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from seldon_kafka.messages import (
     DEAD_APP_CODE,
@@ -22,6 +22,7 @@ from seldon_kafka.messages import (
     INPUT_TOPIC,
     WORKER,
     Headers,
+    JsonObject,
     Record,
     header,
 )
@@ -95,7 +96,7 @@ class Envelope:
         """Its position in the dead-letter topic: `partition:offset`."""
         return str(self.at)
 
-    def as_dict(self) -> Dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """Returns the dead letter for `--json`, without the value."""
         topic, partition, offset = self.source
         return {

@@ -6,13 +6,13 @@ import argparse
 import json
 import sys
 import time
-from typing import Any, Dict
 
 from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.config.arguments import add_action
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.errors import CommandError, UsageError
 from seldon_kafka.feedback.writer import FeedbackWriter
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.transport.snapshot import Snapshot
 from seldon_kafka.transport.topic_writer import NotWritten
 
@@ -77,6 +77,6 @@ def _list(_: argparse.Namespace) -> int:
     return 1 if unreadable else 0
 
 
-def _as_json(feedback: Feedback) -> Dict[str, Any]:
-    said: Dict[str, Any] = {"puid": feedback.puid, "truth": list(feedback.truth)}
+def _as_json(feedback: Feedback) -> JsonObject:
+    said: JsonObject = {"puid": feedback.puid, "truth": list(feedback.truth)}
     return {**said, "reward": feedback.reward, "given_ms": feedback.given_ms}

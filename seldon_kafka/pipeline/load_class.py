@@ -9,6 +9,7 @@ import json
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 from seldon_kafka.errors import UsageError
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.pipeline.seldon_api import INSTALL, has_method, has_seldon_core
 from seldon_kafka.pipeline.user_model import (
     SERVICES,
@@ -138,7 +139,7 @@ def _service(name: str) -> Service:
     return service
 
 
-def _parameters(text: str) -> Dict[str, Any]:
+def _parameters(text: str) -> JsonObject:
     try:
         listed = json.loads(text)
         return {item["name"]: _PARSERS[item["type"]](item["value"]) for item in listed}

@@ -14,7 +14,6 @@ from typing import (
 )
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seldon_kafka.codec import decode_request
 from seldon_kafka.codec.batch import BatchDecoder, Block
@@ -26,7 +25,7 @@ from seldon_kafka.errors import (
     retriable_of,
     words_of,
 )
-from seldon_kafka.messages import Payload, Prediction, Record, Rejection
+from seldon_kafka.messages import Array, JsonObject, Payload, Prediction, Record, Rejection
 from seldon_kafka.pipeline.batch import Answer, Batch, BatchState, Single
 from seldon_kafka.pipeline.replies import replies, reply, sent_puid
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
@@ -94,7 +93,7 @@ class Pipeline:
         self._on_switch = on_switch
         self._check = check or StackCheck()
         self._clock = clock
-        self._constants: Dict[str, Any] = {}
+        self._constants: JsonObject = {}
         self._widths: Set[Any] = set()
         if batching == "on":
             user_model.declare()
@@ -481,11 +480,11 @@ def _is_fractional(dtype: Any) -> bool:
     return dtype is not None and dtype.kind == "f"
 
 
-def _whole(block: Block, rows: NDArray[Any], dtype: Any) -> Part:
+def _whole(block: Block, rows: Array, dtype: Any) -> Part:
     return Part(block.indexes, block.payload, True, block.wire_format, rows, dtype)
 
 
-def _rows_of(rows: Any) -> NDArray[Any]:
+def _rows_of(rows: Any) -> Array:
     array = np.asarray(rows)
     if array.ndim == 0:
         raise BadPrediction("to_rows returned no rows")

@@ -12,7 +12,7 @@ import os
 from typing import Any, Dict, List, Mapping
 
 from seldon_kafka.errors import UserModelError
-from seldon_kafka.messages import Response
+from seldon_kafka.messages import JsonObject, Response
 
 INCLUDES_METRICS = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
 """Whether replies contain the metrics of a class."""
@@ -77,7 +77,7 @@ def has_method(instance: Any, name: str) -> bool:
     return name in vars(instance) or getattr(type(instance), name, None) is not inherited
 
 
-def checked_metrics(metrics: Any) -> List[Dict[str, Any]]:
+def checked_metrics(metrics: Any) -> List[JsonObject]:
     """Checks and returns the metrics of a class.
 
     Raises:

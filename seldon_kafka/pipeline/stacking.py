@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from seldon_kafka.codec.wire_format import WireFormat
-from seldon_kafka.messages import Payload
+from seldon_kafka.messages import Array, Payload
 
 
 class Part(NamedTuple):
@@ -28,7 +27,7 @@ class Part(NamedTuple):
     payload: Payload
     is_block: bool
     wire_format: WireFormat
-    rows: NDArray[Any]
+    rows: Array
     dtype: Any
 
     @property
@@ -86,12 +85,12 @@ def _as_one(parts: List[Part]) -> Part:
     )
 
 
-def stacked(parts: List[Part]) -> NDArray[Any]:
+def stacked(parts: List[Part]) -> Array:
     """Returns a copy of the rows of all parts, which have one key.
 
     It is a copy because a user model may change its input, and the parts may be stacked again.
     """
-    rows: NDArray[Any] = np.concatenate([part.rows for part in parts])
+    rows: Array = np.concatenate([part.rows for part in parts])
     return rows.astype(parts[0].dtype, copy=False)
 
 

@@ -11,7 +11,6 @@ import logging
 from typing import (
     Any,
     Callable,
-    Dict,
     Iterable,
     Iterator,
     List,
@@ -24,7 +23,6 @@ from typing import (
 
 import numpy as np
 from google.protobuf import json_format
-from numpy.typing import NDArray
 
 from seldon_kafka.codec.plain import NotPlain, frame_rows, is_finite, plain
 from seldon_kafka.codec.seldon_messages import (
@@ -36,7 +34,7 @@ from seldon_kafka.codec.seldon_messages import (
 )
 from seldon_kafka.codec.seldon_proto import not_finite
 from seldon_kafka.errors import BadPrediction
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
 from seldon_kafka.pipeline.error_handler import ModelErrors
 from seldon_kafka.pipeline.seldon_api import (
     INCLUDES_METRICS,
@@ -99,13 +97,13 @@ class RawReplyFailed(Exception):
         status: the whole `status`.
     """
 
-    def __init__(self, status: Dict[str, Any]) -> None:
+    def __init__(self, status: JsonObject) -> None:
         super().__init__(str(status.get("info") or status.get("reason") or "the reply failed"))
         self.status_code = int(status["code"])
         self.reason = str(status.get("reason") or "")
         self.status = status
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """The status as the reply had it."""
         return {"status": self.status}
 
@@ -123,9 +121,9 @@ class _Metrics:
     """
 
     def __init__(self) -> None:
-        self._reported: List[Dict[str, Any]] = []
+        self._reported: List[JsonObject] = []
 
-    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
+    def update(self, metrics: List[JsonObject], method: str) -> None:
         """Adds metrics that the user model reported."""
         for metric in metrics:
             # As in Seldon: the tag is visible in the reply if the metric has tags.
@@ -134,7 +132,7 @@ class _Metrics:
             reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
             self._reported.append({part: reported[part] for part in _METRIC})
 
-    def take(self) -> List[Dict[str, Any]]:
+    def take(self) -> List[JsonObject]:
         """Returns the reported metrics, and forgets them."""
         reported, self._reported = self._reported, []
         return reported
@@ -205,7 +203,7 @@ class UserModel:
             return None
         return getattr(self.instance, name)
 
-    def _extra_function(self, name: str) -> Optional[Callable[[Any], NDArray[Any]]]:
+    def _extra_function(self, name: str) -> Optional[Callable[[Any], Array]]:
         """Returns an optional method with one argument; None if the name means something else."""
         found = self._extra(name) if self._service.method == "predict" else None
         if not callable(found) or not takes(found, None):
@@ -416,7 +414,7 @@ class UserModel:
             request_path=self._request_path,
         )
 
-    def _reported(self, metrics: Any) -> List[Dict[str, Any]]:
+    def _reported(self, metrics: Any) -> List[JsonObject]:
         """Counts the metrics of an answer and of the class; returns the metrics for the reply."""
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
@@ -435,7 +433,7 @@ class UserModel:
         except NotPlain as error:
             raise BadPrediction(str(error)) from None
 
-    def _class_names(self, rows: NDArray[Any], columns: Optional[List[Any]]) -> Any:
+    def _class_names(self, rows: Array, columns: Optional[List[Any]]) -> Any:
         """Returns class names as `seldon_core.user_model` does; a DataFrame's are its columns."""
         if rows.ndim < 2:
             return ()
@@ -446,7 +444,7 @@ class UserModel:
                 return list(names) if isinstance(names, _SEQUENCES) else names
         return columns or [f"t:{number}" for number in range(rows.shape[1])]
 
-    def _own_tags(self) -> Dict[str, Any]:
+    def _own_tags(self) -> JsonObject:
         if not has_method(self.instance, "tags"):
             return {}
         with NotImplementedSuppressed():
@@ -557,7 +555,7 @@ def takes(function: Any, *positional: Any, **named: Any) -> bool:
     return True
 
 
-def _rectangular(data: Any) -> NDArray[Any]:
+def _rectangular(data: Any) -> Array:
     try:
         return np.asarray(data)
     except ValueError as error:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Optional
+from typing import Any, Optional
 
 import orjson
 
 from seldon_kafka.codec.feedback import BadFeedback, read
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import JsonObject, Record
 from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc3339
 
 _REFUSED = "-refused"
 _KEYWORD, _DATE, _WHOLE = {"type": "keyword"}, {"type": "date"}, {"type": "long"}
 # Shown, and not searched: such values have any shape, and two of them may contradict each other.
-_SHOWN: Dict[str, Any] = {"type": "object", "enabled": False}
+_SHOWN: JsonObject = {"type": "object", "enabled": False}
 
-INDEX: Dict[str, Any] = {
+INDEX: JsonObject = {
     "settings": {"index.mapping.ignore_malformed": True},
     "mappings": {
         # A tag may look like a date in one reply, and be a word in another.
@@ -124,7 +124,7 @@ def document_of_feedback(record: Record, index: str) -> Document:
         feedback = read(record)
     except BadFeedback as error:
         raise NoDocument(str(error)) from error
-    document: Dict[str, Any] = {
+    document: JsonObject = {
         "@timestamp": rfc3339(max(0, record.timestamp_ms)).decode("ascii"),
         "puid": feedback.puid,
         "truth": feedback.truth,
@@ -161,7 +161,7 @@ def refused_index(index: str) -> str:
     return index + _REFUSED
 
 
-def _parsed(record: Record) -> Dict[str, Any]:
+def _parsed(record: Record) -> JsonObject:
     try:
         entry = orjson.loads(record.value or b"")
     except orjson.JSONDecodeError as error:
@@ -171,13 +171,13 @@ def _parsed(record: Record) -> Dict[str, Any]:
     return entry
 
 
-def _tags_in(response: Any) -> Optional[Dict[str, Any]]:
+def _tags_in(response: Any) -> Optional[JsonObject]:
     meta = response.get("meta") if isinstance(response, dict) else None
     tags = meta.get("tags") if isinstance(meta, dict) else None
     return tags if isinstance(tags, dict) else None
 
 
-def _line(document: Dict[str, Any]) -> bytes:
+def _line(document: JsonObject) -> bytes:
     # Written again and not copied: a sender's JSON may have line breaks and duplicate keys, which
     # search engines refuse.
     try:

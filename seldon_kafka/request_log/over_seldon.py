@@ -11,7 +11,7 @@ import importlib
 import json
 import logging
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import flask
 import orjson
@@ -23,6 +23,7 @@ from seldon_core.user_model import INCLUDE_METRICS_IN_CLIENT_RESPONSE, SeldonNot
 
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.errors import MESSAGE_LIMIT, words_of
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.request_log.call_log import CallLog
 from seldon_kafka.transport.log_entry import (
     JSON_TYPE,
@@ -58,9 +59,9 @@ class _Metrics:
     """Replaces `seldon_core.metrics.SeldonMetrics`, because the server counts metrics later."""
 
     def __init__(self) -> None:
-        self.found: List[Dict[str, Any]] = []
+        self.found: List[JsonObject] = []
 
-    def update(self, metrics: List[Dict[str, Any]], method: str) -> None:
+    def update(self, metrics: List[JsonObject], method: str) -> None:
         """Adds metrics of the class; Seldon's functions call it."""
         self.found.extend(metrics)
 
@@ -169,7 +170,7 @@ def _verdict(error: Exception) -> Verdict:
     return Verdict(reason, words_of(error)[:MESSAGE_LIMIT], not is_senders)
 
 
-def _add_metrics(reply: Any, metrics: List[Dict[str, Any]]) -> None:
+def _add_metrics(reply: Any, metrics: List[JsonObject]) -> None:
     """Adds metrics to the reply, where the server counts them and removes them."""
     if isinstance(reply, SeldonMessage):
         json_format.ParseDict({"metrics": metrics}, reply.meta)

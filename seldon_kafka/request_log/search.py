@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, List, NamedTuple, Optional, Sequence
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,6 +16,7 @@ import requests
 
 from seldon_kafka.config.environment import SettingsError
 from seldon_kafka.errors import CommandError
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.request_log.documents import Document
 
 _CONNECT_S = 5.0
@@ -107,7 +108,7 @@ class SearchEngine:
         """Disconnects."""
         self._session.close()
 
-    def make_index(self, name: str, definition: Dict[str, Any]) -> bool:
+    def make_index(self, name: str, definition: JsonObject) -> bool:
         """Creates an index, unless an index or alias of this name exists.
 
         Returns:
@@ -202,7 +203,7 @@ def _authorization(access: Access) -> Any:
     return authorize
 
 
-def _refusal(item: Dict[str, Any]) -> Optional[Refusal]:
+def _refusal(item: JsonObject) -> Optional[Refusal]:
     status = int(item["status"])
     if status < _BAD_REQUEST:
         return None

@@ -7,11 +7,12 @@ import logging
 import struct
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, List, NamedTuple, Optional
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.supervisor import open_inference
 from seldon_kafka.supervisor.listener import Answer, Listener, line
 from seldon_kafka.supervisor.open_inference import Served
@@ -38,7 +39,7 @@ class Report(NamedTuple):
 
     live: bool
     why_not_ready: List[str]
-    status: Dict[str, Any]
+    status: JsonObject
 
 
 class StatusServer:

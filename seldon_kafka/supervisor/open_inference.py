@@ -11,14 +11,14 @@ import http.client
 import json
 import re
 import threading
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from seldon_kafka.codec import decode_json, v2
 from seldon_kafka.codec.json_text import dump_json
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import JsonObject, Payload, Prediction
 
 _MODEL_PATH = re.compile(r"^/v2/models/([^/]+)(?:/versions/[^/]+)?(/ready|/infer)?$")
 _ANSWER_WITHIN_S = 60.0
@@ -38,7 +38,7 @@ class Served(NamedTuple):
     port: Optional[int]
 
 
-Answer = Tuple[int, Dict[str, Any]]
+Answer = Tuple[int, JsonObject]
 
 
 def answer_get(path: str, served: Served, ready: bool) -> Optional[Answer]:
@@ -82,7 +82,7 @@ def is_infer(path: str) -> bool:
     return found is not None and found[2] == "/infer"
 
 
-def _as_seldons(body: bytes) -> Tuple[Dict[str, Any], bytes]:
+def _as_seldons(body: bytes) -> Tuple[JsonObject, bytes]:
     """Returns a request's `meta`, and the request in Seldon's format.
 
     Raises:
@@ -99,7 +99,7 @@ def _unknown(name: str, served: Served) -> Answer:
     return _NOT_FOUND, {"error": f"there is no model {name!r}, but {served.name!r}"}
 
 
-def _infer(meta: Dict[str, Any], request: bytes, served: Served) -> Answer:
+def _infer(meta: JsonObject, request: bytes, served: Served) -> Answer:
     connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=_ANSWER_WITHIN_S)
     try:
         headers = {"Content-Type": "application/json"}
@@ -117,7 +117,7 @@ def _infer(meta: Dict[str, Any], request: bytes, served: Served) -> Answer:
     return _OK, {"model_name": served.name, **json.loads(written)}
 
 
-def _prediction(reply: Dict[str, Any]) -> Prediction:
+def _prediction(reply: JsonObject) -> Prediction:
     """Returns the prediction in an answer of Seldon's server."""
     data = reply.get("data", {})
     rows: Any = data.get("ndarray")

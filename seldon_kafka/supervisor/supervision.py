@@ -7,11 +7,12 @@ import os
 import shutil
 import tempfile
 import time
-from typing import Any, Dict, List, Optional
+from typing import Dict, List, Optional
 
 from prometheus_client.multiprocess import mark_process_dead
 
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.supervisor.halt_marker import HaltMarker
 from seldon_kafka.supervisor.http import Report, StatusServer
 from seldon_kafka.supervisor.open_inference import Served
@@ -197,7 +198,7 @@ class Supervisor:
 
     def report(self) -> Report:
         """Returns the current report."""
-        workers: List[Dict[str, Any]] = [
+        workers: List[JsonObject] = [
             {
                 "index": slot.index,
                 "pid": slot.pid,

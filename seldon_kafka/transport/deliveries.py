@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Dict, Iterable, NamedTuple, Optional, Tuple
+from typing import Any, Iterable, NamedTuple, Optional, Tuple
 
 from confluent_kafka import KafkaError, KafkaException
 
 from seldon_kafka.config.clients import most_bytes, most_log_bytes, producer_config
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.transport.output_messages import OutputMessage, size_of
 
 # The longest wait for room in a full queue.
@@ -131,7 +132,7 @@ class Deliveries:
         return NotCommitted(error.str() if error else fallback, refusal, unknown=unknown)
 
 
-def output_config(settings: Settings, batch_bytes: int) -> Dict[str, Any]:
+def output_config(settings: Settings, batch_bytes: int) -> JsonObject:
     """Returns the properties of a worker's producer.
 
     Args:

@@ -19,6 +19,7 @@ from seldon_kafka.config.rights import (
     RightMissing,
 )
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.transport.output_messages import TopicLimits
 
 # Shorter than `KAFKA_STOP_TIMEOUT_S`, so that a worker that waits for brokers leaves in time.
@@ -62,14 +63,14 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, To
     }
 
 
-def _describe(inquiry: Inquiry, names: List[str]) -> Dict[str, Any]:
+def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
     """Returns each topic's description with the rights to it; None for a hidden topic."""
     # Unlike `list_topics` with a name, this never creates the topic.
     futures = inquiry.admin.describe_topics(
         TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
     )
     inquiry.wait(futures.values())
-    described: Dict[str, Any] = {}
+    described: JsonObject = {}
     for name in names:
         try:
             described[name] = futures[name].result()

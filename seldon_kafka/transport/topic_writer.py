@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -13,6 +13,7 @@ from seldon_kafka.config.clients import producer_config
 from seldon_kafka.config.refusal import MAY_NOT_WRITE
 from seldon_kafka.config.rights import Right, RightMissing
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import JsonObject
 
 # The client looks for timed-out messages once a second.
 _GRACE_S = 2.0
@@ -58,7 +59,7 @@ class TopicWriter:
     ) -> None:
         self._topic, self._rights, self._role = topic, rights, role
         self._within_s = within_s
-        config: Dict[str, Any] = producer_config(
+        config: JsonObject = producer_config(
             settings,
             client_id=settings.worker_id,
             allow_auto_create_topics=False,
@@ -151,7 +152,7 @@ class RenewedProducer:
         config: properties of a `confluent_kafka.Producer`.
     """
 
-    def __init__(self, config: Dict[str, Any]) -> None:
+    def __init__(self, config: JsonObject) -> None:
         self._config = config
         self._current: Any = None
         self._lock = threading.Lock()

@@ -88,7 +88,7 @@ def configure_logging(settings: Settings) -> None:
     )
 
 
-def _run(settings: Settings, options: Any) -> int:
+def _run(settings: Settings, options: argparse.Namespace) -> int:
     parent = None if options.status_fd is None else os.getppid()
     identity = identity_of(settings, options.index)
     status = StatusPipe(options.status_fd)

@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.messages import UNREADABLE_BATCH, Record
+from seldon_kafka.messages import UNREADABLE_BATCH, JsonObject, Record
 from seldon_kafka.transport.consumed import record_of
 from seldon_kafka.worker.offsets import Gap, GapFound, PartitionOffsets, StartOffsets
 
@@ -387,7 +387,7 @@ def _position_of(message: Message) -> Tuple[int, int]:
     return -1 if partition is None else partition, -1 if offset is None else offset
 
 
-def fetching_config(settings: Settings) -> Dict[str, Any]:
+def fetching_config(settings: Settings) -> JsonObject:
     """Returns the properties of the consumer; what it fetches ahead is bounded."""
     return consumer_config(
         settings,

@@ -14,11 +14,11 @@ import os
 import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import orjson
 
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import JsonObject, Record
 from seldon_kafka.worker.identity import file_name
 
 _SUFFIX = ".in-hand.json"
@@ -180,7 +180,7 @@ def clear_in_flight(folder: Path, transactional_id: str) -> None:
         path.write_text(json.dumps({**document, "held": []}), "ascii")
 
 
-def _load(path: Path) -> Dict[str, Any]:
+def _load(path: Path) -> JsonObject:
     try:
         document = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):

@@ -15,6 +15,7 @@ import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from seldon_kafka.codec.plain import is_finite
+from seldon_kafka.messages import JsonObject
 from seldon_kafka.pipeline.seldon_api import metric_labels
 
 log = logging.getLogger("seldon_kafka.worker")
@@ -87,7 +88,7 @@ class ModelMetrics:
         key = kind, name, labels
         if key not in self._families:
             # Outside of the registry: Seldon allows other tags for the same name.
-            options: Dict[str, Any] = {"registry": None, **_OPTIONS.get(kind, {})}
+            options: JsonObject = {"registry": None, **_OPTIONS.get(kind, {})}
             self._families[key] = _FAMILIES[kind](name, "", labels, **options)
         return self._families[key]
 
@@ -113,7 +114,7 @@ _LABELS = metric_labels()
 # Those of `seldon_core.metrics.SeldonMetrics`: from 1 ms to 30 s.
 _BUCKETS_S = (*(float(each) for each in np.logspace(-3, np.log10(30), 50)), float("inf"))
 _FAMILIES = {"COUNTER": Counter, "GAUGE": Gauge, "TIMER": Histogram}
-_OPTIONS: Dict[str, Dict[str, Any]] = {
+_OPTIONS: Dict[str, JsonObject] = {
     "GAUGE": {"multiprocess_mode": "livesum"},
     "TIMER": {"buckets": _BUCKETS_S},
 }
