@@ -151,7 +151,7 @@ class UserModelError(Exception):
         app_code: the application's own error code, for the dead letter's header.
     """
 
-    def __new__(cls, *_: Any, **__: Any) -> UserModelError:
+    def __new__(cls, *_: object, **__: object) -> UserModelError:
         """Makes an instance that Seldon's server recognises too, if it is imported."""
         kind = known_to_seldon(cls, "seldon_core.flask_utils", "SeldonMicroserviceException")
         made: UserModelError = Exception.__new__(kind)
@@ -280,7 +280,7 @@ def _text_of(error: BaseException) -> str:
     return text_or_empty(error) or text_or_empty(attribute(error, "message"))
 
 
-def text_or_empty(value: Any) -> str:
+def text_or_empty(value: object) -> str:
     """Returns any value as text; empty for None, and for a value without a text."""
     try:
         return "" if value is None else str(value)
@@ -416,7 +416,7 @@ def _names_of(error: BaseException) -> Set[str]:
     return names | {name.replace("httpx._exceptions.", "httpx.") for name in names}
 
 
-def attribute(holder: Any, name: str) -> Any:
+def attribute(holder: object, name: str) -> Any:
     """Returns an attribute; None if it is missing, or if reading it raises."""
     try:
         return getattr(holder, name, None)
@@ -424,5 +424,5 @@ def attribute(holder: Any, name: str) -> Any:
         return None
 
 
-def _is_status(status: Any) -> bool:
+def _is_status(status: object) -> bool:
     return isinstance(status, int) and not isinstance(status, bool) and 100 <= status < 600

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from seldon_kafka.seldon_types import known_to_seldon
 
 Json = Any
-"""Any JSON value."""
+"""A JSON value, or the array, bytes or object of a user model in its place."""
 
 JsonObject = Dict[str, Any]
 """A JSON object."""
 
 Array = NDArray[Any]
 """An array of any type."""
+
+DType = Any
+"""A `np.dtype`; numpy for Python 3.8 has no generic one."""
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
@@ -86,11 +89,11 @@ class Payload(NamedTuple):
     """
 
     kind: str
-    data: Any
-    names: Any
+    data: Json
+    names: Json
     meta: JsonObject
-    request: Any
-    dtype: Any = None
+    request: Json
+    dtype: DType = None
 
 
 class Response:
@@ -111,7 +114,7 @@ class Response:
 
     def __init__(
         self,
-        data: Any,
+        data: Json,
         tags: Optional[JsonObject] = None,
         metrics: Optional[List[JsonObject]] = None,
     ) -> None:
@@ -134,8 +137,8 @@ class Prediction(NamedTuple):
         request_path: Seldon's `meta.requestPath`: the node of the graph and its image.
     """
 
-    data: Any
-    names: Any
+    data: Json
+    names: Json
     tags: JsonObject
     row_tags: Tuple[str, ...]
     metrics: List[JsonObject]

@@ -15,6 +15,7 @@ from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import (
     UNREADABLE_BATCH,
     UNREADABLE_HEADERS,
+    Json,
     JsonObject,
     Payload,
     Record,
@@ -181,7 +182,7 @@ def decode_json(value: bytes) -> Decoded:
     return Decoded(wire_format.decode(document), wire_format)
 
 
-def _json_format(document: Any) -> WireFormat:
+def _json_format(document: Json) -> WireFormat:
     if not isinstance(document, dict) or not _SELDON_FIELDS.isdisjoint(document):
         return seldon_json.FORMAT
     if "inputs" in document:
@@ -217,7 +218,7 @@ def array_field(document: JsonObject) -> Any:
     return None if place is None else place[0].get(place[1])
 
 
-def _arrays(document: JsonObject) -> Iterator[Any]:
+def _arrays(document: JsonObject) -> Iterator[Json]:
     """Yields the values of a request that may become arrays, in any format."""
     data, inputs = document.get("data"), document.get("inputs")
     if isinstance(data, dict):

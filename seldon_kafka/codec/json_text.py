@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from typing import Any, Iterator
+from typing import Iterator
 
 import numpy as np
 import orjson
 
 from seldon_kafka.codec.limits import check_containers
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Array, JsonObject
+from seldon_kafka.messages import Array, Json, JsonObject
 
 JSON_HEADERS = (("content-type", b"application/json"),)
 
@@ -47,7 +47,7 @@ def parse_json(value: bytes) -> JsonObject:
     return document
 
 
-def parse_any_json(value: bytes) -> Any:
+def parse_any_json(value: bytes) -> Json:
     """Parses any JSON document as Python's own parser does, which Seldon uses.
 
     `NaN` and `Infinity` are numbers, and whole numbers are exact whatever their length.
@@ -75,7 +75,7 @@ def parse_any_json(value: bytes) -> Any:
     return _parse_exactly(value)
 
 
-def _holds_texts_alone(document: Any) -> bool:
+def _holds_texts_alone(document: Json) -> bool:
     """Returns whether all values of an object are texts, so that it has no number."""
     return isinstance(document, dict) and _TEXT.issuperset(map(type, document.values()))
 
@@ -105,7 +105,7 @@ def parse_strict_json(value: bytes) -> JsonObject:
     return document
 
 
-def _parse_exactly(value: bytes) -> Any:
+def _parse_exactly(value: bytes) -> Json:
     try:
         document = json.loads(value.decode("utf-8"))
         if _SURROGATE.search(value):
@@ -125,7 +125,7 @@ def _parse_exactly(value: bytes) -> Any:
         raise Rejected("bad_value", f"a number is too long: {error}") from None
 
 
-def dump_json(document: Any) -> bytes:
+def dump_json(document: Json) -> bytes:
     """Writes JSON text; missing and infinite numbers become `null`.
 
     Args:
@@ -142,7 +142,7 @@ def dump_json(document: Any) -> bytes:
         return text.encode("ascii")
 
 
-def _finite(value: Any) -> Any:
+def _finite(value: Json) -> Json:
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
@@ -154,7 +154,7 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def array_of(values: Any, what: str) -> Array:
+def array_of(values: Json, what: str) -> Array:
     """Returns the array that numpy makes of nested lists.
 
     `None` among numbers is a missing value and becomes NaN in a float64 array. Among other values
@@ -185,7 +185,7 @@ def array_of(values: Any, what: str) -> Array:
     return _with_missing(array, what)
 
 
-def list_of(values: Any, what: str) -> Array:
+def list_of(values: Json, what: str) -> Array:
     """Returns the array of a list, as `array_of` does.
 
     Raises:
@@ -215,7 +215,7 @@ def _with_missing(array: Array, what: str) -> Array:
     return array.astype(np.float64)
 
 
-def _whole_numbers(array: Array) -> Iterator[Any]:
+def _whole_numbers(array: Array) -> Iterator[Json]:
     return ((index, item) for index, item in np.ndenumerate(array) if type(item) is int)
 
 
@@ -223,14 +223,14 @@ def _first_sentence(error: Exception) -> str:
     return str(error).split(". ")[0]
 
 
-def _kind(document: Any) -> str:
+def _kind(document: Json) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a boolean"}
     if document is None:
         return "null"
     return names.get(type(document), "a number")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Json) -> Json:
     """Converts values for orjson: numpy scalars, and arrays of types that it does not know."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()

@@ -10,10 +10,13 @@ default; `tests/seldon_kafka/test_memory.py` measures it.
 from __future__ import annotations
 
 import re
-from typing import Any, Iterable, Iterator, Sequence, Set
+from typing import Iterable, Iterator, Sequence, Set
+
+from google.protobuf.descriptor import Descriptor
 
 from seldon_kafka.codec.proto_fields import count_fields
 from seldon_kafka.errors import Rejected
+from seldon_kafka.messages import Json
 
 MOST_TIMES = 32
 """Limit of the memory for decoding a message, in multiples of the largest message."""
@@ -62,7 +65,7 @@ def _containers(text: bytes) -> int:
     return text.count(b"[") + text.count(b"{")
 
 
-def check_texts(value: bytes, arrays: Iterable[Any]) -> None:
+def check_texts(value: bytes, arrays: Iterable[Json]) -> None:
     """Refuses arrays in which each value would take the room of a long text.
 
     Args:
@@ -92,14 +95,14 @@ def _room(values: int, longest: int) -> int:
     return values * longest * _BYTES_A_CHARACTER
 
 
-def check_array_of_texts(nested: Any) -> None:
+def check_array_of_texts(nested: Json) -> None:
     """Refuses nested lists in which each value would take the room of a long text.
 
     Raises:
         Rejected: their array would take too much memory.
     """
     values = longest = 0
-    kinds: Set[Any] = set()
+    kinds: Set[type] = set()
     for leaves in lists_in(nested):
         values += len(leaves)
         kinds.update(map(type, leaves))
@@ -116,7 +119,7 @@ def check_array_of_texts(nested: Any) -> None:
         )
 
 
-def lists_in(nested: Any) -> Iterator[Sequence[Any]]:
+def lists_in(nested: Json) -> Iterator[Sequence[Json]]:
     """Yields all nested lists and the values of all nested objects."""
     waiting = [nested]
     while waiting:
@@ -130,7 +133,7 @@ def lists_in(nested: Any) -> Iterator[Sequence[Any]]:
         yield items
 
 
-def check_fields(value: bytes, descriptor: Any) -> None:
+def check_fields(value: bytes, descriptor: Descriptor) -> None:
     """Refuses a protobuf message with too many fields; the bytes need not be a valid message.
 
     Args:

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from seldon_kafka.codec.seldon_messages import any_for_user_model, is_any
-from seldon_kafka.messages import Array, JsonObject
+from seldon_kafka.messages import Array, Json, JsonObject
 
 _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
@@ -35,7 +35,7 @@ class NotPlain(Exception):
     """An answer has a value that can't be sent; the text names its path in the answer."""
 
 
-def plain(value: Any, path: str, *, non_finite: bool) -> Any:
+def plain(value: Json, path: str, *, non_finite: bool) -> Json:
     """Copies an answer, or a part of one.
 
     Args:
@@ -65,7 +65,7 @@ def _http_date(moment: datetime.date) -> str:
     return email.utils.format_datetime(aware, usegmt=True)
 
 
-def frame_rows(value: Any) -> Optional[Tuple[Array, List[Any]]]:
+def frame_rows(value: Json) -> Optional[Tuple[Array, List[Json]]]:
     """Returns the rows and column names of a pandas DataFrame or Series, else None.
 
     It recognises the classes by their names, and does not import pandas.
@@ -88,7 +88,7 @@ class _Copy:
     def __init__(self, non_finite: bool) -> None:
         self._non_finite = non_finite
 
-    def of(self, value: Any, path: str) -> Any:
+    def of(self, value: Json, path: str) -> Json:
         kind = type(value)
         if kind in _WORDS:
             return value
@@ -100,7 +100,7 @@ class _Copy:
             return self._dict(value, path)
         return self._of_subclass(value, path)
 
-    def _of_subclass(self, value: Any, path: str) -> Any:
+    def _of_subclass(self, value: Json, path: str) -> Json:
         # By the methods of the plain type: an enumeration of texts overrides them.
         if isinstance(value, str):
             return str.__str__(value)
@@ -146,25 +146,25 @@ class _Copy:
             return str(key)
         raise NotPlain(f"{path} has a key of type {type(key).__name__}; keys are texts")
 
-    def _list(self, items: List[Any], path: str) -> List[Any]:
+    def _list(self, items: List[Json], path: str) -> List[Json]:
         kinds = set(map(type, items))
         if kinds <= _WORDS or (kinds == {float} and math.isfinite(sum(items))):
             return items
         return [self._item(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
-    def _item(self, item: Any, path: str) -> Any:
+    def _item(self, item: Json, path: str) -> Json:
         copied = self.of(item, path)
         # An array made of the list would show masked values.
         return copied.tolist() if masked.is_masked(copied) else copied
 
-    def _scalar(self, value: Any, path: str) -> Any:
+    def _scalar(self, value: Json, path: str) -> Json:
         item = value.item()
         if isinstance(item, np.generic):
             # Python has no number for the widest float of the machine.
             item = float(value)
         return self.of(item, path)
 
-    def _array(self, array: Array, path: str) -> Any:
+    def _array(self, array: Array, path: str) -> Json:
         kind = array.dtype.kind
         if kind in _NUMBERS:
             return self._numbers(array, path)
@@ -178,7 +178,7 @@ class _Copy:
             flat[index] = self.of(item, path + index_text(where))
         return copied
 
-    def _numbers(self, array: Any, path: str) -> Any:
+    def _numbers(self, array: Any, path: str) -> Json:
         dtype = array.dtype.newbyteorder("=")
         if dtype.kind == "f" and dtype.itemsize > 8:
             dtype = np.dtype(np.float64)
@@ -200,7 +200,7 @@ class _Copy:
             first = np.unravel_index(int(finite.argmin()), array.shape)
             raise NotPlain(f"{path}{index_text(first)} is {array[first]}")
 
-    def _other(self, value: Any, path: str) -> Any:
+    def _other(self, value: Json, path: str) -> Json:
         if type(value).__name__ in _MISSING:
             if self._non_finite:
                 return None
@@ -221,7 +221,7 @@ class _Copy:
         raise NotPlain(f"{path} is of type {type(value).__name__}, which can't be sent")
 
 
-def _flat_list(array: Array) -> Any:
+def _flat_list(array: Array) -> Json:
     listed = array.reshape(-1).tolist()
     return listed if isinstance(listed, list) else [listed]
 
@@ -236,7 +236,7 @@ def check_unmasked(array: Any, form: str) -> None:
         raise ValueError(f"a {form} has no word for masked values; fill them")
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: Json) -> bool:
     """Returns whether a metric's value is a finite number."""
     try:
         return math.isfinite(float(value))
@@ -244,6 +244,6 @@ def is_finite(value: Any) -> bool:
         return False
 
 
-def index_text(index: Sequence[Any]) -> str:
+def index_text(index: Sequence[Json]) -> str:
     """Returns an array index as a path: `[3][0]`."""
     return "".join(f"[{int(each)}]" for each in index)

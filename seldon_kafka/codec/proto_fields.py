@@ -5,9 +5,9 @@ https://protobuf.dev/programming-guides/encoding/
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from typing import List, Tuple
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 _VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
 # Text, bytes, and packed lists of floats.
@@ -19,7 +19,7 @@ _AS_LARGE_AS_THEIR_BYTES = (
 _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 
 
-def count_fields(value: bytes, descriptor: Any, most: int) -> int:
+def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:
     """Counts the fields of a message and its nested messages; packed numbers count one by one.
 
     A packed list of fixed size (floats) counts as one field, because its memory follows its bytes.
@@ -30,7 +30,7 @@ def count_fields(value: bytes, descriptor: Any, most: int) -> int:
         most: the count at which counting ends.
     """
     count = 0
-    waiting: List[Tuple[int, int, Any]] = [(0, len(value), descriptor)]
+    waiting: List[Tuple[int, int, Descriptor]] = [(0, len(value), descriptor)]
     while waiting and count <= most:
         at, end, message = waiting.pop()
         known = message.fields_by_number

@@ -18,7 +18,7 @@ from seldon_kafka.codec.seldon_messages import is_any
 from seldon_kafka.codec.seldon_replies import AS_TENSOR, reply_writer
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
+from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 
 # An array without values may have any shape, and a user model may allocate for each row or column.
 _LARGEST_EMPTY = 65_536
@@ -48,7 +48,7 @@ def decode(document: JsonObject) -> Payload:
     )
 
 
-def _check_meta(meta: Any) -> None:
+def _check_meta(meta: Json) -> None:
     if not isinstance(meta, dict):
         raise Rejected("no_payload", "meta must be an object")
     for name in ("tags", "requestPath"):
@@ -64,7 +64,7 @@ def _check_meta(meta: Any) -> None:
             raise Rejected("bad_value", str(error)) from None
 
 
-def decode_base64(value: Any) -> bytes:
+def decode_base64(value: Json) -> bytes:
     """Decodes base64 text; white space is allowed, as in Seldon.
 
     Raises:
@@ -93,21 +93,21 @@ def _decode_data(document: JsonObject, meta: JsonObject) -> Payload:
     return Payload("ndarray", np.array([]), names, meta, document)
 
 
-def _names(names: Any) -> Any:
+def _names(names: Json) -> Json:
     """Returns texts as a tuple, which alike messages can share, and any other value unchanged."""
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return names
 
 
-def _tensor(tensor: Any) -> Array:
+def _tensor(tensor: Json) -> Array:
     if not isinstance(tensor, dict):
         raise Rejected("no_payload", "data.tensor must be an object with shape and values")
     values = list_of(tensor.get("values"), "data.tensor.values")
     return reshaped(values, tensor.get("shape"), "data.tensor")
 
 
-def reshaped(values: Array, shape: Any, what: str) -> Array:
+def reshaped(values: Array, shape: Json, what: str) -> Array:
     """Returns the values in a shape.
 
     Raises:
@@ -142,7 +142,7 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
     return dump_json(document)
 
 
-def _with_puid(reply: Any, puid: str) -> Any:
+def _with_puid(reply: Any, puid: str) -> Json:
     if isinstance(reply, dict) and ("data" in reply or "meta" in reply):
         meta = dict(reply.get("meta") or {})
         meta.setdefault("puid", puid)
@@ -174,12 +174,12 @@ def _body(kind: str, prediction: Prediction) -> JsonObject:
     return {"data": body}
 
 
-def listed(names: Any) -> Any:
+def listed(names: Json) -> Json:
     """Returns class names as JSON values."""
     return list(names) if isinstance(names, tuple) else names
 
 
-def values_of(data: Any) -> Union[Array, List[Any], Any]:
+def values_of(data: Json) -> Union[Array, List[Json], Any]:
     """Returns rows for `dump_json`; masked values become `null`."""
     if not isinstance(data, np.ndarray):
         return data
@@ -194,7 +194,7 @@ def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> JsonOb
     sent = payload.meta
     if sent.get("tags") or prediction.tags:
         meta["tags"] = {**(sent.get("tags") or {}), **prediction.tags}
-    metrics: List[Any] = [*(sent.get("metrics") or []), *prediction.metrics]
+    metrics: List[Json] = [*(sent.get("metrics") or []), *prediction.metrics]
     if metrics:
         meta["metrics"] = metrics
     request_path = {**prediction.request_path, **(sent.get("requestPath") or {})}

@@ -22,7 +22,12 @@ from google.protobuf.descriptor_pb2 import (
 )
 from google.protobuf.descriptor_pool import DescriptorPool
 
+from seldon_kafka.messages import Json
+
 NAME = "seldon.protos.SeldonMessage"
+ProtoMessage = Any
+"""A message, or its class, which is made at run time."""
+
 ANY_NAME = "google.protobuf.Any"
 _MODULE = "seldon_core.proto.prediction_pb2"
 
@@ -191,7 +196,7 @@ def _filled_pool() -> DescriptorPool:
 _POOL = _filled_pool()
 
 
-def _class_of(name: str) -> Any:
+def _class_of(name: str) -> ProtoMessage:
     descriptor = _POOL.FindMessageTypeByName(name)
     if hasattr(message_factory, "GetMessageClass"):
         return message_factory.GetMessageClass(descriptor)
@@ -199,29 +204,29 @@ def _class_of(name: str) -> Any:
     return message_factory.MessageFactory(_POOL).GetPrototype(descriptor)
 
 
-SeldonMessage: Any = _class_of(NAME)
-DefaultData: Any = _class_of("seldon.protos.DefaultData")
-ListValue: Any = _class_of("google.protobuf.ListValue")
-TensorProto: Any = _class_of("tensorflow.TensorProto")
+SeldonMessage: ProtoMessage = _class_of(NAME)
+DefaultData: ProtoMessage = _class_of("seldon.protos.DefaultData")
+ListValue: ProtoMessage = _class_of("google.protobuf.ListValue")
+TensorProto: ProtoMessage = _class_of("tensorflow.TensorProto")
 
 
-def is_seldon_message(value: Any) -> bool:
+def is_seldon_message(value: Json) -> bool:
     """Returns whether a value is a `SeldonMessage`, of any descriptor pool."""
     return _name_of(value) == NAME
 
 
-def is_any(value: Any) -> bool:
+def is_any(value: Json) -> bool:
     """Returns whether a value is protobuf's `Any`, of any descriptor pool."""
     return _name_of(value) == ANY_NAME
 
 
-def _name_of(value: Any) -> str:
+def _name_of(value: Json) -> str:
     descriptor = getattr(type(value), "DESCRIPTOR", None)
     name = getattr(descriptor, "full_name", "")
     return name if isinstance(name, str) else ""
 
 
-def own_copy(message: Any) -> Any:
+def own_copy(message: ProtoMessage) -> ProtoMessage:
     """Returns a copy of a `SeldonMessage`, in this module's descriptor pool."""
     if not isinstance(message, SeldonMessage):
         return SeldonMessage.FromString(message.SerializeToString())
@@ -230,12 +235,12 @@ def own_copy(message: Any) -> Any:
     return copied
 
 
-def for_user_model(message: Any) -> Any:
+def for_user_model(message: ProtoMessage) -> ProtoMessage:
     """Returns a `SeldonMessage` for raw methods: seldon_core's class, if that is imported."""
     theirs = getattr(sys.modules.get(_MODULE), "SeldonMessage", None)
     return message if theirs is None else theirs.FromString(message.SerializeToString())
 
 
-def any_for_user_model(value: Any) -> Any:
+def any_for_user_model(value: ProtoMessage) -> ProtoMessage:
     """Returns an `Any` of the default pool, whose class user models import."""
     return any_pb2.Any(type_url=value.type_url, value=value.value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List
+from typing import List
 
 import numpy as np
 from google.protobuf import json_format
@@ -18,13 +18,14 @@ from seldon_kafka.codec.seldon_json import composed_meta, reshaped
 from seldon_kafka.codec.seldon_messages import (
     NAME,
     ListValue,
+    ProtoMessage,
     SeldonMessage,
     any_for_user_model,
     is_any,
 )
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import JsonObject, Payload, Prediction
+from seldon_kafka.messages import Json, JsonObject, Payload, Prediction
 
 _HEADERS = (("content-type", b"application/x-protobuf"), ("proto-name", NAME.encode("ascii")))
 
@@ -40,7 +41,7 @@ def check_name(proto_name: bytes) -> None:
         raise Rejected("unknown_proto_name", f"proto-name {found!r} is not {NAME}")
 
 
-def parse(value: bytes) -> Any:
+def parse(value: bytes) -> ProtoMessage:
     """Parses a `SeldonMessage`.
 
     Raises:
@@ -70,7 +71,7 @@ def decode(value: bytes) -> Payload:
     return payload_of(parse(value))
 
 
-def payload_of(message: Any) -> Payload:
+def payload_of(message: ProtoMessage) -> Payload:
     """Returns the payload of a parsed `SeldonMessage`.
 
     Raises:
@@ -85,7 +86,7 @@ def payload_of(message: Any) -> Payload:
         raise Rejected("bad_value", f"the {NAME} holds what JSON has not: {error}") from None
 
 
-def _payload(message: Any) -> Payload:
+def _payload(message: ProtoMessage) -> Payload:
     kind = message.WhichOneof("data_oneof")
     if kind is None:
         raise Rejected("no_payload", f"the {NAME} has none of data, binData, strData, jsonData")
@@ -100,7 +101,7 @@ def _payload(message: Any) -> Payload:
     return Payload(kind, data, (), meta, message)
 
 
-def _decode_data(message: Any, meta: JsonObject) -> Payload:
+def _decode_data(message: ProtoMessage, meta: JsonObject) -> Payload:
     kind = message.data.WhichOneof("data_oneof")
     names = tuple(message.data.names)
     if kind == "tensor":
@@ -118,7 +119,7 @@ def _decode_data(message: Any, meta: JsonObject) -> Payload:
     return Payload(kind or "ndarray", data, names, meta, message)
 
 
-def _list_of(values: Any) -> List[Any]:
+def _list_of(values: Json) -> List[Json]:
     """Returns the nested lists of a `ListValue`; protobuf's own JSON turns NaN into text.
 
     Raises:
@@ -130,7 +131,7 @@ def _list_of(values: Any) -> List[Any]:
         raise _too_deep() from None
 
 
-def _value_of(value: Any) -> Any:
+def _value_of(value: ProtoMessage) -> ProtoMessage:
     kind = value.WhichOneof("kind")
     if kind == "list_value":
         return [_value_of(item) for item in value.list_value.values]
@@ -143,7 +144,7 @@ def _no_text(error: UnicodeDecodeError) -> Rejected:
     return Rejected("invalid_utf8", f"a text in the {NAME} is not UTF-8: {error}")
 
 
-def not_finite(message: Any) -> str:
+def not_finite(message: ProtoMessage) -> str:
     """Replaces NaN and infinity in a `SeldonMessage` by null, where protobuf has null.
 
     Returns:
@@ -178,7 +179,7 @@ def _too_deep() -> Rejected:
     return Rejected("too_deep", f"the {NAME} is nested too deeply")
 
 
-def _as_json(message: Any) -> Any:
+def _as_json(message: ProtoMessage) -> ProtoMessage:
     try:
         return json_format.MessageToDict(message)
     except RecursionError:
@@ -198,7 +199,7 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def _body(kind: str, prediction: Prediction) -> Any:
+def _body(kind: str, prediction: Prediction) -> ProtoMessage:
     data = prediction.data
     if isinstance(data, str):
         return SeldonMessage(strData=data)
@@ -225,7 +226,7 @@ def _body(kind: str, prediction: Prediction) -> Any:
     return SeldonMessage(data={"names": names, "ndarray": ndarray})
 
 
-def _as_tensor(form: str, rows: Any, names: List[str]) -> Any:
+def _as_tensor(form: str, rows: Json, names: List[str]) -> ProtoMessage:
     if form == "tftensor":
         return SeldonMessage(data={"names": names, "tftensor": tf_tensor.to_proto(rows)})
     check_unmasked(rows, form)
@@ -233,7 +234,7 @@ def _as_tensor(form: str, rows: Any, names: List[str]) -> Any:
     return SeldonMessage(data={"names": names, "tensor": tensor})
 
 
-def _json_values(value: Any) -> Any:
+def _json_values(value: ProtoMessage) -> ProtoMessage:
     """Returns a value with Python's numbers and lists, and None for NaN and infinity."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()

@@ -7,13 +7,13 @@ messages become text at once, and each reply is joined from pieces of it.
 from __future__ import annotations
 
 from itertools import repeat
-from typing import Any, Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import orjson
 
 from seldon_kafka.codec.json_text import dump_json
-from seldon_kafka.messages import Payload, Prediction
+from seldon_kafka.messages import Json, Payload, Prediction
 
 # Seldon's reply has the request's form, and a tensor if the request had no array
 # (seldon_core.utils.construct_response_json).
@@ -94,7 +94,7 @@ def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
     return ReplyWriter(prediction)
 
 
-def _pieces(entries: Any) -> List[bytes]:
+def _pieces(entries: Json) -> List[bytes]:
     """Returns the JSON text of each entry."""
     entries = entries.tolist() if isinstance(entries, np.ndarray) else list(entries)
     if _NUMBERS.issuperset(map(type, entries)):

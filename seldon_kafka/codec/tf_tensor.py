@@ -18,7 +18,7 @@ from seldon_kafka.codec.limits import lists_in
 from seldon_kafka.codec.plain import check_unmasked
 from seldon_kafka.codec.seldon_messages import DefaultData, TensorProto
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Array
+from seldon_kafka.messages import Array, Json
 
 # A tensor may be written shorter than it is: its last value stands for all further ones.
 _MOST_VALUES_UNWRITTEN = 2**20
@@ -49,7 +49,7 @@ _PARTS = {"complex64": "float32", "complex128": "float64"}
 _NEVER_BYTES = ("uint16", *_PARTS)
 
 
-def of_json(tensor: Any) -> Array:
+def of_json(tensor: Json) -> Array:
     """Decodes the array of a tensor in JSON.
 
     Raises:
@@ -66,7 +66,7 @@ def of_json(tensor: Any) -> Array:
     return of_proto(data)
 
 
-def of_proto(data: Any) -> Array:
+def of_proto(data: Json) -> Array:
     """Decodes the array of the tensor in a `DefaultData`, in the tensor's type and shape.
 
     Raises:
@@ -90,7 +90,7 @@ def of_proto(data: Any) -> Array:
     return values.reshape(sizes)
 
 
-def to_proto(array: Array) -> Any:
+def to_proto(array: Array) -> Json:
     """Returns the `TensorProto` of an array of numbers.
 
     Raises:
@@ -115,7 +115,7 @@ def to_proto(array: Array) -> Any:
     return tensor
 
 
-def to_json(array: Array) -> Any:
+def to_json(array: Array) -> Json:
     """Returns the tensor of an array of numbers as JSON.
 
     Raises:
@@ -124,7 +124,7 @@ def to_json(array: Array) -> Any:
     return json.loads(json_format.MessageToJson(to_proto(array)))
 
 
-def _values_of(tensor: Any) -> Array:
+def _values_of(tensor: Json) -> Array:
     """Returns the written values of a tensor, as a new array of one dimension."""
     field = tensor.DESCRIPTOR.fields_by_name["dtype"]
     known = field.enum_type.values_by_number.get(tensor.dtype)
@@ -153,7 +153,7 @@ def _little_endian(dtype: str) -> np.dtype[Any]:
     return np.dtype(dtype).newbyteorder("<")
 
 
-def _narrowed(written: Any, dtype: str) -> Array:
+def _narrowed(written: Json, dtype: str) -> Array:
     """Returns whole numbers in the tensor's type, which is narrower than the field's."""
     values = np.array(written, np.int64)
     bounds = np.iinfo(dtype)
@@ -162,7 +162,7 @@ def _narrowed(written: Any, dtype: str) -> Array:
     return values.astype(dtype)
 
 
-def _of_objects(written: Any) -> Array:
+def _of_objects(written: Json) -> Array:
     # numpy would make an array of fixed width of bytes, which loses zeros at their end.
     values = np.empty(len(written), object)
     values[:] = written

@@ -6,13 +6,12 @@ https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
 from __future__ import annotations
 
 import base64
-from typing import Any
 
 from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import decode_base64, values_of
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import JsonObject, Payload, Prediction
+from seldon_kafka.messages import Json, JsonObject, Payload, Prediction
 
 
 def decode(document: JsonObject) -> Payload:
@@ -27,7 +26,7 @@ def decode(document: JsonObject) -> Payload:
     return Payload("ndarray", list_of(instances, "instances"), (), {}, document)
 
 
-def _bytes_of(instances: Any) -> bytes:
+def _bytes_of(instances: Json) -> bytes:
     if len(instances) != 1 or set(instances[0]) != {"b64"}:
         raise Rejected("unsupported", 'instances of named inputs are not taken, but one {"b64": …}')
     return decode_base64(instances[0]["b64"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import JsonObject
+from seldon_kafka.messages import Json, JsonObject
 
 _LONGEST_LABEL = 256
 _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 
 
-def labels_of(truth: Any) -> Tuple[str, ...]:
+def labels_of(truth: Json) -> Tuple[str, ...]:
     """Returns the labels in the truth of a feedback.
 
     Args:
@@ -43,7 +43,7 @@ def labels_of(truth: Any) -> Tuple[str, ...]:
     return tuple(_of_entry(entry, names) for entry in _entries(data))
 
 
-def _entries(data: JsonObject) -> List[Any]:
+def _entries(data: JsonObject) -> List[Json]:
     """Returns the entry of each row."""
     if "tensor" in data:
         return _rows_of_tensor(data["tensor"])
@@ -52,7 +52,7 @@ def _entries(data: JsonObject) -> List[Any]:
     raise Rejected("bad_value", _EXPECTED)
 
 
-def _rows_of_tensor(tensor: Any) -> List[Any]:
+def _rows_of_tensor(tensor: Json) -> List[Json]:
     values = tensor.get("values") if isinstance(tensor, dict) else None
     shape = tensor.get("shape") if isinstance(tensor, dict) else None
     if not isinstance(values, list) or not isinstance(shape, list):
@@ -67,7 +67,7 @@ def _rows_of_tensor(tensor: Any) -> List[Any]:
     return [values[start : start + columns] for start in range(0, len(values), columns)]
 
 
-def _of_entry(entry: Any, names: Sequence[Any]) -> str:
+def _of_entry(entry: Json, names: Sequence[Json]) -> str:
     if not isinstance(entry, list):
         return _label(entry)
     if len(entry) == 1:
@@ -83,7 +83,7 @@ def _of_entry(entry: Any, names: Sequence[Any]) -> str:
     return _label(names[index]) if len(names) == len(entry) else str(index)
 
 
-def _label(said: Any) -> str:
+def _label(said: Json) -> str:
     if said is None:
         return ""
     if _is_number(said):
@@ -96,5 +96,5 @@ def _label(said: Any) -> str:
     return said
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Json) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)

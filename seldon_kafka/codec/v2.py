@@ -14,7 +14,7 @@ from seldon_kafka.codec.json_text import JSON_HEADERS, dump_json, list_of
 from seldon_kafka.codec.seldon_json import reshaped, values_of
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
+from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 
 _DTYPES: JsonObject = {
     "BOOL": np.bool_,
@@ -51,7 +51,7 @@ def decode(document: JsonObject) -> Payload:
     return Payload("ndarray", array, (), meta, document)
 
 
-def _typed(values: Array, datatype: Any) -> Array:
+def _typed(values: Array, datatype: Json) -> Array:
     if datatype == "BYTES":
         if values.size and values.dtype.kind != "U":
             raise Rejected("bad_value", "inputs[0].data holds what is no BYTES: send texts")
@@ -101,7 +101,7 @@ def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
     return dump_json(reply)
 
 
-def _output(name: str, data: Any) -> JsonObject:
+def _output(name: str, data: Json) -> JsonObject:
     datatype, shape, values = _flat(data)
     return {"name": name, "shape": shape, "datatype": datatype, "data": values}
 
@@ -114,7 +114,7 @@ def _text_of(data: bytes) -> str:
         return base64.b64encode(data).decode("ascii")
 
 
-def _flat(data: Any) -> Tuple[str, List[int], Any]:
+def _flat(data: Json) -> Tuple[str, List[int], Any]:
     if isinstance(data, bytes):
         return "BYTES", [1], [_text_of(data)]
     if isinstance(data, (dict, str)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Tuple
+from typing import Callable, Tuple
 
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
@@ -49,7 +49,7 @@ def checked(settings: Settings) -> Settings:
     Raises:
         SettingsError: the library refuses them, or no broker is set; the text names the variable.
     """
-    made: Tuple[Tuple[Any, JsonObject], ...] = (
+    made: Tuple[Tuple[Callable[..., object], JsonObject], ...] = (
         (AdminClient, admin_config(settings)),
         (Producer, producer_config(settings)),
         (Consumer, consumer_config(settings, settings.group_id)),
@@ -111,7 +111,7 @@ def admin_config(settings: Settings) -> JsonObject:
     return merged(_base(settings), settings.librdkafka.get("client", {}))
 
 
-def producer_config(settings: Settings, **properties: Any) -> JsonObject:
+def producer_config(settings: Settings, **properties: object) -> JsonObject:
     """Returns the properties of a producer that neither loses nor reorders messages.
 
     Args:
@@ -136,7 +136,7 @@ def producer_config(settings: Settings, **properties: Any) -> JsonObject:
     )
 
 
-def consumer_config(settings: Settings, group_id: str, **properties: Any) -> JsonObject:
+def consumer_config(settings: Settings, group_id: str, **properties: object) -> JsonObject:
     """Returns the properties of a consumer that reads committed messages and commits by itself.
 
     Args:

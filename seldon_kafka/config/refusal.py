@@ -12,7 +12,7 @@ import re
 import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from seldon_kafka.config.clients import admin_config, checked, with_variables
@@ -68,7 +68,7 @@ class Inquiry:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self._said: List[KafkaError] = []
         own: JsonObject = {"logger": _QUIET, "error_cb": self._said.append}
-        self.admin: Any = AdminClient({**config, **own})
+        self.admin: AdminClient = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
         """Waits for all answers; the time-out of the requests bounds the wait.
@@ -163,7 +163,7 @@ def one_shot_client() -> Iterator[Settings]:
         raise CommandError(begins + said.str()) from error
 
 
-def why_unreadable(consumer: Any, topic: str, role: str) -> str:
+def why_unreadable(consumer: Consumer, topic: str, role: str) -> str:
     """Returns why brokers don't list a topic: it does not exist, or it is hidden from this user.
 
     Args:

@@ -14,6 +14,7 @@ from seldon_kafka.dead_letters import actions
 from seldon_kafka.dead_letters.letters import parse_position
 from seldon_kafka.dead_letters.replay import ATTEMPTS
 from seldon_kafka.dead_letters.selection import parse_time
+from seldon_kafka.messages import Json
 
 EXAMPLES = """\
 examples:
@@ -49,7 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    def add(name: str, help_text: str, description: Optional[str] = None) -> Any:
+    def add(name: str, help_text: str, description: Optional[str] = None) -> Json:
         return add_action(actions, name, EXAMPLES, help=help_text, description=description)
 
     _add_list(add("list", "what is there, and why"))
@@ -152,7 +153,7 @@ def _natural(text: str) -> int:
     return number
 
 
-def _position(text: str) -> Any:
+def _position(text: str) -> Json:
     try:
         return parse_position(text)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any, Callable, Dict, Iterator, Tuple
+from typing import Callable, Dict, Iterator, Tuple
 
 import numpy as np
 import orjson
@@ -13,7 +13,7 @@ from seldon_kafka.codec import decode
 from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.dead_letters.terminal import plain
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import Json, Record
 
 _AROUND = 40
 _FIRST_BYTES = 24
@@ -81,7 +81,7 @@ def _ragged(record: Record, value: bytes) -> str:
     return ""
 
 
-def _extent(item: Any) -> str:
+def _extent(item: Json) -> str:
     return f"has {len(item)} entries" if isinstance(item, list) else "is no array"
 
 
@@ -119,19 +119,19 @@ def _numbers(record: Record, value: bytes) -> str:
     return f"an array of shape {data.shape}, {data.dtype}, from {least} to {most}"
 
 
-def _at(data: Any, flat: Any) -> str:
+def _at(data: Json, flat: Json) -> str:
     index = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
     return f"{data.ravel()[flat]} at [{index}]"
 
 
-def _parsed(value: bytes) -> Any:
+def _parsed(value: bytes) -> Json:
     try:
         return orjson.loads(value)
     except orjson.JSONDecodeError:
         return None
 
 
-def _walk(item: Any, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Any]]:
+def _walk(item: Json, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Json]]:
     """Yields every value of a JSON document with its path, parents first."""
     yield path, item
     if depth > MAX_DEPTH:

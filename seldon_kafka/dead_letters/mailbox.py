@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, Mapping, Sequence
 
 import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -17,7 +17,7 @@ from seldon_kafka.dead_letters.letters import Envelope, Letter, read_letter
 from seldon_kafka.dead_letters.terminal import Notice
 from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import Record
-from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.consumed import position_of, reached, record_of
 
 _REQUEST_S = 10.0
 # The time beyond a worker's transaction time-out, for brokers to end a transaction or to restart.
@@ -148,21 +148,14 @@ class Mailbox:
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
             for message in messages:
+                partition, _ = position_of(message)
+                end = reached(message)
                 if message.error() is None:
                     yield record_of(message)
-                else:
-                    left -= self._ended(message, until)
-
-    def _ended(self, message: Any, until: Mapping[int, int]) -> Set[int]:
-        """Returns the partition of an end-of-partition event; None for another event."""
-        error, partition = message.error(), message.partition()
-        if error.code() == KafkaError._PARTITION_EOF:
-            self.ends[partition] = message.offset()
-            return {partition} if message.offset() >= until.get(partition, 0) else set()
-        # The client looks for the coordinator of its group although it does not join.
-        if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-            raise KafkaException(error)
-        return set()
+                elif end >= 0:
+                    self.ends[partition] = end
+                    if end >= until.get(partition, 0):
+                        left.discard(partition)
 
     def _why_no_end(self, partitions: Iterable[int]) -> str:
         listed = ", ".join(str(partition) for partition in sorted(partitions))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from seldon_kafka.codec import decode
 from seldon_kafka.dead_letters.diagnosis import describe_error
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
 from seldon_kafka.errors import REASONS, Rejected
+from seldon_kafka.messages import Json
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 
 _MOST_CHARACTERS = 400
@@ -53,7 +54,7 @@ def _indented(value: str) -> str:
 def _payload(letter: Letter, class_name: Optional[str]) -> str:
     original = letter.original()
     try:
-        payload: Any = decode(original, sys.maxsize).payload.data
+        payload: Json = decode(original, sys.maxsize).payload.data
     except Rejected:
         return _short(original.value or b"")
     if class_name is None:
@@ -67,10 +68,10 @@ def _payload(letter: Letter, class_name: Optional[str]) -> str:
         return f"{_short(payload)}\n(not described: {type(error).__name__}: {plain(str(error))})"
 
 
-def _described(class_name: str, payload: Any) -> str:
+def _described(class_name: str, payload: Json) -> str:
     return load_class(class_name, os.environ).describe(payload)
 
 
-def _short(payload: Any) -> str:
+def _short(payload: Json) -> str:
     text = repr(payload)
     return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"

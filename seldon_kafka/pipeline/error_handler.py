@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from seldon_kafka.errors import ModelError, attribute, status_of, text_or_empty
+from seldon_kafka.messages import Json
 
 _MOST_CHARACTERS = 4000
 
@@ -17,9 +18,9 @@ class ModelErrors:
         instance: the user model.
     """
 
-    def __init__(self, instance: Any) -> None:
+    def __init__(self, instance: object) -> None:
         self._blueprint = getattr(instance, "model_error_handler", None)
-        self._app: Any = None
+        self._app: Json = None
 
     def describe(self, error: Exception) -> ModelError:
         """Returns the facts of an exception, with those of the class's handler."""
@@ -33,7 +34,7 @@ class ModelErrors:
         handled = self._handled(error)
         return described if handled is None else described._replace(**handled._asdict())
 
-    def _handled(self, error: Exception) -> Any:
+    def _handled(self, error: Exception) -> Json:
         """Returns the handler's answer to the exception; None without a handler for it."""
         if self._blueprint is None:
             return None
@@ -43,7 +44,7 @@ class ModelErrors:
             # There is no handler for this exception, or the handler fails.
             return None
 
-    def _ask_handler(self, error: Exception) -> Any:
+    def _ask_handler(self, error: Exception) -> Json:
         import flask
 
         if self._app is None:
@@ -61,7 +62,7 @@ class _Handled(NamedTuple):
     body: str
 
 
-def _first(error: Exception, *names: str) -> Any:
+def _first(error: Exception, *names: str) -> Json:
     found = (attribute(error, name) for name in names)
     return next((each for each in found if each is not None), None)
 

@@ -6,7 +6,7 @@ import contextlib
 import importlib
 import inspect
 import json
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional
+from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from seldon_kafka.errors import UsageError
 from seldon_kafka.messages import JsonObject
@@ -22,7 +22,8 @@ from seldon_kafka.pipeline.user_model import (
 PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
-_CALLS: Any = (((None, None), {"meta": None}), ((None, None), {}))
+_Call = Tuple[Tuple[None, ...], Dict[str, None]]
+_CALLS: Sequence[_Call] = (((None, None), {"meta": None}), ((None, None), {}))
 """The calls of `predict` that Seldon tries in turn; the second one follows a TypeError."""
 
 
@@ -82,14 +83,14 @@ def _explained_lack_of_seldon(name: str) -> Iterator[None]:
         ) from error
 
 
-def load(instance: Any) -> None:
+def load(instance: object) -> None:
     """Calls `load()` as Seldon does; a class may lack it, or raise that it is not implemented."""
     if hasattr(instance, "load"):
         with contextlib.suppress(NotImplementedError):
             instance.load()
 
 
-def check_servable(instance: Any, service: Service) -> None:
+def check_servable(instance: object, service: Service) -> None:
     """Refuses an instance that would fail at every message.
 
     Raises:
@@ -105,7 +106,7 @@ def check_servable(instance: Any, service: Service) -> None:
             _check_callable(getattr(instance, name), f"{kind}.{name}", is_raw=name in raw)
 
 
-def _check_callable(method: Any, name: str, *, is_raw: bool) -> None:
+def _check_callable(method: object, name: str, *, is_raw: bool) -> None:
     if not callable(method):
         raise ClassNotUsable(f"{name} is {type(method).__name__}, which can't be called")
     if _is_async(method):
@@ -113,13 +114,13 @@ def _check_callable(method: Any, name: str, *, is_raw: bool) -> None:
             f"{name} is an async function, which is not supported yet; "
             "run the coroutine inside a plain method, with asyncio.run"
         )
-    calls: Any = [((None,), {})] if is_raw else _CALLS
+    calls: Sequence[_Call] = [((None,), {})] if is_raw else _CALLS
     if not any(takes(method, *positional, **named) for positional, named in calls):
         wanted = "(self, msg)" if is_raw else "(self, X, names)"
         raise ClassNotUsable(f"{name}{signature_of(method)} can't be called; it gets {wanted}")
 
 
-def _is_async(method: Any) -> bool:
+def _is_async(method: object) -> bool:
     # A partial function and an object with `__call__` hide the function that is called.
     hidden = getattr(method, "func", None), vars(type(method)).get("__call__")
     return any(
@@ -157,7 +158,7 @@ def _boolean(value: str) -> bool:
     raise ValueError(f"{value!r} is no BOOL; use true or false")
 
 
-_PARSERS: Dict[str, Callable[[str], Any]] = {
+_PARSERS: Dict[str, Callable[[str], object]] = {
     "INT": int,
     "FLOAT": float,
     "DOUBLE": float,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from typing import (
-    Any,
     Callable,
     Dict,
+    Iterator,
     List,
     Optional,
     Sequence,
     Set,
+    Tuple,
 )
 
 import numpy as np
@@ -25,12 +26,22 @@ from seldon_kafka.errors import (
     retriable_of,
     words_of,
 )
-from seldon_kafka.messages import Array, JsonObject, Payload, Prediction, Record, Rejection
+from seldon_kafka.messages import (
+    Array,
+    DType,
+    Json,
+    JsonObject,
+    Payload,
+    Prediction,
+    Record,
+    Rejection,
+)
 from seldon_kafka.pipeline.batch import Answer, Batch, BatchState, Single
 from seldon_kafka.pipeline.replies import replies, reply, sent_puid
 from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
     Part,
+    RowLayout,
     fitting,
     halves,
     merged,
@@ -94,7 +105,7 @@ class Pipeline:
         self._check = check or StackCheck()
         self._clock = clock
         self._constants: JsonObject = {}
-        self._widths: Set[Any] = set()
+        self._widths: Set[Tuple[int, ...]] = set()
         if batching == "on":
             user_model.declare()
         elif batching == "off" and user_model.stacks:
@@ -223,7 +234,7 @@ class Pipeline:
         return single._replace(payload=payload), prediction
 
     def _predict_stacked(self, batch: Batch) -> None:
-        stacks: Dict[Any, List[Part]] = {}
+        stacks: Dict[RowLayout, List[Part]] = {}
         if self._user_model.to_rows is not None:
             # `to_rows` and `stack_to_rows` are code of the user model too.
             self._before_call(batch.records)
@@ -233,7 +244,7 @@ class Pipeline:
         for single in singles:
             self._answer_single(batch, single)
 
-    def _stack(self, batch: Batch, stacks: Dict[Any, List[Part]]) -> List[Single]:
+    def _stack(self, batch: Batch, stacks: Dict[RowLayout, List[Part]]) -> List[Single]:
         """Groups rows that may be stacked; returns the messages that may not be."""
         singles = []
         waiting = list(batch.singles)
@@ -257,7 +268,7 @@ class Pipeline:
                 stacks.setdefault(part.key, []).append(part)
         return singles
 
-    def _rows(self, payload: Payload) -> Any:
+    def _rows(self, payload: Payload) -> Optional[Array]:
         """Returns the payload as rows that may be stacked, or None."""
         user_model = self._user_model
         if not isinstance(payload.names, tuple):
@@ -442,7 +453,7 @@ class Pipeline:
             return rejection._replace(reason="bad_shape", message=text, failed=False)
         return rejection
 
-    def _remember_width(self, data: Any) -> None:
+    def _remember_width(self, data: Json) -> None:
         width = _width(data)
         if width is not None and len(self._widths) < _MOST_WIDTHS:
             self._widths.add(width)
@@ -456,7 +467,7 @@ def _apart(block: Block) -> List[Single]:
     ]
 
 
-def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any:
+def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Iterator[Answer]:
     """Yields the chosen messages of a stack, each with its answer from the stack."""
     waiting = list(reversed(chosen))
     first = row = 0
@@ -470,39 +481,39 @@ def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Any
         first, row = first + len(part.indexes), row + len(part.rows)
 
 
-def _described(layout: Any, differs: str) -> str:
+def _described(layout: RowLayout, differs: str) -> str:
     shape, dtype, _ = layout
     return f"a stack of rows {shape} of {dtype} is answered otherwise than its messages: {differs}"
 
 
-def _is_fractional(dtype: Any) -> bool:
+def _is_fractional(dtype: DType) -> bool:
     """Returns whether the type is a float, whose whole numbers a user model may read otherwise."""
     return dtype is not None and dtype.kind == "f"
 
 
-def _whole(block: Block, rows: Array, dtype: Any) -> Part:
+def _whole(block: Block, rows: Array, dtype: DType) -> Part:
     return Part(block.indexes, block.payload, True, block.wire_format, rows, dtype)
 
 
-def _rows_of(rows: Any) -> Array:
+def _rows_of(rows: Json) -> Array:
     array = np.asarray(rows)
     if array.ndim == 0:
         raise BadPrediction("to_rows returned no rows")
     return array
 
 
-def _row_count(data: Any) -> int:
+def _row_count(data: Json) -> int:
     return len(data) if isinstance(data, np.ndarray) and data.ndim else 1
 
 
-def _width(data: Any) -> Any:
+def _width(data: Json) -> Optional[Tuple[int, ...]]:
     """Returns the shape of a row; None if the payload has no rows."""
     if not isinstance(data, np.ndarray) or not data.ndim:
         return None
     return data.shape[1:] if data.ndim > 1 else data.shape
 
 
-def _has_missing(data: Any) -> bool:
+def _has_missing(data: Json) -> bool:
     """Returns whether an array holds missing or infinite values."""
     if not isinstance(data, np.ndarray):
         return False

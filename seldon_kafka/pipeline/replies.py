@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import orjson
 
 from seldon_kafka.codec.wire_format import ManyReplies, WireFormat
 from seldon_kafka.errors import MESSAGE_LIMIT, words_of
-from seldon_kafka.messages import Outcome, Payload, Prediction, Record, Rejection, Reply
+from seldon_kafka.messages import Json, Outcome, Payload, Prediction, Record, Rejection, Reply
 from seldon_kafka.pipeline.stacking import Part
 from seldon_kafka.pipeline.user_model import rows_of
 
 
-def puid_of(record: Record, payload: Payload) -> Any:
+def puid_of(record: Record, payload: Payload) -> Json:
     """Returns the sender's `meta.puid`, or one that is made of the record's position.
 
     It is the same at each try, so that readers of `at_least_once` replies recognise repetitions.
@@ -72,7 +72,7 @@ def replies(
         start += len(part.rows)
 
 
-def _written(writer: ManyReplies, *what: Any) -> Optional[List[bytes]]:
+def _written(writer: ManyReplies, *what: Json) -> Optional[List[bytes]]:
     try:
         return writer.write(*what)
     except Exception:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from seldon_kafka.errors import UserModelError
-from seldon_kafka.messages import JsonObject, Response
+from seldon_kafka.messages import Json, JsonObject, Response
 
 INCLUDES_METRICS = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
 """Whether replies contain the metrics of a class."""
@@ -34,7 +34,7 @@ def has_seldon_core() -> bool:
     return importlib.util.find_spec("seldon_core") is not None
 
 
-def response_of(answer: Any) -> Any:
+def response_of(answer: Json) -> Json:
     """Returns an answer as a response: the class's own, or a `Response` without tags."""
     if isinstance(answer, Response) or getattr(answer, "__dict__", {}).keys() >= _PARTS:
         return answer
@@ -52,7 +52,7 @@ class NotImplementedSuppressed:
     def __enter__(self) -> None:
         """Enters the context."""
 
-    def __exit__(self, kind: Any, error: Any, traceback: Any) -> bool:
+    def __exit__(self, kind: object, error: Optional[BaseException], traceback: object) -> bool:
         """Suppresses only that exception."""
         return error is not None and says_not_implemented(error)
 
@@ -64,7 +64,7 @@ def _theirs(kind: type, name: str) -> Any:
     )
 
 
-def has_method(instance: Any, name: str) -> bool:
+def has_method(instance: object, name: str) -> bool:
     """Returns whether the class itself has an attribute that Seldon looks for.
 
     Methods inherited from `SeldonComponent` raise `SeldonNotImplementedError`, and do not count.
@@ -77,7 +77,7 @@ def has_method(instance: Any, name: str) -> bool:
     return name in vars(instance) or getattr(type(instance), name, None) is not inherited
 
 
-def checked_metrics(metrics: Any) -> List[JsonObject]:
+def checked_metrics(metrics: Json) -> List[JsonObject]:
     """Checks and returns the metrics of a class.
 
     Raises:
@@ -92,7 +92,7 @@ def checked_metrics(metrics: Any) -> List[JsonObject]:
     return metrics
 
 
-def _is_metric(metric: Any) -> bool:
+def _is_metric(metric: Json) -> bool:
     if not all(part in metric for part in ("key", "value", "type")):
         return False
     try:

@@ -7,12 +7,12 @@ call; later only a sample is. The answers must be alike before any of them is co
 from __future__ import annotations
 
 import random
-from typing import Any, Dict, List, Optional
+from typing import Dict, Hashable, Iterable, List, Optional, Tuple
 
 import numpy as np
 
 from seldon_kafka.codec.plain import masked
-from seldon_kafka.messages import Prediction
+from seldon_kafka.messages import Array, Json, Prediction
 
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
 """Floats are alike if |a - b| <= ABSOLUTE + RELATIVE |b|."""
@@ -51,13 +51,13 @@ class StackCheck:
 
     def __init__(self, chooser: Optional[random.Random] = None) -> None:
         self._chooser = chooser or random.Random()  # noqa: S311 - a sample, no secret
-        self._passed: Dict[Any, int] = {}
+        self._passed: Dict[Hashable, int] = {}
         self._model_s = 0.0
         self._checked_s = 0.0
         self._sampled_s = 0.0
         self._single_s = 0.0
 
-    def limit(self, layout: Any) -> int:
+    def limit(self, layout: Hashable) -> int:
         """Returns the largest number of messages in the next stack of a layout; 0 for no stack."""
         if layout not in self._passed:
             if len(self._passed) >= MOST_LAYOUTS:
@@ -66,7 +66,7 @@ class StackCheck:
         passed = self._passed[layout]
         return FIRST_STACKS[passed] if passed < len(FIRST_STACKS) else NO_LIMIT
 
-    def chosen(self, layout: Any, messages: int) -> List[int]:
+    def chosen(self, layout: Hashable, messages: int) -> List[int]:
         """Returns the indexes of the messages in a stack that are to be checked."""
         if messages < 2:
             return []
@@ -89,7 +89,7 @@ class StackCheck:
         """
         self._model_s += seconds
 
-    def passed(self, layout: Any, calls: int, seconds: float) -> None:
+    def passed(self, layout: Hashable, calls: int, seconds: float) -> None:
         """Counts a check whose answers were alike.
 
         Args:
@@ -108,11 +108,11 @@ class StackCheck:
 class NoCheck(StackCheck):
     """Allows every stack and checks none, for callers that compare answers themselves."""
 
-    def limit(self, layout: Any) -> int:
+    def limit(self, layout: Hashable) -> int:
         """Returns no limit."""
         return NO_LIMIT
 
-    def chosen(self, layout: Any, messages: int) -> List[int]:
+    def chosen(self, layout: Hashable, messages: int) -> List[int]:
         """Returns no messages."""
         return []
 
@@ -132,7 +132,7 @@ def difference(stacked: Prediction, single: Prediction) -> Optional[str]:
     return found or differing(stacked.tags, single.tags, "tags")
 
 
-def differing(first: Any, second: Any, path: str) -> Optional[str]:
+def differing(first: Json, second: Json, path: str) -> Optional[str]:
     """Compares plain values: types and shapes exactly, floats within the tolerance.
 
     Args:
@@ -165,17 +165,17 @@ def differing(first: Any, second: Any, path: str) -> Optional[str]:
     return None if first == second else f"{path} is {_brief(first)} and {_brief(second)}"
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     text = repr(value)
     return text if len(text) <= MOST_TEXT else text[:MOST_TEXT] + "…"
 
 
-def _first_difference(pairs: Any) -> Optional[str]:
+def _first_difference(pairs: Iterable[Tuple[Json, Json, str]]) -> Optional[str]:
     found = (differing(*pair) for pair in pairs)
     return next((each for each in found if each is not None), None)
 
 
-def _of_arrays(first: Any, second: Any, path: str) -> Optional[str]:
+def _of_arrays(first: Array, second: Array, path: str) -> Optional[str]:
     if first.shape != second.shape:
         return f"{path} has shape {first.shape} in one and {second.shape} in the other"
     if first.dtype.kind != second.dtype.kind:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Hashable, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
 from seldon_kafka.codec.wire_format import WireFormat
-from seldon_kafka.messages import Array, Payload
+from seldon_kafka.messages import Array, DType, Json, Payload
+
+RowLayout = Tuple[Tuple[int, ...], DType, Json]
+"""The shape and the type of a row, and the feature names."""
 
 
 class Part(NamedTuple):
@@ -28,7 +31,7 @@ class Part(NamedTuple):
     is_block: bool
     wire_format: WireFormat
     rows: Array
-    dtype: Any
+    dtype: DType
 
     @property
     def rows_each(self) -> int:
@@ -36,7 +39,7 @@ class Part(NamedTuple):
         return len(self.rows) // len(self.indexes)
 
     @property
-    def key(self) -> Any:
+    def key(self) -> RowLayout:
         """Parts with an equal key may be stacked.
 
         The key has the exact type: numpy would convert a narrower type beside a wider one.
@@ -66,10 +69,10 @@ def merged(parts: List[Part]) -> List[Part]:
 
     Pictures differ in length, so they arrive in many small blocks.
     """
-    found: Dict[Any, List[Part]] = {}
+    found: Dict[Hashable, List[Part]] = {}
     for index, part in enumerate(parts):
         alike = part.is_block and isinstance(part.payload.data, list)
-        key = (part.wire_format.name, part.rows_each) if alike else index
+        key: Hashable = (part.wire_format.name, part.rows_each) if alike else index
         found.setdefault(key, []).append(part)
     return [_as_one(alike) for alike in found.values()]
 
@@ -91,7 +94,8 @@ def stacked(parts: List[Part]) -> Array:
     It is a copy because a user model may change its input, and the parts may be stacked again.
     """
     rows: Array = np.concatenate([part.rows for part in parts])
-    return rows.astype(parts[0].dtype, copy=False)
+    converted: Array = rows.astype(parts[0].dtype, copy=False)
+    return converted
 
 
 def message_count(parts: List[Part]) -> int:

@@ -9,7 +9,6 @@ import inspect
 import json
 import logging
 from typing import (
-    Any,
     Callable,
     Iterable,
     Iterator,
@@ -34,7 +33,7 @@ from seldon_kafka.codec.seldon_messages import (
 )
 from seldon_kafka.codec.seldon_proto import not_finite
 from seldon_kafka.errors import BadPrediction
-from seldon_kafka.messages import Array, JsonObject, Payload, Prediction
+from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 from seldon_kafka.pipeline.error_handler import ModelErrors
 from seldon_kafka.pipeline.seldon_api import (
     INCLUDES_METRICS,
@@ -173,7 +172,7 @@ class UserModel:
 
     def __init__(
         self,
-        instance: Any,
+        instance: Json,
         service: Service = SERVICES["MODEL"],
         *,
         null_non_finite: bool = False,
@@ -197,19 +196,19 @@ class UserModel:
         self.errors = ModelErrors(instance)
         self.why_single = self._why_never_stacked() or self._why_undeclared()
 
-    def _extra(self, name: str) -> Any:
+    def _extra(self, name: str) -> Json:
         """Returns an optional attribute of the class; `__getattr__` does not count."""
         if inspect.getattr_static(self.instance, name, None) is None:
             return None
         return getattr(self.instance, name)
 
-    def _extra_function(self, name: str) -> Optional[Callable[[Any], Array]]:
+    def _extra_function(self, name: str) -> Optional[Callable[[Json], Array]]:
         """Returns an optional method with one argument; None if the name means something else."""
         found = self._extra(name) if self._service.method == "predict" else None
         if not callable(found) or not takes(found, None):
             return None
 
-        def call(payload: Any) -> Any:
+        def call(payload: Json) -> Json:
             with _staying():
                 return found(payload)
 
@@ -251,7 +250,7 @@ class UserModel:
                 return f"it has a {method} method, which speaks of the latest call only"
         return None
 
-    def predict_rows(self, rows: Any, names: Sequence[str]) -> Prediction:
+    def predict_rows(self, rows: Json, names: Sequence[str]) -> Prediction:
         """Calls `predict` once for the rows of one or many messages.
 
         Args:
@@ -289,7 +288,7 @@ class UserModel:
             check_rows(prediction, len(data))
         return prediction
 
-    def predict_raw(self, request: Any) -> Optional[Prediction]:
+    def predict_raw(self, request: Json) -> Optional[Prediction]:
         """Answers one whole message; returns None if the user model wants the payload instead.
 
         Args:
@@ -314,7 +313,7 @@ class UserModel:
                 return None
             return self._finished_raw(reply, counts_metrics=method == self._service.raw)
 
-    def _raw_method(self, request: Any) -> Optional[str]:
+    def _raw_method(self, request: Json) -> Optional[str]:
         """Returns the name of the raw method that Seldon calls for this message; None if none."""
         service, is_proto = self._service, isinstance(request, SeldonMessage)
         older = [service.raw_of_proto if is_proto else service.raw_of_json]
@@ -324,8 +323,8 @@ class UserModel:
         names = [name for name in (*older, service.raw) if has_method(self.instance, name)]
         return names[0] if names else None
 
-    def _finished_raw(self, reply: Any, *, counts_metrics: bool) -> Prediction:
-        metrics: List[Any] = []
+    def _finished_raw(self, reply: Json, *, counts_metrics: bool) -> Prediction:
+        metrics: List[Json] = []
         if is_seldon_message(reply):
             reply = self._copied_message(reply)
             # Through JSON text, as in Seldon.
@@ -343,14 +342,14 @@ class UserModel:
                 _leave_out_non_finite_metrics(reply)
         return Prediction(reply, (), {}, (), [], raw=True, reported=self._metrics.take())
 
-    def _copied_message(self, reply: Any) -> Any:
+    def _copied_message(self, reply: Json) -> Json:
         copied = own_copy(reply)
         found = not_finite(copied)
         if found and not self._non_finite:
             raise BadPrediction(f"reply.{found}")
         return copied
 
-    def _call(self, data: Any, names: Any, meta: Any) -> Any:
+    def _call(self, data: Json, names: Json, meta: Json) -> Json:
         """Calls the method with a payload, as `seldon_core.user_model` does."""
         method = getattr(self.instance, self._service.method)
         try:
@@ -366,7 +365,7 @@ class UserModel:
             # Seldon's answer for a class without the method.
             return response_of([] if self._service.method == "predict" else data)
 
-    def own_meta(self, meta: Any) -> Any:
+    def own_meta(self, meta: Json) -> Json:
         """Returns a copy of a message's `meta` in plain values, after the call.
 
         Raises:
@@ -374,7 +373,7 @@ class UserModel:
         """
         return self._plain(meta, "meta")
 
-    def raw_answer(self, data: Any, payload: Payload) -> Any:
+    def raw_answer(self, data: Json, payload: Payload) -> Json:
         """Returns the method's own answer, not copied, for `seldon_kafka.check`.
 
         Raises:
@@ -382,7 +381,7 @@ class UserModel:
         """
         return self._call(data, list(payload.names), meta_of(payload)).data
 
-    def _finished(self, response: Any) -> Prediction:
+    def _finished(self, response: Json) -> Prediction:
         """Returns the prediction of a response; it asks for names and tags in Seldon's order."""
         data, columns = response.data, None
         frame = frame_rows(data)
@@ -400,7 +399,7 @@ class UserModel:
         copied = (
             bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
         )
-        names: Any = ()
+        names: Json = ()
         if isinstance(data, (np.ndarray, list)):
             names = self._class_names(_rectangular(data), columns)
         tags = {**self._own_tags(), **dict(response.tags or {})}
@@ -414,7 +413,7 @@ class UserModel:
             request_path=self._request_path,
         )
 
-    def _reported(self, metrics: Any) -> List[JsonObject]:
+    def _reported(self, metrics: Json) -> List[JsonObject]:
         """Counts the metrics of an answer and of the class; returns the metrics for the reply."""
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
@@ -425,7 +424,7 @@ class UserModel:
                 reported = own_metrics + reported
         return reported if INCLUDES_METRICS else []
 
-    def _plain(self, value: Any, path: str) -> Any:
+    def _plain(self, value: Json, path: str) -> Json:
         if isinstance(value, list) and not value:
             return []
         try:
@@ -433,7 +432,7 @@ class UserModel:
         except NotPlain as error:
             raise BadPrediction(str(error)) from None
 
-    def _class_names(self, rows: Array, columns: Optional[List[Any]]) -> Any:
+    def _class_names(self, rows: Array, columns: Optional[List[Json]]) -> Json:
         """Returns class names as `seldon_core.user_model` does; a DataFrame's are its columns."""
         if rows.ndim < 2:
             return ()
@@ -451,7 +450,7 @@ class UserModel:
             return dict(self.instance.tags() or {})
         return {}
 
-    def describe(self, payload: Any) -> str:
+    def describe(self, payload: Json) -> str:
         """Returns a text about the payload: from the class's `describe`, or a short `repr`."""
         own = self._extra("describe")
         if own is not None:
@@ -464,7 +463,7 @@ UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_ro
 """The reason why a class without a declaration is called message by message."""
 
 
-def own(data: Any) -> Any:
+def own(data: Json) -> Json:
     """Copies a payload's data, because a user model may change its input."""
     if isinstance(data, np.ndarray):
         has_others = data.dtype.kind == "O" and not _are_single(data.flat)
@@ -474,26 +473,26 @@ def own(data: Any) -> Any:
     return copy.deepcopy(data)
 
 
-def _are_single(values: Iterable[Any]) -> bool:
+def _are_single(values: Iterable[Json]) -> bool:
     """Returns whether no value contains other values."""
     return all(type(value) in _SINGLE for value in values)
 
 
-def meta_of(payload: Payload) -> Any:
+def meta_of(payload: Payload) -> Json:
     """Returns the `meta` that Seldon passes: the sender's, or None if JSON has none."""
     if payload.meta or isinstance(payload.request, SeldonMessage):
         return payload.meta
     return payload.request.get("meta") if isinstance(payload.request, dict) else None
 
 
-def raw_request(payload: Payload) -> Any:
+def raw_request(payload: Payload) -> Json:
     """Returns the whole message for raw methods; bare bytes become a Seldon message."""
     if payload.request is not None:
         return payload.request
     return {"binData": base64.b64encode(payload.data).decode("ascii")}
 
 
-def _check_status(status: Any) -> None:
+def _check_status(status: Json) -> None:
     """Refuses a raw reply with an error status.
 
     Raises:
@@ -504,14 +503,14 @@ def _check_status(status: Any) -> None:
         raise RawReplyFailed(status)
 
 
-def _leave_out_metrics(reply: Any) -> None:
+def _leave_out_metrics(reply: Json) -> None:
     if isinstance(reply, SeldonMessage):
         del reply.meta.metrics[:]
     else:
         del reply["meta"]["metrics"]
 
 
-def _leave_out_non_finite_metrics(reply: Any) -> None:
+def _leave_out_non_finite_metrics(reply: Json) -> None:
     is_proto = isinstance(reply, SeldonMessage)
     metrics = reply.meta.metrics if is_proto else reply["meta"]["metrics"]
     for index in range(len(metrics) - 1, -1, -1):
@@ -520,7 +519,7 @@ def _leave_out_non_finite_metrics(reply: Any) -> None:
             del metrics[index]
 
 
-def _takes_meta(method: Any) -> Optional[bool]:
+def _takes_meta(method: Json) -> Optional[bool]:
     """Returns whether a method takes `meta`; None if its signature is unknown."""
     if method is None:
         return False
@@ -533,7 +532,7 @@ def _takes_meta(method: Any) -> Optional[bool]:
     )
 
 
-def signature_of(function: Any) -> Optional[inspect.Signature]:
+def signature_of(function: Callable[..., object]) -> Optional[inspect.Signature]:
     """Returns a function's signature, or None if it is unknown.
 
     For a decorated function this is the decorator's signature, not that of the wrapped function.
@@ -544,7 +543,7 @@ def signature_of(function: Any) -> Optional[inspect.Signature]:
         return None
 
 
-def takes(function: Any, *positional: Any, **named: Any) -> bool:
+def takes(function: Callable[..., object], *positional: object, **named: object) -> bool:
     """Returns whether a function takes these arguments, as far as its signature tells."""
     signature = signature_of(function)
     try:
@@ -555,7 +554,7 @@ def takes(function: Any, *positional: Any, **named: Any) -> bool:
     return True
 
 
-def _rectangular(data: Any) -> Array:
+def _rectangular(data: Json) -> Array:
     try:
         return np.asarray(data)
     except ValueError as error:
@@ -582,7 +581,7 @@ def check_rows(prediction: Prediction, total: int) -> None:
                 raise BadPrediction(f"tag {name!r} has {found} entries for {total} rows")
 
 
-def _count(entries: Any) -> Optional[int]:
+def _count(entries: Json) -> Optional[int]:
     """Returns the number of entries; None if the value is no sequence."""
     if isinstance(entries, np.ndarray):
         return len(entries) if entries.ndim else None

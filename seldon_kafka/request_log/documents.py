@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Optional
+from typing import Optional
 
 import orjson
 
 from seldon_kafka.codec.feedback import BadFeedback, read
-from seldon_kafka.messages import JsonObject, Record
+from seldon_kafka.messages import Json, JsonObject, Record
 from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc3339
 
@@ -171,7 +171,7 @@ def _parsed(record: Record) -> JsonObject:
     return entry
 
 
-def _tags_in(response: Any) -> Optional[JsonObject]:
+def _tags_in(response: Json) -> Optional[JsonObject]:
     meta = response.get("meta") if isinstance(response, dict) else None
     tags = meta.get("tags") if isinstance(meta, dict) else None
     return tags if isinstance(tags, dict) else None

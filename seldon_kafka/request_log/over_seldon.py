@@ -23,7 +23,7 @@ from seldon_core.user_model import INCLUDE_METRICS_IN_CLIENT_RESPONSE, SeldonNot
 
 from seldon_kafka.config.settings import load_settings
 from seldon_kafka.errors import MESSAGE_LIMIT, words_of
-from seldon_kafka.messages import JsonObject
+from seldon_kafka.messages import Json, JsonObject
 from seldon_kafka.request_log.call_log import CallLog
 from seldon_kafka.transport.log_entry import (
     JSON_TYPE,
@@ -85,7 +85,7 @@ class Logged:
             raise AttributeError(name)
         return getattr(self._instance, name)
 
-    def predict_raw(self, msg: Any) -> Any:
+    def predict_raw(self, msg: Json) -> Any:
         """Answers as Seldon's server does without the log, and logs the request.
 
         Args:
@@ -112,7 +112,12 @@ class Logged:
         return reply
 
     def _write(
-        self, msg: Any, reply: Any, request: Content, response: Content, verdict: Optional[Verdict]
+        self,
+        msg: Json,
+        reply: Json,
+        request: Content,
+        response: Content,
+        verdict: Optional[Verdict],
     ) -> None:
         transport = "grpc" if isinstance(msg, SeldonMessage) else "rest"
         puid = _puid_in(reply) or _puid_in(msg) or _puid_beside()
@@ -135,7 +140,7 @@ def logged(**parameters: Any) -> Logged:
     return Logged(getattr(module, class_name)(**parameters), call_log)
 
 
-def _content(message: Any) -> Content:
+def _content(message: Json) -> Content:
     if isinstance(message, SeldonMessage):
         return as_base64(message.SerializeToString(), PROTOBUF_TYPE)
     if isinstance(message, (bytes, str)):
@@ -148,7 +153,7 @@ def _content(message: Any) -> Content:
         return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), JSON_TYPE)
 
 
-def _puid_in(message: Any) -> str:
+def _puid_in(message: Json) -> str:
     if isinstance(message, SeldonMessage):
         return str(message.meta.puid)
     if not isinstance(message, dict):
@@ -170,7 +175,7 @@ def _verdict(error: Exception) -> Verdict:
     return Verdict(reason, words_of(error)[:MESSAGE_LIMIT], not is_senders)
 
 
-def _add_metrics(reply: Any, metrics: List[JsonObject]) -> None:
+def _add_metrics(reply: Json, metrics: List[JsonObject]) -> None:
     """Adds metrics to the reply, where the server counts them and removes them."""
     if isinstance(reply, SeldonMessage):
         json_format.ParseDict({"metrics": metrics}, reply.meta)

@@ -16,7 +16,7 @@ import requests
 
 from seldon_kafka.config.environment import SettingsError
 from seldon_kafka.errors import CommandError
-from seldon_kafka.messages import JsonObject
+from seldon_kafka.messages import Json, JsonObject
 from seldon_kafka.request_log.documents import Document
 
 _CONNECT_S = 5.0
@@ -218,7 +218,7 @@ def _why(answer: requests.Response) -> str:
     return f"{answer.status_code} {words}".strip()
 
 
-def _words(error: Any) -> str:
+def _words(error: Json) -> str:
     if isinstance(error, dict) and isinstance(error.get("reason"), str):
         cause = error.get("caused_by")
         more = f" ({_words(cause)})" if isinstance(cause, dict) else ""

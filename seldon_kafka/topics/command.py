@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
-from typing import Any, List
+from typing import List
 
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient
@@ -86,7 +86,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _create(options: argparse.Namespace, settings: Settings, admin: Any) -> int:
+def _create(options: argparse.Namespace, settings: Settings, admin: AdminClient) -> int:
     brokers = broker_count(admin)
     wanted = wanted_topics(settings, brokers, options.partitions, options.replication)
     for made in create(admin, wanted):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import ConfigResource, NewPartitions, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
 
 from seldon_kafka.config.rights import DESCRIBE, TOPIC, Right, RightMissing
 from seldon_kafka.errors import CommandError
@@ -35,12 +42,12 @@ class Made:
     differences: Tuple[str, ...] = ()
 
 
-def broker_count(admin: Any) -> int:
+def broker_count(admin: AdminClient) -> int:
     """Returns the number of live brokers."""
     return len(admin.list_topics(timeout=_TIMEOUT_S).brokers)
 
 
-def existing(admin: Any, names: Sequence[str]) -> Dict[str, Topic]:
+def existing(admin: AdminClient, names: Sequence[str]) -> Dict[str, Topic]:
     """Returns the named topics that exist, with all of their settings."""
     topics = admin.list_topics(timeout=_TIMEOUT_S).topics
     present = [name for name in names if name in topics]
@@ -60,7 +67,7 @@ def existing(admin: Any, names: Sequence[str]) -> Dict[str, Topic]:
     return found
 
 
-def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
+def create(admin: AdminClient, wanted: Sequence[Topic]) -> List[Made]:
     """Creates missing topics, and does not change the others.
 
     Args:
@@ -86,7 +93,7 @@ def create(admin: Any, wanted: Sequence[Topic]) -> List[Made]:
     return made
 
 
-def await_usable(admin: Any, names: Sequence[str], partitions: int = 1) -> None:
+def await_usable(admin: AdminClient, names: Sequence[str], partitions: int = 1) -> None:
     """Waits until brokers know the topics, and every partition has a leader.
 
     The controller answers before the brokers know a new topic.
@@ -109,12 +116,12 @@ def await_usable(admin: Any, names: Sequence[str], partitions: int = 1) -> None:
         time.sleep(0.02)
 
 
-def _has_leaders(topic: Any, partitions: int) -> bool:
+def _has_leaders(topic: TopicMetadata, partitions: int) -> bool:
     known = topic.partitions.values()
     return len(known) >= partitions and all(p.leader >= 0 for p in known)
 
 
-def _create(admin: Any, topic: Topic) -> bool:
+def _create(admin: AdminClient, topic: Topic) -> bool:
     """Creates a topic; returns False if it exists already."""
     new = NewTopic(
         topic.name,
@@ -133,7 +140,7 @@ def _create(admin: Any, topic: Topic) -> bool:
     return True
 
 
-def add_partitions(admin: Any, names: Sequence[str], partitions: int) -> List[str]:
+def add_partitions(admin: AdminClient, names: Sequence[str], partitions: int) -> List[str]:
     """Adds partitions to topics.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Tuple
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 _TIMEOUT_S = 10
 _PARTITION_S = 2
@@ -57,7 +57,7 @@ class TopicReport:
         return sum(known) if known else None
 
 
-def report(consumer: Any, names: Sequence[str]) -> List[TopicReport]:
+def report(consumer: Consumer, names: Sequence[str]) -> List[TopicReport]:
     """Asks the brokers about topics.
 
     Args:
@@ -102,7 +102,7 @@ def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> O
     return max(0, end - max(committed, first or 0))
 
 
-def _partition(consumer: Any, topic: str, known: Any, committed: Optional[int]) -> Partition:
+def _partition(consumer: Consumer, topic: str, known: Any, committed: Optional[int]) -> Partition:
     first, end = _offsets(consumer, TopicPartition(topic, known.id)) or (None, None)
     return Partition(
         partition=known.id,
@@ -116,7 +116,7 @@ def _partition(consumer: Any, topic: str, known: Any, committed: Optional[int]) 
     )
 
 
-def _offsets(consumer: Any, partition: TopicPartition) -> Optional[Tuple[int, int]]:
+def _offsets(consumer: Consumer, partition: TopicPartition) -> Optional[Tuple[int, int]]:
     try:
         offsets: Optional[Tuple[int, int]] = consumer.get_watermark_offsets(
             partition, timeout=_PARTITION_S

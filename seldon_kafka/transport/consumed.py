@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Tuple, cast
 
-from confluent_kafka import TIMESTAMP_NOT_AVAILABLE
+from confluent_kafka import TIMESTAMP_NOT_AVAILABLE, KafkaError, KafkaException, Message
 
 from seldon_kafka.messages import UNREADABLE_HEADERS, Headers, Record
 
 
-def record_of(message: Any) -> Record:
+def record_of(message: Message) -> Record:
     """Returns the record of a consumed `confluent_kafka.Message` without an error."""
     kind, timestamp_ms = message.timestamp()
+    partition, offset = position_of(message)
     return Record(
-        message.topic(),
-        message.partition(),
-        message.offset(),
+        message.topic() or "",
+        partition,
+        offset,
         -1 if kind == TIMESTAMP_NOT_AVAILABLE else timestamp_ms,
         message.key(),
         message.value(),
@@ -23,8 +24,33 @@ def record_of(message: Any) -> Record:
     )
 
 
-def _headers(message: Any) -> Headers:
+def position_of(message: Message) -> Tuple[int, int]:
+    """Returns the partition and the offset of a message or of an error; -1 for none."""
+    partition, offset = message.partition(), message.offset()
+    return -1 if partition is None else partition, -1 if offset is None else offset
+
+
+def reached(message: Message) -> int:
+    """Returns the offset up to which a partition was read; -1 if a message does not tell.
+
+    Raises:
+        KafkaException: the message is an error that does not pass.
+    """
+    error = message.error()
+    _, offset = position_of(message)
+    if error is None:
+        return offset + 1
+    if error.code() == KafkaError._PARTITION_EOF:
+        return offset
+    # The client looks for the coordinator of its group although it does not join.
+    if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
+        raise KafkaException(error)
+    return -1
+
+
+def _headers(message: Message) -> Headers:
     try:
-        return message.headers() or ()
+        # The client library returns a list of pairs.
+        return cast(Headers, message.headers() or ())
     except UnicodeDecodeError:
         return UNREADABLE_HEADERS

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any, Iterable, NamedTuple, Optional, Tuple
+from typing import TYPE_CHECKING, Iterable, NamedTuple, Optional, Tuple, cast
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from seldon_kafka.config.clients import most_bytes, most_log_bytes, producer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import JsonObject
 from seldon_kafka.transport.output_messages import OutputMessage, size_of
+
+if TYPE_CHECKING:
+    from confluent_kafka._types import HeadersType
 
 # The longest wait for room in a full queue.
 _ROOM_WITHIN_S = 15.0
@@ -77,7 +80,7 @@ class Deliveries:
         """Whether the delivery of a message failed."""
         return self._first is not None
 
-    def produce(self, producer: Any, messages: Iterable[OutputMessage]) -> None:
+    def produce(self, producer: Producer, messages: Iterable[OutputMessage]) -> None:
         """Hands messages to the producer, and waits for room while its queue is full.
 
         Raises:
@@ -90,7 +93,7 @@ class Deliveries:
             except BufferError:
                 self._produce_when_there_is_room(producer, message)
 
-    def _produce(self, producer: Any, message: OutputMessage) -> None:
+    def _produce(self, producer: Producer, message: OutputMessage) -> None:
         try:
             producer.produce(
                 message.topic,
@@ -98,7 +101,8 @@ class Deliveries:
                 key=message.key,
                 partition=message.partition,
                 timestamp=max(0, message.timestamp_ms),
-                headers=message.headers,
+                # The stubs want a list of exactly their own type.
+                headers=cast("HeadersType", message.headers),
                 # A delivery report has no headers, so the message itself is kept with it.
                 on_delivery=functools.partial(self._note, message),
             )
@@ -106,7 +110,7 @@ class Deliveries:
             self._note(message, error.args[0], None)
             raise
 
-    def _produce_when_there_is_room(self, producer: Any, message: OutputMessage) -> None:
+    def _produce_when_there_is_room(self, producer: Producer, message: OutputMessage) -> None:
         give_up_at = time.monotonic() + _ROOM_WITHIN_S
         while True:
             producer.poll(_POLL_S)
@@ -117,7 +121,9 @@ class Deliveries:
                 if time.monotonic() > give_up_at:
                     raise
 
-    def _note(self, sent: OutputMessage, error: Optional[KafkaError], message: Any) -> None:
+    def _note(
+        self, sent: OutputMessage, error: Optional[KafkaError], message: Optional[Message]
+    ) -> None:
         if error is None or error.code() in _OTHERS_FAULT:
             return
         self._first = self._first or error

@@ -5,16 +5,21 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.refusal import explained, why_unreadable
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import Record
-from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.consumed import position_of, reached, record_of
 
 _REQUEST_S = 10.0
 _PATIENCE_S = 30.0
@@ -114,18 +119,18 @@ class Snapshot:
         left = dict(ends)
         give_up_at = time.monotonic() + _PATIENCE_S
         while left:
-            messages: list[Any] = self._consumer.consume(1, 1.0)
+            messages = self._consumer.consume(1, 1.0)
             messages += self._consumer.consume(_BATCH, 0)
             if messages:
                 give_up_at = time.monotonic() + _PATIENCE_S
             elif time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
             for message in messages:
-                partition = message.partition()
-                if message.error() is None and message.offset() < left.get(partition, 0):
+                partition, offset = position_of(message)
+                if message.error() is None and offset < left.get(partition, 0):
                     yield record_of(message)
                 # Transaction markers may follow the last message, and the client hides them.
-                if _reached(message) >= left.get(partition, 0):
+                if reached(message) >= left.get(partition, 0):
                     left.pop(partition, None)
 
     def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
@@ -143,19 +148,6 @@ class Snapshot:
     def _error(self, topic: str, error: KafkaException) -> ReadError:
         why = explained(error, self._config).args[0].str()
         return ReadError(f"{topic} can't be read: {why}")
-
-
-def _reached(message: Any) -> int:
-    """Returns the offset up to which a partition was read; -1 if a message does not tell."""
-    error = message.error()
-    if error is None:
-        return int(message.offset()) + 1
-    if error.code() == KafkaError._PARTITION_EOF:
-        return int(message.offset())
-    # The client looks for the coordinator of its group although it does not join.
-    if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
-        raise KafkaException(error)
-    return -1
 
 
 def _runs(offsets: list[int]) -> list[list[int]]:

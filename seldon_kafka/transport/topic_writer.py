@@ -5,15 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from seldon_kafka.config.clients import producer_config
 from seldon_kafka.config.refusal import MAY_NOT_WRITE
 from seldon_kafka.config.rights import Right, RightMissing
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.messages import JsonObject
+from seldon_kafka.messages import Json, JsonObject
 
 # The client looks for timed-out messages once a second.
 _GRACE_S = 2.0
@@ -55,7 +55,7 @@ class TopicWriter:
         rights: Sequence[Right],
         role: str,
         within_s: float,
-        **properties: Any,
+        **properties: object,
     ) -> None:
         self._topic, self._rights, self._role = topic, rights, role
         self._within_s = within_s
@@ -104,7 +104,7 @@ class TopicWriter:
         """Disconnects, after a short wait for messages that are under way."""
         self._producer.close(_GRACE_S)
 
-    def _wait(self, producer: Any, outcome: _Outcome) -> None:
+    def _wait(self, producer: Producer, outcome: _Outcome) -> None:
         give_up_at = time.monotonic() + self._within_s + _GRACE_S
         while not outcome.done.is_set():
             # The delivery report may arrive in another thread's call.
@@ -133,7 +133,7 @@ class _Outcome:
         self.done = threading.Event()
         self.error: Optional[KafkaError] = None
 
-    def note(self, error: Optional[KafkaError], message: Any) -> None:
+    def note(self, error: Optional[KafkaError], message: Message) -> None:
         self.error = error
         self.done.set()
 
@@ -154,14 +154,14 @@ class RenewedProducer:
 
     def __init__(self, config: JsonObject) -> None:
         self._config = config
-        self._current: Any = None
+        self._current: Optional[Producer] = None
         self._lock = threading.Lock()
 
-    def is_current(self, producer: Any) -> bool:
+    def is_current(self, producer: Producer) -> bool:
         """Returns whether the next message goes to this producer."""
         return self._current is producer
 
-    def produce(self, topic: str, **message: Any) -> Any:
+    def produce(self, topic: str, **message: Json) -> Producer:
         """Sends a message, and returns the `Producer` that took it, to be polled.
 
         Raises:
@@ -180,7 +180,7 @@ class RenewedProducer:
             producer.produce(topic, **message)
         return producer
 
-    def poll(self, producer: Any, timeout_s: float) -> None:
+    def poll(self, producer: Producer, timeout_s: float) -> None:
         """Serves delivery reports of a producer that took a message.
 
         Raises:
@@ -201,7 +201,7 @@ class RenewedProducer:
             with suppress(KafkaException):
                 producer.flush(within_s)
 
-    def _made(self) -> Any:
+    def _made(self) -> Producer:
         with self._lock:
             if self._current is None:
                 try:
@@ -210,7 +210,7 @@ class RenewedProducer:
                     raise NotMade(*error.args) from error
             return self._current
 
-    def _discard(self, producer: Any) -> None:
+    def _discard(self, producer: Producer) -> None:
         with self._lock:
             if self._current is producer:
                 self._current = None

@@ -16,7 +16,6 @@ from typing import (
     Protocol,
     Sequence,
     Set,
-    Tuple,
 )
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -25,7 +24,7 @@ from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.rights import GROUP, READ, TOPIC, RightMissing, worker_rights
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import UNREADABLE_BATCH, JsonObject, Record
-from seldon_kafka.transport.consumed import record_of
+from seldon_kafka.transport.consumed import position_of, record_of
 from seldon_kafka.worker.offsets import Gap, GapFound, PartitionOffsets, StartOffsets
 
 log = logging.getLogger("seldon_kafka.worker")
@@ -272,7 +271,7 @@ class WorkerConsumer:
 
     def _on_error(self, message: Message, error: KafkaError, records: List[Record]) -> None:
         code = error.code()
-        partition, offset = _position_of(message)
+        partition, offset = position_of(message)
         if code == KafkaError._PARTITION_EOF:
             self._offsets.reached(partition, offset)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
@@ -297,7 +296,7 @@ class WorkerConsumer:
         the batch is unknown. It passes one at a time: until records are taken, the library
         reports the same error again.
         """
-        partition, first = _position_of(message)
+        partition, first = position_of(message)
         if partition in self._passed_unreadable:
             return
         # The error names the batch's first record, which may have been read.
@@ -325,7 +324,7 @@ class WorkerConsumer:
             except KafkaException as error:
                 log.debug("ends of partitions are not committed: %s", error)
 
-    def _on_assign(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: List[TopicPartition]) -> None:
         self._queue.drop(self._offsets.positions)
         self._offsets.assign({}, {})
         if not consumer.memberid():
@@ -346,7 +345,7 @@ class WorkerConsumer:
         consumer.resume(self._topic_partitions(starts))
         self._events.assigned(starts, self._offsets.metadata)
 
-    def _on_revoke(self, consumer: Any, partitions: List[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: List[TopicPartition]) -> None:
         gone = {item.partition for item in partitions}
         self._queue.drop(gone)
         for partition in gone:
@@ -379,12 +378,6 @@ class WorkerConsumer:
         """
         positions = self._starts.find(list(self._offsets.positions))
         self._offsets.assign(positions, self._starts.metadata)
-
-
-def _position_of(message: Message) -> Tuple[int, int]:
-    """Returns the partition and the offset that an error names; -1 for none."""
-    partition, offset = message.partition(), message.offset()
-    return -1 if partition is None else partition, -1 if offset is None else offset
 
 
 def fetching_config(settings: Settings) -> JsonObject:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from prometheus_client import Counter, Gauge, Histogram
 
 from seldon_kafka.codec.plain import is_finite
-from seldon_kafka.messages import JsonObject
+from seldon_kafka.messages import Json, JsonObject
 from seldon_kafka.pipeline.seldon_api import metric_labels
 
 log = logging.getLogger("seldon_kafka.worker")
@@ -33,16 +33,18 @@ DROPPED = Counter(
 )
 
 
+_Observe = Callable[[float], None]
+_Family = Union[Counter, Gauge, Histogram]
+
+
 class ModelMetrics:
     """The series of all reported metrics."""
 
     def __init__(self) -> None:
-        self._series: Dict[
-            Tuple[str, str, Tuple[Tuple[str, str], ...]], Callable[[float], None]
-        ] = {}
-        self._families: Dict[Tuple[str, str, Tuple[str, ...]], Any] = {}
+        self._series: Dict[Tuple[str, str, Tuple[Tuple[str, str], ...]], _Observe] = {}
+        self._families: Dict[Tuple[str, str, Tuple[str, ...]], _Family] = {}
 
-    def count(self, worker: str, metrics: Sequence[Mapping[str, Any]]) -> None:
+    def count(self, worker: str, metrics: Sequence[Mapping[str, Json]]) -> None:
         """Counts metrics as Seldon reports them: `type`, `key`, `value` and `tags`.
 
         Args:
@@ -53,7 +55,7 @@ class ModelMetrics:
             if not self._is_counted(worker, metric):
                 DROPPED.labels(worker).inc()
 
-    def _is_counted(self, worker: str, metric: Mapping[str, Any]) -> bool:
+    def _is_counted(self, worker: str, metric: Mapping[str, Json]) -> bool:
         """Counts a metric; returns False if that is not possible."""
         observe = self._observer(worker, metric) if is_finite(metric["value"]) else None
         if observe is None:
@@ -65,7 +67,7 @@ class ModelMetrics:
             return False
         return True
 
-    def _observer(self, worker: str, metric: Mapping[str, Any]) -> Any:
+    def _observer(self, worker: str, metric: Mapping[str, Json]) -> Optional[_Observe]:
         kind, name = str(metric["type"]), _NAME.sub("_", str(metric["key"]))
         tags = {
             _LABEL.sub("_", str(key)): str(each) for key, each in metric.get("tags", {}).items()
@@ -77,14 +79,14 @@ class ModelMetrics:
             self._series[key] = self._made(kind, name, {**tags, **_LABELS, "worker_id": worker})
         return self._series[key]
 
-    def _made(self, kind: str, name: str, labels: Dict[str, str]) -> Any:
+    def _made(self, kind: str, name: str, labels: Dict[str, str]) -> _Observe:
         try:
             return _OBSERVERS[kind](self._family(kind, name, tuple(labels)).labels(**labels))
         except (ValueError, KeyError) as error:
             log.warning("the class's metric %r can't be counted: %s", name, error)
             return _nothing
 
-    def _family(self, kind: str, name: str, labels: Tuple[str, ...]) -> Any:
+    def _family(self, kind: str, name: str, labels: Tuple[str, ...]) -> _Family:
         key = kind, name, labels
         if key not in self._families:
             # Outside of the registry: Seldon allows other tags for the same name.
@@ -97,15 +99,17 @@ def _nothing(value: float) -> None:
     """Counts nothing."""
 
 
-def _counted(child: Any) -> Any:
-    return child.inc
+def _counted(child: Counter) -> _Observe:
+    inc: _Observe = child.inc
+    return inc
 
 
-def _set(child: Any) -> Any:
-    return child.set
+def _set(child: Gauge) -> _Observe:
+    set_value: _Observe = child.set
+    return set_value
 
 
-def _timed(child: Any) -> Any:
+def _timed(child: Histogram) -> _Observe:
     # Seldon's timers are milliseconds, and its histograms seconds.
     return lambda value: child.observe(value / 1000)
 

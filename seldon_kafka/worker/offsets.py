@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import confluent_kafka
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from seldon_kafka.config.settings import Settings
 
@@ -175,7 +175,7 @@ class StartOffsets:
     def __init__(
         self,
         settings: Settings,
-        consumer: Any,
+        consumer: Consumer,
         gap: Callable[[Gap], None],
         stopping: Callable[[], bool],
     ) -> None:
