@@ -23,10 +23,10 @@ where KAFKA_LOG_REQUESTS is on.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Print what Kafka's own kafka-acls.sh must be told for a role."
+    parser.description = "Prints the kafka-acls.sh commands that grant the rights of a role."
     parser.epilog = _EXAMPLES
     parser.add_argument("role", choices=list(ROLES), metavar="ROLE", help=", ".join(ROLES))
-    parser.add_argument("principal", metavar="User:NAME", help="whom to grant them to")
+    parser.add_argument("principal", metavar="User:NAME", help="the principal that gets the rights")
     parser.set_defaults(run=_print)
 
 

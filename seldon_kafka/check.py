@@ -166,11 +166,11 @@ class _Habits:
         answer = user_model.raw_answer(data, payload)
         self._note(
             not _alike(before, data),
-            "it changes the array that it is given; each call gets one of its own",
+            "it changes its input array; each call gets a copy",
         )
         self._note(
             bool(self._kept) and not _alike(*self._kept),
-            "it changes an answer that it gave before; answers are copied",
+            "it changes an answer after it returned it; answers are copied",
         )
         self._note(
             bool(masked.is_masked(answer)),
@@ -179,7 +179,7 @@ class _Habits:
         copied = copy.deepcopy(answer)
         again = user_model.raw_answer(before, payload)
         self._note(
-            not _alike(copied, again), "it answers a message differently when it is asked twice"
+            not _alike(copied, again), "it answers the same message differently at a second call"
         )
         self._kept = [again, copy.deepcopy(again)]
 
@@ -230,7 +230,7 @@ def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
     first = inputs[0] if isinstance(inputs, list) and inputs else {}
     shape = first.get("shape") or (first.get("schema") or {}).get("shape")
     if not shape:
-        raise ClassNotUsable("its init_metadata names no input shape; give it --payload FILE")
+        raise ClassNotUsable("its init_metadata names no input shape; use --payload FILE")
     sizes = [size if size > 0 else 1 for size in shape]
     random = np.random.default_rng(0)
     return [
@@ -309,7 +309,7 @@ def _check(options: argparse.Namespace) -> int:
     try:
         finding = compare(options.class_name, payloads)
     except Retriable as error:
-        raise CommandError(f"the class asks to try again later: {error}") from error
+        raise CommandError(f"the class reported a temporary error: {error}") from error
     return _print_finding(finding, payloads, user_model)
 
 
@@ -371,11 +371,11 @@ def _content(payload: bytes) -> bytes:
 
 def _print_verdict(finding: Finding, user_model: UserModel, *, is_tried: bool) -> int:
     if not finding.is_row_wise and user_model.stacks:
-        print("FAILED    it declares that it is row-wise, and is not; leave the declaration out,")
+        print("FAILED    it declares that it is row-wise, and is not; remove the declaration,")
         print("          or set KAFKA_BATCHING=off")
         return 1
     if not finding.is_row_wise:
-        print("ok        it is called message by message, and has to be")
+        print("ok        it is called message by message, as it must be")
         return 0
     if not is_tried:
         print("ok        it answers; but the messages are too much alike to show whether a batch")

@@ -44,15 +44,15 @@ _COMMANDS = {
         "seldon_kafka.supervisor.command", "run workers and Seldon's server, as the image does"
     ),
     "check": _Command("seldon_kafka.check", "try a user model, one message and many at a time"),
-    "topics": _Command("seldon_kafka.topics.command", "make, show and widen the topics"),
+    "topics": _Command("seldon_kafka.topics.command", "create, show and widen topics"),
     "dead-letters": _Command(
         "seldon_kafka.dead_letters.command", "list, show, replay and purge dead letters"
     ),
     "request-log": _Command(
-        "seldon_kafka.request_log.command", "write the request log into a search engine"
+        "seldon_kafka.request_log.command", "write the request log to a search engine"
     ),
     "feedback": _Command(
-        "seldon_kafka.feedback.command", "say which answers were right, or list it"
+        "seldon_kafka.feedback.command", "send or list feedback: which answers were right"
     ),
     "acls": _Command("seldon_kafka.acls", "print the access rights that a role needs"),
 }
@@ -106,7 +106,7 @@ def _parser(asked_for: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"seldon-kafka {__version__}")
     parser.add_argument(
-        "--print-completion", choices=_SHELLS, help="print the completion of a shell, and leave"
+        "--print-completion", choices=_SHELLS, help="print the completion of a shell and exit"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, command in _COMMANDS.items():

@@ -27,20 +27,20 @@ from seldon_kafka.seldon_types import known_to_seldon
 
 REASONS = {
     "bad_base64": "binData must be base64 text; encode the bytes again.",
-    "bad_headers": "Kafka's header names are UTF-8 text; send them so.",
-    "bad_image": "The bytes are no readable PNG or JPEG image of the kind the class takes.",
+    "bad_headers": "Kafka's header names are UTF-8 text; encode them as UTF-8.",
+    "bad_image": "The bytes are not a PNG or JPEG image that the class can read.",
     "bad_payload": "The class refused the payload; its message says why.",
-    "bad_prediction": "The class answered with NaN, infinity or a shape that can't be sent.",
+    "bad_prediction": "The class returned NaN, infinity or a shape that can't be sent.",
     "bad_shape": "Send the shape that the message asks for.",
     "bad_value": "A value is missing, of the wrong type or out of range; the message says which.",
     "empty": "The message has no bytes; send a payload.",
     "image_too_large": "The picture has more pixels than the class takes; make it smaller.",
-    "invalid_utf8": "JSON is UTF-8 text; encode it so.",
+    "invalid_utf8": "JSON is UTF-8 text; encode it as UTF-8.",
     "no_payload": "JSON without data, binData, strData, jsonData, inputs or instances.",
     "not_finite": "The class takes no NaN, null or Infinity; send numbers.",
-    "not_json": "The bytes are no JSON; mend them, or say by content-type what they are.",
+    "not_json": "The bytes are not JSON; fix them, or name their format in content-type.",
     "not_protobuf": "The bytes are not the message that proto-name says.",
-    "predict_failed": "The class raised; mend the class, then replay.",
+    "predict_failed": "The class raised an exception; fix it, then replay.",
     "ragged": "Rows differ in length; send a rectangular array.",
     "reply_refused": "The output topic's broker refuses the reply; the message says why.",
     "reply_too_large": "The reply is larger than the output topic takes; send fewer rows.",
@@ -51,9 +51,9 @@ REASONS = {
     "undecodable": "The runtime can't decode this payload, though it should; please report it.",
     "unknown_content_type": "Use one of the content types that the message lists.",
     "unknown_proto_name": "proto-name must be seldon.protos.SeldonMessage.",
-    "unreadable": "No part of it could be had; send it again, in smaller or other batches.",
+    "unreadable": "No part of it could be read; send it again, in smaller batches.",
     "unsupported": "The format allows it, but not here; the message says what is taken.",
-    "worker_crash": "A worker died each time it had this message in hand; look at its log.",
+    "worker_crash": "A worker died each time it processed this message; see its log.",
 }
 
 MESSAGE_LIMIT = 1000

@@ -178,9 +178,7 @@ def _puid_in(message: Optional[JsonObject]) -> str:
 
 def _made_of(request: Optional[JsonObject]) -> str:
     if request is None:
-        raise Rejected(
-            "no_payload", "nothing says what it is about: send response.meta.puid, or the request"
-        )
+        raise Rejected("no_payload", "it names no request: send response.meta.puid, or the request")
     return hashlib.blake2b(_dumped(request, orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 

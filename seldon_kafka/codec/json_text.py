@@ -113,7 +113,9 @@ def _parse_exactly(value: bytes) -> Json:
             json.dumps(document, ensure_ascii=False).encode("utf-8")
         return document
     except UnicodeEncodeError as error:
-        raise Rejected("not_json", f"a text holds half of a character: {error.reason}") from None
+        raise Rejected(
+            "not_json", f"a text holds half of a surrogate pair: {error.reason}"
+        ) from None
     except json.JSONDecodeError as error:
         raise _why_not(value, error) from None
     except UnicodeDecodeError as error:
@@ -181,7 +183,7 @@ def array_of(values: Json, what: str) -> Array:
     if array.dtype != object or not array.ndim:
         return array
     if any(isinstance(item, list) for item in array.flat):
-        raise Rejected("ragged", f"{what} is not rectangular: lists stand beside single values")
+        raise Rejected("ragged", f"{what} is not rectangular: lists are mixed with single values")
     return _with_missing(array, what)
 
 

@@ -233,7 +233,7 @@ def check_unmasked(array: Any, form: str) -> None:
         ValueError: the array has masked values.
     """
     if masked.is_masked(array):
-        raise ValueError(f"a {form} has no word for masked values; fill them")
+        raise ValueError(f"a {form} can't hold masked values; fill them")
 
 
 def is_finite(value: Json) -> bool:

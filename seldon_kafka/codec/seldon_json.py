@@ -129,7 +129,7 @@ def reshaped(values: Array, shape: Json, what: str) -> Array:
     if count != values.size:
         raise Rejected("bad_shape", f"{what}.shape {shape} needs {count} values, got {values.size}")
     if not count and max(shape) > _LARGEST_EMPTY:
-        raise Rejected("bad_shape", f"{what}.shape {shape} is too large to hold nothing")
+        raise Rejected("bad_shape", f"{what}.shape {shape} is too large for an empty tensor")
     return values.reshape(shape)
 
 

@@ -51,13 +51,13 @@ def parse(value: bytes) -> ProtoMessage:
     if ends_early(value):
         # protobuf's C++ parser (Python 3.8 to 3.10) only warns of remaining bytes, and a user model
         # may filter warnings.
-        raise Rejected("not_protobuf", f"the value only begins like a {NAME}")
+        raise Rejected("not_protobuf", f"the value is a {NAME} only at its start")
     try:
         return SeldonMessage.FromString(value)
     except UnicodeDecodeError as error:
         raise _no_text(error) from None
     except DecodeError as error:
-        raise Rejected("not_protobuf", f"the value is no {NAME}: {error}") from None
+        raise Rejected("not_protobuf", f"the value is not a {NAME}: {error}") from None
     except RecursionError:
         raise _too_deep() from None
 
@@ -83,7 +83,9 @@ def payload_of(message: ProtoMessage) -> Payload:
         # One of protobuf's parsers checks texts at once, and another one at their first use.
         raise _no_text(error) from None
     except json_format.Error as error:
-        raise Rejected("bad_value", f"the {NAME} holds what JSON has not: {error}") from None
+        raise Rejected(
+            "bad_value", f"the {NAME} holds a value that JSON can't express: {error}"
+        ) from None
 
 
 def _payload(message: ProtoMessage) -> Payload:

@@ -98,7 +98,7 @@ def to_proto(array: Array) -> Json:
     """
     check_unmasked(array, "tftensor")
     if array.dtype.name not in _NAMES:
-        raise ValueError(f"a tftensor has no numbers of type {array.dtype}")
+        raise ValueError(f"a tftensor can't hold numbers of type {array.dtype}")
     tensor = TensorProto(dtype=_NAMES[array.dtype.name])
     tensor.tensor_shape.SetInParent()
     for size in array.shape:

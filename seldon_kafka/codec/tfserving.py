@@ -28,7 +28,10 @@ def decode(document: JsonObject) -> Payload:
 
 def _bytes_of(instances: Json) -> bytes:
     if len(instances) != 1 or set(instances[0]) != {"b64"}:
-        raise Rejected("unsupported", 'instances of named inputs are not taken, but one {"b64": …}')
+        raise Rejected(
+            "unsupported",
+            'instances with named inputs are not supported, except for one {"b64": …}',
+        )
     return decode_base64(instances[0]["b64"])
 
 

@@ -54,30 +54,34 @@ def decode(document: JsonObject) -> Payload:
 def _typed(values: Array, datatype: Json) -> Array:
     if datatype == "BYTES":
         if values.size and values.dtype.kind != "U":
-            raise Rejected("bad_value", "inputs[0].data holds what is no BYTES: send texts")
+            raise Rejected(
+                "bad_value", "inputs[0].data holds a value that is not BYTES: send texts"
+            )
         return values.astype(str)
     dtype = _DTYPES.get(datatype) if isinstance(datatype, str) else None
     if dtype is None:
         known = ", ".join([*_DTYPES, "BYTES"])
         raise Rejected("bad_value", f"inputs[0].datatype {datatype!r} is none of {known}")
     if values.size and values.dtype.kind not in "biuf":
-        raise Rejected("bad_value", f"inputs[0].data holds what is no {datatype}")
+        raise Rejected("bad_value", f"inputs[0].data holds a value that is not {datatype}")
     missing = values.dtype.kind == "f" and not np.isfinite(values).all()
     if missing and not np.issubdtype(dtype, np.floating):
         raise Rejected(
-            "bad_value", f"inputs[0].data holds null or infinity, which no {datatype} is"
+            "bad_value", f"inputs[0].data holds null or infinity, which {datatype} can't hold"
         )
     if np.issubdtype(dtype, np.integer) and values.size:
         limits = np.iinfo(dtype)
         # As Python numbers: in floating point 2^64 is not larger than the largest UINT64.
         if int(values.min()) < limits.min or int(values.max()) > limits.max:
-            raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
+            raise Rejected(
+                "bad_value", f"inputs[0].data holds a value that does not fit {datatype}"
+            )
         if values.dtype.kind == "f" and np.any(values % 1):
             raise Rejected("bad_value", f"inputs[0].data holds fractions, datatype is {datatype}")
     with np.errstate(over="ignore"):
         typed = values.astype(dtype)
     if typed.dtype.kind == "f" and not np.array_equal(np.isfinite(typed), np.isfinite(values)):
-        raise Rejected("bad_value", f"inputs[0].data holds what does not fit {datatype}")
+        raise Rejected("bad_value", f"inputs[0].data holds a value that does not fit {datatype}")
     return typed
 
 

@@ -141,8 +141,8 @@ def unknown_variables(
         nearest = _near(variable, names)
         if nearest is not None:
             raise SettingsError(
-                f"{variable} is no setting; did you mean {nearest}? "
-                f"If it is the class's own, keep it with {IGNORE}={variable}"
+                f"{variable} is not a setting; did you mean {nearest}? "
+                f"If the class reads it, keep it with {IGNORE}={variable}"
             )
         unknown.append(variable)
     return unknown

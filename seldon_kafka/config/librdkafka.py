@@ -24,12 +24,12 @@ _PREFIXES = {
 }
 CLIENT_PREFIXES = tuple(_PREFIXES.values())
 
-_EXACTLY_ONCE = "exactly-once and order rest on it"
+_EXACTLY_ONCE = "exactly-once and order depend on it"
 _OFFSETS = "the worker commits offsets itself, with the replies"
 # Why each property is refused, and the setting to use instead if there is one.
 _REFUSED = {
     "acks": _EXACTLY_ONCE,
-    "allow.auto.create.topics": "workers make no topic by accident",
+    "allow.auto.create.topics": "workers must not create topics by accident",
     "auto.commit.enable": _OFFSETS,
     "auto.offset.reset": "use KAFKA_START",
     "bootstrap.servers": "use KAFKA_BROKER",
@@ -37,16 +37,16 @@ _REFUSED = {
     "enable.auto.offset.store": _OFFSETS,
     "enable.gapless.guarantee": _EXACTLY_ONCE,
     "enable.idempotence": "use KAFKA_PROCESSING",
-    "enable.partition.eof": "lag reaches zero by it",
+    "enable.partition.eof": "without it, lag does not reach zero",
     "group.id": "use KAFKA_GROUP_ID",
-    "group.instance.id": "workers below one supervisor would fence each other",
+    "group.instance.id": "workers of one supervisor would fence each other",
     "group.protocol": "take-over within 10 s needs the classic protocol",
     "isolation.level": _EXACTLY_ONCE,
     "max.in.flight": _EXACTLY_ONCE,
     "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
     "message.send.max.retries": _EXACTLY_ONCE,
     "metadata.broker.list": "use KAFKA_BROKER",
-    "partition.assignment.strategy": "revoked partitions are handled for one strategy",
+    "partition.assignment.strategy": "revocations are handled for this strategy only",
     "request.required.acks": _EXACTLY_ONCE,
     "retries": _EXACTLY_ONCE,
     "sasl.mechanism": "use KAFKA_SASL_MECHANISM",

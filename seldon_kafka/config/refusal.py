@@ -177,7 +177,7 @@ def why_unreadable(consumer: Consumer, topic: str, role: str) -> str:
     found = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].error
     if found is not None and found.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return str(RightMissing([Right(TOPIC, topic, READ, "")], role))
-    return f"topic {topic} is not there; make it with `seldon-kafka topics create`"
+    return f"topic {topic} does not exist; create it with `seldon-kafka topics create`"
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:

@@ -61,11 +61,13 @@ def worker_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights of the workers of one group."""
     return (
         Right(TOPIC, settings.input_topic, READ, "requests"),
-        Right(GROUP, settings.group_id, READ, "sharing the partitions, committing offsets"),
+        Right(GROUP, settings.group_id, READ, "sharing partitions, committing offsets"),
         Right(TOPIC, settings.output_topic, WRITE, "replies"),
-        Right(TOPIC, settings.output_topic, DESCRIBE_CONFIGS, "how large a reply may be"),
+        Right(TOPIC, settings.output_topic, DESCRIBE_CONFIGS, "the size limit of replies"),
         Right(TOPIC, settings.dead_letter_topic, WRITE, "dead letters"),
-        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "how large one may be"),
+        Right(
+            TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "the size limit of dead letters"
+        ),
         *request_log_rights(settings),
         Right(TRANSACTIONAL_ID, settings.group_id + ".", WRITE, "exactly once", prefixed=True),
     )
@@ -77,7 +79,7 @@ def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
         return ()
     return (
         Right(TOPIC, settings.log_topic, WRITE, "the request log, if it is on"),
-        Right(TOPIC, settings.log_topic, DESCRIBE_CONFIGS, "how large a record may be"),
+        Right(TOPIC, settings.log_topic, DESCRIBE_CONFIGS, "the size limit of entries"),
     )
 
 
@@ -86,7 +88,7 @@ def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
     return (
         Right(TOPIC, settings.log_topic, READ, "requests and their replies"),
         Right(TOPIC, settings.feedback_topic, READ, "with `--feedback`"),
-        Right(GROUP, LOG_READER_GROUP, READ, "sharing the partitions, committing offsets"),
+        Right(GROUP, LOG_READER_GROUP, READ, "sharing partitions, committing offsets"),
     )
 
 
@@ -99,16 +101,16 @@ def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights of `python -m consumer`; `--group ID` needs Read on that Group too."""
     return (
         Right(TOPIC, settings.output_topic, READ, "replies"),
-        Right(TOPIC, settings.dead_letter_topic, READ, "what could not be answered"),
-        Right(TOPIC, settings.input_topic, READ, "the pictures, and how many were sent"),
+        Right(TOPIC, settings.dead_letter_topic, READ, "dead letters"),
+        Right(TOPIC, settings.input_topic, READ, "pictures, and the number of messages"),
     )
 
 
 def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights to read and replay dead letters."""
     return (
-        Right(TOPIC, settings.dead_letter_topic, READ, "looking at them"),
-        Right(TOPIC, settings.dead_letter_topic, WRITE, "marking what was replayed"),
+        Right(TOPIC, settings.dead_letter_topic, READ, "listing and showing"),
+        Right(TOPIC, settings.dead_letter_topic, WRITE, "marking replayed letters"),
         Right(TOPIC, settings.input_topic, WRITE, "replaying"),
         Right(
             TRANSACTIONAL_ID,
@@ -116,8 +118,8 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
             WRITE,
             "replaying exactly once",
         ),
-        Right(TOPIC, settings.input_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
-        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "knowing which sizes it takes"),
+        Right(TOPIC, settings.input_topic, DESCRIBE_CONFIGS, "the size limit of messages"),
+        Right(TOPIC, settings.dead_letter_topic, DESCRIBE_CONFIGS, "the size limit of messages"),
         Right(TOPIC, settings.dead_letter_topic, DELETE, "purging them"),
     )
 
@@ -127,14 +129,14 @@ def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
 
     Workers do not need them: they would wait for a topic that they don't use.
     """
-    return (Right(TOPIC, settings.feedback_topic, WRITE, "what was right and what wrong"),)
+    return (Right(TOPIC, settings.feedback_topic, WRITE, "feedback"),)
 
 
 def corrections_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights of `python -m consumer.feedback`."""
     return (
-        Right(TOPIC, settings.feedback_topic, READ, "what was right and what wrong"),
-        Right(TOPIC, settings.input_topic, READ, "the pictures that are not in the feedback"),
+        Right(TOPIC, settings.feedback_topic, READ, "feedback"),
+        Right(TOPIC, settings.input_topic, READ, "pictures that are not in the feedback"),
     )
 
 

@@ -60,10 +60,10 @@ class Settings:
         "KAFKA_DEAD_LETTER_TOPIC",
         text,
         "",
-        "topic for what can't be answered; unset: the input topic's name with `.dead`",
+        "topic for messages that can't be answered; unset: the input topic's name with `.dead`",
     )
     feedback_topic: str = _setting(
-        "KAFKA_FEEDBACK_TOPIC", text, "model_feedback", "topic for what was right and what wrong"
+        "KAFKA_FEEDBACK_TOPIC", text, "model_feedback", "topic for feedback on answers"
     )
     log_requests: bool = _setting(
         "KAFKA_LOG_REQUESTS",
@@ -82,11 +82,11 @@ class Settings:
         "KAFKA_SHARE",
         share,
         Share(),
-        "which keys this group answers, in percent by hash, and from when on others "
-        "(`0-100,2027-01-31T10:00:00Z=0-90`); another group must have the rest",
+        "share of keys that this group answers, in percent by hash, with changes by time "
+        "(`0-100,2027-01-31T10:00:00Z=0-90`); other groups must have the rest",
     )
     workers: int = _setting(
-        "KAFKA_WORKERS", integer(1, 1024), 1, "worker processes below one supervisor"
+        "KAFKA_WORKERS", integer(1, 1024), 1, "worker processes of one supervisor"
     )
     worker_id: str = _setting(
         "KAFKA_WORKER_ID",
@@ -104,23 +104,26 @@ class Settings:
         "KAFKA_BATCHING",
         auto_on_off,
         "auto",
-        "`auto` puts rows of several messages into one call if the class declares itself "
-        "row-wise; `on` takes that for declared; `off` calls it message by message",
+        "`auto` stacks rows of several messages in one call if the class declares itself "
+        "row-wise; `on` counts as the declaration; `off` calls the class message by message",
     )
     batch_messages: int = _setting(
-        "KAFKA_BATCH_MESSAGES", integer(1, 100_000), 512, "most messages in one call of the class"
+        "KAFKA_BATCH_MESSAGES",
+        integer(1, 100_000),
+        512,
+        "limit of messages in one call of the class",
     )
     batch_bytes: int = _setting(
         "KAFKA_BATCH_BYTES",
         integer(1, 2**31 - 1),
         8 * MIB,
-        "most bytes of messages in one call of the class",
+        "limit of bytes of messages in one call of the class",
     )
     batch_rows: int = _setting(
         "KAFKA_BATCH_ROWS",
         integer(1, 2**31 - 1),
         4096,
-        "most rows in one call of the class; one message may have more",
+        "limit of rows in one call of the class; a single message may have more",
     )
     non_finite: str = _setting(
         "KAFKA_NON_FINITE",
@@ -132,13 +135,13 @@ class Settings:
         "KAFKA_COMMIT_MESSAGES",
         integer(1, 1_000_000),
         4096,
-        "most messages in one transaction, under backlog",
+        "limit of messages in one transaction",
     )
     commit_interval_ms: int = _setting(
         "KAFKA_COMMIT_INTERVAL_MS",
         integer(0, 60_000),
         200,
-        "longest that answered messages wait for others to share their transaction",
+        "longest time that an answered message waits for others to share its transaction",
     )
     max_message_bytes: int = _setting(
         "KAFKA_MAX_MESSAGE_BYTES",
@@ -163,68 +166,70 @@ class Settings:
         # At the first death the guilty one is not told from those in hand with it.
         integer(2, 100),
         2,
-        "deaths of a worker after which the message in hand becomes a dead letter",
+        "number of worker deaths after which the message in flight becomes a dead letter",
     )
     predict_timeout_s: float = _setting(
         "KAFKA_PREDICT_TIMEOUT_S",
         number(0.1, 3600.0),
         60.0,
-        "a call of the class that takes longer is ended by ending the worker",
+        "time limit of a call of the class; after it the worker is ended and restarted",
     )
     retry_message_s: float = _setting(
         "KAFKA_RETRY_MESSAGE_S",
         number(0.0, 86_400.0),
         300.0,
-        "a message that alone meets temporary errors for so long becomes a dead letter "
+        "time after which a message that alone meets temporary errors becomes a dead letter "
         "(`retries_exhausted`)",
     )
     max_failed_consecutive: int = _setting(
         "KAFKA_MAX_FAILED_CONSECUTIVE",
         integer(0, 1_000_000),
         100,
-        "messages in a row at which the class fails before consumption stops; 0: never",
+        "consecutive failures of the class at which consumption stops; 0: never",
     )
     max_failed_ratio: float = _setting(
         "KAFKA_MAX_FAILED_RATIO",
         number(0.0, 1.0),
         0.5,
-        "share of the last 200 messages at which the class may fail; 0: any",
+        "share of the last 200 messages at which the class may fail before consumption stops; 0: "
+        "any",
     )
     max_rejected_consecutive: int = _setting(
         "KAFKA_MAX_REJECTED_CONSECUTIVE",
         integer(0, 1_000_000),
         0,
-        "the same for what senders got wrong; 0: never stops",
+        "consecutive messages that are rejected for their senders' errors, at which consumption "
+        "stops; 0: never",
     )
     max_rejected_ratio: float = _setting(
         "KAFKA_MAX_REJECTED_RATIO",
         number(0.0, 1.0),
         0.0,
-        "the same for what senders got wrong; 0: never stops",
+        "share of the last 200 messages that may be rejected for their senders' errors; 0: any",
     )
     transaction_timeout_ms: int = _setting(
         "KAFKA_TRANSACTION_TIMEOUT_MS",
         integer(1000, 900_000),
         5000,
-        "after this the broker aborts a dead worker's transaction",
+        "time after which brokers abort the transaction of a dead worker",
     )
     session_timeout_ms: int = _setting(
         "KAFKA_SESSION_TIMEOUT_MS",
         integer(1000, 300_000),
         6000,
-        "after this the group gives a dead worker's partitions to others",
+        "time after which the group gives the partitions of a dead worker to others",
     )
     stop_timeout_s: float = _setting(
         "KAFKA_STOP_TIMEOUT_S",
         number(0.5, 600.0),
         4.0,
-        "after SIGTERM, the time to finish and commit before workers are killed",
+        "time after SIGTERM in which workers finish and commit before they are killed",
     )
     state_dir: str = _setting(
         "KAFKA_STATE_DIR",
         text,
         "",
-        "folder for what must outlive a worker; unset: one in the temporary folder",
+        "folder of files that outlive a worker; unset: one in the temporary folder",
     )
     seldon_server: bool = _setting(
         "KAFKA_SELDON_SERVER", on_off, True, "`off`: the supervisor starts no REST and gRPC server"
@@ -239,7 +244,7 @@ class Settings:
         "KAFKA_LOG_LEVEL",
         choice("debug", "info", "warning", "error"),
         "info",
-        "how much is logged: `debug`, `info`, `warning`, `error`",
+        "log level: `debug`, `info`, `warning` or `error`",
     )
     security_protocol: str = _setting(
         "KAFKA_SECURITY_PROTOCOL",

@@ -54,7 +54,7 @@ def show_letter(settings: Settings, options: argparse.Namespace) -> int:
                     letter = read_letter(record)
                 replays += replayed_position(record) == position
     if letter is None:
-        raise MailboxError(f"no dead letter stands at {position}; `list` shows them")
+        raise MailboxError(f"there is no dead letter at {position}; `list` shows them")
     print(shown(letter, replays, options.class_name or os.environ.get("MODEL_NAME")))
     return _DONE
 
@@ -109,7 +109,7 @@ def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
     if len(left_out) > _LINES:
         print(f"left out: {len(left_out) - _LINES:,} more", file=sys.stderr)
     if not (chosen.letters or chosen.done or left_out):
-        print("no dead letter is meant by that; `list` shows them", file=sys.stderr)
+        print("no dead letter matches; `list` shows them", file=sys.stderr)
         return _NOT_ALL
     return _NOT_ALL if left_out else _DONE
 
@@ -118,7 +118,10 @@ def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
     """Deletes dead letters."""
     selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
-        raise UsageError("nobody can be asked here; add --yes to delete, or --dry-run to see what")
+        raise UsageError(
+            "there is no terminal to confirm at; add --yes to delete, or --dry-run to see what "
+            "would go"
+        )
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), selection)
         if options.replayed:
@@ -145,7 +148,7 @@ def _tell_plan(purge: Plan, index: Index) -> None:
         blocker = f"{first.at.partition}:{index.kept_from[first.at.partition]}"
         print(
             f"{count(len(purge.staying))} can't: Kafka deletes from the start of a partition, and "
-            f"what is to stay stands before them (before {first.position}: {blocker})",
+            f"messages that stay come before them (before {first.position}: {blocker})",
             file=sys.stderr,
         )
 
@@ -170,7 +173,7 @@ def _selection(options: argparse.Namespace) -> Selection:
 def _some(options: argparse.Namespace, all_of_them: bool) -> Selection:
     selection = _selection(options)
     if selection.is_everything and not all_of_them:
-        raise UsageError("which letters? PARTITION:OFFSET …, --reason WORD, …, or --all")
+        raise UsageError("select letters: PARTITION:OFFSET …, --reason WORD, …, or --all")
     return selection
 
 
@@ -179,7 +182,7 @@ def _tell_missing(selection: Selection, index: Index) -> int:
     missing = sorted(selection.positions - {letter.at for letter in index.letters})
     if missing:
         listed = ", ".join(map(str, missing[:_LINES]))
-        print(f"no dead letter that is meant stands at {listed}", file=sys.stderr)
+        print(f"the selection has no dead letter at {listed}", file=sys.stderr)
     return _NOT_ALL if missing else _DONE
 
 

@@ -46,15 +46,15 @@ and all before it are selected; those that stay are counted.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Lists, shows, replays and purges what could not be answered."
+    parser.description = "Lists, shows, replays and purges dead letters."
     parser.epilog = EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     def add(name: str, help_text: str, description: Optional[str] = None) -> Json:
         return add_action(actions, name, EXAMPLES, help=help_text, description=description)
 
-    _add_list(add("list", "what is there, and why"))
-    _add_show(add("show", "all about one letter, its payload too"))
+    _add_list(add("list", "list letters with their reasons"))
+    _add_show(add("show", "show one letter and its payload"))
     _add_replay(add("replay", "send letters to the input topic again", _REPLAY))
     _add_purge(add("purge", "delete letters for good", _PURGE))
 
@@ -97,15 +97,19 @@ def _add_show(parser: argparse.ArgumentParser) -> None:
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
     parser.add_argument("--all", action="store_true", help="every letter")
-    parser.add_argument("--again", action="store_true", help="also what was replayed before")
+    parser.add_argument(
+        "--again", action="store_true", help="include letters that were replayed before"
+    )
     parser.add_argument(
         "--attempts",
         type=positive_integer,
         default=ATTEMPTS,
         metavar="N",
-        help=f"leave out what was replayed so often ({ATTEMPTS})",
+        help=f"leave out letters with this many replays ({ATTEMPTS})",
     )
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be sent, and send nothing"
+    )
     parser.set_defaults(run=_run(actions.replay_letters))
 
 
@@ -114,12 +118,14 @@ def _add_purge(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--replayed", action="store_true", help="only those that were replayed")
     parser.add_argument("--all", action="store_true", help="every letter")
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be deleted, and delete nothing"
+    )
     parser.set_defaults(run=_run(actions.purge_letters))
 
 
 def _add_selection(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("which letters (those that meet every condition)")
+    group = parser.add_argument_group("selection (letters that meet every condition)")
     group.add_argument(
         "positions",
         type=_position,

@@ -144,7 +144,7 @@ class Mailbox:
             if messages:
                 give_up_at = time.monotonic() + self._patience_s
             else:
-                notice.tell("brokers, or open transactions, are waited for; partitions:", len(left))
+                notice.tell("waiting for brokers or open transactions; partitions:", len(left))
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
             for message in messages:

@@ -40,8 +40,8 @@ _BY_KEY = -1
 _ROLE = "dead-letters"
 # Dead letters of these reasons lack parts of the original message.
 _INCOMPLETE = {
-    "unreadable": "its message could not be read, none of it is left",
-    "bad_headers": "its headers could not be read, they are lost",
+    "unreadable": "its message could not be read",
+    "bad_headers": "its headers could not be read",
 }
 _FENCED = (
     KafkaError._FENCED,
@@ -78,7 +78,7 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
         if index.is_replayed(letter) and not again:
             done += 1
         elif letter.cut_from is not None:
-            left_out.append((letter, "it was cut, its end is lost"))
+            left_out.append((letter, "it was cut"))
         elif letter.reason in _INCOMPLETE:
             left_out.append((letter, _INCOMPLETE[letter.reason]))
         elif tried >= attempts:
@@ -243,12 +243,12 @@ def what_happened(error: NotCommitted) -> str:
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:
         return (
             "another replay of this topic has taken over, or the brokers gave this one up; "
-            "run it again for what is left, nothing is sent twice"
+            "run it again for the rest; nothing is sent twice"
         )
     if error.unknown:
         return (
             f"it is not known whether the last letters were sent: {error}; "
-            "run it again for what is left, nothing is sent twice"
+            "run it again for the rest; nothing is sent twice"
         )
     if error.refusal is not None:
         position = RecordPosition(*error.refusal.source)

@@ -30,7 +30,7 @@ KAFKA_FEEDBACK_TOPIC; of one answer the latest feedback counts.
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Say of an answer what was right, or list what was said."
+    parser.description = "Sends feedback on an answer, or lists feedback."
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
     send = add_action(actions, "send", _EXAMPLES, help="write one feedback to the topic")
@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def _send(options: argparse.Namespace) -> int:
     if not options.truth and options.reward is None:
-        raise UsageError("what is to be said? Use --truth LABEL, or --reward NUMBER")
+        raise UsageError("no feedback is given: use --truth LABEL or --reward NUMBER")
     feedback = Feedback(
         options.puid, tuple(options.truth), options.reward or 0.0, given_ms=int(1000 * time.time())
     )

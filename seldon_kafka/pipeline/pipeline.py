@@ -380,7 +380,7 @@ class Pipeline:
             _NotRowWise: the answer has such tags or metrics.
         """
         if prediction.metrics or prediction.reported:
-            raise _NotRowWise("its answers report metrics, which speak of a whole call")
+            raise _NotRowWise("its answers report metrics, which describe a whole call")
         for name, value in prediction.tags.items():
             if name in prediction.row_tags:
                 continue
@@ -412,7 +412,7 @@ class Pipeline:
                 if is_temporary(error):
                     raise retriable_of(error) from error
                 raise _NotRowWise(
-                    _described(layout, f"by itself a message fails: {words_of(error)}")
+                    _described(layout, f"a single call fails: {words_of(error)}")
                 ) from error
             found_singly[single.batch_index] = found
             differs = difference(answer, found[1])
@@ -483,7 +483,9 @@ def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Ite
 
 def _described(layout: RowLayout, differs: str) -> str:
     shape, dtype, _ = layout
-    return f"a stack of rows {shape} of {dtype} is answered otherwise than its messages: {differs}"
+    return (
+        f"a stack of rows {shape} of {dtype} is answered differently than its messages: {differs}"
+    )
 
 
 def _is_fractional(dtype: DType) -> bool:

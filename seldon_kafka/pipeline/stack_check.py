@@ -149,7 +149,7 @@ def differing(first: Json, second: Json, path: str) -> Optional[str]:
         return f"{path} is {_brief(first)} and {_brief(second)}"
     if isinstance(first, dict):
         if first.keys() != second.keys():
-            return f"{path} has other keys"
+            return f"{path} has different keys"
         pairs = ((first[name], second[name], f"{path}.{name}") for name in first)
         return _first_difference(pairs)
     if isinstance(first, list):
@@ -183,7 +183,7 @@ def _of_arrays(first: Array, second: Array, path: str) -> Optional[str]:
     if first.dtype.kind == "O":
         return differing(first.tolist(), second.tolist(), path)
     if not np.array_equal(masked.getmaskarray(first), masked.getmaskarray(second)):
-        return f"{path} is masked at other places"
+        return f"{path} is masked at other indexes"
     if first.dtype.kind != "f":
         return None if np.array_equal(first, second) else f"{path} differs"
     one, other = masked.filled(first, 0), masked.filled(second, 0)

@@ -247,7 +247,7 @@ class UserModel:
             return "its predict takes meta, which differs from message to message"
         for method in ("tags", "metrics"):
             if has_method(self.instance, method):
-                return f"it has a {method} method, which speaks of the latest call only"
+                return f"it has a {method} method, which describes the latest call only"
         return None
 
     def predict_rows(self, rows: Json, names: Sequence[str]) -> Prediction:

@@ -42,7 +42,7 @@ _INDEX_NAME = re.compile(r"^[a-z0-9.][a-z0-9._-]{0,199}$")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Write the request log into OpenSearch or Elasticsearch."
+    parser.description = "Writes the request log to OpenSearch or Elasticsearch."
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_carry)
     parser.add_argument("--url", help="of the search engine (REQUEST_LOG_URL)")
@@ -60,7 +60,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--ca-file", metavar="FILE", help="certificate authority, PEM (REQUEST_LOG_CA_FILE)"
     )
     parser.add_argument(
-        "--print-index", action="store_true", help="settings and mappings of the index, and leave"
+        "--print-index",
+        action="store_true",
+        help="print the index's settings and mappings, and exit",
     )
 
 
@@ -94,7 +96,7 @@ def _run(
 def _access(options: argparse.Namespace, environ: Mapping[str, str]) -> Access:
     url = options.url or environ.get("REQUEST_LOG_URL", "")
     if not url:
-        raise SettingsError("which search engine? Set REQUEST_LOG_URL or use --url")
+        raise SettingsError("no search engine is named: set REQUEST_LOG_URL or use --url")
     ca_file = options.ca_file or environ.get("REQUEST_LOG_CA_FILE", "")
     if ca_file and not os.access(ca_file, os.R_OK):
         raise SettingsError(f"{ca_file} can't be read; it is to be a certificate authority (PEM)")

@@ -111,7 +111,9 @@ class Delivery:
             smallest = refused(document.record, document.own_index, why, whole=False)
             self.write([smallest])
         else:
-            raise Unusable(f"the search engine takes not even the least of {document.place} (413)")
+            raise Unusable(
+                f"the search engine refuses even the smallest document of {document.place} (413)"
+            )
 
     def _until_available(self, ask: Callable[[], _Found]) -> _Found:
         while True:

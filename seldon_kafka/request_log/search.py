@@ -183,7 +183,7 @@ class SearchEngine:
         if answer.status_code == _TOO_LARGE:
             raise TooLarge
         if answer.status_code in _LATER:
-            raise Unavailable(f"{self._url} asks to come again later: {_why(answer)}")
+            raise Unavailable(f"{self._url} is overloaded: {_why(answer)}")
         return answer
 
 

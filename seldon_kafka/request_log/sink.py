@@ -105,7 +105,7 @@ class Sink:
                     self._carry(records)
                     self._commit(records)
         except Stopped:
-            log.info("left while waiting; what was not written is read again")
+            log.info("stopped while waiting; unwritten records are read again")
         finally:
             self._consumer.close()
 

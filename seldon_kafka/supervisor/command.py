@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="consume again after consumption stopped because the class failed",
+        help="resume consumption that stopped because the class failed",
     )
     parser.set_defaults(run=_serve)
 
@@ -64,7 +64,7 @@ def _serve(options: argparse.Namespace) -> int:
     if settings.broker:
         checked(settings)
     if not options.class_name:
-        raise UsageError("which class? Set MODEL_NAME or name it: Module.Class")
+        raise UsageError("no class is named: set MODEL_NAME, or add Module.Class")
     _check_what_there_is_to_do(settings)
     configure_logging(settings)
     if settings.seldon_server and not has_seldon_core():
@@ -94,7 +94,7 @@ def _check_what_there_is_to_do(settings: Settings) -> None:
     if not settings.seldon_server:
         raise UsageError("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
     if settings.log_requests:
-        raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set")
+        raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER is not set")
     stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
     if stream:
         # The replica would serve REST and gRPC, be ready, and consume nothing.

@@ -21,7 +21,7 @@ log = logging.getLogger("seldon_kafka.supervisor")
 
 _JSON = "application/json"
 _OWN_PATHS = ("/live", "/ready", "/status", "/metrics")
-_NOT_FOUND = line(404, "there is /live, /ready, /status, /metrics and /v2/models/NAME/infer")
+_NOT_FOUND = line(404, "use /live, /ready, /status, /metrics or /v2/models/NAME/infer")
 
 _LOOK_EVERY_S = 0.05
 _METRICS_TRIES = 50
@@ -91,7 +91,7 @@ class StatusServer:
 
     def _post(self, path: str, body: bytes) -> Answer:
         if path in _OWN_PATHS:
-            return line(405, "this path is only read", allow="GET, HEAD")
+            return line(405, "this path takes GET only", allow="GET, HEAD")
         return _guarded(lambda: _as_json(open_inference.answer_post(path, body, self._served)))
 
     def _get(self, path: str) -> Answer:
@@ -110,7 +110,7 @@ class StatusServer:
         if path == "/metrics":
             return Answer(200, CONTENT_TYPE_LATEST, self._metrics())
         if open_inference.is_infer(path):
-            return line(405, "an inference is asked for by POST", allow="POST")
+            return line(405, "inference takes POST only", allow="POST")
         return _as_json(open_inference.answer_get(path, self._served, not report.why_not_ready))
 
     def _metrics(self) -> bytes:

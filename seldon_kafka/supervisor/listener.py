@@ -85,7 +85,7 @@ class Listener(http.server.ThreadingHTTPServer):
             try:
                 request.send(_BUSY)
             except OSError:
-                log.debug("a connection on top of the others is gone")
+                log.debug("a connection beyond the limit was closed")
             self.shutdown_request(request)
             return
         super().process_request(request, client_address)
@@ -151,7 +151,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _why_refused(self) -> Optional[Answer]:
         length = self.headers.get("Content-Length")
         if length is None or "Transfer-Encoding" in self.headers:
-            return line(411, "a body needs a Content-Length, and comes in one piece")
+            return line(411, "a body needs a Content-Length and no transfer encoding")
         # No real length has more digits.
         if not (length.isascii() and length.isdigit()) or len(length) > 18:
             return line(400, "Content-Length is no number")
@@ -182,7 +182,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         # status.
         self.request_version = self.protocol_version
         if code == http.HTTPStatus.NOT_IMPLEMENTED:
-            self._answer(line(405, "there is GET, HEAD and POST", allow="GET, HEAD, POST"))
+            self._answer(
+                line(405, "only GET, HEAD and POST are supported", allow="GET, HEAD, POST")
+            )
         else:
             self._answer(line(code, http.HTTPStatus(code).phrase.lower()))
 

@@ -102,7 +102,7 @@ class Supervisor:
             self._http.port,
         )
         if self._halted is not None:
-            log.error("not consuming, as before: %s (--resume lets it go on)", self._halted)
+            log.error("consumption is still stopped: %s (resume it with --resume)", self._halted)
         try:
             while not self._stopping:
                 self._turn()
@@ -140,7 +140,7 @@ class Supervisor:
         self._halted = why
         self._marker.write(why)
         log.error("consumption stops: %s", why)
-        log.error("mend the class, then start again with --resume (or as a new replica)")
+        log.error("fix the class, then start again with --resume (or as a new replica)")
         self._leave_workers(time.monotonic() + self._settings.stop_timeout_s)
 
     def _say(self, event: Optional[str]) -> None:

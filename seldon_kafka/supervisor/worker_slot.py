@@ -110,10 +110,10 @@ class WorkerSlot:
             self._why_stopped = self.status.detail
             return f"{told}: {self._why_stopped}"
         if status == _EXIT_WRONG_USE:
-            raise GaveUp(f"{told}; its message above says what to mend")
+            raise GaveUp(f"{told}; the message above says what to fix")
         self._quick_deaths = 0 if self.status.progress else self._quick_deaths + 1
         if self._quick_deaths >= QUICK_DEATHS:
-            raise GaveUp(f"{told}; that was death {QUICK_DEATHS} in a row without any progress")
+            raise GaveUp(f"{told}; it died {QUICK_DEATHS} times in a row without progress")
         wait_s = 0.0 if self._quick_deaths < 2 else 0.25 * 2**self._quick_deaths
         self._start_at = time.monotonic() + min(wait_s, _RESTART_MOST_S)
         self.restarts += 1

@@ -36,12 +36,12 @@ KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_I
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Make, show and widen the topics that workers read and write."
+    parser.description = "Creates, shows and widens the topics that workers read and write."
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_run_as_client)
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
     make = add_action(
-        commands, "create", _EXAMPLES, help="make those that are missing; change none"
+        commands, "create", _EXAMPLES, help="create missing topics; existing ones stay as they are"
     )
     make.add_argument("--partitions", type=positive_integer, default=PARTITIONS, metavar="N")
     make.add_argument(
@@ -62,7 +62,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "before have been answered.",
     )
     more.add_argument(
-        "partitions", type=positive_integer, metavar="N", help="how many there shall be"
+        "partitions", type=positive_integer, metavar="N", help="number of partitions afterwards"
     )
     more.add_argument("--topic", action="append", help="only this one (all)")
 
@@ -93,11 +93,11 @@ def _create(options: argparse.Namespace, settings: Settings, admin: AdminClient)
         topic = made.topic
         if made.created:
             sys.stdout.write(
-                f"{topic.name}: made, {topic.partitions} partitions, "
+                f"{topic.name}: created, {topic.partitions} partitions, "
                 f"replication {topic.replication}\n"
             )
             continue
-        sys.stdout.write(f"{topic.name}: there already, left as it is\n")
+        sys.stdout.write(f"{topic.name}: exists, unchanged\n")
         for difference in made.differences:
             sys.stdout.write(f"  it {difference}\n")
     return 0

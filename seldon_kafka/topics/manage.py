@@ -157,7 +157,7 @@ def add_partitions(admin: AdminClient, names: Sequence[str], partitions: int) ->
     found = existing(admin, names)
     for name in names:
         if name not in found:
-            raise TopicError(f"there is no topic {name}; make it: seldon-kafka topics create")
+            raise TopicError(f"there is no topic {name}; create it: seldon-kafka topics create")
         if found[name].partitions > partitions:
             raise TopicError(
                 f"topic {name} has {found[name].partitions} partitions; Kafka cannot take any away"

@@ -22,7 +22,7 @@ def show(reports: Sequence[TopicReport], group: str, console: Console) -> None:
     for topic in reports:
         if topic.partitions is None:
             console.print(
-                f"[red]{topic.topic}: no such topic[/]; make it: seldon-kafka topics create"
+                f"[red]{topic.topic}: no such topic[/]; create it: seldon-kafka topics create"
             )
             continue
         console.print(_table(topic, topic.partitions, group))

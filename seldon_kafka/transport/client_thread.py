@@ -59,7 +59,7 @@ class ClientThread:
                 self._calls = None
                 # This error comes first: it makes the producer unusable.
                 name = getattr(function, "__name__", "a call")
-                why = f"{name} did not come back within {within_s:.0f} s"
+                why = f"{name} did not return within {within_s:.0f} s"
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))
         if call.error is not None:
             raise call.error

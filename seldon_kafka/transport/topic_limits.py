@@ -78,7 +78,7 @@ def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
             code = error.args[0].code()
             if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise TopicMissing(
-                    f"topic {name} is not there; make it with `seldon-kafka topics create`"
+                    f"topic {name} does not exist; create it with `seldon-kafka topics create`"
                 ) from error
             if code != KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise

@@ -96,7 +96,7 @@ class TopicWriter:
             why = error.args[0].str()
             raise NotWritten(f"the Kafka client can't be made: {why}") from error
         except BufferError as error:
-            raise NotWritten("too much waits for the brokers already") from error
+            raise NotWritten("too many messages wait for the brokers") from error
         except KafkaException as error:
             raise self._failure(error.args[0]) from error
 
@@ -119,7 +119,7 @@ class TopicWriter:
             return NotWritten(str(RightMissing(self._rights, self._role)))
         if error.code() in _NO_TOPIC:
             return NotWritten(
-                f"topic {self._topic} is not there; make it with `seldon-kafka topics create`"
+                f"topic {self._topic} does not exist; create it with `seldon-kafka topics create`"
             )
         if error.code() in _NO_ANSWER:
             return NotWritten(f"the brokers do not answer within {self._within_s:g} s")

@@ -435,7 +435,7 @@ class Batcher:
             )
         deaths = self._in_flight.deaths(first)
         if deaths >= self._settings.crash_attempts:
-            text = f"{deaths} workers died with this message in hand"
+            text = f"{deaths} workers died while they processed this message"
             return _decided(Rejection(first, "worker_crash", text, failed=True))
         return None
 

@@ -72,7 +72,7 @@ def _start(options: argparse.Namespace) -> int:
     """
     settings = checked(load_settings())
     if not options.class_name:
-        raise UsageError("which class? Set MODEL_NAME or name it: Module.Class")
+        raise UsageError("no class is named: set MODEL_NAME, or add Module.Class")
     configure_logging(settings)
     # The stack of a native crash (a segmentation fault, an abort) goes to stderr.
     faulthandler.enable()
@@ -163,7 +163,9 @@ def _leave(exit_status: int) -> None:
         each.join(max(0.0, until - time.monotonic()))
     left = [each.name for each in waited_for if each.is_alive()]
     if left:
-        log.warning("the worker leaves, and what the class began ends with it: %s", ", ".join(left))
+        log.warning(
+            "the worker exits, and ends threads and processes of the class: %s", ", ".join(left)
+        )
         for process in processes:
             process.kill()
         logging.shutdown()
@@ -199,6 +201,6 @@ def _work(worker: Worker, status: StatusPipe) -> int:
         status.tell(status.last._replace(state=state, detail=str(error)))
         return EXIT_STOPPED
     except KafkaException as error:
-        log.error("the worker can't go on: %s", error.args[0].str())
+        log.error("the worker can't continue: %s", error.args[0].str())
         return 1
     return 0

@@ -104,7 +104,7 @@ class WorkerConsumer:
         self._topic = settings.input_topic
         self._share = settings.share
         self._missing = (
-            f"topic {self._topic} is not there; make it with `seldon-kafka topics create`"
+            f"topic {self._topic} does not exist; create it with `seldon-kafka topics create`"
         )
         self._offsets = PartitionOffsets()
         self._gone: Set[int] = set()
@@ -130,7 +130,7 @@ class WorkerConsumer:
         """Returns why no partition may have been assigned for long."""
         if self._starts.topic_is_missing():
             return self._missing
-        return "no partitions: the group's other members, or its coordinator, have not answered yet"
+        return "no partitions are assigned: waiting for the group coordinator or other members"
 
     def group_metadata(self) -> Any:
         """Returns the generation of the assignment, which fences commits of its offsets.

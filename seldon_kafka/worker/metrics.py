@@ -25,7 +25,7 @@ DEAD_LETTERS = Counter(
     "kafka_worker_dead_letters", "Messages put on the dead-letter topic", ["worker", "reason"]
 )
 # Rows (images, texts, …) that the class was asked about.
-ROWS = Counter("kafka_worker_rows", "Rows that the class was asked about", ["worker"])
+ROWS = Counter("kafka_worker_rows", "Rows that the class was called with", ["worker"])
 # Messages in one call of the pipeline: near the limit under backlog, one under light load.
 BATCH_MESSAGES = Histogram(
     "kafka_worker_batch_messages", "Messages in a batch", ["worker"], buckets=_MESSAGES
@@ -45,9 +45,9 @@ LATENCY_SECONDS = Histogram(
     buckets=(*_SECONDS, 30, 60),
 )
 # Transactions that had to be done again; a few at each rebalance, none otherwise.
-ABORTS = Counter("kafka_worker_aborts", "Transactions that were done again", ["worker"])
+ABORTS = Counter("kafka_worker_aborts", "Transactions that were repeated", ["worker"])
 # Batches that were put off because the class met a temporary error.
-RETRIES = Counter("kafka_worker_retries", "Batches put off for temporary errors", ["worker"])
+RETRIES = Counter("kafka_worker_retries", "Batches delayed by temporary errors", ["worker"])
 # Classes that declare themselves row-wise and are not.
 SWITCHES = Counter(
     "kafka_worker_declaration_errors",
@@ -59,7 +59,7 @@ GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were r
 # Messages that another deployment answers (KAFKA_SHARE).
 PASSED = Counter(
     "kafka_worker_passed_messages",
-    "Messages left to the deployment whose share they are",
+    "Messages that another deployment answers",
     ["worker"],
 )
 # Partitions that the worker reads.

@@ -33,8 +33,8 @@ class Gap(NamedTuple):
                 "were deleted before they were read"
             )
         return (
-            f"partition {self.partition}: the group stands at offset {self.committed}, past the "
-            "end; the topic seems to have been made anew"
+            f"partition {self.partition}: the group's offset is {self.committed}, past the "
+            "end; the topic seems to have been deleted and created again"
         )
 
 

@@ -75,6 +75,6 @@ class Watchdog:
         with self._lock:
             is_late = self._io_deadline is not None and self._clock() > self._io_deadline
         if is_late:
-            print("a call to the brokers did not come back in time", file=sys.stderr)
+            print("a call to the brokers did not return in time", file=sys.stderr)
             faulthandler.dump_traceback(all_threads=True)
             os._exit(1)

@@ -190,7 +190,7 @@ class Worker:
         """Polls records, answers a transaction's worth of them, and commits it."""
         consumer = self._consumer
         if self._parent is not None and os.getppid() != self._parent:
-            log.warning("%s leaves: its supervisor is gone", self._identity.name)
+            log.warning("%s stops: its supervisor has ended", self._identity.name)
             self.stop()
         if _is_long_ago(self._without_partitions_since):
             self._stalled(consumer.why_without_partitions())
@@ -234,7 +234,8 @@ class Worker:
         if self._retries.is_exhausted:
             self._batcher.give_up(
                 record,
-                f"it alone met temporary errors for {self._settings.retry_message_s:g} s: {error}",
+                "it alone kept failing with temporary errors for "
+                f"{self._settings.retry_message_s:g} s: {error}",
             )
 
     def _commit(self, batches: List[Batch], group_metadata: object) -> None:
@@ -301,7 +302,7 @@ class Worker:
 
     def _not_committed(self, error: NotCommitted) -> None:
         metrics.ABORTS.labels(self._identity.name).inc()
-        log.info("%s does the batch again: %s", self._identity.name, error)
+        log.info("%s repeats the batch: %s", self._identity.name, error)
         refusal = error.refusal
         if refusal is not None:
             if self._output.apply(refusal):
@@ -309,7 +310,7 @@ class Worker:
         elif self._backoff_s > 1 and not error.unknown:
             self._output.look_up_again()
         if self._backoff_s > 1 or _is_long_ago(self._uncommitted_since):
-            self._stalled(f"replies can't be published: {error}")
+            self._stalled(f"replies can't be committed: {error}")
         self._batcher.not_committed()
         self._back_off()
         if error.unknown:

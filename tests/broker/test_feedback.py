@@ -86,7 +86,7 @@ def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
     started = time.monotonic()
     with FeedbackWriter(load_settings(environ)) as writer, pytest.raises(NotWritten) as refusal:
         writer.send(Feedback("p", ("ki",)))
-    assert "topic missing is not there; make it with `seldon-kafka topics create`" in str(
+    assert "topic missing does not exist; create it with `seldon-kafka topics create`" in str(
         refusal.value
     )
     assert time.monotonic() - started < promised(8)
@@ -266,7 +266,7 @@ def test_trouble_is_told_in_one_line(stream: Stream, tmp_path: Path) -> None:
     assert "can't be written: No such file" in nowhere.stderr
     missing = corrections(stream, tmp_path / "c.npz", KAFKA_FEEDBACK_TOPIC="missing")
     assert (missing.returncode, missing.stderr.count("\n")) == (1, 1)
-    assert "topic missing is not there; make it with" in missing.stderr
+    assert "topic missing does not exist; create it with" in missing.stderr
     wrong = corrections(stream, tmp_path / "c.npz", KAFKA_FEEDBAK_TOPIC="missing")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "did you mean KAFKA_FEEDBACK_TOPIC?" in wrong.stderr

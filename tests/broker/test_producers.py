@@ -256,7 +256,7 @@ def test_a_call_that_never_returns_is_given_up_and_repeated(
     monkeypatch.setattr(producers_module, "_CALL_S", 2.0)
     monkeypatch.setattr(producers_module, "Producer", Stuck)
     tried = transactional(stream, name)
-    with pytest.raises(NotCommitted, match="send_offsets_to_transaction did not come back") as why:
+    with pytest.raises(NotCommitted, match="send_offsets_to_transaction did not return") as why:
         tried.commit(messages(stream, 1), at(stream, 1), metadata(stream))
     assert not why.value.unknown, "nothing was committed yet"
     monkeypatch.setattr(producers_module, "Producer", Producer)

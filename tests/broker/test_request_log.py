@@ -170,7 +170,7 @@ def test_a_worker_waits_for_the_log_topic_and_makes_none_itself(
     stream = new_stream()
     stream.send(numbers(10))
     stream.worker("Double", KAFKA_LOG_REQUESTS="on")
-    line = f"topic {stream.settings.log_topic} is not there; make it with"
+    line = f"topic {stream.settings.log_topic} does not exist; create it with"
     wait_until(lambda: line in stream.log(), 30, "the worker says so")
     assert stream.settings.log_topic not in stream.admin().list_topics(timeout=10).topics
     new_topic("log", partitions=PARTITIONS)
@@ -258,9 +258,9 @@ def test_over_rest_what_can_not_be_logged_is_not_answered(new_stream: NewStream)
     status, refusal = predict(replica.http_port, {"data": {"ndarray": [[1, 2]]}})
     assert status == 503
     assert refusal["status"]["reason"] == "request_not_logged"
-    assert "is not there; make it with" in refusal["status"]["info"]
+    assert "does not exist; create it with" in refusal["status"]["info"]
     status, why = get(replica.port, "/ready")
-    assert (status, "is not there; make it with" in why) == (503, True)
+    assert (status, "does not exist; create it with" in why) == (503, True)
 
 
 def test_a_log_without_brokers_is_refused_at_the_start(new_stream: NewStream) -> None:
@@ -268,7 +268,7 @@ def test_a_log_without_brokers_is_refused_at_the_start(new_stream: NewStream) ->
     stream.environ.update(KAFKA_LOG_REQUESTS="on", KAFKA_BROKER="")
     process = stream.start("seldon_kafka", "serve", "tests.support.classes.Double")
     assert process.wait(patient(20)) == 2
-    assert "KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER, where to, is not set" in stream.log()
+    assert "KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER is not set" in stream.log()
 
 
 def sink(stream: Stream, url: str, *options: str, **environ: str) -> subprocess.Popen[bytes]:
@@ -348,7 +348,7 @@ def test_a_sink_can_be_told_to_leave_while_it_waits(stream: Stream) -> None:
 def test_a_sink_tells_trouble_in_one_line(stream: Stream, engine: FakeEngine) -> None:
     missing = sink(stream, engine.url, KAFKA_LOG_TOPIC="missing")
     assert missing.wait(patient(30)) == 1
-    assert "error: topic missing is not there; make it with" in stream.log()
+    assert "error: topic missing does not exist; create it with" in stream.log()
     engine.authorization = "Basic ?"
     locked = sink(stream, engine.url, REQUEST_LOG_USERNAME="me", REQUEST_LOG_PASSWORD="hunter2")
     assert locked.wait(patient(30)) == 1

@@ -35,7 +35,7 @@ def test_create_makes_four_topics_and_says_so(
     topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["create"]) == 0
-    assert capsys.readouterr().out.count(": made, 12 partitions, replication 1") == 4
+    assert capsys.readouterr().out.count(": created, 12 partitions, replication 1") == 4
     admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
     for kept in (f"{topic}.dead", f"{topic}-feedback"):
         asked = ConfigResource(ResourceType.TOPIC, kept)
@@ -48,7 +48,7 @@ def test_create_makes_the_request_log_where_it_is_on(
     monkeypatch.setenv("KAFKA_LOG_REQUESTS", "on")
     monkeypatch.setenv("KAFKA_LOG_TOPIC", f"{topic}-log")
     assert main(["create", "--partitions", "2"]) == 0
-    assert f"{topic}-log: made, 2 partitions" in capsys.readouterr().out
+    assert f"{topic}-log: created, 2 partitions" in capsys.readouterr().out
     assert [each["topic"] for each in shown(capsys)["topics"]][-1] == f"{topic}-log"
 
 
@@ -59,7 +59,7 @@ def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
     capsys.readouterr()
     assert main(["create"]) == 0
     out = capsys.readouterr().out
-    assert out.count("left as it is") == 4
+    assert out.count("exists, unchanged") == 4
     assert out.count("has 2 partitions, wanted 12") == 4
     assert len(shown(capsys)["topics"][0]["partitions"]) == 2
 

@@ -50,14 +50,14 @@ def test_a_class_whose_answers_change_in_a_batch_is_found(
     )
     assert status == 0
     assert "in batches of 2: reply.data.ndarray[0][0] differs by" in said
-    assert "it is called message by message, and has to be" in said
+    assert "it is called message by message, as it must be" in said
 
 
 KINDS = [
-    ("state.KeptBuffer", "it changes an answer that it gave before"),
-    ("state.ReusedList", "it changes an answer that it gave before"),
+    ("state.KeptBuffer", "it changes an answer after it returned it"),
+    ("state.ReusedList", "it changes an answer after it returned it"),
     ("rows.TagsOfAll", "tag 'rows'"),
-    ("rows.MetricsOfAll", "metrics, which speak of a whole call"),
+    ("rows.MetricsOfAll", "metrics, which describe a whole call"),
     ("rows.FirstRow", "does not answer row by row"),
     ("rows.LabelAndScore", "does not answer row by row"),
     ("rows.Transposed", "does not answer row by row"),
@@ -69,10 +69,10 @@ KINDS = [
     ("rows.OneHot", "in batches of 2"),
     ("rows.Noisy", "in batches of 2"),
     ("rows.Guarded", "in batches of 2"),
-    ("state.DoublesInPlace", "it changes the array that it is given"),
+    ("state.DoublesInPlace", "it changes its input array"),
     ("rows.Squeezed", "in batches of 2"),
     ("rows.AnyWholeOrFraction", "in batches of 2"),
-    ("state.CountsCalls", "it answers a message differently when it is asked twice"),
+    ("state.CountsCalls", "it answers the same message differently at a second call"),
     ("rows.MaskedRows", "its answers have masked values"),
 ]
 
@@ -133,7 +133,7 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
     path = request(tmp_path, '{"data":{"ndarray":[[1,2,3]]}}')
     status, said = run(capsys, f"tests.support.classes.{name}", "--payload", path)
     assert status == 0
-    assert "it is called message by message, and has to be" in said
+    assert "it is called message by message, as it must be" in said
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
 def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, text: str) -> None:
     path = request(tmp_path, text)
     _, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
-    assert "it is called message by message, and has to be" in said
+    assert "it is called message by message, as it must be" in said
 
 
 def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) -> None:

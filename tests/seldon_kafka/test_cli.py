@@ -84,15 +84,15 @@ def test_completion_knows_the_commands_and_their_options(
         (["topics", "show"], "no Kafka broker: set KAFKA_BROKER=host:port"),
         (["dead-letters", "list"], "no Kafka broker: set KAFKA_BROKER=host:port"),
         (["worker", "MyModel"], "no Kafka broker: set KAFKA_BROKER=host:port"),
-        (["serve"], "which class? Set MODEL_NAME or name it: Module.Class"),
+        (["serve"], "no class is named: set MODEL_NAME, or add Module.Class"),
         (["check", "no_such.Model"], "can't import 'no_such'"),
         (
             ["check", "tests.support.classes.Double", "--payload", "absent"],
             "--payload absent: No such file",
         ),
         (["acls", "worker", "model"], "Kafka calls it User:model"),
-        (["feedback", "send", "p-1"], "Use --truth LABEL, or --reward NUMBER"),
-        (["request-log"], "which search engine? Set REQUEST_LOG_URL or use --url"),
+        (["feedback", "send", "p-1"], "use --truth LABEL or --reward NUMBER"),
+        (["request-log"], "no search engine is named: set REQUEST_LOG_URL or use --url"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(

@@ -71,7 +71,7 @@ def test_a_call_that_does_not_return_is_reported_rather_than_an_error_of_the_oth
     def step() -> bool:
         raise ZeroDivisionError
 
-    with pytest.raises(KafkaException, match="did not come back"):
+    with pytest.raises(KafkaException, match="did not return"):
         ClientThread().call(back.wait, 30, within_s=0.01, while_waiting=step)
     back.set()
 

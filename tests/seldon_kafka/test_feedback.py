@@ -133,7 +133,7 @@ def test_headers_that_name_no_place_are_passed_over(headers: Headers) -> None:
         ([], "a JSON object is expected"),
         ({}, "none of request, response, reward, truth"),
         ({"data": {"ndarray": [1]}}, "none of request, response, reward, truth"),
-        ({"reward": 1}, "nothing says what it is about"),
+        ({"reward": 1}, "it names no request"),
         ({"request": "x"}, "request and its meta must be objects"),
         ({"response": {"meta": "p"}}, "response and its meta must be objects"),
         ({"response": {"meta": {"puid": 7}}}, "meta.puid must be a text"),

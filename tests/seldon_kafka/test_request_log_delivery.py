@@ -198,7 +198,7 @@ def test_a_request_that_is_too_large_is_cut_in_two(engine: FakeEngine) -> None:
         "document": None,
     }
     engine.most_bytes = 10
-    with pytest.raises(Unusable, match="not even the least"):
+    with pytest.raises(Unusable, match="even the smallest document"):
         made.write(documents(1))
 
 
@@ -233,7 +233,7 @@ def test_what_does_not_speak_the_protocol_is_said_to(engine: FakeEngine, found: 
 @pytest.mark.parametrize(
     ("arguments", "environ", "complaint"),
     [
-        ([], {}, "which search engine? Set REQUEST_LOG_URL or use --url"),
+        ([], {}, "no search engine is named: set REQUEST_LOG_URL or use --url"),
         (["--url", "x"], {}, "'x' is no URL of a search engine"),
         (["--url", "http://x", "--index", "Log"], {}, "'Log' is no name of an index"),
         (["--url", "http://x", "--ca-file", "none.pem"], {}, "none.pem can't be read"),

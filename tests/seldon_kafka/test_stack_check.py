@@ -163,7 +163,7 @@ def test_a_sample_finds_what_the_first_stacks_do_not_show() -> None:
         outcomes = answers(found.run(numbered(range(start, start + 200))).outcomes)
         if switches:
             break
-    assert "is answered otherwise than its messages" in switches[0]
+    assert "is answered differently than its messages" in switches[0]
     assert [answer["data"]["ndarray"] for answer in outcomes] == [
         [[float(number)]] for number in range(start, start + 200)
     ]
@@ -181,7 +181,7 @@ def test_on_a_difference_only_the_message_that_raises_by_itself_is_rejected() ->
     assert [answer["data"]["ndarray"] for answer in outcomes if answer != "predict_failed"] == [
         [[2 * number]] for number in range(8) if number != 5
     ]
-    assert "by itself a message fails" in switches[0]
+    assert "a single call fails" in switches[0]
 
 
 def test_a_constant_tag_that_changes_ends_the_stacking() -> None:

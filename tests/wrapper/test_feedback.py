@@ -56,7 +56,7 @@ def test_feedback_without_a_puid_is_given_one(server: Served) -> None:
 
 BAD = [
     ({"response": {"meta": {"puid": "p"}}, "truth": {"binData": "AAAA"}}, "truth must be strData"),
-    ({"reward": 1}, "nothing says what it is about"),
+    ({"reward": 1}, "it names no request"),
     ({}, "none of request, response, reward, truth"),
     ({"response": {"meta": {"puid": "p"}}, "reward": "NaN"}, "reward must be a finite number"),
 ]
