@@ -1,9 +1,10 @@
-"""Two checkouts of the runtime, measured by turns, so that a machine's moods hit both alike."""
+"""Compares two checkouts of the runtime by turns, so that the machine's load hits both alike."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import sys
@@ -22,7 +23,7 @@ from bench.systems import Runtime, Topics, running
 from model.dataset import DatasetError
 from seldon_kafka.config.arguments import positive_integer
 
-RATE = 100.0
+RATES = (100.0, 1000.0)
 """Messages a second for the latencies."""
 
 JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
@@ -59,17 +60,17 @@ def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
     https://www.itl.nist.gov/div898/software/dataplot/refman1/auxillar/mediancl.htm
 
     Args:
-        ratios: six or more, or the interval is that of all.
+        ratios: the ratios; with fewer than six, the interval spans all of them.
 
     Returns:
-        Median, lower end, upper end.
+        The median, the lower end and the upper end.
     """
     ordered = np.sort(np.asarray(ratios, np.float64))
     count = len(ordered)
     chances = np.cumsum([_choose(count, number) for number in range(count + 1)]) / 2.0**count
     left_out = int(np.sum(chances <= 0.025))
-    place = max(0, left_out - 1)
-    return float(np.median(ordered)), float(ordered[place]), float(ordered[count - 1 - place])
+    index = max(0, left_out - 1)
+    return float(np.median(ordered)), float(ordered[index]), float(ordered[count - 1 - index])
 
 
 def _choose(count: int, number: int) -> int:
@@ -142,10 +143,10 @@ def drain_ratios(
 
     Args:
         cluster: the brokers.
-        systems: the two.
-        name: of the format.
-        pairs: how many ratios, at most.
-        messages: in the topic; they may be too few for so many pairs.
+        systems: both checkouts.
+        name: name of the wire format.
+        pairs: largest number of ratios.
+        messages: number of messages in the topic; they may be too few for so many pairs.
 
     Returns:
         For each pair, the first worker's time for a message divided by the second worker's, and a
@@ -185,30 +186,35 @@ def drain_ratios(
 
 
 def compare(
-    cluster: Bed, other: Path, pairs: int, messages: int, seconds: float, say: Callable[[str], None]
+    cluster: Bed,
+    other: Path,
+    pairs: int,
+    messages: int,
+    seconds: float,
+    report: Callable[[str], None],
 ) -> dict[str, list[float]]:
     """Measures both checkouts by turns.
 
     Args:
         cluster: the brokers.
         other: the other checkout.
-        pairs: how often.
-        messages: in each topic that is drained.
-        seconds: for latencies, beside the warm-up.
-        say: told each pair's ratio.
+        pairs: number of pairs.
+        messages: number of messages in each topic that is drained.
+        seconds: duration of each latency measurement, without the warm-up.
+        report: called with a line for each pair.
 
     Returns:
-        By what was measured, this checkout's time by the other one's, for each pair.
+        For each measurement, the ratios of this checkout's time to the other one's.
 
     Raises:
-        BenchError: not each message was answered.
+        BenchError: a message was not answered.
     """
     here, there = Runtime(), Runtime(root=other.resolve())
     ratios: dict[str, list[float]] = {}
 
     def add(what: str, ratio: float, detail: str) -> None:
         ratios.setdefault(what, []).append(ratio)
-        say(f"{what}: {ratio:.3f} ({detail})")
+        report(f"{what}: {ratio:.3f} ({detail})")
 
     left = dict.fromkeys(FORMAT_NAMES, pairs)
     while any(left.values()):
@@ -218,17 +224,18 @@ def compare(
             left[name] -= len(found)
             for ratio, detail in found:
                 add(f"drain {name}", ratio, detail)
-    for number in range(pairs):
-        # By turns in who is first, too.
+    for number, rate in itertools.product(range(pairs), RATES):
+        # The checkouts take turns in being the first one.
         delays = {
-            system.root: latencies(cluster, system, RATE, seconds, format_name="ndarray")
+            system.root: latencies(cluster, system, rate, seconds, format_name="ndarray")
             for system in ((here, there) if number % 2 else (there, here))
         }
         for percentile in (50, 99):
             mine, theirs = (
                 float(np.percentile(delays[system.root], percentile)) for system in (here, there)
             )
-            add(f"latency p{percentile}", mine / theirs, f"{mine:.2f} and {theirs:.2f} ms")
+            what = f"{rate:.0f}/s p{percentile}"
+            add(what, mine / theirs, f"{mine:.2f} and {theirs:.2f} ms")
     return ratios
 
 
@@ -236,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares this checkout with another one.
 
     Returns:
-        0 if all was measured, 1 if not, 2 for wrong arguments, 130 after Ctrl-C.
+        Exit status: 0 for success, 1 for failure, 2 for wrong arguments, 130 for Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bench.revisions",
