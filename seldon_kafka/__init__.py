@@ -11,6 +11,8 @@ Other programs may use:
 - `Feedback`, `feedback_of`, `BadFeedback`: feedback, and its form in Seldon's JSON.
 - `FeedbackWriter`, `NotWritten`: writes feedback to its topic.
 
+All other modules are internal: their names may change in any version.
+
 Names for programs are imported at their first use, so that a class with a `Response` does not
 import a Kafka client.
 """

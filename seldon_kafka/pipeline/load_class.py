@@ -10,14 +10,16 @@ from typing import Callable, Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from seldon_kafka.errors import UsageError
 from seldon_kafka.messages import JsonObject
-from seldon_kafka.pipeline.seldon_api import INSTALL, has_method, has_seldon_core
-from seldon_kafka.pipeline.user_model import (
+from seldon_kafka.pipeline.seldon_api import (
+    INSTALL,
     SERVICES,
     Service,
-    UserModel,
+    has_method,
+    has_seldon_core,
     signature_of,
     takes,
 )
+from seldon_kafka.pipeline.user_model import UserModel
 
 PARAMETERS_VARIABLE = "PREDICTIVE_UNIT_PARAMETERS"
 SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"

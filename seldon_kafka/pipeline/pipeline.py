@@ -42,15 +42,17 @@ from seldon_kafka.pipeline.stack_check import StackCheck, difference, differing
 from seldon_kafka.pipeline.stacking import (
     Part,
     RowLayout,
+    check_rows,
     fitting,
     halves,
     merged,
     message_count,
     payload_of,
+    rows_of,
     split,
     stacked,
 )
-from seldon_kafka.pipeline.user_model import UserModel, check_rows, own, raw_request, rows_of
+from seldon_kafka.pipeline.user_model import UserModel, own, raw_request
 
 _NUMERIC = "biuf"
 _MOST_WIDTHS = 1024

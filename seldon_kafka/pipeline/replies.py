@@ -11,8 +11,7 @@ import orjson
 from seldon_kafka.codec.wire_format import ManyReplies, WireFormat
 from seldon_kafka.errors import MESSAGE_LIMIT, words_of
 from seldon_kafka.messages import Json, Outcome, Payload, Prediction, Record, Rejection, Reply
-from seldon_kafka.pipeline.stacking import Part
-from seldon_kafka.pipeline.user_model import rows_of
+from seldon_kafka.pipeline.stacking import Part, rows_of
 
 
 def puid_of(record: Record, payload: Payload) -> Json:

@@ -7,9 +7,10 @@ If a user model uses it, its objects are accepted.
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from seldon_kafka.errors import UserModelError
 from seldon_kafka.messages import Json, JsonObject, Response
@@ -27,6 +28,41 @@ _MODULE = "seldon_core.user_model"
 _ABSENT = "NOT_IMPLEMENTED"
 _KINDS = ("COUNTER", "GAUGE", "TIMER")
 _PARTS = frozenset(("data", "tags", "metrics"))
+
+
+class Service(NamedTuple):
+    """The methods of one of Seldon's service types.
+
+    Attributes:
+        method: the method that gets the payload.
+        raw: the method that gets a whole message.
+        raw_of_json: the older name of `raw` for messages in JSON.
+        raw_of_proto: the older name of `raw` for messages in protobuf.
+        metrics_tag: the value of the tag `method` in its metrics.
+    """
+
+    method: str
+    raw: str
+    raw_of_json: str
+    raw_of_proto: str
+    metrics_tag: str
+
+    @property
+    def raw_names(self) -> Tuple[str, str, str]:
+        """The names of the methods that get a whole message."""
+        return self.raw, self.raw_of_json, self.raw_of_proto
+
+
+def _transformer(method: str, tag: str) -> Service:
+    return Service(method, f"{method}_raw", f"{method}_rest", f"{method}_grpc", tag)
+
+
+SERVICES: Mapping[str, Service] = {
+    "MODEL": Service("predict", "predict_raw", "predict_rest", "predict_grpc", "predict"),
+    "TRANSFORMER": _transformer("transform_input", "inputtransform"),
+    "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
+}
+"""The service types that run between topics, by the value of `SERVICE_TYPE`."""
 
 
 def has_seldon_core() -> bool:
@@ -128,3 +164,25 @@ def metric_labels() -> Dict[str, str]:
 
 def _image() -> str:
     return os.environ.get("PREDICTIVE_UNIT_IMAGE", f"{_ABSENT}:{_ABSENT}")
+
+
+def signature_of(function: Callable[..., object]) -> Optional[inspect.Signature]:
+    """Returns a function's signature, or None if it is unknown.
+
+    For a decorated function this is the decorator's signature, not that of the wrapped function.
+    """
+    try:
+        return inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):
+        return None
+
+
+def takes(function: Callable[..., object], *positional: object, **named: object) -> bool:
+    """Returns whether a function takes these arguments, as far as its signature tells."""
+    signature = signature_of(function)
+    try:
+        if signature is not None:
+            signature.bind(*positional, **named)
+    except TypeError:
+        return False
+    return True

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Dict, Hashable, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Hashable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from seldon_kafka.codec.wire_format import WireFormat
-from seldon_kafka.messages import Array, DType, Json, Payload
+from seldon_kafka.errors import BadPrediction
+from seldon_kafka.messages import Array, DType, Json, Payload, Prediction
 
 RowLayout = Tuple[Tuple[int, ...], DType, Json]
 """The shape and the type of a row, and the feature names."""
@@ -161,3 +162,41 @@ def _cut(part: Part, start: int, stop: int) -> Part:
         payload=part.payload._replace(data=data),
         rows=part.rows[start * each : stop * each],
     )
+
+
+def check_rows(prediction: Prediction, total: int) -> None:
+    """Checks that a prediction has one answer for each row.
+
+    Args:
+        prediction: the prediction.
+        total: number of rows in the call.
+
+    Raises:
+        BadPrediction: the number of rows, or of entries in a row tag, differs.
+    """
+    if _count(prediction.data) != total:
+        raise BadPrediction("the number of rows differs")
+    for name in prediction.row_tags:
+        if name in prediction.tags:
+            count = _count(prediction.tags[name])
+            if count != total:
+                found = "no" if count is None else count
+                raise BadPrediction(f"tag {name!r} has {found} entries for {total} rows")
+
+
+def _count(entries: Json) -> Optional[int]:
+    """Returns the number of entries; None if the value is no sequence."""
+    if isinstance(entries, np.ndarray):
+        return len(entries) if entries.ndim else None
+    return len(entries) if isinstance(entries, (list, tuple)) else None
+
+
+def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
+    """Returns the prediction for rows `start` to `stop`, with their row tags."""
+    if start == 0 and stop == len(prediction.data):
+        return prediction
+    tags = {
+        name: entries[start:stop] if name in prediction.row_tags else entries
+        for name, entries in prediction.tags.items()
+    }
+    return prediction._replace(data=prediction.data[start:stop], tags=tags)

@@ -13,8 +13,6 @@ from typing import (
     Iterable,
     Iterator,
     List,
-    Mapping,
-    NamedTuple,
     Optional,
     Sequence,
     Tuple,
@@ -37,50 +35,20 @@ from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 from seldon_kafka.pipeline.error_handler import ModelErrors
 from seldon_kafka.pipeline.seldon_api import (
     INCLUDES_METRICS,
+    SERVICES,
     NotImplementedSuppressed,
+    Service,
     checked_metrics,
     has_method,
     request_path,
     response_of,
     says_not_implemented,
+    signature_of,
+    takes,
 )
+from seldon_kafka.pipeline.stacking import check_rows
 
 log = logging.getLogger("seldon_kafka.worker")
-
-
-class Service(NamedTuple):
-    """The methods of one of Seldon's service types.
-
-    Attributes:
-        method: the method that gets the payload.
-        raw: the method that gets a whole message.
-        raw_of_json: the older name of `raw` for messages in JSON.
-        raw_of_proto: the older name of `raw` for messages in protobuf.
-        metrics_tag: the value of the tag `method` in its metrics.
-    """
-
-    method: str
-    raw: str
-    raw_of_json: str
-    raw_of_proto: str
-    metrics_tag: str
-
-    @property
-    def raw_names(self) -> Tuple[str, str, str]:
-        """The names of the methods that get a whole message."""
-        return self.raw, self.raw_of_json, self.raw_of_proto
-
-
-def _transformer(method: str, tag: str) -> Service:
-    return Service(method, f"{method}_raw", f"{method}_rest", f"{method}_grpc", tag)
-
-
-SERVICES: Mapping[str, Service] = {
-    "MODEL": Service("predict", "predict_raw", "predict_rest", "predict_grpc", "predict"),
-    "TRANSFORMER": _transformer("transform_input", "inputtransform"),
-    "OUTPUT_TRANSFORMER": _transformer("transform_output", "outputtransform"),
-}
-"""The service types that run between topics, by the value of `SERVICE_TYPE`."""
 
 
 class ClassLeft(Exception):
@@ -532,68 +500,8 @@ def _takes_meta(method: Json) -> Optional[bool]:
     )
 
 
-def signature_of(function: Callable[..., object]) -> Optional[inspect.Signature]:
-    """Returns a function's signature, or None if it is unknown.
-
-    For a decorated function this is the decorator's signature, not that of the wrapped function.
-    """
-    try:
-        return inspect.signature(function, follow_wrapped=False)
-    except (TypeError, ValueError):
-        return None
-
-
-def takes(function: Callable[..., object], *positional: object, **named: object) -> bool:
-    """Returns whether a function takes these arguments, as far as its signature tells."""
-    signature = signature_of(function)
-    try:
-        if signature is not None:
-            signature.bind(*positional, **named)
-    except TypeError:
-        return False
-    return True
-
-
 def _rectangular(data: Json) -> Array:
     try:
         return np.asarray(data)
     except ValueError as error:
         raise BadPrediction(f"predict returned rows that differ in length: {error}") from error
-
-
-def check_rows(prediction: Prediction, total: int) -> None:
-    """Checks that a prediction has one answer for each row.
-
-    Args:
-        prediction: the prediction.
-        total: number of rows in the call.
-
-    Raises:
-        BadPrediction: the number of rows, or of entries in a row tag, differs.
-    """
-    if _count(prediction.data) != total:
-        raise BadPrediction("the number of rows differs")
-    for name in prediction.row_tags:
-        if name in prediction.tags:
-            count = _count(prediction.tags[name])
-            if count != total:
-                found = "no" if count is None else count
-                raise BadPrediction(f"tag {name!r} has {found} entries for {total} rows")
-
-
-def _count(entries: Json) -> Optional[int]:
-    """Returns the number of entries; None if the value is no sequence."""
-    if isinstance(entries, np.ndarray):
-        return len(entries) if entries.ndim else None
-    return len(entries) if isinstance(entries, (list, tuple)) else None
-
-
-def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
-    """Returns the prediction for rows `start` to `stop`, with their row tags."""
-    if start == 0 and stop == len(prediction.data):
-        return prediction
-    tags = {
-        name: entries[start:stop] if name in prediction.row_tags else entries
-        for name, entries in prediction.tags.items()
-    }
-    return prediction._replace(data=prediction.data[start:stop], tags=tags)

@@ -20,8 +20,9 @@ from seldon_core.proto.prediction_pb2 import SeldonMessage
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record, Reply
 from seldon_kafka.pipeline.pipeline import Pipeline
+from seldon_kafka.pipeline.seldon_api import SERVICES
 from seldon_kafka.pipeline.stack_check import NoCheck
-from seldon_kafka.pipeline.user_model import SERVICES, UserModel
+from seldon_kafka.pipeline.user_model import UserModel
 from tests.image.text.TextClassifier import TextClassifier
 from tests.support import classes
 from tests.support.records import answers, ndarray, pipeline, record, rejection

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from seldon_kafka.codec.seldon_json import encode
 from seldon_kafka.codec.seldon_replies import reply_writer
 from seldon_kafka.messages import Payload, Prediction
-from seldon_kafka.pipeline.user_model import rows_of
+from seldon_kafka.pipeline.stacking import rows_of
 
 KINDS = ["ndarray", "tensor", "binData", "strData", "jsonData"]
 texts = st.text(st.characters(codec="utf-8"))

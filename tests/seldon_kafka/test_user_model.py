@@ -12,7 +12,7 @@ import pytest
 from seldon_kafka.errors import BadPrediction
 from seldon_kafka.messages import Prediction
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
-from seldon_kafka.pipeline.user_model import check_rows
+from seldon_kafka.pipeline.stacking import check_rows
 
 
 def parameters(*items: dict[str, str]) -> dict[str, str]:
