@@ -118,12 +118,12 @@ def _gather(settings: Settings) -> TrainingSet:
     topic = settings.feedback_topic
     notice = Notice()
     with Snapshot(settings, "corrections") as snapshot:
-        tell = partial(notice.tell, f"messages of {topic} read:")
+        tell = partial(notice.update, f"messages of {topic} read:")
         for record in snapshot.everything(topic, tell):
             corrections.add(record)
         wanted = corrections.wanted()
         for number, record in enumerate(snapshot.at(settings.input_topic, wanted), 1):
-            notice.tell("pictures fetched:", number, len(wanted))
+            notice.update("pictures fetched:", number, len(wanted))
             corrections.show(record)
     return corrections.settle()
 

@@ -17,7 +17,7 @@ import numpy as np
 from seldon_kafka.codec import array_place, decode
 from seldon_kafka.codec.plain import masked
 from seldon_kafka.config.arguments import positive_integer
-from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError, words_of
+from seldon_kafka.errors import CommandError, Rejected, Retriable, UsageError, describe_error
 from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
@@ -114,7 +114,7 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
         ],
         declared.why_single or (switches[0] if switches else ""),
         differences,
-        list(_habits(_loaded(class_name), records)),
+        list(_side_effects(_loaded(class_name), records)),
         singly_s,
         stacked_s,
     )
@@ -130,21 +130,21 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
         yield records[start : start + size]
 
 
-def _habits(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
+def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
     """Yields what the class does with its arrays beside answering; all of it is allowed."""
     if user_model.takes_raw:
         return
-    seen = _Habits(user_model)
+    seen = _SideEffects(user_model)
     for record in records:
         payload = _payload_of(record)
         if payload is not None:
             # The rejections have its error already.
             with contextlib.suppress(Exception):
-                seen.look(payload)
+                seen.observe(payload)
     yield from seen.found
 
 
-class _Habits:
+class _SideEffects:
     """Watches the arrays of a class, message by message."""
 
     def __init__(self, user_model: UserModel) -> None:
@@ -152,7 +152,7 @@ class _Habits:
         self._kept: List[Any] = []
         self.found: Dict[str, None] = {}
 
-    def look(self, payload: Payload) -> None:
+    def observe(self, payload: Payload) -> None:
         """Calls the class twice with a message.
 
         Raises:
@@ -164,26 +164,26 @@ class _Habits:
             data = user_model.to_rows(data)
         before = copy.deepcopy(data)
         answer = user_model.raw_answer(data, payload)
-        self._note(
+        self._add_if(
             not _alike(before, data),
             "it changes its input array; each call gets a copy",
         )
-        self._note(
+        self._add_if(
             bool(self._kept) and not _alike(*self._kept),
             "it changes an answer after it returned it; answers are copied",
         )
-        self._note(
+        self._add_if(
             bool(masked.is_masked(answer)),
             "its answers have masked values, which are written as null",
         )
         copied = copy.deepcopy(answer)
         again = user_model.raw_answer(before, payload)
-        self._note(
+        self._add_if(
             not _alike(copied, again), "it answers the same message differently at a second call"
         )
         self._kept = [again, copy.deepcopy(again)]
 
-    def _note(self, is_so: bool, habit: str) -> None:
+    def _add_if(self, is_so: bool, habit: str) -> None:
         if is_so:
             self.found[habit] = None
 
@@ -249,11 +249,11 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
     random = np.random.default_rng(0)
     found = list(payloads)
     for number in range(count - len(payloads)):
-        found.append(_drawn_anew(payloads[number % len(payloads)], random))
+        found.append(_drawn_again(payloads[number % len(payloads)], random))
     return found
 
 
-def _drawn_anew(value: bytes, random: np.random.Generator) -> bytes:
+def _drawn_again(value: bytes, random: np.random.Generator) -> bytes:
     """Returns a JSON message with numbers that are drawn at random from its own array.
 
     A new order of the same numbers would keep a message's mean and range.
@@ -301,7 +301,7 @@ def _check(options: argparse.Namespace) -> int:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise UsageError(
-            f"{options.class_name} can't be made: {words_of(error)} "
+            f"{options.class_name} can't be made: {describe_error(error)} "
             f"({where.filename}, line {where.lineno})"
         ) from error
     payloads = _payloads(user_model, options)

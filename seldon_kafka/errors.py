@@ -228,54 +228,54 @@ UNKNOWN = ModelError()
 
 def retriable_of(error: BaseException) -> Retriable:
     """Returns the runtime's exception for a temporary error."""
-    return Retriable(words_of(error), retry_after_s(error))
+    return Retriable(describe_error(error), retry_after_s(error))
 
 
-def rejection_of(record: Record, error: Exception, said: ModelError = UNKNOWN) -> Rejection:
+def rejection_of(record: Record, error: Exception, facts: ModelError = UNKNOWN) -> Rejection:
     """Returns the rejection for an exception.
 
     Args:
         record: the message.
         error: the exception.
-        said: facts of the exception, with those of the class's error handler.
+        facts: facts of the exception, with those of the class's error handler.
 
     Raises:
         Retriable: the error is temporary.
     """
     if isinstance(error, Rejected):
         return Rejection(record, error.reason, error.message)
-    status = said.status_code
+    status = facts.status_code
     if status in STATUS_CODES or (status is None and is_temporary(error)):
         raise retriable_of(error) from error
-    headers = _headers(said)
+    headers = _headers(facts)
     if status is not None and 400 <= status < 500:
-        word = said.reason if _REASON_WORD.match(said.reason) else "bad_payload"
-        message = _text_of(error)
+        word = facts.reason if _REASON_WORD.match(facts.reason) else "bad_payload"
+        message = _error_text(error)
         return Rejection(record, word, message[:MESSAGE_LIMIT], headers=headers)
     if is_temporary(error):
         raise retriable_of(error) from error
-    message = words_of(error)[:MESSAGE_LIMIT]
+    message = describe_error(error)[:MESSAGE_LIMIT]
     reason = "bad_prediction" if isinstance(error, BadPrediction) else "predict_failed"
     return Rejection(record, reason, message, failed=True, headers=headers)
 
 
-def _headers(said: ModelError) -> Tuple[Tuple[str, bytes], ...]:
+def _headers(facts: ModelError) -> Tuple[Tuple[str, bytes], ...]:
     values: List[Tuple[str, str]] = [
-        (DEAD_STATUS_CODE, "" if said.status_code is None else str(said.status_code)),
-        (DEAD_ERROR_REASON, said.reason[:MESSAGE_LIMIT]),
-        (DEAD_APP_CODE, said.app_code[:MESSAGE_LIMIT]),
-        (DEAD_ERROR, said.body),
+        (DEAD_STATUS_CODE, "" if facts.status_code is None else str(facts.status_code)),
+        (DEAD_ERROR_REASON, facts.reason[:MESSAGE_LIMIT]),
+        (DEAD_APP_CODE, facts.app_code[:MESSAGE_LIMIT]),
+        (DEAD_ERROR, facts.body),
     ]
     return tuple((name, value.encode("utf-8", "replace")) for name, value in values if value)
 
 
-def words_of(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Returns the type and text of an exception."""
-    text = _text_of(error)
+    text = _error_text(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _text_of(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     # Seldon's exceptions have their text in `message`, and their str() is empty.
     return text_or_empty(error) or text_or_empty(attribute(error, "message"))
 

@@ -14,7 +14,7 @@ import psutil
 
 from kafka.cluster.start import port_picker
 from seldon_kafka.supervisor.probe import answers_ok
-from seldon_kafka.supervisor.process import how_it_died
+from seldon_kafka.supervisor.process import describe_exit
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = ROOT / ".s2i" / "bin" / "run"
@@ -115,7 +115,7 @@ class Replica:
             status = self._own.poll()
             if status is None:
                 return None
-            return self._in_words(how_it_died(status) if status else "left")
+            return self._in_words(describe_exit(status) if status else "left")
         if self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
             return None
         return self._in_words("ended")

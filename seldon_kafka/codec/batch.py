@@ -15,7 +15,7 @@ from seldon_kafka.codec import (
 )
 from seldon_kafka.codec.layouts import Layout, Layouts, read
 from seldon_kafka.codec.wire_format import WireFormat
-from seldon_kafka.errors import MESSAGE_LIMIT, Rejected, words_of
+from seldon_kafka.errors import MESSAGE_LIMIT, Rejected, describe_error
 from seldon_kafka.messages import Payload, Record
 
 
@@ -100,7 +100,7 @@ class BatchDecoder:
         except Exception as error:
             # An error of the decoder. It counts as the sender's error, because failures of the
             # user model can stop consumption.
-            return Rejected("undecodable", words_of(error)[:MESSAGE_LIMIT])
+            return Rejected("undecodable", describe_error(error)[:MESSAGE_LIMIT])
         value = record.value
         if value is not None and value.startswith(b"{") and not self._keeps_requests:
             self._layouts.learn(value, *decoded)

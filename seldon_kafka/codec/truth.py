@@ -83,17 +83,17 @@ def _of_entry(entry: Json, names: Sequence[Json]) -> str:
     return _label(names[index]) if len(names) == len(entry) else str(index)
 
 
-def _label(said: Json) -> str:
-    if said is None:
+def _label(label: Json) -> str:
+    if label is None:
         return ""
-    if _is_number(said):
-        is_whole = isinstance(said, float) and said.is_integer() and abs(said) < 2**53
-        return str(int(said)) if is_whole else str(said)
-    if not isinstance(said, str):
+    if _is_number(label):
+        is_whole = isinstance(label, float) and label.is_integer() and abs(label) < 2**53
+        return str(int(label)) if is_whole else str(label)
+    if not isinstance(label, str):
         raise Rejected("bad_value", "a label must be a text or a number")
-    if len(said) > _LONGEST_LABEL:
-        raise Rejected("too_large", f"a label has {len(said)} characters, over {_LONGEST_LABEL}")
-    return said
+    if len(label) > _LONGEST_LABEL:
+        raise Rejected("too_large", f"a label has {len(label)} characters, over {_LONGEST_LABEL}")
+    return label
 
 
 def _is_number(value: Json) -> bool:

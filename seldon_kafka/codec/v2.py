@@ -110,7 +110,7 @@ def _output(name: str, data: Json) -> JsonObject:
     return {"name": name, "shape": shape, "datatype": datatype, "data": values}
 
 
-def _text_of(data: bytes) -> str:
+def _error_text(data: bytes) -> str:
     """Returns bytes for JSON: as text if they are UTF-8, else in base64."""
     try:
         return data.decode("utf-8")
@@ -120,7 +120,7 @@ def _text_of(data: bytes) -> str:
 
 def _flat(data: Json) -> Tuple[str, List[int], Any]:
     if isinstance(data, bytes):
-        return "BYTES", [1], [_text_of(data)]
+        return "BYTES", [1], [_error_text(data)]
     if isinstance(data, (dict, str)):
         return "BYTES", [1], [data if isinstance(data, str) else dump_json(data).decode()]
     array = data if isinstance(data, np.ndarray) else np.asarray(data)

@@ -66,8 +66,8 @@ class Inquiry:
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
-        self._said: List[KafkaError] = []
-        own: JsonObject = {"logger": _QUIET, "error_cb": self._said.append}
+        self._errors: List[KafkaError] = []
+        own: JsonObject = {"logger": _QUIET, "error_cb": self._errors.append}
         self.admin: AdminClient = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
@@ -85,14 +85,14 @@ class Inquiry:
         waiting = list(futures)
         while not all(future.done() for future in waiting):
             self.admin.poll(_LOOK_S)
-            for error in self._said:
+            for error in self._errors:
                 refusal = refusal_of(error)
                 if refusal is not None:
                     raise Refused(refusal)
                 if error.code() == KafkaError._ALL_BROKERS_DOWN and when_down_s is not None:
                     # No broker is there, or its refusal has not arrived yet.
                     give_up_at = give_up_at or time.monotonic() + when_down_s
-            self._said.clear()
+            self._errors.clear()
             if give_up_at is not None and time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN))
 
@@ -157,10 +157,10 @@ def one_shot_client() -> Iterator[Settings]:
     try:
         yield admitted(settings)
     except KafkaException as error:
-        said = explained(error, admin_config(settings)).args[0]
+        refusal = explained(error, admin_config(settings)).args[0]
         nobody = f"the brokers at {settings.broker} do not answer: "
-        begins = nobody if said.code() in _NOBODY_ANSWERED else ""
-        raise CommandError(begins + said.str()) from error
+        begins = nobody if refusal.code() in _NOBODY_ANSWERED else ""
+        raise CommandError(begins + refusal.str()) from error
 
 
 def why_unreadable(consumer: Consumer, topic: str, role: str) -> str:

@@ -163,7 +163,7 @@ class Settings:
     )
     crash_attempts: int = _setting(
         "KAFKA_CRASH_ATTEMPTS",
-        # At the first death the guilty one is not told from those in hand with it.
+        # The first death does not show which of the messages in flight caused it.
         integer(2, 100),
         2,
         "number of worker deaths after which the message in flight becomes a dead letter",

@@ -72,7 +72,7 @@ class Share(NamedTuple):
         return self == _ALL
 
     def __str__(self) -> str:
-        changes = [f",{_text_of(since_ms)}={changed}" for since_ms, changed in self.changes]
+        changes = [f",{_error_text(since_ms)}={changed}" for since_ms, changed in self.changes]
         return str(self.first) + "".join(changes)
 
 
@@ -119,6 +119,6 @@ def _change(variable: str, text: str) -> Tuple[float, Range]:
     return since.timestamp() * 1000, _range(variable, changed)
 
 
-def _text_of(since_ms: float) -> str:
+def _error_text(since_ms: float) -> str:
     since = datetime.datetime.fromtimestamp(since_ms / 1000, datetime.timezone.utc)
     return since.isoformat().replace("+00:00", "Z")

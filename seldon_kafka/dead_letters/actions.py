@@ -66,9 +66,9 @@ def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
         with Mailbox(settings) as mailbox:
             index = index_of(mailbox.everything(), selection)
             chosen = choose(index, options.attempts, options.again)
-        _tell_letters(chosen.letters, index)
+        _print_letters(chosen.letters, index)
         print(f"would replay {count(len(chosen.letters))}")
-        return max(_tell_rest(chosen, chosen.left_out), _tell_missing(selection, index))
+        return max(_print_rest(chosen, chosen.left_out), _print_missing(selection, index))
     replay = Replay(settings)
     try:
         with Mailbox(settings) as mailbox:
@@ -76,7 +76,7 @@ def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
             index = index_of(mailbox.everything(settled=True), selection)
             chosen = choose(index, options.attempts, options.again)
             left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
-            return max(_tell_rest(chosen, left_out), _tell_missing(selection, index))
+            return max(_print_rest(chosen, left_out), _print_missing(selection, index))
     finally:
         replay.close()
 
@@ -91,7 +91,7 @@ def _send(
         for chunk in chunks(mailbox.letters(chosen.letters)):
             left_out += replay.send(chunk, index.replays)
             passed += len(chunk)
-            notice.tell("replayed", replay.sent, len(chosen.letters))
+            notice.update("replayed", replay.sent, len(chosen.letters))
     finally:
         print(f"replayed {count(replay.sent)}", flush=True)
     if passed < len(chosen.letters):
@@ -100,7 +100,7 @@ def _send(
     return left_out
 
 
-def _tell_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
+def _print_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
     """Prints the dead letters that were not replayed; returns the exit status."""
     if chosen.done:
         print(f"{count(chosen.done)} replayed before (--again sends them once more)")
@@ -126,11 +126,11 @@ def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
         index = index_of(mailbox.everything(), selection)
         if options.replayed:
             index = index.only(replayed=True)
-        missing = _tell_missing(selection, index)
+        missing = _print_missing(selection, index)
         purge = plan(index, mailbox.ends)
         if options.dry_run:
-            _tell_letters(purge.deleted, index)
-        _tell_plan(purge, index)
+            _print_letters(purge.deleted, index)
+        _print_plan(purge, index)
         if purge.deleted and not options.dry_run:
             if not options.yes and not _confirmed():
                 print("nothing was deleted", file=sys.stderr)
@@ -140,7 +140,7 @@ def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
     return _NOT_ALL if missing or purge.staying or not purge.deleted else _DONE
 
 
-def _tell_plan(purge: Plan, index: Index) -> None:
+def _print_plan(purge: Plan, index: Index) -> None:
     waiting = sum(not index.is_replayed(letter) for letter in purge.deleted)
     print(f"{count(len(purge.deleted))} can be deleted, {waiting:,} of them never replayed")
     if purge.staying:
@@ -177,7 +177,7 @@ def _some(options: argparse.Namespace, all_of_them: bool) -> Selection:
     return selection
 
 
-def _tell_missing(selection: Selection, index: Index) -> int:
+def _print_missing(selection: Selection, index: Index) -> int:
     """Prints the named positions without a selected dead letter; returns the exit status."""
     missing = sorted(selection.positions - {letter.at for letter in index.letters})
     if missing:
@@ -186,7 +186,7 @@ def _tell_missing(selection: Selection, index: Index) -> int:
     return _NOT_ALL if missing else _DONE
 
 
-def _tell_letters(letters: Sequence[Envelope], index: Index) -> None:
+def _print_letters(letters: Sequence[Envelope], index: Index) -> None:
     for letter in letters[:_LINES]:
         print(_line(letter, index))
     if len(letters) > _LINES:

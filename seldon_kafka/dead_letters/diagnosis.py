@@ -22,7 +22,7 @@ _FIRST_KEYS = 10
 _NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 
 
-def describe_error(record: Record, reason: str) -> str:
+def diagnose(record: Record, reason: str) -> str:
     """Describes the part of the value that the reason is about.
 
     Args:

@@ -85,7 +85,7 @@ class Mailbox:
         beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
         notice = Notice()
         for number, record in enumerate(self.records(beginning, settled), 1):
-            notice.tell("messages read:", number)
+            notice.update("messages read:", number)
             yield record
 
     def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
@@ -144,7 +144,7 @@ class Mailbox:
             if messages:
                 give_up_at = time.monotonic() + self._patience_s
             else:
-                notice.tell("waiting for brokers or open transactions; partitions:", len(left))
+                notice.update("waiting for brokers or open transactions; partitions:", len(left))
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
             for message in messages:

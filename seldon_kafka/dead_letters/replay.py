@@ -27,7 +27,7 @@ from seldon_kafka.dead_letters.letters import (
 from seldon_kafka.dead_letters.mailbox import MailboxError
 from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
-from seldon_kafka.transport.producers import TransactionalProducer, text_of
+from seldon_kafka.transport.producers import TransactionalProducer, client_error_text
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 
 ATTEMPTS = 3
@@ -196,7 +196,7 @@ class Replay:
         try:
             self._producer.commit(messages, (), None)
         except NotCommitted as error:
-            raise MailboxError(what_happened(error)) from error
+            raise MailboxError(describe_failure(error)) from error
 
     def _limits_of(self, topic: str) -> TopicLimits:
         if topic not in self._limits:
@@ -205,7 +205,7 @@ class Replay:
             except RightMissing as error:
                 raise MailboxError(str(error)) from error
             except KafkaException as error:
-                raise MailboxError(f"no broker answers: {text_of(error)}") from error
+                raise MailboxError(f"no broker answers: {client_error_text(error)}") from error
         return self._limits[topic]
 
 
@@ -237,7 +237,7 @@ def _uninterrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def what_happened(error: NotCommitted) -> str:
+def describe_failure(error: NotCommitted) -> str:
     """Describes a failed transaction: why, whether dead letters were sent, and what to do."""
     cause = error.__cause__
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:

@@ -7,7 +7,7 @@ import sys
 from typing import List, Optional, Tuple
 
 from seldon_kafka.codec import decode
-from seldon_kafka.dead_letters.diagnosis import describe_error
+from seldon_kafka.dead_letters.diagnosis import diagnose
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
 from seldon_kafka.errors import REASONS, Rejected
@@ -33,7 +33,7 @@ def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
         ("reason", f"{letter.reason}: {letter.message}"),
         *letter.error().items(),
         ("advice", REASONS.get(letter.reason, "This reason is one of the class itself.")),
-        ("trouble", describe_error(original, letter.reason)),
+        ("trouble", diagnose(original, letter.reason)),
         ("from", f"{topic} partition {partition} offset {offset}"),
         ("sent", when(letter.sent_ms) if letter.sent_ms >= 0 else "without a timestamp"),
         ("rejected", f"{when(letter.rejected_ms)} by {letter.worker}"),

@@ -38,7 +38,7 @@ class Notice:
     def __init__(self) -> None:
         self._next = time.monotonic() + _EVERY_S
 
-    def tell(self, what: str, done: int, total: int = 0) -> None:
+    def update(self, what: str, done: int, total: int = 0) -> None:
         """Reports the number of finished items, and the total if it is known."""
         if time.monotonic() < self._next:
             return

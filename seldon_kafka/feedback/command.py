@@ -78,5 +78,5 @@ def _list(_: argparse.Namespace) -> int:
 
 
 def _as_json(feedback: Feedback) -> JsonObject:
-    said: JsonObject = {"puid": feedback.puid, "truth": list(feedback.truth)}
-    return {**said, "reward": feedback.reward, "given_ms": feedback.given_ms}
+    document: JsonObject = {"puid": feedback.puid, "truth": list(feedback.truth)}
+    return {**document, "reward": feedback.reward, "given_ms": feedback.given_ms}

@@ -21,10 +21,10 @@ from seldon_kafka.codec.batch import BatchDecoder, Block
 from seldon_kafka.errors import (
     BadPrediction,
     Retriable,
+    describe_error,
     is_temporary,
     rejection_of,
     retriable_of,
-    words_of,
 )
 from seldon_kafka.messages import (
     Array,
@@ -414,7 +414,7 @@ class Pipeline:
                 if is_temporary(error):
                     raise retriable_of(error) from error
                 raise _NotRowWise(
-                    _described(layout, f"a single call fails: {words_of(error)}")
+                    _described(layout, f"a single call fails: {describe_error(error)}")
                 ) from error
             found_singly[single.batch_index] = found
             differs = difference(answer, found[1])
@@ -442,8 +442,8 @@ class Pipeline:
         Raises:
             Retriable: the error is temporary.
         """
-        said = self._user_model.errors.describe(error)
-        rejection = rejection_of(record, error, said)._replace(sent_puid=sent_puid(payload))
+        facts = self._user_model.errors.describe(error)
+        rejection = rejection_of(record, error, facts)._replace(sent_puid=sent_puid(payload))
         if not rejection.failed:
             return rejection
         if _has_missing(payload.data):

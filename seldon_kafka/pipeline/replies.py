@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import orjson
 
 from seldon_kafka.codec.wire_format import ManyReplies, WireFormat
-from seldon_kafka.errors import MESSAGE_LIMIT, words_of
+from seldon_kafka.errors import MESSAGE_LIMIT, describe_error
 from seldon_kafka.messages import Json, Outcome, Payload, Prediction, Record, Rejection, Reply
 from seldon_kafka.pipeline.stacking import Part, rows_of
 
@@ -101,6 +101,6 @@ def reply(
     try:
         value = wire_format.encode(payload, prediction, puid_of(record, payload))
     except Exception as error:
-        message = f"the answer can't be written as {wire_format.name}: {words_of(error)}"
+        message = f"the answer can't be written as {wire_format.name}: {describe_error(error)}"
         return Rejection(record, "bad_prediction", message[:MESSAGE_LIMIT], True, sent)
     return Reply(record, value, wire_format.headers, sent, prediction.reported)

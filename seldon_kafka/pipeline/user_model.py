@@ -51,7 +51,7 @@ from seldon_kafka.pipeline.stacking import check_rows
 log = logging.getLogger("seldon_kafka.worker")
 
 
-class ClassLeft(Exception):
+class ClassExited(Exception):
     """The user model called `sys.exit`."""
 
 
@@ -106,12 +106,12 @@ class _Metrics:
 
 
 @contextlib.contextmanager
-def _staying() -> Iterator[None]:
+def _exit_as_error() -> Iterator[None]:
     """Turns `sys.exit` in the user model into an error of the call."""
     try:
         yield
     except SystemExit as error:
-        raise ClassLeft(f"the class called sys.exit({error.code!r})") from error
+        raise ClassExited(f"the class called sys.exit({error.code!r})") from error
 
 
 class UserModel:
@@ -177,7 +177,7 @@ class UserModel:
             return None
 
         def call(payload: Json) -> Json:
-            with _staying():
+            with _exit_as_error():
                 return found(payload)
 
         return call
@@ -232,7 +232,7 @@ class UserModel:
             BadPrediction: the answer can't be a reply.
             Exception: an error of the user model.
         """
-        with _staying():
+        with _exit_as_error():
             self._metrics.take()
             return self._finished(self._call(rows, list(names), None))
 
@@ -244,7 +244,7 @@ class UserModel:
             RawReplyFailed: a raw reply has an error status.
             Exception: an error of the user model.
         """
-        with _staying():
+        with _exit_as_error():
             self._metrics.take()
             data = own(payload.data)
             if self.to_rows is not None:
@@ -270,7 +270,7 @@ class UserModel:
         method = self._raw_method(request)
         if method is None:
             return None
-        with _staying():
+        with _exit_as_error():
             self._metrics.take()
             given = for_user_model(request) if isinstance(request, SeldonMessage) else request
             try:

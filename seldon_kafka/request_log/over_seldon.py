@@ -22,7 +22,7 @@ from seldon_core.proto.prediction_pb2 import SeldonMessage
 from seldon_core.user_model import INCLUDE_METRICS_IN_CLIENT_RESPONSE, SeldonNotImplementedError
 
 from seldon_kafka.config.settings import load_settings
-from seldon_kafka.errors import MESSAGE_LIMIT, words_of
+from seldon_kafka.errors import MESSAGE_LIMIT, describe_error
 from seldon_kafka.messages import Json, JsonObject
 from seldon_kafka.request_log.call_log import CallLog
 from seldon_kafka.transport.log_entry import (
@@ -104,7 +104,7 @@ class Logged:
             self._write(msg, None, request, NO_CONTENT, _verdict(error))
             if isinstance(error, SeldonNotImplementedError):
                 # With this exception, a predict_raw asks the server to call another method.
-                raise RuntimeError(words_of(error)) from error
+                raise RuntimeError(describe_error(error)) from error
             raise
         self._write(msg, reply, request, _content(reply), None)
         if metrics.found and not INCLUDE_METRICS_IN_CLIENT_RESPONSE:
@@ -172,7 +172,7 @@ def _verdict(error: Exception) -> Verdict:
     status = getattr(error, "status_code", None)
     is_senders = isinstance(status, int) and 400 <= status < 500
     reason = str(getattr(error, "reason", "")) or "predict_failed"
-    return Verdict(reason, words_of(error)[:MESSAGE_LIMIT], not is_senders)
+    return Verdict(reason, describe_error(error)[:MESSAGE_LIMIT], not is_senders)
 
 
 def _add_metrics(reply: Json, metrics: List[JsonObject]) -> None:

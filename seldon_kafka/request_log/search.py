@@ -207,21 +207,21 @@ def _refusal(item: JsonObject) -> Optional[Refusal]:
     status = int(item["status"])
     if status < _BAD_REQUEST:
         return None
-    return Refusal(status, _words(item.get("error")))
+    return Refusal(status, _describe(item.get("error")))
 
 
 def _why(answer: requests.Response) -> str:
     try:
-        words = _words(orjson.loads(answer.content)["error"])
+        words = _describe(orjson.loads(answer.content)["error"])
     except (ValueError, TypeError, KeyError):
         words = answer.reason or ""
     return f"{answer.status_code} {words}".strip()
 
 
-def _words(error: Json) -> str:
+def _describe(error: Json) -> str:
     if isinstance(error, dict) and isinstance(error.get("reason"), str):
         cause = error.get("caused_by")
-        more = f" ({_words(cause)})" if isinstance(cause, dict) else ""
+        more = f" ({_describe(cause)})" if isinstance(cause, dict) else ""
         return f"{error.get('type')}: {error['reason']}{more}"[:_WORDS]
     return (error if isinstance(error, str) else json.dumps(error))[:_WORDS]
 

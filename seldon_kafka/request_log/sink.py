@@ -102,7 +102,7 @@ class Sink:
             while not self._stopped.is_set():
                 records = self._read()
                 if records:
-                    self._carry(records)
+                    self._write_documents(records)
                     self._commit(records)
         except Stopped:
             log.info("stopped while waiting; unwritten records are read again")
@@ -128,13 +128,13 @@ class Sink:
                 continue
             error = message.error()
             if error is not None:
-                self._heed(error, message.topic())
+                self._on_error(error, message.topic())
                 continue
             records.append(record_of(message))
             size += len(records[-1].value or b"")
         return records
 
-    def _heed(self, error: KafkaError, topic: Optional[str]) -> None:
+    def _on_error(self, error: KafkaError, topic: Optional[str]) -> None:
         code = error.code()
         if code == KafkaError.GROUP_AUTHORIZATION_FAILED:
             right = Right(GROUP, self._group_id, READ, "")
@@ -147,7 +147,7 @@ class Sink:
             raise Unreadable(f"the topics can't be read any more: {error.str()}")
         log.debug("the Kafka client says: %s", error.str())
 
-    def _carry(self, records: Sequence[Record]) -> None:
+    def _write_documents(self, records: Sequence[Record]) -> None:
         documents = []
         for record in records:
             index, made_of = self._readings[record.topic]

@@ -65,7 +65,7 @@ def _serve(options: argparse.Namespace) -> int:
         checked(settings)
     if not options.class_name:
         raise UsageError("no class is named: set MODEL_NAME, or add Module.Class")
-    _check_what_there_is_to_do(settings)
+    _check_work(settings)
     configure_logging(settings)
     if settings.seldon_server and not has_seldon_core():
         log.warning("%s; if one is needed: %s", _NO_SERVER, INSTALL)
@@ -83,7 +83,7 @@ def _serve(options: argparse.Namespace) -> int:
         return supervisor.run()
 
 
-def _check_what_there_is_to_do(settings: Settings) -> None:
+def _check_work(settings: Settings) -> None:
     """Refuses settings that leave nothing to run, or less than they ask for.
 
     Raises:

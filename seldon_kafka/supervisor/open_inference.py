@@ -70,7 +70,7 @@ def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
     try:
         # Decoding a request takes many times its bytes, so one is decoded at a time.
         with _READING:
-            meta, request = _as_seldons(body)
+            meta, request = _as_seldon_request(body)
     except Rejected as error:
         return _BAD_REQUEST, {"error": f"{error.reason}: {error.message}"}
     return _infer(meta, request, served)
@@ -82,7 +82,7 @@ def is_infer(path: str) -> bool:
     return found is not None and found[2] == "/infer"
 
 
-def _as_seldons(body: bytes) -> Tuple[JsonObject, bytes]:
+def _as_seldon_request(body: bytes) -> Tuple[JsonObject, bytes]:
     """Returns a request's `meta`, and the request in Seldon's format.
 
     Raises:

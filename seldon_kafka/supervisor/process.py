@@ -72,7 +72,7 @@ class Process:
         self._popen.wait()
 
 
-def how_it_died(status: int) -> str:
+def describe_exit(status: int) -> str:
     """Describes an exit status."""
     if status < 0:
         try:

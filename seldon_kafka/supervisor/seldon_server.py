@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from seldon_kafka.supervisor.probe import answers_ok
-from seldon_kafka.supervisor.process import Process, how_it_died
+from seldon_kafka.supervisor.process import Process, describe_exit
 
 # Serves the class that MODEL_NAME names.
 _LOGGED = "seldon_kafka.request_log.over_seldon.logged"
@@ -78,7 +78,7 @@ class SeldonServer:
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
 
-    def look(self) -> Optional[str]:
+    def check(self) -> Optional[str]:
         """Probes the server, and restarts it if it died.
 
         Returns:
@@ -94,7 +94,7 @@ class SeldonServer:
             self._process.end()
             self._process, self._answers = None, False
             self._start_at = now + _RESTART_S
-            return f"Seldon's server: {how_it_died(status)}"
+            return f"Seldon's server: {describe_exit(status)}"
         if now - self._asked_at >= _ASK_EVERY_S:
             self._asked_at = now
             self._answers = answers_ok(self.http_port, "/health/ping")

@@ -70,9 +70,9 @@ class Supervisor:
             ]
         self._halted = self._marker.read() if self._slots else None
         self._stopping = False
-        self._told_at = 0.0
+        self._stopping_since = 0.0
         self._started_s = time.time()
-        self._turned_at = time.monotonic()
+        self._checked_at = time.monotonic()
         name = environment.get("PREDICTIVE_UNIT_ID", class_name)
         self._http = StatusServer(
             settings.http_host,
@@ -86,7 +86,7 @@ class Supervisor:
     def stop(self) -> None:
         """Stops all parts in order; may be called from a signal handler."""
         if not self._stopping:
-            self._told_at = time.monotonic()
+            self._stopping_since = time.monotonic()
             self._stopping = True
 
     def run(self) -> int:
@@ -105,7 +105,7 @@ class Supervisor:
             log.error("consumption is still stopped: %s (resume it with --resume)", self._halted)
         try:
             while not self._stopping:
-                self._turn()
+                self._check_all()
                 time.sleep(_TURN_S)
             return 0 if self._leave() else 1
         except GaveUp as error:
@@ -115,21 +115,21 @@ class Supervisor:
         finally:
             self._end()
 
-    def _turn(self) -> None:
-        self._turned_at = time.monotonic()
+    def _check_all(self) -> None:
+        self._checked_at = time.monotonic()
         if self._server is not None:
-            self._say(self._server.look())
+            self._log_event(self._server.check())
         for slot in self._slots:
             # A worker that halts stops all workers, and none is restarted.
             if self._halted is None:
-                self._look_at(slot)
+                self._check_worker(slot)
         children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
         reap_orphans([pid for pid in children if pid])
 
-    def _look_at(self, slot: WorkerSlot) -> None:
+    def _check_worker(self, slot: WorkerSlot) -> None:
         pid = slot.pid
-        died = slot.look()
-        self._say(died)
+        died = slot.check()
+        self._log_event(died)
         if died and pid is not None:
             mark_process_dead(pid, self._metrics_folder)
         if slot.stopped_on_purpose and slot.status.state == HALTED:
@@ -143,14 +143,14 @@ class Supervisor:
         log.error("fix the class, then start again with --resume (or as a new replica)")
         self._leave_workers(time.monotonic() + self._settings.stop_timeout_s)
 
-    def _say(self, event: Optional[str]) -> None:
+    def _log_event(self, event: Optional[str]) -> None:
         if event:
             log.warning("%s", event)
 
     def _leave(self) -> bool:
         """Stops all parts; returns whether the workers left in time."""
         # Counted from the signal, even after a long turn: the sender of the signal may not wait.
-        told_at = self._told_at if self._stopping else time.monotonic()
+        told_at = self._stopping_since if self._stopping else time.monotonic()
         give_up_at = told_at + self._settings.stop_timeout_s
         if self._server is None:
             return self._leave_workers(give_up_at)
@@ -218,7 +218,7 @@ class Supervisor:
             and {"pid": self._server.pid, "ready": self._server.is_ready},
             "workers": workers,
         }
-        live = time.monotonic() - self._turned_at < _LIVE_S
+        live = time.monotonic() - self._checked_at < _LIVE_S
         return Report(live, self._why_not_ready(), status)
 
     def _why_not_ready(self) -> List[str]:

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Dict, List, Optional
 
-from seldon_kafka.supervisor.process import Process, how_it_died
+from seldon_kafka.supervisor.process import Process, describe_exit
 from seldon_kafka.worker.status import EXIT_STOPPED, READY, WorkerStatus, parse_status
 
 QUICK_DEATHS = 5
@@ -70,7 +70,7 @@ class WorkerSlot:
         self._pipe = reader
         self.status = WorkerStatus()
 
-    def look(self) -> Optional[str]:
+    def check(self) -> Optional[str]:
         """Reads the worker's status, and restarts a worker that died once its delay has passed.
 
         Returns:
@@ -105,19 +105,19 @@ class WorkerSlot:
         return self._why_stopped
 
     def _died(self, pid: int, status: int) -> str:
-        told = f"worker {self.index} (process {pid}): {how_it_died(status)}"
+        death = f"worker {self.index} (process {pid}): {describe_exit(status)}"
         if status == EXIT_STOPPED:
             self._why_stopped = self.status.detail
-            return f"{told}: {self._why_stopped}"
+            return f"{death}: {self._why_stopped}"
         if status == _EXIT_WRONG_USE:
-            raise GaveUp(f"{told}; the message above says what to fix")
+            raise GaveUp(f"{death}; the message above says what to fix")
         self._quick_deaths = 0 if self.status.progress else self._quick_deaths + 1
         if self._quick_deaths >= QUICK_DEATHS:
-            raise GaveUp(f"{told}; it died {QUICK_DEATHS} times in a row without progress")
+            raise GaveUp(f"{death}; it died {QUICK_DEATHS} times in a row without progress")
         wait_s = 0.0 if self._quick_deaths < 2 else 0.25 * 2**self._quick_deaths
         self._start_at = time.monotonic() + min(wait_s, _RESTART_MOST_S)
         self.restarts += 1
-        return told
+        return death
 
     def stop(self) -> None:
         """Asks the worker to finish its batch and leave."""

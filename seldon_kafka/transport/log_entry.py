@@ -115,8 +115,8 @@ def author_of(group_id: str, channel: str, worker: str, environ: Mapping[str, st
         worker: name of the worker.
         environ: environment variables, with those of Seldon.
     """
-    told = ((name, environ.get(variable, "")) for name, variable in _SELDONS)
-    headers = tuple((name, value.encode("utf-8")) for name, value in told if value)
+    known = ((name, environ.get(variable, "")) for name, variable in _SELDONS)
+    headers = tuple((name, value.encode("utf-8")) for name, value in known if value)
     return Author(f"/{quote(group_id, safe='')}/{quote(channel, safe='')}", worker, headers)
 
 

@@ -151,12 +151,14 @@ def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
         kept = max(0, length - (size_of(marked) - max_bytes))
         marked = marked._replace(value=letter.value[:kept])
     if size_of(marked) > max_bytes:
-        own = max(place for place, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
+        own = max(index for index, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
         marked = marked._replace(headers=marked.headers[own:])
     if size_of(marked) > max_bytes:
         # The user model's own error text may be the longest part that is left.
-        said = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
-        marked = marked._replace(headers=[each for each in marked.headers if each[0] not in said])
+        optional = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
+        marked = marked._replace(
+            headers=[each for each in marked.headers if each[0] not in optional]
+        )
     if size_of(marked) > max_bytes:
         marked = marked._replace(key=_position_key(letter.record) if limits.is_compacted else None)
     return marked

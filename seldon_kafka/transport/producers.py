@@ -130,7 +130,7 @@ class TransactionalProducer(_Client):
         self._config["transaction.timeout.ms"] = settings.transaction_timeout_ms
         self._config["error_cb"] = self._on_error
         # librdkafka reports a connection that a broker closes in its log, and not as an error.
-        self._config["logger"] = _ListeningLogger(self._config["logger"], self._hear)
+        self._config["logger"] = _ListeningLogger(self._config["logger"], self._on_client_line)
         self._client_thread = ClientThread()
         self._disturbed = False
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
@@ -158,7 +158,9 @@ class TransactionalProducer(_Client):
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
                 raise RightMissing(self._rights) from error
-            raise NotCommitted(f"no transaction can be started: {text_of(error)}") from error
+            raise NotCommitted(
+                f"no transaction can be started: {client_error_text(error)}"
+            ) from error
         self._producer = producer
         self._started = True
         self._disturbed = False
@@ -212,7 +214,7 @@ class TransactionalProducer(_Client):
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
             unknown = committing and not _is_abortable(error)
-            failure = self._deliveries.failure(text_of(error), unknown=unknown)
+            failure = self._deliveries.failure(client_error_text(error), unknown=unknown)
             # 7. Only after a refused message does this producer abort and stay in use. In all
             #    other cases a new producer of the same id fences it and ends its transaction sooner
             #    than an abort. After messages that timed out, its sequence has gaps, and brokers
@@ -223,10 +225,10 @@ class TransactionalProducer(_Client):
 
     def _on_error(self, error: KafkaError) -> None:
         """Receives errors of librdkafka, such as broken connections and time-outs."""
-        self._hear(error.str())
+        self._on_client_line(error.str())
 
-    def _hear(self, text: str) -> None:
-        if _tells_of_a_broken_connection(text):
+    def _on_client_line(self, text: str) -> None:
+        if _is_broken_connection(text):
             log.info("the transaction was disturbed: %s", text)
             self._disturbed = True
 
@@ -252,7 +254,7 @@ class TransactionalProducer(_Client):
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > give_up_at:
                     raise
-                log.warning("%s: again after %s", function.__name__, text_of(error))
+                log.warning("%s: again after %s", function.__name__, client_error_text(error))
                 self._disturbed = True
                 time.sleep(_PAUSE_S)
 
@@ -262,7 +264,7 @@ class TransactionalProducer(_Client):
         try:
             self._call(self._producer.abort_transaction)
         except KafkaException as problem:
-            log.warning("the transaction can't be aborted: %s", text_of(problem))
+            log.warning("the transaction can't be aborted: %s", client_error_text(problem))
             return False
         return True
 
@@ -332,7 +334,7 @@ class AtLeastOnceProducer(_Client):
         except (KafkaException, BufferError) as error:
             # An idempotent producer may be unusable after an error; a new one is usable.
             self._producer = None
-            raise self._deliveries.failure(text_of(error)) from error
+            raise self._deliveries.failure(client_error_text(error)) from error
 
     def _flush(self) -> None:
         give_up_at = time.monotonic() + _GIVE_UP_S
@@ -356,7 +358,7 @@ def _is_abortable(error: Exception) -> bool:
     return isinstance(error, KafkaException) and bool(error.args[0].txn_requires_abort())
 
 
-def text_of(error: BaseException) -> str:
+def client_error_text(error: BaseException) -> str:
     """Returns the text of an error, of the client library or any other."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
@@ -366,17 +368,17 @@ def text_of(error: BaseException) -> str:
 class _ListeningLogger:
     """A logger for librdkafka that also passes each line to a callback."""
 
-    def __init__(self, logger: logging.Logger, told: Callable[[str], None]) -> None:
+    def __init__(self, logger: logging.Logger, on_line: Callable[[str], None]) -> None:
         self._logger = logger
-        self._told = told
+        self._on_line = on_line
 
     def log(self, level: int, text: str, *args: Any) -> None:
         """Logs a line."""
-        self._told(text % args if args else text)
+        self._on_line(text % args if args else text)
         self._logger.log(level, text, *args)
 
 
-def _tells_of_a_broken_connection(text: str) -> bool:
+def _is_broken_connection(text: str) -> bool:
     """Returns whether a line reports that a connection in use broke.
 
     Without a connection no request is under way: an unreachable broker disturbs nothing.

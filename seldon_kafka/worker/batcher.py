@@ -143,7 +143,7 @@ class Batcher:
         self._prediction_thread.close()
 
     def _idle(self) -> None:
-        self._let_go()
+        self._release()
         self._watchdog.release_model()
         self._watchdog.check_io()
 
@@ -153,7 +153,7 @@ class Batcher:
         if self._in_flight.hold(records):
             self._keep_signals()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         """Notes that no call of the user model is under way."""
         self._in_flight.hold(())
         self._keep_signals()
@@ -418,12 +418,12 @@ class Batcher:
             try:
                 self._pipeline.predict(batch)
             except Retriable:
-                self._let_go()
+                self._release()
                 raise
             # Any other exception ends the worker, and is attributed to the records in flight.
             if not self._prediction_thread.has_more:
                 # The next call replaces them otherwise.
-                self._let_go()
+                self._release()
 
     def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
         """Returns the rejection of a record that must not be predicted again, as a batch."""

@@ -198,7 +198,7 @@ def _work(worker: Worker, status: StatusPipe) -> int:
     except (Halted, GapFound) as error:
         log.error("stopped: %s", error)
         state = HALTED if isinstance(error, Halted) else GAP
-        status.tell(status.last._replace(state=state, detail=str(error)))
+        status.report(status.last._replace(state=state, detail=str(error)))
         return EXIT_STOPPED
     except KafkaException as error:
         log.error("the worker can't continue: %s", error.args[0].str())

@@ -53,7 +53,7 @@ class StatusPipe:
         """The last status that was sent."""
         return self._last
 
-    def tell(self, status: WorkerStatus) -> None:
+    def report(self, status: WorkerStatus) -> None:
         """Sends the status if it differs from the last one."""
         if status == self._last:
             return

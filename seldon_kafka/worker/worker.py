@@ -21,7 +21,7 @@ from seldon_kafka.pipeline.batch import Batch
 from seldon_kafka.pipeline.user_model import UserModel
 from seldon_kafka.transport.deliveries import NotCommitted
 from seldon_kafka.transport.output import Output
-from seldon_kafka.transport.producers import text_of
+from seldon_kafka.transport.producers import client_error_text
 from seldon_kafka.transport.topic_limits import TopicMissing
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.batcher import Batcher
@@ -138,7 +138,7 @@ class Worker:
         self._output = output
         self._consumer = WorkerConsumer(self._settings, self._batcher, self._events())
         if self._status.last.state != STALLED:
-            self._tell(JOINING)
+            self._report(JOINING)
         try:
             self._consumer.subscribe()
             while not self._stopping:
@@ -173,7 +173,9 @@ class Worker:
             except (TopicMissing, RightMissing, NotCommitted) as error:
                 self._stalled(str(error))
             except KafkaException as error:
-                self._stalled(f"no broker answers at {self._settings.broker}: {text_of(error)}")
+                self._stalled(
+                    f"no broker answers at {self._settings.broker}: {client_error_text(error)}"
+                )
             finally:
                 self._watchdog.release_io()
             self._back_off()
@@ -295,7 +297,7 @@ class Worker:
         self._progress += 1
         last = self._status.last
         if self._progress == 1 or (last.state, last.batching) != (READY, self._batching()):
-            self._tell(READY)
+            self._report(READY)
 
     def _batching(self) -> str:
         return self._user_model.why_single or STACKED
@@ -328,7 +330,7 @@ class Worker:
             except NotCommitted as error:
                 self._stalled(str(error))
             except KafkaException as error:
-                self._stalled(f"the group's position can't be read: {text_of(error)}")
+                self._stalled(f"the group's position can't be read: {client_error_text(error)}")
             finally:
                 self._watchdog.release_io()
             self._back_off()
@@ -341,7 +343,7 @@ class Worker:
         self._without_partitions_since = None
         metrics.PARTITIONS.labels(self._identity.name).set(len(partitions))
         log.info("%s reads partitions %s", self._identity.name, partitions)
-        self._tell(READY, partitions=tuple(partitions))
+        self._report(READY, partitions=tuple(partitions))
 
     def _events(self) -> Events:
         return Events(
@@ -369,7 +371,7 @@ class Worker:
         metrics.PARTITIONS.labels(self._identity.name).set(0)
         metrics.LAG.labels(self._identity.name).set(0)
         self._without_partitions_since = time.monotonic()
-        self._tell(self._status.last.state, self._status.last.detail, partitions=())
+        self._report(self._status.last.state, self._status.last.detail, partitions=())
 
     def _on_gap(self, gap: Gap) -> None:
         metrics.GAPS.labels(self._identity.name).inc(max(0, gap.first - gap.committed))
@@ -378,11 +380,11 @@ class Worker:
     def _stalled(self, detail: str) -> None:
         if self._status.last.detail != detail:
             log.warning("%s waits: %s", self._identity.name, detail)
-        self._tell(STALLED, detail)
+        self._report(STALLED, detail)
 
-    def _tell(self, state: str, detail: str = "", partitions: Any = None) -> None:
+    def _report(self, state: str, detail: str = "", partitions: Any = None) -> None:
         last = self._status.last
-        self._status.tell(
+        self._status.report(
             last._replace(
                 batching=self._batching(),
                 state=state,

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from seldon_kafka.dead_letters.diagnosis import describe_error
+from seldon_kafka.dead_letters.diagnosis import diagnose
 from seldon_kafka.dead_letters.letters import read_letter
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Rejection
@@ -41,7 +41,7 @@ def nd(rows: object) -> bytes:
     ],
 )
 def test_the_place_of_the_trouble_is_shown(reason: str, value: bytes, expected: str) -> None:
-    assert expected in describe_error(record(value), reason)
+    assert expected in diagnose(record(value), reason)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[" * 900 + b"]" * 900, b"1"])
@@ -54,7 +54,7 @@ def test_a_reason_that_does_not_fit_the_payload_shows_nothing_wrong(value: bytes
         "bad_value",
         "predict_failed",
     ):
-        describe_error(record(value), reason)
+        diagnose(record(value), reason)
 
 
 def page(value: bytes, reason: str, headers: Headers = (), class_name: str | None = None) -> str:

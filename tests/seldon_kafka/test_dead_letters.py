@@ -18,7 +18,7 @@ from seldon_kafka.dead_letters.letters import (
     replay_headers,
 )
 from seldon_kafka.dead_letters.purge import plan
-from seldon_kafka.dead_letters.replay import choose, chunks, what_happened
+from seldon_kafka.dead_letters.replay import choose, chunks, describe_failure
 from seldon_kafka.dead_letters.selection import Selection, parse_time
 from seldon_kafka.dead_letters.show import shown
 from seldon_kafka.messages import Headers, Record, Rejection
@@ -270,9 +270,9 @@ def test_a_chunk_is_bounded_by_letters_and_by_bytes() -> None:
 
 
 def test_a_failed_transaction_says_whether_its_letters_were_sent() -> None:
-    unknown = what_happened(NotCommitted("timed out", unknown=True))
+    unknown = describe_failure(NotCommitted("timed out", unknown=True))
     assert "not known whether the last letters were sent: timed out" in unknown
     assert "nothing is sent twice" in unknown
-    assert "were not sent" in what_happened(NotCommitted("no leader"))
+    assert "were not sent" in describe_failure(NotCommitted("no leader"))
     refusal = Refusal("in", (3, 17), 9000, "too large")
-    assert "refuse the letter at 3:17" in what_happened(NotCommitted("too large", refusal))
+    assert "refuse the letter at 3:17" in describe_failure(NotCommitted("too large", refusal))
