@@ -94,8 +94,8 @@ def _run(console: Console, broker: str, folder: Path) -> int:
             task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
             manager.await_ready(lambda _: bar.advance(task))
         for replica in manager.replicas:
-            port = replica.birth.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
-            _done(console, f"{replica.name}: process {replica.birth.pid}, REST on port {port}")
+            port = replica.entry.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
+            _done(console, f"{replica.name}: process {replica.entry.pid}, REST on port {port}")
         with console.status("every worker answers its first images"):
             silent = _warm_up(settings, everywhere, {f"{each.name}.0" for each in manager.replicas})
         if silent:

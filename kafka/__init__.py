@@ -1,1 +1,1 @@
-"""The stream runtime between two Kafka topics, for any Seldon Core v1 Python class."""
+"""Apache Kafka and replicas of the image on this machine."""

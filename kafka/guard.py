@@ -1,8 +1,8 @@
-"""Ends what a program has started on this machine when the program itself ends, whatever ends it.
+"""Kills the processes that a program started when the program itself ends, also after `kill -9`.
 
-A small process waits for the program's end of a pipe to close, which the kernel does even after
-`kill -9`. Then it kills every process that has inherited the program's mark in its environment.
-Clusters in the repository are left to their leases: others may use them.
+A guard process waits until the program's end of a pipe is closed. The kernel closes it even after
+`kill -9`. Then the guard kills every process that inherited the program's token in its environment.
+It spares clusters in the repository: other programs may use them, and their leases end them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 
 import psutil
 
-_MARK = "STARTED_BY"
+_TOKEN_VARIABLE = "STARTED_BY"  # noqa: S105 - the name of a variable
 _ROOT = Path(__file__).resolve().parents[1]
-_NOT_OURS = (f"{_ROOT}/.cluster", "kafka.cluster.lease", "kafka.guard")
-_WITHIN_S = 10.0
+_SPARED = (f"{_ROOT}/.cluster", "kafka.cluster.lease", "kafka.guard")
+_TIMEOUT_S = 10.0
 
 
 class Guard:
     """Guards this process until it is closed.
 
-    Processes that this one starts from now on inherit the mark, unless they are given an
-    environment without it.
+    Processes that this one starts from now on inherit the token, unless they get an environment
+    without it.
     """
 
     def __init__(self) -> None:
@@ -40,38 +40,39 @@ class Guard:
             text=True,
             start_new_session=True,  # Ctrl-C in the terminal is not for the guard
         )
-        os.environ[_MARK] = token
+        os.environ[_TOKEN_VARIABLE] = token
 
     def close(self) -> list[str]:
-        """Ends what is left, and returns the command lines of it."""
-        said, _ = self._process.communicate()
-        return said.splitlines()
+        """Kills the processes that still run, and returns their command lines."""
+        output, _ = self._process.communicate()
+        return output.splitlines()
 
 
-def _marked(token: str) -> list[psutil.Process]:
+def _guarded_processes(token: str) -> list[psutil.Process]:
+    """Returns the live processes that have this token in their environment."""
     found = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
-            if process.environ().get(_MARK) == token and not any(
-                each in line for each in _NOT_OURS
+            if process.environ().get(_TOKEN_VARIABLE) == token and not any(
+                each in line for each in _SPARED
             ):
                 found.append(process)
-        except psutil.Error:  # it ended meanwhile, or is somebody else's
+        except psutil.Error:  # it has ended, or belongs to another user
             continue
     return found
 
 
-def _end(token: str) -> None:
-    """Kills marked processes until there are none: a supervisor may start one meanwhile."""
-    give_up_at = time.monotonic() + _WITHIN_S
-    while (left := _marked(token)) and time.monotonic() < give_up_at:
+def _kill_all(token: str) -> None:
+    """Kills guarded processes until there are none: a supervisor may start new ones meanwhile."""
+    give_up_at = time.monotonic() + _TIMEOUT_S
+    while (left := _guarded_processes(token)) and time.monotonic() < give_up_at:
         lines = []
         for process in left:
             with contextlib.suppress(psutil.Error):
                 lines.append(" ".join(process.cmdline()))
                 process.kill()
-        # Who was killed reads nothing any more.
+        # After a kill, no process reads the pipe.
         with contextlib.suppress(OSError):
             print(*lines, sep="\n", flush=True)
         psutil.wait_procs(left, timeout=1)
@@ -79,4 +80,4 @@ def _end(token: str) -> None:
 
 if __name__ == "__main__":
     sys.stdin.read()
-    _end(sys.argv[1])
+    _kill_all(sys.argv[1])

@@ -1,1 +1,1 @@
-"""Apache Kafka on this machine, from pip alone: ``python -m kafka.cluster``."""
+"""Apache Kafka on this machine, installed with pip: `python -m kafka.cluster`."""

@@ -20,31 +20,31 @@ from seldon_kafka.config.settings import SettingsError, load_settings
 
 _EXAMPLES = """
 examples:
-  python -m kafka.cluster up                  one broker, or whatever ran before
-  python -m kafka.cluster up --brokers 3      survives the death of any broker
+  python -m kafka.cluster up                  one broker, or the same cluster as before
+  python -m kafka.cluster up --brokers 3      tolerates the failure of any one broker
   python -m kafka.cluster up --security sasl_ssl
   eval "$(python -m kafka.cluster environment)"
-                                              what the operator's clients need
+                                              variables for the operator's clients
   eval "$(python -m kafka.cluster user camera --role producer)"
-                                              what one needs that may do no more
+                                              variables for a user with fewer rights
   python -m kafka.cluster status
   python -m kafka.cluster console-consumer --topic model_output --from-beginning
-  python -m kafka.cluster kill 2              as a power cut would; `up` mends it
-  python -m kafka.cluster down --delete       stop, and forget all records
+  python -m kafka.cluster kill 2              SIGKILL; `up` starts the broker again
+  python -m kafka.cluster down --delete       stop, and delete all records
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command.
+    """Runs one command.
 
     Returns:
-        0 if it did what was asked, 1 if not, 2 for wrong settings, 130 after Ctrl-C.
+        0 on success, 1 on an error, 2 for wrong settings, 130 after Ctrl-C.
     """
-    ours, theirs = split_tool(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(ours)
+    own, tool_arguments = split_tool(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(own)
     folder = cluster_folder(options.folder)
     try:
-        return _run(options, theirs, folder)
+        return _run(options, tool_arguments, folder)
     except SettingsError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
@@ -52,60 +52,67 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; nothing that this command started is left running\n")
+        sys.stderr.write("interrupted; no process of this command is left running\n")
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kafka.cluster",
-        description="Apache Kafka on this machine, from pip alone.",
+        description="Apache Kafka on this machine, installed with pip.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "--folder",
         type=Path,
-        help="where the cluster keeps everything (KAFKA_CLUSTER_DIR, else .cluster)",
+        help="folder of the cluster (KAFKA_CLUSTER_DIR, else .cluster)",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="start the cluster, or what is missing of it")
+    up = commands.add_parser("up", help="start the cluster, or its missing brokers")
     up.add_argument(
-        "--brokers", type=positive_integer, metavar="N", help="how many (1, or as before)"
+        "--brokers", type=positive_integer, metavar="N", help="number of brokers (1, or as before)"
     )
     up.add_argument(
-        "--port", type=positive_integer, metavar="P", help="of the first broker (a free one)"
+        "--port", type=positive_integer, metavar="P", help="port of the first broker (a free one)"
     )
     up.add_argument(
-        "--security", choices=SECURITY, help="what clients must speak (plaintext, or as before)"
+        "--security",
+        choices=SECURITY,
+        help="security protocol of clients (plaintext, or as before)",
     )
-    up.add_argument("--host", metavar="H", help="where a new cluster's brokers listen (127.0.0.1)")
+    up.add_argument(
+        "--host", metavar="H", help="address that a new cluster's brokers listen on (127.0.0.1)"
+    )
     commands.add_parser(
-        "environment", help="print what the operator's clients need, the password too, for `eval`"
+        "environment",
+        help="print the variables for the operator's clients, the password included, for `eval`",
     )
     user = commands.add_parser(
         "user",
-        help="make a user, and print what its clients need, for `eval`",
-        description="Make a user of a secured cluster, or find it, and print what its clients "
-        "need. It may do what its roles need (the README has the table), and no more.",
+        help="create a user, and print the variables for its clients, for `eval`",
+        description="Create a user of a secured cluster, or find it, and print the variables for "
+        "its clients. The user gets the rights of its roles (the README lists them), and no more.",
     )
     user.add_argument("name", metavar="NAME")
     user.add_argument(
         "--role", action="append", default=[], choices=ROLES, help="may be given several times"
     )
-    status = commands.add_parser("status", help="say what runs, and what would be survived")
-    status.add_argument("--json", action="store_true", help="for programs")
+    status = commands.add_parser(
+        "status", help="show the nodes, and whether the cluster tolerates a broker's failure"
+    )
+    status.add_argument("--json", action="store_true", help="print JSON")
     down = commands.add_parser("down", help="stop the cluster and keep its records")
-    down.add_argument("--delete", action="store_true", help="do not keep them")
-    commands.add_parser("add", help="add one broker and spread partitions over it")
+    down.add_argument("--delete", action="store_true", help="delete the records")
+    commands.add_parser("add", help="add one broker and move its share of partitions to it")
     kill = commands.add_parser("kill", help="end one broker with SIGKILL")
     kill.add_argument("node", type=positive_integer, metavar="N")
     for tool in TOOLS:
-        commands.add_parser(tool, help=f"Kafka's own {tool}, with the arguments given")
+        commands.add_parser(tool, help=f"run Kafka's {tool} with the given arguments")
     return parser
 
 
-def _run(options: argparse.Namespace, theirs: list[str], folder: Path) -> int:
+def _run(options: argparse.Namespace, tool_arguments: list[str], folder: Path) -> int:
     if options.command == "status":
         return show_status(Cluster(folder), as_json=options.json)
     if options.command == "environment":
@@ -116,8 +123,9 @@ def _run(options: argparse.Namespace, theirs: list[str], folder: Path) -> int:
         return _print_exports(Cluster(folder).user(options.name, rights))
     if options.command in TOOLS:
         with LiveProgress() as progress:
-            command = tool_command(options.command, theirs, folder, progress)
-        os.execv(command[0], command)  # noqa: S606 - its signals and status are to be ours
+            command = tool_command(options.command, tool_arguments, folder, progress)
+        # The tool's signals and exit status become those of this command.
+        os.execv(command[0], command)  # noqa: S606
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LiveProgress() as progress:
         if options.command == "up":
@@ -128,11 +136,13 @@ def _run(options: argparse.Namespace, theirs: list[str], folder: Path) -> int:
             Cluster(folder, progress).add()
         elif options.command == "kill":
             Cluster(folder, progress).kill(options.node)
-            progress.say(f"node {options.node} is dead; `python -m kafka.cluster up` mends it")
+            progress.message(
+                f"node {options.node} is dead; `python -m kafka.cluster up` starts it again"
+            )
             return 0
         elif options.command == "down":
             stopped = Cluster(folder, progress).down(delete=options.delete)
-            progress.say(f"stopped {stopped}" if stopped else "nothing was running")
+            progress.message(f"stopped {stopped}" if stopped else "no node was running")
             return 0
     return show_status(Cluster(folder), as_json=False)
 

@@ -1,8 +1,8 @@
-"""Where the local cluster is, and whether it runs.
+"""Finds the local cluster, and its running nodes.
 
-Nothing records that a broker runs: the process table is asked, for processes
-that were started with this folder's configuration. So a crash, a ``kill -9`` or
-a recycled process id leaves nothing behind that could be believed.
+No file records that a broker runs. Instead the process table is searched for processes that were
+started with this folder's configuration. So a crash, a `kill -9` or a reused process id cannot
+leave a false record behind.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _MAIN_CLASS = "kafka.Kafka"
 
 
 def cluster_folder(folder: str | Path | None = None) -> Path:
-    """The folder of the local cluster, absolute, existing or not.
+    """Returns the absolute path of the local cluster's folder, which may not exist.
 
     Args:
-        folder: An explicit folder; else ``KAFKA_CLUSTER_DIR``, else ``.cluster``
-            in the repository root.
+        folder: an explicit folder. The default is `KAFKA_CLUSTER_DIR`, else `.cluster` in the
+            repository root.
     """
     chosen = folder or os.environ.get(FOLDER_VARIABLE)
     return Path(chosen).resolve() if chosen else REPOSITORY_FOLDER
 
 
 def node_folder(folder: Path, node: int) -> Path:
-    """Where one node keeps its configuration, log and data."""
+    """Returns the folder of a node's configuration, log and data."""
     return folder / f"node-{node}"
 
 
 def running_nodes(folder: Path) -> dict[int, int]:
-    """The nodes of the cluster in this folder that have a live process: node -> pid."""
+    """Returns the process ids of the cluster's live nodes, by node."""
     found = {}
     for pid, arguments in _processes():
         if _MAIN_CLASS not in arguments:
@@ -53,32 +53,32 @@ def running_nodes(folder: Path) -> dict[int, int]:
 
 
 def running_bootstrap(folder: str | Path | None = None) -> str | None:
-    """Bootstrap servers of the running local cluster, or None if none runs.
+    """Returns the bootstrap servers of the running local cluster, or None if none runs.
 
     Args:
-        folder: As for :func:`cluster_folder`.
+        folder: as for `cluster_folder`.
 
     Returns:
-        ``host:port`` of each live broker, joined by commas.
+        `host:port` of each live broker, joined by commas.
     """
-    at = cluster_folder(folder)
+    chosen = cluster_folder(folder)
     try:
-        nodes = json.loads((at / STATE_FILE).read_text(encoding="utf-8"))["nodes"]
+        nodes = json.loads((chosen / STATE_FILE).read_text(encoding="utf-8"))["nodes"]
         addresses = {
             int(node["id"]): f"{node.get('host', HOST)}:{int(node['broker_port'])}"
             for node in nodes
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    alive = sorted(node for node in running_nodes(at) if node in addresses)
+    alive = sorted(node for node in running_nodes(chosen) if node in addresses)
     return ",".join(addresses[node] for node in alive) or None
 
 
 def recorded_security(folder: str | Path | None = None) -> str | None:
-    """What clients of the local cluster must speak, such as ``sasl_ssl``; None if there is none.
+    """Returns the security protocol of the local cluster, such as `sasl_ssl`; None without one.
 
     Args:
-        folder: As for :func:`cluster_folder`.
+        folder: as for `cluster_folder`.
     """
     try:
         state = json.loads((cluster_folder(folder) / STATE_FILE).read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ def recorded_security(folder: str | Path | None = None) -> str | None:
 
 
 def _processes() -> Iterator[tuple[int, list[str]]]:
-    """Every process that has arguments: (pid, arguments). A zombie has none."""
+    """Yields the process id and the arguments of each process; zombies have no arguments."""
     proc = Path("/proc")
     if not (proc / "self" / "cmdline").exists():
         yield from _processes_by_ps()
@@ -97,7 +97,7 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
         if entry.name.isdigit():
             try:
                 raw = (entry / "cmdline").read_bytes()
-            except OSError:  # it ended while we looked
+            except OSError:  # the process has ended
                 continue
             if raw:
                 yield int(entry.name), os.fsdecode(raw.rstrip(b"\0")).split("\0")
@@ -105,12 +105,12 @@ def _processes() -> Iterator[tuple[int, list[str]]]:
 
 def _processes_by_ps() -> Iterator[tuple[int, list[str]]]:
     listing = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,args="],  # noqa: S607 - where ps lives differs by system
+        ["ps", "-axww", "-o", "pid=,args="],  # noqa: S607 - the path of ps differs by system
         stdout=subprocess.PIPE,
         check=True,
     ).stdout
     for line in os.fsdecode(listing).splitlines():
         pid, _, arguments = line.strip().partition(" ")
-        # ps does not quote: what follows the class name is the one path.
+        # ps does not quote: all text after the class name is one path.
         before, found, path = arguments.partition(_MAIN_CLASS + " ")
         yield int(pid), [before, _MAIN_CLASS, path] if found else arguments.split()

@@ -1,4 +1,4 @@
-"""A certificate authority for one cluster, and the certificates that it signs."""
+"""Creates a certificate authority for one cluster, and signs certificates with it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from kafka.cluster.address import HOST
 from kafka.cluster.state import ClusterError
 
 _VALID = datetime.timedelta(days=3650)
-# A clock that is set back a little must not make the certificates those of tomorrow.
-_SLACK = datetime.timedelta(days=1)
+# Certificates must also be valid on a machine whose clock is a little behind.
+_CLOCK_SLACK = datetime.timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Identity:
     """A certificate and its private key.
 
     Attributes:
-        certificate: PEM.
-        key: PEM (PKCS 8, not encrypted: its file's mode protects it).
+        certificate: the certificate, as PEM.
+        key: the private key, as PEM (PKCS 8, not encrypted: the mode of its file protects it).
     """
 
     certificate: str
@@ -32,10 +32,10 @@ class Identity:
 
 
 def make_authority() -> Identity:
-    """Make an authority that can sign certificates and nothing else.
+    """Creates an authority that can sign certificates and nothing else.
 
     Raises:
-        ClusterError: The package `cryptography` is missing.
+        ClusterError: the package `cryptography` is missing.
     """
     x509, ec = _cryptography()
     key = ec.generate_private_key(ec.SECP256R1())
@@ -54,17 +54,17 @@ def issue(
     host: str = HOST,
     valid_for: datetime.timedelta = _VALID,
 ) -> Identity:
-    """Have an authority sign a new identity, for this machine.
+    """Creates an identity for this machine, signed by an authority.
 
     Args:
-        authority: Who signs.
-        common_name: Whom the certificate is for; brokers know a client by it.
-        server: It is for brokers, on both ends of a connection; else for clients only.
-        host: The address or name by which others find it, beside 127.0.0.1 and localhost.
-        valid_for: From now on; what is negative has expired already.
+        authority: the signing authority.
+        common_name: the name in the certificate, by which brokers identify a client.
+        server: whether it is for brokers, on both ends of a connection; else for clients only.
+        host: an address or name of the broker, in addition to 127.0.0.1 and localhost.
+        valid_for: validity from now on; with a negative time the certificate has expired.
 
     Raises:
-        ClusterError: The package `cryptography` is missing.
+        ClusterError: the package `cryptography` is missing.
     """
     x509, ec = _cryptography()
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -76,12 +76,12 @@ def issue(
     uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
     if server:
         uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
-    here = [_alternative(x509, name) for name in dict.fromkeys(("localhost", HOST, host))]
+    names = [_alternative_name(x509, name) for name in dict.fromkeys(("localhost", HOST, host))]
     builder = (
         _unsigned(x509, _name(x509, common_name), issuer, key, valid_for)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
-        .add_extension(x509.SubjectAlternativeName(here), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
     )
     return _signed(builder, key, signer)
 
@@ -98,7 +98,7 @@ def _cryptography() -> Any:
     return x509, ec
 
 
-def _alternative(x509: Any, host: str) -> Any:
+def _alternative_name(x509: Any, host: str) -> Any:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
@@ -117,7 +117,7 @@ def _unsigned(x509: Any, subject: Any, issuer: Any, key: Any, valid_for: datetim
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _SLACK)
+        .not_valid_before(now - _CLOCK_SLACK)
         .not_valid_after(now + valid_for)
     )
 

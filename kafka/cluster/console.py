@@ -1,4 +1,4 @@
-"""Kafka's own console tools, pointed at the local cluster."""
+"""Runs Kafka's own console tools on the local cluster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOOLS: dict[str, str] = {
 
 _BOOTSTRAP = "--bootstrap-server"
 _CONFIGS = ("--command-config", "--producer.config", "--consumer.config")
-# Kafka's own logging of its tools: warnings, and none of it on standard output.
+# The tools log warnings and errors to standard error, so that standard output has only records.
 _LOGGING = """\
 appender.err.type=Console
 appender.err.name=err
@@ -31,30 +31,31 @@ rootLogger.appenderRef.err.ref=err
 
 
 def split_tool(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Part our own arguments from those of a tool, which are passed on as they are.
+    """Separates our own arguments from those of a tool, which are passed on unchanged.
 
     Returns:
-        What is ours, the tool's name included, and what is the tool's.
+        Our arguments, the tool's name included, and the tool's arguments.
     """
-    for at, argument in enumerate(arguments):
+    for index, argument in enumerate(arguments):
         if argument in TOOLS:
-            return arguments[: at + 1], arguments[at + 1 :]
+            return arguments[: index + 1], arguments[index + 1 :]
     return arguments, []
 
 
 def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progress) -> list[str]:
-    """The command line of a console tool that talks to the local cluster.
+    """Returns the command line of a console tool that connects to the local cluster.
+
+    Missing bootstrap servers are added: `KAFKA_BROKER`, else the local cluster. For a secured local
+    cluster the credentials are added too.
 
     Args:
-        tool: A name in ``TOOLS``.
-        arguments: The tool's; the bootstrap servers are added if they are not there:
-            ``KAFKA_BROKER``, else the local cluster. If they are those of the local
-            cluster and that is secured, what it asks of clients is added too.
-        folder: The cluster's folder.
-        progress: Told about a download.
+        tool: a name in `TOOLS`.
+        arguments: the tool's arguments.
+        folder: the cluster's folder.
+        progress: shows a download.
 
     Raises:
-        ClusterError: There is no broker to talk to.
+        ClusterError: no broker is set, and no local cluster runs.
     """
     broker = _option(arguments, _BOOTSTRAP)
     if broker is None:
@@ -83,10 +84,10 @@ def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progre
 
 
 def _option(arguments: list[str], name: str) -> str | None:
-    """The value of an option, written `--name value` or `--name=value`, or None."""
-    for at, argument in enumerate(arguments):
+    """Returns the value of an option, written `--name value` or `--name=value`, or None."""
+    for index, argument in enumerate(arguments):
         if argument == name:
-            return "".join(arguments[at + 1 : at + 2])
+            return "".join(arguments[index + 1 : index + 2])
         if argument.startswith(name + "="):
             return argument[len(name) + 1 :]
     return None

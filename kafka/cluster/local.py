@@ -1,4 +1,4 @@
-"""The local cluster: start it, grow it, break it, end it."""
+"""The local cluster: starts, grows, kills and stops its brokers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kafka.cluster.process import end, exclusive
 from kafka.cluster.progress import Progress
 from kafka.cluster.replication import active_controller, await_voters, move, spread
 from kafka.cluster.security import client_environment, make_credentials
-from kafka.cluster.start import await_ready, check_room, port_picker, start_nodes
+from kafka.cluster.start import await_ready, check_resources, port_picker, start_nodes
 from kafka.cluster.state import (
     ClusterError,
     ClusterState,
@@ -34,11 +34,14 @@ _STOP_S = 10.0
 class Cluster:
     """Apache Kafka in a folder of this machine.
 
-    Nothing about what runs is kept in the object: every question asks the
-    folder and the process table, so that several objects, and several
-    processes, may hold the same cluster.
+    The object keeps no state of the running processes. Each method reads the folder and the process
+    table, so that several objects and processes may use the same cluster.
 
-    As a context manager it ends the cluster on leaving, and keeps its data.
+    As a context manager it stops the cluster at the end, and keeps its data.
+
+    Args:
+        folder: the cluster's folder.
+        progress: shows the steps; by default nothing is shown.
 
     Example:
         >>> with Cluster.start(folder, brokers=3) as cluster:  # doctest: +SKIP
@@ -60,26 +63,25 @@ class Cluster:
         security: str | None = None,
         host: str | None = None,
     ) -> Cluster:
-        """Start a cluster, or what is missing of it, and wait until it answers.
+        """Starts a cluster, or its missing brokers, and waits until it answers.
 
         Args:
-            folder: Where it keeps everything.
-            brokers: How many there shall be; None takes as many as there were, or one.
-                More than there are adds some; fewer changes nothing.
-            port: Where the first broker listens when the cluster is new, and the
-                next ones behind it; None picks free ones.
-            progress: Told what happens.
-            security: ``plaintext``, ``ssl`` (clients have certificates),
-                ``sasl_plaintext`` or ``sasl_ssl`` (they have a password); None takes
-                what it was, or ``plaintext``.
-            host: This machine's address at which the brokers of a new cluster listen;
-                None takes 127.0.0.1.
+            folder: the cluster's folder.
+            brokers: number of brokers; None keeps the number, or starts one. A greater number adds
+                brokers; a smaller one changes nothing.
+            port: port of the first broker of a new cluster, followed by those of the other brokers;
+                None picks free ports.
+            progress: shows the steps.
+            security: `plaintext`, `ssl` (clients have certificates), `sasl_plaintext` or `sasl_ssl`
+                (clients have a password); None keeps the protocol, or takes `plaintext`.
+            host: address of this machine that the brokers of a new cluster listen on; None takes
+                127.0.0.1.
 
         Raises:
-            ClusterError: It cannot; what this call started has been ended again.
+            ClusterError: the start failed; the processes that this call started are ended.
         """
         cluster = cls(folder, progress)
-        with exclusive(cluster.folder, cluster._progress.say):
+        with exclusive(cluster.folder, cluster._progress.message):
             cluster._up(brokers, port, security, host)
         return cluster
 
@@ -99,7 +101,7 @@ class Cluster:
         """The cluster's id and nodes.
 
         Raises:
-            ClusterError: The folder holds no cluster.
+            ClusterError: the folder holds no cluster.
         """
         state = load_state(self.folder)
         if state is None:
@@ -108,123 +110,123 @@ class Cluster:
 
     @property
     def bootstrap(self) -> str:
-        """``host:port`` of every broker, dead ones too, joined by commas."""
+        """`host:port` of each broker, dead ones included, joined by commas."""
         return self.state.bootstrap
 
     def client_environment(self) -> dict[str, str]:
-        """The ``KAFKA_…`` variables that a client needs, the password among them.
+        """Returns the `KAFKA_…` variables that a client needs, the password included.
 
         Raises:
-            ClusterError: The folder holds no cluster, or its credentials are gone.
+            ClusterError: the folder holds no cluster, or its credentials are missing.
         """
         return client_environment(self.folder, self.state)
 
     def user(self, name: str, rights: Sequence[Right] = ()) -> dict[str, str]:
-        """Make a user of a secured cluster, or find it, and let it do these things.
+        """Creates a user of a secured cluster, or finds it, and grants it these rights.
 
         Returns:
-            The ``KAFKA_…`` variables that its programs need, the password among them.
+            The `KAFKA_…` variables that its programs need, the password included.
 
         Raises:
-            ClusterError: The cluster is not secured, or does not run.
+            ClusterError: the cluster is not secured, or does not run.
         """
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             environment = make_user(self.folder, self.state, name)
             if rights:
                 grant(self.folder, self.state, name, rights)
         return environment
 
     def revoke(self, name: str, rights: Sequence[Right]) -> None:
-        """Take rights back that a user was given.
+        """Revokes rights of a user.
 
         Raises:
-            ClusterError: The cluster does not run.
+            ClusterError: the cluster does not run.
         """
         revoke(self.folder, self.state, name, rights)
 
     def alive(self) -> list[int]:
-        """The nodes that have a live process, in order."""
+        """Returns the nodes that have a live process, in order."""
         return sorted(running_nodes(self.folder))
 
     def status(self) -> Status:
-        """What runs, and whether a broker's death would be survived.
+        """Returns the state of the nodes, and whether the cluster tolerates a broker's failure.
 
         Raises:
-            ClusterError: The folder holds no cluster.
+            ClusterError: the folder holds no cluster.
         """
         return cluster_status(self.folder, self.state)
 
     def add(self) -> Node:
-        """Add one broker, give it its share of the partitions, and return its node.
+        """Adds one broker, moves its share of the partitions to it, and returns its node.
 
-        Growing past one broker raises the replication of every topic, internal
-        ones too, to as many as there are brokers, at most three.
+        Beyond one broker the replication factor of each topic, internal ones included, rises to the
+        number of brokers, at most three.
 
         Raises:
-            ClusterError: It did not start, or the cluster is not whole.
+            ClusterError: the broker did not start, or other brokers of the cluster are dead.
         """
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             self._up(len(self.state.nodes) + 1, None)
         return self.state.nodes[-1]
 
     def kill(self, number: int) -> None:
-        """End a node as a power cut would: SIGKILL.
+        """Kills a node with SIGKILL.
 
         Raises:
-            ClusterError: There is no such node, or it is dead already.
+            ClusterError: there is no such node, or it does not run.
         """
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             self.state.node(number)
             pid = running_nodes(self.folder).get(number)
             if pid is None:
                 raise ClusterError(f"node {number} is not running")
-            end([pid], patience_s=0)
+            end([pid], timeout_s=0)
 
     def restart(self, number: int) -> None:
-        """Stop a node if it runs, start it, and wait until it serves again.
+        """Stops a node if it runs, starts it, and waits until it serves again.
 
         Raises:
-            ClusterError: There is no such node, or it did not start.
+            ClusterError: there is no such node, or it did not start.
         """
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             state = self.state
             node = state.node(number)
             self._stop([number])
             self._start(state, [node], get_distribution(self.folder, self._progress))
 
     def controller(self) -> int:
-        """The node that leads the quorum of controllers now.
+        """Returns the node of the active controller.
 
         Raises:
-            ClusterError: Nobody does, or nobody says.
+            ClusterError: there is no active controller, or no broker answers.
         """
         return active_controller(
             self.folder, self.state, get_distribution(self.folder, self._progress)
         )
 
     def move(self, placements: Sequence[Placement]) -> None:
-        """Put partitions on other brokers, each led by the first that is named for it.
+        """Moves partitions to other brokers; the first replica of each leads it.
 
         Raises:
-            ClusterError: Kafka refused, or the copies did not catch up in two minutes.
+            ClusterError: Kafka refused, or the replicas did not catch up in two minutes.
         """
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             kafka = get_distribution(self.folder, self._progress)
             move(self.folder, self.state, kafka, placements)
 
     def down(self, delete: bool = False) -> list[int]:
-        """End all nodes; return those that ran.
+        """Stops all nodes, and returns those that ran.
 
         Args:
-            delete: Also delete topics, records and logs. It need not be orderly
-                then, and is not.
+            delete: deletes topics, records and logs too. The nodes are killed then, because their
+                data need not stay whole.
         """
         if not self.folder.exists():
             return []
-        with exclusive(self.folder, self._progress.say):
+        with exclusive(self.folder, self._progress.message):
             running = self.alive()
-            self._progress.begin(f"Stopping {len(running)} of {self.folder}")
-            self._stop(running, patience_s=0 if delete else _STOP_S)
+            self._progress.begin(f"Stopping {len(running)} nodes of {self.folder}")
+            self._stop(running, timeout_s=0 if delete else _STOP_S)
             if delete:
                 self._delete()
         return running
@@ -236,54 +238,55 @@ class Cluster:
         security: str | None = None,
         host: str | None = None,
     ) -> None:
-        before = self._known(security)
-        had = len(before.nodes)
-        wanted = max(brokers or 1, had)
-        if brokers is not None and brokers < had:
-            self._progress.say(
-                f"this cluster has {had} brokers and keeps them; `down --delete` starts afresh"
+        before = self._recorded_state(security)
+        existing = len(before.nodes)
+        wanted = max(brokers or 1, existing)
+        if brokers is not None and brokers < existing:
+            self._progress.message(
+                f"this cluster keeps its {existing} brokers; "
+                "`down --delete` deletes them and their records"
             )
-        if port is not None and had:
-            self._progress.say("this cluster keeps its ports; --port is for a new one")
+        if port is not None and existing:
+            self._progress.message("this cluster keeps its ports; --port is for a new cluster")
             port = None
-        state = before.grown(wanted, port_picker(port), host or HOST)
+        state = before.with_brokers(wanted, port_picker(port), host or HOST)
         running = running_nodes(self.folder)
         missing = [node for node in state.nodes if node.id not in running]
-        check_room(self.folder, len(missing))
+        check_resources(self.folder, len(missing))
         kafka = get_distribution(self.folder, self._progress)
-        if not had:
-            self._found(state, kafka)
+        if not existing:
+            self._create(state, kafka)
             return
         save_state(self.folder, state)
         self._start(state, missing, kafka)
-        # Told by its files, so that a growth that was cut short is gone on with.
-        old = [n for n in state.nodes if configured_roles(self.folder, n) != n.roles]
-        for node in old:
+        # The nodes' own files show their roles, so that an interrupted growth is completed.
+        changed = [n for n in state.nodes if configured_roles(self.folder, n) != n.roles]
+        for node in changed:
             self._stop([node.id])
             self._start(state, [node], kafka)
         await_ready(self.folder, state, running_nodes(self.folder), self._progress)
-        if wanted > 1 and (missing or old):
+        if wanted > 1 and (missing or changed):
             self._spread(state, kafka)
 
-    def _known(self, security: str | None) -> ClusterState:
-        """What there is, or a cluster without nodes."""
-        known = load_state(self.folder)
-        if known is None:
+    def _recorded_state(self, security: str | None) -> ClusterState:
+        """Returns the existing cluster, or a new one without nodes."""
+        recorded = load_state(self.folder)
+        if recorded is None:
             return ClusterState(cluster_id=random_id(), security=security or PLAINTEXT)
-        if security not in (None, known.security):
+        if security not in (None, recorded.security):
             raise ClusterError(
-                f"this cluster is {known.security} and stays so; "
+                f"this cluster keeps its security protocol, {recorded.security}; "
                 f"`python -m kafka.cluster down --delete` first, then `up --security {security}`"
             )
-        return known
+        return recorded
 
-    def _found(self, state: ClusterState, kafka: Distribution) -> None:
+    def _create(self, state: ClusterState, kafka: Distribution) -> None:
         make_credentials(self.folder, state.security, state.nodes[0].host)
         save_state(self.folder, state)
         try:
             self._start(state, state.nodes, kafka)
         except BaseException:
-            # Nobody has used it yet: the next try is free to take other ports.
+            # The cluster has no data yet. Without its state the next start may take other ports.
             self._delete()
             raise
 
@@ -304,6 +307,6 @@ class Cluster:
         if wanted:
             start_nodes(self.folder, state, wanted, kafka, self._progress)
 
-    def _stop(self, numbers: Iterable[int], patience_s: float = _STOP_S) -> None:
+    def _stop(self, numbers: Iterable[int], timeout_s: float = _STOP_S) -> None:
         running = running_nodes(self.folder)
-        end([running[number] for number in numbers if number in running], patience_s)
+        end([running[number] for number in numbers if number in running], timeout_s)

@@ -1,4 +1,4 @@
-"""What the brokers say of themselves."""
+"""Reads brokers, partitions and topic settings from the cluster."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from kafka.cluster.placement import Placement
 
 MIN_IN_SYNC = "min.insync.replicas"
 
-# A broker that is not there yet is what callers wait for, not something to report.
+# Callers wait for brokers that are not ready yet, so connection errors are not logged.
 QUIET = logging.getLogger("kafka.cluster.client")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False
 
 
 def admin_client(client: Mapping[str, Any]) -> Any:
-    """A client for administration that is patient and silent.
+    """Returns an admin client that reconnects quickly and logs nothing.
 
     Args:
-        client: The librdkafka properties that every client of the cluster needs.
+        client: the librdkafka properties that every client of the cluster needs.
     """
     return AdminClient(
         {
@@ -37,7 +37,7 @@ def admin_client(client: Mapping[str, Any]) -> Any:
 
 
 def live_brokers(client: Mapping[str, Any]) -> set[int]:
-    """The brokers that the cluster counts as alive; none where nobody answers."""
+    """Returns the ids of the live brokers; none if no broker answers."""
     try:
         return set(admin_client(client).list_topics(timeout=2).brokers)
     except KafkaException:
@@ -45,7 +45,7 @@ def live_brokers(client: Mapping[str, Any]) -> set[int]:
 
 
 def placements(admin: Any) -> list[Placement]:
-    """Every partition of the cluster and its replicas."""
+    """Returns the replicas of each partition of the cluster."""
     return [
         Placement(topic.topic, partition.id, tuple(partition.replicas))
         for topic in admin.list_topics(timeout=10).topics.values()
@@ -54,11 +54,11 @@ def placements(admin: Any) -> list[Placement]:
 
 
 def min_in_sync(admin: Any, topics: Sequence[str]) -> dict[str, int]:
-    """How many replicas must have a record before it counts, for each topic."""
+    """Returns `min.insync.replicas` of each topic, by name."""
     if not topics:
         return {}
-    asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+    resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
     return {
-        resource.name: int(answer.result()[MIN_IN_SYNC].value)
-        for resource, answer in admin.describe_configs(asked).items()
+        resource.name: int(future.result()[MIN_IN_SYNC].value)
+        for resource, future in admin.describe_configs(resources).items()
     }

@@ -1,4 +1,4 @@
-"""One node: its files, its start, and why it did not start."""
+"""Prepares and starts one node, and reads from its log why it did not start."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _DRAFT = "format-"
 
 
 def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) -> None:
-    """Write a node's configuration, and format its data folder if it has none.
+    """Writes a node's configuration, and formats its data folder if it has none.
 
-    Formatting happens beside the final place, so that one that is interrupted
-    leaves nothing that looks formatted.
+    A draft folder is formatted and then renamed, so that an interrupted start leaves no data folder
+    behind.
 
     Raises:
-        ClusterError: Kafka's own tool refused.
+        ClusterError: Kafka's own tool failed.
     """
     home = node_folder(folder, node.id)
     home.mkdir(parents=True, exist_ok=True)
@@ -36,9 +36,9 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
         logging_properties("INFO", home / "server.log"), encoding="utf-8"
     )
     if not data.exists():
-        for left in home.glob(_DRAFT + "*"):
-            shutil.rmtree(left, ignore_errors=True)
-        # A new name each time: the tool of a start that was killed may still be at work.
+        for leftover in home.glob(_DRAFT + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        # Each draft has a new name: the tool of a killed start may still write to its own.
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
         properties = draft / PROPERTIES_FILE
         write_private(properties, server_properties(state, node, draft / "data", security))
@@ -49,7 +49,7 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
 
 
 def launch(folder: Path, node: Node, kafka: Distribution) -> int:
-    """Start a prepared node and return its pid; it is not ready yet."""
+    """Starts a prepared node, and returns its process id before it is ready."""
     home = node_folder(folder, node.id)
     command = kafka.command(
         "kafka.Kafka",
@@ -64,20 +64,20 @@ def launch(folder: Path, node: Node, kafka: Distribution) -> int:
 
 
 def configured_roles(folder: Path, node: Node) -> str:
-    """The roles that a node was last started with."""
+    """Returns the roles that a node was last started with."""
     text = (node_folder(folder, node.id) / PROPERTIES_FILE).read_text(encoding="utf-8")
     return dict(line.partition("=")[::2] for line in text.splitlines())["process.roles"]
 
 
-def failure(folder: Path, node: Node, what: str) -> ClusterError:
-    """An error that carries the end of the node's log."""
+def node_error(folder: Path, node: Node, problem: str) -> ClusterError:
+    """Returns an error whose text ends with the last lines of the node's log."""
     home = node_folder(folder, node.id)
     lines: list[str] = []
     for name in ("server.log", "console.log"):
         lines += _last_lines(home / name)
     return ClusterError(
         "node {} {}; the end of its log ({}):\n{}".format(
-            node.id, what, home / "server.log", "\n".join("  " + line for line in lines)
+            node.id, problem, home / "server.log", "\n".join("  " + line for line in lines)
         )
     )
 
@@ -97,11 +97,11 @@ def _format(
             arguments += ["--add-scram", user]
     else:
         arguments += ["--no-initial-controllers"]
-    # By way of a file, which Java reads: the process table shows no password then.
-    hidden = properties.with_name("arguments")
-    write_private(hidden, java_argument_file(["kafka.tools.StorageTool", *arguments]))
+    # Java reads the arguments from a file, so that the process table shows no password.
+    argument_file = properties.with_name("arguments")
+    write_private(argument_file, java_argument_file(["kafka.tools.StorageTool", *arguments]))
     done = subprocess.run(
-        kafka.command(f"@{hidden}", jvm=["-Xmx128m"]),
+        kafka.command(f"@{argument_file}", jvm=["-Xmx128m"]),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -112,7 +112,7 @@ def _format(
 
 
 def java_argument_file(arguments: Sequence[str]) -> str:
-    """Arguments as Java's launcher reads them from a file: quoted, one a line."""
+    """Returns arguments as Java's launcher reads them from a file: quoted, one a line."""
     return "".join(
         '"{}"\n'.format(argument.replace("\\", "\\\\").replace('"', '\\"'))
         for argument in arguments
@@ -120,11 +120,11 @@ def java_argument_file(arguments: Sequence[str]) -> str:
 
 
 def _last_lines(log: Path) -> list[str]:
-    """The lines that tell why: errors if there are any, else the last ones."""
+    """Returns the errors of a log if it has any, else its last lines."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
     except OSError:
         return []
-    # Only the message: what a stack trace adds is in the file that is named.
+    # Stack traces are left out: the error names the file that has them.
     errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
     return (errors or lines)[-8:]

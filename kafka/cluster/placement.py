@@ -1,4 +1,4 @@
-"""Which broker keeps which partition: pure functions, no broker asked."""
+"""Plans which brokers keep which partitions; pure functions without any client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Placement:
-    """A partition and the brokers that keep it, the preferred leader first."""
+    """A partition and the brokers that keep it, the preferred leader first.
+
+    Attributes:
+        topic: name of the topic.
+        partition: number of the partition.
+        replicas: ids of the brokers.
+    """
 
     topic: str
     partition: int
@@ -18,35 +24,36 @@ class Placement:
 
 
 def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int) -> list[Placement]:
-    """Where partitions should be, naming only those that change.
+    """Returns the new placements of the partitions that change.
 
-    Every partition gets ``replication`` replicas; then each topic's replicas and
-    leaders are evened out over the brokers, moving as few as that takes.
+    First each partition gets `replication` replicas. Then each topic's replicas and leaders are
+    balanced over the brokers, with as few moves as possible.
 
     Args:
-        current: Every partition of the cluster.
-        brokers: The brokers to use.
-        replication: Replicas for each partition; more that exist already are kept.
+        current: every partition of the cluster.
+        brokers: ids of the brokers to use.
+        replication: minimum number of replicas of a partition; further existing ones are kept.
     """
     changed = []
     topics: dict[str, list[Placement]] = {}
     for placement in current:
         topics.setdefault(placement.topic, []).append(placement)
     for number, topic in enumerate(sorted(topics)):
-        # Start each topic at another broker, else the odd partition always meets the first one.
-        turn = number % len(brokers)
-        order = [*brokers[turn:], *brokers[:turn]]
+        # Each topic starts at another broker, so that the first broker does not get the odd
+        # partition of every topic.
+        start = number % len(brokers)
+        order = [*brokers[start:], *brokers[:start]]
         before = sorted(topics[topic], key=lambda placement: placement.partition)
         sets = [[broker for broker in p.replicas if broker in order] for p in before]
-        _fill(sets, order, min(replication, len(order)))
-        _even_out(sets, order)
-        for old, new in zip(before, _lead(sets, order), strict=True):
+        _add_replicas(sets, order, min(replication, len(order)))
+        _balance_replicas(sets, order)
+        for old, new in zip(before, _balance_leaders(sets, order), strict=True):
             if old.replicas != new:
                 changed.append(Placement(topic, old.partition, new))
     return changed
 
 
-def _fill(sets: list[list[int]], brokers: Sequence[int], replication: int) -> None:
+def _add_replicas(sets: list[list[int]], brokers: Sequence[int], replication: int) -> None:
     load = _load(sets)
     for replicas in sets:
         while len(replicas) < replication:
@@ -55,7 +62,7 @@ def _fill(sets: list[list[int]], brokers: Sequence[int], replication: int) -> No
             load[least] += 1
 
 
-def _even_out(sets: list[list[int]], brokers: Sequence[int]) -> None:
+def _balance_replicas(sets: list[list[int]], brokers: Sequence[int]) -> None:
     load = _load(sets)
     while True:
         least = min(brokers, key=lambda b: load[b])
@@ -73,16 +80,16 @@ def _even_out(sets: list[list[int]], brokers: Sequence[int]) -> None:
             return
 
 
-def _lead(sets: list[list[int]], brokers: Sequence[int]) -> list[tuple[int, ...]]:
-    """Order each partition's replicas so that leaders are even, kept where they may be."""
-    leads: CounterOf[int] = Counter()
-    fair = -(-len(sets) // len(brokers))
+def _balance_leaders(sets: list[list[int]], brokers: Sequence[int]) -> list[tuple[int, ...]]:
+    """Orders each partition's replicas so that leaders are balanced; it keeps leaders if it can."""
+    led: CounterOf[int] = Counter()
+    fair_share = -(-len(sets) // len(brokers))
     ordered = []
     for replicas in sets:
         leader = replicas[0]
-        if leads[leader] >= fair:
-            leader = min(replicas, key=lambda b: leads[b])
-        leads[leader] += 1
+        if led[leader] >= fair_share:
+            leader = min(replicas, key=lambda b: led[b])
+        led[leader] += 1
         ordered.append((leader, *(b for b in replicas if b != leader)))
     return ordered
 

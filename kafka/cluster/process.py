@@ -1,4 +1,4 @@
-"""Starting, watching and ending the processes of nodes."""
+"""Starts, checks and ends processes, and picks free ports."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ _POLL_S = 0.02
 
 
 @contextmanager
-def exclusive(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the cluster alone: two starts at once become one after the other.
+def exclusive(folder: Path, output: Callable[[str], None]) -> Iterator[None]:
+    """Holds the cluster's lock, so that commands run one after another.
 
-    The lock is the kernel's and ends with the process that holds it, so a crash
-    leaves none behind.
+    The kernel releases the lock when its process ends, so a crash leaves no lock behind.
+
+    Args:
+        folder: the cluster's folder.
+        output: called with a message for the user when another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            say("another command is at work on this cluster; waiting for it")
+            output("another command is running on this cluster; waiting for it")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def spawn(command: list[str], console: Path) -> int:
-    """Start a process that outlives this one, and return its pid.
+    """Starts a process that outlives this one, and returns its process id.
 
-    It gets a session of its own, so that Ctrl-C in the terminal does not reach
-    it, and is no child of ours, so that it leaves no zombie in a long-lived caller.
+    The process has a session of its own, so that Ctrl-C in the terminal does not reach it. It is no
+    child of this process, so that it leaves no zombie in a long-lived caller.
 
     Args:
-        command: Program and arguments.
-        console: Gets what it prints; what an earlier process printed is gone.
+        command: program and arguments.
+        console: file for its output; earlier content is deleted.
     """
     done = subprocess.run(
         [
@@ -63,7 +66,7 @@ def spawn(command: list[str], console: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs. A zombie has released all it held, and does not."""
+    """Returns whether a process runs; a zombie does not, because it holds no resources."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return status.rpartition(")")[2].split()[0] not in "ZX"
@@ -77,16 +80,19 @@ def alive(pid: int) -> bool:
     return True
 
 
-def end(pids: list[int], patience_s: float) -> None:
-    """End processes and return when they are gone.
+def end(pids: list[int], timeout_s: float) -> None:
+    """Ends processes, and returns when they have ended.
 
     Args:
-        pids: The processes.
-        patience_s: How long each may take after SIGTERM before SIGKILL; 0 kills at once.
+        pids: ids of the processes.
+        timeout_s: seconds between SIGTERM and SIGKILL; 0 sends SIGKILL at once.
+
+    Raises:
+        ClusterError: a process still runs 10 s after SIGKILL.
     """
-    if patience_s > 0:
+    if timeout_s > 0:
         _signal(pids, signal.SIGTERM)
-        if await_true(lambda: not any(map(alive, pids)), patience_s):
+        if await_true(lambda: not any(map(alive, pids)), timeout_s):
             return
     _signal(pids, signal.SIGKILL)
     if not await_true(lambda: not any(map(alive, pids)), 10):
@@ -103,7 +109,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def await_true(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Wait until a condition holds; False if it does not within the time."""
+    """Waits until a condition holds; returns False if it does not within the timeout."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -113,7 +119,7 @@ def await_true(condition: Callable[[], bool], timeout_s: float) -> bool:
 
 
 def port_is_free(port: int, host: str = HOST) -> bool:
-    """Whether a server could listen on this port now."""
+    """Returns whether a server could listen on this port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -123,19 +129,21 @@ def port_is_free(port: int, host: str = HOST) -> bool:
     return True
 
 
-def answers(port: int, host: str = HOST) -> bool:
-    """Whether something accepts connections on this port."""
+def accepts_connections(port: int, host: str = HOST) -> bool:
+    """Returns whether a server accepts connections on this port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.settimeout(0.5)
         return probe.connect_ex((host, port)) == 0
 
 
 def free_port() -> int:
-    """A port that nothing uses and that the kernel gives to no outgoing connection.
+    """Returns a free port outside the kernel's range for outgoing connections.
 
-    A port from the kernel's own range would not do: while its broker is dead, a
-    client that tries to reconnect can be given that very port as its own, connect
-    to itself, and keep the broker from coming back.
+    A port within that range would be wrong. While the broker is dead, the kernel may give its port
+    to a client that reconnects. The client then connects to itself, and the broker cannot start.
+
+    Raises:
+        ClusterError: no port is free.
     """
     low, high = _outgoing_ports()
     choice = random.SystemRandom()
@@ -151,12 +159,12 @@ def _outgoing_ports() -> tuple[int, int]:
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low, high = (int(number) for number in text.split())
     except (OSError, ValueError):
-        return 49152, 65535  # the range that IANA sets aside for it
+        return 49152, 65535  # IANA's range for outgoing connections
     return (low, high) if low > 12000 else (60000, 65535)
 
 
 def free_memory_mib() -> int | None:
-    """Memory that programs can still get, in MiB; None where the kernel does not say."""
+    """Returns the available memory in MiB; None if the kernel does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:

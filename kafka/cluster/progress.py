@@ -1,21 +1,21 @@
-"""How long work tells what it does; the command line draws it, tests stay silent."""
+"""The interface through which long steps report their progress."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Progress that nobody watches; a view overrides what it shows."""
+    """Progress that is not shown; views override its methods."""
 
     def begin(self, step: str, total: int | None = None) -> None:
-        """A step begins.
+        """Begins a step.
 
         Args:
-            step: What is done now, as a line for the user.
-            total: Of how many parts, where that is known.
+            step: description of the step, as a line for the user.
+            total: number of parts, if known.
         """
 
     def advance(self, parts: int = 1) -> None:
-        """So many more parts of the step are done."""
+        """Adds to the completed parts of the step."""
 
-    def say(self, message: str) -> None:
-        """Something that the user should know."""
+    def message(self, text: str) -> None:
+        """Shows a message to the user."""

@@ -1,4 +1,4 @@
-"""The configuration of a node: what Kafka reads at its start."""
+"""The configuration files of a node, which Kafka reads at its start."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from kafka.cluster.address import HOST, node_folder
 from kafka.cluster.security import controller_protocol
 from kafka.cluster.state import ClusterState, Node
 
-# What the promise "takes over quickly" needs of a broker.
+# Broker settings for a quick take-over after a worker or a broker dies.
 TAKE_OVER: dict[str, str] = {
-    # How often transactions that have outlived their time-out are looked for (Kafka: 10 s);
-    # until one is aborted, read_committed readers wait behind it.
+    # The interval at which brokers abort transactions that have timed out (Kafka: 10 s). Until
+    # then read_committed readers wait behind them.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
-    # Lets a worker ask for a shorter session than Kafka's floor of 6 s.
+    # A worker may have a shorter session timeout than Kafka's minimum of 6 s.
     "group.min.session.timeout.ms": "1000",
-    # Kafka makes a new group wait 3 s for more members; ours rebalance quickly anyway.
+    # By default a new group waits 3 s for more members. Our workers rebalance quickly anyway.
     "group.initial.rebalance.delay.ms": "0",
-    # A broker that is silent this long is taken for dead (Kafka: 9 s). Leaders and coordinators
-    # are to be elsewhere before transactions (5 s) and sessions of workers (6 s) run out.
+    # A broker that is silent for this time counts as dead (Kafka: 9 s). Other brokers must take
+    # over before transactions (5 s) and sessions of workers (6 s) time out.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
-    # A controller that is silent this long is replaced (Kafka: 2 s); the new one then waits for
-    # silent brokers from its own beginning.
+    # A controller that is silent for this time is replaced (Kafka: 2 s). The new controller starts
+    # the session timeouts of silent brokers again.
     "controller.quorum.fetch.timeout.ms": "1000",
-    # A group that sleeps over a long holiday keeps its place: one year (Kafka: 7 days).
+    # A group without workers keeps its committed offsets for one year (Kafka: 7 days).
     "offsets.retention.minutes": "525600",
 }
 
-# What suits several brokers on one small machine.
+# Settings for several brokers on one small machine.
 _LAPTOP: dict[str, str] = {
     # A misspelt topic is an error, not a new topic.
     "auto.create.topics.enable": "false",
@@ -37,13 +37,13 @@ _LAPTOP: dict[str, str] = {
     "message.max.bytes": str(9 * 1024 * 1024),
     "replica.fetch.max.bytes": str(9 * 1024 * 1024),
     "num.partitions": "12",
-    # Kafka's 50 partitions each are for clusters; 12 are made faster, on one disk.
+    # Kafka's default of 50 partitions is for large clusters; 12 are created faster on one disk.
     "offsets.topic.num.partitions": "12",
     "transaction.state.log.num.partitions": "12",
     "num.network.threads": "2",
     "num.io.threads": "4",
     "log.segment.bytes": str(256 * 1024 * 1024),
-    # The default of 128 MiB for the cleaner would eat a quarter of the heap.
+    # The cleaner's default of 128 MiB is a quarter of the heap.
     "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     "leader.imbalance.check.interval.seconds": "10",
     "controlled.shutdown.max.retries": "1",
@@ -53,13 +53,13 @@ _LAPTOP: dict[str, str] = {
 def server_properties(
     state: ClusterState, node: Node, data: Path, security: Mapping[str, str]
 ) -> str:
-    """The text of a node's ``server.properties``.
+    """Returns the text of a node's `server.properties`.
 
     Args:
-        state: The whole cluster, for the quorum and the replication.
-        node: The node that will read it.
-        data: Where the node keeps its records.
-        security: What the listener for clients, and for other brokers, needs.
+        state: the whole cluster, for the quorum and the replication factors.
+        node: the node.
+        data: folder of the node's records.
+        security: properties of the listener for clients and other brokers.
     """
     protocol = state.security.upper()
     replication = state.replication
@@ -91,17 +91,17 @@ def server_properties(
         **security,
     }
     if node.controller_port is not None:
-        # A controller that was not among the founders becomes a voter by itself.
+        # A controller that joins an existing quorum becomes a voter by itself.
         settings["controller.quorum.auto.join.enable"] = "true"
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
 
 def logging_properties(level: str, log: Path) -> str:
-    """A log4j2 configuration that writes to one file of bounded size.
+    """Returns a log4j2 configuration for one log file of limited size.
 
     Args:
-        level: The least level that is written, such as ``INFO``.
-        log: The file; ten megabytes of it are kept, and ten of its predecessor.
+        level: the lowest level that is written, such as `INFO`.
+        log: the file; it is limited to 10 MB, and one older file of that size is kept.
     """
     return "\n".join(
         (
@@ -123,5 +123,5 @@ def logging_properties(level: str, log: Path) -> str:
 
 
 def data_folder(folder: Path, node: int) -> Path:
-    """Where a node keeps its records."""
+    """Returns the folder of a node's records."""
     return node_folder(folder, node) / "data"

@@ -1,4 +1,4 @@
-"""Spreading partitions over the brokers of a cluster that has grown."""
+"""Spreads partitions over the brokers of a cluster that has grown."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ _VOTERS_S = 60.0
 
 
 def await_voters(folder: Path, state: ClusterState, kafka: Distribution) -> None:
-    """Wait until every controller votes; until then a death may stop the quorum.
+    """Waits until every controller votes; until then one failure may stop the quorum.
 
     Args:
-        folder: The cluster's folder.
-        state: The cluster's nodes.
+        folder: the cluster's folder.
+        state: the cluster's nodes.
         kafka: Kafka's tools, one of which lists the voters.
 
     Raises:
-        ClusterError: Some do not vote after a minute.
+        ClusterError: some controllers do not vote after a minute.
     """
     wanted = {node.id for node in state.controllers}
     brokers = _brokers(folder, state)
     if not await_true(lambda: wanted <= _voters(brokers, kafka), _VOTERS_S):
         raise ClusterError(
-            f"nodes {sorted(wanted)} should be controllers, and not all of them have joined "
-            f"the quorum within {_VOTERS_S:.0f} s"
+            f"not all controllers (nodes {sorted(wanted)}) have joined the quorum within "
+            f"{_VOTERS_S:.0f} s"
         )
 
 
@@ -59,10 +59,10 @@ def _voters(brokers: list[str], kafka: Distribution) -> set[int]:
 
 
 def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> int:
-    """The node that leads the quorum now.
+    """Returns the node of the active controller.
 
     Raises:
-        ClusterError: Nobody says.
+        ClusterError: there is no active controller, or no broker answers.
     """
     leader = _quorum(_brokers(folder, state), kafka).get("LeaderId", "-1").strip()
     if int(leader) < 0:
@@ -71,7 +71,7 @@ def active_controller(folder: Path, state: ClusterState, kafka: Distribution) ->
 
 
 def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
-    """What Kafka's own tool says of the quorum; nothing if it fails."""
+    """Returns the quorum's status, as Kafka's own tool prints it; nothing if the tool fails."""
     done = _tool(
         kafka,
         "org.apache.kafka.tools.MetadataQuorumCommand",
@@ -82,18 +82,18 @@ def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
 
 
 def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
-    """Give every broker its share of every topic, with all the replicas it should have.
+    """Gives every broker its share of every topic, and every partition all its replicas.
 
     Args:
-        folder: The cluster's folder.
-        state: The cluster's nodes, all of them alive.
-        kafka: Kafka's tools, one of which does the moving.
+        folder: the cluster's folder.
+        state: the cluster's nodes, all of them alive.
+        kafka: Kafka's tools, one of which moves partitions.
 
     Returns:
-        How many partitions were changed.
+        The number of changed partitions.
 
     Raises:
-        ClusterError: The tool refused, or the copies did not catch up in two minutes.
+        ClusterError: the tool failed, or the replicas did not catch up in two minutes.
     """
     client = client_config(folder, state)
     _make_internal_topics(client)
@@ -109,44 +109,44 @@ def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
 def move(
     folder: Path, state: ClusterState, kafka: Distribution, moves: Sequence[Placement]
 ) -> None:
-    """Put partitions on the brokers that are named, led by the first of each.
+    """Moves partitions to other brokers; the first replica of each leads it.
 
     Args:
-        folder: The cluster's folder.
-        state: The cluster's nodes.
-        kafka: Kafka's tools, one of which does the moving.
-        moves: Where each partition shall be.
+        folder: the cluster's folder.
+        state: the cluster's nodes.
+        kafka: Kafka's tools, one of which moves partitions.
+        moves: new placement of each partition.
 
     Raises:
-        ClusterError: The tool refused, or the copies did not catch up in two minutes.
+        ClusterError: the tool failed, or the replicas did not catch up in two minutes.
     """
     admin = admin_client(client_config(folder, state))
     _reassign(_brokers(folder, state), kafka, moves)
     wanted = {(move.topic, move.partition): set(move.replicas) for move in moves}
-    if not await_true(lambda: _in_place(admin, wanted), _SPREAD_S):
+    if not await_true(lambda: _are_in_sync(admin, wanted), _SPREAD_S):
         raise ClusterError(
             f"the brokers have not copied every partition within {_SPREAD_S:.0f} s; "
-            "`python -m kafka.cluster status` shows how far they are"
+            "`python -m kafka.cluster status` shows their progress"
         )
     _elect_preferred_leaders(admin)
 
 
 def _make_internal_topics(client: Mapping[str, Any]) -> None:
-    """Have the topics for offsets and transactions made, if nothing has needed them yet.
+    """Makes the brokers create the topics for offsets and transactions if they do not exist.
 
-    Made later, they would get the replication that the oldest broker was
-    started with, which was right for the cluster of then.
+    A later creation would use the replication factor that the oldest broker was started with, which
+    is too small for a cluster that has grown.
     """
     producer = Producer({**client, "transactional.id": "kafka.cluster"}, logger=QUIET)
     producer.init_transactions(30)
     consumer = Consumer({**client, "group.id": "kafka.cluster"}, logger=QUIET)
     try:
-        await_true(lambda: _coordinator_known(admin_client(client)), 30)
+        await_true(lambda: _is_coordinator_known(admin_client(client)), 30)
     finally:
         consumer.close()
 
 
-def _coordinator_known(admin: Any) -> bool:
+def _is_coordinator_known(admin: Any) -> bool:
     try:
         admin.describe_consumer_groups(["kafka.cluster"], request_timeout=10)[
             "kafka.cluster"
@@ -174,7 +174,7 @@ def _reassign(brokers: list[str], kafka: Distribution, moves: Sequence[Placement
             *("--reassignment-json-file", str(file)),
         )
     if done.returncode != 0:
-        raise ClusterError(f"Kafka's reassignment tool refused:\n{done.stdout.strip()[-2000:]}")
+        raise ClusterError(f"Kafka's reassignment tool failed:\n{done.stdout.strip()[-2000:]}")
 
 
 def _tool(
@@ -189,7 +189,8 @@ def _tool(
     )
 
 
-def _in_place(admin: Any, wanted: dict[Any, Any]) -> bool:
+def _are_in_sync(admin: Any, wanted: dict[Any, Any]) -> bool:
+    """Returns whether each partition has exactly these replicas, all of them in sync."""
     try:
         topics = admin.list_topics(timeout=5).topics
     except KafkaException:
@@ -202,7 +203,7 @@ def _in_place(admin: Any, wanted: dict[Any, Any]) -> bool:
 
 
 def _elect_preferred_leaders(admin: Any) -> None:
-    """Move leadership at once; brokers would do it by themselves some seconds later."""
+    """Moves leadership at once; the brokers would do it by themselves some seconds later."""
     try:
         admin.elect_leaders(ElectionType.PREFERRED).result()
     except KafkaException as error:
@@ -210,7 +211,7 @@ def _elect_preferred_leaders(admin: Any) -> None:
 
 
 def _raise_min_in_sync(admin: Any, replication: int) -> None:
-    """Where three replicas are kept, an answer counts once two have it."""
+    """Sets `min.insync.replicas` to 2 for topics with three replicas."""
     if replication < 3:
         return
     topics = [

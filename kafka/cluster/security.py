@@ -1,14 +1,13 @@
-"""A cluster that asks who its clients are: credentials, and the settings of both ends.
+"""Credentials of a secured cluster, and the security properties of brokers and clients.
 
-Clients and brokers use one listener: brokers are each other's clients. The
-mechanism is SCRAM-SHA-512, which real clusters use; the operator's user, which
-is the brokers' too, is part of the cluster's metadata from its first record on,
-so that no broker ever waits for it. Controllers ask for no password: a broker
-learns the users from them, and so cannot need one to ask. Where there is TLS
-they ask for the brokers' certificate instead.
+Clients and brokers use one listener, because each broker is a client of the others. The mechanism
+is SCRAM-SHA-512, which real clusters use. The operator and the brokers share a user. It is part of
+the cluster's metadata from the first record on, so that no broker waits for it.
 
-Whoever is not the operator may do only what an access control list says
-(``kafka.cluster.users`` makes such users).
+Controllers require no password: brokers learn the users from them, and would need a password to
+ask. With TLS the controllers require the brokers' certificate instead.
+
+All other users have only the rights that an access control list grants (see `kafka.cluster.users`).
 """
 
 from __future__ import annotations
@@ -34,6 +33,7 @@ _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
 _BROKER_NAME = "broker"
 _CLIENT_NAME = "client"
 
+# Folder and files of the credentials.
 _FOLDER = "security"
 _AUTHORITY = "ca.pem"
 _AUTHORITY_KEY = "ca-key.pem"
@@ -41,20 +41,20 @@ _BROKER_STORE = "broker.pem"
 _CLIENT_STORE = "client.pem"
 _CLIENT_CERTIFICATE = "client-certificate.pem"
 _CLIENT_KEY = "client-key.pem"
-_PASSWORD = "password"  # noqa: S105 - the name of its file
+_PASSWORD = "password"  # noqa: S105 - a file name
 _TOOLS = "client.properties"
 
 
 def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
-    """Make a new cluster's password and certificates, in place of any that are there.
+    """Creates the password and the certificates of a new cluster, and deletes old ones.
 
     Args:
-        folder: The cluster's folder; they get a folder below it that nobody else may open.
-        security: How the cluster is secured.
-        host: Where its brokers listen, which is what their certificate names.
+        folder: the cluster's folder; the credentials are in a folder below it with mode 0700.
+        security: the cluster's security protocol.
+        host: address that the brokers listen on; their certificate names it.
 
     Raises:
-        ClusterError: Certificates cannot be made here.
+        ClusterError: the package `cryptography` is missing.
     """
     home = folder / _FOLDER
     shutil.rmtree(home, ignore_errors=True)
@@ -69,7 +69,7 @@ def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
         write_private(home / _AUTHORITY_KEY, authority.key)
         broker = issue(authority, _BROKER_NAME, server=True, host=host)
         write_private(home / _BROKER_STORE, broker.key + broker.certificate)
-    if _asks_for_certificate(security):
+    if _requires_certificate(security):
         client = issue(authority, _CLIENT_NAME)
         write_private(home / _CLIENT_STORE, client.key + client.certificate)
         write_private(home / _CLIENT_CERTIFICATE, client.certificate)
@@ -79,31 +79,31 @@ def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first moment on."""
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - pathlib cannot say a mode
+    """Writes a file that only its owner may read, from its creation on."""
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - pathlib cannot set a mode
         file.write(text)
 
 
 def authority_of(folder: Path) -> Identity:
-    """The authority whose certificates the cluster believes.
+    """Returns the authority whose certificates the cluster trusts.
 
     Raises:
-        ClusterError: Its files are gone.
+        ClusterError: its files are missing.
     """
     home = folder / _FOLDER
     return Identity(_secret(home / _AUTHORITY), _secret(home / _AUTHORITY_KEY))
 
 
 def users_folder(folder: Path) -> Path:
-    """Where the credentials of further users are kept."""
+    """Returns the folder of the credentials of further users."""
     return folder / _FOLDER / "users"
 
 
 def client_environment(folder: Path, state: ClusterState) -> dict[str, str]:
-    """The ``KAFKA_…`` variables with which the operator's programs reach a cluster.
+    """Returns the `KAFKA_…` variables with which the operator's programs connect.
 
     Raises:
-        ClusterError: Its credentials are gone.
+        ClusterError: the cluster's credentials are missing.
     """
     home = folder / _FOLDER
     environment = {
@@ -116,27 +116,27 @@ def client_environment(folder: Path, state: ClusterState) -> dict[str, str]:
         environment["KAFKA_SASL_PASSWORD"] = _password(folder)
     if _uses_tls(state.security):
         environment["KAFKA_SSL_CA_CERT_FILE"] = str(home / _AUTHORITY)
-    if _asks_for_certificate(state.security):
+    if _requires_certificate(state.security):
         environment["KAFKA_SSL_CLIENT_CERT_FILE"] = str(home / _CLIENT_CERTIFICATE)
         environment["KAFKA_SSL_CLIENT_KEY_FILE"] = str(home / _CLIENT_KEY)
     return environment
 
 
 def client_config(folder: Path, state: ClusterState) -> dict[str, Any]:
-    """The librdkafka properties with which a client reaches a cluster.
+    """Returns the librdkafka properties with which a client connects.
 
     Raises:
-        ClusterError: Its credentials are gone.
+        ClusterError: the cluster's credentials are missing.
     """
     config = admin_config(load_settings(client_environment(folder, state)))
-    del config["logger"]  # each caller has its own
+    del config["logger"]  # each caller sets its own
     return config
 
 
 def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
-    """What Kafka's own tools need on their command line beside the brokers' addresses.
+    """Returns the security arguments of Kafka's own tools.
 
-    It names a file, so that the process table shows no password.
+    They name a file, so that the process table shows no password.
     """
     if state.security == PLAINTEXT:
         return []
@@ -144,60 +144,60 @@ def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
 
 
 def broker_properties(folder: Path, state: ClusterState) -> dict[str, str]:
-    """What ``server.properties`` says of security.
+    """Returns the security properties of `server.properties`.
 
     Raises:
-        ClusterError: The cluster's credentials are gone.
+        ClusterError: the cluster's credentials are missing.
     """
-    settings = _access(state.security)
+    settings = _authorization(state.security)
     if uses_sasl(state.security):
         listener = f"listener.name.{state.security}"
         settings["sasl.enabled.mechanisms"] = MECHANISM
         settings["sasl.mechanism.inter.broker.protocol"] = MECHANISM
         settings[f"{listener}.{MECHANISM.lower()}.sasl.jaas.config"] = _login(folder)
     if _uses_tls(state.security):
-        settings.update(_trust(folder))
-        settings.update(_own(folder, _BROKER_STORE))
+        settings.update(_trust_store(folder))
+        settings.update(_key_store(folder, _BROKER_STORE))
         settings["listener.name.controller.ssl.client.auth"] = "required"
-    if _asks_for_certificate(state.security):
+    if _requires_certificate(state.security):
         settings["ssl.client.auth"] = "required"
     return settings
 
 
 def controller_protocol(security: str) -> str:
-    """What controllers speak, as Kafka calls it."""
+    """Returns Kafka's name for the protocol of the controllers."""
     return "SSL" if _uses_tls(security) else "PLAINTEXT"
 
 
-def _access(security: str) -> dict[str, str]:
-    """Who may do everything; all others may do what an access control list grants them."""
+def _authorization(security: str) -> dict[str, str]:
+    """Returns the properties that name the super users; others need an access control list."""
     if security == PLAINTEXT:
-        return {}  # where nobody has a name, nobody can be told from another
-    every = [f"User:{USER}"] if uses_sasl(security) else [f"User:CN={_CLIENT_NAME}"]
+        return {}  # clients without a user cannot be distinguished
+    users = [f"User:{USER}"] if uses_sasl(security) else [f"User:CN={_CLIENT_NAME}"]
     if _uses_tls(security):
-        every.append(f"User:CN={_BROKER_NAME}")
+        users.append(f"User:CN={_BROKER_NAME}")
     else:
-        # Without TLS, whoever reaches the controllers is one of the brokers to them. They
-        # listen on this machine only, and to the other listener nobody comes without a name.
-        every.append("User:ANONYMOUS")
-    return {"authorizer.class.name": _AUTHORIZER, "super.users": ";".join(every)}
+        # Without TLS the controllers treat each client as a broker. They listen on this machine
+        # only, and the other listener accepts no client without a user.
+        users.append("User:ANONYMOUS")
+    return {"authorizer.class.name": _AUTHORIZER, "super.users": ";".join(users)}
 
 
 def scram_user(folder: Path, state: ClusterState) -> str:
-    """The user, as Kafka's storage tool takes it; empty where none is needed.
+    """Returns the operator's user, as Kafka's storage tool reads it; empty without SASL.
 
     Raises:
-        ClusterError: The cluster's credentials are gone.
+        ClusterError: the cluster's credentials are missing.
     """
     if not uses_sasl(state.security):
         return ""
-    # Each founder is given the user by itself, and all of them must agree on every bit.
+    # Each initial controller is formatted with the user, and the results must be identical.
     salt = base64.b64encode(hashlib.sha256(state.cluster_id.encode()).digest()[:16]).decode()
     return f'{MECHANISM}=[name={USER},salt="{salt}",password={_password(folder)}]'
 
 
 def uses_sasl(security: str) -> bool:
-    """Whether a password is what tells who a client is."""
+    """Returns whether clients authenticate with a password."""
     return security.startswith("sasl")
 
 
@@ -205,8 +205,8 @@ def _uses_tls(security: str) -> bool:
     return security.endswith("ssl")
 
 
-def _asks_for_certificate(security: str) -> bool:
-    """Whether the client's certificate is what tells who it is."""
+def _requires_certificate(security: str) -> bool:
+    """Returns whether clients authenticate with a certificate."""
     return security == "ssl"
 
 
@@ -220,7 +220,7 @@ def _secret(path: Path) -> str:
     except OSError as error:
         raise ClusterError(
             f"the cluster's credentials cannot be read ({path}: {error.strerror}); "
-            "`python -m kafka.cluster down --delete` starts afresh"
+            "`python -m kafka.cluster down --delete` deletes the cluster and its records"
         ) from error
 
 
@@ -237,17 +237,17 @@ def _java_client(folder: Path, security: str) -> dict[str, str]:
         settings["sasl.mechanism"] = MECHANISM
         settings["sasl.jaas.config"] = _login(folder)
     if _uses_tls(security):
-        settings.update(_trust(folder))
-    if _asks_for_certificate(security):
-        settings.update(_own(folder, _CLIENT_STORE))
+        settings.update(_trust_store(folder))
+    if _requires_certificate(security):
+        settings.update(_key_store(folder, _CLIENT_STORE))
     return settings
 
 
-def _trust(folder: Path) -> dict[str, str]:
+def _trust_store(folder: Path) -> dict[str, str]:
     path = folder / _FOLDER / _AUTHORITY
     return {"ssl.truststore.type": "PEM", "ssl.truststore.location": str(path)}
 
 
-def _own(folder: Path, store: str) -> dict[str, str]:
+def _key_store(folder: Path, store: str) -> dict[str, str]:
     path = folder / _FOLDER / store
     return {"ssl.keystore.type": "PEM", "ssl.keystore.location": str(path)}

@@ -1,4 +1,4 @@
-"""The settings of programs that use the local cluster where no other broker is named."""
+"""Reads the settings of programs that use the local cluster unless `KAFKA_BROKER` is set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 
 
 def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings, with the local cluster's brokers where `KAFKA_BROKER` is not set.
+    """Reads the settings, with the local cluster's brokers if `KAFKA_BROKER` is not set.
 
     Args:
-        environ: variables to read; the process's own environment unless given.
+        environ: variables to read; the default is the process's environment.
 
     Raises:
-        SettingsError: a variable is wrong, no broker is named and no local cluster runs, or it is
-            secured in another way than the settings say.
+        SettingsError: a variable is wrong, no broker is set and no local cluster runs, or the
+            cluster has another security protocol than the settings.
     """
     settings = load_settings(environ)
     bootstrap = running_bootstrap()
@@ -31,7 +31,7 @@ def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
     security = recorded_security()
     if security not in (None, settings.security_protocol):
         raise SettingsError(
-            f"the local cluster speaks {security}, and KAFKA_SECURITY_PROTOCOL is "
+            f"the local cluster uses {security}, and KAFKA_SECURITY_PROTOCOL is "
             f"{settings.security_protocol}: "
             'run eval "$(python -m kafka.cluster environment)" first'
         )

@@ -1,4 +1,4 @@
-"""Starting nodes, and waiting until they serve."""
+"""Starts nodes, and waits until they serve."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from kafka.cluster.address import HOST, running_nodes
 from kafka.cluster.distribution import Distribution
 from kafka.cluster.metadata import live_brokers
-from kafka.cluster.node import failure, launch, prepare
+from kafka.cluster.node import launch, node_error, prepare
 from kafka.cluster.process import (
+    accepts_connections,
     alive,
-    answers,
     await_true,
     end,
     free_memory_mib,
@@ -26,7 +26,7 @@ from kafka.cluster.state import ClusterError, ClusterState, Node
 _READY_S = 60.0
 _PORT_S = 1.0
 _DISK_MIB = 300
-_MEMORY_MIB = 400  # what one broker takes at rest
+_MEMORY_MIB = 400  # memory of an idle broker
 
 
 def start_nodes(
@@ -36,10 +36,10 @@ def start_nodes(
     kafka: Distribution,
     progress: Progress,
 ) -> None:
-    """Start nodes and wait until the cluster counts them as alive.
+    """Starts nodes, and waits until the cluster reports them as alive.
 
     Raises:
-        ClusterError: One of them cannot; none of them is left running then.
+        ClusterError: one of them did not start; all of them are stopped then.
     """
     progress.begin("Starting Apache Kafka", 2 * len(wanted))
     started: dict[int, int] = {}
@@ -51,26 +51,26 @@ def start_nodes(
             progress.advance()
         await_ready(folder, state, started, progress)
     except BaseException:
-        # Also those whose start was cut short before their pid was known.
-        ours = {node.id for node in wanted}
-        left = [pid for number, pid in running_nodes(folder).items() if number in ours]
-        end(sorted({*left, *started.values()}), patience_s=0)
+        # An interrupted start may leave processes whose id is not in `started`.
+        numbers = {node.id for node in wanted}
+        left = [pid for number, pid in running_nodes(folder).items() if number in numbers]
+        end(sorted({*left, *started.values()}), timeout_s=0)
         raise
 
 
 def await_ready(
     folder: Path, state: ClusterState, pids: dict[int, int], progress: Progress
 ) -> None:
-    """Wait until the cluster counts these nodes as alive.
+    """Waits until the cluster reports these nodes as alive.
 
     Args:
-        folder: The cluster's folder.
-        state: Its nodes.
-        pids: The process of each node that is waited for.
-        progress: Advanced by one for each node that serves.
+        folder: the cluster's folder.
+        state: the cluster's nodes.
+        pids: process ids of the expected nodes, by node.
+        progress: advanced by one for each node that serves.
 
     Raises:
-        ClusterError: One ended, or was not ready in a minute.
+        ClusterError: a node ended, or was not ready in a minute.
     """
     serving: set[int] = set()
     client = client_config(folder, state)
@@ -78,10 +78,10 @@ def await_ready(
     def all_serve() -> bool:
         for number, pid in pids.items():
             if not alive(pid):
-                raise failure(folder, state.node(number), "ended while starting")
-        # Asking costs a client; a closed port answers sooner.
-        asked = [state.node(number) for number in pids]
-        if all(answers(node.broker_port, node.host) for node in asked):
+                raise node_error(folder, state.node(number), "ended while starting")
+        # A connection attempt is cheaper than a Kafka client, so ports are checked first.
+        expected = [state.node(number) for number in pids]
+        if all(accepts_connections(node.broker_port, node.host) for node in expected):
             now = live_brokers(client) & set(pids)
             progress.advance(len(now - serving))
             serving.update(now)
@@ -89,51 +89,59 @@ def await_ready(
 
     if not await_true(all_serve, _READY_S):
         late = min(set(pids) - serving)
-        raise failure(folder, state.node(late), f"was not ready within {_READY_S:.0f} s")
+        raise node_error(folder, state.node(late), f"was not ready within {_READY_S:.0f} s")
 
 
-def check_room(folder: Path, brokers: int) -> None:
-    """Refuse a start that would end in the middle.
+def check_resources(folder: Path, brokers: int) -> None:
+    """Checks that memory and disk suffice, so that a start does not fail halfway.
+
+    Args:
+        folder: the cluster's folder.
+        brokers: number of brokers to start.
 
     Raises:
-        ClusterError: Memory or disk is too small for so many more brokers.
+        ClusterError: memory or disk space is too small.
     """
     memory = free_memory_mib()
     if memory is not None and memory < brokers * _MEMORY_MIB:
         raise ClusterError(
-            f"not enough memory: {brokers} broker(s) take about {brokers * _MEMORY_MIB} MiB, "
+            f"not enough memory: {brokers} broker(s) need about {brokers * _MEMORY_MIB} MiB, "
             f"and {memory} MiB are free"
         )
     disk = shutil.disk_usage(folder).free // 2**20
     if disk < _DISK_MIB:
         raise ClusterError(
-            f"not enough disk: {folder} has {disk} MiB free, Kafka wants {_DISK_MIB}"
+            f"not enough disk space: {folder} has {disk} MiB free, Kafka needs {_DISK_MIB} MiB"
         )
 
 
 def port_picker(first: int | None) -> Callable[[], int]:
-    """Ports from a named one on, or free ones; none is given twice."""
-    given: set[int] = set()
+    """Returns a function that returns consecutive ports, or free ones, and none twice.
+
+    Args:
+        first: the first port; None picks free ports.
+    """
+    picked: set[int] = set()
 
     def pick() -> int:
-        port = free_port() if first is None else first + len(given)
-        while port in given:
+        port = free_port() if first is None else first + len(picked)
+        while port in picked:
             port = free_port()
-        given.add(port)
+        picked.add(port)
         return port
 
     return pick
 
 
 def _check_ports(node: Node) -> None:
-    """Say which port is taken, before Kafka says it in a stack trace."""
+    """Checks that a node's ports are free; Kafka would report it in a stack trace."""
     for port, host in ((node.broker_port, node.host), (node.controller_port, HOST)):
-        # A process that has just died may hold its port for a moment.
+        # The port of a process that has just died may be in use for a moment.
         if port is not None and not await_true(
             lambda p=port, h=host: port_is_free(p, h),  # type: ignore[misc]
             _PORT_S,
         ):
             raise ClusterError(
-                f"port {port}, which node {node.id} needs, is taken by another program: end "
-                "that one, or start a new cluster at other ports (`down --delete`, then `up`)"
+                f"port {port} of node {node.id} is in use by another program: end that program, "
+                "or start a new cluster on other ports (`down --delete`, then `up`)"
             )

@@ -1,4 +1,4 @@
-"""What runs, and whether the death of a broker would be survived."""
+"""The state of the nodes, and whether the cluster tolerates the failure of a broker."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ from kafka.cluster.state import ClusterState
 
 @dataclass(frozen=True)
 class NodeStatus:
-    """A node and its process, None if it is dead."""
+    """A node and its process.
+
+    Attributes:
+        id: number of the node.
+        roles: Kafka's `process.roles`.
+        address: `host:port` for clients.
+        pid: id of its process; None if the node is dead.
+    """
 
     id: int
     roles: str
@@ -26,13 +33,13 @@ class NodeStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """What runs.
+    """The state of a cluster.
 
     Attributes:
-        bootstrap: The living brokers, or None if all are dead.
-        nodes: All nodes.
-        weaknesses: Why the death of a broker would not be survived; empty if it would.
-        security: What clients must speak, such as ``sasl_ssl``.
+        bootstrap: `host:port` of the live brokers, joined by commas; None if all are dead.
+        nodes: all nodes.
+        weaknesses: reasons why the cluster does not tolerate the failure of a broker.
+        security: security protocol of clients, such as `sasl_ssl`.
     """
 
     bootstrap: str | None
@@ -42,29 +49,29 @@ class Status:
 
 
 def cluster_status(folder: Path, state: ClusterState) -> Status:
-    """Ask the process table and the brokers.
+    """Returns the state of a cluster, from the process table and the brokers.
 
     Args:
-        folder: The cluster's folder.
-        state: What should run.
+        folder: the cluster's folder.
+        state: the cluster's nodes.
     """
     running = running_nodes(folder)
-    living = [node.address for node in state.nodes if node.id in running]
-    bootstrap = ",".join(living) or None
-    weak = ["no broker runs"]
+    live = [node.address for node in state.nodes if node.id in running]
+    bootstrap = ",".join(live) or None
+    weaknesses = ["no broker runs"]
     if bootstrap is not None:
         try:
             client = {**client_config(folder, state), "bootstrap.servers": bootstrap}
-            weak = _weaknesses(admin_client(client), state, set(running))
+            weaknesses = _weaknesses(admin_client(client), state, set(running))
         except KafkaException as error:
-            weak = [f"the brokers do not answer: {error.args[0].str()}"]
+            weaknesses = [f"the brokers do not answer: {error.args[0].str()}"]
     return Status(
         bootstrap,
         tuple(
             NodeStatus(node.id, node.roles, node.address, running.get(node.id))
             for node in state.nodes
         ),
-        tuple(weak),
+        tuple(weaknesses),
         state.security,
     )
 
@@ -74,17 +81,17 @@ def _weaknesses(admin: Any, state: ClusterState, running: set[int]) -> list[str]
     voters = [node for node in state.controllers if node.id in running]
     needed = len(state.controllers) // 2 + 1
     if len(state.controllers) == 1:
-        found.append("node 1 alone keeps the cluster's metadata; from 3 brokers on, 3 nodes do")
+        found.append("node 1 is the only controller; a cluster of 3 brokers has 3 controllers")
     elif len(voters) <= needed:
-        found.append(f"{len(voters)} controllers are alive, and {needed} must be")
+        found.append(f"{len(voters)} controllers are alive, and {needed} are needed")
     topics = admin.list_topics(timeout=10).topics
     least = min_in_sync(admin, sorted(topics))
     for name in sorted(topics):
         partitions = topics[name].partitions.values()
-        thin = [p for p in partitions if len(p.isrs) - 1 < max(1, least[name])]
-        if thin:
-            copies = min(len(p.isrs) for p in thin)
+        weak = [p for p in partitions if len(p.isrs) - 1 < max(1, least[name])]
+        if weak:
+            copies = min(len(p.isrs) for p in weak)
             found.append(
-                f"{name}: {len(thin)} of {len(partitions)} partitions have {copies} live replica(s)"
+                f"{name}: {len(weak)} of {len(partitions)} partitions have {copies} live replica(s)"
             )
     return found

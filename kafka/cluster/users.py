@@ -1,4 +1,4 @@
-"""Further users of a secured cluster, who may do only what they are granted."""
+"""Further users of a secured cluster, which have only the rights that are granted to them."""
 
 from __future__ import annotations
 
@@ -42,64 +42,66 @@ _RESOURCES = {
     GROUP: ResourceType.GROUP,
     TRANSACTIONAL_ID: ResourceType.TRANSACTIONAL_ID,
 }
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def make_user(folder: Path, state: ClusterState, name: str) -> dict[str, str]:
-    """Make a user, or find the one that there is.
+    """Creates a user, or finds it.
 
     Args:
-        folder: The cluster's folder.
-        state: The cluster.
+        folder: the cluster's folder.
+        state: the cluster.
         name: SCRAM user, or common name of the certificate.
 
     Returns:
-        The ``KAFKA_…`` variables with which the user's programs reach the cluster.
+        The `KAFKA_…` variables with which the user's programs connect.
 
     Raises:
-        ClusterError: The name is none, or the cluster does not run or asks nobody's name.
+        ClusterError: the name is not valid, or the cluster does not run or is not secured.
     """
     if state.security == PLAINTEXT:
         raise ClusterError(
-            "a plaintext cluster asks nobody's name; "
-            "`python -m kafka.cluster up --security sasl_ssl` starts one that does"
+            "a plaintext cluster has no users; "
+            "`python -m kafka.cluster up --security sasl_ssl` starts a cluster with users"
         )
     if not _NAME.match(name):
-        raise ClusterError(f"{name!r} is no name for a user: letters, digits, '.', '_' and '-'")
+        raise ClusterError(f"{name!r} is no valid user name: use letters, digits, '.', '_' and '-'")
     environment = client_environment(folder, state)
     home = users_folder(folder) / name
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    own = _scram_user(folder, state, home) if uses_sasl(state.security) else _identity(folder, home)
-    return {**environment, **own}
+    credentials = (
+        _scram_user(folder, state, home) if uses_sasl(state.security) else _identity(folder, home)
+    )
+    return {**environment, **credentials}
 
 
 def principal_of(state: ClusterState, name: str) -> str:
-    """What brokers call a user."""
+    """Returns the brokers' name for a user."""
     return f"User:{name}" if uses_sasl(state.security) else f"User:CN={name}"
 
 
 def grant(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]) -> None:
-    """Let a user do something; what it may do already stays.
+    """Grants rights to a user, in addition to those it has.
 
     Raises:
-        ClusterError: The brokers do not answer.
+        ClusterError: the brokers do not answer.
     """
     admin = admin_client(client_config(folder, state))
     principal = principal_of(state, name)
-    # Roles share rights, and the client library takes none twice.
+    # Roles share rights, and the client library refuses duplicates.
     bindings = dict.fromkeys(_binding(AclBinding, principal, right) for right in rights)
-    _done(admin.create_acls(list(bindings), request_timeout=_REQUEST_S))
+    _results(admin.create_acls(list(bindings), request_timeout=_REQUEST_S))
 
 
 def revoke(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]) -> None:
-    """Take rights back that were granted.
+    """Revokes rights of a user.
 
     Raises:
-        ClusterError: The brokers do not answer.
+        ClusterError: the brokers do not answer.
     """
     admin = admin_client(client_config(folder, state))
     filters = [_binding(AclBindingFilter, principal_of(state, name), right) for right in rights]
-    _done(admin.delete_acls(filters, request_timeout=_REQUEST_S))
+    _results(admin.delete_acls(filters, request_timeout=_REQUEST_S))
 
 
 def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]:
@@ -107,9 +109,9 @@ def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]
     if not file.exists():
         password = secrets.token_urlsafe(24)
         admin = admin_client(client_config(folder, state))
-        how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        made = UserScramCredentialUpsertion(home.name, how, password.encode("ascii"))
-        _done(admin.alter_user_scram_credentials([made], request_timeout=_REQUEST_S))
+        info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
+        change = UserScramCredentialUpsertion(home.name, info, password.encode("ascii"))
+        _results(admin.alter_user_scram_credentials([change], request_timeout=_REQUEST_S))
         write_private(file, password)
     return {"KAFKA_SASL_USERNAME": home.name, "KAFKA_SASL_PASSWORD": file.read_text("utf-8")}
 
@@ -117,9 +119,9 @@ def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]
 def _identity(folder: Path, home: Path) -> dict[str, str]:
     certificate, key = home / "certificate.pem", home / "key.pem"
     if not key.exists():
-        made = issue(authority_of(folder), home.name)
-        write_private(certificate, made.certificate)
-        write_private(key, made.key)
+        identity = issue(authority_of(folder), home.name)
+        write_private(certificate, identity.certificate)
+        write_private(key, identity.key)
     return {
         "KAFKA_SSL_CLIENT_CERT_FILE": str(certificate),
         "KAFKA_SSL_CLIENT_KEY_FILE": str(key),
@@ -129,13 +131,13 @@ def _identity(folder: Path, home: Path) -> dict[str, str]:
 def _binding(kind: Any, principal: str, right: Right) -> Any:
     pattern = ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL
     # DescribeConfigs -> DESCRIBE_CONFIGS
-    operation = AclOperation[_CAMEL.sub("_", right.operation).upper()]
+    operation = AclOperation[_CAMEL_CASE.sub("_", right.operation).upper()]
     resource = _RESOURCES[right.resource]
     allow = AclPermissionType.ALLOW
     return kind(resource, right.name, pattern, principal, "*", operation, allow)
 
 
-def _done(futures: dict[Any, Any]) -> list[Any]:
+def _results(futures: dict[Any, Any]) -> list[Any]:
     try:
         return [future.result() for future in futures.values()]
     except KafkaException as error:

@@ -1,4 +1,4 @@
-"""What the command line shows: progress and status."""
+"""Shows progress and status on the command line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kafka.cluster.status import Status
 
 
 class LiveProgress(Progress):
-    """Draws a bar for each step on a terminal; elsewhere writes a line for each."""
+    """Shows a progress bar for each step on a terminal; elsewhere it writes a line for each."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -57,20 +57,20 @@ class LiveProgress(Progress):
         self._bars.stop()
 
     def begin(self, step: str, total: int | None = None) -> None:
-        """Finish the bar of the step before, and draw one for this."""
+        """Completes the bar of the previous step, and shows one for this step."""
         self._finish()
         self._task = self._bars.add_task(step, total=total)
         if not self._console.is_terminal:
             self._console.print(step, highlight=False)
 
     def advance(self, parts: int = 1) -> None:
-        """Lengthen the bar."""
+        """Advances the bar."""
         if self._task is not None:
             self._bars.advance(self._task, parts)
 
-    def say(self, message: str) -> None:
-        """Print a line above the bars."""
-        self._console.print(message, highlight=False, markup=False)
+    def message(self, text: str) -> None:
+        """Prints a line above the bars."""
+        self._console.print(text, highlight=False, markup=False)
 
     def _finish(self) -> None:
         if self._task is None:
@@ -80,13 +80,13 @@ class LiveProgress(Progress):
 
 
 def show_status(cluster: Cluster, as_json: bool) -> int:
-    """Say what runs, and whether the death of a broker would be survived.
+    """Prints the state of the nodes, and whether the cluster tolerates a broker's failure.
 
     Returns:
         0 if every node runs, else 1.
 
     Raises:
-        ClusterError: The folder holds no cluster.
+        ClusterError: the folder holds no cluster.
     """
     status = cluster.status()
     if as_json:
@@ -105,14 +105,16 @@ def _print_status(status: Status) -> None:
     console.print(table)
     if status.security != PLAINTEXT:
         console.print(
-            f"clients speak {status.security}; "
-            "`python -m kafka.cluster environment` prints what they need"
+            f"clients use {status.security}; "
+            "`python -m kafka.cluster environment` prints their variables"
         )
     if status.bootstrap is None:
         console.print("stopped; `python -m kafka.cluster up` starts it again with its records")
     elif status.weaknesses:
-        console.print("[yellow]The death of a broker is not survived:[/]")
+        console.print("[yellow]The cluster does not tolerate the failure of a broker:[/]")
         for weakness in status.weaknesses:
             console.print(f"  - {weakness}", markup=False)
     else:
-        console.print("[green]Any one broker may die: nothing is lost, all goes on.[/]")
+        console.print(
+            "[green]Any one broker may fail: no records are lost, and the others take over.[/]"
+        )

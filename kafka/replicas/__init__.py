@@ -1,1 +1,1 @@
-"""Several replicas on one machine: kept at a number, or at what the lag asks for."""
+"""Runs several replicas on one machine: a fixed number, or as many as the lag needs."""

@@ -1,4 +1,4 @@
-"""`python -m kafka.replicas`: replicas on this machine."""
+"""`python -m kafka.replicas`: runs replicas on this machine."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 from seldon_kafka.config.stop_signals import stop_signals_calling
 
 ROOT = Path(__file__).resolve().parents[2]
-_UP_WITHIN_S = 65.0
-_DOWN_WITHIN_S = 20.0
+_UP_TIMEOUT_S = 65.0
+_DOWN_TIMEOUT_S = 20.0
+
+# The manager in the background writes it to its log once the replicas are ready.
+_READY_TEXT = "replicas are ready"
 
 _EXAMPLES = """\
 examples:
@@ -38,15 +41,16 @@ examples:
   python -m kafka.replicas status
   python -m kafka.replicas scale --minimum 1 --maximum 6 --automatic --lag 200
   python -m kafka.replicas scale --by-hand --count 3
-  python -m kafka.replicas kill replica-2         kill -9; another takes its place
+  python -m kafka.replicas kill replica-2         kill -9; a new replica replaces it
   python -m kafka.replicas kill --random
   python -m kafka.replicas down
 """
 _SCALE = """\
-How many replicas there are to be. `--automatic` does what KEDA's Kafka scaler and the autoscaler
-behind it do in a cluster: the lag divided by --lag, rounded up, no more than partitions, between
---minimum and --maximum; fewer only when nothing more was asked for during --stabilisation.
-`--by-hand` keeps --count, and replaces what dies; `--off` does nothing. What is not given stays.
+Sets the number of replicas. `--automatic` scales like KEDA's Kafka scaler and the autoscaler in a
+Kubernetes cluster: the number is the lag divided by --lag, rounded up, at most the number of
+partitions, between --minimum and --maximum. It falls only to the highest number that the lag needed
+during --stabilisation. `--by-hand` keeps --count replicas, and replaces those that die. `--off`
+neither starts nor replaces replicas. Options that are not given keep their value.
 """
 
 
@@ -54,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        Exit status: 0 when it did what was asked, 1 if not, 2 on wrong use, 130 on Ctrl-C.
+        Exit status: 0 on success, 1 on an error, 2 on wrong use, 130 on Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
@@ -74,29 +78,29 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kafka.replicas",
-        description="Runs several replicas on this machine, each as the image would.",
+        description="Runs several replicas on this machine, each started as in the image.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_start(parser, 2, os.environ.get("REPLICAS_APP") or None)
-    # What starts replicas needs brokers, what speaks to their manager does not.
+    # Commands that start replicas need brokers; commands to the manager do not.
     parser.set_defaults(run=_run_here, settings=local_settings)
     commands = parser.add_subparsers(metavar="COMMAND")
     up = commands.add_parser("up", help="start replicas in the background")
-    # What was said before the command is not forgotten.
+    # Options before the command keep their value.
     _add_start(up, argparse.SUPPRESS, argparse.SUPPRESS)
     up.set_defaults(run=_up)
-    status = commands.add_parser("status", help="say what runs, and what happened")
-    status.add_argument("--json", action="store_true", help="for programs")
+    status = commands.add_parser("status", help="show the replicas, and those that ended")
+    status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=_status, settings=load_settings)
     _add_scale(commands)
-    stop = commands.add_parser("stop", help="let a replica finish and leave (SIGTERM)")
+    stop = commands.add_parser("stop", help="stop a replica after its current batch (SIGTERM)")
     stop.add_argument("name", metavar="REPLICA")
     stop.set_defaults(run=_stop, settings=load_settings)
-    kill = commands.add_parser("kill", help="end a replica as a power cut would (SIGKILL)")
+    kill = commands.add_parser("kill", help="kill a replica (SIGKILL)")
     which = kill.add_mutually_exclusive_group(required=True)
     which.add_argument("name", metavar="REPLICA", nargs="?")
-    which.add_argument("--random", action="store_true", help="any of them")
+    which.add_argument("--random", action="store_true", help="a random replica")
     kill.set_defaults(run=_kill, settings=load_settings)
     down = commands.add_parser("down", help="stop all replicas")
     down.set_defaults(run=_down, settings=load_settings)
@@ -105,53 +109,55 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_start(parser: argparse.ArgumentParser, default_count: Any, default_app: Any) -> None:
     parser.add_argument(
-        "--count", type=positive_integer, default=default_count, help="how many (2)"
+        "--count", type=positive_integer, default=default_count, help="number of replicas (2)"
     )
     parser.add_argument(
         "--app",
         type=_folder,
         default=default_app,
         metavar="DIR",
-        help="folder with the class that MODEL_NAME names (REPLICAS_APP; this repository's own)",
+        help="folder of the class that MODEL_NAME names (REPLICAS_APP, else this repository)",
     )
 
 
 def _folder(text: str) -> Path:
     path = Path(text)
     if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is no folder")
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
     return path.resolve()
 
 
 def _add_scale(commands: Any) -> None:
     scale = commands.add_parser(
         "scale",
-        help="say how many there are to be",
+        help="set the number of replicas",
         description=_SCALE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     modes = scale.add_mutually_exclusive_group()
     for flag, mode in (("--automatic", AUTOMATIC), ("--by-hand", BY_HAND), ("--off", OFF)):
         modes.add_argument(flag, dest="mode", action="store_const", const=mode)
-    scale.add_argument("--minimum", type=int, metavar="N", help="fewest; 0 lets all sleep")
-    scale.add_argument("--maximum", type=int, metavar="N", help="most")
-    scale.add_argument("--count", type=int, metavar="N", help="how many by hand")
     scale.add_argument(
-        "--lag", dest="lag_per_worker", type=int, metavar="N", help="messages for each replica"
+        "--minimum", type=int, metavar="N", help="minimum; 0 stops all replicas without lag"
     )
-    for option, name, what in (
-        ("--polling-interval", "polling_interval_s", "between two looks at the lag"),
-        ("--stabilisation", "stabilisation_s", "before fewer replicas are kept"),
-        ("--cool-down", "cooldown_s", "without lag before the last one sleeps"),
+    scale.add_argument("--maximum", type=int, metavar="N", help="maximum")
+    scale.add_argument("--count", type=int, metavar="N", help="number of replicas for --by-hand")
+    scale.add_argument(
+        "--lag", dest="lag_per_worker", type=int, metavar="N", help="messages of lag per replica"
+    )
+    for option, name, meaning in (
+        ("--polling-interval", "polling_interval_s", "between two queries of the lag"),
+        ("--stabilisation", "stabilisation_s", "before replicas are removed"),
+        ("--cool-down", "cooldown_s", "without lag before the last replica stops"),
     ):
-        scale.add_argument(option, dest=name, type=float, metavar="S", help=f"seconds {what}")
+        scale.add_argument(option, dest=name, type=float, metavar="S", help=f"seconds {meaning}")
     scale.set_defaults(run=_scale, settings=load_settings)
 
 
 def _run_here(settings: Settings, options: argparse.Namespace) -> int:
-    """Replicas until SIGTERM or Ctrl-C; any that can't start ends them all."""
+    """Runs replicas until SIGTERM or Ctrl-C; if one cannot start, all of them stop."""
     registry = Registry(settings)
-    if not registry.take():
+    if not registry.acquire():
         raise ReplicaError(
             "replicas of this group run already; "
             "`python -m kafka.replicas status` shows them, `down` stops them"
@@ -160,12 +166,12 @@ def _run_here(settings: Settings, options: argparse.Namespace) -> int:
     environment = {"KAFKA_BROKER": settings.broker}
     manager = Manager(settings, environment, policy, registry, options.app)
     control = Control(manager)
-    registry.announce(control.address)
+    registry.publish(control.address)
     with stop_signals_calling(manager.leave), manager, control:
-        manager.await_ready(_say)
-        if not manager.leaves:
+        manager.await_ready(_print_ready)
+        if not manager.is_stopping:
             ready = sum(replica.ready for replica in manager.replicas)
-            print(f"{ready} replicas work; Ctrl-C stops them", flush=True)
+            print(f"{ready} {_READY_TEXT}; Ctrl-C stops them", flush=True)
         manager.run()
     return 0
 
@@ -192,16 +198,16 @@ def _start_in_background(registry: Registry, client: Client, options: argparse.N
             start_new_session=True,
         )
     print(f"starting {count} replicas", flush=True)
-    give_up_at = time.monotonic() + _UP_WITHIN_S
+    give_up_at = time.monotonic() + _UP_TIMEOUT_S
     while process.poll() is None:
-        if b"replicas work" in registry.log.read_bytes():
+        if _READY_TEXT.encode() in registry.log.read_bytes():
             return
         if time.monotonic() > give_up_at:
             process.terminate()
             raise ReplicaError(f"the replicas are not ready; see {registry.log}")
         time.sleep(0.1)
-    said = registry.log.read_text("utf-8", "replace").strip().splitlines()
-    raise ReplicaError((said or ["nothing was said"])[-1].replace("error: ", "", 1))
+    lines = registry.log.read_text("utf-8", "replace").strip().splitlines()
+    raise ReplicaError((lines or ["the log is empty"])[-1].replace("error: ", "", 1))
 
 
 def _status(settings: Settings, options: argparse.Namespace) -> int:
@@ -218,14 +224,14 @@ def _scale(settings: Settings, options: argparse.Namespace) -> int:
     policy: dict[str, Any] = client.status()["policy"]
     given = {name: getattr(options, name) for name in policy}
     policy.update({name: value for name, value in given.items() if value is not None})
-    Policy(**policy)  # refused here already, as wrong use
+    Policy(**policy)  # raises for a wrong policy before the manager gets it
     show(client.scale(policy))
     return 0
 
 
 def _stop(settings: Settings, options: argparse.Namespace) -> int:
     Client(Registry(settings)).stop(options.name)
-    print(f"{options.name} finishes and leaves")
+    print(f"{options.name} stops after its current batch")
     return 0
 
 
@@ -239,21 +245,21 @@ def _kill(settings: Settings, options: argparse.Namespace) -> int:
 def _down(settings: Settings, options: argparse.Namespace) -> int:
     pid = Client(Registry(settings)).leave()
     try:
-        psutil.Process(pid).wait(_DOWN_WITHIN_S)
+        psutil.Process(pid).wait(_DOWN_TIMEOUT_S)
     except psutil.NoSuchProcess:
         pass
     except psutil.TimeoutExpired:
         raise ReplicaError(f"process {pid} does not end; kill it") from None
-    print("all replicas have left")
+    print("all replicas have stopped")
     return 0
 
 
-def _say(replica: Replica) -> None:
-    ports = replica.birth.ports
+def _print_ready(replica: Replica) -> None:
+    ports = replica.entry.ports
     print(
         f"{replica.name} is ready: REST {ports['PREDICTIVE_UNIT_HTTP_SERVICE_PORT']}, "
         f"gRPC {ports['PREDICTIVE_UNIT_GRPC_SERVICE_PORT']}, "
-        f"/status on {ports['KAFKA_HTTP_PORT']}, log {replica.birth.log}",
+        f"/status on {ports['KAFKA_HTTP_PORT']}, log {replica.entry.log}",
         flush=True,
     )
 

@@ -1,6 +1,6 @@
-"""How a manager of replicas is told what to do: small JSON requests over a port of this machine.
+"""Sends commands to the manager of replicas, as small JSON requests on a port of this machine.
 
-Each holds the token of the registry's file, which no web page can read.
+Each request contains the token of the registry file, which no web page can read.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ from kafka.replicas.registry import Address, Registry
 from kafka.replicas.scaling import Policy, PolicyError
 from seldon_kafka.supervisor.listener import Answer, Listener, line
 
-_WITHIN_S = 15.0
-_MOST_BYTES = 65536
+_TIMEOUT_S = 15.0
+_MAX_REQUEST_BYTES = 65536
 _JSON = "application/json"
 
 
 class NoManager(Exception):
-    """Nobody looks after replicas of this group here; the message says what to do."""
+    """No manager of this group runs on this machine; the message says what to do."""
 
 
 class Control:
-    """Lets others on this machine tell a manager what to do.
+    """Accepts commands for a manager from other processes of this machine.
 
     Args:
-        manager: that is told.
+        manager: the manager.
 
     Attributes:
-        address: how it is asked.
+        address: address of the manager, for the registry.
     """
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._listener = Listener("127.0.0.1", 0, _only_post, self._post, _MOST_BYTES)
+        self._listener = Listener("127.0.0.1", 0, _refuse_get, self._post, _MAX_REQUEST_BYTES)
         port = int(self._listener.server_address[1])
         self.address = Address(os.getpid(), port, secrets.token_urlsafe(32))
 
     def __enter__(self) -> Control:
-        """Starts to answer, from a thread of its own."""
+        """Starts to answer requests in a thread of its own."""
         threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops answering."""
+        """Stops answering requests."""
         self._listener.shutdown()
         self._listener.server_close()
 
@@ -59,16 +59,16 @@ class Control:
             request = json.loads(body)
             token = request.pop("token")
             if not hmac.compare_digest(token.encode(), self.address.token.encode()):
-                return line(403, "that is not the token")
-            does = self._commands()[request.pop("do")]
+                return line(403, "the token is wrong")
+            command = self._commands()[request.pop("do")]
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
-            return line(400, "that is no command")
+            return line(400, "the request is not a command")
         try:
-            does(**request)
+            command(**request)
         except (ReplicaError, PolicyError) as error:
             return line(409, str(error))
         except TypeError:
-            return line(400, "the command has other arguments")
+            return line(400, "the command does not have these arguments")
         return Answer(200, _JSON, json.dumps(self._manager.status()).encode())
 
     def _commands(self) -> dict[str, Callable[..., Any]]:
@@ -83,46 +83,46 @@ class Control:
 
 
 class Client:
-    """Talks to the manager of a group.
+    """Sends commands to the manager of a group.
 
     Args:
-        registry: where its address is.
+        registry: has the manager's address.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def status(self) -> dict[str, Any]:
-        """How things stand; see `Manager.status`.
+        """Returns the manager's status; see `Manager.status`.
 
         Raises:
-            NoManager: there is none.
-            ReplicaError: it does not answer.
+            NoManager: no manager runs.
+            ReplicaError: the manager does not answer.
         """
-        return self._ask(do="status")
+        return self._request(do="status")
 
     def scale(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """Sets the policy; raises as `status` does, and `ReplicaError` for one that can't be."""
-        return self._ask(do="scale", policy=policy)
+        """Sets the policy; raises as `status` does, and `ReplicaError` for a wrong policy."""
+        return self._request(do="scale", policy=policy)
 
     def stop(self, name: str) -> dict[str, Any]:
-        """Lets a replica leave; raises as `status` does."""
-        return self._ask(do="stop", name=name)
+        """Stops a replica after its current batch; raises as `status` does."""
+        return self._request(do="stop", name=name)
 
     def kill(self, name: str | None) -> dict[str, Any]:
-        """Kills a replica, by chance if none is named; raises as `status` does."""
-        return self._ask(do="kill", name=name)
+        """Kills a replica, a random one without a name; raises as `status` does."""
+        return self._request(do="kill", name=name)
 
     def leave(self) -> int:
-        """Lets the manager stop all replicas and leave; returns its process id; raises too."""
-        return int(self._ask(do="leave")["pid"])
+        """Stops the manager and all replicas; returns its process id, and raises as `status`."""
+        return int(self._request(do="leave")["pid"])
 
-    def _ask(self, **request: Any) -> dict[str, Any]:
+    def _request(self, **request: Any) -> dict[str, Any]:
         address = self._registry.address()
         if address is None:
-            raise NoManager("no replicas are managed here; start some: python -m kafka.replicas up")
+            raise NoManager("no replicas run here; start some: python -m kafka.replicas up")
         body = json.dumps({"token": address.token, **request})
-        connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=_WITHIN_S)
+        connection = http.client.HTTPConnection("127.0.0.1", address.port, timeout=_TIMEOUT_S)
         try:
             connection.request("POST", "/", body)
             response = connection.getresponse()
@@ -139,5 +139,5 @@ class Client:
         return answer
 
 
-def _only_post(path: str) -> Answer:
-    return line(405, "commands are posted", allow="POST")
+def _refuse_get(path: str) -> Answer:
+    return line(405, "send commands with POST", allow="POST")

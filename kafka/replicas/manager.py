@@ -1,4 +1,4 @@
-"""Keeps as many replicas as there should be, replaces what dies, and remembers what happened."""
+"""Keeps the wanted number of replicas, replaces dead ones, and records events."""
 
 from __future__ import annotations
 
@@ -19,37 +19,36 @@ from kafka.replicas.lag import LagWatch
 from kafka.replicas.registry import Registry
 from kafka.replicas.replica import Replica
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF, Policy, Scaler
-from kafka.replicas.staging import staged, staging_folder
+from kafka.replicas.staging import stage, staging_folder
 from seldon_kafka.config.settings import Settings
 
-_TURN_S = 0.1
-_ASK_EVERY_S = 0.25
-_READY_WITHIN_S = 60.0
-_LEAVE_WITHIN_S = 10.0
-_BACK_OFF_MOST_S = 30.0
-_GONE_KEPT = 20
+_STEP_INTERVAL_S = 0.1
+_PROBE_INTERVAL_S = 0.25
+_READY_TIMEOUT_S = 60.0
+_STOP_TIMEOUT_S = 10.0
+_MAX_BACK_OFF_S = 30.0
+_ENDED_KEPT = 20
 _EVENTS_KEPT = 200
 
 
 class ReplicaError(Exception):
-    """A replica can't do what it is to; the message says why."""
+    """A command for replicas failed; the message says why."""
 
 
 class Manager:
     """The replicas of one group on this machine.
 
-    As a context manager it stops all of them on leaving.
+    As a context manager it stops all replicas at the end.
 
     Args:
         settings: group, topics and brokers.
-        environment: what the replicas get beside that of the image and of this process.
-        policy: how many there are to be.
-        registry: where they are noted, so that the next manager finds them after this one's
-            sudden death.
-        app: the folder with the class; one with this repository's unless given.
+        environment: variables of the replicas, over those of the image and of this process.
+        policy: the number of replicas, or how it is determined.
+        registry: records the replicas, so that the next manager finds them if this one dies.
+        app: folder of the class; by default a folder with this repository's class.
 
     Attributes:
-        replicas: those that run.
+        replicas: the running replicas.
     """
 
     def __init__(
@@ -69,31 +68,31 @@ class Manager:
         self._wanted = policy.within(policy.count if policy.mode == BY_HAND else policy.minimum)
         self._scaler = Scaler()
         self._lag = LagWatch(settings, policy.polling_interval_s)
-        self._looked = 0
+        self._decided_on = 0
         self.replicas: list[Replica] = []
-        self._gone: deque[dict[str, Any]] = deque(maxlen=_GONE_KEPT)
+        self._ended: deque[dict[str, Any]] = deque(maxlen=_ENDED_KEPT)
         self._events: deque[dict[str, Any]] = deque(maxlen=_EVENTS_KEPT)
         self._event_number = 0
         self._unready_deaths = 0
         self._start_at = 0.0
-        self._trouble = ""
+        self._start_error = ""
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="replicas", daemon=True)
-        # Of everything above: commands come from other threads.
+        self._thread = threading.Thread(target=self._run_steps, name="replicas", daemon=True)
+        # It guards all attributes above, because commands come from other threads.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Manager:
-        """Takes over what a dead manager left, and starts what is missing.
+        """Takes over the replicas of a dead manager, and starts missing ones.
 
-        From then on it works in a thread of its own, where no Ctrl-C can come between a process
-        that was started and our knowledge of it.
+        It starts processes in a thread of its own, so that Ctrl-C cannot interrupt it between the
+        start of a process and its record.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._is_staged:
-            staged(self._app)
+            stage(self._app)
         try:
-            for replica in self._registry.left_alive():
-                self._take(replica, "taken over")
+            for replica in self._registry.live_replicas():
+                self._add(replica, "taken over")
             self._lag.start()
             self._thread.start()
         except BaseException:
@@ -102,100 +101,100 @@ class Manager:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Lets all replicas finish and leave, and kills those that do not."""
+        """Stops all replicas, and kills those that do not stop in time."""
         self._stopping.set()
         self._lag.close()
         if self._thread.is_alive():
             self._thread.join()
-        give_up_at = time.monotonic() + _LEAVE_WITHIN_S
+        give_up_at = time.monotonic() + _STOP_TIMEOUT_S
         for replica in self.replicas:
             replica.stop()
         while self.replicas:
-            self._bury()
+            self._remove_ended()
             if time.monotonic() > give_up_at:
                 for replica in self.replicas:
                     replica.kill()
-            time.sleep(_TURN_S)
-        self._registry.forget()
+            time.sleep(_STEP_INTERVAL_S)
+        self._registry.delete()
 
     def run(self) -> None:
-        """Returns when `leave` was called."""
+        """Waits until `leave` is called."""
         while not self._stopping.wait(1.0):
             pass
 
     def leave(self) -> None:
-        """Lets `run` end; may be called from anywhere."""
+        """Makes `run` return; any thread and any signal handler may call it."""
         self._stopping.set()
 
     @property
-    def leaves(self) -> bool:
-        """Whether it was told to leave."""
+    def is_stopping(self) -> bool:
+        """Whether `leave` was called."""
         return self._stopping.is_set()
 
-    def await_ready(self, told: Callable[[Replica], None] = lambda replica: None) -> None:
-        """Waits until as many replicas as there should be are ready.
+    def await_ready(self, on_ready: Callable[[Replica], None] = lambda replica: None) -> None:
+        """Waits until the wanted number of replicas is ready.
+
+        It also returns when `leave` is called or another policy is set.
 
         Args:
-            told: called with each that became ready.
-
-        Returns when `leave` was called, too, or another policy was set.
+            on_ready: called with each replica that becomes ready.
 
         Raises:
-            ReplicaError: one ended, or is not ready after a minute.
+            ReplicaError: a replica ended, or is not ready after a minute.
         """
         seen: list[Replica] = []
         policy = self._policy
-        give_up_at = time.monotonic() + _READY_WITHIN_S
-        while not self.leaves:
+        give_up_at = time.monotonic() + _READY_TIMEOUT_S
+        while not self.is_stopping:
             with self._lock:
                 fresh = [each for each in self.replicas if each.ready and each not in seen]
-                why = self._why_not_started(time.monotonic() > give_up_at)
+                error = self._startup_error(time.monotonic() > give_up_at)
             for replica in fresh:
                 seen.append(replica)
-                told(replica)
+                on_ready(replica)
             if len(seen) >= self._wanted or self._policy is not policy:
                 return
-            if why:
-                raise ReplicaError(why)
-            time.sleep(_TURN_S)
+            if error:
+                raise ReplicaError(error)
+            time.sleep(_STEP_INTERVAL_S)
 
-    def _why_not_started(self, late: bool) -> str:
+    def _startup_error(self, late: bool) -> str:
         if self._unready_deaths:
-            dead = self._gone[-1]
-            return f"replica {dead['name']} ended: {dead['why']} (all of it: {dead['log']})"
+            dead = self._ended[-1]
+            return f"replica {dead['name']} ended: {dead['why']} (its log: {dead['log']})"
         waiting = [each for each in self.replicas if not each.ready]
         if late and waiting:
-            return f"replica {waiting[0].name} is not ready; its log: {waiting[0].birth.log}"
-        return self._trouble
+            return f"replica {waiting[0].name} is not ready; its log: {waiting[0].entry.log}"
+        return self._start_error
 
-    def _work(self) -> None:
+    def _run_steps(self) -> None:
         while not self._stopping.is_set():
             try:
-                self.turn()
-                self._trouble = ""
+                self.step()
+                self._start_error = ""
             except (OSError, psutil.Error) as error:
-                # No more processes, or no disk: the next turn may do better.
-                self._trouble = f"no replica can be started: {error}"
-            self._stopping.wait(_TURN_S)
+                # The process limit is reached or the disk is full; the next step may succeed.
+                self._start_error = f"no replica can be started: {error}"
+            self._stopping.wait(_STEP_INTERVAL_S)
 
-    def turn(self) -> None:
-        """Looks after everything once."""
+    def step(self) -> None:
+        """Removes ended replicas, and starts or stops replicas according to the policy."""
         with self._lock:
-            self._bury()
+            self._remove_ended()
             if self._policy.mode == OFF:
                 return
             self._decide()
-            active = [replica for replica in self.replicas if not replica.told_to_stop]
+            active = [replica for replica in self.replicas if not replica.stopping]
             missing = self._wanted - len(active)
             if missing > 0 and time.monotonic() >= self._start_at:
                 for _ in range(missing):
                     self._start()
-            for replica in _least_useful(active, -missing):
+            for replica in _first_to_stop(active, -missing):
                 replica.stop()
-                self._tell(replica.name, "leaving", "scaled in")
+                self._add_event(replica.name, "leaving", "scaled in")
 
     def set_policy(self, policy: Policy) -> None:
-        """Goes by this policy from now on."""
+        """Applies another policy."""
         with self._lock:
             if policy.mode == AUTOMATIC != self._policy.mode:
                 self._scaler = Scaler()
@@ -206,31 +205,31 @@ class Manager:
             self._wanted = policy.within(wanted)
 
     def stop(self, name: str) -> None:
-        """Lets a replica finish and leave.
+        """Stops a replica after its current batch.
 
         Raises:
-            ReplicaError: there is none of this name.
+            ReplicaError: no replica has this name.
         """
         with self._lock:
             self._find(name).stop()
-            self._tell(name, "leaving", "on purpose")
+            self._add_event(name, "leaving", "on purpose")
 
     def kill(self, name: str | None) -> str:
-        """Ends a replica at once; without a name one by chance; returns its name.
+        """Kills a replica, a random one without a name, and returns its name.
 
         Raises:
-            ReplicaError: there is none of this name, or none at all.
+            ReplicaError: no replica has this name, or none runs.
         """
         with self._lock:
             if name is None:
                 if not self.replicas:
-                    raise ReplicaError("there is no replica")
+                    raise ReplicaError("no replica runs")
                 name = random.choice(self.replicas).name  # noqa: S311 - no secret depends on it
             self._find(name).kill()
             return name
 
     def status(self) -> dict[str, Any]:
-        """Everything, as plain values."""
+        """Returns policy, lag, replicas and events, as JSON values."""
         with self._lock:
             lag = self._lag.latest()
             return {
@@ -238,9 +237,9 @@ class Manager:
                 "policy": dataclasses.asdict(self._policy),
                 "wanted": self._wanted,
                 "lag": lag and lag.total,
-                "lag_trouble": self._lag.trouble,
+                "lag_trouble": self._lag.error,
                 "replicas": [replica.as_dict() for replica in self.replicas],
-                "gone": list(self._gone),
+                "gone": list(self._ended),
                 "events": list(self._events),
             }
 
@@ -248,75 +247,75 @@ class Manager:
         if self._policy.mode != AUTOMATIC:
             return
         lag = self._lag.latest()
-        # Without brokers nothing is known, and nothing changed.
-        if lag is None or lag.number == self._looked:
+        # While the lag is unknown, the number of replicas does not change.
+        if lag is None or lag.number == self._decided_on:
             return
-        self._looked = lag.number
-        active = sum(not replica.told_to_stop for replica in self.replicas)
-        self._wanted = self._scaler.decide(self._policy, lag.by_partition, active, lag.seen_s)
+        self._decided_on = lag.number
+        active = sum(not replica.stopping for replica in self.replicas)
+        self._wanted = self._scaler.decide(self._policy, lag.by_partition, active, lag.at_s)
 
     def _start(self) -> None:
         taken = {replica.name for replica in self.replicas}
         numbers = range(1, len(taken) + 2)
         name = next(f"replica-{n}" for n in numbers if f"replica-{n}" not in taken)
-        self._take(Replica.start(name, self._environment, self._folder, self._app), "started")
+        self._add(Replica.start(name, self._environment, self._folder, self._app), "started")
 
-    def _take(self, replica: Replica, what: str) -> None:
+    def _add(self, replica: Replica, event: str) -> None:
         self.replicas.append(replica)
-        self._tell(replica.name, what, "")
-        threading.Thread(target=self._keep_asking, args=(replica,), daemon=True).start()
-        self._note()
+        self._add_event(replica.name, event, "")
+        threading.Thread(target=self._keep_probing, args=(replica,), daemon=True).start()
+        self._save()
 
-    def _keep_asking(self, replica: Replica) -> None:
-        """Each has a thread for this: one that is stuck lets its caller wait."""
+    def _keep_probing(self, replica: Replica) -> None:
+        """Probes a replica in a thread of its own, because a stuck replica delays its probe."""
         while replica in self.replicas:
             before = replica.was_ready
-            replica.ask()
+            replica.probe()
             if replica.was_ready and not before:
                 with self._lock:
                     self._unready_deaths = 0
-                    self._tell(replica.name, "ready", "")
-            time.sleep(_ASK_EVERY_S)
+                    self._add_event(replica.name, "ready", "")
+            time.sleep(_PROBE_INTERVAL_S)
 
-    def _bury(self) -> None:
+    def _remove_ended(self) -> None:
         for replica in list(self.replicas):
-            why = replica.why_ended()
-            if why is None:
+            reason = replica.end_reason()
+            if reason is None:
                 continue
             self.replicas.remove(replica)
             ended_s = time.time()
-            self._gone.append({**replica.birth._asdict(), "ended_s": ended_s, "why": why})
-            self._tell(replica.name, "gone", why)
-            if not (replica.was_ready or replica.told_to_stop or replica.killed):
+            self._ended.append({**replica.entry._asdict(), "ended_s": ended_s, "why": reason})
+            self._add_event(replica.name, "gone", reason)
+            if not (replica.was_ready or replica.stopping or replica.killed):
                 self._unready_deaths += 1
-                wait_s = min(_BACK_OFF_MOST_S, 2.0**self._unready_deaths)
+                wait_s = min(_MAX_BACK_OFF_S, 2.0**self._unready_deaths)
                 self._start_at = time.monotonic() + wait_s
-            self._note()
+            self._save()
 
     def _find(self, name: str) -> Replica:
         for replica in self.replicas:
             if replica.name == name:
                 return replica
         known = ", ".join(replica.name for replica in self.replicas) or "none"
-        raise ReplicaError(f"there is no replica {name}; there is {known}")
+        raise ReplicaError(f"there is no replica {name}; running replicas: {known}")
 
-    def _tell(self, name: str, what: str, why: str) -> None:
+    def _add_event(self, name: str, event: str, reason: str) -> None:
         self._event_number += 1
         self._events.append(
             {
                 "number": self._event_number,
                 "at_s": time.time(),
                 "name": name,
-                "what": what,
-                "why": why,
+                "what": event,
+                "why": reason,
             }
         )
 
-    def _note(self) -> None:
-        self._registry.note([replica.birth for replica in self.replicas])
+    def _save(self) -> None:
+        self._registry.save([replica.entry for replica in self.replicas])
 
 
-def _least_useful(replicas: list[Replica], count: int) -> list[Replica]:
-    """Those to let go first, as a ReplicaSet does: what is not ready, then the youngest."""
-    order = sorted(replicas, key=lambda each: (each.ready, -each.birth.started_s))
+def _first_to_stop(replicas: list[Replica], count: int) -> list[Replica]:
+    """Returns the replicas to stop first, as a ReplicaSet does: not ready ones, then new ones."""
+    order = sorted(replicas, key=lambda each: (each.ready, -each.entry.started_s))
     return order[: max(0, count)]

@@ -1,4 +1,4 @@
-"""A file that says who manages the replicas of a group here, how to ask it, and what it started."""
+"""A file with the address of the manager of a group's replicas, and with its replicas."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import IO, Any, NamedTuple
 
 import psutil
 
-from kafka.replicas.replica import Birth, Replica
+from kafka.replicas.replica import Replica, ReplicaEntry
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.worker.identity import file_name, state_folder
 
-_TAKE_WITHIN_S = 0.5
+_LOCK_TIMEOUT_S = 0.5
 
 
 class Address(NamedTuple):
-    """How a manager is asked.
+    """The address of a manager.
 
     Attributes:
-        pid: its process.
-        port: on 127.0.0.1.
-        token: what it wants to hear, so that no web page can talk to it.
+        pid: id of its process.
+        port: port on 127.0.0.1.
+        token: secret of each request, so that no web page can send one.
     """
 
     pid: int
@@ -33,67 +33,67 @@ class Address(NamedTuple):
 
 
 class Registry:
-    """The file of one group, readable by this user alone.
+    """The file of one group, which only this user may read.
 
     Args:
-        settings: which group, and the folder.
+        settings: group, and folder of the file.
 
     Raises:
-        SettingsError: the folder can't be used.
+        SettingsError: the folder cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
         name = file_name(f"{settings.group_id}.replicas")
         self._path = state_folder(settings) / f"{name}.json"
         self._lock_path = self._path.with_suffix(".lock")
-        self._held: IO[str] | None = None
+        self._lock: IO[str] | None = None
         self._address: Address | None = None
 
-    def take(self) -> bool:
-        """Makes this process the group's one manager; False if there is another."""
-        held = self._lock_path.open("w")
-        give_up_at = time.monotonic() + _TAKE_WITHIN_S
+    def acquire(self) -> bool:
+        """Makes this process the only manager of the group; returns False if another runs."""
+        lock = self._lock_path.open("w")
+        give_up_at = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                # Who only looks whether it is free holds it for an instant.
+                # A process that checks whether the lock is free holds it for a moment.
                 if time.monotonic() > give_up_at:
-                    held.close()
+                    lock.close()
                     return False
                 time.sleep(0.02)
                 continue
-            self._held = held
+            self._lock = lock
             return True
 
-    def announce(self, address: Address) -> None:
-        """Says how this manager is asked."""
+    def publish(self, address: Address) -> None:
+        """Writes the address of this manager."""
         self._address = address
-        self.note([replica.birth for replica in self.left_alive()])
+        self.save([replica.entry for replica in self.live_replicas()])
 
     def address(self) -> Address | None:
-        """How the living manager is asked; None if there is none."""
+        """Returns the address of the running manager; None if none runs."""
         content = self._content()
-        # The lock tells whether its process lives, whatever the file says.
+        # The lock shows whether the manager runs; the file may be older.
         if content is None or content["address"] is None or self._is_free():
             return None
         return Address(**content["address"])
 
-    def left_alive(self) -> list[Replica]:
-        """The replicas in the file that still run."""
+    def live_replicas(self) -> list[Replica]:
+        """Returns the replicas in the file that still run."""
         found = []
-        for birth in (self._content() or {}).get("replicas", []):
+        for entry in (self._content() or {}).get("replicas", []):
             try:
-                found.append(Replica(Birth(**birth)))
+                found.append(Replica(ReplicaEntry(**entry)))
             except (psutil.NoSuchProcess, TypeError):
                 continue
         return found
 
-    def note(self, births: list[Birth]) -> None:
-        """Writes down which replicas there are, so that a crash leaves the old or the new."""
+    def save(self, entries: list[ReplicaEntry]) -> None:
+        """Writes the replicas; a crash leaves either the old or the new file."""
         content = {
             "address": self._address and self._address._asdict(),
-            "replicas": [birth._asdict() for birth in births],
+            "replicas": [entry._asdict() for entry in entries],
         }
         draft = self._path.with_suffix(".new")
         descriptor = os.open(str(draft), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -101,14 +101,14 @@ class Registry:
             json.dump(content, file)
         draft.replace(self._path)
 
-    def forget(self) -> None:
-        """Removes the file; nothing is left to find."""
+    def delete(self) -> None:
+        """Deletes the file."""
         if self._path.exists():
             self._path.unlink()
 
     @property
     def log(self) -> Path:
-        """Where a manager in the background writes."""
+        """Log file of a manager in the background."""
         return self._path.with_suffix(".log")
 
     def _content(self) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""One replica on this machine, started the way the image starts."""
+"""One replica on this machine, started as in the image."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ PORTS = (
 )
 
 
-class Birth(NamedTuple):
-    """What is remembered of a replica outside of the process that started it.
+class ReplicaEntry(NamedTuple):
+    """The entry of a replica in the registry, from which another manager can take it over.
 
     Attributes:
         name: its worker id.
-        pid: of its supervisor.
-        started_s: when, in seconds since 1970.
-        created_s: the process's own creation time, which no other process of that id shares.
-        ports: by `PORTS`.
-        log: file that its output goes to.
+        pid: process id of its supervisor.
+        started_s: start time, in seconds since 1970.
+        created_s: creation time of the process, which tells it from a later one with the same id.
+        ports: its ports, by the variables in `PORTS`.
+        log: path of its log file.
     """
 
     name: str
@@ -49,127 +49,135 @@ class Birth(NamedTuple):
 
 
 class Replica:
-    """A replica: a supervisor with Seldon's server and workers below it.
+    """A running replica: a supervisor with Seldon's server and workers.
+
+    Args:
+        entry: entry in the registry.
+        process: its supervisor; None if another process started it.
 
     Attributes:
-        birth: what tells it from all others.
-        ready: whether it said so when it was asked last.
-        was_ready: whether it ever said so.
-        told_to_stop: whether it is to leave.
-        killed: whether it was killed on purpose.
+        entry: entry in the registry.
+        ready: whether it was ready at the latest probe.
+        was_ready: whether it was ready at any probe.
+        stopping: whether `stop` was called.
+        killed: whether `kill` was called.
+
+    Raises:
+        psutil.NoSuchProcess: it does not run.
     """
 
-    def __init__(self, birth: Birth, process: subprocess.Popen[bytes] | None = None) -> None:
-        """Takes a running replica over.
-
-        Raises:
-            psutil.NoSuchProcess: It runs no more.
-        """
-        self.birth = birth
-        self.ready = self.was_ready = self.told_to_stop = self.killed = False
-        self._own = process
-        self._process = psutil.Process(birth.pid)
-        if self._process.create_time() != birth.created_s:
-            raise psutil.NoSuchProcess(birth.pid)
+    def __init__(self, entry: ReplicaEntry, process: subprocess.Popen[bytes] | None = None) -> None:
+        self.entry = entry
+        self.ready = self.was_ready = self.stopping = self.killed = False
+        self._child = process
+        self._process = psutil.Process(entry.pid)
+        if self._process.create_time() != entry.created_s:
+            raise psutil.NoSuchProcess(entry.pid)
 
     @classmethod
     def start(cls, name: str, environment: dict[str, str], folder: Path, app: Path) -> Replica:
-        """Starts one.
+        """Starts a replica.
 
         Args:
             name: its worker id.
-            environment: what it gets beside that of the image.
-            folder: where its log goes.
-            app: the folder with the class, in which it runs.
+            environment: variables over those of the image.
+            folder: folder of its log.
+            app: folder of the class, in which it runs.
         """
         pick = port_picker(None)
         ports = {variable: pick() for variable in PORTS}
         log = folder / f"{name}.log"
-        own = {variable: str(port) for variable, port in ports.items()}
+        port_variables = {variable: str(port) for variable, port in ports.items()}
         with log.open("wb") as output:
             process = subprocess.Popen(
                 [str(RUN)],
                 cwd=str(app),
-                env={**_image_environment(), **environment, **own, "KAFKA_WORKER_ID": name},
+                env={
+                    **_image_environment(),
+                    **environment,
+                    **port_variables,
+                    "KAFKA_WORKER_ID": name,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         created_s = psutil.Process(process.pid).create_time()
-        return cls(Birth(name, process.pid, time.time(), created_s, ports, str(log)), process)
+        entry = ReplicaEntry(name, process.pid, time.time(), created_s, ports, str(log))
+        return cls(entry, process)
 
     @property
     def name(self) -> str:
         """Its worker id."""
-        return self.birth.name
+        return self.entry.name
 
-    def ask(self) -> None:
-        """Asks whether it is ready, for a second at most."""
-        self.ready = answers_ok(self.birth.ports["KAFKA_HTTP_PORT"], "/ready")
+    def probe(self) -> None:
+        """Queries whether it is ready; it waits for one second at most."""
+        self.ready = answers_ok(self.entry.ports["KAFKA_HTTP_PORT"], "/ready")
         self.was_ready = self.was_ready or self.ready
 
-    def why_ended(self) -> str | None:
-        """How it ended, in words; None while it runs."""
-        if self._own is not None:
-            status = self._own.poll()
+    def end_reason(self) -> str | None:
+        """Describes how it ended; None while it runs."""
+        if self._child is not None:
+            status = self._child.poll()
             if status is None:
                 return None
-            return self._in_words(describe_exit(status) if status else "left")
+            return self._describe_end(describe_exit(status) if status else "left")
         if self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE:
             return None
-        return self._in_words("ended")
+        return self._describe_end("ended")
 
     def stop(self) -> None:
-        """Asks it to finish and leave."""
-        self.told_to_stop = True
+        """Sends SIGTERM: the replica finishes its current batch and exits."""
+        self.stopping = True
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Ends all of its processes at once, as the loss of a machine would."""
+        """Kills all of its processes at once."""
         self.killed = True
         with contextlib.suppress(psutil.NoSuchProcess):
-            # First what would start the others again.
+            # The supervisor is first, because it would restart the others.
             family = [self._process, *self._process.children(recursive=True)]
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
 
-    def last_words(self) -> str:
-        """The line of its log that says most: the last error of a part, else the last of all."""
+    def last_log_line(self) -> str:
+        """Returns the last error in its log, else the last line."""
         try:
-            lines = Path(self.birth.log).read_text("utf-8", "replace").strip().splitlines()
+            lines = Path(self.entry.log).read_text("utf-8", "replace").strip().splitlines()
         except OSError:
             return ""
         errors = [line for line in lines if line.startswith("error: ")]
         return (errors or lines or [""])[-1]
 
     def as_dict(self) -> dict[str, Any]:
-        """For `status`."""
+        """Returns its entry and state, for `status`."""
         return {
-            **self.birth._asdict(),
+            **self.entry._asdict(),
             "ready": self.ready,
-            "leaving": self.told_to_stop,
+            "leaving": self.stopping,
             "killed": self.killed,
         }
 
-    def _in_words(self, how: str) -> str:
+    def _describe_end(self, how: str) -> str:
         if self.killed:
             return "killed on purpose (kill -9)"
-        if self.told_to_stop:
+        if self.stopping:
             return "stopped on purpose" if how == "left" else f"stopped on purpose, {how}"
-        last = "" if self.was_ready else self.last_words()
+        last = "" if self.was_ready else self.last_log_line()
         return f"{how}: {last}" if last else how
 
 
 def _image_environment() -> dict[str, str]:
-    """The process's own environment over that of the image."""
+    """Returns the image's variables, overridden by those of this process."""
     found = dict(
         line.split("=", 1)
         for line in ENVIRONMENT.read_text("utf-8").splitlines()
         if "=" in line and not line.startswith("#")
     )
-    # The image's own address is for probes from outside of a container; here is none.
+    # The image listens on all addresses, for probes from outside the container.
     found["KAFKA_HTTP_HOST"] = "127.0.0.1"
     return {**found, **os.environ}

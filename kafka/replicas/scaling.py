@@ -1,7 +1,7 @@
-"""How many replicas there should be: the arithmetic of KEDA's Kafka scaler and the HPA behind it.
+"""Computes the number of replicas as KEDA's Kafka scaler and the HorizontalPodAutoscaler (HPA) do.
 
-KEDA adds up the group's lag and hands it to a HorizontalPodAutoscaler as an external metric with a
-target of `lagThreshold` for each pod; what a setting here does, it does in the cluster. Sources:
+KEDA passes the group's total lag to an HPA as an external metric, with a target of `lagThreshold`
+for each pod. The settings here have the same effect as those in a Kubernetes cluster. Sources:
 KEDA 2.20, `pkg/scalers/kafka_scaler.go` (`getTotalLag`), and Kubernetes 1.34,
 `pkg/controller/podautoscaler` (`GetExternalPerPodMetricReplicas`,
 `normalizeDesiredReplicasWithBehaviors`).
@@ -19,10 +19,10 @@ BY_HAND = "by-hand"
 AUTOMATIC = "automatic"
 MODES = (OFF, BY_HAND, AUTOMATIC)
 
-MOST_REPLICAS = 64
+MAX_REPLICAS = 64
 
-# The HPA's own: within a tenth of the target nothing is done; within 15 s it adds at most as many
-# pods as there are, or four, whichever is more.
+# Constants of the HPA: within a tenth of the target the number does not change. Within 15 s it at
+# most doubles, or rises by four, whichever is more.
 _TOLERANCE = 0.1
 _GROWTH_PERIOD_S = 15.0
 _GROWTH_PODS = 4
@@ -34,20 +34,20 @@ class PolicyError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
-    """When to have how many replicas.
+    """The number of replicas, or the rules that determine it.
 
     Attributes:
-        mode: `off` (none is started or replaced), `by-hand` (`count` of them, those that die are
-            replaced, as a Deployment does it) or `automatic` (as many as the lag asks for).
-        minimum: fewest replicas; 0 lets an idle group go to sleep (`minReplicaCount`).
-        maximum: most replicas (`maxReplicaCount`).
-        count: how many by hand; taken to be within the two.
-        lag_per_worker: messages that one replica may be behind (`lagThreshold`).
-        polling_interval_s: seconds between two looks at the lag (`pollingInterval`).
-        stabilisation_s: of what was asked for within so many seconds, the most is kept
-            (`scaleDown.stabilizationWindowSeconds`; in a cluster 300 unless set).
-        cooldown_s: seconds without any lag before the last replica goes (`cooldownPeriod`; in a
-            cluster 300 unless set).
+        mode: `off` (no replica is started or replaced), `by-hand` (`count` replicas, dead ones are
+            replaced, as in a Deployment) or `automatic` (the lag determines the number).
+        minimum: minimum number of replicas; with 0 an idle group has none (`minReplicaCount`).
+        maximum: maximum number of replicas (`maxReplicaCount`).
+        count: number of replicas in mode `by-hand`, limited to minimum and maximum.
+        lag_per_worker: target of the lag in messages for each replica (`lagThreshold`).
+        polling_interval_s: seconds between two queries of the lag (`pollingInterval`).
+        stabilisation_s: the number falls only to the highest desired number of so many seconds
+            (`scaleDown.stabilizationWindowSeconds`; 300 by default in Kubernetes).
+        cooldown_s: seconds without lag before the last replica stops (`cooldownPeriod`; 300 by
+            default in KEDA).
     """
 
     mode: str = BY_HAND
@@ -60,108 +60,112 @@ class Policy:
     cooldown_s: float = 30.0
 
     def __post_init__(self) -> None:
-        """Refuses what can't be.
+        """Checks the values.
 
         Raises:
-            PolicyError: it can't.
+            PolicyError: a value is outside its range, or values contradict each other.
         """
         if self.mode not in MODES:
-            raise PolicyError(f"scaling is {', '.join(MODES)}, not {self.mode}")
+            raise PolicyError(f"the mode must be one of {', '.join(MODES)}, not {self.mode}")
         if not 0 <= self.minimum <= self.maximum:
             raise PolicyError(
-                f"at least {self.minimum} and at most {self.maximum} replicas can't both be"
+                f"the minimum of {self.minimum} replicas must be between 0 and the maximum of "
+                f"{self.maximum}"
             )
-        if not 1 <= self.maximum <= MOST_REPLICAS:
-            raise PolicyError(f"at most {MOST_REPLICAS} replicas, not {self.maximum}")
+        if not 1 <= self.maximum <= MAX_REPLICAS:
+            raise PolicyError(
+                f"the maximum must be from 1 to {MAX_REPLICAS} replicas, not {self.maximum}"
+            )
         if self.lag_per_worker < 1:
-            raise PolicyError("the lag for each replica is 1 message or more")
+            raise PolicyError("the lag per replica must be 1 message or more")
         if not (0.1 <= self.polling_interval_s <= 3600):
-            raise PolicyError("the lag is looked at every 0.1 to 3600 s")
+            raise PolicyError("the polling interval must be from 0.1 to 3600 s")
         if not (0 <= self.stabilisation_s <= 3600 and 0 <= self.cooldown_s <= 3600):
-            raise PolicyError("stabilisation and cool-down are 0 to 3600 s")
+            raise PolicyError("stabilisation and cool-down must be from 0 to 3600 s")
 
     def within(self, count: int) -> int:
-        """The nearest number of replicas that is allowed."""
+        """Returns this number of replicas, limited to minimum and maximum."""
         return min(max(count, self.minimum), self.maximum)
 
 
 def metric(lag_by_partition: Mapping[int, int], lag_per_worker: int) -> int:
-    """What KEDA tells the autoscaler: the lag, but no more than one replica a partition works off.
+    """Returns the metric that KEDA reports: the lag, limited to one replica for each partition.
 
     Args:
-        lag_by_partition: messages that the group is behind, by partition of the input topic.
+        lag_by_partition: lag of the group in messages, by partition of the input topic.
         lag_per_worker: `lagThreshold`.
     """
     lag = sum(lag_by_partition.values())
-    # Whole numbers divided as Go does it.
+    # KEDA divides integers, as Go does.
     if lag // lag_per_worker > len(lag_by_partition):
         lag = len(lag_by_partition) * lag_per_worker
     return lag
 
 
-def asked_for(lag: int, lag_per_worker: int, now: int) -> int:
-    """How many replicas the autoscaler would have for a metric, before any limit.
+def desired_replicas(lag: int, lag_per_worker: int, current: int) -> int:
+    """Returns the number of replicas that the HPA computes for a metric, before all limits.
 
     Args:
-        lag: as `metric` says.
+        lag: the result of `metric`.
         lag_per_worker: the target for each pod.
-        now: replicas that there are.
+        current: current number of replicas.
     """
-    if now and abs(lag / (lag_per_worker * now) - 1) <= _TOLERANCE:
-        return now
+    if current and abs(lag / (lag_per_worker * current) - 1) <= _TOLERANCE:
+        return current
     return math.ceil(lag / lag_per_worker)
 
 
 class Scaler:
-    """Remembers what the arithmetic needs of the past.
+    """Decides on the number of replicas, and keeps the earlier decisions that it needs.
 
-    Times are seconds of one clock that does not go back.
+    Times are seconds of a monotonic clock.
     """
 
     def __init__(self) -> None:
-        self._wishes: deque[tuple[float, int]] = deque()
+        self._desired: deque[tuple[float, int]] = deque()
         self._growth: deque[tuple[float, int]] = deque()
         self._active_at: float | None = None
 
     def decide(
-        self, policy: Policy, lag_by_partition: Mapping[int, int], now: int, at_s: float
+        self, policy: Policy, lag_by_partition: Mapping[int, int], current: int, at_s: float
     ) -> int:
-        """How many replicas there should be from now on.
+        """Returns the wanted number of replicas.
 
         Args:
-            policy: an automatic one.
+            policy: a policy of mode `automatic`.
             lag_by_partition: as for `metric`.
-            now: replicas that there are.
-            at_s: the time.
+            current: current number of replicas.
+            at_s: time of the decision, in seconds.
         """
         active = sum(lag_by_partition.values()) > 0
         if active or self._active_at is None:
             self._active_at = at_s
-        if now == 0:
-            # From nothing to the first it is KEDA that scales, and not the autoscaler.
-            self._wishes.clear()
+        if current == 0:
+            # KEDA itself scales from zero to one; the HPA does not.
+            self._desired.clear()
             return max(1, policy.minimum) if active else policy.minimum
         if not active and policy.minimum == 0 and at_s - self._active_at >= policy.cooldown_s:
             return 0
         lag = metric(lag_by_partition, policy.lag_per_worker)
-        wish = self._stabilised(asked_for(lag, policy.lag_per_worker, now), now, policy, at_s)
-        most = min(policy.maximum, self._most_growth(now, at_s))
-        decided = min(max(wish, 1, policy.minimum), max(most, policy.minimum, 1))
-        if decided > now:
-            self._growth.append((at_s, decided - now))
+        desired = desired_replicas(lag, policy.lag_per_worker, current)
+        desired = self._stabilised(desired, current, policy, at_s)
+        limit = min(policy.maximum, self._growth_limit(current, at_s))
+        decided = min(max(desired, 1, policy.minimum), max(limit, policy.minimum, 1))
+        if decided > current:
+            self._growth.append((at_s, decided - current))
         return decided
 
-    def _stabilised(self, wish: int, now: int, policy: Policy, at_s: float) -> int:
-        """The most that was wished for lately, so that a short lull costs no replica."""
-        self._wishes.append((at_s, wish))
-        while self._wishes[0][0] < at_s - policy.stabilisation_s:
-            self._wishes.popleft()
-        latest = max(each for _, each in self._wishes)
-        return wish if wish > now else min(now, latest)
+    def _stabilised(self, desired: int, current: int, policy: Policy, at_s: float) -> int:
+        """Returns the highest recent number, so that a short pause does not stop replicas."""
+        self._desired.append((at_s, desired))
+        while self._desired[0][0] < at_s - policy.stabilisation_s:
+            self._desired.popleft()
+        highest = max(each for _, each in self._desired)
+        return desired if desired > current else min(current, highest)
 
-    def _most_growth(self, now: int, at_s: float) -> int:
+    def _growth_limit(self, current: int, at_s: float) -> int:
         while self._growth and self._growth[0][0] <= at_s - _GROWTH_PERIOD_S:
             self._growth.popleft()
-        before = now - sum(each for _, each in self._growth)
-        # The limit is on growth: those that run stay, though some that were added may be gone.
-        return max(now, 2 * before, before + _GROWTH_PODS)
+        before = current - sum(each for _, each in self._growth)
+        # The limit never stops replicas, even if some of the recently added ones have died.
+        return max(current, 2 * before, before + _GROWTH_PODS)

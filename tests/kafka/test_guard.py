@@ -1,4 +1,4 @@
-"""What a program has started ends with it."""
+"""The processes that a program started end with it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
-# A supervisor in a session of its own, with a child, as those of tests are.
+# It starts a process with a child, in a session of its own, as tests start supervisors.
 PROGRAM = """
 import subprocess, sys, time
 from kafka.guard import Guard
@@ -29,9 +29,9 @@ print(*guard.close(), sep="\\n", flush=True)
 """
 
 
-def program(then: str) -> subprocess.Popen[str]:
+def program(mode: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, then], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, mode], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
 
 
@@ -47,9 +47,9 @@ def test_processes_end_with_the_program_that_started_them(number: signal.Signals
     assert alive == []
 
 
-def test_what_is_left_at_the_end_is_named() -> None:
+def test_the_guard_reports_the_processes_that_it_kills() -> None:
     with program("leave") as process:
         assert process.stdout is not None
         process.stdout.readline()
-        said = process.stdout.read()
-    assert "time.sleep(600)" in said
+        output = process.stdout.read()
+    assert "time.sleep(600)" in output
