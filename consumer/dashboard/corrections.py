@@ -131,4 +131,6 @@ def feedback_on(
         request = {"data": {"ndarray": [image.tolist()]}}
     label = result.label
     reward = 1.0 if label is not None and label.name == truth else 0.0
-    return Feedback(result.answer.puid, said, reward, request, None, result.answer.place, given_ms)
+    return Feedback(
+        result.answer.puid, said, reward, request, None, result.answer.input_position, given_ms
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message
 
-from consumer.answers import Place, read_answer
+from consumer.answers import InputPosition, read_answer
 from consumer.dashboard.letters import LetterBox
 from consumer.dashboard.results import ResultLog
 from consumer.reader import Reader
@@ -118,7 +118,7 @@ class Feed:
             log.exception("the message at %s can't be shown", "/".join(map(str, at)))
         self._next[at[:2]] = at[2] + 1
 
-    def _take(self, message: Message, at: Place, came_s: float) -> None:
+    def _take(self, message: Message, at: InputPosition, came_s: float) -> None:
         if message.topic() == self._settings.dead_letter_topic:
             self.letters.add(record_of(message))
         answer = read_answer(message, self._settings.dead_letter_topic)

@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, KafkaException
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.answers import Place
-from consumer.pictures import fetch_record, hasty, read_pixels
+from consumer.answers import InputPosition
+from consumer.pictures import fetch_record, read_pixels, single_fetch_config
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.letters import read_letter
@@ -41,7 +41,7 @@ class Inputs:
         Args:
             settings: Topics and brokers.
         """
-        self._config: dict[str, Any] = hasty(
+        self._config: dict[str, Any] = single_fetch_config(
             consumer_config(settings, f"{settings.group_id}.dashboard")
         )
         self._max_bytes = settings.max_message_bytes
@@ -50,7 +50,7 @@ class Inputs:
         self._consumers: list[Consumer] = []
         self._mine = threading.local()
         self._lock = threading.Lock()
-        self._images: OrderedDict[Place, Images] = OrderedDict()
+        self._images: OrderedDict[InputPosition, Images] = OrderedDict()
         self._bytes = 0
 
     def close(self) -> None:
@@ -59,33 +59,33 @@ class Inputs:
         for consumer in self._consumers:
             consumer.close()
 
-    def keep(self, place: Place, images: Images) -> None:
+    def keep(self, position: InputPosition, images: Images) -> None:
         """Know the images of a message without fetching it."""
         with self._lock:
-            if place not in self._images:
+            if position not in self._images:
                 self._bytes += images.nbytes
-            self._images[place] = images
+            self._images[position] = images
             while self._bytes > _KEPT_BYTES and len(self._images) > 1:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
-    async def record(self, place: Place) -> Record | None:
+    async def record(self, position: InputPosition) -> Record | None:
         """A message; None if it is not there any more, or no broker hands it out in time."""
-        return await self._in_the_pool(self._fetch, place)
+        return await self._in_the_pool(self._fetch, position)
 
-    async def images(self, place: Place) -> Images | None:
+    async def images(self, position: InputPosition) -> Images | None:
         """The images in an input message, or in the input that a dead letter holds.
 
         None if it is not there any more, or holds nothing of that kind.
         """
         with self._lock:
-            known = self._images.get(place)
-        return known if known is not None else await self._in_the_pool(self._fetch_images, place)
+            known = self._images.get(position)
+        return known if known is not None else await self._in_the_pool(self._fetch_images, position)
 
-    async def _in_the_pool(self, fetch: Callable[[Place], T], place: Place) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, fetch, place)
+    async def _in_the_pool(self, fetch: Callable[[InputPosition], T], position: InputPosition) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, fetch, position)
 
-    def _fetch_images(self, place: Place) -> Images | None:
-        record = self._fetch(place)
+    def _fetch_images(self, position: InputPosition) -> Images | None:
+        record = self._fetch(position)
         if record is None:
             return None
         if record.topic == self._dead_letter_topic:
@@ -93,17 +93,17 @@ class Inputs:
             record = record if letter is None else letter.original()
         images = read_pixels(record, self._max_bytes)
         if images is not None:
-            self.keep(place, images)
+            self.keep(position, images)
         return images
 
-    def _fetch(self, place: Place) -> Record | None:
+    def _fetch(self, position: InputPosition) -> Record | None:
         consumer: Consumer | None = getattr(self._mine, "consumer", None)
         if consumer is None:
             consumer = self._mine.consumer = Consumer(self._config)
             with self._lock:
                 self._consumers.append(consumer)
         try:
-            return fetch_record(consumer, place, _WAIT_S)
+            return fetch_record(consumer, position, _WAIT_S)
         except KafkaException:
             return None
 

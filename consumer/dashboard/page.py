@@ -133,7 +133,7 @@ def _score(board: Board) -> str:
         f"{score.answered:,} answered",
         f"{score.dead:,} dead",
         f"{score.duplicates:,} twice",
-        f"{score.disorder:,} out of order",
+        f"{score.out_of_order:,} out of order",
         f"{board.feed.rate():,.0f}/s",
         f"lag {'unknown' if lag is None else format(lag, ',')}",
     ]

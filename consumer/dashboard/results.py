@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from consumer.answers import Answer, Label, Place
+from consumer.answers import Answer, InputPosition, Label
 from consumer.corrections import class_of
 from consumer.labels import HIRAGANA
 
@@ -14,7 +14,7 @@ MOST_RESULTS = 20_000
 
 _ROMAJI = tuple(HIRAGANA)
 
-ImageOf = tuple[Place, int]
+ImageOf = tuple[InputPosition, int]
 """An image: the place of its input message, and its row in it."""
 
 
@@ -35,7 +35,7 @@ class Result:
     number: int
     came_s: float
     answer: Answer
-    at: Place | None
+    at: InputPosition | None
     row: int = 0
     latency_ms: float | None = None
     label: Label | None = None
@@ -43,7 +43,9 @@ class Result:
     @property
     def image(self) -> ImageOf | None:
         """Which image it is, if the message says so."""
-        return None if self.answer.place is None else (self.answer.place, self.row)
+        return (
+            None if self.answer.input_position is None else (self.answer.input_position, self.row)
+        )
 
     @property
     def told_truth(self) -> str:
@@ -84,7 +86,7 @@ class ResultLog:
         return self._next - 1
 
     def add(
-        self, answer: Answer, at: Place | None, came_s: float, latency_ms: float | None
+        self, answer: Answer, at: InputPosition | None, came_s: float, latency_ms: float | None
     ) -> None:
         """Take a message in: a result for each of its images, or one if it has none."""
         with self._lock:

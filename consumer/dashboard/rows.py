@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from consumer.answers import Place
+from consumer.answers import InputPosition
 from consumer.dashboard.results import Result, ResultLog
 from consumer.dashboard.selection import Filter
 from consumer.labels import HIRAGANA
@@ -22,7 +22,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def picture_address(place: Place, row: int) -> str:
+def picture_address(place: InputPosition, row: int) -> str:
     """Where a browser finds the picture of an image."""
     topic, partition, offset = place
     return f"/picture/{quote(topic, safe='')}/{partition}/{offset}/{row}.png"
@@ -38,13 +38,15 @@ def row_of(result: Result, index: int, log: ResultLog) -> dict[str, Any]:
     """
     answer, label = result.answer, result.label
     # A dead letter's own record is read, since retention may have taken the input.
-    place = result.at if answer.dead else answer.place
+    place = result.at if answer.dead else answer.input_position
     row: dict[str, Any] = {
         "number": result.number,
         "index": index,
         "key": (answer.key or "")[:_TEXT],
         "worker": answer.worker[:_TEXT],
-        "place": "" if answer.place is None else f"{answer.place[1]}:{answer.place[2]}",
+        "place": ""
+        if answer.input_position is None
+        else f"{answer.input_position[1]}:{answer.input_position[2]}",
         "latency": in_ms(result.latency_ms),
         "picture": None if place is None else picture_address(place, result.row),
     }
@@ -126,7 +128,7 @@ def as_json(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
 
 def _facts(result: Result, log: ResultLog) -> dict[str, Any]:
     answer, label = result.answer, result.label
-    place = answer.place or ("", "", "")
+    place = answer.input_position or ("", "", "")
     judged: tuple[Any, ...] = ("",) * 5
     if label is not None:
         judged = (label.name, label.hiragana, label.confidence, label.abstain, label.outlier)

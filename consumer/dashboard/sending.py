@@ -110,7 +110,7 @@ class Sender:
     def refuse(self, refused: Refused) -> None:
         """Say in the results that a file was not sent."""
         answer = Answer(
-            place=None,
+            input_position=None,
             key=refused.name,
             worker="",
             timestamp_ms=None,

@@ -40,7 +40,7 @@ class Detail:
         self._asked += 1
         mine = self._asked
         output, source = await asyncio.gather(
-            self._record(result.at), self._record(None if answer.dead else answer.place)
+            self._record(result.at), self._record(None if answer.dead else answer.input_position)
         )
         if mine != self._asked:
             return  # another was asked for meanwhile
@@ -69,7 +69,7 @@ class Detail:
                     ui.label(label.hiragana).classes("kana big-kana").props("lang=ja")
                     ui.label(f"{label.name}, {100 * label.confidence:.2f} %").classes("big")
             button("Close", self._dialog.close)
-        place = "-" if answer.place is None else "{} {}:{}".format(*answer.place)
+        place = "-" if answer.input_position is None else "{} {}:{}".format(*answer.input_position)
         facts = {
             "from": place,
             "to": "-" if result.at is None else "{} {}:{}".format(*result.at),
@@ -85,7 +85,7 @@ class Detail:
                 ui.label(f"{name}: {value}")
 
     def _picture(self, result: Result) -> None:
-        place = result.at if result.answer.dead else result.answer.place
+        place = result.at if result.answer.dead else result.answer.input_position
         if place is None:
             return
         with ui.column().classes("gap-2"):
@@ -97,12 +97,12 @@ class Detail:
                 why = ui.column()
 
     async def _explain(self, result: Result, ask: ui.button, why: ui.column) -> None:
-        assert result.answer.place is not None
+        assert result.answer.input_position is not None
         ask.disable()
         why.clear()
         with why:
             ui.spinner()
-        images = await self._board.inputs.images(result.answer.place)
+        images = await self._board.inputs.images(result.answer.input_position)
         if images is None or result.row >= len(images):
             address, said = None, "The picture is not there any more."
         else:
@@ -166,7 +166,7 @@ class Detail:
                 if not chosen.value:
                     ui.notify("Choose what it shows first.", type="warning")
                     return
-                place = result.answer.place
+                place = result.answer.input_position
                 images = None if place is None else await self._board.inputs.images(place)
                 image = images[result.row] if images is not None and rows == len(images) else None
                 trouble = await asyncio.to_thread(

@@ -38,7 +38,7 @@ FILTERS = st.builds(
 def answer(offset: int, *labels: Label, **more: Any) -> Answer:
     more.setdefault("key", "key")
     more.setdefault("worker", "a")
-    return Answer(place=("in", 0, offset), timestamp_ms=0, labels=labels, **more)
+    return Answer(input_position=("in", 0, offset), timestamp_ms=0, labels=labels, **more)
 
 
 def log_of(*answers: Answer, most: int = 1000) -> ResultLog:
@@ -59,7 +59,7 @@ def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
     assert log.find(1) is None
     found = log.find(100)
     assert found is not None
-    assert found.answer.place == ("in", 0, 99)
+    assert found.answer.input_position == ("in", 0, 99)
 
 
 def test_only_what_the_filter_takes_counts_as_newer() -> None:
@@ -128,7 +128,8 @@ def test_each_condition_leaves_out_what_it_should() -> None:
     log = log_of(answer(0, KI, truth=("ki",)), answer(1, SU, truth=("ki",)), dead)
 
     def taken(**conditions: Any) -> list[int]:
-        return [each.answer.place[2] for each in Selection(log, Filter(**conditions)).all()]  # type: ignore[index]
+        results = Selection(log, Filter(**conditions)).all()
+        return [each.answer.input_position[2] for each in results]  # type: ignore[index]
 
     assert taken() == [2, 1, 0]
     assert (
