@@ -28,7 +28,7 @@ from seldon_kafka.progress_bar import counting
 _BATCH = 500
 _POLL_S = 0.1
 _MOST_NAMED = 5
-# The clock of a sender may be behind the clock behind --since.
+# A sender's clock may be behind the clock of the user who sets --since.
 _CLOCK_SKEW_MS = 60_000
 
 

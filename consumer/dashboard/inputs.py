@@ -1,4 +1,4 @@
-"""Messages by where they stand, fetched when a page wants to see them, and their pictures."""
+"""Fetches messages by their position when a page shows them, and reads their images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seldon_kafka.messages import Record
 
 _THREADS = 3
 _WAIT_S = 2.0
-_KEPT_BYTES = 32 * 2**20
+_MOST_KEPT_BYTES = 32 * 2**20
 
 T = TypeVar("T")
 
@@ -33,14 +33,13 @@ Images = NDArray[np.uint8]
 
 
 class Inputs:
-    """Fetches messages in threads of its own; pictures that it has shown are kept for a while."""
+    """Fetches messages in threads of its own, and keeps the latest images.
+
+    Args:
+        settings: topics and brokers.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare to fetch.
-
-        Args:
-            settings: Topics and brokers.
-        """
         self._config: dict[str, Any] = single_fetch_config(
             consumer_config(settings, f"{settings.group_id}.dashboard")
         )
@@ -48,34 +47,34 @@ class Inputs:
         self._dead_letter_topic = settings.dead_letter_topic
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="inputs")
         self._consumers: list[Consumer] = []
-        self._mine = threading.local()
+        self._of_thread = threading.local()
         self._lock = threading.Lock()
         self._images: OrderedDict[InputPosition, Images] = OrderedDict()
         self._bytes = 0
 
     def close(self) -> None:
-        """Stop fetching."""
+        """Stops fetching."""
         self._pool.shutdown(cancel_futures=True)
         for consumer in self._consumers:
             consumer.close()
 
     def keep(self, position: InputPosition, images: Images) -> None:
-        """Know the images of a message without fetching it."""
+        """Keeps the images of a message, so that it need not be fetched."""
         with self._lock:
             if position not in self._images:
                 self._bytes += images.nbytes
             self._images[position] = images
-            while self._bytes > _KEPT_BYTES and len(self._images) > 1:
+            while self._bytes > _MOST_KEPT_BYTES and len(self._images) > 1:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
     async def record(self, position: InputPosition) -> Record | None:
-        """A message; None if it is not there any more, or no broker hands it out in time."""
+        """Returns a message; None if it no longer exists, or no broker answers in time."""
         return await self._in_the_pool(self._fetch, position)
 
     async def images(self, position: InputPosition) -> Images | None:
-        """The images in an input message, or in the input that a dead letter holds.
+        """Returns the images of an input message, or of the input in a dead letter.
 
-        None if it is not there any more, or holds nothing of that kind.
+        None if the message no longer exists, or contains no such images.
         """
         with self._lock:
             known = self._images.get(position)
@@ -97,9 +96,9 @@ class Inputs:
         return images
 
     def _fetch(self, position: InputPosition) -> Record | None:
-        consumer: Consumer | None = getattr(self._mine, "consumer", None)
+        consumer: Consumer | None = getattr(self._of_thread, "consumer", None)
         if consumer is None:
-            consumer = self._mine.consumer = Consumer(self._config)
+            consumer = self._of_thread.consumer = Consumer(self._config)
             with self._lock:
                 self._consumers.append(consumer)
         try:
@@ -109,7 +108,7 @@ class Inputs:
 
 
 def png(image: Images) -> bytes:
-    """A picture of one image, uint8 (28, 28)."""
+    """Returns an image, uint8 (28, 28), as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
