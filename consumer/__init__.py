@@ -1,1 +1,1 @@
-"""Reads the topic `model_output`: terminal view, lines, scores."""
+"""Reads the topic `model_output`: a terminal view, lines, files, scores, and the dashboard."""

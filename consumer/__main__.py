@@ -37,12 +37,12 @@ from seldon_kafka.transport.snapshot import ReadError
 
 _BATCH = 500
 _POLL_S = 0.1
-# A run says what is read, and how long.
+# A run determines what to read, and when to end.
 _NOT_FOR_RUN = ("score", "dead_letters", "from_beginning", "group", "count")
 
 _EXAMPLES = """
 examples:
-  python -m consumer                             watch what comes
+  python -m consumer                             watch new answers
   python -m consumer --from-beginning --score --count 10000
   python -m consumer --json | jq -r '.labels[].hiragana'
   python -m consumer --csv --group sheet > answers.csv
@@ -51,24 +51,25 @@ examples:
   python -m consumer --parquet s3://results/ --run spring --of s3://scans/2026/
 
 Brokers and topics come from KAFKA_BROKER (else the local cluster),
-KAFKA_OUTPUT_TOPIC and KAFKA_DEAD_LETTER_TOPIC; the store that an s3:// address
-is in from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY. A --run ends when each object has one row; after a stop,
-the same command goes on.
+KAFKA_OUTPUT_TOPIC and KAFKA_DEAD_LETTER_TOPIC. The store of s3:// addresses
+comes from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
+AWS_SECRET_ACCESS_KEY. A --run ends when each object has one row. The same
+command continues it after a stop.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read what the arguments say.
+    """Runs the consumer.
 
     Returns:
-        0, or 1 if there were fewer messages than --count, objects of a run have no
-        row or the topics cannot be read, 2 for wrong arguments or settings, 130 after Ctrl-C.
+        Exit status: 0 after success, 2 for wrong arguments or settings, 130 after Ctrl-C.
+        1 if the topics can't be read, there were fewer messages than --count, or objects of a run
+        have no row.
     """
     parser = _parser()
     options = parser.parse_args(arguments)
     _check(parser, options)
-    # What the client retries by itself is no news to whoever watches, and what ends it is told.
+    # The client logs errors that it retries by itself; errors that end the consumer are printed.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL + 1)
     try:
         settings = admitted(client_settings())
@@ -82,10 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
     except KafkaException as error:
         sys.stderr.write(f"error: {error.args[0].str()}\n")
         return 1
-    except KeyboardInterrupt:  # before anything was read
+    except KeyboardInterrupt:  # before reading started
         return 130
     except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more at exit.
+        # The reader of the pipe has closed it. Python would report that again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -93,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m consumer",
-        description="Show, write or score what comes out of the output topic.",
+        description="Show, write or score the answers of the output topic.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -105,34 +106,38 @@ def _parser() -> argparse.ArgumentParser:
         metavar="LOCATION",
         help="a row for each image, in a folder or s3://bucket/prefix",
     )
-    parser.add_argument("--score", action="store_true", help="accuracy, confusion, what is amiss")
-    parser.add_argument("--dead-letters", action="store_true", help="also in lines (view: always)")
-    parser.add_argument("--from-beginning", action="store_true", help="what is there already, too")
-    parser.add_argument("--group", metavar="ID", help="share the work, and go on where it ended")
     parser.add_argument(
-        "--count", type=positive_integer, metavar="N", help="end after so many messages"
+        "--score", action="store_true", help="print accuracy, confusion, duplicates and gaps"
     )
     parser.add_argument(
-        "--timeout", type=positive_number, metavar="S", help="end when nothing has come for so long"
+        "--dead-letters", action="store_true", help="write dead letters too; the view shows them"
+    )
+    parser.add_argument("--from-beginning", action="store_true", help="read existing messages too")
+    parser.add_argument("--group", metavar="ID", help="join this consumer group, and commit to it")
+    parser.add_argument("--count", type=positive_integer, metavar="N", help="end after N messages")
+    parser.add_argument(
+        "--timeout", type=positive_number, metavar="S", help="end after S seconds without messages"
     )
     run = parser.add_argument_group("with --parquet")
-    run.add_argument("--run", type=run_name, metavar="NAME", help="of python -m producer --run")
+    run.add_argument(
+        "--run", type=run_name, metavar="NAME", help="the run's name, as in python -m producer"
+    )
     run.add_argument("--of", metavar="LOCATION", help="the run's objects; each gets one row")
     run.add_argument(
-        "--since", type=_time, metavar="TIME", help="read a run from then on: 2h, 2026-05-31T12:30Z"
+        "--since", type=_time, metavar="TIME", help="start of the run: 2h, 2026-05-31T12:30Z"
     )
     run.add_argument(
         "--part-rows",
         type=positive_integer,
         default=PART_ROWS,
         metavar="N",
-        help="rows of a file (%(default)s)",
+        help="rows per file (%(default)s)",
     )
     return parser
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a usage error where options don't go together."""
+    """Exits with a usage error if options exclude each other."""
     if options.run is None:
         if options.of or options.since:
             parser.error("--of and --since go with --run")
@@ -157,7 +162,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     topics = [settings.output_topic]
     if with_dead:
         topics.append(settings.dead_letter_topic)
-    # A group of its own name, never committed to, for whoever wants none.
+    # Without a group, the consumer has a group id of its own that never gets commits.
     group = options.group or f"consumer-{uuid.uuid4().hex}"
     config = consumer_config(settings, group)
     inputs = _Inputs(config, settings.input_topic, options.from_beginning)
@@ -166,12 +171,12 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         topics,
         options.from_beginning,
         group=options.group is not None,
-        by_hand=options.parquet is not None,
+        manual_commit=options.parquet is not None,
     )
-    score = Score(started_ms=int(1000 * time.time()))  # whole, as Kafka's timestamps are
+    score = Score(started_ms=int(1000 * time.time()))  # an integer, as Kafka's timestamps are
     interrupted = False
     try:
-        # Whoever starts us may wait for this line: nothing that is sent after it is missed.
+        # Other programs wait for this line: messages that are sent after it are not missed.
         sys.stderr.write(f"reading {' and '.join(topics)}\n")
         sys.stderr.flush()
         with closing(reader), _sink(options, settings, config, score, reader.commit) as sink:
@@ -189,9 +194,14 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class _Sink:
-    """Where answers go."""
+    """A consumer of answers.
 
-    take: Callable[[Answer, float | None], None]
+    Attributes:
+        write: takes an answer and its latency in ms, if known.
+        idle: called after each batch.
+    """
+
+    write: Callable[[Answer, float | None], None]
     idle: Callable[[], None]
 
 
@@ -206,13 +216,13 @@ def _sink(
     if options.parquet is not None:
         results = Results(open_location(options.parquet))
         with Parts(results, options.part_rows, commit) as parts:
-            yield _Sink(parts.take, parts.keep_up)
+            yield _Sink(parts.take, parts.flush_if_due)
         return
     if options.json or options.csv or not sys.stdout.isatty():
         make = json_lines if options.json else csv_lines if options.csv else text_lines
         yield _Sink(make(sys.stdout), sys.stdout.flush)
         return
-    # Here and not above: it decodes requests, with libraries that the image of sdep/batch lacks.
+    # Imported here: it needs libraries for decoding that the image of sdep/batch does not have.
     from consumer.pictures import PictureFetcher
 
     with ExitStack() as stack:
@@ -230,16 +240,16 @@ def _pump(
     count: int | None,
     timeout_s: float | None,
 ) -> None:
-    """Read until there were enough messages, or none for too long."""
+    """Reads until there were enough messages, or none within the timeout."""
     last = time.monotonic()
     while count is None or score.total < count:
-        most = _BATCH if count is None else min(_BATCH, count - score.total)
-        found = reader.read(most, _POLL_S)
+        limit = _BATCH if count is None else min(_BATCH, count - score.total)
+        found = reader.read(limit, _POLL_S)
         received_ms = 1000 * time.time()
         for message in found:
             answer = read_answer(message, dead_letter_topic)
             if answer is not None:
-                sink.take(answer, score.add(answer, received_ms))
+                sink.write(answer, score.add(answer, received_ms))
         sink.idle()
         if found:
             last = time.monotonic()
@@ -248,7 +258,7 @@ def _pump(
 
 
 class _Inputs:
-    """Counts what goes into the input topic while we look."""
+    """Counts the messages that are sent to the input topic while the consumer reads."""
 
     def __init__(self, config: dict[str, Any], topic: str, from_beginning: bool) -> None:
         self._consumer = Consumer(config)
@@ -260,7 +270,10 @@ class _Inputs:
         self._from = {p: low if from_beginning else high for p, (low, high) in offsets.items()}
 
     def sent(self) -> int | None:
-        """Messages since then; None if the topic or its brokers are gone. Ask once."""
+        """Returns the number of messages since the start, and closes the client.
+
+        None if the topic does not exist, or no broker answers.
+        """
         try:
             offsets = end_offsets(self._consumer, self._topic)
         except KafkaException:

@@ -1,4 +1,4 @@
-"""From a message of the output or dead-letter topic to what it says."""
+"""Reads the messages of the output topic and the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from seldon_kafka.messages import (
 )
 
 UNREADABLE_OBJECT = "unreadable_object"
-"""Reason of an answer: the sender found no picture in the object."""
+"""Reason of an answer: the sender could not read the object as a picture."""
 
-Place = tuple[str, int, int]
-"""Topic, partition and offset of the input that is answered."""
+InputPosition = tuple[str, int, int]
+"""Topic, partition and offset of an input record."""
 
 _PROTOBUF = b"seldon.protos.SeldonMessage"
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one image was taken for.
+    """The classification of one image.
 
     Attributes:
-        name: The class with the highest probability: a romaji name, if the class
-            of the model has such names.
-        confidence: How sure the model is, from 0 to 1.
-        abstain: The model would rather not say.
-        outlier: The model takes the image for something else than it was made for.
-        probabilities: Of each class, by its name.
+        name: the class with the highest probability; a romaji name if the model names its
+            classes so.
+        confidence: the confidence of the model, from 0 to 1.
+        abstain: whether the model is too unsure to decide.
+        outlier: whether the model finds that the image shows none of its classes.
+        probabilities: name and probability of each class.
     """
 
     name: str
@@ -52,12 +52,12 @@ class Label:
 
     @property
     def hiragana(self) -> str:
-        """The character, or nothing for a name that is not one of the ten."""
+        """The character, or an empty text if the name is none of the ten."""
         return HIRAGANA.get(self.name, "")
 
 
 class Reply(NamedTuple):
-    """What a reply's value says: see `Answer`."""
+    """The content of a reply's value; its fields are those of `Answer`."""
 
     puid: str
     labels: tuple[Label, ...]
@@ -66,24 +66,24 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply, or a dead letter.
+    """A reply or a dead letter.
 
     Attributes:
-        place: Where the input was, if the message says so.
-        key: The sender's key, as text.
-        worker: Who answered.
-        timestamp_ms: When the input was sent, in ms since 1970; of a dead letter,
-            when it was rejected; None if unknown.
-        truth: What the images show, if the sender said so.
-        labels: What they were taken for; nothing in a dead letter.
-        reason: Why it is a dead letter, a stable word; None in a reply.
-        message: The same in a sentence.
-        puid: Seldon's id of the reply, or nothing.
-        model: Which model answered, if the reply says so, or nothing.
-        object: The name of the object that the image is of, if the sender said so, or nothing.
+        input_position: the position of the input record, if the message names it.
+        key: the sender's key, as text.
+        worker: the name of the worker.
+        timestamp_ms: the timestamp of the input, in ms since 1970. For a dead letter, the time of
+            the rejection. None if unknown.
+        truth: the true label of each image, if the sender named them.
+        labels: the label of each image; empty in a dead letter.
+        reason: the rejection reason of a dead letter, a stable word; None in a reply.
+        message: the reason as a sentence.
+        puid: Seldon's id of the reply, or an empty text.
+        model: the name of the model, or an empty text if the reply does not name it.
+        object: the name of the image's object, or an empty text if the sender did not name it.
     """
 
-    place: Place | None
+    input_position: InputPosition | None
     key: str | None
     worker: str
     timestamp_ms: int | None
@@ -97,18 +97,19 @@ class Answer:
 
     @property
     def dead(self) -> bool:
-        """Whether it could not be answered."""
+        """Whether it is a dead letter."""
         return self.reason is not None
 
 
 def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
-    """What a message says; a reply that cannot be read has no labels, and says why.
-
-    None if it is no answer: the mark of a replay stands between the dead letters.
+    """Reads a message; the answer of an unreadable reply has no labels and names the error.
 
     Args:
-        message: From the output or the dead-letter topic.
-        dead_letter_topic: The name of the latter.
+        message: a message of the output topic or the dead-letter topic.
+        dead_letter_topic: the name of the dead-letter topic.
+
+    Returns:
+        The answer. None for a replay mark in the dead-letter topic, which is no answer.
     """
     headers: Any = message.headers() or ()
     dead = message.topic() == dead_letter_topic
@@ -126,12 +127,12 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
             text = f"the reply cannot be read: {error}"
     unreadable = header(headers, UNREADABLE)
     if unreadable is not None:
-        # What a worker makes of a message without a value says less.
+        # The reason of the sender is more precise than the worker's: the message has no value.
         reason, text, reply = UNREADABLE_OBJECT, _text(unreadable), Reply("", ())
     kind, timestamp = message.timestamp()
     key = message.key()
     return Answer(
-        place=_place(headers),
+        input_position=_input_position(headers),
         key=None if key is None else _text(key),
         worker=_text(header(headers, WORKER)),
         timestamp_ms=None if kind == TIMESTAMP_NOT_AVAILABLE else timestamp,
@@ -146,14 +147,14 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
 
 
 def read_reply(value: bytes, proto_name: bytes | None = None) -> Reply:
-    """What a reply's value says, in any of the formats that replies have.
+    """Reads the value of a reply, in any format of replies.
 
     Args:
         value: Seldon JSON or protobuf, Open Inference (V2) or TensorFlow Serving JSON.
-        proto_name: The header of that name.
+        proto_name: the value of the header `proto-name`.
 
     Raises:
-        ValueError, KeyError, TypeError, IndexError, AttributeError: It is none of them.
+        ValueError, KeyError, TypeError, IndexError, AttributeError: it has none of these formats.
     """
     document = _protobuf(value) if proto_name == _PROTOBUF else json.loads(value)
     if "predictions" in document:
@@ -166,7 +167,7 @@ def read_reply(value: bytes, proto_name: bytes | None = None) -> Reply:
 
 
 def _protobuf(value: bytes) -> Any:
-    # Here and not above: most readers never meet one.
+    # Imported here, because most readers never receive protobuf.
     from google.protobuf import json_format
     from google.protobuf.message import DecodeError
     from seldon_core.proto import prediction_pb2
@@ -210,16 +211,16 @@ def _labels(
     confidence, abstain, outlier = map(tags.get, ("confidence", "abstain", "outlier"))
     found = []
     columns = max(map(len, rows), default=0)
-    called = [_name(column, names, columns) for column in range(columns)]
+    column_names = [_name(column, names, columns) for column in range(columns)]
     for number, row in enumerate(rows):
         best = max(range(len(row)), key=row.__getitem__)
         found.append(
             Label(
-                name=called[best],
+                name=column_names[best],
                 confidence=float(row[best] if confidence is None else confidence[number]),
                 abstain=bool(abstain[number]) if abstain else False,
                 outlier=bool(outlier[number]) if outlier else False,
-                probabilities=tuple(zip(called, map(float, row), strict=False)),
+                probabilities=tuple(zip(column_names, map(float, row), strict=False)),
             )
         )
     return tuple(found)
@@ -228,11 +229,11 @@ def _labels(
 def _name(column: int, names: Sequence[str], columns: int) -> str:
     if column < len(names):
         return names[column]
-    # TensorFlow Serving's format has no place for names.
+    # The format of TensorFlow Serving has no field for names.
     return list(HIRAGANA)[column] if columns == len(HIRAGANA) else f"t:{column}"
 
 
-def _place(headers: Sequence[Any]) -> Place | None:
+def _input_position(headers: Sequence[Any]) -> InputPosition | None:
     topic = header(headers, INPUT_TOPIC)
     try:
         return (

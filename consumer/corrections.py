@@ -1,4 +1,4 @@
-"""From people's word on answers to pictures with their right labels."""
+"""Turns feedback about answers into images with their right labels."""
 
 from __future__ import annotations
 
@@ -15,62 +15,62 @@ from seldon_kafka.codec.feedback import BadFeedback, Feedback, Place, read
 from seldon_kafka.messages import Record
 
 MOST = 500_000
-"""Rows that may be spoken of: ten times the data set, and what `model.train` takes."""
+"""Limit of the corrected rows: ten times the data set, and the limit of `model.train`."""
 
 NO_FEEDBACK = "the message is no feedback"
 NO_TRUTH = "the feedback names no label"
 UNKNOWN_LABEL = "the label is none of the ten characters"
-NO_PICTURE = "the feedback has no request, and does not say where it was"
-OTHER_TOPIC = "the input is of another topic"
-GONE = "the input is not in its topic any more"
-BAD_PICTURE = "the request holds no pictures of 28 x 28"
-OTHER_COUNT = "there are not as many labels as pictures"
+NO_IMAGE = "the feedback has neither a request nor the position of its input"
+OTHER_TOPIC = "the input is in another topic"
+DELETED = "the input no longer exists in its topic"
+BAD_IMAGE = "the request contains no images of 28 x 28"
+OTHER_COUNT = "the numbers of labels and images differ"
 
 _CLASSES = {
     text: number for number, pair in enumerate(HIRAGANA.items()) for text in (*pair, str(number))
 }
 
 
-class TooMany(Exception):
-    """More rows are spoken of than fit in memory; the message says how many may be."""
+class TooManyCorrections(Exception):
+    """There are more corrected rows than fit in memory; the message has the limit."""
 
 
 def class_of(label: str) -> int | None:
-    """The class that a label names: in romaji, hiragana, or by its number; None if none."""
+    """Returns the class of a label in romaji, in hiragana or as a number; None if unknown."""
     return _CLASSES.get(label.strip().lower())
 
 
 @dataclass(frozen=True)
-class _Word:
-    """The latest word on one row of one message.
+class _RowFeedback:
+    """The latest feedback on one row of one message.
 
     Attributes:
-        label: What it says.
-        partition: Of the feedback topic, where it stands.
-        given_ms: When it was given.
-        image: uint8 (28, 28), where the request was given with it.
-        place: Where the input is.
-        rows: How many rows the message has by this word.
-        trouble: Why there is no image in it.
+        label: the right label, by the feedback.
+        partition: the partition of the feedback topic.
+        given_ms: the time of the feedback, in ms since 1970.
+        image: uint8 (28, 28), if the feedback contains the request.
+        position: the position of the input record.
+        rows: number of rows of the message, by the feedback.
+        no_image_reason: the reason for a missing image.
     """
 
     label: str
     partition: int
     given_ms: int
     image: NDArray[np.uint8] | None
-    place: Place | None
+    position: Place | None
     rows: int
-    trouble: str
+    no_image_reason: str
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """Pictures with their right labels, in the order of puid and row.
+    """Images with their right labels, ordered by puid and row.
 
     Attributes:
         images: uint8 (n, 28, 28).
-        labels: uint8 (n,), places in `consumer.labels.HIRAGANA`.
-        left_out: Reason -> how often.
+        labels: uint8 (n,), indices in `consumer.labels.HIRAGANA`.
+        left_out: number of corrections that were left out, by reason.
     """
 
     images: NDArray[np.uint8]
@@ -79,119 +79,122 @@ class TrainingSet:
 
 
 class Corrections:
-    """Gathers feedback: first all of it, then the inputs that it speaks of."""
+    """Gathers all feedback, and then the inputs that it refers to.
+
+    Args:
+        input_topic: the topic of the inputs; inputs in other topics are not fetched.
+        max_bytes: limit of the size; larger messages are not read.
+    """
 
     def __init__(self, input_topic: str, max_bytes: int) -> None:
-        """Begin with nothing.
-
-        Args:
-            input_topic: Where inputs are; a place in any other topic is not gone to.
-            max_bytes: Larger messages are not looked at.
-        """
         self._input_topic = input_topic
         self._max_bytes = max_bytes
-        self._words: dict[tuple[str, int], _Word] = {}
-        self._asked: dict[Place, list[tuple[str, int]]] = {}
+        self._latest: dict[tuple[str, int], _RowFeedback] = {}
+        self._requested: dict[Place, list[tuple[str, int]]] = {}
         self._left_out: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
-        """Take a message of the feedback topic; those of one partition in their order.
+        """Adds a message of the feedback topic; those of one partition come in their order.
 
         Raises:
-            TooMany: Over `MOST` rows are spoken of.
+            TooManyCorrections: more than `MOST` rows have feedback.
         """
         try:
             feedback = read(record, self._max_bytes)
         except BadFeedback:
             self._left_out[NO_FEEDBACK] += 1
             return
-        said = {row: label for row, label in enumerate(feedback.truth) if label}
-        if not said:
+        truth = {row: label for row, label in enumerate(feedback.truth) if label}
+        if not truth:
             self._left_out[NO_TRUTH] += 1
             return
-        images, trouble = self._own_images(feedback)
-        for row, label in said.items():
+        images, no_image_reason = self._own_images(feedback)
+        for row, label in truth.items():
             image = None if images is None else images[row].copy()
-            self._hear(
+            self._merge(
                 (feedback.puid, row),
-                _Word(
+                _RowFeedback(
                     label,
                     record.partition,
                     feedback.given_ms,
                     image,
                     feedback.place,
                     len(feedback.truth),
-                    trouble,
+                    no_image_reason,
                 ),
             )
 
-    def wanted(self) -> list[tuple[int, int]]:
-        """Partitions and offsets of the inputs that are still needed, to be given to `show`."""
-        self._asked = {}
-        for key, word in self._words.items():
-            place = word.place
-            if word.image is None and place is not None and place[0] == self._input_topic:
-                self._asked.setdefault(place, []).append(key)
-        return [(partition, offset) for _, partition, offset in self._asked]
+    def missing_inputs(self) -> list[tuple[int, int]]:
+        """Returns partitions and offsets of the inputs that `add_input` still needs."""
+        self._requested = {}
+        for key, feedback in self._latest.items():
+            position = feedback.position
+            if feedback.image is None and position is not None and position[0] == self._input_topic:
+                self._requested.setdefault(position, []).append(key)
+        return [(partition, offset) for _, partition, offset in self._requested]
 
-    def show(self, record: Record) -> None:
-        """Take an input that was wanted."""
-        keys = self._asked.get((record.topic, record.partition, record.offset), ())
+    def add_input(self, record: Record) -> None:
+        """Adds an input of `missing_inputs`."""
+        keys = self._requested.get((record.topic, record.partition, record.offset), ())
         images = read_pixels(record, self._max_bytes) if keys else None
         for key in keys:
-            word = self._words[key]
+            feedback = self._latest[key]
             if images is None:
-                word = replace(word, trouble=BAD_PICTURE)
-            elif len(images) != word.rows:
-                word = replace(word, trouble=OTHER_COUNT)
+                feedback = replace(feedback, no_image_reason=BAD_IMAGE)
+            elif len(images) != feedback.rows:
+                feedback = replace(feedback, no_image_reason=OTHER_COUNT)
             else:
-                word = replace(word, image=images[key[1]].copy())
-            self._words[key] = replace(word, place=None)
+                feedback = replace(feedback, image=images[key[1]].copy())
+            self._latest[key] = replace(feedback, position=None)
 
-    def settle(self) -> TrainingSet:
-        """What has come of it all."""
+    def training_set(self) -> TrainingSet:
+        """Returns the training set of all corrections that have an image and a known label."""
         left_out = self._left_out.copy()
         images, labels = [], []
-        for _, word in sorted(self._words.items()):
-            number = class_of(word.label)
+        for _, feedback in sorted(self._latest.items()):
+            number = class_of(feedback.label)
             if number is None:
                 left_out[UNKNOWN_LABEL] += 1
-            elif word.image is None:
-                left_out[self._why_no_image(word)] += 1
+            elif feedback.image is None:
+                left_out[self._why_no_image(feedback)] += 1
             else:
-                images.append(word.image)
+                images.append(feedback.image)
                 labels.append(number)
         stack = np.array(images, np.uint8).reshape(-1, SIDE, SIDE)
         return TrainingSet(stack, np.array(labels, np.uint8), left_out)
 
     def _own_images(self, feedback: Feedback) -> tuple[NDArray[np.uint8] | None, str]:
-        """The pictures in the feedback's own request, else why there are none."""
+        """Returns the images in the feedback's own request, and the reason if there are none."""
         if feedback.request is None:
-            return None, NO_PICTURE
+            return None, NO_IMAGE
         try:
             value = orjson.dumps(feedback.request)
-        except orjson.JSONEncodeError:  # it is nested more deeply than is written
-            return None, BAD_PICTURE
+        except orjson.JSONEncodeError:  # it is nested too deeply
+            return None, BAD_IMAGE
         images = read_pixels(Record("", 0, 0, -1, None, value, ()), self._max_bytes)
         if images is None:
-            return None, BAD_PICTURE
+            return None, BAD_IMAGE
         if len(images) != len(feedback.truth):
             return None, OTHER_COUNT
         return images, ""
 
-    def _hear(self, key: tuple[str, int], word: _Word) -> None:
-        before = self._words.get(key)
+    def _merge(self, key: tuple[str, int], feedback: _RowFeedback) -> None:
+        before = self._latest.get(key)
         if before is not None:
-            # Topics that were widened have words on one answer in two partitions.
-            if before.partition != word.partition and word.given_ms < before.given_ms:
-                before, word = word, before
-            if word.image is None:
-                word = replace(word, image=before.image, place=word.place or before.place)
-        elif len(self._words) >= MOST:
-            raise TooMany(f"more than {MOST:,} corrections; delete what was trained on already")
-        self._words[key] = word
+            # A topic with added partitions has feedback on one answer in two partitions.
+            if before.partition != feedback.partition and feedback.given_ms < before.given_ms:
+                before, feedback = feedback, before
+            if feedback.image is None:
+                feedback = replace(
+                    feedback, image=before.image, position=feedback.position or before.position
+                )
+        elif len(self._latest) >= MOST:
+            raise TooManyCorrections(
+                f"more than {MOST:,} corrections; delete those that were already used"
+            )
+        self._latest[key] = feedback
 
-    def _why_no_image(self, word: _Word) -> str:
-        if word.place is None:
-            return word.trouble
-        return GONE if word.place[0] == self._input_topic else OTHER_TOPIC
+    def _why_no_image(self, feedback: _RowFeedback) -> str:
+        if feedback.position is None:
+            return feedback.no_image_reason
+        return DELETED if feedback.position[0] == self._input_topic else OTHER_TOPIC

@@ -1,4 +1,4 @@
-"""`make demo`: everything at work on this machine, in half a minute."""
+"""`make demo`: runs brokers, replicas, producer and consumer on this machine for half a minute."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ CLUSTER = ROOT / ".cluster-demo"
 REPLICAS = 2
 MESSAGES = 600
 RATE = 60
-"""Messages a second: quick enough to see it flow, slow enough to see each image."""
+"""Messages per second: slow enough to see each image."""
 
-_QUIET_S = 20
-# Keys are spread over all partitions; a worker's first answers are slow.
-_FIRST = 120
-_FIRST_S = 10.0
+_TIMEOUT_S = 20
+# Enough messages for keys in all partitions. The first answers of a worker are slow.
+_WARM_UP_MESSAGES = 120
+_WARM_UP_S = 10.0
 
 
 class DemoError(Exception):
-    """A step failed; the message says which and what to do."""
+    """A step failed; the message names the step and the remedy."""
 
 
 def main() -> int:
     """Runs the demo.
 
     Returns:
-        Exit status: 0 when all went well, 1 when a step failed, 130 on Ctrl-C.
+        Exit status: 0 after success, 1 if a step failed, 130 after Ctrl-C.
     """
     console = Console(highlight=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -59,7 +59,7 @@ def main() -> int:
         with _broker(console) as broker, tempfile.TemporaryDirectory() as folder:
             return _run(console, broker, Path(folder))
     except KeyboardInterrupt:
-        console.print("stopped; nothing is left running")
+        console.print("stopped; no process of the demo is left")
         return 130
     except (ClusterError, DemoError, ReadError, ReplicaError, SettingsError) as error:
         Console(stderr=True, highlight=False).print(f"error: {error}", markup=False)
@@ -68,25 +68,25 @@ def main() -> int:
 
 @contextmanager
 def _broker(console: Console) -> Iterator[str]:
-    """The broker that is there, or a local one that ends with the demo."""
+    """Yields the address of a running broker, or of a local one that ends with the demo."""
     found = os.environ.get("KAFKA_BROKER") or running_bootstrap()
     if found:
-        _done(console, f"Kafka at {found}")
+        _print_done(console, f"Kafka at {found}")
         yield found
         return
     with ExitStack() as stack:
         with LiveProgress() as progress:
             cluster = stack.enter_context(leased(CLUSTER, progress=progress))
-        _done(console, f"Apache Kafka at {cluster.bootstrap}, a broker for this demo alone")
+        _print_done(console, f"Apache Kafka at {cluster.bootstrap}, a broker for this demo alone")
         yield cluster.bootstrap
 
 
 def _run(console: Console, broker: str, folder: Path) -> int:
     environment = {"KAFKA_BROKER": broker, "KAFKA_STATE_DIR": str(folder / "state")}
-    everywhere = {**os.environ, **environment}
-    settings = local_settings(everywhere)
-    _step(["seldon_kafka", "topics", "create"], everywhere)
-    _done(console, f"topics {settings.input_topic} and {settings.output_topic}")
+    all_variables = {**os.environ, **environment}
+    settings = local_settings(all_variables)
+    _step(["seldon_kafka", "topics", "create"], all_variables)
+    _print_done(console, f"topics {settings.input_topic} and {settings.output_topic}")
     manager = Manager(settings, environment, Policy(count=REPLICAS), Registry(settings))
     try:
         manager.__enter__()
@@ -95,61 +95,72 @@ def _run(console: Console, broker: str, folder: Path) -> int:
             manager.await_ready(lambda _: bar.advance(task))
         for replica in manager.replicas:
             port = replica.entry.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
-            _done(console, f"{replica.name}: process {replica.entry.pid}, REST on port {port}")
+            _print_done(
+                console, f"{replica.name}: process {replica.entry.pid}, REST on port {port}"
+            )
         with console.status("every worker answers its first images"):
-            silent = _warm_up(settings, everywhere, {f"{each.name}.0" for each in manager.replicas})
-        if silent:
-            console.print(f"not warm yet, and slower at first: {', '.join(sorted(silent))}")
-        return _watch(console, everywhere)
+            cold = _warm_up(
+                settings, all_variables, {f"{each.name}.0" for each in manager.replicas}
+            )
+        if cold:
+            console.print(f"not warm yet, and slower at first: {', '.join(sorted(cold))}")
+        return _watch(console, all_variables)
     finally:
-        # A second Ctrl-C must not leave anything behind.
+        # A second Ctrl-C must not leave processes behind.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         with console.status("stopping"):
             manager.__exit__()
 
 
 def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str]) -> set[str]:
-    """Sends some images and waits until every worker has answered, which warms the workers up.
+    """Warms the workers up: sends images and waits until every worker has answered.
 
     Returns:
-        Those that have not: they may have no partition, on brokers that others use too.
+        The workers without an answer: they may have no partition if the group has other members.
     """
     config = consumer_config(settings, f"demo-{uuid.uuid4().hex}")
     reader = Reader(config, [settings.output_topic])
-    silent = set(workers)
+    cold = set(workers)
     try:
-        send = ["--samples", "--loop", "--count", str(_FIRST), "--rate", str(_FIRST)]
+        send = [
+            "--samples",
+            "--loop",
+            "--count",
+            str(_WARM_UP_MESSAGES),
+            "--rate",
+            str(_WARM_UP_MESSAGES),
+        ]
         _step(["producer", *send], environment)
-        left = _FIRST
-        while left > 0 and (messages := reader.read(left, _FIRST_S)):
+        left = _WARM_UP_MESSAGES
+        while left > 0 and (messages := reader.read(left, _WARM_UP_S)):
             left -= len(messages)
             for message in messages:
-                silent.discard((header(record_of(message).headers, WORKER) or b"").decode())
+                cold.discard((header(record_of(message).headers, WORKER) or b"").decode())
     finally:
         reader.close()
-    return silent
+    return cold
 
 
 def _watch(console: Console, environment: dict[str, str]) -> int:
-    """Feeds images and shows what comes out."""
-    command = ["consumer", "--count", str(MESSAGES), "--timeout", str(_QUIET_S)]
+    """Sends images and shows the answers."""
+    command = ["consumer", "--count", str(MESSAGES), "--timeout", str(_TIMEOUT_S)]
     consumer = _start(command, environment, stderr=subprocess.PIPE)
     producer = None
     try:
         assert consumer.stderr is not None
-        # Nothing that is sent after this line is missed.
+        # The consumer misses no message that is sent after this line.
         consumer.stderr.readline()
         send = ["producer", "--count", str(MESSAGES), "--rate", str(RATE), "--loop"]
         producer = _start(send, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         status = consumer.wait()
-        said = producer.communicate(timeout=_QUIET_S)[0].decode("utf-8", "replace").strip()
-        for line in said.splitlines():
+        output = producer.communicate(timeout=_TIMEOUT_S)[0].decode("utf-8", "replace").strip()
+        for line in output.splitlines():
             console.print(f"[dim]producer: {line}[/dim]")
         if producer.returncode:
-            raise DemoError(f"the producer failed: {said}")
-        complaint = consumer.stderr.read().decode("utf-8", "replace").strip()
-        if complaint:
-            raise DemoError(complaint)
+            raise DemoError(f"the producer failed: {output}")
+        error = consumer.stderr.read().decode("utf-8", "replace").strip()
+        if error:
+            raise DemoError(error)
         return status
     finally:
         for process in (producer, consumer):
@@ -193,7 +204,7 @@ def _bar(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True)
 
 
-def _done(console: Console, text: str) -> None:
+def _print_done(console: Console, text: str) -> None:
     console.print(f"[green]✓[/green] {text}")
 
 

@@ -1,4 +1,4 @@
-"""What people said of answers, as a training set: `python -m consumer.feedback`."""
+"""Turns feedback about answers into a training set: `python -m consumer.feedback`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO
 import numpy as np
 from confluent_kafka import KafkaException
 
-from consumer.corrections import Corrections, TooMany, TrainingSet
+from consumer.corrections import Corrections, TooManyCorrections, TrainingSet
 from consumer.labels import HIRAGANA
 from producer.settings import client_settings
 from seldon_kafka.config.refusal import admitted
@@ -27,35 +27,35 @@ examples:
   python -m consumer.feedback --out corrections.npz
   python -m model.train fast --feedback corrections.npz
 
-The file has `images`, uint8 (n, 28, 28), and `labels`, uint8 (n,). The latest word on each image
-counts. A picture is taken from the feedback's own request, else from the input topic.
+The file has `images`, uint8 (n, 28, 28), and `labels`, uint8 (n,). The latest feedback on each
+image counts. The image comes from the feedback's own request, else from the input topic.
 
 Brokers and topics come from KAFKA_BROKER (else the local cluster), KAFKA_FEEDBACK_TOPIC and
 KAFKA_INPUT_TOPIC.
 
-exit status: 0 written; 1 there is nothing to write, it can't be written, or the topics can't be
-read; 2 wrong use; 130 Ctrl-C.
+exit status: 0 the file is written; 1 there are no corrections, the file can't be written, or the
+topics can't be read; 2 wrong arguments or settings; 130 Ctrl-C.
 """
 
 
-class NothingFound(Exception):
-    """No correction has a picture and a label."""
+class NoCorrections(Exception):
+    """No correction has an image and a label."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read the feedback topic as it is now, and write the file.
+    """Reads the feedback topic up to its current end, and writes the file.
 
     Returns:
-        Exit status, as `--help` has it.
+        The exit status, as in `--help`.
     """
     options = _parser().parse_args(arguments)
-    # What the client retries by itself is no news to whoever waits for the file.
+    # The client logs errors that it retries by itself; the user need not see them.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         _run(options.out, admitted(client_settings()))
     except SettingsError as error:
         return _failed(error, 2)
-    except (ReadError, TooMany, NothingFound) as error:
+    except (ReadError, TooManyCorrections, NoCorrections) as error:
         return _failed(error, 1)
     except OSError as error:
         return _failed(f"{options.out} can't be written: {error.strerror or error}", 1)
@@ -74,25 +74,25 @@ def _failed(error: object, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m consumer.feedback",
-        description="Write what people said of answers, with the images, as a training set.",
+        description="Write a training set of the images and labels in feedback.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="a .npz file, written anew"
+        "--out", type=Path, required=True, metavar="FILE", help="the .npz file to write or replace"
     )
     return parser
 
 
 def _run(out: Path, settings: Settings) -> None:
-    with _whole(out) as sink:
+    with _complete_file(out) as sink:
         found = _gather(settings)
         for line in _left_out(found):
             sys.stderr.write(line + "\n")
         if not len(found.labels):
-            raise NothingFound(
-                f"no correction in {settings.feedback_topic} has a picture and a label; "
-                f"{out} is not written"
+            raise NoCorrections(
+                f"no correction in {settings.feedback_topic} has an image and a label; "
+                f"{out} was not written"
             )
         np.savez_compressed(sink, images=found.images, labels=found.labels)
     for line in _summary(out, found):
@@ -100,8 +100,8 @@ def _run(out: Path, settings: Settings) -> None:
 
 
 @contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there under its name once all of it is written, or not at all."""
+def _complete_file(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file that gets its name only when it is complete."""
     if path.is_dir():
         raise IsADirectoryError(None, "it is a folder")
     unfinished = path.with_name(path.name + ".unfinished")
@@ -118,14 +118,14 @@ def _gather(settings: Settings) -> TrainingSet:
     topic = settings.feedback_topic
     notice = Notice()
     with Snapshot(settings, "corrections") as snapshot:
-        tell = partial(notice.update, f"messages of {topic} read:")
-        for record in snapshot.everything(topic, tell):
+        report = partial(notice.update, f"messages of {topic} read:")
+        for record in snapshot.everything(topic, report):
             corrections.add(record)
-        wanted = corrections.wanted()
-        for number, record in enumerate(snapshot.at(settings.input_topic, wanted), 1):
-            notice.update("pictures fetched:", number, len(wanted))
-            corrections.show(record)
-    return corrections.settle()
+        missing = corrections.missing_inputs()
+        for number, record in enumerate(snapshot.at(settings.input_topic, missing), 1):
+            notice.update("images fetched:", number, len(missing))
+            corrections.add_input(record)
+    return corrections.training_set()
 
 
 def _left_out(found: TrainingSet) -> list[str]:

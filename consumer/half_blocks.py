@@ -1,4 +1,4 @@
-"""Images as text: two pixels in each character cell."""
+"""Draws images as text, with two pixels in each character cell."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _MIDDLE = 127
 
 
 def half_blocks(image: NDArray[np.uint8], side: int) -> Text:
-    """Draw an image in half-block characters.
+    """Draws an image in half-block characters.
 
     Args:
-        image: uint8 (28, 28), 0 is background and 255 full ink.
-        side: Pixels to draw it with in each direction: 28, or a divisor of it for a
-            smaller drawing.
+        image: uint8 (28, 28); 0 is background and 255 full ink.
+        side: width and height of the drawing, in pixels: 28 or a divisor of it.
 
     Returns:
-        ``side / 2`` lines of ``side`` characters.
+        `side / 2` lines of `side` characters.
     """
     step = image.shape[0] // side
     small = image.reshape(side, step, side, step).mean(axis=(1, 3))
-    # Sixteen shades are as many as one sees at this size, and make long runs of one.
+    # More than sixteen shades are not visible at this size, and fewer shades make longer runs.
     shades = (small // 16 * 17).astype(int)
     lines = []
     for top, bottom in zip(shades[0::2].tolist(), shades[1::2].tolist(), strict=True):
@@ -39,12 +38,12 @@ def half_blocks(image: NDArray[np.uint8], side: int) -> Text:
 
 
 def blank(side: int) -> Text:
-    """What stands in for an image that is not at hand."""
+    """Returns a placeholder for an image that has not been fetched."""
     return Text("\n".join("·" * side for _ in range(side // 2)), style="dim", no_wrap=True)
 
 
 def _block(upper: int, lower: int) -> str:
-    """The character that shows the shape even where there are no colours."""
+    """Returns the character that shows the shape even without colours."""
     if upper == lower:
         return "█" if upper > _MIDDLE else " "
     return "▀" if upper > lower else "▄"
@@ -52,7 +51,7 @@ def _block(upper: int, lower: int) -> str:
 
 @cache
 def _style(upper: int, lower: int) -> Style:
-    """The brighter one is the ink of the character, the darker one is behind it."""
+    """Returns the style: the brighter shade is the text colour, the darker one the background."""
     ink, behind = max(upper, lower), min(upper, lower)
     return Style(
         color=Color.from_rgb(ink, ink, ink), bgcolor=Color.from_rgb(behind, behind, behind)

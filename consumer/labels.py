@@ -1,4 +1,4 @@
-"""The characters that romaji names stand for, in the order of the classifier's columns."""
+"""The hiragana of each romaji name, in the order of the classifier's classes."""
 
 HIRAGANA = {
     "o": "お",

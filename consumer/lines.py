@@ -1,4 +1,4 @@
-"""Answers as lines: JSON, CSV, or plain text for a pipe."""
+"""Writes answers as lines: JSON, CSV, or plain text for a pipe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 from consumer.answers import Answer
 
 Write = Callable[[Answer, float | None], None]
-"""Takes an answer and its latency in ms, where that is known."""
+"""Writes an answer with its latency in ms, if known."""
 
 COLUMNS = (
     "input_topic",
@@ -32,10 +32,10 @@ COLUMNS = (
 
 
 def json_lines(out: IO[str]) -> Write:
-    """Writes one JSON object a message."""
+    """Returns a function that writes one JSON object for each message."""
 
     def write(answer: Answer, latency_ms: float | None) -> None:
-        topic, partition, offset = answer.place or (None, None, None)
+        topic, partition, offset = answer.input_position or (None, None, None)
         document = {
             "input": {"topic": topic, "partition": partition, "offset": offset},
             "key": answer.key,
@@ -60,28 +60,28 @@ def json_lines(out: IO[str]) -> Write:
 
 
 def csv_lines(out: IO[str]) -> Write:
-    """Writes a header, and one line an image; a dead letter has one line too."""
+    """Writes a header, and returns a function that writes a line for each image or dead letter."""
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
 
     def write(answer: Answer, latency_ms: float | None) -> None:
-        place = answer.place or ("", "", "")
+        position = answer.input_position or ("", "", "")
         latency = "" if latency_ms is None else f"{latency_ms:.1f}"
         if answer.dead:
             nothing = [""] * 6
             why = [answer.reason, answer.message]
-            writer.writerow([*place, "", answer.key, *nothing, answer.worker, latency, *why])
+            writer.writerow([*position, "", answer.key, *nothing, answer.worker, latency, *why])
         for row, label in enumerate(answer.labels):
             truth = answer.truth[row] if row < len(answer.truth) else ""
             named = [label.name, label.hiragana, f"{label.confidence:.6f}"]
             judged = [*named, label.abstain, label.outlier, truth]
-            writer.writerow([*place, row, answer.key, *judged, answer.worker, latency, "", ""])
+            writer.writerow([*position, row, answer.key, *judged, answer.worker, latency, "", ""])
 
     return write
 
 
 def text_lines(out: IO[str]) -> Write:
-    """Writes one readable line a message."""
+    """Returns a function that writes one readable line for each message."""
 
     def write(answer: Answer, latency_ms: float | None) -> None:
         out.write(caption(answer, latency_ms) + "\n")
@@ -90,12 +90,12 @@ def text_lines(out: IO[str]) -> Write:
 
 
 def caption(answer: Answer, latency_ms: float | None) -> str:
-    """An answer in one line."""
+    """Returns an answer as one line."""
     if answer.reason is not None:
-        what = f"dead: {answer.reason}: {answer.message}"
+        content = f"dead: {answer.reason}: {answer.message}"
     elif not answer.labels:
-        what = answer.message
+        content = answer.message
     else:
-        what = " ".join(f"{n.hiragana}{n.name} {n.confidence:.3f}" for n in answer.labels)
+        content = " ".join(f"{n.hiragana}{n.name} {n.confidence:.3f}" for n in answer.labels)
     latency = "" if latency_ms is None else f"  {latency_ms:.0f} ms"
-    return f"{what}  {answer.worker}{latency}"
+    return f"{content}  {answer.worker}{latency}"

@@ -1,4 +1,4 @@
-"""Answers as rows, and rows as parts of Parquet."""
+"""Turns answers into rows, and writes rows as Parquet files, the parts of a result."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from producer.locations import LocationError
 from producer.results import Results, Row, part_name
 
 PART_ROWS = 50_000
-"""Most rows of a part, unless told otherwise: about 4 MB."""
+"""Default limit of the rows of a part, about 4 MB."""
 
 PART_S = 60.0
-"""A part is written after so many seconds, however few rows there are."""
+"""Seconds after which a part is written, even with few rows."""
 
 _UNREADABLE_REPLY = "unreadable_reply"
 
 
 def rows_of(answer: Answer, collected_ms: int) -> Iterator[Row]:
-    """The rows of a message: one an image, and one where there is no answer.
+    """Returns the rows of an answer: one for each image, or one for a message without labels.
 
     Args:
-        answer: What the message says.
-        collected_ms: When it was read, in ms since 1970.
+        answer: the answer.
+        collected_ms: the time at which it was read, in ms since 1970.
     """
-    _, partition, offset = answer.place or (None, None, None)
+    _, partition, offset = answer.input_position or (None, None, None)
 
     def row(number: int, **found: Any) -> Row:
         return Row(
@@ -59,16 +59,15 @@ def rows_of(answer: Answer, collected_ms: int) -> Iterator[Row]:
 
 
 class Parts:
-    """Gathers rows until they are a part; as a context, it writes the last one at the end."""
+    """Gathers rows, and writes them as parts; its context manager writes the last part.
+
+    Args:
+        results: the storage for parts.
+        most_rows: the number of rows after which a part is due.
+        commit: called when all gathered rows are written.
+    """
 
     def __init__(self, results: Results, most_rows: int, commit: Callable[[], None]) -> None:
-        """Begin with none.
-
-        Args:
-            results: Where parts go.
-            most_rows: How many rows a part has, about.
-            commit: Is called when everything that was taken is written.
-        """
         self._results = results
         self._most = most_rows
         self._commit = commit
@@ -80,39 +79,39 @@ class Parts:
         self._since = time.monotonic()
 
     def take(self, answer: Answer, latency_ms: float | None = None) -> None:
-        """Put the rows of a message into the part."""
+        """Adds the rows of an answer to the part."""
         self.add(rows_of(answer, int(1000 * time.time())))
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Put rows into the part."""
+        """Adds rows to the part."""
         self._rows.extend(rows)
 
     @property
     def due(self) -> bool:
-        """Whether there are enough rows, or the last part was written long ago."""
+        """Whether there are enough rows, or the last part was written `PART_S` seconds ago."""
         return len(self._rows) >= self._most or time.monotonic() - self._since >= PART_S
 
-    def keep_up(self) -> None:
-        """Write the part if it is due."""
+    def flush_if_due(self) -> None:
+        """Writes the part if it is due."""
         if self.due:
             self.flush()
 
-    def flush(self, but_for: Set[str] = frozenset()) -> int:
-        """Write the part, unless it has no row, and commit.
+    def flush(self, except_objects: Set[str] = frozenset()) -> int:
+        """Writes the part, unless it is empty, and commits.
 
         Args:
-            but_for: Objects whose rows are not to be written.
+            except_objects: names of objects whose rows are not written.
 
         Returns:
-            How many rows it has.
+            The number of rows that were written.
 
         Raises:
-            LocationError: It can't be written.
-            consumer.reader.ReadError: It was written, and can't be committed.
+            LocationError: the part can't be written.
+            consumer.reader.ReadError: the part was written, but can't be committed.
         """
-        rows = [row for row in self._rows if row.object not in but_for]
+        rows = [row for row in self._rows if row.object not in except_objects]
         if rows:
-            # If this is interrupted, the next attempt writes the part of the same name.
+            # If this is interrupted, the next attempt replaces the part with the same name.
             self._results.write(self._name, rows)
         self._rows.clear()
         self._begin()
@@ -128,6 +127,6 @@ class Parts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Where a part could not be written, it could not be now.
+        # A part that could not be written cannot be written now either.
         if not isinstance(error, LocationError):
             self.flush()

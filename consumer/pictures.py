@@ -1,4 +1,4 @@
-"""The pixels of inputs, which replies do not carry: fetched by where the input was."""
+"""Fetches the pixels of inputs by their position, because replies do not contain them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.answers import Place
+from consumer.answers import InputPosition
 from seldon_kafka.codec import decode
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Record
@@ -23,11 +23,11 @@ from seldon_kafka.transport.consumed import record_of
 
 SIDE = 28
 _WAIT_S = 1.0
-_WAITING = 64
-_KEPT = 256
+_MOST_REQUESTED = 64
+_MOST_KEPT = 256
 
 
-# Pillow says in many ways that a picture is damaged.
+# Pillow raises all of these for damaged pictures.
 _UNREADABLE = (
     Rejected,
     ValueError,
@@ -41,14 +41,14 @@ _UNREADABLE = (
 
 
 def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
-    """The images in an input message, for the eye.
+    """Reads the images of an input message, to show them.
 
     Args:
-        record: The input message.
-        max_bytes: Larger ones are not looked at.
+        record: the input message.
+        max_bytes: limit of the size; larger messages are not read.
 
     Returns:
-        uint8 (n, 28, 28), or None if it holds nothing of that kind.
+        uint8 (n, 28, 28), or None if the message contains no such images.
     """
     try:
         data = decode(record, max_bytes).payload.data
@@ -59,7 +59,7 @@ def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
         return None
     if not np.isfinite(values).all():
         return None
-    # Any value above 1 means that the scale is 0 to 255, as the classifier takes it.
+    # The classifier has the same rule: any value above 1 means that the scale is 0 to 255.
     brightest = values.max(initial=0)
     return np.rint(np.clip(values * (1 if brightest > 1 else 255), 0, 255)).astype(np.uint8)
 
@@ -68,37 +68,37 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     if not data.startswith((b"\x89PNG", b"\xff\xd8")):
         return np.frombuffer(data, np.uint8)
     picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-    if picture.size != (SIDE, SIDE):  # known before a pixel is unpacked
+    if picture.size != (SIDE, SIDE):  # the header has the size, before any pixel is unpacked
         raise ValueError("not 28 x 28 pixels")
     return np.asarray(picture.convert("L"))
 
 
-def hasty(config: dict[str, Any]) -> dict[str, Any]:
-    """A consumer's configuration for fetching single messages soon."""
+def single_fetch_config(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the configuration of a consumer that fetches single messages quickly."""
     return {
         **config,
-        "fetch.message.max.bytes": 65536,  # a message that is larger comes alone
+        "fetch.message.max.bytes": 65536,  # a larger message comes by itself
         "queued.max.messages.kbytes": 1024,
-        # A broker that has nothing new to send holds the next request up for so long.
+        # A broker without new messages delays the next request by this time.
         "fetch.wait.max.ms": 10,
     }
 
 
-def fetch_record(consumer: Consumer, place: Place, wait_s: float) -> Record | None:
-    """Fetches one message by where it stands.
+def fetch_record(consumer: Consumer, position: InputPosition, wait_s: float) -> Record | None:
+    """Fetches the message at a position.
 
     Args:
-        consumer: Made of a `hasty` configuration; nobody else uses it meanwhile.
-        place: Of the message.
-        wait_s: How long to wait for it.
+        consumer: has a `single_fetch_config`; no other thread uses it during the call.
+        position: the position of the message.
+        wait_s: the timeout, in seconds.
 
     Returns:
-        The message; None if it is not there any more, or did not come in time.
+        The message. None if it no longer exists, or did not arrive in time.
 
     Raises:
-        KafkaException: There is no such partition, or no broker answers.
+        KafkaException: the partition does not exist, or no broker answers.
     """
-    topic, partition, offset = place
+    topic, partition, offset = position
     consumer.assign([TopicPartition(topic, partition, offset)])
     deadline = time.monotonic() + wait_s
     try:
@@ -111,64 +111,63 @@ def fetch_record(consumer: Consumer, place: Place, wait_s: float) -> Record | No
             return record_of(message)
         return None
     finally:
-        # Else it would go on asking the broker for what comes next, a hundred times a second.
+        # It would otherwise ask the broker for the next messages, a hundred times a second.
         consumer.unassign()
 
 
 class PictureFetcher:
-    """Fetches inputs in the background, as many as it can; a view does not wait for it."""
+    """Fetches inputs in a background thread, so that a view does not wait for them.
+
+    Args:
+        config: configuration of a `confluent_kafka.Consumer`.
+        max_bytes: limit of the size; larger inputs are not read.
+    """
 
     def __init__(self, config: dict[str, Any], max_bytes: int) -> None:
-        """Start fetching.
-
-        Args:
-            config: Of a `confluent_kafka.Consumer`.
-            max_bytes: Larger inputs are not looked at.
-        """
-        self._consumer = Consumer(hasty(config))
+        self._consumer = Consumer(single_fetch_config(config))
         self._max_bytes = max_bytes
-        self._wanted: queue.Queue[Place | None] = queue.Queue(_WAITING)
-        self._found: dict[Place, NDArray[np.uint8] | None] = {}
+        self._requested: queue.Queue[InputPosition | None] = queue.Queue(_MOST_REQUESTED)
+        self._fetched: dict[InputPosition, NDArray[np.uint8] | None] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def want(self, place: Place) -> None:
-        """Ask for an input; if too many are waited for, it is taken for not to be had."""
-        if place in self._found:
+    def request(self, position: InputPosition) -> None:
+        """Requests an input; it counts as missing if too many requests are pending."""
+        if position in self._fetched:
             return
         try:
-            self._wanted.put_nowait(place)
+            self._requested.put_nowait(position)
         except queue.Full:
-            self._keep(place, None)
+            self._keep(position, None)
 
-    def take(self, place: Place) -> tuple[bool, NDArray[np.uint8] | None]:
-        """Whether an input that was asked for has come, and its images."""
-        return place in self._found, self._found.get(place)
+    def result(self, position: InputPosition) -> tuple[bool, NDArray[np.uint8] | None]:
+        """Returns whether the request for an input is finished, and the images of the input."""
+        return position in self._fetched, self._fetched.get(position)
 
     def close(self) -> None:
-        """Stop fetching."""
+        """Stops fetching."""
         self._closing.set()
-        with suppress(queue.Full):  # then it is about to take one, and will see
-            self._wanted.put_nowait(None)
+        with suppress(queue.Full):  # the thread takes the next request, and checks the event
+            self._requested.put_nowait(None)
         self._thread.join()
         self._consumer.close()
 
     def _run(self) -> None:
-        while (place := self._wanted.get()) is not None and not self._closing.is_set():
+        while (position := self._requested.get()) is not None and not self._closing.is_set():
             try:
-                if place not in self._found:  # several cards may want one input
-                    self._keep(place, self._fetch(place))
-            except KafkaException:  # the topic is gone, or no broker answers: no picture
-                self._keep(place, None)
+                if position not in self._fetched:  # several cards may request one input
+                    self._keep(position, self._fetch(position))
+            except KafkaException:  # the topic no longer exists, or no broker answers
+                self._keep(position, None)
 
-    def _keep(self, place: Place, images: NDArray[np.uint8] | None) -> None:
+    def _keep(self, position: InputPosition, images: NDArray[np.uint8] | None) -> None:
         with self._lock:
-            self._found[place] = images
-            while len(self._found) > _KEPT:
-                self._found.pop(next(iter(self._found)))
+            self._fetched[position] = images
+            while len(self._fetched) > _MOST_KEPT:
+                self._fetched.pop(next(iter(self._fetched)))
 
-    def _fetch(self, place: Place) -> NDArray[np.uint8] | None:
-        record = fetch_record(self._consumer, place, _WAIT_S)
+    def _fetch(self, position: InputPosition) -> NDArray[np.uint8] | None:
+        record = fetch_record(self._consumer, position, _WAIT_S)
         return None if record is None else read_pixels(record, self._max_bytes)

@@ -1,4 +1,4 @@
-"""Reading topics from a place that is known before the first message is sent."""
+"""Reads topics from positions that are known before the first message is sent."""
 
 from __future__ import annotations
 
@@ -13,18 +13,37 @@ from seldon_kafka.config.refusal import explained, why_unreadable
 from seldon_kafka.config.rights import GROUP, READ, Right, RightMissing
 from seldon_kafka.transport.snapshot import ReadError
 
-_PATIENCE_S = 10.0
-_LOOK_S = 5.0  # how often new partitions are looked for
+_TIMEOUT_S = 10.0
+_METADATA_S = 5.0  # interval of the search for new partitions
 _COMMIT_S = 1.0
 
 
 class Reader:
     """Reads whole topics, from their end or beginning, or as a member of a group.
 
-    Without a group it reads every partition, those that are added later too, and
-    leaves no trace on the brokers. With one it shares the partitions with the
-    other members and commits what it has returned, so that it is never lost and
-    may come twice.
+    Without a group it reads every partition, also those that are added later, and leaves no trace
+    on the brokers. In a group it shares the partitions with the other members, and commits the
+    messages that it has returned. So no message is lost, and some may come twice.
+
+    Messages that are sent after the constructor returns are not missed.
+
+    Args:
+        config: configuration of a `confluent_kafka.Consumer`.
+        topics: the topics to read; they must exist.
+        from_beginning: whether to read existing messages too. In a group, this applies to
+            partitions without a committed offset.
+        group: whether to join the group that the configuration names.
+        last: without a group, the number of offsets to read before the end of each partition.
+        resume: without a group, the offset to start at, by topic and partition. It applies
+            where that offset still exists.
+        manual_commit: in a group, commits only when `commit` is called.
+        all_partitions: in a group, reads every partition, also those that are added later,
+            regardless of the assignment. The group must have no other reader.
+        since_ms: with `all_partitions`, starts partitions without a committed offset at the first
+            message of this time or later, in ms since 1970.
+
+    Raises:
+        ReadError: a topic does not exist, or no broker answers.
     """
 
     def __init__(
@@ -35,51 +54,30 @@ class Reader:
         group: bool = False,
         last: int = 0,
         resume: Mapping[tuple[str, int], int] | None = None,
-        by_hand: bool = False,
-        alone: bool = False,
+        manual_commit: bool = False,
+        all_partitions: bool = False,
         since_ms: int | None = None,
     ) -> None:
-        """Find the place to read from; what is sent after this is not missed.
-
-        Args:
-            config: Of a `confluent_kafka.Consumer`.
-            topics: What to read; they must exist.
-            from_beginning: Read what is there already, too; in a group, only if
-                that has not read any of it.
-            group: Join the group that the configuration names.
-            last: Without a group, read so many offsets of each partition, too, from
-                before its end.
-            resume: Without a group, go on at these offsets of (topic, partition), wherever
-                they are still there.
-            by_hand: In a group, commit only when `commit` is called.
-            alone: In a group, read every partition, those that are added later too, whatever
-                the group assigns. It must have no other reader.
-            since_ms: Alone in a group, where it has committed nothing, begin with the first
-                message of this time or a later one, in ms since 1970.
-
-        Raises:
-            ReadError: A topic does not exist, or no broker answers.
-        """
         reset = "earliest" if from_beginning else "latest"
-        # An empty partition would hold the first answer from another one up for half a second.
+        # An empty partition would delay the first message of another one by half a second.
         own = {"fetch.wait.max.ms": 100, **config, "auto.offset.reset": reset}
         self._consumer = Consumer(own)
         self._topics = tuple(topics)
         self._last = last
         self._resume = dict(resume or {})
         self._group: str | None = config["group.id"] if group else None
-        self._by_hand = by_hand
-        self._alone = alone
+        self._manual_commit = manual_commit
+        self._all_partitions = all_partitions
         self._since_ms = since_ms
         self._has_joined = False
         self._known: set[tuple[str, int]] = set()
-        self._next_look = time.monotonic() + _LOOK_S
+        self._next_metadata = time.monotonic() + _METADATA_S
         self._next_commit = 0.0
         self._uncommitted = False
         try:
             found = self._partitions(must_exist=True)
-            if group and alone:
-                self._consumer.subscribe(list(topics), on_assign=self._join)
+            if group and all_partitions:
+                self._consumer.subscribe(list(topics), on_assign=self._on_assign)
             elif group:
                 self._consumer.subscribe(list(topics))
             else:
@@ -91,10 +89,14 @@ class Reader:
             raise ReadError(f"no broker answers: {why}") from error
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
-        """Messages that have come, at most so many, waiting at most so long for the first.
+        """Reads messages.
+
+        Args:
+            count: limit of the number of messages.
+            timeout_s: the time to wait for the first message, in seconds.
 
         Raises:
-            ReadError: The brokers refuse.
+            ReadError: the topics can't be read.
         """
         self._housekeep()
         first = self._consumer.poll(timeout_s)
@@ -113,28 +115,28 @@ class Reader:
 
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            # The client looks for a coordinator even where it joins no group.
+            # The client looks for a coordinator even if it joins no group.
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining it")
                 raise ReadError(str(RightMissing([joining], "consumer")))
         elif error.code() == KafkaError._FATAL:
-            # What is fatal to a consumer is that another member of the group has its name.
-            raise ReadError(f"another reader has taken the place in the group {self._group}")
+            # The only fatal error of a consumer is that another member has its instance id.
+            raise ReadError(f"another reader with the same id joined the group {self._group}")
         elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
-            raise ReadError(f"the topics cannot be read any more: {error.str()}")
+            raise ReadError(f"the topics can no longer be read: {error.str()}")
 
     def commit(self) -> None:
-        """Commit what was returned so far, in a group.
+        """Commits the returned messages, if it is in a group.
 
         Raises:
-            ReadError: It can't be committed.
+            ReadError: the commit failed.
         """
         if self._group and self._uncommitted:
             self._commit(asynchronous=False)
 
     def close(self) -> None:
-        """Commit, in a group whose commits are not made by hand, and leave."""
-        if not self._by_hand:
+        """Commits, unless commits are manual, and leaves the group."""
+        if not self._manual_commit:
             self.commit()
         self._consumer.close()
 
@@ -143,27 +145,32 @@ class Reader:
         if self._has_joined:
             self._has_joined = False
             try:
-                self._take_all()
+                self._assign_all()
             except KafkaException as error:
                 why = error.args[0].str()
-                raise ReadError(f"cannot find the place to read from: {why}") from error
-        if self._uncommitted and self._group and not self._by_hand and now >= self._next_commit:
+                raise ReadError(f"cannot find the offsets to read from: {why}") from error
+        if (
+            self._uncommitted
+            and self._group
+            and not self._manual_commit
+            and now >= self._next_commit
+        ):
             self._commit(asynchronous=True)
             self._next_commit = now + _COMMIT_S
-        # Empty, in a group: it has not joined yet, or does not choose its partitions.
-        if self._known and now >= self._next_look:
-            self._next_look = now + _LOOK_S
-            # A broker that is away for a moment: look again later.
+        # In a group, this is empty until it has joined, or if the group assigns the partitions.
+        if self._known and now >= self._next_metadata:
+            self._next_metadata = now + _METADATA_S
+            # The broker may be away for a moment, and the next search finds them.
             with suppress(KafkaException):
-                self._take_new()
+                self._assign_new()
 
-    def _take_new(self) -> None:
-        """Read partitions that were added."""
+    def _assign_new(self) -> None:
+        """Assigns partitions that were added."""
         new = [each for each in self._partitions() if each not in self._known]
         if new and self._group:
-            self._take_all()
+            self._assign_all()
         elif new:
-            # All that is in a partition is new, since the partition is.
+            # All messages of a new partition are new.
             self._consumer.incremental_assign([self._start(*each, True) for each in new])
             self._known.update(new)
 
@@ -174,13 +181,13 @@ class Reader:
             else:
                 self._consumer.commit(asynchronous=False)
         except KafkaException as error:
-            # Without a commit the same comes again, which is what a group promises.
+            # Without a commit, messages come twice, as a group allows.
             if error.args[0].code() != KafkaError._NO_OFFSET and not asynchronous:
                 raise ReadError(f"cannot commit: {error.args[0].str()}") from error
         self._uncommitted = False
 
     def _partitions(self, must_exist: bool = False) -> list[tuple[str, int]]:
-        every = self._consumer.list_topics(timeout=_PATIENCE_S).topics
+        every = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
         missing = [topic for topic in self._topics if topic not in every]
         if missing and must_exist:
             why = why_unreadable(self._consumer, missing[0], "consumer")
@@ -193,52 +200,54 @@ class Reader:
             for partition in sorted(every[topic].partitions)
         ]
 
-    def _join(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        # What is assigned may be of old: whoever takes a member's name over gets what that had,
-        # without the partitions that were added since, or those of other topics. What to read in
-        # its place is asked for later: questions from within this call make the next one abort.
+    def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
+        # The assignment may be old: a reader that takes over an instance id gets the partitions of
+        # its predecessor, without new partitions or other topics. Other partitions are assigned
+        # later, because requests within this callback abort the next call.
         consumer.assign([])
         self._has_joined = True
 
-    def _take_all(self) -> None:
-        """Read every partition from where the group has committed."""
+    def _assign_all(self) -> None:
+        """Assigns every partition, from the committed offset of the group."""
         found = self._partitions()
-        places = [TopicPartition(*each) for each in found]
-        committed = self._consumer.committed(places, timeout=_PATIENCE_S)
-        self._consumer.assign([at if at.offset >= 0 else self._first(at) for at in committed])
+        partitions = [TopicPartition(*each) for each in found]
+        committed = self._consumer.committed(partitions, timeout=_TIMEOUT_S)
+        self._consumer.assign(
+            [at if at.offset >= 0 else self._start_without_commit(at) for at in committed]
+        )
         self._known = set(found)
 
-    def _first(self, at: TopicPartition) -> TopicPartition:
-        """Where to begin in a partition that the group has committed nothing of."""
+    def _start_without_commit(self, at: TopicPartition) -> TopicPartition:
+        """Returns the start in a partition without a committed offset."""
         if self._since_ms is None:
             return at
-        # Before the time is asked for, so that nothing is missed that comes between.
-        _, end = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
+        # Read before the offset of the time, so that no message between the calls is missed.
+        _, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         moment = TopicPartition(at.topic, at.partition, self._since_ms)
-        (found,) = self._consumer.offsets_for_times([moment], timeout=_PATIENCE_S)
+        (found,) = self._consumer.offsets_for_times([moment], timeout=_TIMEOUT_S)
         offset = found.offset if found.offset >= 0 else end
         return TopicPartition(at.topic, at.partition, offset)
 
     def _start(self, topic: str, partition: int, from_beginning: bool) -> TopicPartition:
         at = TopicPartition(topic, partition)
-        low, high = self._consumer.get_watermark_offsets(at, timeout=_PATIENCE_S)
+        low, high = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         start = low if from_beginning else max(low, high - self._last)
         resumed = self._resume.get((topic, partition), -1)
         return TopicPartition(topic, partition, resumed if low <= resumed <= high else start)
 
 
 def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    """The first and the next offset of each partition of a topic; nothing if it is missing.
+    """Returns the first and the end offset of each partition; empty if the topic does not exist.
 
     Raises:
-        KafkaException: No broker answers.
+        KafkaException: no broker answers.
     """
-    every = consumer.list_topics(timeout=_PATIENCE_S).topics
+    every = consumer.list_topics(timeout=_TIMEOUT_S).topics
     if topic not in every:
         return {}
     return {
         partition: consumer.get_watermark_offsets(
-            TopicPartition(topic, partition), timeout=_PATIENCE_S
+            TopicPartition(topic, partition), timeout=_TIMEOUT_S
         )
         for partition in every[topic].partitions
     }

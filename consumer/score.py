@@ -1,4 +1,4 @@
-"""Counting answers: how many, how right, how fast, and whether each came once."""
+"""Counts answers, and measures accuracy, latency, duplicates and gaps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from consumer.answers import Answer
 
 
 class OffsetsSeen:
-    """Which offsets of one partition have been seen, as ranges: small however many they are."""
+    """The offsets of one partition that were seen, as ranges, which take little memory."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
 
     def add(self, offset: int) -> bool:
-        """Note an offset; False if it had been seen before."""
+        """Adds an offset; returns False if it was seen before."""
         at = bisect.bisect_right(self._starts, offset)
         if at and offset < self._ends[at - 1]:
             return False
@@ -37,14 +37,14 @@ class OffsetsSeen:
         return True
 
     def missing(self) -> int:
-        """How many offsets between the first and the last seen have not been seen."""
+        """Returns the number of unseen offsets between the first and the last seen one."""
         return sum(
             start - end for start, end in zip(self._starts[1:], self._ends[:-1], strict=True)
         )
 
 
 class Latencies:
-    """A histogram of latencies that is right to one part in fifty, in little memory."""
+    """A histogram of latencies; percentiles are exact to 2 %."""
 
     _STEP = math.log(1.02)
 
@@ -52,11 +52,11 @@ class Latencies:
         self._buckets: Counter[int] = Counter()
 
     def add(self, milliseconds: float) -> None:
-        """Count one."""
+        """Counts one latency."""
         self._buckets[round(math.log(max(milliseconds, 0.1)) / self._STEP)] += 1
 
     def percentile(self, percent: float) -> float | None:
-        """The latency in ms that so many percent stay within; None if there is none."""
+        """Returns this percentile of the latencies, in ms; None if there are none."""
         left = math.ceil(self._buckets.total() * percent / 100)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]
@@ -67,25 +67,26 @@ class Latencies:
 
 @dataclass
 class Score:
-    """What has come so far.
+    """Counts of the answers that were read so far.
 
     Attributes:
-        started_ms: Latency counts for inputs sent after this, in ms since 1970:
-            of what was sent before we looked, we know only when we read it.
-        answered: Replies.
-        dead: Dead letters.
-        images: Images in the replies.
-        unreadable: Replies whose labels cannot be read.
-        known: Images of which the sender said what they show.
-        right: Those of them that were recognised.
-        abstained: Images at which the model would rather not say.
-        outliers: Images that the model takes for something else.
-        confusion: (truth, label) -> images.
-        reasons: Why letters are dead -> how many.
-        workers: Who answered -> how many.
-        duplicates: Answers and dead letters to an input that had one before.
-        disorder: Replies that came after the reply to a later input of their partition.
-        unplaced: Messages that do not say which input they answer.
+        started_ms: the time at which reading started, in ms since 1970. Inputs that were sent
+            earlier have no latency: their answers may have waited for the reader.
+        answered: number of replies.
+        dead: number of dead letters.
+        images: number of images in the replies.
+        unreadable: number of replies whose labels cannot be read.
+        known: number of images whose true label the sender named.
+        right: number of those images with the right label.
+        abstained: number of images at which the model abstained.
+        outliers: number of images that show none of the model's classes.
+        confusion: number of images, by truth and label.
+        reasons: number of dead letters, by reason.
+        workers: number of answers, by worker.
+        duplicates: number of answers whose input had one before.
+        out_of_order: number of replies that came after the reply to a later input of their
+            partition.
+        without_position: number of messages that do not name the position of their input.
     """
 
     started_ms: float = 0.0
@@ -98,8 +99,8 @@ class Score:
     abstained: int = 0
     outliers: int = 0
     duplicates: int = 0
-    disorder: int = 0
-    unplaced: int = 0
+    out_of_order: int = 0
+    without_position: int = 0
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     workers: Counter[str] = field(default_factory=Counter)
@@ -110,19 +111,19 @@ class Score:
     _last_ms: float = 0.0
 
     def add(self, answer: Answer, received_ms: float) -> float | None:
-        """Count an answer.
+        """Counts an answer.
 
         Args:
-            answer: What came.
-            received_ms: When, in ms since 1970.
+            answer: the answer.
+            received_ms: the time at which it was read, in ms since 1970.
 
         Returns:
-            Its latency in ms, if it is known.
+            Its latency in ms, if known.
         """
         if self._first_ms is None:
             self._first_ms = received_ms
         self._last_ms = received_ms
-        self._count_place(answer)
+        self._count_position(answer)
         self.workers[answer.worker] += 1
         if answer.reason is not None:
             self.dead += 1
@@ -140,37 +141,37 @@ class Score:
 
     @property
     def total(self) -> int:
-        """Replies and dead letters."""
+        """Number of replies and dead letters."""
         return self.answered + self.dead
 
     @property
     def gaps(self) -> int:
-        """Inputs without an answer, between others of their partition that have one."""
+        """Number of unanswered inputs between answered ones of the same partition."""
         return sum(seen.missing() for seen in self._seen.values())
 
     @property
     def accuracy(self) -> float | None:
-        """The share that was recognised, where truth is known."""
+        """The share of right labels among images with a known truth; None if there are none."""
         return self.right / self.known if self.known else None
 
     @property
     def rate(self) -> float | None:
-        """Messages a second, from the first to the last; None for fewer than two."""
+        """Messages per second, from the first to the last; None for fewer than two."""
         if self._first_ms is None or self._last_ms <= self._first_ms:
             return None
         return 1000 * self.total / (self._last_ms - self._first_ms)
 
-    def _count_place(self, answer: Answer) -> None:
-        if answer.place is None:
-            self.unplaced += 1
+    def _count_position(self, answer: Answer) -> None:
+        if answer.input_position is None:
+            self.without_position += 1
             return
-        topic, partition, offset = answer.place
+        topic, partition, offset = answer.input_position
         seen = self._seen.setdefault((topic, partition), OffsetsSeen())
         if not seen.add(offset):
             self.duplicates += 1
         elif not answer.dead:
             if offset < self._last.get((topic, partition), -1):
-                self.disorder += 1
+                self.out_of_order += 1
             self._last[topic, partition] = offset
 
     def _count_labels(self, answer: Answer) -> None:

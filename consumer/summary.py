@@ -1,4 +1,4 @@
-"""The summary at the end."""
+"""The summary of the answers, as a line and as tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from consumer.score import Score
 
 
 def summary(score: Score, sent: int | None) -> str:
-    """How it went, in one line.
+    """Returns the summary in one line.
 
     Args:
-        score: What has come.
-        sent: Messages that went into the input topic meanwhile, if that is known.
+        score: counts of the answers.
+        sent: number of messages that were sent to the input topic meanwhile, if known.
     """
     accuracy = "" if score.accuracy is None else f", accuracy {100 * score.accuracy:.2f} %"
     rate = "" if score.rate is None else f", {score.rate:.0f} msg/s"
@@ -29,7 +29,7 @@ def summary(score: Score, sent: int | None) -> str:
 
 
 def show_score(score: Score, console: Console) -> None:
-    """Print accuracy, confusion, abstentions, duplicates and gaps."""
+    """Prints accuracy, confusion, abstentions, duplicates and gaps."""
     console.print(_counts(score))
     if score.confusion:
         console.print(_confusion(score))
@@ -40,20 +40,20 @@ def _counts(score: Score) -> RenderableType:
     table.add_column(justify="right")
     rows = [
         (score.images, "images answered"),
-        (score.known, "of them with known truth"),
-        (score.right, "recognised"),
+        (score.known, "images with known truth"),
+        (score.right, "images with the right label"),
         (score.abstained, "abstentions"),
-        (score.outliers, "outliers: pictures of something else"),
+        (score.outliers, "outliers: images of something else"),
         (score.duplicates, "duplicates"),
-        (score.gaps, "gaps: inputs without an answer between others that have one"),
-        (score.disorder, "replies out of the order of their input partition"),
+        (score.gaps, "gaps: unanswered inputs between answered ones"),
+        (score.out_of_order, "replies out of the order of their input partition"),
     ]
     if score.unreadable:
         rows.append((score.unreadable, "replies that cannot be read"))
-    if score.unplaced:
-        rows.append((score.unplaced, "messages that do not say which input they answer"))
-    for number, what in rows:
-        table.add_row(str(number), what)
+    if score.without_position:
+        rows.append((score.without_position, "messages that do not name their input"))
+    for number, text in rows:
+        table.add_row(str(number), text)
     reasons = (f"  {number} dead: {reason}" for reason, number in score.reasons.most_common())
     return Group(table, *(Text(line) for line in reasons))
 

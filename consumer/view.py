@@ -1,4 +1,4 @@
-"""The live view: pictures beside what they were taken for."""
+"""The live view in the terminal: pictures with their labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumer.answers import Answer, Label, Place
+from consumer.answers import Answer, InputPosition, Label
 from consumer.half_blocks import blank, half_blocks
 from consumer.score import Score
 from consumer.summary import summary
@@ -29,42 +29,40 @@ _PICTURE_WAIT_S = 1.5
 
 
 class Pictures(Protocol):
-    """Where the pixels of inputs come from."""
+    """A source of the pixels of inputs."""
 
-    def want(self, place: Place) -> None:
-        """Ask for an input."""
+    def request(self, position: InputPosition) -> None:
+        """Requests an input."""
 
-    def take(self, place: Place) -> tuple[bool, NDArray[np.uint8] | None]:
-        """Whether it has come, and its images."""
+    def result(self, position: InputPosition) -> tuple[bool, NDArray[np.uint8] | None]:
+        """Returns whether the request is finished, and the images of the input."""
 
 
 @dataclass
 class _Card:
-    """One image and what it was taken for."""
+    """One image and its label."""
 
     answer: Answer
     label: Label
     row: int
     latency_ms: float | None
-    asked_s: float
+    requested_s: float
     picture: Text | None = None
 
 
 class View:
-    """Shows the latest answers, as many as the terminal holds.
+    """Shows the latest answers, as many as fit the terminal.
 
-    Under load it shows some of them, each long enough to be looked at.
+    Under load it shows only some of them, each long enough to be seen.
+
+    Args:
+        console: a terminal.
+        score: counts for the summary line.
+        pictures: the source of pixels.
+        title: names the topic and the brokers.
     """
 
     def __init__(self, console: Console, score: Score, pictures: Pictures, title: str) -> None:
-        """Prepare the view.
-
-        Args:
-            console: A terminal.
-            score: Read for the line of figures.
-            pictures: Where pixels come from.
-            title: What is being read.
-        """
         self._console = console
         self._score = score
         self._pictures = pictures
@@ -72,7 +70,7 @@ class View:
         self._side, self._across, self._down = _layout(console.width, console.height)
         self._cards: list[_Card | None] = [None] * (self._across * self._down)
         self._next = 0
-        self._fresh: deque[_Card] = deque(maxlen=len(self._cards))
+        self._waiting: deque[_Card] = deque(maxlen=len(self._cards))
         self._loading: deque[_Card] = deque()
         self._dead: deque[Answer] = deque(maxlen=_DEAD_SHOWN)
         self._next_tick = 0.0
@@ -89,67 +87,67 @@ class View:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # The last answers deserve to be seen, and their pictures to arrive.
+        # The last answers are shown too, with their pictures.
         deadline = time.monotonic() + _PICTURE_WAIT_S
-        while error is None and (self._fresh or self._loading) and time.monotonic() < deadline:
+        while error is None and (self._waiting or self._loading) and time.monotonic() < deadline:
             self.tick(at_once=True)
             time.sleep(0.02)
-        # The whole summary is printed below.
-        self._live.update(self._frame(with_figures=False), refresh=True)
+        # The complete summary is printed below.
+        self._live.update(self._frame(with_summary=False), refresh=True)
         self._live.stop()
 
     def show(self, answer: Answer, latency_ms: float | None) -> None:
-        """Take an answer in; it is drawn at a later tick, unless others push it out."""
+        """Queues an answer for a later tick; under load, later answers replace it."""
         if answer.dead:
             self._dead.append(answer)
         for row, label in enumerate(answer.labels[: len(self._cards)]):
-            self._fresh.append(_Card(answer, label, row, latency_ms, 0.0))
+            self._waiting.append(_Card(answer, label, row, latency_ms, 0.0))
 
     def tick(self, at_once: bool = False) -> None:
-        """Draw anew, if it is time to."""
+        """Draws the view again if the interval is over, or `at_once`."""
         now = time.monotonic()
         if not at_once and now < self._next_tick:
             return
-        # A third of the cards at a time: the others stay to be looked at.
+        # Only a third of the cards changes at a time, so that the others can be seen.
         for _ in range(1 + len(self._cards) // 3):
-            if self._fresh and len(self._loading) < len(self._cards):
-                self._ask(self._fresh.popleft(), now)
-        while self._loading and self._has_come(self._loading[0], now):
+            if self._waiting and len(self._loading) < len(self._cards):
+                self._request(self._waiting.popleft(), now)
+        while self._loading and self._is_loaded(self._loading[0], now):
             self._cards[self._next] = self._loading.popleft()
             self._next = (self._next + 1) % len(self._cards)
         self._live.update(self._frame(), refresh=True)
         drawn = time.monotonic()
-        # A large terminal is drawn less often, so that reading keeps most of the time.
+        # Large terminals are drawn less often, so that most of the time is left for reading.
         self._next_tick = drawn + max(_TICK_S, _READING_SHARE * (drawn - now))
 
-    def _ask(self, card: _Card, now: float) -> None:
-        card.asked_s = now
-        if card.answer.place is not None:
-            self._pictures.want(card.answer.place)
+    def _request(self, card: _Card, now: float) -> None:
+        card.requested_s = now
+        if card.answer.input_position is not None:
+            self._pictures.request(card.answer.input_position)
         self._loading.append(card)
 
-    def _has_come(self, card: _Card, now: float) -> bool:
-        if card.answer.place is None:
+    def _is_loaded(self, card: _Card, now: float) -> bool:
+        if card.answer.input_position is None:
             return True
-        come, images = self._pictures.take(card.answer.place)
-        if come and images is not None and card.row < len(images):
+        finished, images = self._pictures.result(card.answer.input_position)
+        if finished and images is not None and card.row < len(images):
             card.picture = half_blocks(images[card.row], self._side)
-        return come or now > card.asked_s + _PICTURE_WAIT_S
+        return finished or now > card.requested_s + _PICTURE_WAIT_S
 
-    def _frame(self, with_figures: bool = True) -> RenderableType:
+    def _frame(self, with_summary: bool = True) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))
         for start in range(0, len(self._cards), self._across):
             row = self._cards[start : start + self._across]
             if start:
                 grid.add_row()
             grid.add_row(*(self._draw(card) for card in row))
-        figures = Text(summary(self._score, None), no_wrap=True, overflow="ellipsis")
+        summary_line = Text(summary(self._score, None), no_wrap=True, overflow="ellipsis")
         dead = [
             Text(f"dead: {letter.reason}: {letter.message}", "red", no_wrap=True)
             for letter in self._dead
         ]
         title = Text(self._title, "bold", no_wrap=True, overflow="ellipsis")
-        return Group(title, Text(), grid, *dead, *([figures] if with_figures else []))
+        return Group(title, Text(), grid, *dead, *([summary_line] if with_summary else []))
 
     def _draw(self, card: _Card | None) -> RenderableType:
         cell = Table.grid(padding=(0, 1, 0, 0))
@@ -163,11 +161,11 @@ class View:
 
 
 def _layout(width: int, height: int) -> tuple[int, int, int]:
-    """Pixels of a picture's side, cards in a row, and rows, for a terminal of this size."""
-    for side, enough in ((28, 4), (14, 1)):
+    """Returns pixels of a picture's side, cards in a row, and rows for a terminal of this size."""
+    for side, least in ((28, 4), (14, 1)):
         across = max(1, width // (side + _CAPTION + 3))
         down = max(1, (height - _OTHER_LINES) // (side // 2 + 1))
-        if across * down >= enough:
+        if across * down >= least:
             break
     return side, across, down
 

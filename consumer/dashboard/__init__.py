@@ -1,1 +1,1 @@
-"""The web dashboard: see the stream, and steer it."""
+"""The web dashboard, which shows and controls the stream."""

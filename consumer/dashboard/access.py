@@ -1,8 +1,8 @@
-"""Who may use the page: this machine alone, or whoever knows the token.
+"""Access to the page: only from this machine, or with a token.
 
-Without a token the page is on a loopback address, and asks for nothing: then it also refuses
-requests that name another host, which a web page could make a browser send (DNS rebinding). In
-both cases what changes something, and the page's websocket, must come from the page itself.
+Without a token the page listens on a loopback address. It then refuses requests with another host
+name, which another web page could make a browser send (DNS rebinding). In both cases, requests that
+change something, and the page's websocket, must have the page's own origin.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LEAST_TOKEN = 16
+MIN_TOKEN_LENGTH = 16
 COOKIE = "dashboard"
 _LOGIN = "/login"
 _MOST_FORM_BYTES = 4096
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_HARDENING = (
+_SECURITY_HEADERS = (
     (b"x-frame-options", b"DENY"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -42,7 +42,7 @@ padding:.5em}p{margin:0}</style>
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine alone."""
+    """Returns whether only this machine can reach an address."""
     if host == "localhost":
         return True
     try:
@@ -52,85 +52,88 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Stands before an ASGI application."""
+    """ASGI middleware that passes only permitted requests to an application.
+
+    Args:
+        app: the application.
+        token: the token of the page; None if only this machine may use it.
+    """
 
     def __init__(self, app: App, token: str | None) -> None:
-        """Guard an application.
-
-        Args:
-            app: What is guarded.
-            token: What one must know; None if only this machine can ask.
-        """
         self._app = app
         self._token = token
-        # What a browser keeps is of no use elsewhere.
-        self._pass = hashlib.sha256(f"dashboard {token}".encode()).hexdigest()
+        # The cookie has a hash, so that nobody can read the token from a browser.
+        self._cookie_value = hashlib.sha256(f"dashboard {token}".encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it."""
+        """Passes a request to the application, or answers it."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value for name, value in scope["headers"]}
         host = headers.get("host", b"").decode("latin-1")
         if self._token is None and not is_loopback(_name(host)):
-            await _refuse(scope, send, 421, "this page is for this machine alone: 127.0.0.1")
+            await _refuse(scope, send, 421, "only this machine may use this page, at 127.0.0.1")
             return
         if _changes(scope) and not _same_origin(headers.get("origin"), host):
-            await _refuse(scope, send, 403, "another web page may not do this")
+            await _refuse(scope, send, 403, "requests from other web pages are refused")
             return
-        known = self._token is None or self._known(headers)
-        if known and not (self._token and _logs_in(scope)):
-            await self._app(scope, receive, _hardened(send))
+        authenticated = self._token is None or self._is_authenticated(headers)
+        if authenticated and not (self._token and _logs_in(scope)):
+            await self._app(scope, receive, _with_security_headers(send))
         else:
-            await self._ask(scope, receive, send, known)
+            await self._log_in(scope, receive, send, authenticated)
 
-    def _known(self, headers: dict[str, bytes]) -> bool:
+    def _is_authenticated(self, headers: dict[str, bytes]) -> bool:
         try:
             cookie = SimpleCookie(headers.get("cookie", b"").decode("latin-1")).get(COOKIE)
         except CookieError:
             cookie = None
-        if cookie is not None and _equal(cookie.value, self._pass):
+        if cookie is not None and _equal(cookie.value, self._cookie_value):
             return True
-        kind, _, given = headers.get("authorization", b"").decode("latin-1").partition(" ")
-        return kind.lower() == "bearer" and _equal(given, self._token or "")
+        kind, _, candidate = headers.get("authorization", b"").decode("latin-1").partition(" ")
+        return kind.lower() == "bearer" and _equal(candidate, self._token or "")
 
-    async def _ask(self, scope: Scope, receive: Receive, send: Send, known: bool) -> None:
-        """Takes a token, from the address or the form, or asks for it."""
-        given = None
+    async def _log_in(
+        self, scope: Scope, receive: Receive, send: Send, authenticated: bool
+    ) -> None:
+        """Reads a token from the address or the form, or shows the form."""
+        candidate = None
         if scope["type"] == "http":
-            given = _in_address(scope)
+            candidate = _token_in_address(scope)
             if scope["path"] == _LOGIN and scope["method"] == "POST":
                 form = parse_qs((await _body(receive)).decode("latin-1"))
-                given = form.get("token", [""])[0]
-        # Another tab of the same browser may have been let in meanwhile.
-        if known or (given is not None and _equal(given, self._token or "")):
-            # Lax: a link in a mail leads here as well. What changes something asks who sent it.
-            cookie = f"{COOKIE}={self._pass}; HttpOnly; SameSite=Lax; Path=/"
-            # Away from the address, which browsers remember and show.
-            leave = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
-            await _answer(send, 303, b"", leave)
+                candidate = form.get("token", [""])[0]
+        # Another tab of the same browser may have logged in meanwhile.
+        if authenticated or (candidate is not None and _equal(candidate, self._token or "")):
+            # Lax, so that links in mails work. Requests that change something check the origin.
+            cookie = f"{COOKIE}={self._cookie_value}; HttpOnly; SameSite=Lax; Path=/"
+            # The redirection removes the token from the address, which browsers store and show.
+            redirect = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
+            await _answer(send, 303, b"", redirect)
             return
         if scope["type"] == "websocket" or scope.get("method") not in (*_SAFE, "POST"):
             await _refuse(scope, send, 401, "the token is missing")
             return
-        message = "" if given is None else "That is not the token."
+        message = "" if candidate is None else "That is not the token."
         html = _FORM.replace("MESSAGE", message).encode()
         await _answer(send, 401, html, [(b"content-type", b"text/html; charset=utf-8")])
 
 
 def _logs_in(scope: Scope) -> bool:
-    """Whether a request brings a token that must not stay in the address."""
-    return scope["type"] == "http" and (scope["path"] == _LOGIN or _in_address(scope) is not None)
+    """Returns whether a request logs in, or has a token in its address."""
+    return scope["type"] == "http" and (
+        scope["path"] == _LOGIN or _token_in_address(scope) is not None
+    )
 
 
-def _in_address(scope: Scope) -> str | None:
+def _token_in_address(scope: Scope) -> str | None:
     query: bytes = scope["query_string"]
     return parse_qs(query.decode("latin-1")).get("token", [None])[0]
 
 
 def _name(host: str) -> str:
-    """The host of a `Host` header, without its port; nothing if it makes no sense."""
+    """Returns the host of a `Host` header without its port; an empty text if it is invalid."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -142,15 +145,15 @@ def _changes(scope: Scope) -> bool:
 
 
 def _same_origin(origin: bytes | None, host: str) -> bool:
-    """Whether a request comes of a page of ours; programs other than browsers name no origin."""
+    """Returns whether a request comes from this page; programs without an origin count too."""
     try:
         return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
     except ValueError:
         return False
 
 
-def _equal(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+def _equal(candidate: str, expected: str) -> bool:
+    return hmac.compare_digest(candidate.encode("utf-8", "replace"), expected.encode())
 
 
 async def _body(receive: Receive) -> bytes:
@@ -163,23 +166,23 @@ async def _body(receive: Receive) -> bytes:
             return body[:_MOST_FORM_BYTES]
 
 
-async def _refuse(scope: Scope, send: Send, status: int, why: str) -> None:
+async def _refuse(scope: Scope, send: Send, status: int, reason: str) -> None:
     if scope["type"] == "websocket":
-        await send({"type": "websocket.close", "code": 1008, "reason": why})
+        await send({"type": "websocket.close", "code": 1008, "reason": reason})
         return
-    await _answer(send, status, f"{why}\n".encode(), [(b"content-type", b"text/plain")])
+    await _answer(send, status, f"{reason}\n".encode(), [(b"content-type", b"text/plain")])
 
 
 async def _answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
-    common = [*_HARDENING, (b"content-length", str(len(body)).encode()), *headers]
+    common = [*_SECURITY_HEADERS, (b"content-length", str(len(body)).encode()), *headers]
     await send({"type": "http.response.start", "status": status, "headers": common})
     await send({"type": "http.response.body", "body": body})
 
 
-def _hardened(send: Send) -> Send:
-    async def hardened(message: MutableMapping[str, Any]) -> None:
+def _with_security_headers(send: Send) -> Send:
+    async def send_with_headers(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", ()), *_HARDENING]
+            message["headers"] = [*message.get("headers", ()), *_SECURITY_HEADERS]
         await send(message)
 
-    return hardened
+    return send_with_headers

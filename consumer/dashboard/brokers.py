@@ -1,4 +1,4 @@
-"""Looks at the brokers: topics, partitions, leaders, lag, and the nodes of a local cluster."""
+"""Watches the brokers: topics, partitions, leaders, lag, and the nodes of a local cluster."""
 
 from __future__ import annotations
 
@@ -24,49 +24,47 @@ log = logging.getLogger("consumer.dashboard")
 
 _EVERY_S = 2.0
 _STATUS_EVERY = 3
-_ANSWER_S = 3.0
-_UNSETTLED = "a node has just come or gone: the brokers are being asked what holds now"
+_TIMEOUT_S = 3.0
+_UNSETTLED = "a node has just started or stopped: the new state of the brokers is not known yet"
 
 
 @dataclass(frozen=True)
 class Brokers:
-    """One look at the brokers.
+    """A snapshot of the brokers.
 
     Attributes:
-        number: Counts looks.
-        topics: Theirs and ours: input, output, dead letters.
-        cluster: The local cluster's nodes and weaknesses, if the brokers are its.
-        trouble: Why nothing is known, or nothing.
-        since_s: Since when there is trouble, in seconds since 1970.
+        number: number of the snapshot.
+        topics: the input, output and dead-letter topics.
+        cluster: nodes and weaknesses of the local cluster, if it has these brokers.
+        error: the reason why the brokers could not be read, or an empty text.
+        since_s: the time of the first such error in a row, in seconds since 1970.
     """
 
     number: int = 0
     topics: tuple[TopicReport, ...] = ()
     cluster: Status | None = None
-    trouble: str = ""
+    error: str = ""
     since_s: float = 0.0
 
     @property
     def lag(self) -> int | None:
-        """Messages that the group is behind in the input topic; None if nobody says."""
-        if self.trouble or not self.topics or self.topics[0].partitions is None:
+        """The group's lag in the input topic, in messages; None if unknown."""
+        if self.error or not self.topics or self.topics[0].partitions is None:
             return None
         return sum(each.behind for each in self.topics[0].partitions)
 
 
 class BrokerWatch:
-    """A thread that looks.
+    """A thread that reads the state of the brokers.
+
+    Args:
+        settings: topics, group and brokers.
 
     Attributes:
-        view: What it found last.
+        view: the latest snapshot.
     """
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare to look.
-
-        Args:
-            settings: Topics, group and brokers.
-        """
         self.view = Brokers()
         self._settings = settings
         self._names = (settings.input_topic, settings.output_topic, settings.dead_letter_topic)
@@ -75,18 +73,17 @@ class BrokerWatch:
         self._thread = threading.Thread(target=self._run, name="brokers", daemon=True)
 
     def start(self) -> None:
-        """Start to look."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking; a look that waits for brokers is not waited for."""
+        """Stops the thread, without waiting for requests to brokers."""
         self._closing.set()
 
-    def notice(self) -> None:
-        """Says at once in `view` if a node has come or gone.
+    def check_nodes(self) -> None:
+        """Updates `view` at once if a node of the local cluster has started or stopped.
 
-        Brokers that miss one of them may take long to answer, and what was known of their
-        safety holds no more.
+        The other brokers may take long to answer then, and the known weaknesses are out of date.
         """
         with self._lock:
             view = self.view
@@ -104,55 +101,55 @@ class BrokerWatch:
         consumer = Consumer(config)
         while not self._closing.is_set():
             try:
-                self.notice()
-                self._look(consumer)
+                self.check_nodes()
+                self._take_snapshot(consumer)
             except Exception:
-                # Whatever it is, the next look may do better; without one all would stand still.
-                log.exception("the brokers can't be looked at")
+                # The next snapshot may succeed; without this, the page would no longer change.
+                log.exception("the state of the brokers can't be read")
             self._closing.wait(_EVERY_S)
         consumer.close()
 
-    def _look(self, consumer: Consumer) -> None:
+    def _take_snapshot(self, consumer: Consumer) -> None:
         before = self.view
-        view = self._found(consumer, before)
+        view = self._read(consumer, before)
         with self._lock:
             if self.view.cluster is not before.cluster:
-                # A node has come or gone meanwhile.
+                # A node has started or stopped meanwhile.
                 view = replace(view, cluster=self.view.cluster)
             self.view = replace(view, number=self.view.number + 1)
 
-    def _found(self, consumer: Consumer, before: Brokers) -> Brokers:
+    def _read(self, consumer: Consumer, before: Brokers) -> Brokers:
         number = before.number + 1
-        # The nodes are told by processes, and known even when no broker answers.
+        # The nodes are known from their processes, even if no broker answers.
         cluster = before.cluster
         unsettled = cluster is not None and cluster.weaknesses == (_UNSETTLED,)
-        if number % _STATUS_EVERY == 1 or before.trouble or unsettled:
+        if number % _STATUS_EVERY == 1 or before.error or unsettled:
             cluster = local_status(self._settings)
-        asked = "no broker answers"
+        failure = "no broker answers"
         try:
-            consumer.list_topics(timeout=_ANSWER_S)
-            # The client asks on and on for a coordinator that it may not know.
-            asked = (
-                f"the offsets of group {self._settings.group_id} are not told, which takes its "
+            consumer.list_topics(timeout=_TIMEOUT_S)
+            # The client retries without end if it may not know the coordinator.
+            failure = (
+                f"the offsets of group {self._settings.group_id} can't be read, which takes its "
                 f"coordinator, and {DESCRIBE} on it"
             )
             topics = tuple(report(consumer, self._names))
         except KafkaException as error:
-            since_s = before.since_s if before.trouble else time.time()
-            why = f"{asked}: {error.args[0].str()}"
+            since_s = before.since_s if before.error else time.time()
+            why = f"{failure}: {error.args[0].str()}"
             return Brokers(number, before.topics, cluster, why, since_s)
         return Brokers(number, topics, cluster)
 
 
 def local_status(settings: Settings) -> Status | None:
-    """The state of the local cluster; None if the brokers are not its."""
+    """Returns the state of the local cluster; None if the brokers are others."""
     folder = cluster_folder()
     try:
         state = load_state(folder)
         if state is None:
             return None
-        ours = {node.address for node in state.nodes}
-        if not ours & set(settings.broker.split(",")):
+        addresses = {node.address for node in state.nodes}
+        if not addresses & set(settings.broker.split(",")):
             return None
         return Cluster(folder).status()
     except (ClusterError, KafkaException):
@@ -160,15 +157,15 @@ def local_status(settings: Settings) -> Status | None:
 
 
 def add_broker() -> Action:
-    """Adds a broker to the local cluster, and spreads partitions over it."""
+    """Returns the action that adds a broker to the local cluster and moves partitions to it."""
     return Program(["kafka.cluster", "add"]).action
 
 
 def kill_broker(node: int) -> Action:
-    """Ends a broker of the local cluster as a power cut would."""
+    """Returns the action that kills a broker of the local cluster, as a power cut would."""
     return Program(["kafka.cluster", "kill", str(node)]).action
 
 
-def mend_brokers() -> Action:
-    """Starts what is dead of the local cluster."""
+def start_dead_brokers() -> Action:
+    """Returns the action that starts the dead nodes of the local cluster."""
     return Program(["kafka.cluster", "up"]).action

@@ -1,4 +1,4 @@
-"""How one worker does, from the latest looks at it."""
+"""The state of one worker, from its latest snapshots."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _STOPPED = ("stalled", "halted", "gap")
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one look at an instance found.
+class Snapshot:
+    """A snapshot of an instance.
 
     Attributes:
-        at_s: When, by `time.monotonic`.
-        status: Its `/status`; None if it did not answer.
-        samples: Its `/metrics`; None likewise.
+        at_s: its time, by `time.monotonic`.
+        status: the content of `/status`; None if the instance did not answer.
+        samples: the content of `/metrics`; None if the instance did not answer.
     """
 
     at_s: float
@@ -36,20 +36,21 @@ class Look:
 
 @dataclass(frozen=True)
 class Card:
-    """One worker for the page.
+    """The state of one worker, for the page.
 
     Attributes:
-        instance: As its platform knows it.
+        instance: the instance, as its platform knows it.
         state: `starting`, `ready`, `working`, `stuck`, `leaving` or `gone`.
-        why: What is the matter, if something is.
-        partitions: Those that it reads.
-        messages: Answered since it started, dead letters counted in.
-        rate: Messages a second lately.
-        batch: Messages in a batch lately, or since it started; None before the first.
-        stages: Mean milliseconds of a batch in each stage, lately or since it started.
-        memory_bytes: Resident in its worker processes, if known.
-        restarts: How often a worker process below it was started again.
-        class_name: The wrapper class that it serves, if known.
+        why: the reason for the state, or an empty text.
+        partitions: the assigned partitions.
+        messages: number of messages answered since the start, including dead letters.
+        rate: messages per second in the last seconds.
+        batch: mean messages in a batch, in the last seconds or else since the start; None before
+            the first batch.
+        stages: mean milliseconds of a batch by stage, in the last seconds or else since the start.
+        memory_bytes: resident memory of its worker processes, if known.
+        restarts: number of restarts of its worker processes.
+        class_name: the class of the user model, if known.
     """
 
     instance: Instance
@@ -66,28 +67,28 @@ class Card:
 
 
 def gone_card(instance: Instance) -> Card:
-    """The card of an instance that has ended."""
+    """Returns the card of an instance that has ended."""
     return Card(instance, GONE, instance.why)
 
 
-def card_of(instance: Instance, looks: Sequence[Look]) -> Card:
-    """The card of an instance that runs.
+def card_of(instance: Instance, snapshots: Sequence[Snapshot]) -> Card:
+    """Returns the card of a running instance.
 
     Args:
-        instance: As its platform knows it.
-        looks: At least one, the latest last.
+        instance: the instance, as its platform knows it.
+        snapshots: its latest snapshots, at least one, in order.
     """
-    status = looks[-1].status
-    state, why = _state(instance, looks)
-    answered = [look for look in looks if look.samples is not None]
+    status = snapshots[-1].status
+    state, why = _state(instance, snapshots)
+    answered = [snapshot for snapshot in snapshots if snapshot.samples is not None]
     if not answered:
         return Card(instance, state, why, memory_bytes=instance.memory_bytes)
     last = answered[-1]
     assert last.samples is not None
-    lately = [look for look in answered if last.at_s - look.at_s <= _RATE_S]
-    assert lately[0].samples is not None
-    counted = scrape.since(lately[0].samples, last.samples)
-    seconds = last.at_s - lately[0].at_s
+    recent = [snapshot for snapshot in answered if last.at_s - snapshot.at_s <= _RATE_S]
+    assert recent[0].samples is not None
+    counted = scrape.since(recent[0].samples, last.samples)
+    seconds = last.at_s - recent[0].at_s
     rate = scrape.messages(counted) / seconds if seconds else 0.0
     if state == READY and rate > 0:
         state = WORKING
@@ -108,15 +109,15 @@ def card_of(instance: Instance, looks: Sequence[Look]) -> Card:
     )
 
 
-def _state(instance: Instance, looks: Sequence[Look]) -> tuple[str, str]:
+def _state(instance: Instance, snapshots: Sequence[Snapshot]) -> tuple[str, str]:
     if instance.leaving:
-        return LEAVING, "finishing what it has in hand"
-    status = looks[-1].status
+        return LEAVING, "it finishes its batch and leaves"
+    status = snapshots[-1].status
     if status is None:
-        heard = [look for look in looks if look.status is not None]
-        if not heard:
+        with_status = [snapshot for snapshot in snapshots if snapshot.status is not None]
+        if not with_status:
             return STARTING, instance.why
-        silent_s = looks[-1].at_s - heard[-1].at_s
+        silent_s = snapshots[-1].at_s - with_status[-1].at_s
         if silent_s >= _SILENT_S:
             return STUCK, f"it has not answered for {silent_s:.0f} s"
         return (READY if instance.ready else STARTING), instance.why
@@ -138,7 +139,7 @@ def _batch(samples: Samples) -> float | None:
 
 
 def _stages(samples: Samples) -> dict[str, float]:
-    """Mean milliseconds by stage; empty if nothing was done."""
+    """Returns mean milliseconds by stage; empty if there was no batch."""
     sums = scrape.by_label(samples, "kafka_worker_stage_seconds_sum", "stage")
     counts = scrape.by_label(samples, "kafka_worker_stage_seconds_count", "stage")
     return {stage: 1000 * sums[stage] / counts[stage] for stage in _STAGES if counts.get(stage)}

@@ -1,4 +1,4 @@
-"""What was done, as commands: each with its output, bounded, for all pages to see."""
+"""Runs commands for all pages, and keeps the end of their output."""
 
 from __future__ import annotations
 
@@ -14,70 +14,77 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from consumer.dashboard.fleet import Action, Say
+from consumer.dashboard.fleet import Action, Output
 
 ROOT = Path(__file__).resolve().parents[2]
-_KEPT = 60
-_LINES = 200
+_MOST_ENTRIES = 60
+_MOST_LINES = 200
 _LINE_CHARACTERS = 2000
 _AT_ONCE = 8
 _GRACE_S = 10.0
-# As a shell has it for Ctrl-C.
+# The exit status that a shell reports after Ctrl-C.
 _INTERRUPTED = 130
 
 
 class Entry:
-    """A command that runs, or ran.
+    """A running or finished command.
+
+    Args:
+        number: number of the command.
+        command: the command line for a shell.
 
     Attributes:
-        number: Counts up.
-        command: As it is typed on a shell.
-        status: Its exit status; None while it runs.
-        said: How many lines it has written.
+        number: number of the command.
+        command: the command line for a shell.
+        status: the exit status; None while the command runs.
+        lines_written: number of lines that it has written.
     """
 
     def __init__(self, number: int, command: str) -> None:
         self.number = number
         self.command = command
         self.status: int | None = None
-        self.said = 0
-        self._lines: deque[str] = deque(maxlen=_LINES)
+        self.lines_written = 0
+        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
         self._lock = threading.Lock()
 
     @property
     def output(self) -> str:
-        """The end of what it wrote."""
+        """The last lines of its output."""
         with self._lock:
             return "\n".join(self._lines)
 
-    def say(self, text: str) -> None:
-        """Take output in."""
+    def write(self, text: str) -> None:
+        """Adds lines of output."""
         with self._lock:
             for line in text.rstrip("\n").split("\n"):
                 self._lines.append(line[:_LINE_CHARACTERS])
-                self.said += 1
+                self.lines_written += 1
 
 
 class Console:
-    """Runs actions in the background, and remembers them; safe to use from several threads."""
+    """Runs actions in threads; safe to use from several threads.
+
+    Attributes:
+        entries: the latest commands, in order.
+    """
 
     def __init__(self) -> None:
-        """Start empty."""
-        self.entries: deque[Entry] = deque(maxlen=_KEPT)
+        self.entries: deque[Entry] = deque(maxlen=_MOST_ENTRIES)
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="console")
         self._next = 1
         self._lock = threading.Lock()
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """Changes whenever there is something new to see."""
+        """A value that changes with each new command, line of output, or exit status."""
         with self._lock:
             entries = list(self.entries)
         running = sum(entry.status is None for entry in entries)
-        return self._next, running, sum(entry.said for entry in entries)
+        return self._next, running, sum(entry.lines_written for entry in entries)
 
     def run(self, action: Action) -> Future[int]:
-        """Start an action; the future has its exit status."""
+        """Starts an action, and returns a future of its exit status."""
         with self._lock:
             entry = Entry(self._next, action.command)
             self._next += 1
@@ -85,37 +92,36 @@ class Console:
         return self._pool.submit(self._run, action, entry)
 
     def close(self) -> None:
-        """Wait for nothing more."""
+        """Cancels waiting actions, and does not wait for running ones."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
     def _run(action: Action, entry: Entry) -> int:
         try:
-            entry.status = action.run(entry.say)
+            entry.status = action.run(entry.write)
         except Exception as error:
-            entry.say(f"error: {error}")
+            entry.write(f"error: {error}")
             entry.status = 1
         return entry.status
 
 
 class Program:
-    """A program of ours that is run as a person would run it, and can be ended early."""
+    """A Python module of this project that runs as a process, and can be interrupted.
+
+    Args:
+        arguments: module and arguments, such as `["kafka.replicas", "kill", "replica-1"]`.
+        environment: variables that are added to those of this process.
+    """
 
     def __init__(
         self, arguments: Sequence[str], environment: Mapping[str, str] | None = None
     ) -> None:
-        """Describe it.
-
-        Args:
-            arguments: `["kafka.replicas", "kill", "replica-1"]`.
-            environment: Variables beside this process's own.
-        """
         self._arguments = list(arguments)
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
         self._interrupted = False
-        self._over = False
-        # Between the moment that it starts and the one that it is told to end.
+        self._has_ended = False
+        # Held while the process starts, so that an interrupt comes before or after it.
         self._lock = threading.Lock()
 
     @property
@@ -127,23 +133,23 @@ class Program:
         return Action(shlex.join(words), self.run)
 
     @property
-    def over(self) -> bool:
-        """Whether it ran to its end, or could not be started."""
-        return self._over
+    def has_ended(self) -> bool:
+        """Whether it has ended, or could not be started."""
+        return self._has_ended
 
-    def run(self, say: Say) -> int:
-        """Run it to its end.
+    def run(self, output: Output) -> int:
+        """Runs the program to its end, and returns its exit status.
 
         Raises:
-            OSError: It can't be started.
+            OSError: the program can't be started.
         """
         try:
-            return self._run(say)
+            return self._run(output)
         finally:
-            self._over = True
+            self._has_ended = True
 
     def interrupt(self) -> None:
-        """Ctrl-C; if it waits for its turn it will not begin."""
+        """Sends Ctrl-C; a program that waits for its turn will not start."""
         with self._lock:
             self._interrupted = True
             if self._process is not None:
@@ -151,7 +157,7 @@ class Program:
                     self._process.send_signal(signal.SIGINT)
 
     def end(self) -> None:
-        """Ctrl-C, and the end if that does not help."""
+        """Sends Ctrl-C, and kills the program if it does not end in time."""
         self.interrupt()
         if self._process is not None:
             try:
@@ -159,10 +165,10 @@ class Program:
             except subprocess.TimeoutExpired:
                 self._process.kill()
 
-    def _run(self, say: Say) -> int:
+    def _run(self, output: Output) -> int:
         with self._lock:
             if self._interrupted:
-                say("stopped before it began")
+                output("stopped before it started")
                 return _INTERRUPTED
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *self._arguments],
@@ -178,5 +184,5 @@ class Program:
         with self._process as process:
             assert process.stdout is not None
             for line in process.stdout:
-                say(line)
+                output(line)
         return process.returncode

@@ -1,7 +1,6 @@
-"""What people say that images show: written to the feedback topic, and read back from it.
+"""Writes corrected labels to the feedback topic, and reads them back.
 
-Pages learn of a correction only by reading it, so that all of them, and one that is opened
-tomorrow, know the same.
+Pages get a correction only from the topic, so that all pages, also later ones, show the same.
 """
 
 from __future__ import annotations
@@ -31,47 +30,46 @@ log = logging.getLogger("consumer.dashboard")
 
 _BATCH = 500
 _POLL_S = 0.1
-_AGAIN_S = 2.0
+_RETRY_S = 2.0
 _LAST = 2000
-_WITHIN_S = 5.0
+_TIMEOUT_S = 5.0
 
 
 class Corrections:
-    """Writes corrections, and a thread that reads what anybody has said."""
+    """Writes corrections, and reads those of everybody in a thread.
+
+    Args:
+        settings: topic and brokers.
+        results: gets the corrected labels.
+    """
 
     def __init__(self, settings: Settings, results: ResultLog) -> None:
-        """Prepare.
-
-        Args:
-            settings: Topic and brokers.
-            results: That learn what is true.
-        """
         self._settings = settings
         self._results = results
-        self._writer = FeedbackWriter(settings, _WITHIN_S)
+        self._writer = FeedbackWriter(settings, _TIMEOUT_S)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="corrections", daemon=True)
 
     def start(self) -> None:
-        """Start to read."""
+        """Starts reading."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stops reading."""
         self._closing.set()
         self._thread.join()
         self._writer.close()
 
     def correct(self, result: Result, truth: str, image: NDArray[np.uint8] | None) -> str:
-        """Say what an image shows, and wait until the brokers have it.
+        """Writes the right label of an image, and waits for the brokers' acknowledgement.
 
         Args:
-            result: The answer to it.
-            truth: The romaji name of what it shows.
-            image: uint8 (28, 28), to be kept with the correction; None if it is not there.
+            result: the result of the image.
+            truth: the right label, in romaji.
+            image: uint8 (28, 28), stored with the correction; None if it no longer exists.
 
         Returns:
-            Why it was not noted, or nothing.
+            An error message, or an empty text.
         """
         try:
             self._writer.send(feedback_on(result, truth, image, int(1000 * time.time())))
@@ -84,11 +82,11 @@ class Corrections:
             try:
                 self._read()
             except (ReadError, KafkaException):
-                # No topic, or no brokers: the page tells of both elsewhere.
-                self._closing.wait(_AGAIN_S)
+                # The page shows missing topics and brokers elsewhere.
+                self._closing.wait(_RETRY_S)
             except Exception:
                 log.exception("corrections can't be read")
-                self._closing.wait(_AGAIN_S)
+                self._closing.wait(_RETRY_S)
 
     def _read(self) -> None:
         config: dict[str, Any] = consumer_config(
@@ -104,7 +102,7 @@ class Corrections:
             feedback = read(record, self._settings.max_message_bytes)
         except BadFeedback:
             return
-        # Others may say what they like of places that are none of ours.
+        # Feedback on records of other topics does not concern this page.
         if feedback.place is None or feedback.place[0] != self._settings.input_topic:
             return
         for row, truth in enumerate(feedback.truth):
@@ -115,20 +113,22 @@ class Corrections:
 def feedback_on(
     result: Result, truth: str, image: NDArray[np.uint8] | None, given_ms: int
 ) -> Feedback:
-    """What the feedback topic is told of one row of an answer.
+    """Returns the feedback on one row of an answer.
 
     Args:
-        result: The answer.
-        truth: What its image shows.
-        image: uint8 (28, 28) or None. It stands in the request if it is the message's only one:
-            a request has all rows of a message.
-        given_ms: When it is said, milliseconds since 1970.
+        result: the result of the row.
+        truth: the right label.
+        image: uint8 (28, 28) or None. The feedback contains it if it is the only one of its
+            message, because a request has all rows of a message.
+        given_ms: the time of the feedback, in ms since 1970.
     """
     rows = max(1, len(result.answer.labels))
-    said = tuple(truth if row == result.row else "" for row in range(rows))
+    truths = tuple(truth if row == result.row else "" for row in range(rows))
     request = None
     if rows == 1 and image is not None:
         request = {"data": {"ndarray": [image.tolist()]}}
     label = result.label
     reward = 1.0 if label is not None and label.name == truth else 0.0
-    return Feedback(result.answer.puid, said, reward, request, None, result.answer.place, given_ms)
+    return Feedback(
+        result.answer.puid, truths, reward, request, None, result.answer.input_position, given_ms
+    )

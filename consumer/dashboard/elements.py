@@ -1,4 +1,4 @@
-"""The page's own elements: their looks are in `static/`, and text goes into them as text."""
+"""The page's own elements, whose templates are in `static/`; they never read text as HTML."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from nicegui.element import Element
 STATIC = Path(__file__).resolve().parent / "static"
 
 
-class _Shows(Element):
-    """An element that shows values which the server hands it, if they are others than before."""
+class _ValueElement(Element):
+    """An element that shows values of the server."""
 
     def show(self, **values: Any) -> None:
-        """Shows these values."""
+        """Shows these values, and updates the browser if any has changed."""
         changed = {name: value for name, value in values.items() if self.props.get(name) != value}
         if changed:
             self.props.update(changed)
@@ -24,46 +24,51 @@ class _Shows(Element):
 class Live(Element, component=STATIC / "live.js"):
     """A line of text that changes several times a second.
 
-    An update of a `ui.label` makes the browser go through all elements of the page.
+    An update of a `ui.label` would make the browser process all elements of the page.
     """
 
     def __init__(self) -> None:
-        """Make it, empty."""
         super().__init__()
         self._text = ""
 
-    def say(self, text: str) -> None:
-        """Show this text."""
+    def set_text(self, text: str) -> None:
+        """Shows this text."""
         if text != self._text:
             self._text = text
             self.run_method("show", text)
 
 
-class ResultList(_Shows, component=STATIC / "results.js"):
-    """Results, of which only those in sight are in the browser."""
+class ResultList(_ValueElement, component=STATIC / "results.js"):
+    """A list of results; the browser has only the visible ones.
+
+    Args:
+        empty: the text that is shown while there are no results.
+    """
 
     def __init__(self, empty: str) -> None:
-        """Make it; `empty` stands there while there are no results."""
         super().__init__()
         self.show(empty=empty)
 
 
-class SendBox(_Shows, component=STATIC / "send.js"):
-    """Files, drawings and samples on their way."""
+class SendBox(_ValueElement, component=STATIC / "send.js"):
+    """A form that sends files, drawings and samples."""
 
 
-class Cards(_Shows, component=STATIC / "cards.js"):
-    """A card for each worker."""
+class Cards(_ValueElement, component=STATIC / "cards.js"):
+    """The cards of the workers."""
 
 
-class Table(_Shows, component=STATIC / "table.js"):
-    """A table; each row has a `key` and `cells`."""
+class Table(_ValueElement, component=STATIC / "table.js"):
+    """A table; each row has a `key` and `cells`.
+
+    Args:
+        columns: the headings of the columns.
+    """
 
     def __init__(self, *columns: str) -> None:
-        """Make it, empty, with these heads."""
         super().__init__()
         self.show(columns=list(columns), rows=[])
 
 
-class ConsoleLog(_Shows, component=STATIC / "console.js"):
-    """Commands and their output."""
+class ConsoleLog(_ValueElement, component=STATIC / "console.js"):
+    """The commands with their output."""

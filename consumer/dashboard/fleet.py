@@ -1,6 +1,6 @@
-"""What the page knows and does about workers, wherever they run: the interface of both backends.
+"""The interface of both backends, through which the page reads and controls workers.
 
-All calls block, for as long as a network takes; the page makes them from threads.
+All calls block while they wait for the network; the page makes them from threads.
 """
 
 from __future__ import annotations
@@ -12,31 +12,40 @@ from typing import Protocol
 from kafka.replicas.scaling import AUTOMATIC, BY_HAND, OFF
 
 __all__ = [
-    "AUTOMATIC", "BY_HAND", "OFF", "Action", "Backend", "Fleet", "FleetError", "Happening",
-    "Instance", "Say", "Scaling",
+    "AUTOMATIC",
+    "BY_HAND",
+    "OFF",
+    "Action",
+    "Backend",
+    "Fleet",
+    "FleetError",
+    "Instance",
+    "Output",
+    "Scaling",
+    "WorkerEvent",
 ]  # fmt: skip
 
-Say = Callable[[str], None]
-"""Takes a piece of output, for the console."""
+Output = Callable[[str], None]
+"""An output callback, which takes a piece of output for the console."""
 
 
 class FleetError(Exception):
-    """What runs can't be seen or changed; the message says why, and what to do."""
+    """The workers can't be read or changed; the message has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A replica or a pod: a supervisor with workers below it.
+    """A replica or a pod: a supervisor with its worker processes.
 
     Attributes:
-        name: What commands call it.
-        identity: Of this life of it; another of the same name has another one.
-        started_s: When, in seconds since 1970.
-        ready: It says that it works.
-        leaving: It was told to finish.
-        ended_s: When it ended; None while it runs.
-        why: Why it ended, or is not ready, as far as the platform knows.
-        memory_bytes: What the platform says that it takes, where it does.
+        name: its name in commands.
+        identity: identifies this run; a later instance of the same name has another identity.
+        started_s: the time of its start, in seconds since 1970.
+        ready: whether it reports that it is ready.
+        leaving: whether it finishes its work and ends.
+        ended_s: the time of its end, in seconds since 1970; None while it runs.
+        why: the reason why it ended or is not ready, as far as the platform knows.
+        memory_bytes: its memory, if the platform measures it.
     """
 
     name: str
@@ -51,15 +60,15 @@ class Instance:
 
 @dataclass(frozen=True)
 class Scaling:
-    """How many workers there are to be.
+    """The desired number of workers.
 
     Attributes:
         mode: `off`, `by-hand` or `automatic`.
-        minimum: Fewest.
-        maximum: Most.
-        count: How many by hand.
-        lag_per_worker: Messages that one may be behind, in automatic mode; 0 where something
-            else than lag decides.
+        minimum: the least number of workers.
+        maximum: the greatest number of workers.
+        count: the number of workers in the mode `by-hand`.
+        lag_per_worker: the lag for each worker in the mode `automatic`, in messages; 0 if another
+            measure than the lag decides.
     """
 
     mode: str
@@ -70,15 +79,15 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class Happening:
-    """Something that became of a worker, for the marks in the charts.
+class WorkerEvent:
+    """A state change of a worker, shown as a mark in the charts.
 
     Attributes:
-        number: Counts up, so that none is taken twice.
-        at_s: When, in seconds since 1970.
-        name: Of the worker.
-        what: `started`, `ready`, `leaving` or `gone`.
-        why: More about it, or nothing.
+        number: number of the event.
+        at_s: its time, in seconds since 1970.
+        name: the name of the worker.
+        what: the new state: `started`, `ready`, `leaving` or `gone`.
+        why: the reason, or an empty text.
     """
 
     number: int
@@ -90,68 +99,68 @@ class Happening:
 
 @dataclass(frozen=True)
 class Fleet:
-    """One look at all workers.
+    """A snapshot of all workers.
 
     Attributes:
-        instances: Those that run, then those that ended lately.
-        scaling: As it is now; None where the platform has none.
-        wanted: How many there are to be right now.
-        modes: Those that the platform can do.
-        happenings: The latest, in order.
+        instances: the running instances, then those that ended recently.
+        scaling: the current scaling; None if unknown.
+        wanted: the desired number of workers at this time.
+        modes: the modes that the platform supports.
+        events: the latest events, in order.
     """
 
     instances: tuple[Instance, ...] = ()
     scaling: Scaling | None = None
     wanted: int | None = None
     modes: tuple[str, ...] = ()
-    happenings: tuple[Happening, ...] = field(default=())
+    events: tuple[WorkerEvent, ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class Action:
-    """Something to do, and how it is done on a shell.
+    """An action, with the shell command that does the same.
 
     Attributes:
-        command: For a person to copy.
-        run: Does it: is handed where output goes, returns an exit status.
+        command: the shell command, for the user to copy.
+        run: does it; takes an output callback and returns an exit status.
     """
 
     command: str
-    run: Callable[[Say], int]
+    run: Callable[[Output], int]
 
 
 class Backend(Protocol):
-    """Where workers run."""
+    """The platform on which workers run."""
 
     @property
-    def place(self) -> str:
-        """What it is, for the page's head: `this machine`, `seldon/kmnist on https://…`."""
+    def location(self) -> str:
+        """The location of the workers: `this machine`, `seldon/kmnist on https://…`."""
 
-    def look(self) -> Fleet:
-        """How things stand.
+    def snapshot(self) -> Fleet:
+        """Returns a snapshot of all workers.
 
         Raises:
-            FleetError: Nobody says.
+            FleetError: the platform does not answer.
         """
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Gets a path (`/status`, `/metrics`) of a running instance's supervisor.
+        """Returns a page (`/status`, `/metrics`) of a running instance's supervisor.
 
         Raises:
-            FleetError: It does not answer with status 200 within a second or so.
+            FleetError: there is no answer with status 200 within seconds.
         """
 
     def stop(self, name: str) -> Action:
-        """Lets a worker finish and leave."""
+        """Returns the action that stops a worker after its current batch."""
 
     def kill(self, name: str) -> Action:
-        """Ends a worker at once."""
+        """Returns the action that kills a worker."""
 
     def kill_random(self) -> Action:
-        """Ends any one worker at once."""
+        """Returns the action that kills any one worker."""
 
     def scale(self, scaling: Scaling) -> Action:
-        """Sets how many there are to be."""
+        """Returns the action that sets the desired number of workers."""
 
     def close(self) -> None:
-        """Lets go of all connections."""
+        """Closes all connections."""

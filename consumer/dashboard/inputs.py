@@ -1,4 +1,4 @@
-"""Messages by where they stand, fetched when a page wants to see them, and their pictures."""
+"""Fetches messages by their position when a page shows them, and reads their images."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, KafkaException
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.answers import Place
-from consumer.pictures import fetch_record, hasty, read_pixels
+from consumer.answers import InputPosition
+from consumer.pictures import fetch_record, read_pixels, single_fetch_config
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.letters import read_letter
@@ -24,7 +24,7 @@ from seldon_kafka.messages import Record
 
 _THREADS = 3
 _WAIT_S = 2.0
-_KEPT_BYTES = 32 * 2**20
+_MOST_KEPT_BYTES = 32 * 2**20
 
 T = TypeVar("T")
 
@@ -33,59 +33,58 @@ Images = NDArray[np.uint8]
 
 
 class Inputs:
-    """Fetches messages in threads of its own; pictures that it has shown are kept for a while."""
+    """Fetches messages in threads of its own, and keeps the latest images.
+
+    Args:
+        settings: topics and brokers.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Prepare to fetch.
-
-        Args:
-            settings: Topics and brokers.
-        """
-        self._config: dict[str, Any] = hasty(
+        self._config: dict[str, Any] = single_fetch_config(
             consumer_config(settings, f"{settings.group_id}.dashboard")
         )
         self._max_bytes = settings.max_message_bytes
         self._dead_letter_topic = settings.dead_letter_topic
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="inputs")
         self._consumers: list[Consumer] = []
-        self._mine = threading.local()
+        self._of_thread = threading.local()
         self._lock = threading.Lock()
-        self._images: OrderedDict[Place, Images] = OrderedDict()
+        self._images: OrderedDict[InputPosition, Images] = OrderedDict()
         self._bytes = 0
 
     def close(self) -> None:
-        """Stop fetching."""
+        """Stops fetching."""
         self._pool.shutdown(cancel_futures=True)
         for consumer in self._consumers:
             consumer.close()
 
-    def keep(self, place: Place, images: Images) -> None:
-        """Know the images of a message without fetching it."""
+    def keep(self, position: InputPosition, images: Images) -> None:
+        """Keeps the images of a message, so that it need not be fetched."""
         with self._lock:
-            if place not in self._images:
+            if position not in self._images:
                 self._bytes += images.nbytes
-            self._images[place] = images
-            while self._bytes > _KEPT_BYTES and len(self._images) > 1:
+            self._images[position] = images
+            while self._bytes > _MOST_KEPT_BYTES and len(self._images) > 1:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
-    async def record(self, place: Place) -> Record | None:
-        """A message; None if it is not there any more, or no broker hands it out in time."""
-        return await self._in_the_pool(self._fetch, place)
+    async def record(self, position: InputPosition) -> Record | None:
+        """Returns a message; None if it no longer exists, or no broker answers in time."""
+        return await self._in_the_pool(self._fetch, position)
 
-    async def images(self, place: Place) -> Images | None:
-        """The images in an input message, or in the input that a dead letter holds.
+    async def images(self, position: InputPosition) -> Images | None:
+        """Returns the images of an input message, or of the input in a dead letter.
 
-        None if it is not there any more, or holds nothing of that kind.
+        None if the message no longer exists, or contains no such images.
         """
         with self._lock:
-            known = self._images.get(place)
-        return known if known is not None else await self._in_the_pool(self._fetch_images, place)
+            known = self._images.get(position)
+        return known if known is not None else await self._in_the_pool(self._fetch_images, position)
 
-    async def _in_the_pool(self, fetch: Callable[[Place], T], place: Place) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, fetch, place)
+    async def _in_the_pool(self, fetch: Callable[[InputPosition], T], position: InputPosition) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, fetch, position)
 
-    def _fetch_images(self, place: Place) -> Images | None:
-        record = self._fetch(place)
+    def _fetch_images(self, position: InputPosition) -> Images | None:
+        record = self._fetch(position)
         if record is None:
             return None
         if record.topic == self._dead_letter_topic:
@@ -93,23 +92,23 @@ class Inputs:
             record = record if letter is None else letter.original()
         images = read_pixels(record, self._max_bytes)
         if images is not None:
-            self.keep(place, images)
+            self.keep(position, images)
         return images
 
-    def _fetch(self, place: Place) -> Record | None:
-        consumer: Consumer | None = getattr(self._mine, "consumer", None)
+    def _fetch(self, position: InputPosition) -> Record | None:
+        consumer: Consumer | None = getattr(self._of_thread, "consumer", None)
         if consumer is None:
-            consumer = self._mine.consumer = Consumer(self._config)
+            consumer = self._of_thread.consumer = Consumer(self._config)
             with self._lock:
                 self._consumers.append(consumer)
         try:
-            return fetch_record(consumer, place, _WAIT_S)
+            return fetch_record(consumer, position, _WAIT_S)
         except KafkaException:
             return None
 
 
 def png(image: Images) -> bytes:
-    """A picture of one image, uint8 (28, 28)."""
+    """Returns an image, uint8 (28, 28), as a PNG file."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()

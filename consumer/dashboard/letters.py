@@ -1,4 +1,4 @@
-"""The dead letters that pages show: the latest, and how often each was replayed."""
+"""The latest dead letters, with the number of their replays."""
 
 from __future__ import annotations
 
@@ -18,31 +18,29 @@ MOST_LETTERS = 2000
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A dead letter.
+class LoggedLetter:
+    """A dead letter, for the page.
 
     Attributes:
-        envelope: What is known of it without its content.
-        replays: How often it was replayed since.
+        envelope: its position and headers, without its content.
+        replays: number of its replays.
     """
 
     envelope: Envelope
     replays: int
 
 
-class LetterBox:
+class DeadLetterLog:
     """The latest dead letters; safe to use from several threads.
 
+    Args:
+        most: limit of the dead letters that are kept.
+
     Attributes:
-        version: Changes whenever something does.
+        version: a number that changes with each message.
     """
 
     def __init__(self, most: int = MOST_LETTERS) -> None:
-        """Start empty.
-
-        Args:
-            most: How many are kept.
-        """
         self.version = 0
         self._most = most
         self._letters: dict[RecordPosition, Envelope] = {}
@@ -50,7 +48,7 @@ class LetterBox:
         self._lock = threading.Lock()
 
     def add(self, record: Record) -> None:
-        """Take a message of the dead-letter topic in."""
+        """Adds a message of the dead-letter topic: a dead letter or a replay mark."""
         envelope = read_envelope(record)
         replayed = replayed_position(record) if envelope is None else None
         with self._lock:
@@ -63,10 +61,10 @@ class LetterBox:
                 self._replays[replayed] += 1
             self.version += 1
 
-    def newest(self) -> list[Shown]:
-        """All that are kept, the newest first."""
+    def newest(self) -> list[LoggedLetter]:
+        """Returns all dead letters that are kept, the newest first."""
         with self._lock:
-            every = [Shown(each, self._replays[at]) for at, each in self._letters.items()]
+            every = [LoggedLetter(each, self._replays[at]) for at, each in self._letters.items()]
         return sorted(
             every, key=lambda each: (each.envelope.rejected_ms, each.envelope.at), reverse=True
         )

@@ -1,4 +1,4 @@
-"""Loads that a person starts on the page: `python -m producer`, at a rate."""
+"""Loads that a page starts: runs of `python -m producer` at a rate."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from seldon_kafka.config.settings import Settings
 MOST_RATE = 20_000
 MOST_MESSAGES = 1_000_000
 MOST_AT_ONCE = 4
-"""Loads that may run together: other commands of the page need their turns as well."""
+"""Limit of loads that run together, so that threads are left for other commands."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is to be sent.
+    """A load.
 
     Attributes:
-        count: Messages.
-        rate: Messages a second.
-        wire_format: One of `producer.formats.FORMATS`.
-        bad: The share that can't be answered, from 0 to 1.
+        count: number of messages.
+        rate: messages per second.
+        wire_format: one of `producer.formats.FORMATS`.
+        bad: the share of messages that can't be answered, from 0 to 1.
     """
 
     count: int
@@ -31,15 +31,15 @@ class Load:
     bad: float
 
     def __post_init__(self) -> None:
-        """Refuse what can't be.
+        """Checks the values.
 
         Raises:
-            ValueError: It can't; the message says why.
+            ValueError: a value is out of range; the message has the range.
         """
         if not 1 <= self.count <= MOST_MESSAGES:
             raise ValueError(f"1 to {MOST_MESSAGES:,} messages")
         if not 0 < self.rate <= MOST_RATE:
-            raise ValueError(f"up to {MOST_RATE:,} messages a second")
+            raise ValueError(f"up to {MOST_RATE:,} messages per second")
         if self.wire_format not in FORMATS:
             raise ValueError(f"no format is named {self.wire_format}")
         if not 0 <= self.bad <= 1:
@@ -47,33 +47,32 @@ class Load:
 
 
 class Loads:
-    """The loads that run, or ran."""
+    """Starts and stops loads.
+
+    Args:
+        console: runs the loads.
+        settings: the brokers.
+    """
 
     def __init__(self, console: Console, settings: Settings) -> None:
-        """Start none yet.
-
-        Args:
-            console: Where they run.
-            settings: Names the brokers.
-        """
         self._console = console
         self._environment = {"KAFKA_BROKER": settings.broker}
         self._programs: list[Program] = []
 
     @property
     def running(self) -> int:
-        """How many run."""
-        self._programs = [each for each in self._programs if not each.over]
+        """Number of running loads."""
+        self._programs = [each for each in self._programs if not each.has_ended]
         return len(self._programs)
 
     def start(self, load: Load) -> None:
-        """Start one.
+        """Starts a load.
 
         Raises:
-            ValueError: Enough run already; the message says so.
+            ValueError: too many loads are running.
         """
         if self.running >= MOST_AT_ONCE:
-            raise ValueError(f"{MOST_AT_ONCE} loads run already; stop them, or wait for one's end")
+            raise ValueError(f"{MOST_AT_ONCE} loads are running; stop them, or wait until one ends")
         words = [
             "producer",
             "--samples",
@@ -91,12 +90,12 @@ class Loads:
         self._console.run(program.action)
 
     def stop(self) -> None:
-        """Ctrl-C for all of them."""
+        """Sends Ctrl-C to all loads."""
         for program in self._programs:
             program.interrupt()
 
     def close(self) -> None:
-        """End all of them."""
+        """Ends all loads."""
         self.stop()
         for program in self._programs:
             program.end()

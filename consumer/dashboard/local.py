@@ -13,45 +13,44 @@ from consumer.dashboard.fleet import (
     Action,
     Fleet,
     FleetError,
-    Happening,
     Instance,
     Scaling,
+    WorkerEvent,
 )
 from kafka.replicas.control import Client, NoManager
 from kafka.replicas.manager import ReplicaError
 from kafka.replicas.registry import Registry
 from seldon_kafka.config.settings import Settings
 
-_WITHIN_S = 1.5
+_TIMEOUT_S = 1.5
 _MOST_BYTES = 8 * 2**20
 
 
 class LocalBackend:
-    """The replicas of a group on this machine; see `consumer.dashboard.fleet.Backend`."""
+    """The replicas of a group on this machine; see `consumer.dashboard.fleet.Backend`.
+
+    Args:
+        settings: the group, and the folder of its state.
+
+    Raises:
+        SettingsError: the folder can't be used.
+    """
 
     def __init__(self, settings: Settings) -> None:
-        """Find the group's manager whenever it is asked for.
-
-        Args:
-            settings: Names the group, and the folder of its state.
-
-        Raises:
-            SettingsError: The folder can't be used.
-        """
         self._client = Client(Registry(settings))
         self._environment = {"KAFKA_BROKER": settings.broker}
         self._ports: dict[str, int] = {}
 
     @property
-    def place(self) -> str:
-        """Where the workers run."""
+    def location(self) -> str:
+        """The location of the workers."""
         return "this machine"
 
-    def look(self) -> Fleet:
-        """How things stand.
+    def snapshot(self) -> Fleet:
+        """Returns a snapshot of all replicas.
 
         Raises:
-            FleetError: No manager runs, or it does not answer.
+            FleetError: no manager runs, or it does not answer.
         """
         try:
             status = self._client.status()
@@ -74,19 +73,19 @@ class LocalBackend:
             ),
             wanted=status["wanted"],
             modes=(OFF, BY_HAND, AUTOMATIC),
-            happenings=tuple(Happening(**event) for event in status["events"]),
+            events=tuple(WorkerEvent(**event) for event in status["events"]),
         )
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Gets a path of an instance's supervisor.
+        """Returns a page of an instance's supervisor.
 
         Raises:
-            FleetError: It does not answer with status 200.
+            FleetError: there is no answer with status 200.
         """
         port = self._ports.get(instance.identity)
         if port is None:
-            raise FleetError(f"{instance.name} runs no more")
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_WITHIN_S)
+            raise FleetError(f"{instance.name} is no longer running")
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_S)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
@@ -96,23 +95,23 @@ class LocalBackend:
         finally:
             connection.close()
         if response.status != http.client.OK:
-            raise FleetError(f"{instance.name}: {path} says {response.status}")
+            raise FleetError(f"{instance.name}: {path} has status {response.status}")
         return content
 
     def stop(self, name: str) -> Action:
-        """Lets a replica finish and leave."""
+        """Returns the action that stops a replica after its current batch."""
         return self._command("stop", name)
 
     def kill(self, name: str) -> Action:
-        """Ends a replica at once."""
+        """Returns the action that kills a replica."""
         return self._command("kill", name)
 
     def kill_random(self) -> Action:
-        """Ends any one replica at once."""
+        """Returns the action that kills any one replica."""
         return self._command("kill", "--random")
 
     def scale(self, scaling: Scaling) -> Action:
-        """Sets how many there are to be."""
+        """Returns the action that sets the desired number of replicas."""
         return self._command(
             "scale",
             f"--{scaling.mode}",
@@ -123,7 +122,7 @@ class LocalBackend:
         )
 
     def close(self) -> None:
-        """There is nothing to let go of: the manager goes on by itself."""
+        """Does nothing: there are no connections, and the manager keeps running."""
 
     def _command(self, *arguments: str) -> Action:
         return Program(["kafka.replicas", *arguments], self._environment).action

@@ -1,4 +1,4 @@
-"""The page: built anew for each browser, all of them over the same board."""
+"""The page, which is built for each browser and shows the shared context."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from nicegui import ui
 
 from consumer.dashboard.access import Guard
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import STATIC, Live
 from consumer.dashboard.panels import Refresh
 from consumer.dashboard.panels.console import console
@@ -33,43 +33,43 @@ TITLE = "Images in, predictions out"
 _REFRESH_S = 0.25
 
 
-def make_app(board: Board, token: str | None) -> Guard:
-    """The application that a server runs.
+def make_app(context: DashboardContext, token: str | None) -> Guard:
+    """Returns the application of the dashboard.
 
     Args:
-        board: What its pages show.
-        token: What one must know; None if only this machine can ask.
+        context: the state that all pages show.
+        token: the token of the page; None if only this machine may use it.
     """
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
     samples = load_samples()
-    app.include_router(routes(board, samples))
+    app.include_router(routes(context, samples))
     app.mount("/static", StaticFiles(directory=STATIC))
     ui.run_with(
         app,
-        root=lambda: _page(board, samples),
+        root=lambda: _page(context, samples),
         title=TITLE,
         dark=None,
-        # It looks at each change of the page, and that's many a second; style.css has what is used.
+        # Tailwind would process each change of the page; style.css has the classes that are used.
         tailwind=False,
         show_welcome_message=False,
     )
     return Guard(app, token)
 
 
-def _page(board: Board, samples: Samples) -> None:
+def _page(context: DashboardContext, samples: Samples) -> None:
     ui.add_head_html(
         '<link rel="stylesheet" href="/static/style.css">'
         '<link rel="preload" href="/static/kana.woff2" as="font" type="font/woff2" crossorigin>'
     )
     ui.colors(primary="#1f5fbf")
-    always = [_head(board)]
+    always = [_head(context)]
     with ui.tabs().props("dense no-caps align=left").classes("w-full") as tabs:
         names = ("Stream", "Right or wrong", "Kafka", "Dead letters", "Metrics", "Console")
         made = {name: ui.tab(name) for name in names}
     of_tab: dict[str, list[Refresh]] = {}
     with ui.tab_panels(tabs, value="Stream", animated=False, keep_alive=True).classes("w-full"):
         with ui.tab_panel(made["Stream"]):
-            of_tab["Stream"] = _stream(board, samples)
+            of_tab["Stream"] = _stream(context, samples)
         for name, build in (
             ("Right or wrong", quality),
             ("Kafka", kafka),
@@ -78,36 +78,36 @@ def _page(board: Board, samples: Samples) -> None:
             ("Console", console),
         ):
             with ui.tab_panel(made[name]), ui.column().classes("w-full gap-3"):
-                of_tab[name] = [build(board)]
+                of_tab[name] = [build(context)]
 
     def refresh() -> None:
         for each in [*always, *of_tab[tabs.value]]:
-            _safely(each)
+            _call_safely(each)
 
     tabs.on_value_change(refresh)
     ui.timer(_REFRESH_S, refresh)
 
 
-def _stream(board: Board, samples: Samples) -> list[Refresh]:
+def _stream(context: DashboardContext, samples: Samples) -> list[Refresh]:
     with ui.element("div").classes("columns"):
         with ui.column().classes("w-full gap-3"):
-            sent = send(board, samples)
+            sent = send(context, samples)
         with ui.column().classes("w-full gap-3"):
-            shown = [results(board), history(board)]
+            shown = [results(context), history(context)]
         with ui.column().classes("w-full gap-3"):
-            who = [workers(board), scaling(board), console(board)]
+            who = [workers(context), scaling(context), console(context)]
     return [sent, *shown, *who]
 
 
-def _head(board: Board) -> Refresh:
+def _head(context: DashboardContext) -> Refresh:
     dark = ui.dark_mode(None)
     with ui.row().classes("w-full items-center justify-between gap-3 head"):
         with ui.column().classes("gap-0"):
             ui.label(TITLE).classes("title").props("role=heading aria-level=1")
             ui.label(
-                f"{board.settings.input_topic} → {board.settings.output_topic} on "
-                f"{board.settings.broker}"
-            ).classes("soft place")
+                f"{context.settings.input_topic} → {context.settings.output_topic} on "
+                f"{context.settings.broker}"
+            ).classes("soft stream-address")
         facts = Live().classes("facts score").props("aria-live=off")
         ui.toggle(
             {"auto": "auto", "light": "light", "dark": "dark"},
@@ -116,40 +116,40 @@ def _head(board: Board) -> Refresh:
                 {"auto": None, "light": False, "dark": True}[event.value]
             ),
         ).props('dense no-caps size=sm aria-label="Light or dark"')
-    trouble = ui.label().classes("trouble").props("role=alert")
+    error = ui.label().classes("error-text").props("role=alert")
 
     def refresh() -> None:
-        facts.say(_score(board))
-        why = _trouble(board)
-        trouble.set_text(why)
-        trouble.set_visibility(bool(why))
+        facts.set_text(_score(context))
+        text = _error(context)
+        error.set_text(text)
+        error.set_visibility(bool(text))
 
     return refresh
 
 
-def _score(board: Board) -> str:
-    score, lag = board.feed.score, board.brokers.view.lag
+def _score(context: DashboardContext) -> str:
+    score, lag = context.feed.score, context.brokers.view.lag
     parts = [
         f"{score.answered:,} answered",
         f"{score.dead:,} dead",
-        f"{score.duplicates:,} twice",
-        f"{score.disorder:,} out of order",
-        f"{board.feed.rate():,.0f}/s",
+        f"{score.duplicates:,} duplicates",
+        f"{score.out_of_order:,} out of order",
+        f"{context.feed.rate():,.0f}/s",
         f"lag {'unknown' if lag is None else format(lag, ',')}",
     ]
     return " · ".join(parts)
 
 
-def _trouble(board: Board) -> str:
-    view = board.brokers.view
-    if view.trouble:
-        return f"Kafka, for {span(time.time() - view.since_s)}: {view.trouble}. Waiting for it."
-    return f"Nothing can be read: {board.feed.trouble}" if board.feed.trouble else ""
+def _error(context: DashboardContext) -> str:
+    view = context.brokers.view
+    if view.error:
+        return f"No connection to Kafka for {span(time.time() - view.since_s)}: {view.error}."
+    return f"The topics can't be read: {context.feed.error}" if context.feed.error else ""
 
 
-def _safely(refresh: Callable[[], None]) -> None:
-    """One part that can't be shown must not keep the others from being refreshed."""
+def _call_safely(refresh: Callable[[], None]) -> None:
+    """Refreshes a panel, and logs errors, so that the others are still refreshed."""
     try:
         refresh()
     except Exception:
-        log.exception("a part of the page can't be refreshed")
+        log.exception("a panel of the page can't be refreshed")

@@ -1,4 +1,4 @@
-"""How right the answers are, of the results that are kept and whose truth is known."""
+"""The accuracy of the kept results whose truth is known, and the drift of the labels."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from consumer.dashboard.results import ResultLog
 
 _WINDOW = 200
 _POINTS = 300
-_LATELY = 500
+_RECENT = 500
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What is known.
+    """The accuracy of the kept results.
 
     Attributes:
-        known: Images of which it is known what they show.
-        right: Those that were recognised.
-        corrected: Those of which a person said it here.
-        running: (known images so far, accuracy of the latest 200 in percent).
-        confusion: (truth, answer) -> images.
-        before: Share of each answer, but for the latest 500 images.
-        lately: Share of each answer among those.
+        known: number of images with a known truth.
+        right: number of those images with the right label.
+        corrected: number of those images with a correction.
+        running: pairs of the known images so far, and the accuracy of the latest 200 in percent.
+        confusion: number of images, by truth and label.
+        before: share of each label among all but the latest 500 images.
+        recent: share of each label among the latest 500 images.
     """
 
     known: int
@@ -32,11 +32,11 @@ class Quality:
     running: list[tuple[int, float]]
     confusion: Counter[tuple[str, str]]
     before: dict[str, float]
-    lately: dict[str, float]
+    recent: dict[str, float]
 
 
-def judge(log: ResultLog) -> Quality:
-    """Look through all results that are kept."""
+def quality_of(log: ResultLog) -> Quality:
+    """Returns the accuracy of all results that are kept."""
     latest: deque[bool] = deque(maxlen=_WINDOW)
     running: list[tuple[int, float]] = []
     confusion: Counter[tuple[str, str]] = Counter()
@@ -57,7 +57,7 @@ def judge(log: ResultLog) -> Quality:
         latest.append(truth == name)
         running.append((known, round(100 * hits / len(latest), 2)))
     step = max(1, len(running) // _POINTS)
-    split = max(0, len(answers) - _LATELY)
+    split = max(0, len(answers) - _RECENT)
     return Quality(
         known,
         right,

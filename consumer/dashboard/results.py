@@ -1,53 +1,55 @@
-"""What has come: a bounded log that all pages look at."""
+"""The bounded log of results that all pages show."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
 
-from consumer.answers import Answer, Label, Place
+from consumer.answers import Answer, InputPosition, Label
 from consumer.corrections import class_of
 from consumer.labels import HIRAGANA
 
 MOST_RESULTS = 20_000
-"""Results that are kept; older ones are forgotten."""
+"""Limit of the results that are kept."""
 
 _ROMAJI = tuple(HIRAGANA)
 
-ImageOf = tuple[Place, int]
-"""An image: the place of its input message, and its row in it."""
+ImageOf = tuple[InputPosition, int]
+"""Identifies an image: the position of its input record, and its row in the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One image with its answer, or one dead letter, or one file that was never sent.
+    """One image with its answer, or one dead letter, or one file that was not sent.
 
     Attributes:
-        number: Counts up as they come.
-        came_s: When, in seconds since 1970.
-        answer: The whole message; of a file that was refused, made up by the page.
-        at: Topic, partition and offset of the message itself; None of a refused file.
-        row: Which of the message's images.
-        latency_ms: From the sender's timestamp until it came here, if known.
-        label: What the image was taken for; None of what was not answered.
+        number: number of the result.
+        received_s: the time at which it was read, in seconds since 1970.
+        answer: the message; for a refused file, an answer that the page composes.
+        at: the position of the reply or dead letter; None for a refused file.
+        row: the row of the image in the message.
+        latency_ms: the time from the sender's timestamp to the reading, if known.
+        label: the label of the image; None if it was not answered.
     """
 
     number: int
-    came_s: float
+    received_s: float
     answer: Answer
-    at: Place | None
+    at: InputPosition | None
     row: int = 0
     latency_ms: float | None = None
     label: Label | None = None
 
     @property
     def image(self) -> ImageOf | None:
-        """Which image it is, if the message says so."""
-        return None if self.answer.place is None else (self.answer.place, self.row)
+        """Identifies the image, if the message names its input position."""
+        return (
+            None if self.answer.input_position is None else (self.answer.input_position, self.row)
+        )
 
     @property
-    def told_truth(self) -> str:
-        """What the sender said that it shows, or nothing."""
+    def senders_truth(self) -> str:
+        """The truth by the sender, or an empty text."""
         truth = self.answer.truth
         return truth[self.row] if len(truth) == max(1, len(self.answer.labels)) else ""
 
@@ -55,16 +57,14 @@ class Result:
 class ResultLog:
     """The latest results; safe to use from several threads.
 
+    Args:
+        most: limit of the results that are kept.
+
     Attributes:
-        corrections: How many corrections there were.
+        corrections: number of corrections.
     """
 
     def __init__(self, most: int = MOST_RESULTS) -> None:
-        """Start empty.
-
-        Args:
-            most: How many are kept.
-        """
         self.corrections = 0
         self._most = most
         self._results: list[Result] = []
@@ -74,29 +74,31 @@ class ResultLog:
 
     @property
     def oldest(self) -> int:
-        """The lowest number that is kept."""
+        """The number of the oldest result that is kept."""
         with self._lock:
             return self._results[0].number if self._results else self._next
 
     @property
     def newest(self) -> int:
-        """The highest number there is; 0 if nothing has come."""
+        """The number of the newest result; 0 if there is none."""
         return self._next - 1
 
     def add(
-        self, answer: Answer, at: Place | None, came_s: float, latency_ms: float | None
+        self, answer: Answer, at: InputPosition | None, received_s: float, latency_ms: float | None
     ) -> None:
-        """Take a message in: a result for each of its images, or one if it has none."""
+        """Adds a result for each image of an answer, or one result if it has no images."""
         with self._lock:
             for row, label in enumerate(answer.labels or (None,)):
-                self._results.append(Result(self._next, came_s, answer, at, row, latency_ms, label))
+                self._results.append(
+                    Result(self._next, received_s, answer, at, row, latency_ms, label)
+                )
                 self._next += 1
-            # In pieces, since taking from the front moves all others.
+            # Deletes many at once, because each deletion at the front moves all others.
             if len(self._results) > self._most + self._most // 8:
                 del self._results[: len(self._results) - self._most]
 
     def correct(self, image: ImageOf, truth: str) -> None:
-        """Know from now on what an image shows, whatever its sender said."""
+        """Sets the truth of an image, which replaces that of its sender."""
         with self._lock:
             self.corrections += 1
             self._truth[image] = truth
@@ -104,33 +106,35 @@ class ResultLog:
                 self._truth.pop(next(iter(self._truth)))
 
     def truth(self, result: Result) -> str:
-        """What a result's image is known to show: by correction, else by its sender."""
+        """Returns the truth of a result by correction, else by its sender, or an empty text."""
         image = result.image
         corrected = self._truth.get(image) if image is not None else None
-        return _in_its_words(result.told_truth if corrected is None else corrected, result.label)
+        return _as_class_name(
+            result.senders_truth if corrected is None else corrected, result.label
+        )
 
     def is_corrected(self, result: Result) -> bool:
-        """Whether a person said what it shows."""
+        """Returns whether a result has a correction."""
         return result.image in self._truth
 
     def after(self, number: int) -> list[Result]:
-        """What came after the result of this number and is kept, the oldest first."""
+        """Returns the kept results after this number, the oldest first."""
         with self._lock:
             if not self._results:
                 return []
             return self._results[max(0, number + 1 - self._results[0].number) :]
 
     def find(self, number: int) -> Result | None:
-        """The result of this number, if it is still kept."""
+        """Returns the result with this number, if it is kept."""
         with self._lock:
             if not self._results:
                 return None
-            place = number - self._results[0].number
-            return self._results[place] if 0 <= place < len(self._results) else None
+            index = number - self._results[0].number
+            return self._results[index] if 0 <= index < len(self._results) else None
 
 
-def _in_its_words(truth: str, label: Label | None) -> str:
-    """Truth as the model names it: people also write hiragana, and programs the class's number."""
+def _as_class_name(truth: str, label: Label | None) -> str:
+    """Returns a truth as the model's class name; it may be hiragana or the class's number."""
     if not truth or label is None or truth == label.name:
         return truth
     names = [name for name, _ in label.probabilities]

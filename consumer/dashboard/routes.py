@@ -1,4 +1,4 @@
-"""The addresses beside the page: pictures, files to download, and what the page sends."""
+"""The routes beside the page: pictures, downloads, and uploads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from PIL import Image
 
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.inputs import png
 from consumer.dashboard.rows import as_csv, as_json, filter_of
 from consumer.dashboard.selection import Selection
@@ -27,52 +27,52 @@ _CONVERTING = 2
 _SHOWN = 12
 _THUMB = 96
 _MOST_NAMES = 1000
-# A message stays what it is: a browser need not ask twice.
-_FOR_EVER = {"Cache-Control": "private, max-age=86400, immutable"}
+# Messages never change, so browsers may cache their pictures.
+_CACHED = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
-def routes(board: Board, samples: Samples) -> APIRouter:
-    """The routes of a board.
+def routes(context: DashboardContext, samples: Samples) -> APIRouter:
+    """Returns the routes.
 
     Args:
-        board: What they show and change.
-        samples: That can be chosen.
+        context: the state that all pages share.
+        samples: the images that can be chosen on the page.
     """
     router = APIRouter()
-    _add_pictures(router, board, samples)
-    _add_downloads(router, board)
-    _add_sending(router, board, samples)
+    _add_pictures(router, context, samples)
+    _add_downloads(router, context)
+    _add_sending(router, context, samples)
     return router
 
 
-def _add_pictures(router: APIRouter, board: Board, samples: Samples) -> None:
+def _add_pictures(router: APIRouter, context: DashboardContext, samples: Samples) -> None:
     @router.get("/picture/{topic}/{partition}/{offset}/{row}.png")
     async def picture(topic: str, partition: int, offset: int, row: int) -> Response:
-        if topic not in board.topics:
+        if topic not in context.topics:
             return Response(status_code=404)
-        images = await board.inputs.images((topic, partition, offset))
+        images = await context.inputs.images((topic, partition, offset))
         if images is None or not 0 <= row < len(images):
             return Response(status_code=404)
-        return Response(png(images[row]), media_type="image/png", headers=_FOR_EVER)
+        return Response(png(images[row]), media_type="image/png", headers=_CACHED)
 
     @router.get("/sample/{number}.png")
     async def sample(number: int) -> Response:
         if not 0 <= number < len(samples.images):
             return Response(status_code=404)
-        return Response(png(samples.images[number]), media_type="image/png", headers=_FOR_EVER)
+        return Response(png(samples.images[number]), media_type="image/png", headers=_CACHED)
 
 
-def _add_downloads(router: APIRouter, board: Board) -> None:
+def _add_downloads(router: APIRouter, context: DashboardContext) -> None:
     @router.get("/api/results.{kind}")
     async def results(kind: str, request: Request) -> Response:
         made = {"csv": as_csv, "json": as_json}.get(kind)
         try:
             chosen = filter_of(request.query_params)
         except ValueError:
-            return PlainTextResponse("below is a number from 0 to 1\n", 400)
+            return PlainTextResponse("below must be a number from 0 to 1\n", 400)
         if made is None:
             return Response(status_code=404)
-        lines: Iterator[str] = made(Selection(board.results, chosen).all(), board.results)
+        lines: Iterator[str] = made(Selection(context.results, chosen).all(), context.results)
         return StreamingResponse(
             lines,
             media_type={"csv": "text/csv", "json": "application/json"}[kind],
@@ -80,7 +80,7 @@ def _add_downloads(router: APIRouter, board: Board) -> None:
         )
 
 
-def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
+def _add_sending(router: APIRouter, context: DashboardContext, samples: Samples) -> None:
     converting = asyncio.Semaphore(_CONVERTING)
     sample_at = {name: number for number, name in enumerate(samples.names)}
     names = list(HIRAGANA)
@@ -88,7 +88,7 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
     @router.post("/api/pictures")
     async def send_file(request: Request, name: str = "", format: str = "png") -> Response:  # noqa: A002
         if format not in FORMATS:
-            return PlainTextResponse(f"no format is named so: {format}\n", 400)
+            return PlainTextResponse(f"no format is named {format}\n", 400)
         content = await _bounded(request, MOST_ZIP_BYTES)
         if content is None:
             return PlainTextResponse(f"more than {MOST_ZIP_BYTES // 2**20} MiB\n", 413)
@@ -97,16 +97,16 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
         good = [each for each in found if isinstance(each, Picture)]
         for each in found:
             if not isinstance(each, Picture):
-                board.sender.refuse(each)
-        sent = await asyncio.to_thread(board.sender.send_all, good, format, [None] * len(good))
-        return await _told(sent, len(found))
+                context.sender.refuse(each)
+        sent = await asyncio.to_thread(context.sender.send_all, good, format, [None] * len(good))
+        return await _upload_response(sent, len(found))
 
     @router.post("/api/samples")
     async def send_samples(request: Request) -> Response:
         content = await _bounded(request, 2**20)
         wanted, wire_format = _chosen(content or b"", sample_at)
         if wanted is None or wire_format not in FORMATS:
-            return PlainTextResponse("names of samples, and a format\n", 400)
+            return PlainTextResponse("the body must have names of samples and a format\n", 400)
         made = [
             Picture(
                 samples.names[at], samples.images[at], (SAMPLES / samples.names[at]).read_bytes()
@@ -114,12 +114,12 @@ def _add_sending(router: APIRouter, board: Board, samples: Samples) -> None:
             for at in wanted
         ]
         truths = [names[int(samples.labels[at])] for at in wanted]
-        sent = await asyncio.to_thread(board.sender.send_all, made, wire_format, truths)
-        return await _told(sent, len(made))
+        sent = await asyncio.to_thread(context.sender.send_all, made, wire_format, truths)
+        return await _upload_response(sent, len(made))
 
 
 async def _bounded(request: Request, most: int) -> bytes | None:
-    """A request's body; None if it is larger than that, and then it is not read to its end."""
+    """Returns the body of a request; None if it is larger than `most` bytes."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > most:
         return None
@@ -143,29 +143,29 @@ def _chosen(content: bytes, known: dict[str, int]) -> tuple[list[int] | None, st
         return None, ""
 
 
-async def _told(sent: Sequence[Picture], given: int) -> Response:
-    """What the page is told of as many pictures as it gave."""
-    turned = await asyncio.to_thread(_turned, sent[:_SHOWN])
+async def _upload_response(sent: Sequence[Picture], given: int) -> Response:
+    """Returns the response to an upload: counts, and how pictures were converted."""
+    turned = await asyncio.to_thread(_conversions, sent[:_SHOWN])
     document = {"sent": len(sent), "refused": given - len(sent), "turned": turned}
     return Response(orjson.dumps(document), media_type="application/json")
 
 
-def _turned(made: Sequence[Picture]) -> list[dict[str, Any]]:
-    """How pictures were turned into 28 x 28 pixels."""
+def _conversions(made: Sequence[Picture]) -> list[dict[str, Any]]:
+    """Returns pictures before and after their conversion to 28 x 28 pixels, as data URLs."""
     return [
-        {"name": each.name, "before": _thumb(each.content), "after": _address(png(each.image))}
+        {"name": each.name, "before": _thumb(each.content), "after": _data_url(png(each.image))}
         for each in made
     ]
 
 
 def _thumb(content: bytes) -> str:
-    """A small PNG of a picture, which has been read once already and so is safe to open."""
+    """Returns a small PNG of a picture; it was already read once, so it is safe to open."""
     picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     picture.thumbnail((_THUMB, _THUMB))
     buffer = io.BytesIO()
     picture.convert("RGBA").save(buffer, "PNG")
-    return _address(buffer.getvalue())
+    return _data_url(buffer.getvalue())
 
 
-def _address(content: bytes) -> str:
+def _data_url(content: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(content).decode("ascii")

@@ -1,4 +1,4 @@
-"""How a result looks in a list, in a file, and in an address."""
+"""Formats results for the list and for files, and filters for addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from consumer.answers import Place
+from consumer.answers import InputPosition
 from consumer.dashboard.results import Result, ResultLog
 from consumer.dashboard.selection import Filter
 from consumer.labels import HIRAGANA
@@ -22,34 +22,36 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def picture_address(place: Place, row: int) -> str:
-    """Where a browser finds the picture of an image."""
-    topic, partition, offset = place
+def picture_address(position: InputPosition, row: int) -> str:
+    """Returns the address of an image's picture on the page."""
+    topic, partition, offset = position
     return f"/picture/{quote(topic, safe='')}/{partition}/{offset}/{row}.png"
 
 
 def row_of(result: Result, index: int, log: ResultLog) -> dict[str, Any]:
-    """A result for the list.
+    """Returns a result as a row of the list.
 
     Args:
-        result: It.
-        index: Its place in the list.
-        log: Knows what is true.
+        result: the result.
+        index: its index in the list.
+        log: has the truths.
     """
     answer, label = result.answer, result.label
-    # A dead letter's own record is read, since retention may have taken the input.
-    place = result.at if answer.dead else answer.place
+    # The picture of a dead letter comes from its own record; the input may be deleted.
+    position = result.at if answer.dead else answer.input_position
     row: dict[str, Any] = {
         "number": result.number,
         "index": index,
         "key": (answer.key or "")[:_TEXT],
         "worker": answer.worker[:_TEXT],
-        "place": "" if answer.place is None else f"{answer.place[1]}:{answer.place[2]}",
+        "place": ""
+        if answer.input_position is None
+        else f"{answer.input_position[1]}:{answer.input_position[2]}",
         "latency": in_ms(result.latency_ms),
-        "picture": None if place is None else picture_address(place, result.row),
+        "picture": None if position is None else picture_address(position, result.row),
     }
     if label is None:
-        why = answer.message or "the reply holds no label"
+        why = answer.message or "the reply has no label"
         return {**row, "dead": answer.reason or "unreadable", "message": why[:_TEXT]}
     truth = log.truth(result)
     shares = [share for _, share in label.probabilities]
@@ -70,14 +72,14 @@ def row_of(result: Result, index: int, log: ResultLog) -> dict[str, Any]:
 
 
 def in_ms(latency_ms: float | None) -> str:
-    """A latency in few characters."""
+    """Returns a latency in milliseconds, or in seconds from 10 s on."""
     if latency_ms is None:
         return ""
     return f"{latency_ms:.0f} ms" if latency_ms < 10_000 else f"{latency_ms / 1000:.0f} s"
 
 
 def filter_of(query: Mapping[str, str]) -> Filter:
-    """The filter that an address asks for.
+    """Returns the filter of an address's query.
 
     Raises:
         ValueError: `below` is no number.
@@ -92,7 +94,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
 
 
 def query_of(chosen: Filter) -> dict[str, str]:
-    """What stands in an address for a filter."""
+    """Returns the query of an address for a filter."""
     query = {"label": chosen.label, "worker": chosen.worker}
     query["below"] = "" if chosen.below is None else f"{chosen.below:g}"
     for name in ("abstained", "outlier", "wrong", "dead"):
@@ -101,12 +103,12 @@ def query_of(chosen: Filter) -> dict[str, str]:
 
 
 def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """Lines of a CSV file, with a head."""
+    """Returns the lines of a CSV file, with a header."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for result in results:
-        writer.writerow([_harmless(value) for value in _facts(result, log).values()])
+        writer.writerow([_without_formula(value) for value in _facts(result, log).values()])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
@@ -114,7 +116,7 @@ def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
 
 
 def as_json(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """A JSON file: a list with an object a line."""
+    """Returns the lines of a JSON file: a list with one object on each line."""
     separator = "[\n"
     for result in results:
         label = result.label
@@ -126,21 +128,21 @@ def as_json(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
 
 def _facts(result: Result, log: ResultLog) -> dict[str, Any]:
     answer, label = result.answer, result.label
-    place = answer.place or ("", "", "")
+    position = answer.input_position or ("", "", "")
     judged: tuple[Any, ...] = ("",) * 5
     if label is not None:
         judged = (label.name, label.hiragana, label.confidence, label.abstain, label.outlier)
     values = (
-        result.number, round(result.came_s, 3), *place, result.row, answer.key or "", answer.puid,
-        *judged, log.truth(result), log.is_corrected(result), answer.worker,
+        result.number, round(result.received_s, 3), *position, result.row, answer.key or "",
+        answer.puid, *judged, log.truth(result), log.is_corrected(result), answer.worker,
         "" if result.latency_ms is None else round(result.latency_ms, 1),
         answer.reason or "", answer.message,
     )  # fmt: skip
     return dict(zip(COLUMNS, values, strict=True))
 
 
-def _harmless(value: Any) -> Any:
-    """Text that no spreadsheet takes for a formula."""
+def _without_formula(value: Any) -> Any:
+    """Quotes text that a spreadsheet would read as a formula."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value

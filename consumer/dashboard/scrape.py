@@ -1,4 +1,4 @@
-"""From a supervisor's `/metrics` to numbers, and from two looks at them to rates."""
+"""Reads a supervisor's `/metrics`, and computes differences, sums and quantiles."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
-"""A sample's name, and its labels without those that tell workers apart."""
+"""The name of a sample, and its labels without those of the worker."""
 
 Samples = Mapping[Key, float]
 
-_OF_ONE_WORKER = ("worker", "pid")
-_GAUGES_OF_EACH = ("model_drift_index",)
+_WORKER_LABELS = ("worker", "pid")
+_GAUGES = ("model_drift_index",)
 
 
 def parse(text: str) -> Samples:
-    """The samples of a `/metrics`, those of all workers of a supervisor added up.
+    """Reads the samples of a `/metrics` page, and adds up those of all workers.
 
     Args:
-        text: In Prometheus' text format.
+        text: metrics in Prometheus' text format.
 
     Raises:
-        ValueError: It is not.
+        ValueError: the text has another format.
     """
     found: dict[Key, float] = {}
     for family in text_string_to_metric_families(text):
@@ -31,22 +31,22 @@ def parse(text: str) -> Samples:
             labels = tuple(
                 (name, value)
                 for name, value in sorted(sample.labels.items())
-                if name not in _OF_ONE_WORKER
+                if name not in _WORKER_LABELS
             )
             key = (sample.name, labels)
-            if sample.name in _GAUGES_OF_EACH:
+            if sample.name in _GAUGES:
                 found[key] = max(found.get(key, 0.0), sample.value)
             else:
                 found[key] = found.get(key, 0.0) + sample.value
     return found
 
 
-def added(every: Iterable[Samples]) -> Samples:
-    """The samples of several supervisors together."""
+def added(samples_of_each: Iterable[Samples]) -> Samples:
+    """Returns the sums of the samples of several supervisors."""
     total: dict[Key, float] = {}
-    for samples in every:
+    for samples in samples_of_each:
         for key, value in samples.items():
-            if key[0] in _GAUGES_OF_EACH:
+            if key[0] in _GAUGES:
                 total[key] = max(total.get(key, 0.0), value)
             else:
                 total[key] = total.get(key, 0.0) + value
@@ -54,12 +54,12 @@ def added(every: Iterable[Samples]) -> Samples:
 
 
 def counts(samples: Samples) -> Samples:
-    """Those that stay true of a supervisor that is gone: all but what it was like at the end."""
-    return {key: value for key, value in samples.items() if key[0] not in _GAUGES_OF_EACH}
+    """Returns the samples that still count after the end of a supervisor: all except gauges."""
+    return {key: value for key, value in samples.items() if key[0] not in _GAUGES}
 
 
 def since(before: Samples, now: Samples) -> Samples:
-    """What was counted between two looks; a counter that began anew counts from nothing."""
+    """Returns the differences between two snapshots; a counter that was reset counts from 0."""
     return {
         key: value - before.get(key, 0.0) if value >= before.get(key, 0.0) else value
         for key, value in now.items()
@@ -67,7 +67,7 @@ def since(before: Samples, now: Samples) -> Samples:
 
 
 def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
-    """The values of one metric by one of its labels."""
+    """Returns the values of one metric by one of its labels."""
     found: dict[str, float] = {}
     for (metric, labels), value in samples.items():
         wanted = dict(labels).get(label) if metric == name else None
@@ -77,12 +77,12 @@ def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
 
 
 def total(samples: Samples, name: str) -> float:
-    """The sum of all values of one metric."""
+    """Returns the sum of all values of one metric."""
     return sum(value for (metric, _), value in samples.items() if metric == name)
 
 
 def messages(samples: Samples) -> float:
-    """Messages that workers answered, with a reply or a dead letter."""
+    """Returns the number of messages that workers answered, including dead letters."""
     replies = total(samples, "kafka_worker_replies_total")
     return replies + total(samples, "kafka_worker_dead_letters_total")
 
@@ -92,18 +92,17 @@ class Buckets:
     """A histogram.
 
     Attributes:
-        bounds: Upper bounds, the last one infinite.
-        counts: Observations in each bucket, not added up.
+        bounds: upper bounds of the buckets, the last one infinite.
+        counts: number of observations in each bucket, not cumulative.
     """
 
     bounds: tuple[float, ...]
     counts: tuple[float, ...]
 
     def quantile(self, share: float) -> float | None:
-        """The value that a share of the observations stays within, as PromQL estimates it.
+        """Returns a quantile, estimated as PromQL does; None if there are no observations.
 
-        Straight within a bucket; the last finite bound for what is beyond it. None if there are
-        no observations.
+        The estimate is linear within a bucket. In the last bucket, it is the last finite bound.
         """
         whole = sum(self.counts)
         if not whole:
@@ -119,7 +118,7 @@ class Buckets:
 
 
 def histogram(samples: Samples, name: str) -> Buckets:
-    """A histogram's buckets, over all its labels."""
+    """Returns the buckets of a histogram, added up over all its labels."""
     upto: dict[float, float] = {}
     for text, value in by_label(samples, f"{name}_bucket", "le").items():
         upto[float(text)] = value

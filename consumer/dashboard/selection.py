@@ -1,4 +1,4 @@
-"""Which of the results a page shows."""
+"""Selects the results that a page shows."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _NUMBER = attrgetter("number")
 
 @dataclass(frozen=True)
 class Filter:
-    """Which results to show: those that meet every condition; one that is not set is met by all.
+    """The conditions of the results to show; conditions that are not set always hold.
 
     Attributes:
-        label: Taken for this class.
-        worker: Answered by this one.
-        abstained: The model would rather not say.
-        outlier: Taken for something else.
-        below: With a confidence below this, from 0 to 1.
-        wrong: Known to be wrong.
-        dead: Not answered at all.
+        label: shows images with this label.
+        worker: shows answers of this worker.
+        abstained: shows images at which the model abstained.
+        outlier: shows outliers.
+        below: shows images with a confidence below this, from 0 to 1.
+        wrong: shows images whose label is known to be wrong.
+        dead: shows unanswered messages.
     """
 
     label: str = ""
@@ -33,12 +33,12 @@ class Filter:
     wrong: bool = False
     dead: bool = False
 
-    def takes(self, result: Result, truth: str) -> bool:
-        """Whether a result is to be shown.
+    def matches(self, result: Result, truth: str) -> bool:
+        """Returns whether a result meets all conditions.
 
         Args:
-            result: It.
-            truth: What its image is known to show, or nothing.
+            result: the result.
+            truth: its truth, or an empty text.
         """
         if self.worker and result.answer.worker != self.worker:
             return False
@@ -57,13 +57,13 @@ class Filter:
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the results that a filter takes.
+    """Consecutive results of a selection.
 
     Attributes:
-        total: How many it takes, up to the number that was asked for.
-        results: Those in the window, newest first.
-        newest: The highest number there is.
-        newer: How many it takes beyond the number that was asked for.
+        total: number of selected results, up to the given number.
+        results: the results in the window, the newest first.
+        newest: the number of the newest result in the log.
+        newer: number of selected results after the given number.
     """
 
     total: int
@@ -73,63 +73,61 @@ class Window:
 
 
 class Selection:
-    """What a filter takes of a log; each look goes through nothing but what is new.
+    """The results of a log that meet a filter; each call filters only new results.
 
-    Not to be shared between threads.
+    Not safe to use from several threads.
+
+    Args:
+        log: the log of results.
+        chosen: the filter.
 
     Attributes:
-        chosen: The filter.
+        chosen: the filter.
     """
 
     def __init__(self, log: ResultLog, chosen: Filter) -> None:
-        """Prepare to look.
-
-        Args:
-            log: At this one.
-            chosen: Through this filter.
-        """
         self._log = log
         self.chosen = chosen
-        self._taken: list[Result] = []
+        self._selected: list[Result] = []
         self._seen = 0
         self._corrections = log.corrections
 
     def window(self, first: int, count: int, until: int | None = None) -> Window:
-        """A stretch of what the filter takes, newest first.
+        """Returns consecutive results of the selection, the newest first.
 
         Args:
-            first: How many of the newest to leave out.
-            count: How many to return at most.
-            until: Take nothing newer than this number, so that a page can stand still.
+            first: number of the newest results to leave out.
+            count: limit of the number of results.
+            until: leaves out results after this number, so that the list of a page stays the same.
         """
-        self._look()
-        taken = self._taken
-        total = len(taken) if until is None else bisect_right(taken, until, key=_NUMBER)
+        self._update()
+        selected = self._selected
+        total = len(selected) if until is None else bisect_right(selected, until, key=_NUMBER)
         end = max(0, total - first)
-        results = tuple(reversed(taken[max(0, end - count) : end]))
-        return Window(total, results, self._seen, len(taken) - total)
+        results = tuple(reversed(selected[max(0, end - count) : end]))
+        return Window(total, results, self._seen, len(selected) - total)
 
     def all(self) -> list[Result]:
-        """All that the filter takes, newest first."""
-        self._look()
-        return self._taken[::-1]
+        """Returns all results of the selection, the newest first."""
+        self._update()
+        return self._selected[::-1]
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         corrections = self._log.corrections
         if self.chosen.wrong and self._corrections != corrections:
-            # What was right may be wrong by now, and the other way round.
-            self._taken, self._seen = [], 0
+            # A correction can turn a right label into a wrong one, or the reverse.
+            self._selected, self._seen = [], 0
         self._corrections = corrections
         new = self._log.after(self._seen)
         if new:
             self._seen = new[-1].number
-            self._taken += self._take(new)
-        del self._taken[: bisect_left(self._taken, self._log.oldest, key=_NUMBER)]
+            self._selected += self._filter(new)
+        del self._selected[: bisect_left(self._selected, self._log.oldest, key=_NUMBER)]
 
-    def _take(self, new: list[Result]) -> list[Result]:
+    def _filter(self, new: list[Result]) -> list[Result]:
         chosen = self.chosen
         if chosen == Filter():
             return new
         if not chosen.wrong:
-            return [each for each in new if chosen.takes(each, "")]
-        return [each for each in new if chosen.takes(each, self._log.truth(each))]
+            return [each for each in new if chosen.matches(each, "")]
+        return [each for each in new if chosen.matches(each, self._log.truth(each))]

@@ -1,4 +1,4 @@
-"""Sends what a person made or chose, and knows where it ended up."""
+"""Sends the images of a page, and keeps them by the position of their records."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from consumer.answers import Answer
 from consumer.dashboard.inputs import Inputs
 from consumer.dashboard.results import ResultLog
-from consumer.dashboard.uploads import Picture, Refused
+from consumer.dashboard.uploads import Picture, RefusedFile
 from producer.formats import FORMATS, encode
 from seldon_kafka.config.clients import producer_config
 from seldon_kafka.config.refusal import MAY_NOT_WRITE
@@ -24,28 +24,27 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.transport.topic_writer import RenewedProducer
 
 _POLL_S = 0.05
-_GIVE_UP_S = 30.0
+_TIMEOUT_S = 30.0
 NOT_SENT = "not_sent"
-"""The reason of a file that was never sent."""
+"""Reason of the result of a file that was not sent."""
 
 
 class Sender:
-    """A producer for all pages; safe to use from several threads."""
+    """A producer for all pages; safe to use from several threads.
+
+    Args:
+        settings: topic and brokers.
+        results: gets a result for each file that could not be sent.
+        inputs: gets each image with the position of its record.
+    """
 
     def __init__(self, settings: Settings, results: ResultLog, inputs: Inputs) -> None:
-        """Start to send.
-
-        Args:
-            settings: Topic and brokers.
-            results: Where it is told what could not be sent.
-            inputs: That learns where each image is.
-        """
         self._topic = settings.input_topic
         self._rights = producer_rights(settings)
         self._results = results
         self._inputs = inputs
         self._producer = RenewedProducer(
-            producer_config(settings, message_timeout_ms=int(_GIVE_UP_S * 1000))
+            producer_config(settings, message_timeout_ms=int(_TIMEOUT_S * 1000))
         )
         self._polled: list[Producer] = []
         self._lock = threading.Lock()
@@ -53,46 +52,50 @@ class Sender:
         self._thread = threading.Thread(target=self._serve, name="sender", daemon=True)
 
     def start(self) -> None:
-        """Serve delivery reports."""
+        """Starts to serve delivery reports."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; what is still under way is given up after a second."""
+        """Stops, and waits up to a second for messages that are not acknowledged."""
         self._closing.set()
         self._thread.join()
         self._producer.close(1.0)
 
     def send(self, picture: Picture, wire_format: str, truth: str | None = None) -> bool:
-        """Send a picture; it is not waited for.
+        """Sends a picture, without waiting for its acknowledgement.
 
         Args:
-            picture: Its name becomes the key.
-            wire_format: One of `producer.formats.FORMATS`.
-            truth: The romaji name of what it shows, if that is known.
+            picture: the picture; its name becomes the key.
+            wire_format: one of `producer.formats.FORMATS`.
+            truth: the true label in romaji, if known.
 
         Returns:
-            Whether it is on its way; if not, the results say why.
+            Whether the client accepted it; otherwise the results have the error.
         """
-        form = FORMATS[wire_format]
+        encoding = FORMATS[wire_format]
         images: NDArray[np.uint8] = picture.image[np.newaxis]
 
         def delivered(error: Any, message: Any) -> None:
             if error is not None:
-                self.refuse(Refused(picture.name, f"not sent: {self._why(error)}"))
+                self.refuse(RefusedFile(picture.name, f"not sent: {self._describe_error(error)}"))
                 return
-            place = (str(message.topic()), message.partition(), message.offset())
-            self._inputs.keep(place, images)
+            position = (str(message.topic()), message.partition(), message.offset())
+            self._inputs.keep(position, images)
 
         try:
             self._produce(
                 key=picture.name.encode("utf-8", "replace"),
-                value=encode(form, images),
-                headers=list(form.headers(truth)),
+                value=encode(encoding, images),
+                headers=list(encoding.headers(truth)),
                 on_delivery=delivered,
             )
         except (KafkaException, BufferError) as error:
-            why = self._why(error.args[0]) if isinstance(error, KafkaException) else str(error)
-            self.refuse(Refused(picture.name, f"not sent: {why}"))
+            why = (
+                self._describe_error(error.args[0])
+                if isinstance(error, KafkaException)
+                else str(error)
+            )
+            self.refuse(RefusedFile(picture.name, f"not sent: {why}"))
             return False
         return True
 
@@ -102,15 +105,15 @@ class Sender:
             if producer not in self._polled:
                 self._polled.append(producer)
 
-    def _why(self, error: KafkaError) -> str:
+    def _describe_error(self, error: KafkaError) -> str:
         if error.code() in MAY_NOT_WRITE:
             return str(RightMissing(self._rights, "producer"))
         return str(error.str())
 
-    def refuse(self, refused: Refused) -> None:
-        """Say in the results that a file was not sent."""
+    def refuse(self, refused: RefusedFile) -> None:
+        """Adds a result for a file that was not sent."""
         answer = Answer(
-            place=None,
+            input_position=None,
             key=refused.name,
             worker="",
             timestamp_ms=None,
@@ -122,7 +125,7 @@ class Sender:
     def send_all(
         self, pictures: Sequence[Picture], wire_format: str, truths: Sequence[str | None]
     ) -> list[Picture]:
-        """Send pictures in order, and return those that are on their way; see `send`."""
+        """Sends pictures in order, and returns those that the client accepted; see `send`."""
         return [
             picture
             for picture, truth in zip(pictures, truths, strict=True)
@@ -132,7 +135,7 @@ class Sender:
     def _serve(self) -> None:
         while not self._closing.is_set():
             with self._lock:
-                # One that fell still says what it can't deliver.
+                # A failed producer still has delivery reports.
                 self._polled = [
                     each for each in self._polled if len(each) or self._producer.is_current(each)
                 ]

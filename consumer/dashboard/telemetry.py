@@ -1,4 +1,4 @@
-"""Looks at all workers once a second: how each does, what all count, and how it went."""
+"""Reads status and metrics of all workers once a second."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from consumer.dashboard import scrape
-from consumer.dashboard.cards import Card, Look, card_of, gone_card
-from consumer.dashboard.fleet import Backend, Fleet, FleetError, Happening, Instance
+from consumer.dashboard.cards import Card, Snapshot, card_of, gone_card
+from consumer.dashboard.fleet import Backend, Fleet, FleetError, Instance, WorkerEvent
 from consumer.dashboard.scrape import Samples
 
 log = logging.getLogger("consumer.dashboard")
@@ -30,10 +30,10 @@ class Point:
     """One second of the charts.
 
     Attributes:
-        at_s: When, in seconds since 1970.
-        lag: Messages that the group is behind; None if nobody says.
-        workers: Those that are ready.
-        rate: Messages answered a second.
+        at_s: its time, in seconds since 1970.
+        lag: the group's lag, in messages; None if unknown.
+        workers: number of ready workers.
+        rate: messages answered per second.
     """
 
     at_s: float
@@ -44,21 +44,21 @@ class Point:
 
 @dataclass(frozen=True)
 class View:
-    """What the latest look found.
+    """A snapshot of all workers, for the page.
 
     Attributes:
-        number: Counts looks.
-        fleet: As the backend says.
-        trouble: Why the backend says nothing, or nothing.
-        cards: One for each instance.
-        counted: What all workers have counted since they started.
-        recent: What they counted lately.
-        recent_s: Over how many seconds.
+        number: number of the snapshot.
+        fleet: the snapshot of the backend.
+        error: the backend's error, or an empty text.
+        cards: a card for each instance.
+        counted: the sums of all workers' metrics since their start.
+        recent: the part of the sums from the last `recent_s` seconds.
+        recent_s: length of that time, in seconds.
     """
 
     number: int = 0
     fleet: Fleet = field(default_factory=Fleet)
-    trouble: str = ""
+    error: str = ""
     cards: tuple[Card, ...] = ()
     counted: Samples = field(default_factory=dict)
     recent: Samples = field(default_factory=dict)
@@ -66,27 +66,25 @@ class View:
 
 
 class Telemetry:
-    """A thread that looks.
+    """A thread that reads status and metrics of all workers.
+
+    Args:
+        backend: the platform of the workers.
+        lag: returns the group's lag, in messages; None if unknown.
 
     Attributes:
-        view: What it found last.
-        points: One for each second, the latest last.
+        view: the latest snapshot.
+        points: one point for each second, in order.
     """
 
     def __init__(self, backend: Backend, lag: Callable[[], int | None]) -> None:
-        """Prepare to look.
-
-        Args:
-            backend: Where the workers are.
-            lag: Says how far the group is behind.
-        """
         self.view = View()
         self.points: deque[Point] = deque(maxlen=_POINTS)
         self._backend = backend
         self._lag = lag
-        self._looks: dict[str, deque[Look]] = {}
+        self._snapshots: dict[str, deque[Snapshot]] = {}
         self._totals: deque[tuple[float, Samples]] = deque()
-        # What workers counted that are gone.
+        # The sums of workers that have ended.
         self._past: Samples = {}
         self._last: dict[str, Samples] = {}
         self._closing = threading.Event()
@@ -94,52 +92,52 @@ class Telemetry:
         self._thread = threading.Thread(target=self._run, name="telemetry", daemon=True)
 
     def start(self) -> None:
-        """Start to look."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop looking."""
+        """Stops the thread."""
         self._closing.set()
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
 
     @property
-    def happenings(self) -> tuple[Happening, ...]:
-        """What became of workers lately."""
-        return self.view.fleet.happenings
+    def events(self) -> tuple[WorkerEvent, ...]:
+        """The latest events of workers."""
+        return self.view.fleet.events
 
     def _run(self) -> None:
         due = time.monotonic()
         while not self._closing.wait(max(0.0, due - time.monotonic())):
             due = max(due + _EVERY_S, time.monotonic())
             try:
-                self.look()
+                self.take_snapshot()
             except Exception:
-                # Whatever it is, the next look may do better; without one all would stand still.
-                log.exception("the workers can't be looked at")
+                # The next snapshot may succeed; without this, the page would no longer change.
+                log.exception("the state of the workers can't be read")
 
-    def look(self) -> None:
-        """Look once."""
+    def take_snapshot(self) -> None:
+        """Takes a snapshot of all workers."""
         try:
-            fleet, trouble = self._backend.look(), ""
-        except FleetError as error:
-            fleet, trouble = Fleet(), str(error)
+            fleet, error = self._backend.snapshot(), ""
+        except FleetError as failure:
+            fleet, error = Fleet(), str(failure)
         at_s = time.time()
         running = [each for each in fleet.instances if each.ended_s is None]
-        looks = list(self._pool.map(self._look_at, running))
+        snapshots = list(self._pool.map(self._read, running))
         cards = [
-            card_of(instance, self._remember(instance, look))
-            for instance, look in zip(running, looks, strict=True)
+            card_of(instance, self._remember(instance, snapshot))
+            for instance, snapshot in zip(running, snapshots, strict=True)
         ]
         cards += [gone_card(each) for each in fleet.instances if each.ended_s is not None]
-        if not trouble:  # those that nobody tells of are not gone
-            self._forget({each.identity for each in running})
+        if not error:  # after an error, the instances are unknown, and not ended
+            self._remove_ended({each.identity for each in running})
         counted = scrape.added([self._past, *self._last.values()])
         before_s, before = self._recent(at_s, counted)
         self.view = View(
             number=self.view.number + 1,
             fleet=fleet,
-            trouble=trouble,
+            error=error,
             cards=tuple(cards),
             counted=counted,
             recent=scrape.since(before, counted),
@@ -148,39 +146,40 @@ class Telemetry:
         ready = sum(card.instance.ready for card in cards)
         self.points.append(Point(at_s, self._lag(), ready, sum(card.rate for card in cards)))
 
-    def _look_at(self, instance: Instance) -> Look:
+    def _read(self, instance: Instance) -> Snapshot:
         status: dict[str, Any] | None = None
         samples: Samples | None = None
         try:
             status = json.loads(self._backend.fetch(instance, "/status"))
             samples = scrape.parse(self._backend.fetch(instance, "/metrics").decode())
         except (FleetError, ValueError):
-            # It starts, or is stuck: the card says so.
+            # The instance is starting or stuck; the card shows it.
             pass
-        return Look(time.monotonic(), status, samples)
+        return Snapshot(time.monotonic(), status, samples)
 
-    def _remember(self, instance: Instance, look: Look) -> tuple[Look, ...]:
-        known = self._looks.setdefault(instance.identity, deque(maxlen=_RECENT_S))
-        heard = next((each for each in reversed(known) if each.status is not None), None)
-        known.append(look)
-        # However long it is silent: that it was heard once tells it from one that starts.
-        if heard is not None and heard not in known:
-            known[0] = heard
-        if look.samples is not None:
+    def _remember(self, instance: Instance, snapshot: Snapshot) -> tuple[Snapshot, ...]:
+        known = self._snapshots.setdefault(instance.identity, deque(maxlen=_RECENT_S))
+        with_status = next((each for each in reversed(known) if each.status is not None), None)
+        known.append(snapshot)
+        # An instance that once had a status is never shown as starting again, even after long
+        # silence.
+        if with_status is not None and with_status not in known:
+            known[0] = with_status
+        if snapshot.samples is not None:
             before = self._last.get(instance.identity, {})
-            if scrape.messages(look.samples) < scrape.messages(before):
-                # Its container began anew, within the same pod.
+            if scrape.messages(snapshot.samples) < scrape.messages(before):
+                # Its container was restarted within the same pod.
                 self._keep(before)
-            self._last[instance.identity] = look.samples
+            self._last[instance.identity] = snapshot.samples
         return tuple(known)
 
-    def _forget(self, running: set[str]) -> None:
-        for identity in set(self._looks) - running:
-            self._looks.pop(identity)
+    def _remove_ended(self, running: set[str]) -> None:
+        for identity in set(self._snapshots) - running:
+            self._snapshots.pop(identity)
             self._keep(self._last.pop(identity, {}))
 
     def _keep(self, samples: Samples) -> None:
-        """Leaves in the sums what was counted by somebody who is gone."""
+        """Keeps the counts of a worker that has ended in the sums."""
         self._past = scrape.added([self._past, scrape.counts(samples)])
 
     def _recent(self, at_s: float, counted: Samples) -> tuple[float, Samples]:

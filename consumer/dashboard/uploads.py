@@ -1,4 +1,4 @@
-"""From a file that a person dropped to pictures: bounded, and never more than a line of trouble."""
+"""Reads the pictures in uploaded files, with limits; errors become one line of text."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from producer.picture import BadPicture, to_kmnist
 MOST_FILE_BYTES = 16 * 2**20
 MOST_ZIP_BYTES = 64 * 2**20
 MOST_ZIP_ENTRIES = 1000
-"""A ZIP may hold so many pictures, of `MOST_FILE_BYTES` each and `MOST_ZIP_BYTES` together."""
+"""Limit of the files in a ZIP; `MOST_FILE_BYTES` and `MOST_ZIP_BYTES` limit their sizes."""
 
 _ZIP = b"PK\x03\x04"
-_ZIP_TROUBLE = (
+_ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError, OSError,
     EOFError, ValueError,
 )  # fmt: skip
@@ -29,12 +29,12 @@ _NAME_CHARACTERS = 200
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture, as the classifier takes it.
+    """A picture, converted for the classifier.
 
     Attributes:
-        name: Of its file.
-        image: uint8 (28, 28), 0 is background and 255 full ink.
-        content: The file as it was.
+        name: the name of its file.
+        image: uint8 (28, 28); 0 is background and 255 full ink.
+        content: the content of the file.
     """
 
     name: str
@@ -43,77 +43,77 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedFile:
     """A file that is not sent.
 
     Attributes:
-        name: Of the file.
-        why: In words.
+        name: the name of the file.
+        why: the reason.
     """
 
     name: str
     why: str
 
 
-def pictures(name: str, content: bytes) -> Iterator[Picture | Refused]:
-    """The pictures in a file: itself, or what a ZIP holds.
+def pictures(name: str, content: bytes) -> Iterator[Picture | RefusedFile]:
+    """Returns the picture of a file, or the pictures in a ZIP.
 
     Args:
-        name: Of the file; whatever its sender called it.
-        content: All of it.
+        name: the name of the file, by its sender.
+        content: the content of the file.
     """
     name = shortened(name)
     if len(content) > MOST_FILE_BYTES and not content.startswith(_ZIP):
-        yield Refused(name, f"more than {MOST_FILE_BYTES // 2**20} MiB")
+        yield RefusedFile(name, f"more than {MOST_FILE_BYTES // 2**20} MiB")
     elif content.startswith(_ZIP):
-        yield from _inside(name, content)
+        yield from _pictures_in_zip(name, content)
     else:
         yield _picture(name, content)
 
 
 def shortened(name: str) -> str:
-    """A file's name in one line, of a length that can be shown."""
+    """Returns a file's name as one line of limited length."""
     printable = "".join(char if char.isprintable() else "�" for char in name)
     if len(printable) > _NAME_CHARACTERS:
         return printable[:_NAME_CHARACTERS] + "…"
     return printable or "(no name)"
 
 
-def _picture(name: str, content: bytes) -> Picture | Refused:
+def _picture(name: str, content: bytes) -> Picture | RefusedFile:
     try:
         return Picture(name, to_kmnist(content), content)
     except BadPicture as error:
-        return Refused(name, str(error))
+        return RefusedFile(name, str(error))
     except Exception as error:
-        # Pillow's decoders raise whatever they like for what is broken.
-        return Refused(name, f"can't be read as a picture: {type(error).__name__}")
+        # Pillow's decoders raise exceptions of many types for broken files.
+        return RefusedFile(name, f"can't be read as a picture: {type(error).__name__}")
 
 
-def _inside(name: str, content: bytes) -> Iterator[Picture | Refused]:
+def _pictures_in_zip(name: str, content: bytes) -> Iterator[Picture | RefusedFile]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             entries = [each for each in archive.infolist() if not each.is_dir()]
             if len(entries) > MOST_ZIP_ENTRIES:
-                yield Refused(name, f"more than {MOST_ZIP_ENTRIES:,} files in it")
+                yield RefusedFile(name, f"more than {MOST_ZIP_ENTRIES:,} files in it")
                 return
             left = MOST_ZIP_BYTES
             for entry in entries:
                 inside = f"{name}/{shortened(entry.filename)}"
                 if entry.flag_bits & 1:
-                    yield Refused(inside, "it is encrypted")
+                    yield RefusedFile(inside, "it is encrypted")
                     continue
-                # What an entry says of its size need not be true: read no further than allowed.
+                # The size in an entry's header may be wrong, so reading itself has a limit.
                 with archive.open(entry) as file:
                     found = file.read(min(MOST_FILE_BYTES, left) + 1)
                 left -= len(found)
                 if left < 0:
-                    yield Refused(name, f"more than {MOST_ZIP_BYTES // 2**20} MiB in it")
+                    yield RefusedFile(name, f"more than {MOST_ZIP_BYTES // 2**20} MiB in it")
                     return
                 if len(found) > MOST_FILE_BYTES:
-                    yield Refused(inside, f"more than {MOST_FILE_BYTES // 2**20} MiB")
+                    yield RefusedFile(inside, f"more than {MOST_FILE_BYTES // 2**20} MiB")
                 elif found.startswith(_ZIP):
-                    yield Refused(inside, "a ZIP in a ZIP is not looked into")
+                    yield RefusedFile(inside, "a ZIP in a ZIP is not read")
                 else:
                     yield _picture(inside, found)
-    except _ZIP_TROUBLE as error:
-        yield Refused(name, f"the ZIP can't be read: {error}")
+    except _ZIP_ERRORS as error:
+        yield RefusedFile(name, f"the ZIP can't be read: {error}")

@@ -218,7 +218,7 @@ def test_who_commits_by_hand_gets_again_what_was_not_committed(run: Run) -> None
 
     def first() -> int:
         """Reads one message, commits it, reads another; the offset of the first."""
-        with closing(Reader(config, topics, True, group=True, by_hand=True)) as reader:
+        with closing(Reader(config, topics, True, group=True, manual_commit=True)) as reader:
             (one,) = wait_until(lambda: reader.read(1, 0.1), ENDED_S, "an answer")
             reader.commit()
             assert wait_until(lambda: reader.read(1, 0.1), ENDED_S, "another")

@@ -218,7 +218,9 @@ def test_partitions_that_are_added_are_read_too(
     monkeypatch.setattr("consumer.reader._LOOK_S", 0.2)
     topic = new_topic(partitions=1)
     config = {"bootstrap.servers": cluster.bootstrap, "group.id": name}
-    reader = Reader(config, [topic], from_beginning=in_group, group=in_group, alone=in_group)
+    reader = Reader(
+        config, [topic], from_beginning=in_group, group=in_group, all_partitions=in_group
+    )
     try:
         admin = AdminClient({"bootstrap.servers": cluster.bootstrap})
         admin.create_partitions([NewPartitions(topic, 2)])[topic].result()
@@ -248,17 +250,17 @@ def test_the_picture_of_an_input_is_fetched_by_its_place(
     deleted = (topics.input, 0, 99)
     places = [(topics.input, 0, number) for number in (2, 0)]
     for place in (*places, deleted):
-        fetcher.want(place)
+        fetcher.request(place)
     wait_until(
-        lambda: all(fetcher.take(place)[0] for place in (*places, deleted)),
+        lambda: all(fetcher.result(place)[0] for place in (*places, deleted)),
         20,
         "all are fetched",
     )
     for topic, partition, offset in places:
-        images = fetcher.take((topic, partition, offset))[1]
+        images = fetcher.result((topic, partition, offset))[1]
         assert images is not None
         assert np.array_equal(images[0], topics.images[offset])
-    assert fetcher.take(deleted) == (True, None)
+    assert fetcher.result(deleted) == (True, None)
 
 
 def test_on_a_terminal_each_image_is_drawn_beside_its_label(topics: Topics) -> None:

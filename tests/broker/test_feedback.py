@@ -196,13 +196,13 @@ def test_corrections_become_a_training_set(
         *("は ha 1", "ま ma 0", "や ya 0", "れ re 0", "を wo 1"),
     ]
     assert sorted(lines(done.stderr)) == [
-        "left out 1: the feedback has no request, and does not say where it was",
+        "left out 1: the feedback has neither a request nor the position of its input",
         "left out 1: the feedback names no label",
-        "left out 1: the input is not in its topic any more",
-        "left out 1: the input is of another topic",
+        "left out 1: the input is in another topic",
+        "left out 1: the input no longer exists in its topic",
         "left out 1: the label is none of the ten characters",
         "left out 1: the message is no feedback",
-        "left out 2: there are not as many labels as pictures",
+        "left out 2: the numbers of labels and images differ",
     ]
     images = loaded(out)
     for label, wanted in {1: IMAGES[0], 2: IMAGES[4], 4: IMAGES[7], 9: IMAGES[10],
@@ -252,7 +252,7 @@ def test_where_there_is_nothing_to_train_on_nothing_is_written(
     writer.send(Feedback("p", ("ki",)))
     done = corrections(stream, tmp_path / "c.npz")
     assert done.returncode == 1
-    assert "left out 1: the feedback has no request" in done.stderr
+    assert "left out 1: the feedback has neither a request" in done.stderr
     assert "error: no correction in" in done.stderr
     assert list(tmp_path.glob("c.npz*")) == []
 

@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 
 from consumer.__main__ import main as consumer
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.local import LocalBackend
 from consumer.dashboard.results import Result
 from consumer.dashboard.sending import NOT_SENT
@@ -144,37 +144,37 @@ def test_the_dashboard_says_what_it_may_not_do_and_does_all_of_it_with_the_right
     settings = load_settings({**stream.environ, **sasl_ssl.user(user)})
     rights = ROLES["dashboard"](settings)
     lag = Right("Group", settings.group_id, "Describe", "the lag")
-    board = Board(settings, LocalBackend(settings))
+    context = DashboardContext(settings, LocalBackend(settings))
     picture = Picture("ki.png", load_samples().images[0], b"")
-    board.start()
+    context.start()
     try:
         for count in (1, 2):
-            board.sender.send(picture, "ndarray")
-            wait_until(partial(has, board, count), 40, "it says what it may not")
-        told = [each.answer for each in board.results.after(0)]
+            context.sender.send(picture, "ndarray")
+            wait_until(partial(has, context, count), 40, "it says what it may not")
+        told = [each.answer for each in context.results.after(0)]
         assert [each.reason for each in told] == [NOT_SENT] * 2
         missing = f"not sent: not allowed: Write on Topic {settings.input_topic}; "
         assert told[0].message.startswith(missing)
-        wait_until(lambda: "not allowed: Read on Topic" in board.feed.trouble, 40, "so does this")
+        wait_until(lambda: "not allowed: Read on Topic" in context.feed.error, 40, "so does this")
         sasl_ssl.user(user, [right for right in rights if right[:3] != lag[:3]])
-        wait_until(lambda: "and Describe on it" in board.brokers.view.trouble, 40, "and this")
+        wait_until(lambda: "and Describe on it" in context.brokers.view.error, 40, "and this")
         sasl_ssl.user(user, [lag])
-        wait_until(lambda: board.brokers.view.lag is not None, 40, "it knows the lag")
-        wait_until(lambda: board.sender.send(picture, "ndarray"), 40, "it sends")
-        wait_until(lambda: len(replies(board)) == 1, 40, "it reads")
-        (result,) = replies(board)
-        assert board.corrections.correct(result, "ki", picture.image) == ""
-        wait_until(lambda: board.results.truth(result) == "ki", 40, "it reads what was corrected")
+        wait_until(lambda: context.brokers.view.lag is not None, 40, "it knows the lag")
+        wait_until(lambda: context.sender.send(picture, "ndarray"), 40, "it sends")
+        wait_until(lambda: len(replies(context)) == 1, 40, "it reads")
+        (result,) = replies(context)
+        assert context.corrections.correct(result, "ki", picture.image) == ""
+        wait_until(lambda: context.results.truth(result) == "ki", 40, "it reads what was corrected")
     finally:
-        board.close()
+        context.close()
 
 
-def has(board: Board, count: int) -> bool:
-    return len(board.results.after(0)) == count
+def has(context: DashboardContext, count: int) -> bool:
+    return len(context.results.after(0)) == count
 
 
-def replies(board: Board) -> list[Result]:
-    return [each for each in board.results.after(0) if each.answer.reason is None]
+def replies(context: DashboardContext) -> list[Result]:
+    return [each for each in context.results.after(0) if each.answer.reason is None]
 
 
 def sent(writer: FeedbackWriter) -> bool:

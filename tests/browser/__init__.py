@@ -1,1 +1,1 @@
-"""The dashboard, as a visitor uses it, in a real browser."""
+"""Tests of the dashboard in a real browser."""

@@ -1,4 +1,4 @@
-"""One stack and one browser for all tests here; each test has a page of its own."""
+"""Fixtures of the browser tests: one stack and one browser for all, and a page for each test."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NewPage = Callable[..., Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests here share a stack, so that one process runs them all."""
+    """Makes one process run all browser tests, because they share a stack."""
     for item in items:
         if "tests/browser" in str(item.path):
             item.add_marker(pytest.mark.xdist_group("browser"))
@@ -26,10 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def browser() -> Iterator[Browser]:
     """Chromium without a window."""
     if CHROMIUM is None:
-        pytest.skip("Chromium is not here: apt install chromium")
+        pytest.skip("Chromium is not installed: apt install chromium")
     expect.set_options(timeout=1000 * patient(5))
     with sync_playwright() as playwright:
-        # Without its sandbox it runs as root, too; it visits nothing but this machine.
+        # Without its sandbox it also runs as root; it only opens pages of this machine.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -37,7 +37,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Stack]:
-    """A cluster, two replicas, and a page."""
+    """A cluster, two replicas and a page."""
     stack = Stack(tmp_path_factory.mktemp("stack"))
     yield stack
     stack.end()
@@ -45,7 +45,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterato
 
 @pytest.fixture
 def new_page(stack: Stack, browser: Browser) -> Iterator[NewPage]:
-    """Opens pages: `new_page(width=390)`; whatever a page throws fails the test."""
+    """Opens pages, such as `new_page(width=390)`; an exception in a page fails the test."""
     contexts: list[BrowserContext] = []
     thrown: list[str] = []
 

@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of the dashboard in the README, of a real one at work."""
+"""`make screenshots`: takes the README's pictures of a running dashboard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM
 from tests.browser.stack import Stack
-from tests.browser.test_dashboard import filled
+from tests.browser.test_dashboard import fill
 from tests.support.stream import ROOT
 
 DOCS = ROOT / "docs"
@@ -20,13 +20,13 @@ _WITHIN_MS = 30_000
 
 
 def main() -> int:
-    """Takes them.
+    """Takes the pictures.
 
     Returns:
-        Exit status: 0, or 1 without Chromium.
+        Exit status: 0 after success, 1 without Chromium.
     """
     if CHROMIUM is None:
-        sys.stderr.write("error: Chromium is not here: apt install chromium\n")
+        sys.stderr.write("error: Chromium is not installed: apt install chromium\n")
         return 1
     folder = Path(tempfile.mkdtemp(prefix="screenshots-"))
     stack = Stack(folder, "wrapper.KmnistClassifier")
@@ -42,11 +42,11 @@ def main() -> int:
 
 def _take(stack: Stack, browser: Browser) -> None:
     page = _page(stack, browser, "light")
-    _make_something_happen(page)
-    _shoot(page, "dashboard-light.png")
+    _use_page(page)
+    _take_picture(page, "dashboard-light.png")
     dark = _page(stack, browser, "dark")
     dark.wait_for_timeout(2000)
-    _shoot(dark, "dashboard-dark.png")
+    _take_picture(dark, "dashboard-dark.png")
 
 
 def _page(stack: Stack, browser: Browser, scheme: str) -> Page:
@@ -59,12 +59,12 @@ def _page(stack: Stack, browser: Browser, scheme: str) -> Page:
     return page
 
 
-def _make_something_happen(page: Page) -> None:
-    """A load, a death, a few samples: what the pictures are to show."""
+def _use_page(page: Page) -> None:
+    """Starts a load, kills a worker, and sends a sample, for the pictures to show."""
     page.locator(".card[data-state=ready]").nth(1).wait_for(timeout=_WITHIN_MS)
-    filled(page, "messages/s", 120)
-    filled(page, "messages", 2400)
-    filled(page, "bad, %", 2)
+    fill(page, "messages/s", 120)
+    fill(page, "messages", 2400)
+    fill(page, "bad, %", 2)
     page.get_by_role("button", name="Start load").click()
     page.wait_for_timeout(8000)
     page.locator(".card").first.get_by_role("button", name="kill -9").click()
@@ -83,7 +83,7 @@ def _await_pictures(page: Page) -> None:
     )
 
 
-def _shoot(page: Page, name: str) -> None:
+def _take_picture(page: Page, name: str) -> None:
     _await_pictures(page)
     page.screenshot(path=DOCS / name, full_page=True)
     sys.stdout.write(f"docs/{name}\n")

@@ -1,4 +1,4 @@
-"""Everything behind a page, started as a person starts it."""
+"""A dashboard with its cluster and replicas, started by its command line."""
 
 from __future__ import annotations
 
@@ -22,44 +22,57 @@ _LEAVE_S = 40
 
 
 class Dashboard:
-    """A running `python -m consumer.dashboard`."""
+    """A running `python -m consumer.dashboard`.
+
+    Args:
+        environ: its environment variables.
+        log: the file for its output.
+        arguments: its further arguments.
+    """
 
     def __init__(self, environ: dict[str, str], log: Path, *arguments: str) -> None:
         self.environ = environ
         self.log = log
-        with log.open("wb") as output:
+        with log.open("wb") as log_file:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "consumer.dashboard", "--port", "0", *arguments],
-                cwd=ROOT, env=environ, stdout=output, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=environ, stdout=log_file, stderr=subprocess.STDOUT,
                 start_new_session=True,
             )  # fmt: skip
         self.url = wait_until(self._address, _READY_S, "the page's address")
 
     def _address(self) -> str | None:
-        said = self.log.read_text()
-        assert self.process.poll() is None, said
-        found = re.search(r"the dashboard is at (http://\S+)", said)
+        output = self.log.read_text()
+        assert self.process.poll() is None, output
+        found = re.search(r"the dashboard is at (http://\S+)", output)
         return found and found[1]
 
     def end(self) -> str:
-        """Ctrl-C; what it has said."""
+        """Sends Ctrl-C, and returns the output."""
         self.process.send_signal(signal.SIGINT)
         try:
             status = self.process.wait(patient(_LEAVE_S))
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise
-        said = self.log.read_text()
-        assert status == 0, said
-        assert "Traceback" not in said, said
-        return said
+        output = self.log.read_text()
+        assert status == 0, output
+        assert "Traceback" not in output, output
+        return output
 
 
 class Stack:
-    """A cluster, replicas and a page of their own."""
+    """A cluster and replicas with their page.
 
-    def __init__(self, folder: Path, class_name: str = "tests.browser.mendable.Mendable") -> None:
-        self.mend_file = folder / "mended"
+    Args:
+        folder: the folder for all files.
+        class_name: the user model.
+    """
+
+    def __init__(
+        self, folder: Path, class_name: str = "tests.browser.fixable.FixableClassifier"
+    ) -> None:
+        self.fix_file = folder / "fixed"
         clean = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
         self.environ = {
             **clean,
@@ -68,7 +81,7 @@ class Stack:
             "KAFKA_SELDON_SERVER": "off",
             "MODEL_NAME": class_name,
             "REPLICAS_APP": str(ROOT),
-            "MEND_FILE": str(self.mend_file),
+            "FIX_FILE": str(self.fix_file),
         }
         self.folder = folder
         self.dashboard = Dashboard(self.environ, folder / "dashboard.log", "--all")
@@ -83,7 +96,7 @@ class Stack:
         )
 
     def run(self, *words: str, may_fail: bool = False) -> str:
-        """Runs `python -m …`, as beside the page."""
+        """Runs `python -m …` with the environment of the page, and returns the output."""
         done = subprocess.run(
             [sys.executable, "-m", *words], cwd=ROOT, env=self.environ,
             capture_output=True, text=True, check=False,
@@ -98,7 +111,7 @@ class Stack:
         headers: Sequence[tuple[str, bytes]] = (),
         topic: str = "model_input",
     ) -> None:
-        """Sends messages past the page."""
+        """Sends messages without the page."""
         producer = Producer({"bootstrap.servers": self.bootstrap, "log_level": 2})
         typed: list[tuple[str, Any]] = list(headers)
         for value in values:
@@ -106,7 +119,7 @@ class Stack:
         assert producer.flush(20) == 0
 
     def second_page(self, *arguments: str, **environ: str) -> Dashboard:
-        """Another page over the same cluster and replicas."""
+        """Starts another page for the same cluster and replicas."""
         log = self.folder / f"page-{time.monotonic_ns()}.log"
         return Dashboard({**self.environ, **environ}, log, *arguments)
 

@@ -1,4 +1,4 @@
-"""What a visitor does on the page, and sees."""
+"""The page in a browser: sending, results, filters, dead letters, workers, access."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from model.labels import ROMAJI
 from producer.bundled_samples import SAMPLES, load_samples
 from producer.formats import FORMATS, encode
 from tests.browser.conftest import NewPage
-from tests.browser.mendable import FAULT_AT
+from tests.browser.fixable import FAULT_AT
 from tests.browser.stack import Stack
 from tests.support.patience import patient
 from tests.support.stream import wait_until
@@ -29,40 +29,40 @@ EVIL = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
 
 
 def rows(page: Page, text: str | re.Pattern[str] = "") -> Locator:
-    """Rows of the results in which a text stands."""
+    """Returns the rows of results that contain a text."""
     every = page.locator(".result")
     return every.filter(has_text=text) if text else every
 
 
 def score(page: Page) -> dict[str, int]:
-    """The figures in the page's head."""
+    """Returns the counts in the head of the page, by name."""
     text = page.locator(".score").filter(has_text="answered").inner_text()
     figures = re.findall(r"([\d,]+) ([a-z ]*[a-z])", text)
     return {name: int(number.replace(",", "")) for number, name in figures}
 
 
 def await_score(page: Page, before: dict[str, int], within_s: float = 60, **more: int) -> None:
-    """Waits until figures have grown by so much."""
+    """Waits until the counts have has_grown by these numbers."""
 
-    def grown() -> bool:
+    def has_grown() -> bool:
         now = score(page)
         return all(now[name] - before[name] == count for name, count in more.items())
 
-    wait_until(grown, within_s, f"{more} more than {before}, now {score(page)}")
+    wait_until(has_grown, within_s, f"{more} more than {before}, now {score(page)}")
 
 
 def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
-def filled(page: Page, label: str, value: object) -> None:
+def fill(page: Page, label: str, value: object) -> None:
     field = page.get_by_label(label, exact=True)
     field.fill(str(value))
     field.press("Tab")
 
 
 def right_samples(count: int) -> dict[str, str]:
-    """Files of bundled samples that the model reads rightly, and their labels."""
+    """Returns files of bundled samples that the model classifies right, and their labels."""
     samples = load_samples()
     found = KmnistClassifier().predict(samples.images).data.argmax(axis=1)
     right = [at for at in range(len(found)) if found[at] == samples.labels[at]]
@@ -76,11 +76,11 @@ def upload(page: Page, *files: Path) -> None:
 def test_21_uploaded_samples_come_back_with_the_right_labels(page: Page) -> None:
     wanted = right_samples(21)
     upload(page, *(SAMPLES / name for name in wanted))
-    expect(page.locator(".send-says")).to_have_text("21 sent", timeout=WITHIN_MS)
+    expect(page.locator(".send-status")).to_have_text("21 sent", timeout=WITHIN_MS)
     for name, label in wanted.items():
         row = page.locator(".result").filter(has=page.get_by_title(name, exact=True)).first
         expect(row.locator(".result-name")).to_have_text(label, timeout=WITHIN_MS)
-        # Its picture has come, too.
+        # The picture is loaded too.
         expect(row.locator("img")).to_have_js_property("naturalWidth", 28)
     expect(page.locator(".turned figure").first).to_be_visible()
 
@@ -92,7 +92,7 @@ def test_a_drawing_is_answered(page: Page) -> None:
     assert box is not None
     send = page.get_by_role("button", name="Send drawing")
     expect(send).to_be_disabled()
-    # Much like つ.
+    # The drawing resembles つ.
     page.mouse.move(box["x"] + 40, box["y"] + 90)
     page.mouse.down()
     for x, y in ((120, 60), (190, 80), (210, 130), (170, 180), (100, 200)):
@@ -105,11 +105,11 @@ def test_a_drawing_is_answered(page: Page) -> None:
     expect(send).to_be_disabled()
 
 
-def test_samples_are_sent_with_their_truth_and_the_filters_choose(page: Page) -> None:
+def test_samples_have_their_truth_and_filters_select_results(page: Page) -> None:
     before = score(page)
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name="Send all 100").click()
-    await_score(page, before, answered=100, dead=0, twice=0)
+    await_score(page, before, answered=100, dead=0, duplicates=0)
     expect(rows(page, "✓").first).to_be_visible()
     page.get_by_label("wrong").click()
     expect(rows(page, "✓")).to_have_count(0)
@@ -123,11 +123,11 @@ def test_samples_are_sent_with_their_truth_and_the_filters_choose(page: Page) ->
             for each in page.locator(".result-confidence").all_inner_texts()
         ),
         10,
-        "only those below",
+        "all confidences are below the limit",
     )
 
 
-def test_what_a_filter_shows_can_be_taken_away(page: Page, stack: Stack) -> None:
+def test_filtered_results_can_be_downloaded(page: Page, stack: Stack) -> None:
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name=re.compile("^Send sample")).first.click()
     expect(rows(page).first).to_be_visible(timeout=WITHIN_MS)
@@ -143,7 +143,7 @@ def test_what_a_filter_shows_can_be_taken_away(page: Page, stack: Stack) -> None
         assert answer.headers["Content-Disposition"] == 'attachment; filename="results.json"'
 
 
-def test_files_that_are_no_pictures_get_a_line(page: Page, tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_become_results(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes((SAMPLES / "sample_0.jpg").read_bytes()[:400])
     archive = tmp_path / "some.zip"
@@ -151,7 +151,9 @@ def test_files_that_are_no_pictures_get_a_line(page: Page, tmp_path: Path) -> No
         made.write(SAMPLES / "sample_1.jpg", "inside.jpg")
         made.writestr("notes.txt", "no picture")
     upload(page, broken, archive)
-    expect(page.locator(".send-says")).to_have_text("1 sent, 2 could not be", timeout=WITHIN_MS)
+    expect(page.locator(".send-status")).to_have_text(
+        "1 sent, 2 could not be sent", timeout=WITHIN_MS
+    )
     expect(rows(page, "broken.png").first).to_contain_text("broken or cut off")
     expect(rows(page, "some.zip/notes.txt").first).to_contain_text("not_sent")
     expect(rows(page, "some.zip/inside.jpg").first.locator(".result-name")).to_be_visible(
@@ -159,7 +161,7 @@ def test_files_that_are_no_pictures_get_a_line(page: Page, tmp_path: Path) -> No
     )
 
 
-def test_nothing_that_a_message_holds_is_run(page: Page, stack: Stack, tmp_path: Path) -> None:
+def test_scripts_in_messages_do_not_run(page: Page, stack: Stack, tmp_path: Path) -> None:
     before = score(page)
     image = load_samples().images[:1]
     json_form = FORMATS["ndarray"]
@@ -186,7 +188,7 @@ def test_nothing_that_a_message_holds_is_run(page: Page, stack: Stack, tmp_path:
         page.get_by_role("button", name="Close").wait_for()
         for title in page.get_by_text("headers and value").all():
             title.click()
-        # What unfolds moves the button.
+        # The unfolded parts move the button, so the test uses the keyboard.
         page.keyboard.press("Escape")
         page.locator(".detail").wait_for(state="hidden")
     for tab in ("Dead letters", "Right or wrong", "Console", "Metrics", "Stream"):
@@ -196,7 +198,7 @@ def test_nothing_that_a_message_holds_is_run(page: Page, stack: Stack, tmp_path:
     assert page.locator("img[src=x]").count() == 0
 
 
-def test_the_keyboard_is_enough_to_open_a_result(page: Page) -> None:
+def test_the_keyboard_opens_a_result(page: Page) -> None:
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name=re.compile("^Send sample")).nth(3).press("Enter")
     expect(rows(page).nth(0)).to_be_visible(timeout=WITHIN_MS)
@@ -211,9 +213,7 @@ def test_the_keyboard_is_enough_to_open_a_result(page: Page) -> None:
     expect(dialog).to_be_hidden()
 
 
-def test_poison_becomes_a_dead_letter_and_is_replayed_after_the_mend(
-    page: Page, stack: Stack
-) -> None:
+def test_a_dead_letter_is_replayed_after_the_fix(page: Page, stack: Stack) -> None:
     faulty = load_samples().images[:1].copy()
     faulty[0, 0, 0] = FAULT_AT
     before = score(page)
@@ -225,7 +225,7 @@ def test_poison_becomes_a_dead_letter_and_is_replayed_after_the_mend(
     letter = page.locator("tr[data-key]").filter(has_text="faulty")
     expect(letter).to_contain_text("predict_failed", timeout=WITHIN_MS)
     expect(letter.locator("img")).to_have_js_property("naturalWidth", 28)
-    stack.mend_file.touch()
+    stack.fix_file.touch()
     letter.get_by_role("button", name="Replay").click()
     expect(letter).to_contain_text("1×", timeout=WITHIN_MS)
     open_tab(page, "Stream")
@@ -239,16 +239,16 @@ def test_poison_becomes_a_dead_letter_and_is_replayed_after_the_mend(
 @pytest.mark.full  # In `make test`, the reduced fault run kills workers.
 def test_a_killed_worker_loses_nothing_of_2000_messages(page: Page) -> None:
     before = score(page)
-    filled(page, "messages/s", 500)
-    filled(page, "messages", 2000)
+    fill(page, "messages/s", 500)
+    fill(page, "messages", 2000)
     page.get_by_role("button", name="Start load").click()
-    wait_until(lambda: score(page)["answered"] - before["answered"] > 300, 30, "it flows")
+    wait_until(lambda: score(page)["answered"] - before["answered"] > 300, 30, "answers come")
     card = page.locator(".card:not(.is-gone)").first
     name = card.get_attribute("data-worker")
     card.get_by_role("button", name="kill -9").click()
     gone = page.locator(f".card.is-gone[data-worker={name}]").first
     expect(gone).to_contain_text("kill -9", timeout=WITHIN_MS)
-    await_score(page, before, answered=2000, dead=0, twice=0)
+    await_score(page, before, answered=2000, dead=0, duplicates=0)
     assert score(page)["out of order"] == before["out of order"]
     expect(
         page.locator(f".card[data-worker={name}]:is([data-state=ready], [data-state=working])")
@@ -258,26 +258,26 @@ def test_a_killed_worker_loses_nothing_of_2000_messages(page: Page) -> None:
     )
 
 
-def test_minimum_and_maximum_bring_a_worker_and_take_it(page: Page) -> None:
+def test_minimum_and_maximum_change_the_number_of_workers(page: Page) -> None:
     working = page.locator(".card:is([data-state=ready], [data-state=working])")
-    filled(page, "minimum", 1)
-    filled(page, "maximum", 1)
+    fill(page, "minimum", 1)
+    fill(page, "maximum", 1)
     page.get_by_role("button", name="Update").click()
     expect(working).to_have_count(1, timeout=WITHIN_MS)
-    filled(page, "minimum", 2)
-    filled(page, "maximum", 2)
+    fill(page, "minimum", 2)
+    fill(page, "maximum", 2)
     page.get_by_role("button", name="Update").click()
     expect(working).to_have_count(2, timeout=2 * WITHIN_MS)
 
 
-def test_a_corrected_label_is_noted_for_all_pages_and_for_training(
+def test_a_corrected_label_reaches_all_pages_and_the_training_set(
     page: Page, new_page: NewPage, stack: Stack, tmp_path: Path
 ) -> None:
     drawn = load_samples().images[:1]
     stack.send([encode(FORMATS["raw"], drawn)], b"to correct", FORMATS["raw"].headers())
     row = page.locator(".result").filter(has=page.get_by_title("to correct", exact=True)).first
     row.click(timeout=WITHIN_MS)
-    page.locator(".detail").get_by_label("What it shows").click()
+    page.locator(".detail").get_by_label("Right label").click()
     page.get_by_role("option", name="re").click()
     page.get_by_role("button", name="Correct the label").click()
     expect(row).to_contain_text("✗ れ", timeout=WITHIN_MS)
@@ -292,7 +292,7 @@ def test_a_corrected_label_is_noted_for_all_pages_and_for_training(
         assert arrays["labels"].tolist() == [ROMAJI.index("re")]
 
 
-def test_two_pages_show_the_same(new_page: NewPage) -> None:
+def test_two_pages_show_the_same_state(new_page: NewPage) -> None:
     first, second = new_page(), new_page()
     before = score(first)
     first.get_by_role("tab", name="samples").click()
@@ -301,13 +301,13 @@ def test_two_pages_show_the_same(new_page: NewPage) -> None:
     wait_until(lambda: score(second) == score(first), 10, "the same figures")
     number = rows(first).first.get_attribute("data-number")
     expect(second.locator(f".result[data-number='{number}']")).to_be_visible()
-    filled(first, "lag for each worker", 123)
+    fill(first, "lag for each worker", 123)
     first.get_by_role("button", name="Update").click()
     expect(second.get_by_label("lag for each worker")).to_have_value("123", timeout=WITHIN_MS)
 
 
 @pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.full), "dark"])
-def test_a_phone_is_wide_enough(new_page: NewPage, scheme: str) -> None:
+def test_every_tab_fits_a_phone(new_page: NewPage, scheme: str) -> None:
     page = new_page(width=390, height=800, color_scheme=scheme)
     page.get_by_role("tab", name="samples").click()
     page.get_by_role("button", name=re.compile("^Send sample")).nth(11).click()
@@ -320,7 +320,7 @@ def test_a_phone_is_wide_enough(new_page: NewPage, scheme: str) -> None:
     assert (brightness < 100) is (scheme == "dark")
 
 
-def test_whoever_has_no_token_sees_nothing(new_page: NewPage, stack: Stack) -> None:
+def test_the_page_is_hidden_without_the_token(new_page: NewPage, stack: Stack) -> None:
     guarded = stack.second_page("--host", "0.0.0.0", DASHBOARD_TOKEN="correct horse battery")
     try:
         url = guarded.url.replace("0.0.0.0", "127.0.0.1")

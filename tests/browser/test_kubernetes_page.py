@@ -1,4 +1,4 @@
-"""The page over the pods of a SeldonDeployment: an API server, and a real worker's figures."""
+"""The page shows and controls pods of a SeldonDeployment, with metrics of a real worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
-from tests.browser.test_dashboard import RUNNING, WITHIN_MS, filled
+from tests.browser.test_dashboard import RUNNING, WITHIN_MS, fill
 from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, Document
 from tests.consumer.kubernetes_rig import (
     HPA,
@@ -24,7 +24,7 @@ from tests.consumer.kubernetes_rig import (
 )
 from tests.support.stream import wait_until
 
-# In `make test`, tests/consumer holds the backend and test_dashboard.py the page.
+# `make test` covers the backend in tests/consumer, and the page in test_dashboard.py.
 pytestmark = pytest.mark.full
 
 PageOver = Callable[[Document], tuple[Page, Rig]]
@@ -34,7 +34,7 @@ PageOver = Callable[[Document], tuple[Page, Rig]]
 def page_over(
     stack: Stack, new_page: NewPage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[PageOver]:
-    """Opens a page over a SeldonDeployment; all its pods answer as one of the replicas does."""
+    """Opens a page for a SeldonDeployment; all its pods answer as one of the replicas does."""
     with starting(tmp_path, monkeypatch) as begin:
         dashboards = []
 
@@ -63,24 +63,24 @@ def test_pods_are_listed_killed_and_rescaled(page_over: PageOver) -> None:
     command = f"kubectl --namespace {NAMESPACE} delete pod {killed} --grace-period=0 --force"
     expect(page.get_by_text(command)).to_be_visible()
     expect(pods).to_have_count(2, timeout=WITHIN_MS)
-    filled(page, "by hand", 3)
+    fill(page, "by hand", 3)
     page.get_by_role("button", name="Update").click()
     expect(pods).to_have_count(3, timeout=WITHIN_MS)
     assert len(rig.running()) == 3
 
 
-def test_only_what_the_manifest_can_do_is_offered(page_over: PageOver) -> None:
+def test_only_modes_of_the_manifest_are_shown(page_over: PageOver) -> None:
     page, rig = page_over(with_component(kedaSpec=KEDA))
     expect(page.get_by_role("button", name="automatic")).to_be_visible(timeout=WITHIN_MS)
     for name in ("off", "by hand"):
         expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)
     for name, value in (("minimum", 2), ("maximum", 3), ("lag for each worker", 50)):
-        filled(page, name, value)
+        fill(page, name, value)
     page.get_by_role("button", name="Update").click()
     wait_until(lambda: keda_of(rig.cluster.manifest) == [2, 3, "50"], 20, "the manifest changes")
 
 
-def test_where_something_else_than_lag_decides_there_is_no_lag_to_set(
+def test_without_scaling_by_lag_the_field_is_hidden(
     page_over: PageOver,
 ) -> None:
     page, _ = page_over(with_component(hpaSpec=HPA))

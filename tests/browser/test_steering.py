@@ -1,4 +1,4 @@
-"""What takes a visitor longer: workers that follow the lag, brokers that come and go, and time."""
+"""The page in a browser, in longer tests: speed, scaling by lag, and brokers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.browser.stack import Stack
 from tests.browser.test_dashboard import (
     RUNNING,
     await_score,
-    filled,
+    fill,
     open_tab,
     right_samples,
     rows,
@@ -31,20 +31,20 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(300)]
 
 def set_scaling(page: Page, mode: str, minimum: int, maximum: int, lag: int = 100) -> None:
     page.get_by_role("button", name=mode, exact=True).click()
-    filled(page, "minimum", minimum)
-    filled(page, "maximum", maximum)
-    filled(page, "lag for each worker", lag)
+    fill(page, "minimum", minimum)
+    fill(page, "maximum", maximum)
+    fill(page, "lag for each worker", lag)
     page.get_by_role("button", name="Update").click()
 
 
 def start_load(page: Page, rate: int, count: int) -> None:
-    filled(page, "messages/s", rate)
-    filled(page, "messages", count)
+    fill(page, "messages/s", rate)
+    fill(page, "messages", count)
     page.get_by_role("button", name="Start load").click()
 
 
 def shown(page: Page, names: dict[str, str]) -> bool:
-    """Whether all of these files' answers stand in the list, rightly, with their pictures."""
+    """Returns whether the list has all files of `names`, with right labels and pictures."""
     found = page.evaluate(
         """names => Object.entries(names).every(([name, label]) =>
             [...document.querySelectorAll('.result')].some(row =>
@@ -57,15 +57,15 @@ def shown(page: Page, names: dict[str, str]) -> bool:
 
 
 def seconds_until_shown(page: Page, names: dict[str, str], sent: int = 21) -> float:
-    """From the end of the upload of so many until all is to be seen."""
-    expect(page.locator(".send-says")).to_have_text(f"{sent} sent", timeout=1000 * patient(20))
+    """Returns the time from the end of an upload of `sent` files until all are shown."""
+    expect(page.locator(".send-status")).to_have_text(f"{sent} sent", timeout=1000 * patient(20))
     ended = time.monotonic()
     wait_until(lambda: shown(page, names), 40, "all are shown")
     return time.monotonic() - ended
 
 
 def renamed(folder: Path, names: dict[str, str], prefix: str) -> dict[Path, str]:
-    """Copies of samples with names that no other test has."""
+    """Copies samples to files with unique names, and returns their labels by file."""
     made = {}
     for name, label in names.items():
         copy = folder / f"{prefix}{name}"
@@ -83,7 +83,7 @@ def test_21_images_are_shown_within_a_second_of_their_upload(page: Page, tmp_pat
         upload(page, *files)
         took.append(seconds_until_shown(page, {path.name: label for path, label in files.items()}))
     print(f"21 images on two warm workers, seconds after the upload: {took}")
-    # The first warms the workers up.
+    # The first turn warms the workers up.
     assert min(took[1:]) < promised(1.0)
 
 
@@ -94,7 +94,7 @@ def test_21_images_are_shown_within_10_s_when_a_worker_is_killed_half_way(
     files = renamed(tmp_path, right_samples(21), "killed-")
     first, second = list(files)[:10], list(files)[10:]
     upload(page, *first)
-    expect(page.locator(".send-says")).to_have_text("10 sent")
+    expect(page.locator(".send-status")).to_have_text("10 sent")
     page.locator(RUNNING).first.get_by_role("button", name="kill -9").click()
     upload(page, *second)
     names = {path.name: label for path, label in files.items()}
@@ -111,7 +111,7 @@ def test_workers_follow_the_lag_up_and_down(page: Page, stack: Stack) -> None:
     expect(page.locator(RUNNING)).to_have_count(1, timeout=1000 * patient(60))
     start_load(page, rate=3000, count=60_000)
     expect(page.locator(RUNNING)).to_have_count(3, timeout=1000 * patient(60))
-    await_score(page, before, within_s=120, answered=60_000, dead=0, twice=0)
+    await_score(page, before, within_s=120, answered=60_000, dead=0, duplicates=0)
     expect(page.locator(RUNNING)).to_have_count(1, timeout=1000 * patient(60))
     set_scaling(page, "by hand", 2, 4)
     expect(page.locator(RUNNING)).to_have_count(2, timeout=1000 * patient(40))
@@ -125,7 +125,7 @@ def test_at_1000_results_a_second_the_page_answers_within_200_ms_and_stays_small
     before = score(page)
     dashboard = psutil.Process(stack.dashboard.process.pid)
     start_load(page, rate=1000, count=300_000)
-    wait_until(lambda: score(page)["answered"] - before["answered"] > 20_000, 60, "it flows")
+    wait_until(lambda: score(page)["answered"] - before["answered"] > 20_000, 60, "answers come")
     memory, heap, waits = [], [], []
     page.evaluate("window.gc?.()")
     give_up_at = time.monotonic() + 300
@@ -149,7 +149,7 @@ def test_at_1000_results_a_second_the_page_answers_within_200_ms_and_stays_small
 
 
 def reaction_ms(page: Page) -> float:
-    """From a click on a filter, through the server, until the list shows what it chose."""
+    """Returns the time from a click on a filter until the list shows the selected results."""
     took = page.evaluate(
         """async () => {
             const box = document.querySelector('[aria-label="not answered"]');
@@ -168,18 +168,18 @@ def reaction_ms(page: Page) -> float:
     return float(took)
 
 
-def test_a_broker_is_added_and_gets_its_share(page: Page) -> None:
+def test_a_new_broker_gets_partitions(page: Page) -> None:
     open_tab(page, "Kafka")
     page.get_by_role("button", name="Add a broker").click()
     node = page.locator("tr[data-key='2']")
     expect(node).to_be_visible(timeout=1000 * patient(60))
     expect(node).to_contain_text(re.compile(r"[1-9]\d* partitions"), timeout=1000 * patient(90))
     page.locator("tr[data-key='1']").get_by_role("button", name="Kill").click()
-    expect(page.get_by_text("would not be survived now")).to_be_visible()
-    page.get_by_role("button", name="Leave it").click()
+    expect(page.get_by_text("would interrupt the service now")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
 
 
-def test_lost_brokers_are_told_and_the_page_heals_by_itself(
+def test_the_page_reports_lost_brokers_and_recovers(
     page: Page, new_page: NewPage, stack: Stack
 ) -> None:
     open_tab(page, "Kafka")
@@ -187,12 +187,12 @@ def test_lost_brokers_are_told_and_the_page_heals_by_itself(
     for number in [each.get_attribute("data-key") for each in nodes.all()]:
         node = page.locator(f"tr[data-key='{number}']")
         node.get_by_role("button", name="Kill").click()
-        page.get_by_role("button", name="Kill it").click()
+        page.get_by_role("button", name="Kill the node").click()
         expect(node).to_contain_text("dead", timeout=1000 * patient(60))
     expect(page.get_by_role("alert").filter(has_text="no broker answers")).to_be_visible(
         timeout=1000 * patient(60)
     )
-    page.get_by_role("button", name="Start what is dead").click()
+    page.get_by_role("button", name="Start dead brokers").click()
     expect(page.get_by_role("alert").filter(has_text="no broker answers")).to_be_hidden(
         timeout=1000 * patient(90)
     )

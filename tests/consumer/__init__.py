@@ -1,1 +1,1 @@
-"""Reading what comes out."""
+"""Tests of the consumer."""

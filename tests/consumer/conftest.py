@@ -1,4 +1,4 @@
-"""A cluster with its API server for the tests of the dashboard's Kubernetes backend."""
+"""Fixtures of the tests of the dashboard's Kubernetes backend: a cluster with its API server."""
 
 from __future__ import annotations
 

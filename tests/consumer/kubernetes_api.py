@@ -1,4 +1,4 @@
-"""An API server for a cluster, as far as the dashboard and kubectl need one: real HTTP."""
+"""An HTTP API server for the tests' cluster, as far as the dashboard and kubectl need it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WATCH_S = 20.0
 
 
 class Answer(NamedTuple):
-    """What a request is answered with."""
+    """The response to a request."""
 
     status: int
     body: bytes
@@ -38,8 +38,8 @@ class Answer(NamedTuple):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class No(Exception):
-    """The API server's refusal."""
+class Refusal(Exception):
+    """The API server refuses a request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -47,16 +47,20 @@ class No(Exception):
 
 
 class ApiServer:
-    """Serves a cluster; checks the token, and who may do what.
+    """Serves a cluster, and checks the token and the rights.
+
+    Args:
+        cluster: the cluster.
+        tls: the server's TLS context; None for plain HTTP.
 
     Attributes:
-        url: Where it is.
-        forbidden: What is not granted: `list pods`, `list deployments.apps`.
-        used: What had to be granted up to now.
-        measures: Whether there is a metrics server.
-        pod_port: The port of this machine that the proxy of every pod leads to.
-        overrides: Answers for methods and paths (`GET /api`), instead of the right ones.
-        requests: Method, path and body of all that was asked.
+        url: the URL of the server.
+        forbidden: rights that are not granted, such as `list pods` or `list deployments.apps`.
+        used: rights that requests have needed.
+        measures: whether there is a metrics server.
+        pod_port: the local port behind the proxy of every pod.
+        overrides: responses that replace the right ones, by method and path (`GET /api`).
+        requests: method, path and body of all requests.
     """
 
     def __init__(self, cluster: Cluster, tls: ssl.SSLContext | None = None) -> None:
@@ -77,7 +81,7 @@ class ApiServer:
 
     @contextmanager
     def serving(self) -> Iterator[ApiServer]:
-        """Answers from threads of its own."""
+        """Serves requests in threads during the context."""
         thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -90,27 +94,27 @@ class ApiServer:
     def answer(self, method: str, target: str, token: str, body: Any) -> Answer:
         """Answers a request."""
         parts = urlsplit(target)
-        # One name may hold an escaped slash, so that this is not yet the time to unquote.
+        # The path is unquoted later, because a name may contain an escaped slash.
         self.requests.append((method, parts.path, body))
         if f"{method} {parts.path}" in self.overrides:
             return self.overrides[f"{method} {parts.path}"]
         try:
             if token.lower() != f"bearer {TOKEN}":
-                raise No(401, "Unauthorized")
+                raise Refusal(401, "Unauthorized")
             query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
             return self._route(method, parts.path, query, body)
-        except No as no:
-            return _json(status(no.status, str(no)), no.status)
+        except Refusal as refusal:
+            return _json(status(refusal.status, str(refusal)), refusal.status)
 
     def _route(self, method: str, path: str, query: dict[str, str], body: Any) -> Answer:
         if method == "GET" and path in DISCOVERY:
             return _json(DISCOVERY[path])
         found = _IN_NAMESPACE.fullmatch(path)
         if found is None:
-            raise No(404, "the server could not find the requested resource")
+            raise Refusal(404, "the server could not find the requested resource")
         group, namespace, kind, rest = found.groups()
         if namespace != NAMESPACE:
-            raise No(404, f'namespaces "{namespace}" not found')
+            raise Refusal(404, f'namespaces "{namespace}" not found')
         name, _, inside = (rest or "").lstrip("/").partition("/")
         name = unquote(name)
         if kind == "pods" and group == "/api/v1":
@@ -123,7 +127,7 @@ class ApiServer:
         if kind == "pods" and group == f"/apis/{_METRICS}/v1beta1" and self.measures:
             self._check("list pods", _METRICS)
             return _json(listed("PodMetrics", [measured(pod) for pod in self._chosen(query)]))
-        raise No(404, "the server could not find the requested resource")
+        raise Refusal(404, "the server could not find the requested resource")
 
     def _pods(
         self, method: str, name: str, inside: str, query: dict[str, str], body: Any
@@ -141,13 +145,15 @@ class ApiServer:
         with self.cluster.changed:
             pod = self.cluster.pods.get(name)
             if pod is None:
-                raise No(404, f'pods "{name}" not found')
+                raise Refusal(404, f'pods "{name}" not found')
             if method == "GET":
                 return _json(copy.deepcopy(pod))
             self._check("delete pods")
             wanted = ((body or {}).get("preconditions") or {}).get("uid")
             if wanted not in (None, pod["metadata"]["uid"]):
-                raise No(409, f'Operation cannot be fulfilled on Pod "{name}": the UID differs')
+                raise Refusal(
+                    409, f'Operation cannot be fulfilled on Pod "{name}": the UID differs'
+                )
             return _json(
                 copy.deepcopy(self.cluster.delete(name, (body or {}).get("gracePeriodSeconds")))
             )
@@ -155,7 +161,7 @@ class ApiServer:
     def _seldon(self, method: str, name: str, body: Any) -> Answer:
         manifest = self.cluster.manifest
         if name != manifest["metadata"]["name"]:
-            raise No(404, f'seldondeployments.{SELDON} "{name}" not found')
+            raise Refusal(404, f'seldondeployments.{SELDON} "{name}" not found')
         if method == "GET":
             self._check("get seldondeployments", SELDON)
             return _json(manifest)
@@ -163,15 +169,15 @@ class ApiServer:
         with self.cluster.changed:
             manifest = self.cluster.manifest
             version = manifest["metadata"]["resourceVersion"]
-            patched = patched_by(manifest, body)
+            patched = apply_patch(manifest, body)
             if patched["metadata"]["resourceVersion"] != version:
-                raise No(409, f'Operation cannot be fulfilled on seldondeployments "{name}"')
+                raise Refusal(409, f'Operation cannot be fulfilled on seldondeployments "{name}"')
             self.cluster.store(patched)
             return _json(self.cluster.manifest)
 
     def _proxied(self, name: str, path: str) -> Answer:
         if name not in self.cluster.pods:
-            raise No(404, f'pods "{name}" not found')
+            raise Refusal(404, f'pods "{name}" not found')
         connection = http.client.HTTPConnection("127.0.0.1", self.pod_port, timeout=10)
         try:
             connection.request("GET", path or "/")
@@ -179,7 +185,7 @@ class ApiServer:
             kind = response.getheader("Content-Type", "text/plain")
             return Answer(response.status, response.read(), kind)
         except OSError as error:
-            raise No(503, f"error trying to reach service: {error}") from error
+            raise Refusal(503, f"error trying to reach service: {error}") from error
         finally:
             connection.close()
 
@@ -195,7 +201,7 @@ class ApiServer:
             ]
 
     def _await_end(self, name: str) -> Answer:
-        """What kubectl watches for after it deleted a pod, in one piece."""
+        """Waits for the end of a pod, and returns the event that kubectl watches for."""
         with self.cluster.changed:
             pod = self.cluster.pods.get(name, {})
             self.cluster.changed.wait_for(lambda: name not in self.cluster.pods, _WATCH_S)
@@ -206,7 +212,7 @@ class ApiServer:
         self.used.add(whole)
         if whole in self.forbidden:
             verb, resource = right.split()
-            raise No(
+            raise Refusal(
                 403,
                 f"{whole.partition(' ')[2]} is forbidden: "
                 f'User "system:serviceaccount:{NAMESPACE}:dashboard" cannot {verb} resource '
@@ -214,8 +220,8 @@ class ApiServer:
             )
 
 
-def patched_by(document: Document, operations: list[Document]) -> Document:
-    """Applies a JSON patch (RFC 6902); one that fails is refused as Kubernetes does it."""
+def apply_patch(document: Document, operations: list[Document]) -> Document:
+    """Applies a JSON patch (RFC 6902); a failed patch is refused as by Kubernetes."""
     document = copy.deepcopy(document)
     for operation in operations:
         *parents, last = operation["path"].split("/")[1:]
@@ -231,7 +237,7 @@ def patched_by(document: Document, operations: list[Document]) -> Document:
             if operation["op"] in ("add", "replace"):
                 target[key] = operation["value"]
         except (KeyError, IndexError, TypeError) as error:
-            raise No(
+            raise Refusal(
                 422, "the server rejected our request due to an error in our request"
             ) from error
     return document
@@ -265,7 +271,7 @@ def _handler(api: ApiServer) -> type[BaseHTTPRequestHandler]:
             for name, value in answer.headers:
                 self.send_header(name, value)
             self.end_headers()
-            with suppress(OSError):  # whoever asked has heard enough
+            with suppress(OSError):  # the client may have closed the connection
                 self.wfile.write(answer.body)
 
         def log_message(self, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""A cluster in which a SeldonDeployment lives: its pods, and who replaces and scales them."""
+"""A cluster with a SeldonDeployment and its pods, which it replaces and scales."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from typing import Any
 Document = dict[str, Any]
 
 NAMESPACE, NAME = "seldon", "kmnist"
-_TURN_S = 0.02
+_INTERVAL_S = 0.02
 
 
 def timestamp(at_s: float) -> str:
-    """As the API writes times: whole seconds, UTC."""
+    """Returns a time in the format of the API: whole seconds, UTC."""
     return datetime.fromtimestamp(at_s, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Cluster:
-    """One namespace, with what Seldon's operator, the Deployment and the kubelet do there.
+    """One namespace; it does the work of Seldon's operator, the Deployment and the kubelet.
 
-    As a context manager it works from a thread of its own; its first pods are ready. All documents
-    are those that the API of Kubernetes 1.34 shows; those of pods may be changed by `changing`.
+    Its context manager runs a thread, and starts with ready pods. All documents are those of the
+    API of Kubernetes 1.34. Tests may change pods with `changing`.
 
     Args:
-        manifest: The SeldonDeployment.
-        grace_s: How long a pod takes to leave.
-        ready_after_s: How long a pod takes to become ready.
+        manifest: the SeldonDeployment.
+        grace_s: the time that a pod takes to end, in seconds.
+        ready_after_s: the time that a pod takes to become ready, in seconds.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Cluster:
     ) -> None:
         self.grace_s, self.ready_after_s = grace_s, ready_after_s
         self.pods: dict[str, Document] = {}
-        self.by_hand: set[str] = set()
-        """Pods that the test itself looks after."""
-        self.lag_asks_for = 1
-        """What an autoscaler would have, within the limits."""
+        self.unmanaged: set[str] = set()
+        """Names of pods that only the test changes."""
+        self.pods_for_lag = 1
+        """The number of pods that an autoscaler would choose, before its limits."""
         self.template = "5d4f8c7b9"
         self.changed = threading.Condition(threading.RLock())
         self._manifest = copy.deepcopy(manifest)
@@ -57,7 +57,7 @@ class Cluster:
 
     def __enter__(self) -> Cluster:
         with self.changed:
-            self._turn()
+            self._reconcile()
             for pod in self.pods.values():
                 set_ready(pod, True)
                 self._born[pod["metadata"]["name"]] -= self.ready_after_s
@@ -70,13 +70,13 @@ class Cluster:
 
     @property
     def manifest(self) -> Document:
-        """The SeldonDeployment as it is."""
+        """A copy of the SeldonDeployment."""
         with self.changed:
             return copy.deepcopy(self._manifest)
 
     @property
     def deployment(self) -> Document:
-        """The Deployment that the operator makes of it."""
+        """The Deployment that the operator creates from it."""
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
@@ -90,7 +90,7 @@ class Cluster:
 
     @property
     def wanted(self) -> int:
-        """How many pods there are to be."""
+        """The desired number of pods."""
         with self.changed:
             spec = self._manifest["spec"]
             predictor = spec["predictors"][0]
@@ -107,7 +107,7 @@ class Cluster:
             return int(found[0]) if found else 1
 
     def store(self, manifest: Document) -> None:
-        """Writes the SeldonDeployment."""
+        """Replaces the SeldonDeployment."""
         with self.changed:
             manifest["metadata"]["namespace"] = NAMESPACE
             manifest["metadata"]["resourceVersion"] = str(next(self._version))
@@ -116,14 +116,14 @@ class Cluster:
 
     @contextmanager
     def changing(self, name: str) -> Iterator[Document]:
-        """A pod, to be changed; from then on nobody else looks after it."""
+        """Yields a pod that the test changes; the cluster no longer changes its state."""
         with self.changed:
-            self.by_hand.add(name)
+            self.unmanaged.add(name)
             yield self.pods[name]
             self.changed.notify_all()
 
     def edit(self, change: Callable[[Document], object]) -> None:
-        """Changes the SeldonDeployment, as another person would."""
+        """Changes the SeldonDeployment, as another user would."""
         manifest = self.manifest
         change(manifest)
         self.store(manifest)
@@ -138,7 +138,7 @@ class Cluster:
             return pod
 
     def delete(self, name: str, grace_s: float | None = None) -> Document:
-        """Lets a pod leave: within a time, or at once if that is 0."""
+        """Deletes a pod after a grace period, or at once if that is 0."""
         with self.changed:
             pod = self.pods[name]
             grace_s = self.grace_s if grace_s is None else grace_s
@@ -152,7 +152,7 @@ class Cluster:
             return pod
 
     def evict(self, name: str) -> None:
-        """Ends a pod as draining its node does."""
+        """Evicts a pod, as a drain of its node would."""
         with self.changing(name) as pod:
             pod["status"]["conditions"].append(
                 {
@@ -165,7 +165,7 @@ class Cluster:
         self.delete(name)
 
     def run_out_of_memory(self, name: str) -> None:
-        """Ends a pod's container as the kernel does, and starts it again."""
+        """Ends a pod's container as the kernel would, and restarts it."""
         with self.changing(name) as pod:
             container = pod["status"]["containerStatuses"][0]
             container["restartCount"] += 1
@@ -186,7 +186,7 @@ class Cluster:
             set_ready(pod, False)
 
     def roll_out(self, template: str) -> None:
-        """Replaces all pods by those of another version, first come and then go."""
+        """Replaces all pods by those of another version; new pods start before old ones end."""
         with self.changed:
             self.template = template
             old = [name for name, pod in self.pods.items() if _is_ours(pod)]
@@ -196,11 +196,11 @@ class Cluster:
                 self.delete(name)
 
     def _run(self) -> None:
-        while not self._stop.wait(_TURN_S):
+        while not self._stop.wait(_INTERVAL_S):
             with self.changed:
-                self._turn()
+                self._reconcile()
 
-    def _turn(self) -> None:
+    def _reconcile(self) -> None:
         now_s = time.time()
         for name, end_s in list(self._ends.items()):
             if end_s <= now_s:
@@ -211,7 +211,7 @@ class Cluster:
         for _ in range(self.wanted - len(ours)):
             self._start()
         for name, pod in self.pods.items():
-            if name not in self.by_hand and now_s >= self._born[name] + self.ready_after_s:
+            if name not in self.unmanaged and now_s >= self._born[name] + self.ready_after_s:
                 set_ready(pod, not _is_leaving(pod))
 
     def _start(self) -> None:
@@ -224,18 +224,18 @@ class Cluster:
         self.changed.notify_all()
 
     def _within(self, least: int, most: int) -> int:
-        return min(max(least, self.lag_asks_for), most)
+        return min(max(least, self.pods_for_lag), most)
 
 
 def set_ready(pod: Document, ready: bool) -> None:
-    """Writes whether a pod is ready."""
+    """Sets whether a pod is ready."""
     for condition in pod["status"]["conditions"]:
         if condition["type"] == "Ready":
             condition["status"] = str(ready)
 
 
 def new_pod(name: str, labels: dict[str, str]) -> Document:
-    """A pod that was just started."""
+    """Returns the document of a new pod."""
     now_s = time.time()
     return {
         "apiVersion": "v1",

@@ -1,4 +1,4 @@
-"""What an API server says of itself, and what is needed to reach it."""
+"""Documents of an API server, and the kubeconfig to reach it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _REASONS = {
 
 
 def kubeconfig(folder: Path, server: str, *, token: str = TOKEN, **cluster: str | bool) -> Path:
-    """Writes a kubeconfig, with the context `test` and another one that leads nowhere."""
+    """Writes a kubeconfig with the context `test`, and `nowhere`, whose server does not exist."""
     path = folder / "kubeconfig"
     settings = {name.replace("_", "-"): value for name, value in cluster.items()}
     document = {
@@ -45,7 +45,7 @@ def kubeconfig(folder: Path, server: str, *, token: str = TOKEN, **cluster: str 
 
 
 def status(code: int, message: str) -> Document:
-    """A refusal."""
+    """Returns the status document of a refusal."""
     return {
         "kind": "Status",
         "apiVersion": "v1",
@@ -58,7 +58,7 @@ def status(code: int, message: str) -> Document:
 
 
 def listed(kind: str, items: list[Document]) -> Document:
-    """Objects of a kind."""
+    """Returns a list document of objects of a kind."""
     return {
         "kind": f"{kind}List",
         "apiVersion": "v1",
@@ -68,7 +68,7 @@ def listed(kind: str, items: list[Document]) -> Document:
 
 
 def measured(pod: Document) -> Document:
-    """What a metrics server says of a pod: 50 MiB."""
+    """Returns a metrics server's document of a pod with 50 MiB."""
     usage = {"cpu": "12m", "memory": "51200Ki"}
     return {
         "metadata": {"name": pod["metadata"]["name"]},

@@ -1,4 +1,4 @@
-"""A cluster, its API server, and the dashboard's backend in front of it."""
+"""A cluster, its API server, and the dashboard's backend."""
 
 from __future__ import annotations
 
@@ -52,43 +52,43 @@ def with_component(**fields: object) -> Document:
 
 
 def keda_of(manifest: Document) -> list[object]:
-    """Minimum, maximum and lag of a `kedaSpec`."""
+    """Returns minimum, maximum and lag of a `kedaSpec`."""
     spec = component(manifest)["kedaSpec"]
     lag = spec["triggers"][1]["metadata"]["lagThreshold"]
     return [spec["minReplicaCount"], spec["maxReplicaCount"], lag]
 
 
 class Rig:
-    """A cluster, its API server, and a backend that looks at it."""
+    """A cluster, its API server, and the dashboard's backend."""
 
     def __init__(self, cluster: Cluster, api: ApiServer, folder: Path) -> None:
         self.cluster, self.api, self.folder = cluster, api, folder
         self.backend = KubernetesBackend(NAMESPACE, NAME)
 
     def running(self) -> list[Instance]:
-        return [each for each in self.backend.look().instances if each.ended_s is None]
+        return [each for each in self.backend.snapshot().instances if each.ended_s is None]
 
     def await_ready(self, count: int) -> list[Instance]:
         def ready() -> list[Instance]:
             found = self.running()
             return found if len(found) == count and all(each.ready for each in found) else []
 
-        found: list[Instance] = wait_until(ready, 5, f"{count} pods that are ready, and no other")
+        found: list[Instance] = wait_until(ready, 5, f"exactly {count} ready pods")
         return found
 
     def await_ended(self, name: str) -> Instance:
         def ended() -> list[Instance]:
-            found = self.backend.look().instances
+            found = self.backend.snapshot().instances
             return [each for each in found if each.name == name and each.ended_s is not None]
 
         (found,) = wait_until(ended, 5, f"the end of {name}")
         instance: Instance = found
         return instance
 
-    def happened(self, name: str) -> list[tuple[str, str]]:
-        happenings = self.backend.look().happenings
-        assert [each.number for each in happenings] == list(range(1, len(happenings) + 1))
-        return [(each.what, each.why) for each in happenings if each.name == name]
+    def events_of(self, name: str) -> list[tuple[str, str]]:
+        events = self.backend.snapshot().events
+        assert [each.number for each in events] == list(range(1, len(events) + 1))
+        return [(each.what, each.why) for each in events if each.name == name]
 
 
 Start = Callable[..., Rig]
@@ -96,7 +96,7 @@ Start = Callable[..., Rig]
 
 @contextmanager
 def starting(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
-    """Starts a cluster; whoever needs another manifest hands it in."""
+    """Yields a function that starts a cluster, with the default manifest or another one."""
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -130,5 +130,5 @@ def in_base64(authority: Identity) -> str:
 
 
 def run(action: Action) -> tuple[int, str]:
-    said: list[str] = []
-    return action.run(said.append), "\n".join(said)
+    lines: list[str] = []
+    return action.run(lines.append), "\n".join(lines)

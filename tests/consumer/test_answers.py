@@ -1,4 +1,4 @@
-"""What a message of the output or dead-letter topic says."""
+"""Messages of the output topic and the dead-letter topic are read as answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TAGS: dict[str, list[Any]] = {
 
 @dataclass
 class FakeMessage:
-    """What `confluent_kafka.Message` has, which cannot be made by hand."""
+    """Stands in for `confluent_kafka.Message`, which tests cannot construct."""
 
     content: bytes | None
     its_headers: list[tuple[str, bytes]] = field(default_factory=list)
@@ -58,7 +58,7 @@ def read(message: FakeMessage) -> Answer:
 
 
 def read_labels(value: bytes, proto_name: bytes | None = None) -> tuple[Label, ...]:
-    """The labels of a reply, without the probabilities of all classes."""
+    """Returns the labels of a reply, without probabilities."""
     return tuple(replace(label, probabilities=()) for label in read_reply(value, proto_name)[1])
 
 
@@ -88,7 +88,7 @@ def test_labels_are_read_from_every_json_format(document: dict[str, Any]) -> Non
     assert read_labels(json.dumps(document).encode()) == EXPECTED
 
 
-def test_tensorflow_serving_has_no_names_and_ten_columns_are_the_ten_characters() -> None:
+def test_ten_columns_of_tensorflow_serving_are_the_ten_characters() -> None:
     value = json.dumps({"predictions": ROWS}).encode()
     assert read_labels(value) == (Label("ya", 0.8), Label("o", 0.9))
 
@@ -104,30 +104,30 @@ def test_labels_are_read_from_protobuf() -> None:
     assert read_labels(value, b"seldon.protos.SeldonMessage") == EXPECTED
 
 
-def test_a_model_that_tells_no_outliers_has_none() -> None:
+def test_without_an_outlier_tag_no_label_is_an_outlier() -> None:
     document = seldon({"ndarray": ROWS})
     del document["meta"]["tags"]["outlier"]
     labels = read_labels(json.dumps(document).encode())
     assert [label.outlier for label in labels] == [False, False]
 
 
-def test_another_model_without_names_gets_seldons_own() -> None:
+def test_classes_without_names_get_seldons_names() -> None:
     value = json.dumps({"data": {"ndarray": [[0.2, 0.8]]}}).encode()
     assert read_labels(value) == (Label("t:1", 0.8),)
 
 
-def test_a_label_that_is_none_of_the_ten_has_no_hiragana() -> None:
+def test_an_unknown_label_has_no_hiragana() -> None:
     assert Label("ya", 1.0).hiragana == "や"
     assert Label("t:1", 1.0).hiragana == ""
 
 
-def test_the_characters_are_those_of_the_model_in_its_order() -> None:
+def test_the_characters_match_those_of_the_model() -> None:
     assert tuple(HIRAGANA.items()) == tuple(
         zip(model_labels.ROMAJI, model_labels.HIRAGANA, strict=True)
     )
 
 
-def test_a_reply_says_which_input_it_answers_who_did_it_and_what_was_true() -> None:
+def test_a_reply_names_its_input_worker_and_truth() -> None:
     answer = read(
         FakeMessage(
             json.dumps(seldon({"ndarray": ROWS})).encode(),
@@ -146,7 +146,7 @@ def test_a_reply_says_which_input_it_answers_who_did_it_and_what_was_true() -> N
     assert not answer.dead
 
 
-def test_a_dead_letter_says_why() -> None:
+def test_a_dead_letter_has_a_reason_and_a_message() -> None:
     answer = read(
         FakeMessage(
             b"\xff",
@@ -159,7 +159,7 @@ def test_a_dead_letter_says_why() -> None:
     assert answer.labels == ()
 
 
-def test_a_reply_says_which_model_answered_and_of_which_object() -> None:
+def test_a_reply_names_its_model_and_object() -> None:
     document = seldon({"ndarray": ROWS})
     document["meta"]["tags"]["model"] = "kmnist-fast"
     answer = read(FakeMessage(json.dumps(document).encode(), [("object", "deep/ひ.png".encode())]))
@@ -167,14 +167,14 @@ def test_a_reply_says_which_model_answered_and_of_which_object() -> None:
 
 
 @pytest.mark.parametrize("topic", ["dead", "out"])
-def test_why_an_object_is_no_picture_goes_before_what_a_worker_made_of_it(topic: str) -> None:
+def test_the_senders_reason_precedes_the_workers_reason(topic: str) -> None:
     headers = [("object-unreadable", b"it is a text"), ("kafka-dead-reason", b"empty")]
     answer = read(FakeMessage(json.dumps(seldon({"ndarray": ROWS})).encode(), headers, topic))
     assert (answer.reason, answer.message) == ("unreadable_object", "it is a text")
     assert answer.labels == ()
 
 
-def test_the_mark_of_a_replay_is_no_dead_letter() -> None:
+def test_a_replay_mark_is_no_answer() -> None:
     mark = FakeMessage(None, [("kafka-dead-replayed", b"3:17")], its_topic="dead")
     assert read_answer(mark, "dead") is None  # type: ignore[arg-type]
 
@@ -195,11 +195,11 @@ def test_the_mark_of_a_replay_is_no_dead_letter() -> None:
         b'{"data":{"ndarray":[[]]}}',
     ],
 )
-def test_a_reply_that_cannot_be_read_is_no_crash_and_says_so(value: bytes | None) -> None:
+def test_an_unreadable_reply_has_no_labels_and_an_error_message(value: bytes | None) -> None:
     answer = read(FakeMessage(value, its_timestamp=(TIMESTAMP_NOT_AVAILABLE, 0)))
     assert answer.labels == ()
     assert "cannot be read" in answer.message
-    assert answer.place is None
+    assert answer.input_position is None
     assert answer.timestamp_ms is None
 
 

@@ -1,4 +1,4 @@
-"""Answers become rows, rows become parts, and of each object the first answer counts."""
+"""Answers become rows, rows become parts, and the first answer of each object counts."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_message_has_a_row_for_each_image() -> None:
     assert (second.row, second.label, second.hiragana, second.truth) == (1, "t:1", None, None)
 
 
-def test_what_has_no_label_has_one_row_that_says_why() -> None:
+def test_an_answer_without_labels_has_one_row_with_the_reason() -> None:
     (dead,) = rows_of(DEAD, 7)
     assert (dead.reason, dead.message, dead.label) == ("bad_shape", "expected 784", None)
     assert (dead.object, dead.partition) == (None, None)
@@ -65,13 +65,13 @@ def test_what_has_no_label_has_one_row_that_says_why() -> None:
 
 
 def parts_in(folder: Path) -> list[int]:
-    """How many rows each part has."""
+    """Returns the number of rows of each part."""
     return [pq.read_metadata(path).num_rows for path in sorted(folder.glob("part-*.parquet"))]
 
 
 @pytest.fixture
 def committed() -> list[int]:
-    """How many parts there were at each commit."""
+    """The number of parts at each commit."""
     return []
 
 
@@ -86,21 +86,21 @@ def test_a_part_is_written_when_it_has_enough_rows_and_then_committed(
     parts: Parts, tmp_path: Path, committed: list[int]
 ) -> None:
     parts.take(TWO)
-    parts.keep_up()
+    parts.flush_if_due()
     assert parts_in(tmp_path) == []
     parts.take(TWO)
-    parts.keep_up()
+    parts.flush_if_due()
     assert (parts_in(tmp_path), committed) == ([4], [1])
 
 
-def test_a_part_is_written_when_it_has_waited(
+def test_a_part_is_written_after_its_time(
     parts: Parts, tmp_path: Path, committed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts.take(DEAD)
     monkeypatch.setattr(parquet, "PART_S", 0.0)
-    parts.keep_up()
-    parts.keep_up()
-    # What was read and makes no row is committed as well.
+    parts.flush_if_due()
+    parts.flush_if_due()
+    # Messages without a row are committed as well.
     assert (parts_in(tmp_path), committed) == ([1], [1, 1])
 
 
@@ -113,20 +113,20 @@ def test_the_last_part_is_written_at_the_end_even_after_ctrl_c(
     assert parts_in(tmp_path) == [1]
 
 
-def test_what_cannot_be_written_is_not_committed_nor_tried_again_at_the_end(
+def test_a_part_that_cannot_be_written_is_neither_committed_nor_retried(
     parts: Parts, committed: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tried: list[str] = []
+    attempts: list[str] = []
 
     def fail(_: Location, name: str, __: bytes) -> None:
-        tried.append(name)
+        attempts.append(name)
         raise LocationError("full")
 
     monkeypatch.setattr(Location, "write", fail)
     with pytest.raises(LocationError, match="full"), parts:
         parts.take(DEAD)
         parts.flush()
-    assert len(tried) == 1
+    assert len(attempts) == 1
     assert committed == []
 
 
@@ -141,14 +141,14 @@ def letter(name: str) -> FakeMessage:
     return FakeMessage(b"?", headers, "dead")
 
 
-def taken(collection: Collection, *messages: FakeMessage) -> list[Row | None]:
+def rows_from(collection: Collection, *messages: FakeMessage) -> list[Row | None]:
     return [collection.row(each) for each in messages]  # type: ignore[arg-type]
 
 
 def test_the_first_answer_of_each_object_counts() -> None:
     collection = Collection("spring", {"a", "b", "c"}, "dead")
     mark = FakeMessage(None, [("object", b"c"), ("kafka-dead-replayed", b"0:1")], "dead")
-    rows = taken(collection, reply("a", label="o"), letter("b"), reply("a", label="ki"),
+    rows = rows_from(collection, reply("a", label="o"), letter("b"), reply("a", label="ki"),
                  reply("b"), reply("elsewhere"), mark)  # fmt: skip
     assert [row and (row.object, row.label, row.reason) for row in rows] == [
         ("a", "o", None),
@@ -163,14 +163,14 @@ def test_the_first_answer_of_each_object_counts() -> None:
     assert collection.reasons == {"bad_image": 1}
 
 
-def test_messages_of_others_are_none_of_the_runs() -> None:
+def test_messages_of_other_runs_are_not_of_the_run() -> None:
     collection = Collection("spring", {"a"}, "dead")
     others = [reply("a", run="autumn"), FakeMessage(b"", [("object", b"a")])]
     assert not any(map(collection.is_of_run, others))  # type: ignore[arg-type]
     assert collection.is_of_run(reply("a"))  # type: ignore[arg-type]
 
 
-def test_rows_that_somebody_else_wrote_meanwhile_are_left_out(parts: Parts, tmp_path: Path) -> None:
+def test_rows_of_excluded_objects_are_not_written(parts: Parts, tmp_path: Path) -> None:
     parts.add([Row("a", "a", 0), Row("b", "b", 0)])
     assert parts.flush({"a"}) == 1
     assert pq.read_table(tmp_path).column("object").to_pylist() == ["b"]
@@ -189,7 +189,7 @@ def test_rows_that_somebody_else_wrote_meanwhile_are_left_out(parts: Parts, tmp_
         (["--run", "x", "--parquet", "p", "--of", "o", "--since", "soon"], "is no time like 2h"),
     ],
 )
-def test_what_does_not_go_together_is_a_usage_error(
+def test_options_that_exclude_each_other_are_a_usage_error(
     arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):

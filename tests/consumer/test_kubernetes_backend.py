@@ -1,4 +1,4 @@
-"""The dashboard's workers as pods: seen, ended and scaled through an API server's HTTP."""
+"""The dashboard lists, ends and scales pods through the API server."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from tests.support.patience import patient
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")
 
 
-def test_it_is_a_backend_and_says_where_it_is(rig: Rig) -> None:
+def test_the_backend_names_its_location(rig: Rig) -> None:
     backend: Backend = rig.backend
-    assert backend.place == f"seldon/kmnist on {rig.api.url}"
+    assert backend.location == f"seldon/kmnist on {rig.api.url}"
 
 
-def test_the_pods_of_the_deployment_are_seen_and_no_others(rig: Rig) -> None:
-    rig.cluster.add("somebody-elses", **{"seldon-deployment-id": "other"})
+def test_only_the_pods_of_the_deployment_are_listed(rig: Rig) -> None:
+    rig.cluster.add("pod-of-another", **{"seldon-deployment-id": "other"})
     first, second = rig.await_ready(2)
     assert first.name.startswith("kmnist-default-0-classifier-")
     assert first.name != second.name
@@ -49,16 +49,16 @@ def test_the_pods_of_the_deployment_are_seen_and_no_others(rig: Rig) -> None:
     assert first.why == ""
 
 
-def test_what_runs_at_the_first_look_is_no_news(rig: Rig) -> None:
-    assert rig.backend.look().happenings == ()
+def test_the_first_snapshot_has_no_events(rig: Rig) -> None:
+    assert rig.backend.snapshot().events == ()
 
 
-def test_a_cluster_that_measures_nothing_says_no_memory(rig: Rig) -> None:
+def test_without_a_metrics_server_memory_is_unknown(rig: Rig) -> None:
     rig.api.measures = False
     assert [each.memory_bytes for each in rig.await_ready(2)] == [None, None]
 
 
-def test_a_stopped_pod_finishes_and_leaves_and_another_comes(start: Start) -> None:
+def test_a_stopped_pod_leaves_and_another_replaces_it(start: Start) -> None:
     rig = start(grace_s=1.0)
     stopped, other = rig.await_ready(2)
     action = rig.backend.stop(stopped.name)
@@ -69,12 +69,12 @@ def test_a_stopped_pod_finishes_and_leaves_and_another_comes(start: Start) -> No
     gone = rig.await_ended(stopped.name)
     assert (gone.identity, gone.why, gone.ready) == (stopped.identity, "stopped on purpose", False)
     successor = next(each for each in rig.await_ready(2) if each.name != other.name)
-    assert rig.happened(stopped.name) == [
+    assert rig.events_of(stopped.name) == [
         ("leaving", "stopped on purpose"),
         ("gone", "stopped on purpose"),
     ]
-    assert rig.happened(successor.name) == [("started", ""), ("ready", "")]
-    assert rig.backend.look().instances[-1].name == stopped.name
+    assert rig.events_of(successor.name) == [("started", ""), ("ready", "")]
+    assert rig.backend.snapshot().instances[-1].name == stopped.name
 
 
 def test_a_killed_pod_is_gone_at_once(start: Start) -> None:
@@ -86,24 +86,24 @@ def test_a_killed_pod_is_gone_at_once(start: Start) -> None:
     )
     assert run(action) == (0, f'pod "{killed.name}" force deleted')
     assert rig.await_ended(killed.name).why == "killed on purpose"
-    assert rig.happened(killed.name) == [("gone", "killed on purpose")]
+    assert rig.events_of(killed.name) == [("gone", "killed on purpose")]
     rig.await_ready(2)
 
 
-def test_a_pod_that_hangs_while_it_leaves_can_be_killed(start: Start) -> None:
+def test_a_leaving_pod_can_be_killed(start: Start) -> None:
     rig = start(grace_s=60)
     pod = rig.await_ready(2)[0]
     run(rig.backend.stop(pod.name))
-    assert rig.happened(pod.name) == [("leaving", "stopped on purpose")]
+    assert rig.events_of(pod.name) == [("leaving", "stopped on purpose")]
     run(rig.backend.kill(pod.name))
     assert rig.await_ended(pod.name).why == "killed on purpose"
 
 
-def test_any_one_pod_is_killed(start: Start) -> None:
+def test_a_random_kill_spares_leaving_pods(start: Start) -> None:
     rig = start(grace_s=60)
     leaving, staying = (each.name for each in rig.await_ready(2))
     run(rig.backend.stop(leaving))
-    rig.cluster.by_hand.update(rig.cluster.pods)
+    rig.cluster.unmanaged.update(rig.cluster.pods)
     action = rig.backend.kill_random()
     name = shlex.split(action.command)[5]
     assert name != leaving
@@ -112,23 +112,23 @@ def test_any_one_pod_is_killed(start: Start) -> None:
     assert staying
 
 
-def test_where_there_is_no_pod_none_is_killed(start: Start) -> None:
+def test_without_pods_a_random_kill_fails(start: Start) -> None:
     manifest = copy.deepcopy(MANIFEST)
     manifest["spec"]["predictors"][0]["replicas"] = 0
-    status, said = run(start(manifest).backend.kill_random())
+    status, output = run(start(manifest).backend.kill_random())
     assert status == 1
-    assert said.startswith("there is no pod of seldon/kmnist on http://127.0.0.1:")
+    assert output.startswith("there is no pod of seldon/kmnist on http://127.0.0.1:")
 
 
-def test_no_pod_of_another_deployment_is_ended(rig: Rig) -> None:
-    rig.cluster.add("somebody-elses", **{"seldon-deployment-id": "other"})
-    status, said = run(rig.backend.kill("somebody-elses"))
+def test_a_pod_of_another_deployment_is_not_killed(rig: Rig) -> None:
+    rig.cluster.add("pod-of-another", **{"seldon-deployment-id": "other"})
+    status, output = run(rig.backend.kill("pod-of-another"))
     assert status == 1
-    assert 'there is no pod "somebody-elses" of seldon/kmnist' in said
-    assert "somebody-elses" in rig.cluster.pods
+    assert 'there is no pod "pod-of-another" of seldon/kmnist' in output
+    assert "pod-of-another" in rig.cluster.pods
 
 
-def test_a_successor_of_the_same_name_is_not_ended_in_its_place(rig: Rig) -> None:
+def test_a_later_pod_of_the_same_name_is_not_deleted(rig: Rig) -> None:
     pod = rig.await_ready(2)[0]
     seen = rig.api.requests
     run(rig.backend.stop(pod.name))
@@ -136,17 +136,17 @@ def test_a_successor_of_the_same_name_is_not_ended_in_its_place(rig: Rig) -> Non
     assert deletion["preconditions"] == {"uid": pod.identity}
 
 
-def test_many_threads_see_each_pod_come_and_go_once(start: Start) -> None:
+def test_many_threads_get_each_event_once(start: Start) -> None:
     rig = start(grace_s=0.1)
     rig.await_ready(2)
     with ThreadPoolExecutor(6) as pool:
-        looks = [pool.submit(rig.backend.look) for _ in range(60)]
+        snapshots = [pool.submit(rig.backend.snapshot) for _ in range(60)]
         kills = [pool.submit(run, rig.backend.kill_random()) for _ in range(3)]
         assert sum(status == 0 for status, _ in (kill.result() for kill in kills)) >= 1
-        assert [look.result().wanted for look in looks] == [2] * 60
+        assert [each.result().wanted for each in snapshots] == [2] * 60
     rig.await_ready(2)
-    for name in {each.name for each in rig.backend.look().happenings}:
-        what = [each for each, _ in rig.happened(name)]
+    for name in {each.name for each in rig.backend.snapshot().events}:
+        what = [each for each, _ in rig.events_of(name)]
         assert len(what) == len(set(what)), f"{name}: {what}"
 
 
@@ -155,11 +155,11 @@ def test_commands_name_the_context(rig: Rig) -> None:
     assert backend.stop("a b").command == (
         "kubectl --namespace seldon --context nowhere delete pod 'a b'"
     )
-    assert backend.place == "seldon/kmnist on http://127.0.0.1:9"
+    assert backend.location == "seldon/kmnist on http://127.0.0.1:9"
 
 
 def kubectl(rig: Rig, action: Action) -> str:
-    """Runs an action's command, in place of the action."""
+    """Runs the command of an action, instead of the action."""
     ran = subprocess.run(
         shlex.split(action.command),
         env={**os.environ, "HOME": str(rig.folder)},
@@ -172,8 +172,8 @@ def kubectl(rig: Rig, action: Action) -> str:
 
 
 @needs_kubectl
-def test_kubectl_does_the_same(start: Start) -> None:
-    # Over a connection that is not encrypted kubectl sends no token.
+def test_the_commands_do_the_same_as_the_actions(start: Start) -> None:
+    # kubectl sends no token over an unencrypted connection.
     rig = start(with_component(kedaSpec=KEDA), authority=make_authority())
     (pod,) = rig.await_ready(1)
     assert f'pod "{pod.name}" deleted' in kubectl(rig, rig.backend.stop(pod.name))
@@ -185,12 +185,12 @@ def test_kubectl_does_the_same(start: Start) -> None:
     scale = rig.backend.scale(Scaling(AUTOMATIC, 2, 3, 0, 50))
     assert kubectl(rig, scale) == ("seldondeployment.machinelearning.seldon.io/kmnist patched\n")
     assert keda_of(rig.cluster.manifest) == [2, 3, "50"]
-    status, said = run(scale)
-    assert status == 1, "it was made for what was there before"
-    assert "somebody else" in said
+    status, output = run(scale)
+    assert status == 1, "the manifest has changed since the action was created"
+    assert "another user" in output
 
 
-def test_a_supervisor_is_asked_through_the_api_server(rig: Rig, tmp_path: Path) -> None:
+def test_a_supervisor_is_reached_through_the_api_server(rig: Rig, tmp_path: Path) -> None:
     (tmp_path / "metrics").mkdir()
     supervisor = Port(tmp_path / "metrics")
     rig.api.pod_port = supervisor.server.port
@@ -203,7 +203,7 @@ def test_a_supervisor_is_asked_through_the_api_server(rig: Rig, tmp_path: Path) 
     assert path == f"/api/v1/namespaces/seldon/pods/{pod.name}:8080/proxy/status"
 
 
-def test_nothing_of_a_request_or_its_token_is_ever_logged(
+def test_requests_and_tokens_are_never_logged(
     rig: Rig, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)

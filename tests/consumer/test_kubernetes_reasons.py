@@ -1,4 +1,4 @@
-"""Why a pod is not ready, leaves, or is gone, as far as the API lets one know."""
+"""The reasons why a pod is not ready, leaves, or has ended, as far as the API has them."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tests.support.stream import wait_until
 HOSTILE = "</td><script>alert(1)</script>\x1b[31m"
 
 
-def see(rig: Rig, name: str) -> Instance:
-    return next(each for each in rig.backend.look().instances if each.name == name)
+def instance_of(rig: Rig, name: str) -> Instance:
+    return next(each for each in rig.backend.snapshot().instances if each.name == name)
 
 
 def cannot_be_scheduled(pod: Document) -> None:
@@ -64,76 +64,76 @@ def merely_works(pod: Document) -> None:
         (merely_works, ""),
     ],
 )
-def test_a_pod_that_is_not_ready_says_why(
+def test_an_unready_pod_has_a_reason(
     rig: Rig, change: Callable[[Document], None], why: str
 ) -> None:
     name = rig.await_ready(2)[0].name
     with rig.cluster.changing(name) as pod:
         change(pod)
-    seen = see(rig, name)
-    assert (seen.ready, seen.why) == (False, why)
+    instance = instance_of(rig, name)
+    assert (instance.ready, instance.why) == (False, why)
 
 
-def test_a_container_that_ran_out_of_memory_says_so_while_it_waits_and_once_it_is_back(
+def test_a_container_keeps_its_out_of_memory_reason_after_the_restart(
     rig: Rig,
 ) -> None:
     name = rig.await_ready(2)[0].name
     rig.cluster.run_out_of_memory(name)
-    seen = see(rig, name)
-    oom = "OOMKilled (exit code 137, SIGKILL), started again 1 time"
-    assert not seen.ready
-    assert seen.why.startswith(f"{oom}, CrashLoopBackOff: back-off 10s restarting")
+    instance = instance_of(rig, name)
+    oom = "OOMKilled (exit code 137, SIGKILL), restarted 1 time"
+    assert not instance.ready
+    assert instance.why.startswith(f"{oom}, CrashLoopBackOff: back-off 10s restarting")
     with rig.cluster.changing(name) as pod:
         pod["status"]["containerStatuses"][0]["state"] = {"running": {}}
         set_ready(pod, True)
-    assert (see(rig, name).ready, see(rig, name).why) == (True, oom)
-    (again, _), (ready, _) = rig.happened(name)
+    assert (instance_of(rig, name).ready, instance_of(rig, name).why) == (True, oom)
+    (again, _), (ready, _) = rig.events_of(name)
     assert (again, ready) == ("started", "ready")
 
 
-def test_a_pod_that_vanished_after_trouble_tells_of_it(rig: Rig) -> None:
+def test_the_reason_of_a_deleted_pod_includes_its_last_error(rig: Rig) -> None:
     name = rig.await_ready(2)[0].name
     rig.cluster.run_out_of_memory(name)
-    see(rig, name)
+    instance_of(rig, name)
     rig.cluster.delete(name)
     assert rig.await_ended(name).why.startswith("deleted; before that OOMKilled (exit code 137")
 
 
-def test_a_pod_that_somebody_deleted_says_so(rig: Rig) -> None:
+def test_the_reason_of_a_deleted_pod_is_the_deletion(rig: Rig) -> None:
     name = rig.await_ready(2)[0].name
     rig.cluster.delete(name)
     assert rig.await_ended(name).why == "deleted"
 
 
-def test_a_pod_that_was_too_many_was_scaled_in(start: Start) -> None:
+def test_the_reason_of_a_surplus_pod_is_scaling_in(start: Start) -> None:
     rig = start(grace_s=1.0)
     names = {each.name for each in rig.await_ready(2)}
     assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 1, 0)))[0] == 0
     (left,) = rig.await_ready(1)
     (gone,) = names - {left.name}
-    assert rig.happened(gone) == [("leaving", "scaled in"), ("gone", "scaled in")]
-    assert rig.backend.look().wanted == 1
+    assert rig.events_of(gone) == [("leaving", "scaled in"), ("gone", "scaled in")]
+    assert rig.backend.snapshot().wanted == 1
 
 
-def test_a_pod_of_the_version_before_was_replaced(rig: Rig) -> None:
+def test_the_reason_of_an_old_pod_is_the_newer_version(rig: Rig) -> None:
     old = rig.await_ready(2)[0].name
-    # Times of the API are whole seconds.
-    wait_until(lambda: timestamp(time.time()) > rig_time(rig, old), 3, "another second")
+    # The API has times in whole seconds.
+    wait_until(lambda: timestamp(time.time()) > start_time(rig, old), 3, "another second")
     rig.cluster.roll_out("7c9f6b5d4")
     assert rig.await_ended(old).why == "replaced by a newer version"
 
 
-def rig_time(rig: Rig, name: str) -> str:
+def start_time(rig: Rig, name: str) -> str:
     return str(rig.cluster.pods[name]["status"]["startTime"])
 
 
-def test_an_evicted_pod_says_so(rig: Rig) -> None:
+def test_the_reason_of_an_evicted_pod_is_the_eviction(rig: Rig) -> None:
     name = rig.await_ready(2)[0].name
     rig.cluster.evict(name)
     assert rig.await_ended(name).why == "evicted: Eviction API: evicting"
 
 
-def test_a_pod_that_the_kubelet_evicted_stays_listed_and_has_ended(rig: Rig) -> None:
+def test_a_failed_pod_that_is_still_listed_has_ended(rig: Rig) -> None:
     name = rig.await_ready(2)[0].name
     ended_s = time.time() - 3
     with rig.cluster.changing(name) as pod:
@@ -146,38 +146,38 @@ def test_a_pod_that_the_kubelet_evicted_stays_listed_and_has_ended(rig: Rig) -> 
     gone = rig.await_ended(name)
     assert gone.why == "Evicted: The node was low on resource: memory."
     assert gone.ended_s == pytest.approx(ended_s, abs=1)
-    assert rig.happened(name) == [("gone", gone.why)]
+    assert rig.events_of(name) == [("gone", gone.why)]
     assert len(rig.await_ready(2)) == 2
 
 
-def test_an_ended_pod_is_shown_for_two_minutes_whether_it_is_still_listed_or_not() -> None:
+def test_an_ended_pod_is_shown_for_two_minutes() -> None:
     vanishing, failing = new_pod("vanishing", {}), new_pod("failing", {})
     history, begun_s = History(), time.time()
 
-    def look(at_s: float, *documents: Document) -> list[str]:
+    def update(at_s: float, *documents: Document) -> list[str]:
         history.update([read_pod(each, None, at_s) for each in documents], 0, at_s)
         return sorted(each.name for each in history.instances())
 
-    assert look(begun_s, vanishing, failing) == ["failing", "vanishing"]
+    assert update(begun_s, vanishing, failing) == ["failing", "vanishing"]
     failing["status"].update(phase="Failed", reason="NodeLost")
-    assert look(begun_s + 10, failing) == ["failing", "vanishing"]
+    assert update(begun_s + 10, failing) == ["failing", "vanishing"]
     assert [each.ended_s for each in history.instances()] == [begun_s + 10, begun_s + 10]
-    assert look(begun_s + 129, failing) == ["failing", "vanishing"]
-    assert look(begun_s + 131, failing) == []
-    assert [each.what for each in history.happenings()] == ["gone", "gone"]
+    assert update(begun_s + 129, failing) == ["failing", "vanishing"]
+    assert update(begun_s + 131, failing) == []
+    assert [each.what for each in history.events()] == ["gone", "gone"]
 
 
-def test_names_and_reasons_are_plain_text_whatever_is_in_them(start: Start) -> None:
-    # The pod is one too many, so the cluster lets it go; not before the test has.
+def test_hostile_names_and_reasons_are_plain_text(start: Start) -> None:
+    # The cluster ends this pod as surplus, but only after the test.
     rig = start(grace_s=600)
     name = f"a/../{HOSTILE}; rm -rf ~ #"
     rig.cluster.add(name, **{"seldon-deployment-id": "kmnist"})
     with rig.cluster.changing(name) as pod:
         set_waiting(pod["status"]["containerStatuses"][0], HOSTILE, f"{HOSTILE}\n" * 99)
-    seen = see(rig, name)
-    assert seen.why.startswith(f"{HOSTILE}: {HOSTILE} {HOSTILE}")
-    assert len(seen.why) == 300
-    assert seen.why.endswith("…")
+    instance = instance_of(rig, name)
+    assert instance.why.startswith(f"{HOSTILE}: {HOSTILE} {HOSTILE}")
+    assert len(instance.why) == 300
+    assert instance.why.endswith("…")
     action = rig.backend.kill(name)
     assert f"delete pod '{name}' --grace-period=0" in action.command
     assert run(action) == (0, f'pod "{name}" force deleted')
@@ -185,9 +185,9 @@ def test_names_and_reasons_are_plain_text_whatever_is_in_them(start: Start) -> N
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "--all", "../..", "%2e%2e", "a/b"])
-def test_a_name_leads_to_no_other_resource(rig: Rig, name: str) -> None:
-    status, said = run(rig.backend.kill(name))
+def test_a_name_never_reaches_another_resource(rig: Rig, name: str) -> None:
+    status, output = run(rig.backend.kill(name))
     assert status == 1
-    assert f'there is no pod "{name}"' in said
+    assert f'there is no pod "{name}"' in output
     assert all(method == "GET" for method, _, _ in rig.api.requests)
     assert " --all" not in rig.backend.kill(name).command

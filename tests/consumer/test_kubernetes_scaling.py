@@ -1,4 +1,4 @@
-"""How many pods there are to be: read from a SeldonDeployment's manifest, and changed in it."""
+"""The desired number of pods is read from a SeldonDeployment's manifest, and changed in it."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ COMPONENT = f"{PREDICTOR}/componentSpecs/0"
     ],
     ids=["keda", "hpa", "keda wins", "predictor", "component wins"],
 )
-def test_the_manifest_says_how_it_is_scaled(
+def test_the_scaling_is_read_from_the_manifest(
     start: Start, manifest: Document, expected: Scaling
 ) -> None:
-    fleet = start(manifest).backend.look()
+    fleet = start(manifest).backend.snapshot()
     assert fleet.scaling == expected
     assert fleet.modes == (expected.mode,)
     assert fleet.wanted == expected.count
 
 
-def test_what_a_keda_spec_leaves_out_is_kedas_own(start: Start) -> None:
+def test_a_keda_spec_has_the_defaults_of_keda(start: Start) -> None:
     spec = {"triggers": [{"type": "kafka", "metadata": {"topic": "model_input"}}]}
     rig = start(with_component(kedaSpec=spec))
-    assert rig.backend.look().scaling == Scaling(AUTOMATIC, 0, 100, 1, 10)
+    assert rig.backend.snapshot().scaling == Scaling(AUTOMATIC, 0, 100, 1, 10)
     assert run(rig.backend.scale(Scaling(AUTOMATIC, 1, 3, 0, 50)))[0] == 0
     assert component(rig.cluster.manifest)["kedaSpec"] == {
         "minReplicaCount": 1,
@@ -84,7 +84,7 @@ def components_replicas(manifest: Document) -> list[Any]:
     ],
     ids=["keda", "hpa", "predictor", "component"],
 )
-def test_scaling_changes_its_numbers_in_the_manifest_and_nothing_else(
+def test_scaling_changes_only_its_numbers_in_the_manifest(
     start: Start,
     manifest: Document,
     read: Callable[[Document], list[Any]],
@@ -92,7 +92,7 @@ def test_scaling_changes_its_numbers_in_the_manifest_and_nothing_else(
     expected: list[Any],
 ) -> None:
     rig = start(manifest)
-    rig.backend.look()
+    rig.backend.snapshot()
     before = rig.cluster.manifest
     action = rig.backend.scale(scaling)
     assert run(action) == (0, "seldondeployment.machinelearning.seldon.io/kmnist patched")
@@ -111,7 +111,7 @@ def test_scaling_changes_its_numbers_in_the_manifest_and_nothing_else(
     assert json.loads(words[-1]) == sent
 
 
-def test_the_patch_is_the_shortest_that_overwrites_nobody(start: Start) -> None:
+def test_the_patch_tests_each_number_that_it_replaces(start: Start) -> None:
     rig = start(with_component(hpaSpec=HPA))
     patch = json.loads(shlex.split(rig.backend.scale(Scaling(AUTOMATIC, 3, 6, 0, 0)).command)[-1])
     assert patch == [
@@ -123,53 +123,53 @@ def test_the_patch_is_the_shortest_that_overwrites_nobody(start: Start) -> None:
     ]
 
 
-def test_replicas_that_stood_nowhere_are_the_predictors(start: Start) -> None:
+def test_missing_replicas_are_added_to_the_predictor(start: Start) -> None:
     manifest = copy.deepcopy(MANIFEST)
     del manifest["spec"]["predictors"][0]["replicas"]
     rig = start(manifest)
-    assert rig.backend.look().scaling == Scaling(BY_HAND, 1, 1, 1, 0)
+    assert rig.backend.snapshot().scaling == Scaling(BY_HAND, 1, 1, 1, 0)
     assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 2, 0)))[0] == 0
     assert rig.cluster.manifest["spec"]["predictors"][0]["replicas"] == 2
 
 
-def by_other(manifest: Document) -> None:
+def set_predictor(manifest: Document) -> None:
     manifest["spec"]["predictors"][0]["replicas"] = 7
 
 
-def first_ever(manifest: Document) -> None:
+def set_deployment(manifest: Document) -> None:
     manifest["spec"]["replicas"] = 7
 
 
 @pytest.mark.parametrize(
-    ("absent", "change"), [(False, by_other), (True, by_other), (True, first_ever)]
+    ("absent", "change"), [(False, set_predictor), (True, set_predictor), (True, set_deployment)]
 )
-def test_what_somebody_else_set_meanwhile_is_not_overwritten(
+def test_a_change_by_another_user_is_not_overwritten(
     start: Start, absent: bool, change: Callable[[Document], None]
 ) -> None:
     manifest = copy.deepcopy(MANIFEST)
     if absent:
         del manifest["spec"]["predictors"][0]["replicas"]
     rig = start(manifest)
-    rig.backend.look()
+    rig.backend.snapshot()
     rig.cluster.edit(change)
-    theirs = rig.cluster.manifest
-    status, said = run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))
+    changed = rig.cluster.manifest
+    status, output = run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))
     assert status == 1
-    assert said.startswith("somebody else changed seldon/kmnist on http")
-    assert rig.cluster.manifest == theirs
-    rig.backend.look()
+    assert output.startswith("another user changed seldon/kmnist on http")
+    assert rig.cluster.manifest == changed
+    rig.backend.snapshot()
     assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))[0] == 0
 
 
-def test_a_change_of_something_else_is_kept_and_in_nobodys_way(rig: Rig) -> None:
-    rig.backend.look()
-    rig.cluster.edit(lambda manifest: manifest["metadata"]["labels"].update(theirs="kept"))
+def test_a_change_of_another_field_is_kept(rig: Rig) -> None:
+    rig.backend.snapshot()
+    rig.cluster.edit(lambda manifest: manifest["metadata"]["labels"].update(added="kept"))
     assert run(rig.backend.scale(Scaling(BY_HAND, 0, 0, 3, 0)))[0] == 0
-    assert rig.cluster.manifest["metadata"]["labels"]["theirs"] == "kept"
+    assert rig.cluster.manifest["metadata"]["labels"]["added"] == "kept"
 
 
-def test_another_predictor_in_front_is_not_scaled_by_mistake(rig: Rig) -> None:
-    rig.backend.look()
+def test_a_new_first_predictor_is_not_scaled(rig: Rig) -> None:
+    rig.backend.snapshot()
 
     def put_in_front(manifest: Document) -> None:
         canary = {**copy.deepcopy(manifest["spec"]["predictors"][0]), "name": "canary"}
@@ -182,27 +182,27 @@ def test_another_predictor_in_front_is_not_scaled_by_mistake(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("manifest", "scaling", "why"),
     [
-        (MANIFEST, Scaling(AUTOMATIC, 1, 2, 0, 10), "give its component a kedaSpec"),
-        (MANIFEST, Scaling(OFF, 1, 2, 0, 10), "give its component a kedaSpec"),
-        (with_component(kedaSpec=KEDA), Scaling(BY_HAND, 1, 2, 2, 10), "take out the kedaSpec"),
-        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 3, 2, 0, 10), "at least 3 and at most"),
-        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 0, 0, 0, 10), "the most is 1 or more"),
+        (MANIFEST, Scaling(AUTOMATIC, 1, 2, 0, 10), "add a kedaSpec to its component"),
+        (MANIFEST, Scaling(OFF, 1, 2, 0, 10), "add a kedaSpec to its component"),
+        (with_component(kedaSpec=KEDA), Scaling(BY_HAND, 1, 2, 2, 10), "remove the kedaSpec"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 3, 2, 0, 10), "a minimum of 3 and a"),
+        (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 0, 0, 0, 10), "the maximum 1 or more"),
         (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 1, 9999, 0, 10), "0 to 500"),
         (with_component(kedaSpec=KEDA), Scaling(AUTOMATIC, 1, 2, 0, 0), "1 message or more"),
-        (with_component(hpaSpec=HPA), Scaling(AUTOMATIC, 0, 2, 0, 0), "both are 1 to 500"),
+        (with_component(hpaSpec=HPA), Scaling(AUTOMATIC, 0, 2, 0, 0), "both must be 1 to 500"),
         (MANIFEST, Scaling(BY_HAND, 0, 0, -1, 0), "not -1"),
         (MANIFEST, Scaling(BY_HAND, 0, 0, 501, 0), "not 501"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_sent(
+def test_invalid_scaling_is_refused_without_a_request(
     start: Start, manifest: Document, scaling: Scaling, why: str
 ) -> None:
     rig = start(manifest)
     action = rig.backend.scale(scaling)
     assert action.command == "kubectl --namespace seldon edit sdep kmnist"
-    status, said = run(action)
+    status, output = run(action)
     assert status == 1
-    assert why in said
+    assert why in output
     assert not [each for each in rig.api.requests if each[0] == "PATCH"]
 
 
@@ -216,9 +216,7 @@ def test_what_cannot_be_is_refused_before_anything_is_sent(
         (with_component(replicas=1), Scaling(BY_HAND, 0, 0, 0, 0)),
     ],
 )
-def test_what_becomes_of_the_manifest_is_what_the_cluster_takes(
-    start: Start, manifest: Document, scaling: Scaling
-) -> None:
+def test_the_changed_manifest_is_valid(start: Start, manifest: Document, scaling: Scaling) -> None:
     rig = start(manifest)
     assert run(rig.backend.scale(scaling))[0] == 0
     changed = rig.cluster.manifest

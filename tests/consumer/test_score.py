@@ -1,4 +1,4 @@
-"""Counting: each once, how right, how fast."""
+"""Counts of answers: accuracy, latency, duplicates and gaps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def letter(offset: int) -> Answer:
 
 
 @given(st.lists(st.integers(0, 30)))
-def test_offsets_are_known_again_in_whatever_order_they_come(offsets: list[int]) -> None:
+def test_seen_offsets_are_recognised_in_any_order(offsets: list[int]) -> None:
     seen, known = OffsetsSeen(), set[int]()
     for offset in offsets:
         assert seen.add(offset) == (offset not in known)
@@ -30,7 +30,7 @@ def test_offsets_are_known_again_in_whatever_order_they_come(offsets: list[int])
     assert seen.missing() == len(between - known)
 
 
-def test_a_long_run_of_offsets_takes_no_memory() -> None:
+def test_consecutive_offsets_are_one_range() -> None:
     seen = OffsetsSeen()
     for offset in range(100_000):
         seen.add(offset)
@@ -38,7 +38,7 @@ def test_a_long_run_of_offsets_takes_no_memory() -> None:
 
 
 @given(st.lists(st.floats(0.2, 1e6), min_size=1), st.sampled_from([0, 50, 99, 100]))
-def test_percentiles_are_right_to_a_part_in_fifty(values: list[float], percent: int) -> None:
+def test_percentiles_are_exact_to_two_percent(values: list[float], percent: int) -> None:
     latencies = Latencies()
     for value in values:
         latencies.add(value)
@@ -50,35 +50,35 @@ def test_without_latencies_there_is_no_percentile() -> None:
     assert Latencies().percentile(50) is None
 
 
-def test_each_input_answered_once_in_order_has_nothing_amiss() -> None:
+def test_answers_in_order_have_no_duplicates_gaps_or_disorder() -> None:
     score = Score()
     for offset in range(5):
         score.add(reply(offset), 1.0)
-    assert (score.duplicates, score.gaps, score.disorder) == (0, 0, 0)
+    assert (score.duplicates, score.gaps, score.out_of_order) == (0, 0, 0)
 
 
-def test_a_second_answer_is_a_duplicate_even_as_a_dead_letter() -> None:
+def test_a_second_answer_is_a_duplicate_also_as_a_dead_letter() -> None:
     score = Score()
     for answer in (reply(0), reply(1), reply(0), letter(1)):
         score.add(answer, 1.0)
     assert score.duplicates == 2
 
 
-def test_an_input_without_answer_is_a_gap_until_its_dead_letter_comes() -> None:
+def test_an_unanswered_input_is_a_gap_until_its_dead_letter_comes() -> None:
     score = Score()
     for answer in (reply(0), reply(2)):
         score.add(answer, 1.0)
     assert score.gaps == 1
     score.add(letter(1), 1.0)
     assert score.gaps == 0
-    assert score.disorder == 0  # the dead letters' topic has its own order
+    assert score.out_of_order == 0  # the dead-letter topic has an order of its own
 
 
-def test_a_reply_behind_its_successor_is_out_of_order() -> None:
+def test_a_reply_after_its_successor_is_out_of_order() -> None:
     score = Score()
     for offset in (0, 2, 1, 3):
         score.add(reply(offset), 1.0)
-    assert (score.disorder, score.duplicates) == (1, 0)
+    assert (score.out_of_order, score.duplicates) == (1, 0)
 
 
 def test_accuracy_counts_the_images_whose_truth_is_known() -> None:
@@ -92,14 +92,14 @@ def test_accuracy_counts_the_images_whose_truth_is_known() -> None:
     assert score.confusion == {("o", "o"): 1, ("o", "ki"): 1}
 
 
-def test_latency_counts_for_what_was_sent_since_we_look() -> None:
+def test_latency_counts_only_for_inputs_sent_after_the_start() -> None:
     score = Score(started_ms=1000)
     assert score.add(reply(0, sent=400), 1500) is None
     assert score.add(reply(1, sent=1400), 1500) == 100
     assert score.latencies.percentile(50) == pytest.approx(100, rel=0.02)
 
 
-def test_rate_is_messages_a_second_between_the_first_and_the_last() -> None:
+def test_the_rate_is_messages_per_second_from_the_first_to_the_last() -> None:
     score = Score()
     assert score.rate is None
     for number in range(11):
@@ -107,7 +107,7 @@ def test_rate_is_messages_a_second_between_the_first_and_the_last() -> None:
     assert score.rate == pytest.approx(11)
 
 
-def test_a_message_without_its_place_is_counted_apart() -> None:
+def test_a_message_without_an_input_position_is_counted_separately() -> None:
     score = Score()
     score.add(Answer(None, None, "", None, labels=(Label("o", 1),)), 1.0)
-    assert (score.unplaced, score.answered, score.gaps) == (1, 1, 0)
+    assert (score.without_position, score.answered, score.gaps) == (1, 1, 0)

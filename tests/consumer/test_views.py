@@ -1,4 +1,4 @@
-"""How answers are shown: lines, pictures, summary."""
+"""Answers are shown as lines, as pictures and in a summary."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from consumer.answers import Answer, Label, Place
+from consumer.answers import Answer, InputPosition, Label
 from consumer.half_blocks import half_blocks
 from consumer.lines import COLUMNS, csv_lines, json_lines, text_lines
 from consumer.pictures import read_pixels
@@ -50,20 +50,20 @@ def text(console: Console) -> str:
     return console.file.getvalue()
 
 
-class AtHand:
-    """Pictures that are there at once."""
+class ImmediatePictures:
+    """A source whose pictures are fetched at once."""
 
     def __init__(self, images: NDArray[np.uint8] | None) -> None:
         self.images = images
 
-    def want(self, place: Place) -> None:
+    def request(self, position: InputPosition) -> None:
         pass
 
-    def take(self, place: Place) -> tuple[bool, NDArray[np.uint8] | None]:
+    def result(self, position: InputPosition) -> tuple[bool, NDArray[np.uint8] | None]:
         return True, self.images
 
 
-def test_json_has_one_object_a_message() -> None:
+def test_json_has_one_object_for_each_message() -> None:
     out = io.StringIO()
     write = json_lines(out)
     write(TWO, 12.0)
@@ -76,7 +76,7 @@ def test_json_has_one_object_a_message() -> None:
     assert dead["dead"] == {"reason": "bad_shape", "message": "expected 784, got 3"}
 
 
-def test_csv_has_one_line_an_image_and_one_a_dead_letter() -> None:
+def test_csv_has_one_line_for_each_image_or_dead_letter() -> None:
     out = io.StringIO()
     write = csv_lines(out)
     write(TWO, 12.0)
@@ -90,7 +90,7 @@ def test_csv_has_one_line_an_image_and_one_a_dead_letter() -> None:
     ]
 
 
-def test_a_pipe_gets_one_readable_line_a_message() -> None:
+def test_a_pipe_gets_one_readable_line_for_each_message() -> None:
     out = io.StringIO()
     write = text_lines(out)
     write(TWO, 12.4)
@@ -102,7 +102,7 @@ def test_a_pipe_gets_one_readable_line_a_message() -> None:
 
 
 @pytest.mark.parametrize("side", [28, 14])
-def test_a_picture_shows_its_shape_even_without_colours(side: int) -> None:
+def test_a_picture_shows_its_shape_without_colours(side: int) -> None:
     lines = half_blocks(SQUARE, side).plain.split("\n")
     assert len(lines) == side // 2
     assert lines[0] == "█" * (side // 2) + " " * (side // 2)
@@ -126,7 +126,7 @@ def test_the_pixels_of_an_input_are_read_in_every_format(name: str) -> None:
     assert np.abs(images[0].astype(int) - SQUARE).max() <= (40 if name == "jpeg" else 0)
 
 
-def test_floats_up_to_one_are_stretched_for_the_eye() -> None:
+def test_floats_up_to_one_are_scaled_to_255() -> None:
     value = json.dumps({"data": {"ndarray": (SQUARE / 255).tolist()}}).encode()
     images = read_pixels(Record("t", 0, 0, 0, None, value, ()), 2**20)
     assert images is not None
@@ -137,7 +137,7 @@ def test_floats_up_to_one_are_stretched_for_the_eye() -> None:
     "value",
     [None, b"", b"\xff", b"{}", b'{"strData":"x"}', b'{"data":{"ndarray":[[1,2]]}}', b"\x89PNG"],
 )
-def test_an_input_without_pixels_is_shown_without_a_picture(value: bytes | None) -> None:
+def test_an_input_without_pixels_has_no_picture(value: bytes | None) -> None:
     assert read_pixels(Record("t", 0, 0, 0, None, value, ()), 2**20) is None
 
 
@@ -145,7 +145,7 @@ def test_an_input_without_pixels_is_shown_without_a_picture(value: bytes | None)
 def test_the_view_draws_answers_in_terminals_of_any_size(width: int, height: int) -> None:
     console = terminal(width, height)
     score = Score()
-    with View(console, score, AtHand(SQUARE[None]), "reading") as view:
+    with View(console, score, ImmediatePictures(SQUARE[None]), "reading") as view:
         view.show(TWO, 12.0)
         view.show(DEAD, None)
         score.add(TWO, 5.0)
@@ -159,26 +159,26 @@ def test_the_view_draws_answers_in_terminals_of_any_size(width: int, height: int
 
 def test_a_wrong_label_is_shown_with_the_truth() -> None:
     console = terminal()
-    with View(console, Score(), AtHand(None), "reading") as view:
+    with View(console, Score(), ImmediatePictures(None), "reading") as view:
         view.show(TWO, 12.0)
     assert "truth ki" in text(console)
     assert "abstains" in text(console)
     assert "outlier" in text(console)
 
 
-def test_a_flood_of_answers_does_not_pile_up() -> None:
+def test_the_view_keeps_at_most_one_waiting_answer_for_each_card() -> None:
     console = terminal()
-    with View(console, Score(), AtHand(SQUARE[None]), "reading") as view:
+    with View(console, Score(), ImmediatePictures(SQUARE[None]), "reading") as view:
         for _ in range(10_000):
             view.show(TWO, 1.0)
-        assert len(view._fresh) <= len(view._cards)
+        assert len(view._waiting) <= len(view._cards)
 
 
-def test_the_summary_tells_what_went_in_and_what_came_out() -> None:
+def test_the_summary_counts_inputs_and_answers() -> None:
     score = Score(started_ms=0)
     for number in range(100):
-        place = ("in", 0, number)
-        answer = Answer(place, None, "w", 1000 + number, ("o",), (Label("o", 0.9),))
+        position = ("in", 0, number)
+        answer = Answer(position, None, "w", 1000 + number, ("o",), (Label("o", 0.9),))
         score.add(answer, 1010 + 10 * number)
     score.add(DEAD, 2000)
     line = summary(score, 101)
@@ -192,7 +192,7 @@ def test_the_summary_of_nothing_is_short() -> None:
     assert summary(Score(), None) == "0 answered, 0 dead"
 
 
-def test_the_score_shows_confusion_and_what_is_amiss() -> None:
+def test_the_score_shows_confusion_duplicates_and_gaps() -> None:
     score = Score()
     score.add(TWO, 1.0)
     score.add(TWO, 1.0)

@@ -25,9 +25,9 @@ def test_pods_are_listed_ended_and_rescaled(
     backend = KubernetesBackend(place.variant.namespace, place.variant.deployment)
     try:
         before = {name(pod) for pod in place.pods()}
-        assert {each.name for each in backend.look().instances} == before
+        assert {each.name for each in backend.snapshot().instances} == before
         assert all(
-            b'"workers"' in backend.fetch(each, "/status") for each in backend.look().instances
+            b'"workers"' in backend.fetch(each, "/status") for each in backend.snapshot().instances
         )
 
         said: list[str] = []
@@ -35,13 +35,13 @@ def test_pods_are_listed_ended_and_rescaled(
         assert backend.kill(victim).run(said.append) == 0, said
         wait_until(lambda: victim not in {name(pod) for pod in place.pods()}, 60, "it is gone")
         place.await_ready(2)
-        assert "gone" in {each.what for each in backend.look().happenings if each.name == victim}
+        assert "gone" in {each.what for each in backend.snapshot().events if each.name == victim}
 
-        backend.look()
+        backend.snapshot()
         by_hand = Scaling(BY_HAND, 3, 3, 3, 0)
         assert backend.scale(by_hand).run(said.append) == 0, said
         place.await_ready(3)
-        scaling = backend.look().scaling
+        scaling = backend.snapshot().scaling
         assert scaling is not None
         assert scaling.count == 3
     finally:

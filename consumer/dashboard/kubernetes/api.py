@@ -1,4 +1,4 @@
-"""Requests to a Kubernetes API server: as whom, for how long, and what its refusals mean."""
+"""Sends requests to a Kubernetes API server, with credentials and timeouts, and reads errors."""
 
 from __future__ import annotations
 
@@ -21,23 +21,27 @@ from consumer.dashboard.kubernetes.pods import in_line
 
 JSON_PATCH = "application/json-patch+json"
 
-_PATIENCE = urllib3.Timeout(connect=2.0, read=4.0)
-_IN_ALL_S = 8.0
-_HASTE = urllib3.Timeout(connect=1.0, read=1.5)
-_HASTE_IN_ALL_S = 3.0
+_TIMEOUT = urllib3.Timeout(connect=2.0, read=4.0)
+_TOTAL_TIMEOUT_S = 8.0
+_SHORT_TIMEOUT = urllib3.Timeout(connect=1.0, read=1.5)
+_SHORT_TOTAL_TIMEOUT_S = 3.0
 _MOST_BYTES = 32 * 2**20
-# The clock is looked at only between two of these, however slowly their bytes come.
+# The timeout is checked only between chunks, so chunks are small.
 _CHUNK = 4096
 
 _KUBECONFIG = "~/.kube/config"
 _IN_A_POD = "KUBERNETES_SERVICE_HOST"
 
 
-class Refused(FleetError):
-    """The API server says no.
+class RequestRefused(FleetError):
+    """The API server refused a request.
+
+    Args:
+        status: the HTTP status.
+        message: the reason and the remedy.
 
     Attributes:
-        status: Of HTTP.
+        status: the HTTP status.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -47,11 +51,11 @@ class Refused(FleetError):
 
 @dataclass(frozen=True)
 class Reply:
-    """What a request is answered with.
+    """The response to a request.
 
     Attributes:
-        status: Of HTTP.
-        content: All of the body.
+        status: the HTTP status.
+        content: the body.
     """
 
     status: int
@@ -59,7 +63,7 @@ class Reply:
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """The body, if it is an object of the API."""
+        """The body as an object of the API; None if it is something else."""
         try:
             document = json.loads(self.content)
         except (ValueError, RecursionError):
@@ -68,23 +72,27 @@ class Reply:
 
 
 class Api:
-    """An API server; safe to use from several threads."""
+    """A client of an API server; safe to use from several threads.
+
+    The constructor reads the address and the credentials, and sends no request.
+
+    Args:
+        context: the context of the kubeconfig; None for the current one.
+
+    Attributes:
+        server: the URL of the server, without a password.
+
+    Raises:
+        FleetError: there is no configuration, or it can't be used.
+    """
 
     def __init__(self, context: str | None) -> None:
-        """Find out where it is, and who asks; nothing is asked yet.
-
-        Args:
-            context: Of the kubeconfig; its current one if None.
-
-        Raises:
-            FleetError: No configuration is found, or it can't be used.
-        """
         configuration = _configuration(context)
         self._client = client.ApiClient(configuration)
         self._base = configuration.host.rstrip("/")
         self.server: str = _without_password(self._base)
 
-    def ask(
+    def call(
         self,
         method: str,
         path: str,
@@ -93,32 +101,32 @@ class Api:
         query: dict[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
-        hasty: bool = False,
+        short_timeout: bool = False,
     ) -> dict[str, Any]:
-        """Makes a call of the API.
+        """Calls the API.
 
         Args:
-            method: Of HTTP.
-            path: The resource's, with all names quoted.
-            right: What a Role must grant for it: `list pods`.
-            query: Parameters.
-            body: Is sent as JSON.
-            content_type: Of the body.
-            hasty: It is not worth a long wait.
+            method: the HTTP method.
+            path: the path of the resource, with quoted names.
+            right: the right that a Role must grant for it, such as `list pods`.
+            query: parameters.
+            body: the body, which is sent as JSON.
+            content_type: the type of the body.
+            short_timeout: whether to wait only for a short time.
 
         Returns:
-            The object that is answered.
+            The object in the response.
 
         Raises:
-            Refused: The server says no.
-            FleetError: It does not answer, or makes no sense.
+            RequestRefused: the server refuses the request.
+            FleetError: the server does not answer, or is no API server.
         """
-        reply = self.send(method, path, query, body, content_type, hasty=hasty)
+        reply = self.send(method, path, query, body, content_type, short_timeout=short_timeout)
         if reply.status >= 300:
             raise self.refusal(reply, right)
         document = reply.document
         if document is None:
-            raise FleetError(f"what answers on {self.server} is no Kubernetes API server")
+            raise FleetError(f"the server at {self.server} is no Kubernetes API server")
         return document
 
     def send(
@@ -129,105 +137,109 @@ class Api:
         body: Any = None,
         content_type: str = "application/json",
         *,
-        hasty: bool = False,
+        short_timeout: bool = False,
         most_bytes: int = _MOST_BYTES,
     ) -> Reply:
-        """Sends a request, once, and follows no redirection; see `ask`.
+        """Sends a request once, and follows no redirection; see `call`.
 
         Raises:
-            FleetError: No answer comes in time, or one that is too large.
+            FleetError: there is no response in time, or it is too large.
         """
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json, */*", **self._credentials()}
         if body is not None:
             headers["Content-Type"] = content_type
-        until = time.monotonic() + (_HASTE_IN_ALL_S if hasty else _IN_ALL_S)
+        until = time.monotonic() + (_SHORT_TOTAL_TIMEOUT_S if short_timeout else _TOTAL_TIMEOUT_S)
         try:
             response = self._client.rest_client.pool_manager.urlopen(
                 method,
                 url,
-                # A pod behind the proxy could send us, and our rights, to any other place.
+                # A pod behind the proxy could redirect the request, with its token, to any address.
                 redirect=False,
                 retries=False,
                 body=None if body is None else json.dumps(body),
                 headers=headers,
-                timeout=_HASTE if hasty else _PATIENCE,
+                timeout=_SHORT_TIMEOUT if short_timeout else _TIMEOUT,
                 preload_content=False,
                 enforce_content_length=True,
             )
             with contextlib.closing(response):
                 content = _read(response, most_bytes, until)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise FleetError(f"{self.server} can't be asked: {_trouble(error)}") from error
+            raise FleetError(f"no connection to {self.server}: {_describe_error(error)}") from error
         except ValueError:
-            # The error quotes the header, and would print the token.
+            # The exception quotes the header with the token.
             raise FleetError("the token has characters that can't be sent; log in again") from None
         return Reply(response.status, content)
 
-    def refusal(self, reply: Reply, right: str) -> Refused:
-        """What a reply of another status than success means; see `ask`."""
-        said = in_line((reply.document or {}).get("message") or _first_line(reply.content))
+    def refusal(self, reply: Reply, right: str) -> RequestRefused:
+        """Returns the exception for a reply with an error status; see `call`."""
+        message = in_line((reply.document or {}).get("message") or _first_line(reply.content))
         if reply.status == 401:
             text = (
-                f"{self.server} does not know who asks (401): "
-                "log in again, or mend the user in the kubeconfig"
+                f"{self.server} does not accept the credentials (401): "
+                "log in again, or correct the user in the kubeconfig"
             )
-        elif reply.status == 403 and " is forbidden: User " in said:
-            text = f"the right to {right} is missing, a Role must grant it (403: {said})"
+        elif reply.status == 403 and " is forbidden: User " in message:
+            text = f"the right to {right} is missing, a Role must grant it (403: {message})"
         else:
-            text = f"{self.server} refuses to {right} ({reply.status}: {said or 'nothing more'})"
-        return Refused(reply.status, text)
+            text = (
+                f"{self.server} refuses to {right} ({reply.status}: {message or 'no reason given'})"
+            )
+        return RequestRefused(reply.status, text)
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Closes all connections."""
         self._client.rest_client.pool_manager.clear()
 
     def _credentials(self) -> dict[str, str]:
         headers: dict[str, str] = {}
-        with _explaining("the credentials can't be had"):
+        with _without_secrets("the credentials can't be read"):
             self._client.update_params_for_auth(headers, [], ["BearerToken"])
         return headers
 
 
 def _configuration(context: str | None) -> client.Configuration:
-    """As kubectl finds it: kubeconfig files, else the service account of the pod."""
+    """Reads the configuration as kubectl does: kubeconfig files, else the pod's service account."""
     files = os.environ.get("KUBECONFIG") or _KUBECONFIG
-    there = any(Path(each).expanduser().exists() for each in files.split(os.pathsep) if each)
-    if not there and (context is not None or _IN_A_POD not in os.environ):
+    exists = any(Path(each).expanduser().exists() for each in files.split(os.pathsep) if each)
+    if not exists and (context is not None or _IN_A_POD not in os.environ):
         raise FleetError(
-            f"no cluster is known: there is no {files}; log in to one, or set KUBECONFIG"
+            f"no cluster is configured: {files} does not exist; log in to one, or set KUBECONFIG"
         )
     found = client.Configuration()
-    # The client reads the proxy from the environment, and forgets what it is not for.
+    # The client reads the proxy from the environment, but not its exceptions.
     found.no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
-    with _explaining(f"{files} can't be used" if there else "the service account can't be used"):
-        if there:
+    with _without_secrets(
+        f"{files} can't be used" if exists else "the service account can't be used"
+    ):
+        if exists:
             config.load_kube_config(files, context, found)
         else:
             config.load_incluster_config(found)
         if urllib3.util.parse_url(found.host).scheme not in ("http", "https"):
             raise config.ConfigException("the server has no URL that begins with https://")
     if not found.verify_ssl:
-        # Who wrote `insecure-skip-tls-verify` knows.
+        # The user set `insecure-skip-tls-verify`, so a warning would tell nothing new.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return found
 
 
 @contextlib.contextmanager
-def _explaining(what: str) -> Iterator[None]:
-    """Says in one line what is wrong with a configuration, and nothing that is secret in it."""
+def _without_secrets(what: str) -> Iterator[None]:
+    """Turns exceptions into a FleetError of one line without secrets of the configuration."""
     try:
         yield
-    except yaml.MarkedYAMLError as error:  # its text quotes the file
+    except yaml.MarkedYAMLError as error:  # its text quotes the file, with secrets
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise FleetError(f"{what}: line {line} is no YAML: {error.problem}") from None
     except OSError as error:
         raise FleetError(f"{what}: {error.strerror} ({error.filename})") from None
     except (config.ConfigException, urllib3.exceptions.HTTPError) as error:
-        # Of an entry that lacks something the client quotes all, with the token.
+        # The client quotes incomplete entries, with their token.
         raise FleetError(f"{what}: {in_line(str(error).split('{')[0])}") from None
     except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError):
-        raise FleetError(f"{what}: it is no kubeconfig, or a damaged one") from None
+        raise FleetError(f"{what}: it is not a valid kubeconfig") from None
 
 
 def _without_password(url: str) -> str:
@@ -236,17 +248,17 @@ def _without_password(url: str) -> str:
 
 def _read(response: urllib3.HTTPResponse, most_bytes: int, until_s: float) -> bytes:
     content = bytearray()
-    # What is packed is not unpacked: nobody asked for it, and it may become any size.
+    # Compressed content is not decompressed: it was not requested, and its size has no limit.
     while part := response.read(_CHUNK, decode_content=False):
         content += part
         if len(content) > most_bytes:
-            raise FleetError(f"an answer has more than {most_bytes} bytes")
+            raise FleetError(f"a response has more than {most_bytes} bytes")
         if time.monotonic() > until_s:
-            raise FleetError("an answer comes too slowly")
+            raise FleetError("a response is too slow")
     return bytes(content)
 
 
-def _trouble(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     if isinstance(error, urllib3.exceptions.NewConnectionError):
         return str(error).rpartition(": ")[2]
     if isinstance(error, urllib3.exceptions.TimeoutError):

@@ -1,4 +1,4 @@
-"""The dashboard's workers as pods of a SeldonDeployment."""
+"""The backend for workers that run as pods of a SeldonDeployment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from consumer.dashboard.fleet import Action, Fleet, FleetError, Instance, Say, Scaling
-from consumer.dashboard.kubernetes.api import JSON_PATCH, Api, Refused
+from consumer.dashboard.fleet import Action, Fleet, FleetError, Instance, Output, Scaling
+from consumer.dashboard.kubernetes.api import JSON_PATCH, Api, RequestRefused
 from consumer.dashboard.kubernetes.history import History
 from consumer.dashboard.kubernetes.memory import Memory
 from consumer.dashboard.kubernetes.pods import Pod, read_pod
@@ -30,53 +30,48 @@ _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?")
 class KubernetesBackend:
     """The pods of a SeldonDeployment; see `consumer.dashboard.fleet.Backend`.
 
-    Safe to use from several threads.
+    Safe to use from several threads. The constructor reads the configuration, and sends no request.
+
+    Args:
+        namespace: the namespace of the SeldonDeployment.
+        name: the name of the SeldonDeployment.
+        context: the context of the kubeconfig; None for the current one.
+
+    Raises:
+        FleetError: a name is invalid, or there is no usable configuration.
     """
 
     def __init__(self, namespace: str, name: str, context: str | None = None) -> None:
-        """Find the cluster; nothing is asked of it yet.
-
-        Args:
-            namespace: That the SeldonDeployment is in.
-            name: Of the SeldonDeployment.
-            context: Of the kubeconfig; its current one if None.
-
-        Raises:
-            FleetError: A name can't be one, or no usable configuration is found.
-        """
         for each in (namespace, name):
             if not _NAME.fullmatch(each):
-                raise FleetError(f"{each!r} is no name: a-z, 0-9, - and at most 63 of them")
+                raise FleetError(f"{each!r} is no name: up to 63 of a-z, 0-9, - and . are allowed")
         self._namespace, self._name, self._context = namespace, name, context
         self._api = Api(context)
         self._history = History()
         self._memory = Memory(self._metrics)
         self._manifest: dict[str, Any] | None = None
-        self._looking = threading.Lock()
+        self._snapshot_lock = threading.Lock()
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Closes all connections."""
         self._api.close()
 
     @property
-    def place(self) -> str:
-        """Which SeldonDeployment, on which server."""
+    def location(self) -> str:
+        """The SeldonDeployment and the server."""
         return f"{self._namespace}/{self._name} on {self._api.server}"
 
-    def look(self) -> Fleet:
-        """How things stand.
-
-        By hand, the minimum and maximum of the scaling are its count; its lag is 0 where
-        something else than lag decides.
+    def snapshot(self) -> Fleet:
+        """Returns a snapshot of the pods and their scaling, as `read_scaling` describes it.
 
         Raises:
-            FleetError: The API does not say; the message tells what to do.
+            FleetError: the API does not answer; the message has the remedy.
         """
-        # One after another: an older list after a newer one would make pods come and go.
-        with self._looking:
+        # One after another: an older list after a newer one would add false events.
+        with self._snapshot_lock:
             manifest = self._manifest = self._read_manifest()
             pods = self._pods(self._memory.by_pod())
-            # After the pods: of one that was scaled in it is known then that it was too many.
+            # Read after the pods, so that the cause of a pod that was scaled in is known.
             wanted = self._wanted()
             self._history.update(pods, wanted, time.time())
         scaling = read_scaling(manifest, wanted)
@@ -85,47 +80,49 @@ class KubernetesBackend:
             scaling=scaling,
             wanted=wanted,
             modes=(scaling.mode,),
-            happenings=self._history.happenings(),
+            events=self._history.events(),
         )
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Gets a path of a pod's supervisor, through the API server.
+        """Returns a page of a pod's supervisor, through the API server's proxy.
 
         Raises:
-            FleetError: It does not answer with status 200 within three seconds, or with more
-                than 8 MiB.
+            FleetError: there is no answer with status 200 and at most 8 MiB within three seconds.
         """
         inside = quote(path.partition("?")[0].lstrip("/"))
         if ".." in inside.split("/"):
             raise FleetError(f"{path} leads out of the pod")
         at = f"{self._pod_path(instance.name)}:{_STATUS_PORT}/proxy/{inside}"
-        reply = self._api.send("GET", at, hasty=True, most_bytes=_MOST_BYTES)
+        reply = self._api.send("GET", at, short_timeout=True, most_bytes=_MOST_BYTES)
         if reply.status == 200:
             return reply.content
-        if (reply.document or {}).get("kind") == "Status":  # it is the API server that says no
+        if (reply.document or {}).get("kind") == "Status":  # the API server refused it
             raise self._api.refusal(reply, "get pods/proxy")
-        raise FleetError(f"{instance.name}: {path} says {reply.status}")
+        raise FleetError(f"{instance.name}: {path} has status {reply.status}")
 
     def stop(self, name: str) -> Action:
-        """Lets a pod finish and leave."""
+        """Returns the action that stops a pod after its current batch."""
         return self._deletion(name)
 
     def kill(self, name: str) -> Action:
-        """Ends a pod at once."""
+        """Returns the action that kills a pod."""
         return self._deletion(name, forced=True)
 
     def kill_random(self) -> Action:
-        """Ends any one pod at once."""
+        """Returns the action that kills any one pod."""
         try:
             pods = [pod.instance for pod in self._pods() if pod.stays]
         except FleetError as error:
             return self._refusal(str(error), *self._listing())
         if not pods:
-            return self._refusal(f"there is no pod of {self.place}", *self._listing())
+            return self._refusal(f"there is no pod of {self.location}", *self._listing())
         return self.kill(random.choice(pods).name)  # noqa: S311 - no secret depends on it
 
     def scale(self, scaling: Scaling) -> Action:
-        """Sets how many there are to be, unless somebody else did so after the latest look."""
+        """Returns the action that sets the desired number of pods.
+
+        The action fails if another user has changed it since the latest snapshot.
+        """
         try:
             operations = patch(self._manifest or self._read_manifest(), scaling)
         except FleetError as error:
@@ -136,16 +133,16 @@ class KubernetesBackend:
 
     def _deletion(self, name: str, forced: bool = False) -> Action:
         flags = ("--grace-period=0", "--force") if forced else ()
-        # A name can't begin with a dash; if one does, it must not be taken for an option.
+        # A name that starts with a dash is invalid, and must not become an option of kubectl.
         pod = (f"pod/{name}",) if name.startswith("-") else ("pod", name)
         command = self._kubectl("delete", *pod, *flags)
         return Action(command, partial(_run, partial(self._delete, name, forced)))
 
     def _refusal(self, why: str, *arguments: str) -> Action:
-        """What can't be done, with the command that shows more."""
+        """Returns an action that only writes an error; its command shows details."""
 
-        def refuse(say: Say) -> int:
-            say(why)
+        def refuse(output: Output) -> int:
+            output(why)
             return 1
 
         return Action(self._kubectl(*arguments), refuse)
@@ -153,46 +150,46 @@ class KubernetesBackend:
     def _delete(self, name: str, forced: bool) -> str:
         found = [pod.instance for pod in self._pods() if pod.instance.name == name]
         if not found:
-            raise FleetError(f'there is no pod "{name}" of {self.place}')
+            raise FleetError(f'there is no pod "{name}" of {self.location}')
         identity = found[0].identity
-        # Its successor may have its name.
+        # A later pod may have the same name.
         options: dict[str, Any] = {"preconditions": {"uid": identity}}
         if forced:
             options["gracePeriodSeconds"] = 0
-        self._history.intend(identity, "killed on purpose" if forced else "stopped on purpose")
+        self._history.expect_end(identity, "killed on purpose" if forced else "stopped on purpose")
         try:
-            self._api.ask("DELETE", self._pod_path(name), "delete pods", body=options)
+            self._api.call("DELETE", self._pod_path(name), "delete pods", body=options)
         except FleetError:
-            self._history.relent(identity)
+            self._history.cancel_expected_end(identity)
             raise
         return f'pod "{name}" {"force " if forced else ""}deleted'
 
     def _patch(self, operations: list[dict[str, Any]]) -> str:
         try:
-            self._manifest = self._api.ask(
+            self._manifest = self._api.call(
                 "PATCH",
                 self._manifest_path(),
                 "patch seldondeployments",
                 body=operations,
                 content_type=JSON_PATCH,
             )
-        except Refused as error:
-            # A test that fails is the request's error to the API server.
+        except RequestRefused as error:
+            # The API server reports a failed `test` operation as an error of the request.
             if error.status == 409 or (error.status == 422 and " is invalid" not in str(error)):
                 raise FleetError(
-                    f"somebody else changed {self.place} meanwhile: look again, and repeat"
+                    f"another user changed {self.location} meanwhile: check it, and try again"
                 ) from error
             raise
         return f"seldondeployment.{_GROUP}/{self._name} patched"
 
     def _read_manifest(self) -> dict[str, Any]:
         try:
-            return self._api.ask("GET", self._manifest_path(), "get seldondeployments")
-        except Refused as error:
+            return self._api.call("GET", self._manifest_path(), "get seldondeployments")
+        except RequestRefused as error:
             if error.status != 404:
                 raise
             raise FleetError(
-                f"there is no SeldonDeployment {self.place}; "
+                f"there is no SeldonDeployment {self.location}; "
                 f"see `{self._kubectl('get', 'sdep')}`, and whether Seldon Core is installed"
             ) from error
 
@@ -206,16 +203,16 @@ class KubernetesBackend:
         return [read_pod(each, memory.get(each["metadata"]["name"]), now_s) for each in documents]
 
     def _metrics(self) -> list[dict[str, Any]]:
-        return self._list("/apis/metrics.k8s.io/v1beta1", "pods", hasty=True)
+        return self._list("/apis/metrics.k8s.io/v1beta1", "pods", short_timeout=True)
 
-    def _list(self, group: str, kind: str, hasty: bool = False) -> list[dict[str, Any]]:
-        """All objects of a kind that belong to the SeldonDeployment."""
-        answer = self._api.ask(
+    def _list(self, group: str, kind: str, short_timeout: bool = False) -> list[dict[str, Any]]:
+        """Returns all objects of a kind that belong to the SeldonDeployment."""
+        answer = self._api.call(
             "GET",
             f"{group}/namespaces/{self._namespace}/{kind}",
             f"list {kind}",
             query={"labelSelector": self._selector(), "limit": str(MOST_PODS)},
-            hasty=hasty,
+            short_timeout=short_timeout,
         )
         return answer.get("items") or []
 
@@ -238,11 +235,11 @@ class KubernetesBackend:
         return shlex.join(["kubectl", "--namespace", self._namespace, *context, *arguments])
 
 
-def _run(does: Callable[[], str], say: Say) -> int:
-    """Does something, and says how it went."""
+def _run(operation: Callable[[], str], output: Output) -> int:
+    """Runs an operation, writes its result or its error, and returns the exit status."""
     try:
-        say(does())
+        output(operation())
     except FleetError as error:
-        say(str(error))
+        output(str(error))
         return 1
     return 0

@@ -1,4 +1,4 @@
-"""What became of pods from one look at them to the next."""
+"""Compares snapshots of pods, and keeps events and the causes of their ends."""
 
 from __future__ import annotations
 
@@ -7,40 +7,39 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 
-from consumer.dashboard.fleet import Happening, Instance
+from consumer.dashboard.fleet import Instance, WorkerEvent
 from consumer.dashboard.kubernetes.pods import Pod, in_line
 
 _KEPT_S = 120.0
-_HAPPENINGS_KEPT = 200
+_EVENTS_KEPT = 200
 
 
 class History:
-    """Remembers pods for a while after their end, and tells why they went, as far as can be known.
+    """Keeps pods for a while after their end, with the cause as far as it is known.
 
-    The API itself forgets a pod as soon as it is gone. Safe to use from several threads.
+    The API itself does not list a pod after its end. Safe to use from several threads.
     """
 
     def __init__(self) -> None:
-        """Start with no pod known."""
         self._pods: dict[str, Pod] | None = None
         self._causes: dict[str, str] = {}
         self._ended: dict[str, Instance] = {}
-        self._happenings: deque[Happening] = deque(maxlen=_HAPPENINGS_KEPT)
+        self._events: deque[WorkerEvent] = deque(maxlen=_EVENTS_KEPT)
         self._number = 0
         self._lock = threading.RLock()
 
-    def intend(self, identity: str, purpose: str) -> None:
-        """Take in that a pod is about to be ended by ourselves."""
+    def expect_end(self, identity: str, cause: str) -> None:
+        """Notes the cause before the page ends a pod."""
         with self._lock:
-            self._causes[identity] = purpose
+            self._causes[identity] = cause
 
-    def relent(self, identity: str) -> None:
-        """Take in that it was not ended after all."""
+    def cancel_expected_end(self, identity: str) -> None:
+        """Removes the cause of `expect_end` after the request failed."""
         with self._lock:
             self._causes.pop(identity, None)
 
     def instances(self) -> tuple[Instance, ...]:
-        """Those that run, the oldest first, then those that ended lately, the latest first."""
+        """Returns running instances, the oldest first, then ended ones, the latest first."""
         with self._lock:
             running = [
                 self._with_cause(pod.instance)
@@ -51,20 +50,18 @@ class History:
             ended = sorted(self._ended.values(), key=lambda each: -(each.ended_s or 0))
             return (*running, *ended)
 
-    def happenings(self) -> tuple[Happening, ...]:
-        """The latest, in order."""
+    def events(self) -> tuple[WorkerEvent, ...]:
+        """Returns the latest events, in order."""
         with self._lock:
-            return tuple(self._happenings)
+            return tuple(self._events)
 
     def update(self, pods: Iterable[Pod], wanted: int, now_s: float) -> None:
-        """Take in how things stand.
-
-        What runs at the first look is no news; from then on everything that changes is.
+        """Adds a snapshot; changes since the previous one become events.
 
         Args:
-            pods: All that the API lists.
-            wanted: How many there are to be.
-            now_s: When they were listed, in seconds since 1970.
+            pods: all pods that the API lists.
+            wanted: the desired number of pods.
+            now_s: the time of the snapshot, in seconds since 1970.
         """
         with self._lock:
             present = {pod.instance.identity: pod for pod in pods}
@@ -84,10 +81,10 @@ class History:
                     if pod.instance.ended_s is not None
                 }
             self._pods = present
-            self._forget(now_s)
+            self._remove_old(now_s)
 
     def _compare(self, was: Pod | None, now: Pod | None, now_s: float) -> None:
-        """Tells what changed about one pod."""
+        """Adds events for the changes of one pod."""
         if now is None:
             assert was is not None
             if was.instance.ended_s is None:
@@ -95,17 +92,17 @@ class History:
             return
         instance = now.instance
         if was is None:
-            self._tell(instance, "started", now_s)
+            self._add_event(instance, "started", now_s)
         elif now.restarts > was.restarts:
-            self._tell(instance, "started", now_s, instance.why)
+            self._add_event(instance, "started", now_s, instance.why)
         if instance.ended_s is not None:
             if was is None or was.instance.ended_s is None:
                 self._end(instance, instance.ended_s)
             return
         if instance.ready and not (was and was.instance.ready):
-            self._tell(instance, "ready", now_s)
+            self._add_event(instance, "ready", now_s)
         if instance.leaving and not (was and was.instance.leaving):
-            self._tell(instance, "leaving", now_s, self._causes.get(instance.identity, ""))
+            self._add_event(instance, "leaving", now_s, self._causes.get(instance.identity, ""))
 
     def _end(self, instance: Instance, ended_s: float) -> None:
         cause = self._causes.get(instance.identity, "")
@@ -121,17 +118,17 @@ class History:
             memory_bytes=None,
         )
         self._ended[instance.identity] = gone
-        self._tell(gone, "gone", ended_s, gone.why)
+        self._add_event(gone, "gone", ended_s, gone.why)
 
     def _with_cause(self, instance: Instance) -> Instance:
         cause = self._causes.get(instance.identity, "") if instance.leaving else ""
         return replace(instance, why=cause) if cause else instance
 
-    def _tell(self, instance: Instance, what: str, at_s: float, why: str = "") -> None:
+    def _add_event(self, instance: Instance, what: str, at_s: float, why: str = "") -> None:
         self._number += 1
-        self._happenings.append(Happening(self._number, at_s, instance.name, what, why))
+        self._events.append(WorkerEvent(self._number, at_s, instance.name, what, why))
 
-    def _forget(self, now_s: float) -> None:
+    def _remove_old(self, now_s: float) -> None:
         known = self._pods or {}
         for identity in self._causes.keys() - known.keys():
             del self._causes[identity]
@@ -141,11 +138,11 @@ class History:
 
 
 def _cause(pod: Pod, present: dict[str, Pod], too_many: bool) -> str:
-    """Why a pod goes; `too_many` if there were more than there are to be."""
+    """Returns the cause of a pod's end; `too_many` if there were more pods than desired."""
     if pod.disrupted:
         return pod.disrupted
     if pod.instance.ended_s is not None:
-        return ""  # it went by itself, and says why
+        return ""  # it ended by itself, and has a reason of its own
     if any(_supersedes(other, pod) for other in present.values()):
         return "replaced by a newer version"
     return "scaled in" if too_many else "deleted"

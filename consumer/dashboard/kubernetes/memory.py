@@ -1,4 +1,4 @@
-"""How much memory pods take, in clusters that measure it."""
+"""Reads the memory of pods from the metrics server, if the cluster has one."""
 
 from __future__ import annotations
 
@@ -10,34 +10,33 @@ from kubernetes.utils.quantity import parse_quantity
 
 from consumer.dashboard.fleet import FleetError
 
-# The metrics server itself looks every 15 s.
+# The metrics server itself measures every 15 s.
 _EVERY_S = 5.0
-_AGAIN_S = 30.0
+_RETRY_S = 30.0
 
 
 class Memory:
-    """Asks for it now and then, and less often where nobody answers."""
+    """Requests the memory of pods at intervals, and less often after an error.
 
-    def __init__(self, ask: Callable[[], list[dict[str, Any]]]) -> None:
-        """Ask for nothing yet.
+    Args:
+        fetch: returns the PodMetrics of metrics.k8s.io/v1beta1; raises FleetError if there are
+            none.
+    """
 
-        Args:
-            ask: Gets the PodMetrics of metrics.k8s.io/v1beta1; raises FleetError where there
-                are none.
-        """
-        self._ask = ask
+    def __init__(self, fetch: Callable[[], list[dict[str, Any]]]) -> None:
+        self._fetch = fetch
         self._latest: dict[str, int] = {}
         self._next_s = 0.0
 
     def by_pod(self) -> dict[str, int]:
-        """Bytes, by the pod's name; those that were not measured are missing."""
+        """Returns the memory in bytes by pod name; pods without a measurement are missing."""
         if time.monotonic() >= self._next_s:
             try:
-                self._latest = _read(self._ask())
+                self._latest = _read(self._fetch())
                 self._next_s = time.monotonic() + _EVERY_S
             except FleetError:
                 self._latest = {}
-                self._next_s = time.monotonic() + _AGAIN_S
+                self._next_s = time.monotonic() + _RETRY_S
         return self._latest
 
 
@@ -49,7 +48,7 @@ def _read(metrics: list[dict[str, Any]]) -> dict[str, int]:
                 _bytes(container["usage"]["memory"]) for container in each["containers"]
             )
         except (KeyError, ValueError, ArithmeticError):
-            continue  # measured in part only, as of a container that is not there any more
+            continue  # incomplete, for example because a container has ended
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the API's document of a pod says, in the dashboard's words."""
+"""Reads the API's document of a pod."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from consumer.dashboard.fleet import Instance
 _ENDED = ("Succeeded", "Failed")
 _MOST_CHARACTERS = 300
 _BY_SIGNAL = 128
-"""What is above this in an exit code is the number of the signal that ended the process."""
+"""An exit code above this is this plus the number of the signal that ended the process."""
 
 
 @dataclass(frozen=True)
 class Pod:
-    """A pod, as it is now.
+    """The current state of a pod.
 
     Attributes:
-        instance: For the page.
-        restarts: Of its containers, all together.
-        template: Which version of the Deployment it was made from.
-        disrupted: Why the cluster ends it, if it does and nobody asked.
+        instance: the instance for the page.
+        restarts: sum of the restarts of its containers.
+        template: hash of the Deployment's version that it was created from.
+        disrupted: the reason why the cluster evicts it, or an empty text.
     """
 
     instance: Instance
@@ -34,19 +34,19 @@ class Pod:
 
     @property
     def stays(self) -> bool:
-        """It runs, and was not told to finish."""
+        """Whether it runs and is not leaving."""
         return self.instance.ended_s is None and not self.instance.leaving
 
 
 def read_pod(document: dict[str, Any], memory_bytes: int | None, now_s: float) -> Pod:
     """Reads a pod.
 
-    Its `why` also tells of a container that ended badly and was started again, though all is well.
+    Its `why` also names an earlier failure of a container that was started again.
 
     Args:
-        document: A pod of the API's version v1.
-        memory_bytes: What it takes, where that is known.
-        now_s: When it was asked for, in seconds since 1970.
+        document: a pod of the API's version v1.
+        memory_bytes: its memory, if known.
+        now_s: the time of the request, in seconds since 1970.
     """
     metadata = document["metadata"]
     status = document.get("status") or {}
@@ -76,7 +76,7 @@ def read_pod(document: dict[str, Any], memory_bytes: int | None, now_s: float) -
 
 
 def in_line(text: object) -> str:
-    """Any text on one line of bounded length."""
+    """Returns a text as one line of limited length."""
     line = " ".join(str(text).split())
     return line if len(line) <= _MOST_CHARACTERS else line[: _MOST_CHARACTERS - 1] + "…"
 
@@ -94,7 +94,7 @@ def _ended_s(containers: list[dict[str, Any]], now_s: float) -> float:
 
 
 def _ended(container: dict[str, Any]) -> dict[str, Any]:
-    """How a container ended, or did so last; nothing if it never did."""
+    """Returns the container's current or last terminated state; empty if it never ended."""
     found = None
     for state in ("state", "lastState"):
         found = found or (container.get(state) or {}).get("terminated")
@@ -104,33 +104,33 @@ def _ended(container: dict[str, Any]) -> dict[str, Any]:
 def _why(
     status: dict[str, Any], conditions: dict[str, Any], containers: list[dict[str, Any]]
 ) -> str:
-    """What is, or was, amiss; nothing if all is well."""
-    if status.get("reason"):  # of the pod as a whole: Evicted, NodeLost, OutOfmemory
+    """Returns current and earlier errors of a pod, or an empty text."""
+    if status.get("reason"):  # the reason of the whole pod: Evicted, NodeLost, OutOfmemory
         return _joined(status)
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
         return _joined(scheduled)
-    troubles = [(each["name"], _trouble(each)) for each in containers]
-    told = [(name, trouble) for name, trouble in troubles if trouble]
+    errors = [(each["name"], _describe_error(each)) for each in containers]
+    found = [(name, error) for name, error in errors if error]
     if len(containers) == 1:
-        return "; ".join(trouble for _, trouble in told)
-    return "; ".join(f"{name}: {trouble}" for name, trouble in told)
+        return "; ".join(error for _, error in found)
+    return "; ".join(f"{name}: {error}" for name, error in found)
 
 
-def _trouble(container: dict[str, Any]) -> str:
+def _describe_error(container: dict[str, Any]) -> str:
     parts = []
     ended = _ended(container)
     if ended.get("exitCode"):
         times = container.get("restartCount", 0)
-        again = f", started again {times} time{'s' if times > 1 else ''}" if times else ""
-        parts.append(f"{_end(ended)}{again}")
+        again = f", restarted {times} time{'s' if times > 1 else ''}" if times else ""
+        parts.append(f"{_describe_end(ended)}{again}")
     waiting = (container.get("state") or {}).get("waiting")
     if waiting:
         parts.append(_joined(waiting))
     return ", ".join(parts)
 
 
-def _end(terminated: dict[str, Any]) -> str:
+def _describe_end(terminated: dict[str, Any]) -> str:
     code = terminated["exitCode"]
     how = f"exit code {code}"
     with suppress(ValueError):
@@ -145,5 +145,5 @@ def _disrupted(condition: dict[str, Any]) -> str:
 
 
 def _joined(part: dict[str, Any]) -> str:
-    """A reason and its message."""
+    """Returns a reason and its message as one line."""
     return in_line(": ".join(str(part[key]) for key in ("reason", "message") if part.get(key)))

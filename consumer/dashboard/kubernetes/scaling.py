@@ -1,8 +1,8 @@
-"""How many pods a SeldonDeployment is to have: where its manifest says so, and how to change it.
+"""Reads the desired number of pods from the manifest of a SeldonDeployment, and changes it.
 
 Seldon's operator takes a component's `kedaSpec`, else its `hpaSpec`, else `replicas` of the
-component, the predictor or the whole, in this order. Only the first component of the first
-predictor is looked at: the model.
+component, of the predictor, or of the SeldonDeployment, in this order. This module reads only the
+first component of the first predictor: the model.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, FleetError, Scaling
 
 MOST_PODS = 500
-"""More are neither listed nor asked for."""
+"""Limit of the pods that are listed, and of their desired number."""
 
-# What KEDA and the HPA take where nothing is said.
+# Defaults of KEDA and of the HPA.
 _KEDA_MINIMUM, _KEDA_MAXIMUM, _KEDA_LAG = 0, 100, 10
 _HPA_MINIMUM = 1
 
@@ -25,14 +25,14 @@ _COMPONENT = f"{_PREDICTOR}/componentSpecs/0"
 
 
 @dataclass(frozen=True)
-class _Knob:
+class _Field:
     """A number in the manifest.
 
     Attributes:
-        path: Where, as a JSON pointer.
-        found: What stands there; None if nothing does.
-        default: What counts then.
-        quoted: It is a number within a string.
+        path: its JSON pointer.
+        found: its value in the manifest; None if it is missing.
+        default: the number that applies if it is missing.
+        quoted: whether the manifest has it as a string.
     """
 
     path: str
@@ -48,7 +48,7 @@ class _Knob:
             return self.default
 
     def operations(self, value: int) -> list[dict[str, Any]]:
-        """What sets it, if it still is as it was found."""
+        """Returns the operations that set it, and fail if it has changed meanwhile."""
         new = str(value) if self.quoted else value
         if self.found is None:
             return [{"op": "add", "path": self.path, "value": new}]
@@ -60,27 +60,27 @@ class _Knob:
 
 @dataclass(frozen=True)
 class _Automatic:
-    """The numbers of a `kedaSpec` or an `hpaSpec`; no lag where something else decides."""
+    """The numbers of a `kedaSpec` or an `hpaSpec`; `lag` is None if another measure decides."""
 
-    minimum: _Knob
-    maximum: _Knob
-    lag: _Knob | None
+    minimum: _Field
+    maximum: _Field
+    lag: _Field | None
     least: int
 
 
 def read_scaling(manifest: dict[str, Any], wanted: int) -> Scaling:
-    """How a SeldonDeployment is scaled.
+    """Reads the scaling of a SeldonDeployment.
 
     Args:
-        manifest: The SeldonDeployment, of version v1.
-        wanted: How many pods there are to be right now.
+        manifest: the SeldonDeployment, of version v1.
+        wanted: the current desired number of pods.
 
     Returns:
-        Its only possible mode. By hand, minimum and maximum are the count; automatic, the lag
-        is 0 where something else than Kafka's lag decides.
+        The scaling in the only mode that the manifest supports. In the mode `by-hand`, minimum and
+        maximum are the count. In the mode `automatic`, the lag is 0 if Kafka's lag does not decide.
 
     Raises:
-        FleetError: The manifest has no predictor.
+        FleetError: the manifest has no predictor.
     """
     automatic = _automatic(manifest)
     if automatic is None:
@@ -91,35 +91,35 @@ def read_scaling(manifest: dict[str, Any], wanted: int) -> Scaling:
 
 
 def patch(manifest: dict[str, Any], scaling: Scaling) -> list[dict[str, Any]]:
-    """The JSON patch (RFC 6902) that sets the scaling of a SeldonDeployment, and nothing else.
+    """Returns the JSON patch (RFC 6902) that sets only the scaling of a SeldonDeployment.
 
-    It fails where any number that it sets was changed after the manifest was read.
+    The patch fails if any number that it sets was changed after the manifest was read.
 
     Args:
-        manifest: The SeldonDeployment, of version v1.
-        scaling: What is wanted; by hand only the count counts.
+        manifest: the SeldonDeployment, of version v1.
+        scaling: the new scaling; in the mode `by-hand`, only its count applies.
 
     Raises:
-        FleetError: It can't be, or not with this manifest.
+        FleetError: the scaling is invalid, or the manifest does not support it.
     """
     automatic = _automatic(manifest)
     _check_mode(AUTOMATIC if automatic else BY_HAND, scaling.mode)
     if automatic is None:
         if not 0 <= scaling.count <= MOST_PODS:
-            raise FleetError(f"0 to {MOST_PODS} pods can be, not {scaling.count}")
+            raise FleetError(f"the number of pods must be 0 to {MOST_PODS}, not {scaling.count}")
         return _guarded(manifest, [(_replicas(manifest), scaling.count)])
     if (
         not automatic.least <= scaling.minimum <= scaling.maximum <= MOST_PODS
         or not scaling.maximum
     ):
         raise FleetError(
-            f"at least {scaling.minimum} and at most {scaling.maximum} pods can't be: "
-            f"both are {automatic.least} to {MOST_PODS}, and the most is 1 or more"
+            f"a minimum of {scaling.minimum} and a maximum of {scaling.maximum} pods is invalid: "
+            f"both must be {automatic.least} to {MOST_PODS}, and the maximum 1 or more"
         )
     changes = [(automatic.minimum, scaling.minimum), (automatic.maximum, scaling.maximum)]
     if automatic.lag is not None:
         if scaling.lag_per_worker < 1:
-            raise FleetError("the lag for each pod is 1 message or more")
+            raise FleetError("the lag for each pod must be 1 message or more")
         changes.append((automatic.lag, scaling.lag_per_worker))
     return _guarded(manifest, changes)
 
@@ -130,22 +130,22 @@ def _check_mode(possible: str, wanted: str) -> None:
     if possible == BY_HAND:
         raise FleetError(
             "the manifest only has a number of replicas: "
-            "to scale by lag, give its component a kedaSpec"
+            "to scale by lag, add a kedaSpec to its component"
         )
     raise FleetError(
-        "the manifest scales automatically: to do it otherwise, take out the kedaSpec or hpaSpec"
+        "the manifest scales automatically: to change that, remove the kedaSpec or hpaSpec"
     )
 
 
-def _guarded(manifest: dict[str, Any], changes: list[tuple[_Knob, int]]) -> list[dict[str, Any]]:
-    # The paths count places in lists: another predictor must not have come before.
+def _guarded(manifest: dict[str, Any], changes: list[tuple[_Field, int]]) -> list[dict[str, Any]]:
+    # The paths have indices of lists, so the first predictor must still be the same.
     name = {"op": "test", "path": f"{_PREDICTOR}/name", "value": _predictor(manifest).get("name")}
     operations = [name]
-    if any(knob.found is None for knob, _ in changes):
-        # That nothing stands somewhere can't be tested; that nobody wrote anything at all can.
+    if any(field.found is None for field, _ in changes):
+        # A patch can't test that a field is missing, but it can test the version of the document.
         version = manifest["metadata"].get("resourceVersion")
         operations.append({"op": "test", "path": "/metadata/resourceVersion", "value": version})
-    return operations + [each for knob, value in changes for each in knob.operations(value)]
+    return operations + [each for field, value in changes for each in field.operations(value)]
 
 
 def _predictor(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -167,37 +167,37 @@ def _automatic(manifest: dict[str, Any]) -> _Automatic | None:
     if keda is not None:
         at = f"{_COMPONENT}/kedaSpec"
         return _Automatic(
-            _Knob(f"{at}/minReplicaCount", keda.get("minReplicaCount"), _KEDA_MINIMUM),
-            _Knob(f"{at}/maxReplicaCount", keda.get("maxReplicaCount"), _KEDA_MAXIMUM),
+            _Field(f"{at}/minReplicaCount", keda.get("minReplicaCount"), _KEDA_MINIMUM),
+            _Field(f"{at}/maxReplicaCount", keda.get("maxReplicaCount"), _KEDA_MAXIMUM),
             _lag(keda.get("triggers") or [], f"{at}/triggers"),
             least=0,
         )
     if hpa is not None:
         at = f"{_COMPONENT}/hpaSpec"
         return _Automatic(
-            _Knob(f"{at}/minReplicas", hpa.get("minReplicas"), _HPA_MINIMUM),
-            _Knob(f"{at}/maxReplicas", hpa.get("maxReplicas"), _HPA_MINIMUM),
+            _Field(f"{at}/minReplicas", hpa.get("minReplicas"), _HPA_MINIMUM),
+            _Field(f"{at}/maxReplicas", hpa.get("maxReplicas"), _HPA_MINIMUM),
             None,
             least=1,
         )
     return None
 
 
-def _lag(triggers: list[dict[str, Any]], at: str) -> _Knob | None:
+def _lag(triggers: list[dict[str, Any]], at: str) -> _Field | None:
     for index, trigger in enumerate(triggers):
         if trigger.get("type") in _KAFKA_TRIGGERS:
             found = (trigger.get("metadata") or {}).get("lagThreshold")
-            return _Knob(f"{at}/{index}/metadata/lagThreshold", found, _KEDA_LAG, quoted=True)
+            return _Field(f"{at}/{index}/metadata/lagThreshold", found, _KEDA_LAG, quoted=True)
     return None
 
 
-def _replicas(manifest: dict[str, Any]) -> _Knob:
-    """The number that the operator goes by; where there is none yet, the predictor's."""
+def _replicas(manifest: dict[str, Any]) -> _Field:
+    """Returns the field that the operator uses; the predictor's if there is none yet."""
     for at, level in (
         (_COMPONENT, _component(manifest)),
         (_PREDICTOR, _predictor(manifest)),
         ("/spec", manifest["spec"]),
     ):
         if level.get("replicas") is not None:
-            return _Knob(f"{at}/replicas", level["replicas"], 1)
-    return _Knob(f"{_PREDICTOR}/replicas", None, 1)
+            return _Field(f"{at}/replicas", level["replicas"], 1)
+    return _Field(f"{_PREDICTOR}/replicas", None, 1)

@@ -9,29 +9,29 @@ from typing import Any
 from nicegui import ui
 
 Refresh = Callable[[], None]
-"""Shows what has changed; called a few times a second."""
+"""Updates a panel if its content has changed; called several times a second."""
 
-# Readable on light and on dark paper.
+# These colours are readable on a light and on a dark background.
 FONT = 'Roboto, "Dashboard Kana", sans-serif'
 GREY, BLUE, GREEN, ORANGE, RED = "#8a94a0", "#4a90e2", "#3fae5a", "#d98e04", "#e5534b"
 
 
 @contextmanager
 def panel(title: str) -> Iterator[None]:
-    """A framed part of the page with a heading."""
+    """Adds a framed part with a heading to the page."""
     with ui.card().classes("panel").props(f'role=region aria-label="{title}"'):
         ui.label(title).classes("panel-title").props("role=heading aria-level=2")
         yield
 
 
 def button(text: str, on_click: Callable[..., Any], *, primary: bool = False) -> ui.button:
-    """A button in the page's own look."""
+    """Adds a button in the style of the page."""
     made = ui.button(text, on_click=on_click).props("no-caps dense unelevated")
     return made.props("color=primary" if primary else "outline color=primary")
 
 
 def axis(name: str, **more: Any) -> dict[str, Any]:
-    """A value axis of a chart, from 0 on."""
+    """Returns a value axis of a chart, which starts at 0."""
     return {
         "type": "value",
         "name": name,
@@ -44,12 +44,12 @@ def axis(name: str, **more: Any) -> dict[str, Any]:
 
 
 def categories(names: list[str], **more: Any) -> dict[str, Any]:
-    """A category axis of a chart."""
+    """Returns a category axis of a chart."""
     return {"type": "category", "data": names, "axisLabel": {"color": GREY, **more}}
 
 
 def chart(height: str, **options: Any) -> ui.echart:
-    """A chart that draws text as text, whatever is in it."""
+    """Adds a chart, which never reads texts as HTML."""
     common = {
         "animation": False,
         "textStyle": {"color": GREY, "fontFamily": FONT},

@@ -1,17 +1,17 @@
-"""What was done, as commands."""
+"""The panel of commands and their output."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from consumer.dashboard.board import Board
 from consumer.dashboard.console import Entry
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import ConsoleLog
 from consumer.dashboard.panels import Refresh, panel
 
 
-def console(board: Board) -> Refresh:
-    """Build the panel."""
+def console(context: DashboardContext) -> Refresh:
+    """Builds the panel."""
     with panel("Console"):
         log = ConsoleLog()
         log.show(entries=[])
@@ -19,17 +19,17 @@ def console(board: Board) -> Refresh:
 
     def refresh() -> None:
         nonlocal shown
-        version = board.console.version
+        version = context.console.version
         if version != shown:
             shown = version
-            entries = list(board.console.entries)
+            entries = list(context.console.entries)
             log.show(entries=[_values(each) for each in reversed(entries)])
 
     return refresh
 
 
 def _values(entry: Entry) -> dict[str, Any]:
-    states = {None: "runs", 0: "done"}
+    states = {None: "running", 0: "done"}
     return {
         "number": entry.number,
         "command": entry.command,

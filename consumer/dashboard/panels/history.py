@@ -1,18 +1,18 @@
-"""Lag, workers and rate over time, with a mark where a worker came or went."""
+"""The chart of lag, workers and rate over time, with a mark for each start or end of a worker."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.panels import BLUE, GREEN, GREY, ORANGE, RED, Refresh, axis, chart, panel
 
 _SHOWN_S = 300
 _MARKED = {"ready": GREEN, "gone": RED}
 
 
-def history(board: Board) -> Refresh:
-    """Build the panel."""
+def history(context: DashboardContext) -> Refresh:
+    """Builds the panel."""
     with panel("Lag, workers and rate"):
         drawn = chart(
             "240px",
@@ -27,19 +27,19 @@ def history(board: Board) -> Refresh:
 
     def refresh() -> None:
         nonlocal shown
-        view = board.telemetry.view
+        view = context.telemetry.view
         if view.number == shown:
             return
         shown = view.number
-        drawn.options["series"] = series(board)
+        drawn.options["series"] = series(context)
         drawn.update()
 
     return refresh
 
 
-def series(board: Board) -> list[dict[str, Any]]:
-    """The lines, as the chart takes them."""
-    points = list(board.telemetry.points)[-_SHOWN_S:]
+def series(context: DashboardContext) -> list[dict[str, Any]]:
+    """Returns the lines of the chart."""
+    points = list(context.telemetry.points)[-_SHOWN_S:]
     begin_s = points[0].at_s if points else 0.0
     marks = [
         {
@@ -47,7 +47,7 @@ def series(board: Board) -> list[dict[str, Any]]:
             "name": f"{each.name} {each.what}",
             "lineStyle": {"color": _MARKED[each.what]},
         }
-        for each in board.telemetry.happenings
+        for each in context.telemetry.events
         if each.what in _MARKED and each.at_s >= begin_s
     ]
     lag = _line("lag", BLUE, [[1000 * each.at_s, each.lag] for each in points])

@@ -1,4 +1,4 @@
-"""Brokers and what they hold."""
+"""The panels of brokers, topics and partitions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from consumer.dashboard import brokers
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import Table
 from consumer.dashboard.panels import Refresh, button, panel
 from kafka.cluster.status import Status
@@ -16,19 +16,22 @@ from seldon_kafka.topics.report import TopicReport
 
 
 class KafkaPanel:
-    """One browser's view of the brokers."""
+    """The panels of one browser.
 
-    def __init__(self, board: Board) -> None:
-        """Build it."""
-        self._board = board
+    Args:
+        context: the state that all pages share.
+    """
+
+    def __init__(self, context: DashboardContext) -> None:
+        self._context = context
         self._shown = -1
         with panel("Brokers"):
             self._nodes = Table("node", "roles", "address", "process", "leads", "")
             self._nodes.on("act", self._ask_before_kill)
             with ui.row().classes("items-center gap-2") as self._buttons:
                 button("Add a broker", self._add, primary=True)
-                button("Start what is dead", self._mend)
-            self._survives = ui.label().classes("soft").style("white-space: pre-wrap")
+                button("Start dead brokers", self._start_dead)
+            self._safety = ui.label().classes("soft").style("white-space: pre-wrap")
         with panel("Topics"):
             self._topics = Table("topic", "partitions", "messages", "lag")
         with panel("Partitions"):
@@ -39,13 +42,13 @@ class KafkaPanel:
         with ui.dialog() as self._dialog, ui.card().classes("panel"):
             self._question = ui.label().style("white-space: pre-wrap")
             with ui.row().classes("gap-2"):
-                self._kill = button("Kill it", self._do_kill, primary=True)
-                button("Leave it", self._dialog.close)
+                self._kill = button("Kill the node", self._do_kill, primary=True)
+                button("Cancel", self._dialog.close)
         self._node = 0
 
     def refresh(self) -> None:
-        """Show what has changed."""
-        view = self._board.brokers.view
+        """Updates the panels if the brokers have a new snapshot."""
+        view = self._context.brokers.view
         if view.number == self._shown:
             return
         self._shown = view.number
@@ -57,51 +60,55 @@ class KafkaPanel:
             self._nodes.show(
                 rows=[_node_row(cluster, at, leads) for at in range(len(cluster.nodes))]
             )
-        self._survives.set_text(
-            "The brokers are being looked at." if view.number == 0 else _in_words(cluster)
+        self._safety.set_text(
+            "The state of the brokers is not known yet."
+            if view.number == 0
+            else _describe_safety(cluster)
         )
         self._topics.show(rows=[_topic_row(each) for each in view.topics])
         self._partitions.show(rows=_partition_rows(view.topics))
 
     def _add(self) -> None:
-        self._board.console.run(brokers.add_broker())
+        self._context.console.run(brokers.add_broker())
         ui.notify(
-            "A broker starts; partitions are spread over it. The console shows how far it is."
+            "A broker starts, and partitions are moved to it. The console shows the progress."
         )
 
-    def _mend(self) -> None:
-        self._board.console.run(brokers.mend_brokers())
+    def _start_dead(self) -> None:
+        self._context.console.run(brokers.start_dead_brokers())
 
     def _ask_before_kill(self, event: GenericEventArguments) -> None:
         self._node = int(event.args["key"])
-        self._board.brokers.notice()
-        cluster = self._board.brokers.view.cluster
+        self._context.brokers.check_nodes()
+        cluster = self._context.brokers.view.cluster
         weaknesses = cluster.weaknesses if cluster is not None else ()
         if weaknesses:
             listed = "\n".join(f"- {each}" for each in weaknesses)
             self._question.set_text(
-                f"The death of node {self._node} would not be survived now:\n{listed}"
+                f"The loss of node {self._node} would interrupt the service now:\n{listed}"
             )
         else:
-            self._question.set_text(f"Node {self._node} may die: nothing is lost, all goes on.")
+            self._question.set_text(
+                f"Without node {self._node}, no message is lost and the service continues."
+            )
         self._dialog.open()
 
     def _do_kill(self) -> None:
         self._dialog.close()
-        self._board.console.run(brokers.kill_broker(self._node))
+        self._context.console.run(brokers.kill_broker(self._node))
 
 
-def kafka(board: Board) -> Refresh:
-    """Build the panels."""
-    return KafkaPanel(board).refresh
+def kafka(context: DashboardContext) -> Refresh:
+    """Builds the panels."""
+    return KafkaPanel(context).refresh
 
 
-def _in_words(cluster: Status | None) -> str:
+def _describe_safety(cluster: Status | None) -> str:
     if cluster is None:
-        return "The brokers are not of this repository's local cluster: they are only looked at."
+        return "The page can only watch these brokers: they are not of the local cluster."
     if not cluster.weaknesses:
-        return "Any one broker may die: nothing is lost, all goes on."
-    return "The death of a broker is not survived:\n" + "\n".join(
+        return "Without any one broker, no message is lost and the service continues."
+    return "The loss of a broker would interrupt the service:\n" + "\n".join(
         f"- {each}" for each in cluster.weaknesses
     )
 
@@ -124,7 +131,7 @@ def _node_row(cluster: Status, at: int, leads: dict[int | None, int]) -> dict[st
 
 def _topic_row(topic: TopicReport) -> dict[str, Any]:
     if topic.partitions is None:
-        missing = {"text": "not there: seldon-kafka topics create", "mark": "dead"}
+        missing = {"text": "missing: seldon-kafka topics create", "mark": "dead"}
         return {"key": topic.topic, "cells": [topic.topic, missing, "", ""]}
     held = sum((each.end or 0) - (each.first or 0) for each in topic.partitions)
     lag = "" if topic.lag is None else f"{topic.lag:,}"

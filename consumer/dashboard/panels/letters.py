@@ -1,4 +1,4 @@
-"""Dead letters: why, with their picture, and back to the topic once all is mended."""
+"""The panel of dead letters, with their pictures, reasons and replays."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from consumer.dashboard.board import Board
 from consumer.dashboard.console import Program
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import Table
-from consumer.dashboard.letters import Shown
+from consumer.dashboard.letters import LoggedLetter
 from consumer.dashboard.panels import Refresh, button, panel
 from consumer.dashboard.rows import picture_address
 from kafka.replicas.view import span
@@ -21,11 +21,14 @@ _TEXT = 300
 
 
 class LettersPanel:
-    """One browser's view of the dead letters."""
+    """The panel of one browser.
 
-    def __init__(self, board: Board) -> None:
-        """Build it."""
-        self._board = board
+    Args:
+        context: the state that all pages share.
+    """
+
+    def __init__(self, context: DashboardContext) -> None:
+        self._context = context
         self._seen: tuple[int, str, int] | None = None
         with panel("Dead letters"):
             with ui.row().classes("w-full items-center gap-3"):
@@ -34,21 +37,21 @@ class LettersPanel:
                     .props('dense outlined options-dense aria-label="Reason"')
                     .classes("letter-reason")
                 )
-                self._replay = button("Replay all of this reason", self._replay_reason)
-                self._says = ui.label().classes("soft")
+                self._replay = button("Replay all with this reason", self._replay_reason)
+                self._summary = ui.label().classes("soft")
             self._table = Table(
-                "", "place", "reason", "message", "key", "rejected", "by", "replayed", ""
+                "", "position", "reason", "message", "key", "rejected", "by", "replayed", ""
             )
             self._table.on("act", self._act)
 
     def refresh(self) -> None:
-        """Show what has changed."""
-        box = self._board.letters
-        now = (box.version, str(self._reason.value), int(time.time() / 10))
+        """Updates the panel if its content has changed."""
+        log = self._context.letters
+        now = (log.version, str(self._reason.value), int(time.time() / 10))
         if now == self._seen:
             return
         self._seen = now
-        letters = box.newest()
+        letters = log.newest()
         reasons = {each.envelope.reason for each in letters}
         options = {"": "any reason", **{each: each for each in sorted(reasons)}}
         if options != self._reason.options:
@@ -57,16 +60,16 @@ class LettersPanel:
             each for each in letters if self._reason.value in ("", None, each.envelope.reason)
         ]
         waiting = sum(not each.replays for each in chosen)
-        self._says.set_text(
+        self._summary.set_text(
             f"{len(chosen):,} letters, {waiting:,} not replayed"
             + (f"; the newest {_ROWS} are shown" if len(chosen) > _ROWS else "")
         )
         self._replay.set_enabled(bool(self._reason.value))
         self._table.show(rows=[self._row(each) for each in chosen[:_ROWS]])
 
-    def _row(self, letter: Shown) -> dict[str, Any]:
+    def _row(self, letter: LoggedLetter) -> dict[str, Any]:
         envelope = letter.envelope
-        topic = self._board.settings.dead_letter_topic
+        topic = self._context.settings.dead_letter_topic
         position = (topic, envelope.at.partition, envelope.at.offset)
         ago = span(time.time() - envelope.rejected_ms / 1000)
         replayed: Any = {"text": f"{letter.replays}×", "mark": "right"} if letter.replays else "no"
@@ -92,11 +95,11 @@ class LettersPanel:
         self._run("replay", "--reason", str(self._reason.value))
 
     def _run(self, *words: str) -> None:
-        environment = {"KAFKA_BROKER": self._board.settings.broker}
+        environment = {"KAFKA_BROKER": self._context.settings.broker}
         program = Program(["seldon_kafka", "dead-letters", *words], environment)
-        self._board.console.run(program.action)
+        self._context.console.run(program.action)
 
 
-def letters(board: Board) -> Refresh:
-    """Build the panel."""
-    return LettersPanel(board).refresh
+def letters(context: DashboardContext) -> Refresh:
+    """Builds the panel."""
+    return LettersPanel(context).refresh

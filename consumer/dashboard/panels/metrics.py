@@ -1,11 +1,11 @@
-"""What the workers count: throughput, latency, confidence, rejections, drift."""
+"""The panels of the workers' metrics: throughput, latency, confidence, rejections, drift."""
 
 from __future__ import annotations
 
 from nicegui import ui
 
 from consumer.dashboard import scrape
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import Table
 from consumer.dashboard.panels import BLUE, Refresh, axis, categories, chart, panel
 from consumer.dashboard.scrape import Samples
@@ -14,10 +14,10 @@ _QUANTILES = (0.5, 0.9, 0.99)
 _TENTHS = tuple(f"0.{tenth}" for tenth in range(10))
 
 
-def metrics(board: Board) -> Refresh:
-    """Build the panels."""
+def metrics(context: DashboardContext) -> Refresh:
+    """Builds the panels."""
     with panel("Throughput and latency"):
-        says = ui.label().classes("soft")
+        summary = ui.label().classes("soft")
         stages = Table("stage", "batches", "mean", "90 % within", "99 % within")
     with ui.element("div").classes("halves"):
         with panel("Confidence of the answers"):
@@ -28,7 +28,7 @@ def metrics(board: Board) -> Refresh:
                 series=[],
             )
             judged = ui.label().classes("soft")
-        with panel("What could not be answered"):
+        with panel("Unanswered messages"):
             reasons = Table("reason", "messages")
         with panel("Drift from the validation images"):
             drift = Table("statistic", "population stability index", "")
@@ -36,11 +36,11 @@ def metrics(board: Board) -> Refresh:
 
     def refresh() -> None:
         nonlocal shown
-        view = board.telemetry.view
+        view = context.telemetry.view
         if view.number == shown:
             return
         shown = view.number
-        says.set_text(throughput(view.recent, view.recent_s))
+        summary.set_text(throughput(view.recent, view.recent_s))
         stages.show(rows=stage_rows(view.recent, view.counted))
         tenths = scrape.by_label(view.counted, "model_confidence_images_total", "at_least")
         bars = [tenths.get(each, 0.0) for each in _TENTHS]
@@ -62,22 +62,22 @@ def metrics(board: Board) -> Refresh:
 
 
 def throughput(recent: Samples, seconds: float) -> str:
-    """Messages a second, and latency, of the last half minute."""
+    """Returns a text about rate and latency of the last half minute."""
     messages = scrape.messages(recent)
     if seconds <= 0 or not messages:
-        return "Nothing was answered in the last half minute."
+        return "No message was answered in the last half minute."
     buckets = scrape.histogram(recent, "kafka_worker_latency_seconds")
     within = ", ".join(
         f"{100 * share:.0f} % within {1000 * value:,.0f} ms"
         for share in _QUANTILES
         if (value := buckets.quantile(share)) is not None
     )
-    rate = f"{messages / seconds:,.1f} messages a second"
+    rate = f"{messages / seconds:,.1f} messages per second"
     return f"{rate}; {within}, from sending to commit" if within else rate
 
 
 def stage_rows(recent: Samples, counted: Samples) -> list[dict[str, object]]:
-    """How long a batch takes in each stage, of the last half minute, else of all time."""
+    """Returns rows with the time of a batch in each stage, in the last half minute or else ever."""
     rows: list[dict[str, object]] = []
     name = "kafka_worker_stage_seconds"
     samples = recent if scrape.total(recent, f"{name}_count") else counted
@@ -94,9 +94,9 @@ def stage_rows(recent: Samples, counted: Samples) -> list[dict[str, object]]:
 
 
 def _drift_row(name: str, index: float) -> dict[str, object]:
-    level = {"text": "as expected", "mark": "right"}
+    level = {"text": "no drift", "mark": "right"}
     if index > 0.25:
-        level = {"text": "much has changed", "mark": "wrong"}
+        level = {"text": "strong drift", "mark": "wrong"}
     elif index > 0.1:
-        level = {"text": "something has changed", "mark": "abstain"}
+        level = {"text": "some drift", "mark": "abstain"}
     return {"key": name, "cells": [name, f"{index:.3f}", level]}

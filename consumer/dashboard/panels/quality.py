@@ -1,4 +1,4 @@
-"""How right the answers are, where that is known: by their senders, and by corrections."""
+"""The panels of accuracy, confusion and drift; the truth comes from senders and corrections."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from typing import Any
 
 from nicegui import ui
 
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.panels import BLUE, GREY, Refresh, axis, categories, chart, panel
-from consumer.dashboard.quality import Quality, judge
+from consumer.dashboard.quality import Quality, quality_of
 from consumer.labels import HIRAGANA
 
-_EVERY = 4  # refreshes, since all that is kept is looked through
+_EVERY = 4  # refreshes for each update, because an update reads all kept results
 
 
-def quality(board: Board) -> Refresh:
-    """Build the panels."""
+def quality(context: DashboardContext) -> Refresh:
+    """Builds the panels."""
     names = [f"{kana} {name}" for name, kana in HIRAGANA.items()]
     across = categories(names, rotate=45)
     with panel("Right or wrong"):
-        says = ui.label()
+        summary = ui.label()
         ui.label(
-            "Truth comes from senders' `truth` headers, and from corrections: open a result to "
-            "make one. python -m consumer.feedback --out corrections.npz writes them out for "
+            "The truth comes from senders' `truth` headers and from corrections. "
+            "Open a result to correct its label. "
+            "python -m consumer.feedback --out corrections.npz writes the corrections for "
             "python -m model.train --feedback."
         ).classes("soft")
     with ui.element("div").classes("halves"):
-        with panel("Accuracy, of the latest 200 each time"):
+        with panel("Accuracy of the latest 200 images"):
             running = chart(
                 "260px",
                 xAxis=axis("images", splitLine={"show": False}),
                 yAxis=axis("%", min=None, max=100, scale=True),
                 series=[],
             )
-        with panel("Truth (down) and answer (across)"):
+        with panel("Truth (rows) and label (columns)"):
             matrix = chart(
                 "340px",
                 tooltip={"renderMode": "richText"},
@@ -49,7 +50,7 @@ def quality(board: Board) -> Refresh:
                 },
                 series=[],
             )
-        with panel("Drift: answers, lately and before"):
+        with panel("Drift: labels before and now"):
             drift = chart(
                 "260px",
                 xAxis=across,
@@ -61,12 +62,12 @@ def quality(board: Board) -> Refresh:
     def refresh() -> None:
         nonlocal turn, shown
         turn += 1
-        state = (board.results.newest, board.results.corrections)
+        state = (context.results.newest, context.results.corrections)
         if state == shown or turn % _EVERY != 1:
             return
         shown = state
-        found = judge(board.results)
-        says.set_text(_in_words(found))
+        found = quality_of(context.results)
+        summary.set_text(_describe(found))
         running.options["series"] = [
             {"type": "line", "showSymbol": False, "data": found.running, "color": BLUE}
         ]
@@ -76,7 +77,7 @@ def quality(board: Board) -> Refresh:
             {"type": "bar", "name": name, "itemStyle": {"color": color}, "data": _percents(shares)}
             for name, color, shares in (
                 ("before", GREY, found.before),
-                ("lately", BLUE, found.lately),
+                ("now", BLUE, found.recent),
             )
         ]
         for each in (running, matrix, drift):
@@ -85,9 +86,9 @@ def quality(board: Board) -> Refresh:
     return refresh
 
 
-def _in_words(found: Quality) -> str:
+def _describe(found: Quality) -> str:
     if not found.known:
-        return "Of no image that is kept it is known what it shows."
+        return "No kept image has a known truth."
     share = 100 * found.right / found.known
     return (
         f"{found.right:,} of {found.known:,} images right ({share:.2f} %), "

@@ -1,4 +1,4 @@
-"""The list of results, its filters, and what can be taken away."""
+"""The panel of results, with filters and downloads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import ResultList
 from consumer.dashboard.panels import Refresh, panel
 from consumer.dashboard.panels.detail import Detail
@@ -19,11 +19,11 @@ from consumer.dashboard.selection import Filter, Selection
 from consumer.labels import HIRAGANA
 
 _MOST_ROWS = 200
-# More than so many new ones at a time nobody can follow: they are shown, with their pictures, once
-# a second, and the page has time for the person.
+# Nobody can follow more new results than this at a time. They are then shown only once a second, so
+# that the page has time for the user.
 _MANY = 25
 _MANY_EVERY_S = 1.0
-_EMPTY = "Nothing has come yet. Send an image, draw one, or start a load."
+_EMPTY = "There are no results yet. Send an image, draw one, or start a load."
 _FLAGS = {
     "abstained": "unsure",
     "outlier": "outliers",
@@ -33,23 +33,26 @@ _FLAGS = {
 
 
 class ResultsPanel:
-    """One browser's view of the results."""
+    """The panel of one browser.
 
-    def __init__(self, board: Board) -> None:
-        """Build it."""
-        self._board = board
-        self._selection = Selection(board.results, Filter())
+    Args:
+        context: the state that all pages share.
+    """
+
+    def __init__(self, context: DashboardContext) -> None:
+        self._context = context
+        self._selection = Selection(context.results, Filter())
         self._shown_at = 0.0
         self._first, self._count = 0, 30
         self._until: int | None = None
         self._shown: tuple[Any, ...] = (0,)
-        self._detail = Detail(board)
+        self._detail = Detail(context)
         with panel("Results"):
             with ui.row().classes("w-full items-center gap-3"):
                 self._build_filters()
             self._list = ResultList(_EMPTY).classes("w-full")
-            self._list.on("window", self._asked)
-            self._list.on("chosen", self._opened)
+            self._list.on("window", self._on_window)
+            self._list.on("chosen", self._on_chosen)
 
     def _build_filters(self) -> None:
         labels = {"": "any label", **{name: f"{kana} {name}" for name, kana in HIRAGANA.items()}}
@@ -75,11 +78,11 @@ class ResultsPanel:
         ]
 
     def refresh(self) -> None:
-        """Show what has changed."""
-        log = self._board.results
+        """Updates the panel if there are new results or corrections."""
+        log = self._context.results
         known = {
             "": "any worker",
-            **{name: name for name in sorted(self._board.feed.score.workers) if name},
+            **{name: name for name in sorted(self._context.feed.score.workers) if name},
         }
         if known != self._workers.options:
             self._workers.set_options(known, value=self._workers.value)
@@ -95,7 +98,7 @@ class ResultsPanel:
 
     def _show(self, method: str = "show") -> None:
         self._shown_at = time.monotonic()
-        log = self._board.results
+        log = self._context.results
         window = self._selection.window(self._first, self._count, self._until)
         rows = [row_of(each, self._first + at, log) for at, each in enumerate(window.results)]
         self._list.run_method(
@@ -108,17 +111,17 @@ class ResultsPanel:
             },
         )
 
-    def _asked(self, event: GenericEventArguments) -> None:
-        asked = event.args
-        self._first = max(0, int(asked["first"]))
-        self._count = min(_MOST_ROWS, max(1, int(asked["count"])))
-        self._until = None if asked["until"] is None else int(asked["until"])
+    def _on_window(self, event: GenericEventArguments) -> None:
+        window = event.args
+        self._first = max(0, int(window["first"]))
+        self._count = min(_MOST_ROWS, max(1, int(window["count"])))
+        self._until = None if window["until"] is None else int(window["until"])
         self._show()
 
-    async def _opened(self, event: GenericEventArguments) -> None:
-        result = self._board.results.find(int(event.args))
+    async def _on_chosen(self, event: GenericEventArguments) -> None:
+        result = self._context.results.find(int(event.args))
         if result is None:
-            ui.notify("That one is forgotten already: only the latest are kept.")
+            ui.notify("This result is no longer kept.")
             return
         await self._detail.open(result)
 
@@ -127,7 +130,7 @@ class ResultsPanel:
 
     def _set(self, **conditions: Any) -> None:
         chosen = replace(self._selection.chosen, **conditions)
-        self._selection = Selection(self._board.results, chosen)
+        self._selection = Selection(self._context.results, chosen)
         query = urlencode(query_of(chosen))
         for link, kind in zip(self._files, ("csv", "json"), strict=True):
             link.props["href"] = f"/api/results.{kind}" + (f"?{query}" if query else "")
@@ -140,6 +143,6 @@ def _share(percent: float | None) -> float | None:
     return None if percent is None else percent / 100
 
 
-def results(board: Board) -> Refresh:
-    """Build the panel."""
-    return ResultsPanel(board).refresh
+def results(context: DashboardContext) -> Refresh:
+    """Builds the panel."""
+    return ResultsPanel(context).refresh

@@ -1,4 +1,4 @@
-"""Sending: files, drawings, samples, and loads."""
+"""The panels that send files, drawings, samples and loads."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from consumer.dashboard.board import Board
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import SendBox
 from consumer.dashboard.loads import Load
 from consumer.dashboard.panels import Refresh, button, panel
-from consumer.dashboard.uploads import Refused, shortened
+from consumer.dashboard.uploads import RefusedFile, shortened
 from consumer.labels import HIRAGANA
 from producer.bundled_samples import Samples
 from producer.formats import FORMATS
@@ -19,8 +19,8 @@ from producer.formats import FORMATS
 MOST_FILES = 1000
 
 
-def send(board: Board, samples: Samples) -> Refresh:
-    """Build the panel."""
+def send(context: DashboardContext, samples: Samples) -> Refresh:
+    """Builds the panels."""
     names = list(HIRAGANA)
     with panel("Send"):
         box = SendBox()
@@ -32,7 +32,7 @@ def send(board: Board, samples: Samples) -> Refresh:
             format="png",
             mostFiles=MOST_FILES,
         )
-        box.on("failed", lambda event: _failed(board, event))
+        box.on("failed", lambda event: _failed(context, event))
         ui.select(
             list(FORMATS),
             value="png",
@@ -40,20 +40,20 @@ def send(board: Board, samples: Samples) -> Refresh:
             on_change=lambda event: box.show(format=event.value),
         ).props("dense outlined options-dense").classes("w-full")
     with panel("Load"):
-        return _load(board)
+        return _load(context)
 
 
-def _failed(board: Board, event: GenericEventArguments) -> None:
+def _failed(context: DashboardContext, event: GenericEventArguments) -> None:
     name, why = str(event.args.get("name", "")), str(event.args.get("why", ""))
-    board.sender.refuse(Refused(shortened(name), shortened(why)))
+    context.sender.refuse(RefusedFile(shortened(name), shortened(why)))
 
 
-def _load(board: Board) -> Refresh:
+def _load(context: DashboardContext) -> Refresh:
     with ui.grid(columns=2).classes("w-full gap-2"):
         rate = _number("messages/s", 100)
         count = _number("messages", 2000)
         bad = _number("bad, %", 0)
-        form = (
+        wire_format = (
             ui.select(list(FORMATS), value="ndarray", label="format")
             .props("dense outlined options-dense")
             .classes("load-format")
@@ -61,11 +61,11 @@ def _load(board: Board) -> Refresh:
 
     def start() -> None:
         try:
-            board.loads.start(
+            context.loads.start(
                 Load(
                     int(count.value or 0),
                     float(rate.value or 0),
-                    form.value,
+                    wire_format.value,
                     (bad.value or 0) / 100,
                 )
             )
@@ -74,13 +74,13 @@ def _load(board: Board) -> Refresh:
 
     with ui.row().classes("items-center gap-2"):
         button("Start load", start, primary=True)
-        stop = button("Stop", board.loads.stop)
-        says = ui.label().classes("soft")
+        stop = button("Stop", context.loads.stop)
+        summary = ui.label().classes("soft")
 
     def refresh() -> None:
-        running = board.loads.running
+        running = context.loads.running
         stop.set_enabled(running > 0)
-        says.set_text(f"{running} running" if running else "")
+        summary.set_text(f"{running} running" if running else "")
 
     return refresh
 

@@ -1,4 +1,4 @@
-"""Workers as cards, and how many of them there are to be."""
+"""The panels of the workers and of their scaling."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from consumer.dashboard.board import Board
 from consumer.dashboard.cards import GONE, Card
+from consumer.dashboard.context import DashboardContext
 from consumer.dashboard.elements import Cards
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, OFF, Scaling
 from consumer.dashboard.panels import Refresh, button, panel
@@ -19,18 +19,18 @@ _GONE_FOR_S = 90.0
 _MODES = {OFF: "off", BY_HAND: "by hand", AUTOMATIC: "automatic"}
 
 
-def workers(board: Board) -> Refresh:
-    """Build the panel of cards."""
+def workers(context: DashboardContext) -> Refresh:
+    """Builds the panel of the workers' cards."""
     with panel("Workers"):
         with ui.row().classes("w-full items-center justify-between"):
-            says = ui.label().classes("soft")
-            button("Kill one at random", lambda: board.console.run(board.backend.kill_random()))
-        trouble = ui.label().classes("trouble")
+            summary = ui.label().classes("soft")
+            button("Kill one at random", lambda: context.console.run(context.backend.kill_random()))
+        error = ui.label().classes("error-text")
         cards = Cards()
-        cards.on("act", lambda event: _act(board, event))
+        cards.on("act", lambda event: _act(context, event))
 
     def refresh() -> None:
-        view = board.telemetry.view
+        view = context.telemetry.view
         now_s = time.time()
         shown = [
             each
@@ -40,23 +40,23 @@ def workers(board: Board) -> Refresh:
         cards.show(cards=[card_values(each, now_s) for each in shown])
         running = sum(each.state != GONE for each in shown)
         wanted = view.fleet.wanted
-        says.set_text(
-            f"{running} on {board.backend.place}"
+        summary.set_text(
+            f"{running} on {context.backend.location}"
             + (f", {wanted} wanted" if wanted not in (None, running) else "")
         )
-        trouble.set_text(view.trouble)
-        trouble.set_visibility(bool(view.trouble))
+        error.set_text(view.error)
+        error.set_visibility(bool(view.error))
 
     return refresh
 
 
-def _act(board: Board, event: GenericEventArguments) -> None:
-    act = {"stop": board.backend.stop, "kill": board.backend.kill}[event.args["what"]]
-    board.console.run(act(str(event.args["name"])))
+def _act(context: DashboardContext, event: GenericEventArguments) -> None:
+    act = {"stop": context.backend.stop, "kill": context.backend.kill}[event.args["what"]]
+    context.console.run(act(str(event.args["name"])))
 
 
 def card_values(card: Card, now_s: float) -> dict[str, Any]:
-    """A card as the browser shows it."""
+    """Returns a card as values for the browser."""
     instance = card.instance
     ended_s = instance.ended_s
     facts = []
@@ -70,7 +70,7 @@ def card_values(card: Card, now_s: float) -> dict[str, Any]:
         facts.append(f"{card.messages:,} messages")
         facts.append(f"{card.rate:,.0f}/s")
         if card.batch is not None:
-            facts.append(f"{card.batch:,.1f} a batch")
+            facts.append(f"{card.batch:,.1f} per batch")
         if card.memory_bytes is not None:
             facts.append(f"{card.memory_bytes / 2**20:,.0f} MiB")
         if card.restarts:
@@ -82,12 +82,12 @@ def card_values(card: Card, now_s: float) -> dict[str, Any]:
         "state": card.state,
         "why": card.why,
         "facts": facts,
-        "stages": f"ms a batch: {stages}" if stages and ended_s is None else "",
+        "stages": f"ms per batch: {stages}" if stages and ended_s is None else "",
     }
 
 
 def _ranges(partitions: tuple[int, ...]) -> str:
-    """`0-3, 7` for 0, 1, 2, 3 and 7."""
+    """Returns numbers as ranges, such as `0-3, 7` for 0, 1, 2, 3 and 7."""
     if not partitions:
         return "none"
     parts: list[list[int]] = []
@@ -100,11 +100,14 @@ def _ranges(partitions: tuple[int, ...]) -> str:
 
 
 class ScalingPanel:
-    """The panel that says how many workers there are to be."""
+    """The panel that shows and sets the desired number of workers.
 
-    def __init__(self, board: Board) -> None:
-        """Build it."""
-        self._board = board
+    Args:
+        context: the state that all pages share.
+    """
+
+    def __init__(self, context: DashboardContext) -> None:
+        self._context = context
         self._known: Scaling | None = None
         with panel("Scaling"):
             self._mode = (
@@ -117,11 +120,11 @@ class ScalingPanel:
                 self._lag = _number("lag for each worker")
             with ui.row().classes("items-center gap-2"):
                 self._update = button("Update", self._apply, primary=True)
-                self._says = ui.label().classes("soft")
+                self._summary = ui.label().classes("soft")
 
     def refresh(self) -> None:
-        """Take over what somebody else has set; what is being typed here stays."""
-        fleet = self._board.telemetry.view.fleet
+        """Shows changes by other users; fields that did not change keep the user's input."""
+        fleet = self._context.telemetry.view.fleet
         scaling = fleet.scaling
         self._update.set_enabled(scaling is not None)
         if scaling is not None and scaling != self._known:
@@ -137,10 +140,10 @@ class ScalingPanel:
                 value = getattr(scaling, name)
                 if before is None or value != getattr(before, name):
                     field.set_value(value)
-        self._says.set_text(self._in_words())
+        self._summary.set_text(self._describe_lag())
 
     def _offer(self, modes: tuple[str, ...], scaling: Scaling) -> None:
-        """Leave nothing to be set that would be refused, or would change nothing."""
+        """Shows only the modes and fields that the platform supports."""
         offered = {mode: _MODES[mode] for mode in modes}
         if offered != self._mode.options:
             self._mode.set_options(offered, value=scaling.mode)
@@ -150,14 +153,14 @@ class ScalingPanel:
         self._count.set_visibility(BY_HAND in modes)
         self._lag.set_visibility(bounded and scaling.lag_per_worker > 0)
 
-    def _in_words(self) -> str:
-        scaling, lag = self._known, self._board.brokers.view.lag
+    def _describe_lag(self) -> str:
+        scaling, lag = self._known, self._context.brokers.view.lag
         if scaling is None or lag is None:
             return ""
         if scaling.mode != AUTOMATIC or not scaling.lag_per_worker:
             return f"lag {lag:,}"
-        asked = -(-lag // scaling.lag_per_worker)
-        return f"lag {lag:,} / {scaling.lag_per_worker:,} asks for {asked:,}"
+        needed = -(-lag // scaling.lag_per_worker)
+        return f"lag {lag:,} / {scaling.lag_per_worker:,} needs {needed:,}"
 
     def _apply(self) -> None:
         try:
@@ -169,17 +172,17 @@ class ScalingPanel:
                 ),
             )
         except (TypeError, ValueError):
-            ui.notify("Fill in whole numbers.", type="warning")
+            ui.notify("Enter whole numbers.", type="warning")
             return
         if scaling.minimum > scaling.maximum:
-            ui.notify("The minimum is above the maximum.", type="warning")
+            ui.notify("The minimum is greater than the maximum.", type="warning")
             return
-        self._board.console.run(self._board.backend.scale(scaling))
+        self._context.console.run(self._context.backend.scale(scaling))
 
 
-def scaling(board: Board) -> Refresh:
-    """Build the panel."""
-    return ScalingPanel(board).refresh
+def scaling(context: DashboardContext) -> Refresh:
+    """Builds the panel."""
+    return ScalingPanel(context).refresh
 
 
 def _number(label: str) -> Any:

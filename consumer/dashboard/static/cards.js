@@ -1,4 +1,4 @@
-// One card for each worker, with what can be done to it.
+// A card for each worker, with buttons for its actions.
 export default {
   template: `
     <div class="cards">

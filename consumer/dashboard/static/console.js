@@ -1,8 +1,8 @@
-// Commands and what they said, the newest first.
+// Commands with their output, the newest first.
 export default {
   template: `
     <div class="console" role="log" aria-label="Commands that were run">
-      <p v-if="!entries.length" class="soft">Nothing was run yet. Whatever a button does shows up here as a command.</p>
+      <p v-if="!entries.length" class="soft">No command has run yet. Each button's action appears here as a command.</p>
       <div v-for="entry in entries" :key="entry.number" class="console-entry">
         <div class="console-command"><span>$ {{ entry.command }}</span>
           <span class="row"><span class="soft">{{ entry.state }}</span>
@@ -17,7 +17,7 @@ export default {
       try {
         await navigator.clipboard.writeText(entry.command);
       } catch {
-        // Where a page may not write to the clipboard, the old way still works.
+        // If the page may not write to the clipboard, the deprecated command still works.
         const area = document.createElement("textarea");
         area.value = entry.command;
         document.body.append(area);

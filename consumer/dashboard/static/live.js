@@ -1,4 +1,4 @@
-// A line that changes several times a second: by itself, without another look at the whole page.
+// A line of text that changes several times a second, without an update of the whole page.
 export default {
   template: `<div>{{ text }}</div>`,
   data() {

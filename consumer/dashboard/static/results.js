@@ -1,7 +1,7 @@
-// The list of results: only the rows in sight are there. The server has the others, and is asked
-// for a window of them. All text is put in as text.
+// The list of results. The browser has only the visible rows, and requests them from the server as
+// a window. Texts are never read as HTML.
 
-// A bar of a chart that is 100 wide and 30 high.
+// Returns the path of a bar in a chart that is 100 wide and 30 high.
 function bar(share, at, count) {
   const width = 100 / count;
   const height = Math.max(1, share * 30);
@@ -56,26 +56,26 @@ export default {
     </div>`,
   props: { empty: String },
   data() {
-    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, slots: 0, selected: 0, asked: 0, missing: {} };
+    return { height: 44, total: 0, rows: [], newest: 0, until: null, newer: 0, slots: 0, selected: 0, scrollTimer: 0, missing: {} };
   },
   mounted() {
-    this.observer = new ResizeObserver(() => this.ask());
+    this.observer = new ResizeObserver(() => this.requestWindow());
     this.observer.observe(this.$refs.scroll);
   },
   beforeUnmount() {
     this.observer.disconnect();
   },
   methods: {
-    // Called by the server: the rows of the window that was asked for.
+    // The server calls this with the rows of the requested window.
     show(window) {
       this.total = window.total;
       this.newest = window.newest;
-      this.rows = this.placed(window.rows);
+      this.rows = this.withSlots(window.rows);
       this.newer = window.newer;
     },
-    // A row that stays keeps its part of the page; a new one takes over that of one that went, which
-    // is less work for the browser than to build another.
-    placed(rows) {
+    // A row that stays keeps its element. A new row takes the element of a removed one, which is
+    // less work for the browser than a new element.
+    withSlots(rows) {
       const before = new Map(this.rows.map((each) => [each.number, each.slot]));
       const kept = new Set(rows.map((each) => before.get(each.number)));
       const free = this.rows.map((each) => each.slot).filter((slot) => !kept.has(slot));
@@ -90,11 +90,11 @@ export default {
         };
       });
     },
-    // Called by the server: while a person looks at older ones, only say how many have come.
+    // The server calls this while older results are shown: it only updates the number of newer ones.
     count(newer) {
       this.newer = newer;
     },
-    ask() {
+    requestWindow() {
       const top = this.$refs.scroll.scrollTop;
       const room = Math.ceil(this.$refs.scroll.clientHeight / this.height);
       const first = Math.max(0, Math.floor(top / this.height) - 5);
@@ -103,17 +103,17 @@ export default {
     scrolled() {
       if (this.$refs.scroll.scrollTop < 2 && this.newer === 0) this.until = null;
       else if (this.until === null && this.$refs.scroll.scrollTop >= 2) this.until = this.newest;
-      clearTimeout(this.asked);
-      this.asked = setTimeout(() => this.ask(), 40);
+      clearTimeout(this.scrollTimer);
+      this.scrollTimer = setTimeout(() => this.requestWindow(), 40);
     },
-    // Called by the server: the newest rows that another filter takes.
+    // The server calls this with the newest rows after the filter has changed.
     restart(window) {
       this.toTop();
       this.show(window);
     },
     follow() {
       this.toTop();
-      this.ask();
+      this.requestWindow();
     },
     toTop() {
       this.until = null;

@@ -1,5 +1,5 @@
-// Files, drawings and samples on their way to the topic. The server answers each with how it was
-// turned into 28 x 28 pixels, or why not.
+// Sends files, drawings and samples to the topic. The server answers with their conversion to
+// 28 x 28 pixels, or with an error.
 const AT_ONCE = 4;
 
 export default {
@@ -34,7 +34,7 @@ export default {
         </div>
         <button class="button" @click="sendSamples(samples.map((each) => each.name))">Send all {{ samples.length }}</button>
       </div>
-      <p class="send-says" role="status" aria-live="polite">{{ says }}</p>
+      <p class="send-status" role="status" aria-live="polite">{{ status }}</p>
       <div class="turned" v-if="turned.length" aria-label="How pictures were turned into 28 x 28 pixels">
         <figure v-for="each in turned" :key="each.id" :title="each.name">
           <img v-if="each.before" :src="each.before" alt="as it was" height="48"><span aria-hidden="true">→</span>
@@ -52,7 +52,7 @@ export default {
       over: false,
       drawn: false,
       drawing: false,
-      says: "",
+      status: "",
       turned: [],
       waiting: [],
       running: 0,
@@ -75,7 +75,7 @@ export default {
     },
     take(files) {
       if (files.length > this.mostFiles) {
-        this.says = `At most ${this.mostFiles.toLocaleString()} files at once; put more into a ZIP.`;
+        this.status = `At most ${this.mostFiles.toLocaleString()} files at once; put more into a ZIP.`;
         return;
       }
       if (!this.running) this.sent = this.refused = 0;
@@ -91,21 +91,21 @@ export default {
         });
       }
       const left = this.running + this.waiting.length;
-      const refused = this.refused ? `, ${this.refused} could not be` : "";
-      this.says = `${this.sent} sent${refused}` + (left ? `, ${left} to go` : "");
+      const refused = this.refused ? `, ${this.refused} could not be sent`: "";
+      this.status = `${this.sent} sent${refused}` + (left ? `, ${left} to go` : "");
     },
     async post({ name, body }) {
       const query = new URLSearchParams({ name, format: this.format });
       try {
         const answer = await fetch(`/api/pictures?${query}`, { method: "POST", body });
         if (!answer.ok) throw new Error(await answer.text());
-        this.told(await answer.json());
+        this.showAnswer(await answer.json());
       } catch (error) {
         this.refused += 1;
         this.$emit("failed", { name, why: String(error.message || error) });
       }
     },
-    told(answer) {
+    showAnswer(answer) {
       this.sent += answer.sent;
       this.refused += answer.refused;
       const id = `${Date.now()}-${this.sent}-`;
@@ -117,7 +117,7 @@ export default {
       try {
         const answer = await fetch("/api/samples", { method: "POST", body, headers: { "Content-Type": "application/json" } });
         if (!answer.ok) throw new Error(await answer.text());
-        this.told(await answer.json());
+        this.showAnswer(await answer.json());
       } catch (error) {
         this.refused += names.length;
         for (const name of names) this.$emit("failed", { name, why: String(error.message || error) });
@@ -133,7 +133,7 @@ export default {
       context.strokeStyle = "#111";
       this.drawn = false;
     },
-    place(event) {
+    point(event) {
       const box = this.$refs.canvas.getBoundingClientRect();
       return [((event.clientX - box.left) * 280) / box.width, ((event.clientY - box.top) * 280) / box.height];
     },
@@ -142,13 +142,13 @@ export default {
       this.drawing = this.drawn = true;
       const context = this.$refs.canvas.getContext("2d");
       context.beginPath();
-      context.moveTo(...this.place(event));
+      context.moveTo(...this.point(event));
       this.stroke(event);
     },
     stroke(event) {
       if (!this.drawing) return;
       const context = this.$refs.canvas.getContext("2d");
-      context.lineTo(...this.place(event));
+      context.lineTo(...this.point(event));
       context.stroke();
     },
     end() {

@@ -1,1 +1,1 @@
-"""The dashboard's parts that need neither brokers nor a browser."""
+"""Tests of the dashboard without brokers and without a browser."""

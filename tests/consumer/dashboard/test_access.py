@@ -1,4 +1,4 @@
-"""Who may see the page, and who may not even knock."""
+"""Access to the page: from this machine, with a token, and from other web pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from consumer.dashboard.__main__ import main
 from consumer.dashboard.access import Guard, is_loopback
 
 with warnings.catch_warnings():
-    # It would rather have another HTTP client than the one that the dashboard brings along.
+    # The module warns that it prefers another HTTP client than the installed one.
     warnings.simplefilter("ignore")
     from starlette.testclient import TestClient
 
@@ -22,7 +22,7 @@ HERE = "http://127.0.0.1:8090"
 
 
 async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-    """What is guarded."""
+    """Stands in for the application behind the guard."""
     if scope["type"] == "websocket":
         socket = WebSocket(scope, receive, send)
         await socket.accept()
@@ -37,18 +37,18 @@ def client(token: str | None = None, base_url: str = HERE) -> TestClient:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:1", "localhost", "[::1]:8090", "127.8.8.8"])
-def test_this_machine_is_let_in_without_a_token(host: str) -> None:
+def test_this_machine_needs_no_token(host: str) -> None:
     assert client().get("/", headers={"host": host}).text == "inside"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "10.0.0.1", ""])
-def test_a_page_of_another_name_is_refused_without_a_token(host: str) -> None:
+def test_another_host_name_is_refused_without_a_token(host: str) -> None:
     assert client().get("/", headers={"host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:9"])
-def test_another_web_page_can_change_nothing(token: str | None, origin: str) -> None:
+def test_requests_of_another_web_page_are_refused(token: str | None, origin: str) -> None:
     headers = {"origin": origin, "authorization": f"Bearer {TOKEN}"}
     assert client(token).post("/api/pictures", headers=headers).status_code == 403
     with (
@@ -64,30 +64,30 @@ def test_the_page_itself_may_change_things() -> None:
         assert socket.receive_text() == "inside"
 
 
-def test_a_token_is_asked_for_and_remembered() -> None:
+def test_the_form_takes_the_token_and_a_cookie_keeps_the_login() -> None:
     visitor = client(TOKEN, "https://dashboard.example")
-    asked = visitor.get("/")
-    assert asked.status_code == 401
-    assert "inside" not in asked.text
+    form = visitor.get("/")
+    assert form.status_code == 401
+    assert "inside" not in form.text
     wrong = visitor.post("/login", data={"token": "<script>alert(1)</script>"})
     assert wrong.status_code == 401
     assert "<script>" not in wrong.text
-    let_in = visitor.post("/login", data={"token": TOKEN})
-    assert (let_in.status_code, let_in.headers["location"]) == (303, "/")
-    cookie = let_in.headers["set-cookie"]
+    logged_in = visitor.post("/login", data={"token": TOKEN})
+    assert (logged_in.status_code, logged_in.headers["location"]) == (303, "/")
+    cookie = logged_in.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Lax" in cookie
     assert TOKEN not in cookie
     assert visitor.get("/").text == "inside"
 
 
-def test_a_token_in_the_address_does_not_stay_there() -> None:
+def test_a_token_in_the_address_is_removed_by_a_redirection() -> None:
     visitor = client(TOKEN)
     assert visitor.get("/", params={"token": TOKEN}).headers["location"] == "/"
     assert visitor.get("/").text == "inside"
 
 
-def test_who_was_let_in_in_another_tab_is_led_to_the_page_by_form_and_by_link() -> None:
+def test_a_second_login_leads_to_the_page() -> None:
     visitor = client(TOKEN)
     visitor.post("/login", data={"token": TOKEN})
     for again in (
@@ -99,32 +99,32 @@ def test_who_was_let_in_in_another_tab_is_led_to_the_page_by_form_and_by_link() 
     assert visitor.get("/").text == "inside"
 
 
-def test_names_that_make_no_sense_are_refused() -> None:
+def test_invalid_host_names_are_refused() -> None:
     assert client().get("/", headers={"host": "[::1"}).status_code == 421
     assert client().post("/", headers={"origin": "http://[::1"}).status_code == 403
 
 
-@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}"])
-def test_programs_need_the_token_as_well(given: str) -> None:
-    assert client(TOKEN).get("/", headers={"authorization": given}).status_code == 401
+@pytest.mark.parametrize("authorization", ["", "Bearer", "Bearer wrong", f"Basic {TOKEN}"])
+def test_programs_need_the_token(authorization: str) -> None:
+    assert client(TOKEN).get("/", headers={"authorization": authorization}).status_code == 401
     right = {"authorization": f"Bearer {TOKEN}"}
     assert client(TOKEN).get("/", headers=right).text == "inside"
     with pytest.raises(WebSocketDisconnect), client(TOKEN).websocket_connect("/ws") as socket:
         socket.receive_text()
 
 
-def test_no_other_page_can_frame_this_one() -> None:
+def test_the_page_cannot_be_framed() -> None:
     for answer in (client().get("/"), client(TOKEN).get("/")):
         assert answer.headers["x-frame-options"] == "DENY"
 
 
-def test_loopback_is_told_from_what_looks_like_it() -> None:
+def test_loopback_addresses_are_recognised() -> None:
     assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "127.1.2.3")))
     assert not any(map(is_loopback, ("0.0.0.0", "", "localhost.evil", "192.168.0.1", "::")))
 
 
 @pytest.mark.parametrize("token", ["", "short"])
-def test_a_page_that_others_reach_does_not_start_without_a_token(
+def test_a_public_page_does_not_start_without_a_token(
     token: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DASHBOARD_TOKEN", token)
@@ -139,7 +139,7 @@ def test_a_page_that_others_reach_does_not_start_without_a_token(
         (["--kubernetes", "kmnist"], "--kubernetes takes NAMESPACE/NAME, not kmnist"),
     ],
 )
-def test_wrong_arguments_are_told_before_any_broker_is_asked(
+def test_wrong_arguments_are_an_error(
     arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2

@@ -1,4 +1,4 @@
-"""From workers' own counts to what cards and charts say."""
+"""The numbers on cards and charts are computed from workers' metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from consumer.dashboard.cards import (
     STARTING,
     STUCK,
     WORKING,
-    Look,
+    Snapshot,
     card_of,
     gone_card,
 )
@@ -35,7 +35,7 @@ def samples(replies: float) -> scrape.Samples:
     }
 
 
-def test_metrics_of_all_workers_are_added_up_and_quantiles_come_of_buckets() -> None:
+def test_metrics_of_all_workers_are_added_up() -> None:
     registry = CollectorRegistry()
     replies = Counter("kafka_worker_replies", "", ["worker"], registry=registry)
     latency = Histogram("seconds", "", ["worker"], buckets=(1, 2, 4), registry=registry)
@@ -52,42 +52,42 @@ def test_metrics_of_all_workers_are_added_up_and_quantiles_come_of_buckets() -> 
     assert buckets.quantile(0.99) == 4
 
 
-def test_nothing_observed_has_no_quantile() -> None:
+def test_without_observations_there_is_no_quantile() -> None:
     assert scrape.histogram({}, "seconds").quantile(0.5) is None
 
 
-def test_a_counter_that_began_anew_counts_from_nothing() -> None:
+def test_a_reset_counter_counts_from_zero() -> None:
     before, now = samples(100), samples(30)
     assert scrape.total(scrape.since(before, now), "kafka_worker_replies_total") == 30
     assert scrape.total(scrape.since(before, samples(130)), "kafka_worker_replies_total") == 30
 
 
-def test_a_card_says_what_its_worker_does() -> None:
-    looks = [Look(0.0, status(), samples(0)), Look(2.0, status(), samples(500))]
-    card = card_of(ALIVE, looks)
+def test_a_card_has_the_numbers_of_its_worker() -> None:
+    snapshots = [Snapshot(0.0, status(), samples(0)), Snapshot(2.0, status(), samples(500))]
+    card = card_of(ALIVE, snapshots)
     assert (card.state, card.rate, card.messages, card.batch) == (WORKING, 250, 500, 10)
     assert (card.partitions, card.memory_bytes) == ((0, 1), 2**20)
-    assert card_of(ALIVE, looks[:1]).state == READY
+    assert card_of(ALIVE, snapshots[:1]).state == READY
 
 
 @pytest.mark.parametrize(
-    ("instance", "looks", "state"),
+    ("instance", "snapshots", "state"),
     [
-        (Instance("a", "a", 0.0), [Look(0.0, None, None)], STARTING),
-        (Instance("a", "a", 0.0), [Look(0.0, status(state="joining"), samples(0))], STARTING),
-        (ALIVE, [Look(0.0, status(), samples(0)), Look(9.0, None, None)], STUCK),
-        (ALIVE, [Look(0.0, status(), samples(0)), Look(1.0, None, None)], READY),
-        (ALIVE, [Look(0.0, status(state="stalled", detail="no broker"), samples(0))], STUCK),
-        (ALIVE, [Look(0.0, {**status(), "halted": "a bad deployment"}, samples(0))], STUCK),
-        (Instance("a", "a", 0.0, leaving=True), [Look(0.0, status(), samples(0))], LEAVING),
+        (Instance("a", "a", 0.0), [Snapshot(0.0, None, None)], STARTING),
+        (Instance("a", "a", 0.0), [Snapshot(0.0, status(state="joining"), samples(0))], STARTING),
+        (ALIVE, [Snapshot(0.0, status(), samples(0)), Snapshot(9.0, None, None)], STUCK),
+        (ALIVE, [Snapshot(0.0, status(), samples(0)), Snapshot(1.0, None, None)], READY),
+        (ALIVE, [Snapshot(0.0, status(state="stalled", detail="no broker"), samples(0))], STUCK),
+        (ALIVE, [Snapshot(0.0, {**status(), "halted": "a bad deployment"}, samples(0))], STUCK),
+        (Instance("a", "a", 0.0, leaving=True), [Snapshot(0.0, status(), samples(0))], LEAVING),
     ],
 )
-def test_a_state_is_told_by_what_was_heard(
-    instance: Instance, looks: list[Look], state: str
+def test_the_state_follows_from_the_snapshots(
+    instance: Instance, snapshots: list[Snapshot], state: str
 ) -> None:
-    assert card_of(instance, looks).state == state
+    assert card_of(instance, snapshots).state == state
 
 
-def test_a_worker_that_is_gone_says_why() -> None:
+def test_the_card_of_an_ended_worker_has_the_reason() -> None:
     card = gone_card(Instance("a", "a", 0.0, ended_s=5.0, why="killed by SIGKILL"))
     assert (card.state, card.why) == (GONE, "killed by SIGKILL")

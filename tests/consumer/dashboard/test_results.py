@@ -1,4 +1,4 @@
-"""The log of results: bounded, filtered, and the same for all who look."""
+"""The log of results: it is limited, filtered, and the same for all pages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FILTERS = st.builds(
 def answer(offset: int, *labels: Label, **more: Any) -> Answer:
     more.setdefault("key", "key")
     more.setdefault("worker", "a")
-    return Answer(place=("in", 0, offset), timestamp_ms=0, labels=labels, **more)
+    return Answer(input_position=("in", 0, offset), timestamp_ms=0, labels=labels, **more)
 
 
 def log_of(*answers: Answer, most: int = 1000) -> ResultLog:
@@ -51,7 +51,7 @@ def log_of(*answers: Answer, most: int = 1000) -> ResultLog:
 KI, SU = Label("ki", 0.9), Label("su", 0.4, abstain=True)
 
 
-def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
+def test_the_newest_results_come_first_and_the_oldest_are_dropped() -> None:
     log = log_of(*(answer(n, KI) for n in range(100)), most=40)
     window = Selection(log, Filter()).window(0, 5)
     assert [each.number for each in window.results] == [100, 99, 98, 97, 96]
@@ -59,10 +59,10 @@ def test_the_newest_stand_first_and_the_oldest_are_forgotten() -> None:
     assert log.find(1) is None
     found = log.find(100)
     assert found is not None
-    assert found.answer.place == ("in", 0, 99)
+    assert found.answer.input_position == ("in", 0, 99)
 
 
-def test_only_what_the_filter_takes_counts_as_newer() -> None:
+def test_only_selected_results_count_as_newer() -> None:
     log = log_of(answer(0, KI))
     only_ki = Selection(log, Filter(label="ki"))
     for n in range(1, 4):
@@ -71,45 +71,45 @@ def test_only_what_the_filter_takes_counts_as_newer() -> None:
     assert only_ki.window(0, 5).newer == 0
 
 
-@pytest.mark.parametrize("said", ["su", "す", "2", " SU "])
-def test_truth_is_understood_in_romaji_in_hiragana_and_by_the_number_of_the_class(
-    said: str,
+@pytest.mark.parametrize("truth", ["su", "す", "2", " SU "])
+def test_a_truth_may_be_romaji_hiragana_or_the_number_of_the_class(
+    truth: str,
 ) -> None:
     log = log_of(answer(0, Label("ki", 0.9, probabilities=(("ki", 0.9), ("su", 0.1)))))
-    log.correct((("in", 0, 0), 0), said)
+    log.correct((("in", 0, 0), 0), truth)
     (result,) = log.after(0)
     assert log.truth(result) == "su"
 
 
-def test_truth_of_a_model_with_names_of_its_own_is_left_as_it_is() -> None:
+def test_a_truth_that_is_a_class_name_of_the_model_is_kept() -> None:
     log = log_of(answer(0, Label("7", 0.9, probabilities=(("7", 0.9), ("2", 0.1)))))
     log.correct((("in", 0, 0), 0), "2")
     (result,) = log.after(0)
     assert log.truth(result) == "2"
 
 
-def test_a_page_that_stands_still_sees_the_same_while_others_come() -> None:
+def test_a_fixed_window_stays_the_same_while_results_come() -> None:
     log = log_of(*(answer(n, KI) for n in range(10)))
-    everything, only_ki = Selection(log, Filter()), Selection(log, Filter(label="ki"))
-    before = everything.window(2, 3)
+    unfiltered, only_ki = Selection(log, Filter()), Selection(log, Filter(label="ki"))
+    before = unfiltered.window(2, 3)
     log.add(answer(10, KI, KI), ("out", 0, 0), 0.0, None)
-    for selection in (everything, only_ki):
+    for selection in (unfiltered, only_ki):
         assert selection.window(2, 3, until=before.newest).results == before.results
 
 
 @given(st.lists(st.lists(LABELS, max_size=3), max_size=20), FILTERS)
-def test_windows_put_together_are_all_that_a_filter_takes(
+def test_all_windows_together_are_the_selection(
     messages: list[list[Label]], chosen: Filter
 ) -> None:
     log = log_of(*(answer(n, *labels) for n, labels in enumerate(messages)))
     selection = Selection(log, chosen)
     pages = [selection.window(first, 4).results for first in range(0, 80, 4)]
-    taken = [each for each in reversed(log.after(0)) if chosen.takes(each, log.truth(each))]
-    assert [each for page in pages for each in page] == taken == selection.all()
+    selected = [each for each in reversed(log.after(0)) if chosen.matches(each, log.truth(each))]
+    assert [each for page in pages for each in page] == selected == selection.all()
 
 
 @given(st.lists(st.lists(LABELS, max_size=3), max_size=20), FILTERS, st.integers(1, 30))
-def test_what_was_looked_at_again_and_again_is_what_one_look_finds(
+def test_an_updated_selection_equals_a_new_one(
     messages: list[list[Label]], chosen: Filter, most: int
 ) -> None:
     log = ResultLog(most)
@@ -123,22 +123,27 @@ def test_what_was_looked_at_again_and_again_is_what_one_look_finds(
     assert kept.window(0, 3) == Selection(log, chosen).window(0, 3)
 
 
-def test_each_condition_leaves_out_what_it_should() -> None:
+def test_each_condition_selects_its_results() -> None:
     dead = answer(2, reason="bad_shape", worker="b")
     log = log_of(answer(0, KI, truth=("ki",)), answer(1, SU, truth=("ki",)), dead)
 
-    def taken(**conditions: Any) -> list[int]:
-        return [each.answer.place[2] for each in Selection(log, Filter(**conditions)).all()]  # type: ignore[index]
+    def selected(**conditions: Any) -> list[int]:
+        results = Selection(log, Filter(**conditions)).all()
+        return [each.answer.input_position[2] for each in results]  # type: ignore[index]
 
-    assert taken() == [2, 1, 0]
+    assert selected() == [2, 1, 0]
     assert (
-        taken(label="su") == taken(abstained=True) == taken(below=0.5) == taken(wrong=True) == [1]
+        selected(label="su")
+        == selected(abstained=True)
+        == selected(below=0.5)
+        == selected(wrong=True)
+        == [1]
     )
-    assert taken(worker="b") == taken(dead=True) == [2]
-    assert taken(outlier=True) == []
+    assert selected(worker="b") == selected(dead=True) == [2]
+    assert selected(outlier=True) == []
 
 
-def test_a_correction_counts_more_than_what_the_sender_said() -> None:
+def test_a_correction_replaces_the_senders_truth() -> None:
     log = log_of(answer(0, KI, truth=("ki",)))
     log.correct((("in", 0, 0), 0), "su")
     (result,) = Selection(log, Filter(wrong=True)).all()
@@ -147,12 +152,12 @@ def test_a_correction_counts_more_than_what_the_sender_said() -> None:
 
 
 @given(FILTERS)
-def test_a_filter_comes_back_from_an_address(chosen: Filter) -> None:
+def test_a_filter_survives_the_way_through_an_address(chosen: Filter) -> None:
     assert filter_of(query_of(chosen)) == chosen
 
 
 @given(st.text(), st.text())
-def test_files_say_what_is_in_the_log_and_start_no_formula(key: str, message: str) -> None:
+def test_files_have_the_results_and_no_formulas(key: str, message: str) -> None:
     log = log_of(answer(0, KI, key=key), answer(1, key="=1+1", reason="bad", message=message))
     written = "".join(as_csv(Selection(log, Filter()).all(), log))
     found = list(csv.DictReader(io.StringIO(written, newline="")))
@@ -165,7 +170,7 @@ def test_files_say_what_is_in_the_log_and_start_no_formula(key: str, message: st
     assert [each["key"] for each in document] == ["=1+1", key]
 
 
-def test_an_empty_log_is_a_file_too() -> None:
+def test_an_empty_log_is_a_valid_file() -> None:
     log = ResultLog()
     assert json.loads("".join(as_json(Selection(log, Filter()).all(), log))) == []
     assert "".join(as_csv(Selection(log, Filter()).all(), log)).startswith("number,")

@@ -1,4 +1,4 @@
-"""What looks at workers find, when some looks find nothing."""
+"""Snapshots of the workers, some of which fail."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ model_drift_index{statistic="mean"} 0.5
 class OneReplica:
     """A platform with one replica that has answered ten messages."""
 
-    place = "here"
+    location = "here"
 
     def __init__(self) -> None:
         self.silent = self.replica_silent = self.gone = False
         self.metrics = METRICS
 
-    def look(self) -> Fleet:
+    def snapshot(self) -> Fleet:
         if self.silent:
-            raise FleetError("nobody says")
+            raise FleetError("no answer")
         return Fleet(() if self.gone else (Instance("a", "a-1", 0.0, ready=True),))
 
     def fetch(self, instance: Instance, path: str) -> bytes:
@@ -58,41 +58,41 @@ def replies(telemetry: Telemetry) -> float:
     return scrape.total(telemetry.view.counted, "kafka_worker_replies_total")
 
 
-def test_a_look_that_failed_counts_nothing_twice() -> None:
+def test_a_failed_snapshot_counts_nothing_twice() -> None:
     platform = OneReplica()
     telemetry = Telemetry(platform, lambda: 0)
     for platform.silent in (False, True, False):
-        telemetry.look()
+        telemetry.take_snapshot()
         assert replies(telemetry) == 10
 
 
-def test_a_replica_that_is_gone_leaves_its_counts_and_not_its_drift() -> None:
+def test_an_ended_replica_keeps_its_counts_but_not_its_drift() -> None:
     platform = OneReplica()
     telemetry = Telemetry(platform, lambda: 0)
     for platform.gone in (False, True):
-        telemetry.look()
+        telemetry.take_snapshot()
         assert replies(telemetry) == 10
     assert scrape.by_label(telemetry.view.counted, "model_drift_index", "statistic") == {}
 
 
-def test_a_container_that_begins_anew_counts_on() -> None:
+def test_the_counts_of_a_restarted_container_are_added() -> None:
     platform = OneReplica()
     telemetry = Telemetry(platform, lambda: 0)
-    telemetry.look()
+    telemetry.take_snapshot()
     platform.metrics = METRICS.replace("total 10", "total 3")
     for _ in range(2):
-        telemetry.look()
+        telemetry.take_snapshot()
         assert replies(telemetry) == 13
 
 
-def test_a_stuck_replica_is_never_taken_for_one_that_starts(
+def test_a_stuck_replica_is_never_shown_as_starting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(cards, "_SILENT_S", 0.0)
     platform = OneReplica()
     telemetry = Telemetry(platform, lambda: 0)
-    telemetry.look()
+    telemetry.take_snapshot()
     platform.replica_silent = True
     for _ in range(100):
-        telemetry.look()
+        telemetry.take_snapshot()
     assert [each.state for each in telemetry.view.cards] == [STUCK]

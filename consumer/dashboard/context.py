@@ -1,4 +1,4 @@
-"""Everything behind the pages, once for all of them."""
+"""The state and the services that all pages share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from consumer.dashboard.corrections import Corrections
 from consumer.dashboard.feed import Feed
 from consumer.dashboard.fleet import Backend
 from consumer.dashboard.inputs import Inputs
-from consumer.dashboard.letters import LetterBox
+from consumer.dashboard.letters import DeadLetterLog
 from consumer.dashboard.loads import Loads
 from consumer.dashboard.results import ResultLog
 from consumer.dashboard.sending import Sender
@@ -16,38 +16,36 @@ from consumer.dashboard.telemetry import Telemetry
 from seldon_kafka.config.settings import Settings
 
 EXPLAINED = ("wrapper.KmnistClassifier",)
-"""Classes that `python -m wrapper.explain` explains."""
+"""The user models whose predictions `python -m wrapper.explain` explains."""
 
 
-class Board:
-    """What all pages look at, and what they act through.
+class DashboardContext:
+    """The state and the services that all pages share.
+
+    Args:
+        settings: topics, group and brokers.
+        backend: the platform of the workers.
 
     Attributes:
-        settings: Topics, group and brokers.
-        backend: Where the workers are.
-        results: What has come.
-        letters: Dead letters.
-        feed: Reads both.
-        brokers: Looks at Kafka.
-        telemetry: Looks at the workers.
-        console: Runs commands, and remembers them.
-        inputs: Fetches messages.
-        sender: Sends pictures.
-        loads: Starts loads.
-        corrections: What people say that images show.
+        settings: topics, group and brokers.
+        backend: the platform of the workers.
+        results: the latest results.
+        letters: the latest dead letters.
+        feed: reads results and dead letters.
+        brokers: watches the brokers.
+        telemetry: watches the workers.
+        console: runs commands and keeps their output.
+        inputs: fetches messages.
+        sender: sends images.
+        loads: starts loads.
+        corrections: writes and reads corrected labels.
     """
 
     def __init__(self, settings: Settings, backend: Backend) -> None:
-        """Put everything together; nothing runs yet.
-
-        Args:
-            settings: Topics, group and brokers.
-            backend: Where the workers are.
-        """
         self.settings = settings
         self.backend = backend
         self.results = ResultLog()
-        self.letters = LetterBox()
+        self.letters = DeadLetterLog()
         self.feed = Feed(settings, self.results, self.letters)
         self.brokers = BrokerWatch(settings)
         self.telemetry = Telemetry(backend, lambda: self.brokers.view.lag)
@@ -59,16 +57,16 @@ class Board:
 
     @property
     def explains(self) -> bool:
-        """Whether the model that is served says why it answers as it does."""
+        """Whether the predictions of the running user model can be explained."""
         return any(card.class_name in EXPLAINED for card in self.telemetry.view.cards)
 
     @property
     def topics(self) -> tuple[str, str]:
-        """Those that hold pictures: the input, and what could not be answered."""
+        """The topics whose messages contain images: the input and the dead-letter topic."""
         return self.settings.input_topic, self.settings.dead_letter_topic
 
     def start(self) -> None:
-        """Start all threads."""
+        """Starts all threads."""
         self.feed.start()
         self.brokers.start()
         self.telemetry.start()
@@ -76,8 +74,8 @@ class Board:
         self.corrections.start()
 
     def close(self) -> None:
-        """End all threads, and loads that were started here."""
-        # What waits for its turn there must not begin now.
+        """Stops all threads, and the loads of the page."""
+        # Waiting commands must not start any more.
         self.console.close()
         self.loads.close()
         for part in (

@@ -1,4 +1,4 @@
-"""What the page needs to show something, started where it is missing and stopped afterwards."""
+"""Starts the services that the page needs if they are missing, and stops them afterwards."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from kafka.replicas.registry import Registry
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class EverythingError(Exception):
-    """A part did not start; the message says which, and why."""
+class ServiceError(Exception):
+    """A service did not start; the message names it and the reason."""
 
 
 @contextmanager
-def everything() -> Iterator[None]:
-    """A broker, the topics and replicas: those that are there, else new ones for as long.
+def running_services() -> Iterator[None]:
+    """Runs a broker, the topics and replicas during the context; it uses those that run already.
 
-    Records of a local cluster are kept when it is stopped.
+    A local cluster keeps its records when it is stopped.
 
     Raises:
-        EverythingError, ClusterError: A part does not start.
+        ServiceError, ClusterError: a service does not start.
     """
     with _broker() as broker:
         settings = local_settings({**os.environ, "KAFKA_BROKER": broker})
@@ -41,10 +41,10 @@ def everything() -> Iterator[None]:
         try:
             yield
         finally:
-            # A second Ctrl-C must not leave anything behind.
+            # A second Ctrl-C must not leave processes behind.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
             if started:
-                _say("stopping the replicas")
+                _report("stopping the replicas")
                 _run("kafka.replicas", "down", broker=broker, may_fail=True)
 
 
@@ -59,7 +59,7 @@ def _broker() -> Iterator[str]:
     try:
         yield cluster.bootstrap
     finally:
-        _say("stopping Kafka; its records are kept")
+        _report("stopping Kafka; its records are kept")
         cluster.down()
 
 
@@ -74,11 +74,11 @@ def _run(*words: str, broker: str, may_fail: bool = False) -> None:
         start_new_session=True,
     )
     if done.returncode and not may_fail:
-        said = (done.stderr or done.stdout).strip().splitlines() or ["it said nothing"]
-        raise EverythingError(f"{words[0]}: {said[-1]}".replace("error: ", "", 1))
-    _say(f"python -m {' '.join(words)}: done")
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it has no output"]
+        raise ServiceError(f"{words[0]}: {lines[-1]}".replace("error: ", "", 1))
+    _report(f"python -m {' '.join(words)}: done")
 
 
-def _say(text: str) -> None:
+def _report(text: str) -> None:
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
