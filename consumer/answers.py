@@ -19,14 +19,12 @@ from seldon_kafka.messages import (
     INPUT_PARTITION,
     INPUT_TOPIC,
     WORKER,
+    InputPosition,
     header,
 )
 
 UNREADABLE_OBJECT = "unreadable_object"
 """Reason of an answer: the sender could not read the object as a picture."""
-
-InputPosition = tuple[str, int, int]
-"""Topic, partition and offset of an input record."""
 
 _PROTOBUF = b"seldon.protos.SeldonMessage"
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from consumer.labels import HIRAGANA
 from consumer.pictures import SIDE, read_pixels
-from seldon_kafka.codec.feedback import BadFeedback, Feedback, Place, read
-from seldon_kafka.messages import Record
+from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
+from seldon_kafka.messages import InputPosition, Record
 
 MOST = 500_000
 """Limit of the corrected rows: ten times the data set, and the limit of `model.train`."""
@@ -58,7 +58,7 @@ class _RowFeedback:
     partition: int
     given_ms: int
     image: NDArray[np.uint8] | None
-    position: Place | None
+    position: InputPosition | None
     rows: int
     no_image_reason: str
 
@@ -90,7 +90,7 @@ class Corrections:
         self._input_topic = input_topic
         self._max_bytes = max_bytes
         self._latest: dict[tuple[str, int], _RowFeedback] = {}
-        self._requested: dict[Place, list[tuple[str, int]]] = {}
+        self._requested: dict[InputPosition, list[tuple[str, int]]] = {}
         self._left_out: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
@@ -118,7 +118,7 @@ class Corrections:
                     record.partition,
                     feedback.given_ms,
                     image,
-                    feedback.place,
+                    feedback.position,
                     len(feedback.truth),
                     no_image_reason,
                 ),

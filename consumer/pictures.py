@@ -15,10 +15,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.answers import InputPosition
 from seldon_kafka.codec import decode
 from seldon_kafka.errors import Rejected
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import InputPosition, Record
 from seldon_kafka.transport.consumed import record_of
 
 SIDE = 28

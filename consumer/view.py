@@ -15,10 +15,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from consumer.answers import Answer, InputPosition, Label
+from consumer.answers import Answer, Label
 from consumer.half_blocks import blank, half_blocks
 from consumer.score import Score
 from consumer.summary import summary
+from seldon_kafka.messages import InputPosition
 
 _CAPTION = 16  # columns beside each picture
 _TICK_S = 0.125

@@ -52,6 +52,10 @@ UNREADABLE_HEADERS: Headers = (("kafka-unreadable-headers", b"names are not UTF-
 UNREADABLE_BATCH: Headers = (("kafka-unreadable-batch", b"it can't be decompressed"),)
 
 
+InputPosition = Tuple[str, int, int]
+"""The position of an input record: topic, partition and offset."""
+
+
 class Record(NamedTuple):
     """A consumed message.
 

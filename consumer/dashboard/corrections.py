@@ -103,11 +103,11 @@ class Corrections:
         except BadFeedback:
             return
         # Feedback on records of other topics does not concern this page.
-        if feedback.place is None or feedback.place[0] != self._settings.input_topic:
+        if feedback.position is None or feedback.position[0] != self._settings.input_topic:
             return
         for row, truth in enumerate(feedback.truth):
             if truth:
-                self._results.correct((feedback.place, row), truth)
+                self._results.correct((feedback.position, row), truth)
 
 
 def feedback_on(

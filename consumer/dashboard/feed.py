@@ -11,13 +11,14 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Message
 
-from consumer.answers import InputPosition, read_answer
+from consumer.answers import read_answer
 from consumer.dashboard.letters import DeadLetterLog
 from consumer.dashboard.results import ResultLog
 from consumer.reader import Reader
 from consumer.score import Score
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
+from seldon_kafka.messages import InputPosition
 from seldon_kafka.transport.consumed import record_of
 from seldon_kafka.transport.snapshot import ReadError
 

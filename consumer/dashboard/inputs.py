@@ -15,12 +15,11 @@ from confluent_kafka import Consumer, KafkaException
 from numpy.typing import NDArray
 from PIL import Image
 
-from consumer.answers import InputPosition
 from consumer.pictures import fetch_record, read_pixels, single_fetch_config
 from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.dead_letters.letters import read_letter
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import InputPosition, Record
 
 _THREADS = 3
 _WAIT_S = 2.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from consumer.answers import Answer, InputPosition, Label
+from consumer.answers import Answer, Label
 from consumer.corrections import class_of
 from consumer.labels import HIRAGANA
+from seldon_kafka.messages import InputPosition
 
 MOST_RESULTS = 20_000
 """Limit of the results that are kept."""

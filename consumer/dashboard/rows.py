@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from consumer.answers import InputPosition
 from consumer.dashboard.results import Result, ResultLog
 from consumer.dashboard.selection import Filter
 from consumer.labels import HIRAGANA
+from seldon_kafka.messages import InputPosition
 
 _TEXT = 300
 COLUMNS = (

@@ -23,13 +23,11 @@ from seldon_kafka.messages import (
     INPUT_PARTITION,
     INPUT_TOPIC,
     Headers,
+    InputPosition,
     JsonObject,
     Record,
     header,
 )
-
-Place = Tuple[str, int, int]
-"""Topic, partition and offset of the request."""
 
 MOST_BYTES = 8 * 1024 * 1024
 """Default of the largest value that is read; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
@@ -57,7 +55,7 @@ class Feedback:
         reward: how good the answer was, in the sender's own measure.
         request: the request in Seldon JSON, if the sender has it.
         response: the reply in Seldon JSON, if the sender has it.
-        place: topic, partition and offset of the request, if they are known.
+        position: topic, partition and offset of the request, if they are known.
         given_ms: time of the feedback, in milliseconds since 1970; -1 if it is unknown.
     """
 
@@ -66,7 +64,7 @@ class Feedback:
     reward: float = 0.0
     request: Optional[JsonObject] = None
     response: Optional[JsonObject] = None
-    place: Optional[Place] = None
+    position: Optional[InputPosition] = None
     given_ms: int = -1
 
 
@@ -96,7 +94,11 @@ def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[
         check_containers(value)
     except Rejected as error:
         raise BadFeedback(error.message) from error
-    return feedback.puid.encode("utf-8"), value, [*JSON_HEADERS, *_headers_of(feedback.place)]
+    return (
+        feedback.puid.encode("utf-8"),
+        value,
+        [*JSON_HEADERS, *_headers_of(feedback.position)],
+    )
 
 
 def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
@@ -119,11 +121,17 @@ def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
     except Rejected as error:
         raise BadFeedback(error.message) from error
     puid = (record.key or b"").decode("utf-8", "backslashreplace")
-    return feedback_of(document, record.timestamp_ms, place=_place_in(record.headers), puid=puid)
+    return feedback_of(
+        document, record.timestamp_ms, position=_position_in(record.headers), puid=puid
+    )
 
 
 def feedback_of(
-    document: JsonObject, given_ms: int, *, place: Optional[Place] = None, puid: str = ""
+    document: JsonObject,
+    given_ms: int,
+    *,
+    position: Optional[InputPosition] = None,
+    puid: str = "",
 ) -> Feedback:
     """Reads the feedback in Seldon's JSON, as clients post it to `/send-feedback`.
 
@@ -131,7 +139,7 @@ def feedback_of(
         document: the JSON. The `puid` is that of `response.meta`, or of `request.meta`. `truth` is
             read by `seldon_kafka.codec.truth.labels_of`.
         given_ms: time of the feedback, in milliseconds since 1970.
-        place: topic, partition and offset of the request, if they are known.
+        position: topic, partition and offset of the request, if they are known.
         puid: the `puid` if the JSON has none. Without both, one is made of the request, so that
             several feedbacks on one request have the same `puid`.
 
@@ -139,13 +147,16 @@ def feedback_of(
         BadFeedback: a part is missing or malformed.
     """
     try:
-        return _feedback_of(document, given_ms, place, puid)
+        return _feedback_of(document, given_ms, position, puid)
     except Rejected as error:
         raise BadFeedback(error.message) from error
 
 
 def _feedback_of(
-    document: JsonObject, given_ms: int, place: Optional[Place], puid: Optional[str]
+    document: JsonObject,
+    given_ms: int,
+    position: Optional[InputPosition],
+    puid: Optional[str],
 ) -> Feedback:
     if not any(part in document for part in _PARTS):
         raise Rejected("no_payload", f"the object has none of {', '.join(_PARTS)}")
@@ -156,7 +167,7 @@ def _feedback_of(
     truth, reward = labels_of(document.get("truth")), _reward_in(document)
     if response == {"meta": {"puid": puid}}:
         response = None
-    return Feedback(puid, truth, reward, request, response, place, given_ms)
+    return Feedback(puid, truth, reward, request, response, position, given_ms)
 
 
 def _message(document: JsonObject, part: str) -> Optional[JsonObject]:
@@ -201,10 +212,10 @@ def _dumped(document: JsonObject, option: int = 0) -> bytes:
         raise Rejected("bad_value", f"it can't be written as JSON: {error}") from error
 
 
-def _headers_of(place: Optional[Place]) -> Headers:
-    if place is None:
+def _headers_of(position: Optional[InputPosition]) -> Headers:
+    if position is None:
         return ()
-    topic, partition, offset = place
+    topic, partition, offset = position
     return (
         (INPUT_TOPIC, topic.encode("utf-8")),
         (INPUT_PARTITION, b"%d" % partition),
@@ -212,7 +223,7 @@ def _headers_of(place: Optional[Place]) -> Headers:
     )
 
 
-def _place_in(headers: Headers) -> Optional[Place]:
+def _position_in(headers: Headers) -> Optional[InputPosition]:
     """Returns the position of the request in headers; None if they have none."""
     topic = header(headers, INPUT_TOPIC)
     numbers = [header(headers, name) or b"" for name in (INPUT_PARTITION, INPUT_OFFSET)]

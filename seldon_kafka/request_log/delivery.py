@@ -88,13 +88,13 @@ class Delivery:
         """Returns the document that replaces a refused one, so that none is lost silently."""
         self.refused += 1
         stands_for = refused(record, index, why, whole=whole)
-        log.warning("%s goes to index %s: %s", stands_for.place, stands_for.index, why)
+        log.warning("%s goes to index %s: %s", stands_for.source, stands_for.index, why)
         return stands_for
 
     def _replaced(self, document: Document, answer: Refusal) -> Document:
         why = f"{answer.status} {answer.why}"
         if not document.is_own:
-            raise Unusable(f"index {document.index} refuses {document.place}: {why}")
+            raise Unusable(f"index {document.index} refuses {document.source}: {why}")
         return self.refusal(document.record, document.index, why)
 
     def _write_fewer(self, documents: List[Document]) -> None:
@@ -112,7 +112,7 @@ class Delivery:
             self.write([smallest])
         else:
             raise Unusable(
-                f"the search engine refuses even the smallest document of {document.place} (413)"
+                f"the search engine refuses even the smallest document of {document.source} (413)"
             )
 
     def _until_available(self, ask: Callable[[], _Found]) -> _Found:

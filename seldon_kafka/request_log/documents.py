@@ -83,7 +83,7 @@ class Document:
     is_whole: bool = True
 
     @property
-    def place(self) -> str:
+    def source(self) -> str:
         """Topic, partition and offset of its record."""
         return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
 
@@ -132,8 +132,8 @@ def document_of_feedback(record: Record, index: str) -> Document:
         "request": feedback.request,
         "response": feedback.response,
     }
-    if feedback.place is not None:
-        document["input"] = dict(zip(("topic", "partition", "offset"), feedback.place))
+    if feedback.position is not None:
+        document["input"] = dict(zip(("topic", "partition", "offset"), feedback.position))
     return Document(index, made_puid(record), _line(document), record)
 
 
@@ -147,9 +147,9 @@ def refused(record: Record, index: str, why: str, *, whole: bool = True) -> Docu
         whole: whether the replacement has the record as text.
     """
     text = as_text_or_base64(record.value or b"", "").json if whole else b"null"
-    place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+    source = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
     time = rfc3339(max(0, record.timestamp_ms)).decode("ascii")
-    head = _line({"@timestamp": time, "input": place})
+    head = _line({"@timestamp": time, "input": source})
     line = b'%b,"refused":{"why":%b,"document":%b}}' % (head[:-1], json_text(why), text)
     return Document(
         refused_index(index), made_puid(record), line, record, is_own=False, is_whole=whole

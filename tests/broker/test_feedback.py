@@ -54,7 +54,7 @@ def given(stream: Stream, count: int) -> list[Feedback]:
 def test_what_was_sent_is_on_the_topic_when_send_returns(
     stream: Stream, writer: FeedbackWriter
 ) -> None:
-    feedback = Feedback("p", ("ki",), 1.0, place=("in", 1, 7), given_ms=NOW_MS)
+    feedback = Feedback("p", ("ki",), 1.0, position=("in", 1, 7), given_ms=NOW_MS)
     writer.send(feedback)
     assert given(stream, 1) == [feedback]
 
@@ -170,18 +170,18 @@ def test_corrections_become_a_training_set(
     def say(puid: str, *truth: str, **more: Any) -> None:
         writer.send(Feedback(puid, truth, **more))
 
-    say("a", "o", place=(topic, 0, 0))
-    say("a", "ki", place=(topic, 0, 0))  # the latest word counts
-    say("b", "す", place=(topic, 1, 1))
-    say("c", "", "4", "", place=(topic, 2, 2))
+    say("a", "o", position=(topic, 0, 0))
+    say("a", "ki", position=(topic, 0, 0))  # the latest word counts
+    say("b", "す", position=(topic, 1, 1))
+    say("c", "", "4", "", position=(topic, 2, 2))
     own = {"data": {"ndarray": IMAGES[10:12].tolist()}}
     say("d", "wo", "ha", request=own)
-    say("e", "zz", place=(topic, 0, 1))
-    say("f", "ki", place=(topic, 0, 10**6))
-    say("g", "ki", place=("another", 0, 0))
+    say("e", "zz", position=(topic, 0, 1))
+    say("f", "ki", position=(topic, 0, 10**6))
+    say("g", "ki", position=("another", 0, 0))
     say("h", "ki")
     say("i", reward=1.0)
-    say("j", "ki", "ki", place=(topic, 0, 1))
+    say("j", "ki", "ki", position=(topic, 0, 1))
     nonsense = Producer(stream.client({}))
     nonsense.produce(stream.settings.feedback_topic, b"<script>")
     assert nonsense.flush(20) == 0
@@ -222,7 +222,7 @@ def test_messages_far_from_each_other_are_fetched(
     places = {0: 3, 1: 450, 2: 451, 3: 1199}
     for label, offset in places.items():
         writer.send(
-            Feedback(str(label), (str(label),), place=(stream.settings.input_topic, 0, offset))
+            Feedback(str(label), (str(label),), position=(stream.settings.input_topic, 0, offset))
         )
     assert corrections(stream, tmp_path / "c.npz").returncode == 0
     images = loaded(tmp_path / "c.npz")

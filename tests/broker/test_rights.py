@@ -217,7 +217,7 @@ def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
     stream.letters(1)
     with FeedbackWriter(stream.settings) as writer:
         # The third message is alone in its partition.
-        writer.send(Feedback("p", ("ki",), place=(stream.settings.input_topic, 2, 0)))
+        writer.send(Feedback("p", ("ki",), position=(stream.settings.input_topic, 2, 0)))
     return stream
 
 

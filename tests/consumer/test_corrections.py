@@ -114,7 +114,7 @@ def test_the_order_decides_within_a_partition(topics: Topics) -> None:
 def test_later_feedback_without_an_image_keeps_the_earlier_image(topics: Topics) -> None:
     topics.give("a", "o", request=request(7))
     topics.give("a", "ki")
-    topics.give("b", "su", place=("in", 0, 3))
+    topics.give("b", "su", position=("in", 0, 3))
     topics.give("b", "na")
     topics.inputs[0, 3] = encode(FORMATS["png"], IMAGES[8:9])
     images, _ = topics.training_set()
@@ -124,9 +124,9 @@ def test_later_feedback_without_an_image_keeps_the_earlier_image(topics: Topics)
 
 def test_an_image_comes_from_the_request_else_from_the_input_position(topics: Topics) -> None:
     topics.inputs[2, 9] = encode(FORMATS["ndarray"], IMAGES[3:6])
-    topics.give("a", "o", request=request(0), place=("in", 2, 9))
-    topics.give("b", "", "ki", "", place=("in", 2, 9))
-    topics.give("c", "su", "tsu", "na", request={"strData": "no picture"}, place=("in", 2, 9))
+    topics.give("a", "o", request=request(0), position=("in", 2, 9))
+    topics.give("b", "", "ki", "", position=("in", 2, 9))
+    topics.give("c", "su", "tsu", "na", request={"strData": "no picture"}, position=("in", 2, 9))
     images, left_out = topics.training_set()
     assert left_out == {}
     for label, number in {0: 0, 1: 4, 2: 3, 3: 4, 4: 5}.items():
@@ -140,10 +140,10 @@ def test_an_image_comes_from_the_request_else_from_the_input_position(topics: To
         ({"request": {"strData": "no picture"}}, BAD_IMAGE),
         ({"request": {"data": {"ndarray": [[1, 2]]}}}, BAD_IMAGE),
         ({"request": request(0, 1)}, OTHER_COUNT),
-        ({"place": ("in", 0, 0)}, DELETED),
-        ({"place": ("in", 0, 1)}, BAD_IMAGE),
-        ({"place": ("in", 0, 2)}, OTHER_COUNT),
-        ({"place": ("secrets", 0, 2)}, OTHER_TOPIC),
+        ({"position": ("in", 0, 0)}, DELETED),
+        ({"position": ("in", 0, 1)}, BAD_IMAGE),
+        ({"position": ("in", 0, 2)}, OTHER_COUNT),
+        ({"position": ("secrets", 0, 2)}, OTHER_TOPIC),
     ],
 )
 def test_feedback_without_an_image_is_left_out_with_a_reason(

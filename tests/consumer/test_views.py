@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from rich.console import Console
 
-from consumer.answers import Answer, InputPosition, Label
+from consumer.answers import Answer, Label
 from consumer.half_blocks import half_blocks
 from consumer.lines import COLUMNS, csv_lines, json_lines, text_lines
 from consumer.pictures import read_pixels
@@ -19,7 +19,7 @@ from consumer.score import Score
 from consumer.summary import show_score, summary
 from consumer.view import View
 from producer.formats import FORMATS, encode
-from seldon_kafka.messages import Record
+from seldon_kafka.messages import InputPosition, Record
 
 TWO = Answer(
     ("in", 3, 42),

@@ -249,7 +249,7 @@ def test_neither_the_document_nor_the_runtime_takes_a_bad_request(
 
 
 FEEDBACK = [
-    Feedback("5f1d3c9a", ("tsu",), 1.0, place=("model_input", 3, 41)),
+    Feedback("5f1d3c9a", ("tsu",), 1.0, position=("model_input", 3, 41)),
     Feedback("5f1d3c9a", ("tsu", ""), request={"binData": "AAAA"}, response={"data": {}}),
     Feedback("5f1d3c9a", reward=-0.5),
 ]
@@ -268,7 +268,7 @@ def test_the_feedback_of_the_document_is_read(name: str) -> None:
     value = json.dumps(shown["payload"]).encode()
     found = read(Record("model_feedback", 0, 0, 17, b"5f1d3c9a", value, headers))
     assert (found.puid, found.truth, found.reward) == ("5f1d3c9a", ("tsu",), 1.0)
-    assert found.place == (("model_input", 3, 41) if name == "place" else None)
+    assert found.position == (("model_input", 3, 41) if name == "place" else None)
     assert found.request == shown["payload"].get("request")
 
 

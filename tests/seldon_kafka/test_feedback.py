@@ -33,7 +33,7 @@ values = st.recursive(
 messages = st.none() | st.dictionaries(
     texts.filter(lambda name: name != "meta"), values, min_size=1, max_size=4
 )
-places = st.tuples(texts.filter(bool), st.integers(0, 2**31), st.integers(0, 2**63 - 1))
+positions = st.tuples(texts.filter(bool), st.integers(0, 2**31), st.integers(0, 2**63 - 1))
 feedbacks = st.builds(
     Feedback,
     puid=texts.filter(bool),
@@ -41,7 +41,7 @@ feedbacks = st.builds(
     reward=st.floats(allow_nan=False, allow_infinity=False),
     request=messages,
     response=messages,
-    place=st.none() | places,
+    position=st.none() | positions,
     given_ms=st.integers(0, 2**42),
 )
 
@@ -68,7 +68,7 @@ def posted(document: Any, headers: Headers = (), key: bytes | None = None) -> Re
 def test_what_is_composed_is_read_again(feedback: Feedback) -> None:
     found = read(sent(feedback))
     assert found.response is None or found.response["meta"] == {"puid": feedback.puid}
-    for name in ("puid", "truth", "reward", "request", "place", "given_ms"):
+    for name in ("puid", "truth", "reward", "request", "position", "given_ms"):
         assert getattr(found, name) == getattr(feedback, name)
     for name, value in (feedback.response or {}).items():
         assert found.response is not None
@@ -123,8 +123,8 @@ def test_words_on_one_request_without_a_name_are_words_on_one_thing() -> None:
          ("kafka-input-offset", None)],
     ],
 )  # fmt: skip
-def test_headers_that_name_no_place_are_passed_over(headers: Headers) -> None:
-    assert read(posted({"reward": 1}, headers, b"k")).place is None
+def test_headers_that_name_no_position_are_ignored(headers: Headers) -> None:
+    assert read(posted({"reward": 1}, headers, b"k")).position is None
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def test_a_document_is_the_entry_with_its_time_and_the_tags_of_the_answer() -> N
     assert body.pop("@timestamp") == body["time"]
     assert body.pop("tags") == {"label": ["ki"]}
     assert body == json.loads(found.value or b"")
-    assert (document.id, document.place) == (body["id"], "model_log/0/7")
+    assert (document.id, document.source) == (body["id"], "model_log/0/7")
     assert document.body.count(b"\n") == 0
 
 
@@ -90,7 +90,7 @@ def test_what_is_no_entry_is_none(value: bytes | None) -> None:
 
 
 def test_feedback_becomes_a_document_for_each_word() -> None:
-    said = Feedback("p", ("ki", ""), 1.0, place=("model_input", 3, 41))
+    said = Feedback("p", ("ki", ""), 1.0, position=("model_input", 3, 41))
     key, value, headers = compose_feedback(said)
     first = Record("model_feedback", 0, 5, 1_700_000_000_000, key, value, headers)
     one = document_of_feedback(first, "model_feedback")
