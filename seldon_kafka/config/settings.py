@@ -113,12 +113,6 @@ class Settings:
         512,
         "limit of messages in one call of the class",
     )
-    batch_bytes: int = _setting(
-        "KAFKA_BATCH_BYTES",
-        integer(1, 2**31 - 1),
-        8 * MIB,
-        "limit of bytes of messages in one call of the class",
-    )
     batch_rows: int = _setting(
         "KAFKA_BATCH_ROWS",
         integer(1, 2**31 - 1),
@@ -136,12 +130,6 @@ class Settings:
         integer(1, 1_000_000),
         4096,
         "limit of messages in one transaction",
-    )
-    commit_interval_ms: int = _setting(
-        "KAFKA_COMMIT_INTERVAL_MS",
-        integer(0, 60_000),
-        200,
-        "longest time that an answered message waits for others to share its transaction",
     )
     max_message_bytes: int = _setting(
         "KAFKA_MAX_MESSAGE_BYTES",
@@ -200,12 +188,6 @@ class Settings:
         0,
         "consecutive messages that are rejected for their senders' errors, at which consumption "
         "stops; 0: never",
-    )
-    max_rejected_ratio: float = _setting(
-        "KAFKA_MAX_REJECTED_RATIO",
-        number(0.0, 1.0),
-        0.0,
-        "share of the last 200 messages that may be rejected for their senders' errors; 0: any",
     )
     transaction_timeout_ms: int = _setting(
         "KAFKA_TRANSACTION_TIMEOUT_MS",

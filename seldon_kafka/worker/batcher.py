@@ -32,6 +32,10 @@ from seldon_kafka.worker.watchdog import Watchdog
 _QUEUED_TRANSACTIONS = 2
 # As many bytes as the client library fetches ahead.
 _QUEUED_BYTES = 32 * 1024 * 1024
+# The limit of bytes of messages in one call.
+_BATCH_BYTES = 8 * 1024 * 1024
+# The longest time that an answered message waits for others to share its transaction.
+_COMMIT_INTERVAL_S = 0.2
 # A slower batch is followed by a smaller one, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
 # The speed of the user model is unknown at first, and the first batch must not take a minute.
@@ -215,7 +219,7 @@ class Batcher:
         """
         answered: List[Batch] = []
         messages = single = 0
-        deadline = self._clock() + self._settings.commit_interval_ms / 1000
+        deadline = self._clock() + _COMMIT_INTERVAL_S
         while not answered or not (self._clock() >= deadline or self._stopping()):
             if not self._pending and self._queue and self._is_single(self._queue[0]):
                 if single >= self._most_single or (answered and not single):
@@ -297,7 +301,7 @@ class Batcher:
         while len(self._pending) < most and self._queue:
             if self._is_single(self._queue[0]) or self._stopping():
                 return
-            if size > self._settings.batch_bytes:
+            if size > _BATCH_BYTES:
                 return
             size += self._submit(self._most).size
 
@@ -312,7 +316,7 @@ class Batcher:
     def _take(self, most: int) -> List[Record]:
         """Takes the records of the next batch out of the queue; a suspected one is single."""
         records = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
-        if self._any_may_be_single() or value_bytes(records) > self._settings.batch_bytes:
+        if self._any_may_be_single() or value_bytes(records) > _BATCH_BYTES:
             end = self._end_of_batch(records)
             self._queue.extendleft(reversed(records[end:]))
             return records[:end]
@@ -324,7 +328,7 @@ class Batcher:
         for index, record in enumerate(records):
             size += len(record.value or b"")
             is_single = self._is_single(record)
-            if index and (size > self._settings.batch_bytes or is_single):
+            if index and (size > _BATCH_BYTES or is_single):
                 return index
             if is_single:
                 return 1
@@ -414,7 +418,7 @@ class Batcher:
 
     def _predict(self, batch: Batch) -> None:
         if not batch.is_decided:
-            self._go_on_until = self._clock() + self._settings.commit_interval_ms / 1000
+            self._go_on_until = self._clock() + _COMMIT_INTERVAL_S
             try:
                 self._pipeline.predict(batch)
             except Retriable:

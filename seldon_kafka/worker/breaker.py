@@ -80,7 +80,7 @@ class Breaker(NamedTuple):
         """Returns a breaker with the limits of the settings."""
         return cls(
             Limits(settings.max_failed_consecutive, settings.max_failed_ratio),
-            Limits(settings.max_rejected_consecutive, settings.max_rejected_ratio),
+            Limits(settings.max_rejected_consecutive, 0),
         )
 
     def inheriting(self, metadata: str) -> Breaker:
