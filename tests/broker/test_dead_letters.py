@@ -260,7 +260,7 @@ def test_letters_of_a_topic_that_is_gone_are_left_out_and_the_others_are_sent(
     done = run(stream, "replay", "--all")
     assert done.returncode == 1
     assert "replayed 3 dead letters" in done.stdout
-    assert "left out: 0:1: topic gone is not there" in done.stderr
+    assert "left out: 0:1: topic gone does not exist" in done.stderr
     assert len(inputs(stream, 3)) == 3
 
 
@@ -350,4 +350,4 @@ def test_a_missing_topic_is_said_with_what_makes_it(stream: Stream) -> None:
     for command in (["list"], ["show", "0:0"], ["replay", "--all"], ["purge", "--all", "--yes"]):
         done = run(stream, *command)
         assert done.returncode == 1
-        assert re.search("topic missing is not there.*seldon-kafka topics create", done.stderr)
+        assert re.search("topic missing does not exist.*seldon-kafka topics create", done.stderr)

@@ -243,7 +243,7 @@ def test_a_replica_whose_input_topic_is_deleted_is_not_ready_until_it_is_there_a
 
     def told() -> bool:
         status, why = get(replica.port, "/ready")
-        return status == 503 and f"topic {topic} is not there" in why
+        return status == 503 and f"topic {topic} does not exist" in why
 
     wait_until(told, 40, "/ready says so")
     new_topic("in", partitions=3, retention_ms="-1")

@@ -161,7 +161,7 @@ def _output_missing(scene: Scene) -> str:
 
         def told() -> bool:
             status, text = side.replica.ask("/ready")
-            return status == 503 and topic in text and "not there" in text
+            return status == 503 and topic in text and "does not exist" in text
 
         scene.wait_for(told, 60, "/ready says that the output topic is missing")
         side.make(topic)
