@@ -324,8 +324,8 @@ def test_a_purge_deletes_what_stands_before_all_that_stays(stream: Stream) -> No
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["replay"], 2, "which letters?"),
-        (["purge"], 2, "which letters?"),
+        (["replay"], 2, "select letters:"),
+        (["purge"], 2, "select letters:"),
         (["show", "3"], 2, "not PARTITION:OFFSET"),
         (["show", "0:7"], 1, "there is no dead letter at 0:7"),
         (["show", "99:7"], 1, "there is no dead letter at 99:7"),
