@@ -107,7 +107,7 @@ def test_answers_that_were_there_before_are_collected_each_object_once(run: Run)
     assert "10 of 10 objects have a row" in said
     assert run.written() == Counter(run.names)
     status, said = run.end(run.collect())
-    assert (status, "10 of 10 objects have a row" in said, "0 of them new" in said) == (0, 1, 1)
+    assert (status, "10 of 10 objects have a row" in said, "0 rows are new" in said) == (0, 1, 1)
     assert run.written() == Counter(run.names)
 
 
@@ -168,7 +168,7 @@ def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
     wait_until(run.written, ENDED_S, "the first part")
     later = run.collect()
     status, said = run.end(earlier)
-    assert (status, f"the place in the group {group_of(run.name)}" in said) == (1, True), said
+    assert (status, f"same id joined the group {group_of(run.name)}" in said) == (1, True), said
     run.answer(run.names)
     status, said = run.end(later)
     assert status == 0, said

@@ -215,7 +215,7 @@ def test_partitions_that_are_added_are_read_too(
     new_topic: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("consumer.reader._LOOK_S", 0.2)
+    monkeypatch.setattr("consumer.reader._METADATA_S", 0.2)
     topic = new_topic(partitions=1)
     config = {"bootstrap.servers": cluster.bootstrap, "group.id": name}
     reader = Reader(
