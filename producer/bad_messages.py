@@ -1,25 +1,25 @@
-"""Messages that can't be answered, for those who want to see what becomes of them."""
+"""Messages that are not valid, to show how the runtime rejects them."""
 
 from __future__ import annotations
 
 import math
 
-SPOILED: tuple[bytes, ...] = (
+BAD_VALUES: tuple[bytes, ...] = (
     b"this is no image",
     b'{"data":{"ndarray":[[' + b",".join([b"0"] * 756) + b"]]}}",
     b'{"data":{"ndarray":[[NaN]]}}',
     b'{"strData":"hello"}',
 )
-"""Values: not JSON, pixels missing, no number, no picture at all."""
+"""Values without JSON, with too few pixels, with NaN, and without an image."""
 
 CONTENT_TYPE = "application/json"
 
 
-def is_spoiled(number: int, share: float) -> bool:
-    """Whether the message of this number is one of those, evenly spread over all.
+def is_bad(number: int, share: float) -> bool:
+    """Returns whether the message with this number is a bad one; they are spread evenly.
 
     Args:
-        number: From 0 on.
-        share: Of all messages, from 0 to 1.
+        number: number of the message, from 0.
+        share: share of bad messages, from 0 to 1.
     """
     return math.floor((number + 1) * share) > math.floor(number * share)
