@@ -1,1 +1,1 @@
-"""Feeds the topic `model_input`: data set, image files, bundled samples."""
+"""Sends images to the topic `model_input`: data set, image files, bundled samples."""

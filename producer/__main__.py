@@ -20,7 +20,7 @@ from producer.formats import FORMATS, FormatError, encode
 from producer.locations import LocationError
 from producer.messages import Message, messages, total
 from producer.picture import BadPicture
-from producer.run import is_of_objects, send_objects
+from producer.run import send_objects, sends_objects
 from producer.runs import run_name
 from producer.send import SendError
 from producer.settings import client_settings
@@ -47,22 +47,22 @@ examples:
   python -m producer --stdout --key '{truth}' --headers | \\
     $(python -m producer --print-command --key '{truth}' --headers)
 
-Brokers and topic come from KAFKA_BROKER (else the local cluster) and KAFKA_INPUT_TOPIC, the
-store that an s3:// address is in from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY. The objects of a --run are sent one a message, and what has a row in
---results is left out: after a stop, run the same command again.
+KAFKA_BROKER (else the local cluster) sets the brokers, and KAFKA_INPUT_TOPIC the topic. For s3://
+addresses AWS_ENDPOINT_URL sets the store, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its keys.
+Each object of a --run becomes one message. Objects with a row in --results are skipped: after a
+stop, run the same command again.
 """
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Send what the arguments say.
+    """Sends the images that the arguments name.
 
     Returns:
-        0 if every message was acknowledged, 1 if not, 2 for wrong arguments or
-        settings, 130 after Ctrl-C.
+        0 if every message was acknowledged, 1 if not, 2 for wrong arguments or settings, 130 after
+        Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    # What the client retries by itself is no news to whoever waits for the summary.
+    # The client logs errors that it retries by itself. The summary shows those that remain.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         return _run(options)
@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {error.args[0].str()}\n")
         return 1
     except BrokenPipeError:
-        # The reader has seen enough. Python would complain once more at exit.
+        # The reader has closed the pipe. Without this line Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -96,58 +96,72 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PICTURES",
         help="image files and folders, of any size and colour, or s3://bucket/prefix",
     )
-    parser.add_argument("--split", choices=("train", "validation", "test"), help="of the data set")
-    parser.add_argument("--samples", action="store_true", help="the bundled samples")
-    parser.add_argument("--format", choices=FORMATS, default="ndarray", help="(%(default)s)")
     parser.add_argument(
-        "--batch", type=positive_integer, default=1, metavar="N", help="images a message"
+        "--split", choices=("train", "validation", "test"), help="send a split of the data set"
     )
-    parser.add_argument("--count", type=positive_integer, metavar="N", help="messages at most")
-    parser.add_argument("--loop", action="store_true", help="begin again at the end")
-    parser.add_argument("--rate", type=positive_number, metavar="R", help="messages a second")
+    parser.add_argument("--samples", action="store_true", help="send the bundled samples")
     parser.add_argument(
-        "--bad", type=_share, default=0.0, metavar="S", help="share that can't be answered, 0 to 1"
+        "--format", choices=FORMATS, default="ndarray", help="wire format (%(default)s)"
     )
     parser.add_argument(
-        "--key", metavar="TEXT", help="{n}: the message's number, {truth}: its label"
+        "--batch", type=positive_integer, default=1, metavar="N", help="images per message (1)"
+    )
+    parser.add_argument(
+        "--count", type=positive_integer, metavar="N", help="maximum number of messages"
+    )
+    parser.add_argument("--loop", action="store_true", help="start again at the end")
+    parser.add_argument("--rate", type=positive_number, metavar="R", help="messages per second")
+    parser.add_argument(
+        "--bad",
+        type=_share,
+        default=0.0,
+        metavar="S",
+        help="share of messages that are not valid, 0 to 1",
+    )
+    parser.add_argument(
+        "--key", metavar="TEXT", help="message key; {n} is the message's number, {truth} its label"
     )
     parser.add_argument(
         "--timeout",
         type=positive_number,
         default=30.0,
         metavar="S",
-        help="give a message up after (30)",
+        help="seconds after which an undelivered message counts as failed (30)",
     )
     run = parser.add_argument_group("for many images, collected by python -m consumer --run")
     run.add_argument(
-        "--run", type=run_name, metavar="NAME", help="sends all of one folder or s3://"
+        "--run",
+        type=run_name,
+        metavar="NAME",
+        help="send all objects of a folder or an s3:// prefix",
     )
     run.add_argument(
-        "--results", metavar="LOCATION", help="leaves out what has a row there already"
+        "--results", metavar="LOCATION", help="skip objects that already have a row there"
     )
     console = parser.add_argument_group("for Kafka's console producer")
-    console.add_argument("--stdout", action="store_true", help="write lines, send nothing")
-    console.add_argument("--headers", action="store_true", help="put headers into the lines")
     console.add_argument(
-        "--print-command", action="store_true", help="print the command that reads such lines"
+        "--stdout", action="store_true", help="write lines to standard output and send nothing"
+    )
+    console.add_argument("--headers", action="store_true", help="add headers to the lines")
+    console.add_argument(
+        "--print-command", action="store_true", help="print the command that reads the lines"
     )
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
     if sum((bool(options.pictures), options.split is not None, options.samples)) > 1:
-        raise FormatError("name one source: pictures, --split or --samples")
+        raise FormatError("give only one source: pictures, --split or --samples")
     if options.stdout or options.print_command:
         check_text(FORMATS[options.format])
     elif options.headers:
-        raise FormatError("--headers goes with --stdout; messages that are sent have them anyway")
-    of_objects = is_of_objects(options)
-    if of_objects:
+        raise FormatError("--headers needs --stdout; messages on the topic always have headers")
+    if sends_objects(options):
         return send_objects(options, client_settings())
     if options.print_command:
         return _print_command(options, load_settings().input_topic)
     settings = load_settings() if options.stdout else admitted(client_settings())
-    with redirect_stdout(sys.stderr):  # a download's progress is no message
+    with redirect_stdout(sys.stderr):  # standard output is for messages, not for download progress
         source = _source(options)
     for reason in source.skipped:
         sys.stderr.write(f"skipped {reason}\n")
@@ -184,7 +198,7 @@ def _share(text: str) -> float:
 
 
 def _print_command(options: argparse.Namespace, topic: str) -> int:
-    # White images take as much text as any.
+    # White images have the longest text.
     largest = encode(FORMATS[options.format], np.full((options.batch, 28, 28), 255, np.uint8))
     text = command(topic, options.key is not None, options.headers, len(largest))
     sys.stdout.write(text + "\n")
@@ -193,18 +207,18 @@ def _print_command(options: argparse.Namespace, topic: str) -> int:
 
 def _write_lines(options: argparse.Namespace, source: Source) -> int:
     out = sys.stdout.buffer
-    every = _messages(options, source)
-    for message in every:
+    for message in _messages(options, source):
         out.write(line(message, options.key is not None, options.headers))
     out.flush()
     return 1 if source.skipped else 0
 
 
 def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
-    encode(FORMATS[options.format], source.images[: options.batch])  # before anything is sent
+    # A format that cannot hold the images is an error before the first message is sent.
+    encode(FORMATS[options.format], source.images[: options.batch])
     expected = total(source, options.batch, options.count, options.loop)
-    every = _messages(options, source)
-    tally = deliver(options, settings, f"the {source.name}", every, expected)
+    outgoing = _messages(options, source)
+    tally = deliver(options, settings, f"the {source.name}", outgoing, expected)
     if tally.interrupted:
         return 130
     return 0 if tally.complete and not source.skipped else 1

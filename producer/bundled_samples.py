@@ -1,4 +1,4 @@
-"""The samples that the repository brings along: brush-font drawings of the ten characters."""
+"""The samples in the repository: brush-font drawings of the ten characters."""
 
 import csv
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ LABELS = "labels.csv"
 
 @dataclass(frozen=True)
 class Samples:
-    """The bundled samples, as the classifier takes them.
+    """The bundled samples, in the form of the classifier's input.
 
     Attributes:
         images: uint8 (n, 28, 28), 0 is background and 255 full ink.
         labels: uint8 (n,), indices into `model.labels.ROMAJI`.
-        names: The file of each, in `SAMPLES`.
+        names: file names in `SAMPLES`.
     """
 
     images: NDArray[np.uint8]
@@ -29,11 +29,11 @@ class Samples:
 
 
 def load_samples() -> Samples:
-    """Read all samples and convert them to 28 x 28 pixels.
+    """Reads all samples and converts them to 28 x 28 pixels.
 
     Raises:
-        OSError: A file is missing.
-        producer.picture.BadPicture: A file is broken.
+        OSError: a file is missing.
+        producer.picture.BadPicture: a file is broken.
     """
     with (SAMPLES / LABELS).open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))

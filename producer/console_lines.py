@@ -1,4 +1,4 @@
-"""Messages as lines for Kafka's console producer, and the command that reads them."""
+"""Writes messages as lines for Kafka's console producer, and the command that reads them."""
 
 from __future__ import annotations
 
@@ -10,28 +10,27 @@ from producer.messages import Message
 _FIELD = "\t"
 _HEADER = ","
 _PAIR = ":"
-_LARGEST_BY_DEFAULT = 2**20 - 512  # Kafka's max.request.size, less what surrounds a value
+_DEFAULT_MAX_BYTES = 2**20 - 512  # Kafka's max.request.size, without the overhead of a message
 
 
 def check_text(wire_format: WireFormat) -> None:
-    """Refuse a format that is no line of text.
+    """Checks that a message in this format is a line of text.
 
     Raises:
-        FormatError: It is binary.
+        FormatError: the format is binary.
     """
     if not wire_format.is_text:
         raise FormatError(
             f"format {wire_format.name} is binary, and the console producer reads lines: send "
-            "images as `--format bindata` (or ndarray, tensor, v2, tfserving), or leave "
-            "--stdout out"
+            "images as `--format bindata` (or ndarray, tensor, v2, tfserving), or omit --stdout"
         )
 
 
 def line(message: Message, with_key: bool, with_headers: bool) -> bytes:
-    """One message as the console producer parses it: headers, key, value, parted by tabs.
+    """Returns a message as the console producer parses it: headers, key and value, between tabs.
 
     Raises:
-        FormatError: The key holds a tab or a line break, which would be taken for its end.
+        FormatError: the key has a tab or a line break, which would end it.
     """
     fields = []
     if with_headers:
@@ -47,19 +46,19 @@ def line(message: Message, with_key: bool, with_headers: bool) -> bytes:
 
 
 def command(topic: str, with_key: bool, with_headers: bool, value_bytes: int) -> str:
-    """The console command that reads such lines.
+    """Returns the console command that reads such lines.
 
     Args:
-        topic: Where to.
-        with_key: Lines have keys.
-        with_headers: Lines have headers.
-        value_bytes: How large values get; Kafka's tool takes 1 MiB unless told otherwise.
+        topic: the topic.
+        with_key: whether lines have keys.
+        with_headers: whether lines have headers.
+        value_bytes: maximum size of a value; the default limit of Kafka's tool is 1 MiB.
     """
     words = ["python", "-m", "kafka.cluster", "console-producer", "--topic", topic]
     if with_headers:
         words += ["--reader-property", "parse.headers=true"]
     if with_key:
         words += ["--reader-property", "parse.key=true"]
-    if value_bytes > _LARGEST_BY_DEFAULT:
+    if value_bytes > _DEFAULT_MAX_BYTES:
         words += ["--command-property", f"max.request.size={2 * value_bytes}"]
     return shlex.join(words)

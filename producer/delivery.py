@@ -1,4 +1,4 @@
-"""Sending with a progress bar, and saying how it went."""
+"""Sends messages with a progress bar, and prints a summary."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ _LINGER_MS = 5
 def deliver(
     options: argparse.Namespace,
     settings: Settings,
-    what: str,
-    every: Iterator[Message],
+    description: str,
+    messages: Iterator[Message],
     expected: int | None,
     **properties: int,
 ) -> Tally:
-    """Send messages to the input topic, and print a summary.
+    """Sends messages to the input topic, and prints a summary.
 
     Args:
         options: `format`, `rate` and `timeout` of the command line.
-        settings: Whose brokers and topic.
-        what: The messages' images, for the user.
-        every: The messages.
-        expected: How many there will be, if that is known.
-        properties: librdkafka properties, with `_` for `.`, that the client needs.
+        settings: brokers and topic.
+        description: description of the images for the user.
+        messages: the messages.
+        expected: number of messages, if known.
+        properties: further librdkafka properties of the producer, with `_` for `.`.
 
     Raises:
-        producer.send.SendError: The topic can't be written to.
+        producer.send.SendError: the topic cannot be written.
     """
     config = producer_config(
         settings,
         message_timeout_ms=int(options.timeout * 1000),
-        # Messages that follow each other that closely share a request.
+        # Above this rate messages share a request. Below it a wait would only delay them.
         linger_ms=_LINGER_MS if options.rate is None or options.rate > 1000 / _LINGER_MS else 0,
         **properties,
     )
     producer = Producer(config)
     topic = settings.input_topic
     check_topic(producer, topic, config)
-    sys.stderr.write(f"sending {what} to {topic} as {options.format}\n")
+    sys.stderr.write(f"sending {description} to {topic} as {options.format}\n")
     with counting() as progress:
-        tally = send(producer, topic, every, options.rate, _Bar(progress, expected))
+        tally = send(producer, topic, messages, options.rate, _Bar(progress, expected))
     _summarise(tally)
     return tally
 
 
 class _Bar:
-    """A progress bar that shows how many messages are acknowledged."""
+    """Shows the number of acknowledged messages in a progress bar."""
 
     def __init__(self, progress: Progress, expected: int | None) -> None:
         self._progress = progress

@@ -1,7 +1,7 @@
 """Draws the bundled samples: `python -m producer.draw_samples`.
 
-Characters of brush fonts under the SIL Open Font License, bent as a hand would, on paper
-of several shades. The fonts are needed here only, and are not in the repository:
+The characters come from brush fonts under the SIL Open Font License. They are distorted like
+handwriting, on paper of several shades. The fonts are not in the repository:
 
     npm install --prefix .cache/fonts @fontsource/yuji-boku@5.3.0 \
         @fontsource/yuji-mai@5.3.0 @fontsource/yuji-syuku@5.3.0
@@ -20,7 +20,7 @@ from producer.bundled_samples import LABELS, SAMPLES
 
 FONTS = ("yuji-boku", "yuji-mai", "yuji-syuku")
 UNUSUAL = {("yuji-boku", "お"), ("yuji-mai", "は")}
-"""Glyphs whose shapes the data set hardly has; another font draws these characters."""
+"""Glyphs with a shape that is rare in the data set; another font draws these characters."""
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "fonts"
 SEED = 20180412
@@ -36,21 +36,21 @@ _SLANT = 0.12
 
 
 def font_file(folder: Path, name: str) -> Path:
-    """Where npm puts a font's Japanese characters."""
+    """Returns the path of a font's Japanese characters in npm's folder."""
     package = folder / "node_modules" / "@fontsource" / name
     return package / "files" / f"{name}-japanese-400-normal.woff"
 
 
 def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image:
-    """Draw a character the way a hand might.
+    """Draws a character similar to handwriting.
 
     Args:
-        character: What to draw.
-        font: A font file that Pillow reads.
-        random: Where the distortions come from.
+        character: the character.
+        font: a font file that Pillow reads.
+        random: generator of the distortions.
 
     Returns:
-        Mode L, 80 x 80 pixels, ink on paper of other brightness.
+        A picture of mode L and 80 x 80 pixels, with ink and paper of different brightness.
     """
     ink = Image.new("L", (CANVAS, CANVAS), 0)
     face = ImageFont.truetype(str(font), 170)
@@ -67,7 +67,7 @@ def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image
 
 
 def _bent(ink: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Turn, stretch, slant and wobble, by moving the corners of a grid."""
+    """Rotates, stretches, slants and distorts ink, by moving the corners of a grid."""
     turn = np.deg2rad(random.uniform(-_ROTATION, _ROTATION))
     wide, high = np.exp(random.uniform(-_STRETCH, _STRETCH, 2))
     slant = random.uniform(-_SLANT, _SLANT)
@@ -83,7 +83,8 @@ def _bent(ink: Image.Image, random: np.random.Generator) -> Image.Image:
             left, top = corners[row, column].round().astype(int).tolist()
             right, bottom = corners[row + 1, column + 1].round().astype(int).tolist()
             square = sources[row : row + 2, column : column + 2]
-            # Pillow wants the corners in this order: upper left, lower left, lower right.
+            # Pillow expects the corners in this order: upper left, lower left, lower right, upper
+            # right.
             quad = (square[0, 0], square[1, 0], square[1, 1], square[0, 1])
             mesh.append(((left, top, right, bottom), tuple(np.concatenate(quad).tolist())))
     return ink.transform(
@@ -92,17 +93,17 @@ def _bent(ink: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def _thickened(ink: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Make strokes thicker or thinner, and smooth what the grid has kinked."""
+    """Makes strokes thicker or thinner, and smooths the kinks at the grid's edges."""
     blurred = ink.filter(ImageFilter.GaussianBlur(random.uniform(2, 4)))
     threshold = random.uniform(100, 190)
     return blurred.point([255 * (level > threshold) for level in range(256)])
 
 
 def main() -> int:
-    """Draw all samples anew, with their labels."""
+    """Draws all samples, and writes their labels."""
     parser = argparse.ArgumentParser(prog="python -m producer.draw_samples", description=__doc__)
     parser.add_argument("--fonts", type=Path, default=FOLDER, help="npm's folder (%(default)s)")
-    parser.add_argument("--out", type=Path, default=SAMPLES, help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=SAMPLES, help="output folder (%(default)s)")
     arguments = parser.parse_args()
     fonts = {name: font_file(arguments.fonts, name) for name in FONTS}
     missing = [name for name, path in fonts.items() if not path.is_file()]

@@ -1,4 +1,4 @@
-"""Images as messages, in every wire format that the runtime reads."""
+"""Encodes images as messages, in every wire format that the runtime reads."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _PROTO_NAME = "seldon.protos.SeldonMessage"
 
 
 class FormatError(ValueError):
-    """A format cannot carry what it is given; the message says which can."""
+    """A format cannot be used for these messages; the error names formats that can."""
 
 
 @dataclass(frozen=True)
 class WireFormat:
-    """One way to put images into a message's value.
+    """A wire format of images.
 
     Attributes:
-        name: As the command line calls it.
-        content_type: What the value is, for the header.
-        encode: From images to the value.
-        proto_name: The protobuf message that the value is, if it is one.
-        many: Whether a message can hold more than one image.
+        name: name on the command line.
+        content_type: value of the header `content-type`.
+        encode: returns the value of a message with these images.
+        proto_name: name of the protobuf message, if the value is one.
+        many: whether a message can have several images.
     """
 
     name: str
@@ -43,14 +43,14 @@ class WireFormat:
 
     @property
     def is_text(self) -> bool:
-        """Whether a message is a line of text, as console tools take it."""
+        """Whether a message is a line of text, which console tools can send."""
         return self.content_type == JSON
 
     def headers(self, truth: str | None = None) -> list[tuple[str, bytes]]:
-        """The headers of a message.
+        """Returns the headers of a message.
 
         Args:
-            truth: The labels of its images if they are known, parted by spaces.
+            truth: the true labels of its images, separated by spaces, if known.
         """
         headers = [("content-type", self.content_type.encode())]
         if self.proto_name is not None:
@@ -61,14 +61,14 @@ class WireFormat:
 
 
 def encode(wire_format: WireFormat, images: Images) -> bytes:
-    """The value of a message that holds these images.
+    """Returns the value of a message with these images.
 
     Args:
-        wire_format: One of `FORMATS`.
+        wire_format: one of `FORMATS`.
         images: uint8 (n, 28, 28).
 
     Raises:
-        FormatError: The format holds one image, and there are more.
+        FormatError: there are several images, and the format supports only one.
     """
     if len(images) != 1 and not wire_format.many:
         raise FormatError(
@@ -92,7 +92,7 @@ def _tensor(images: Images) -> bytes:
 
 
 def _bindata(images: Images) -> bytes:
-    # A picture file holds one image; several go as the raw bytes.
+    # A picture file has one image; several images are sent as raw bytes.
     content = _png(images) if len(images) == 1 else images.tobytes()
     return _json({"binData": base64.b64encode(content).decode("ascii")})
 
@@ -112,7 +112,7 @@ def _tfserving(images: Images) -> bytes:
 
 
 def _protobuf(images: Images) -> bytes:
-    # Here and not above: it takes as long to import as all else, and one format needs it.
+    # The import is here because it takes as long as all others, and only this format needs it.
     from seldon_core.proto import prediction_pb2
 
     message = prediction_pb2.SeldonMessage()

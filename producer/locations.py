@@ -27,7 +27,7 @@ _AWS = "https://s3.amazonaws.com"
 _ATTEMPTS = 5
 _CONNECT_S, _READ_S = 5, 30
 _AWS_ERROR = re.compile(r"AWS Error (\w+)(?: \(HTTP status (\d+)\))?")
-_GONE_BUCKET = "NO_SUCH_BUCKET"
+_NO_BUCKET = "NO_SUCH_BUCKET"
 _DENIED = (
     "ACCESS_DENIED",
     "INVALID_ACCESS_KEY_ID",
@@ -45,11 +45,11 @@ _SOURCES_OF_CREDENTIALS = (
 
 
 class LocationError(Exception):
-    """A storage location can't be used; the message says in one line why, and what to do."""
+    """A storage location cannot be used; the message says in one line why, and what to do."""
 
 
 class ObjectGone(LocationError):
-    """The object is not there, or not any more."""
+    """The object does not exist, or was deleted after it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Entry:
     """An object in a listing.
 
     Attributes:
-        name: Its path below the location, with `/` between the parts.
-        size: In bytes.
+        name: path below the location, with `/` between the parts.
+        size: size in bytes.
     """
 
     name: str
@@ -66,43 +66,42 @@ class Entry:
 
 
 class Location:
-    """Objects by name. Several threads may use one at once.
+    """Reads, writes and lists the objects of a storage location; it is safe for several threads.
+
+    Args:
+        address: address of the location, with `/` at the end.
+        path: the same in the file system, without `/` at the end.
+        file_system: file system of the path.
 
     Attributes:
-        address: The location's name, always the same for the same one, with `/` at the end.
+        address: unique address of the location, with `/` at the end.
     """
 
     def __init__(self, address: str, path: str, file_system: FileSystem) -> None:
-        """Describe it; nothing is read yet.
-
-        Args:
-            address: See the attribute.
-            path: The same for the file system, without `/` at the end.
-            file_system: Where the path is.
-        """
         self.address = address
         self._path = path
         self._file_system = file_system
 
     def below(self, folder: str) -> Location:
-        """The folder of that name in this one."""
+        """Returns the folder with this name in this location."""
         address, path = f"{self.address}{folder}/", f"{self._path}/{folder}"
         return Location(address, path, self._file_system)
 
     def entries(self) -> Iterator[Entry]:
-        """All objects, folder by folder, each in the order of names; none if there is no folder.
+        """Yields all objects, folder by folder in the order of names; none without a folder.
 
-        One folder's list is in memory at a time: 300 bytes an object (CPython 3.11, 200,000 files).
+        The list of one folder is in memory at a time, with 300 bytes per object (CPython 3.11,
+        200,000 files).
 
         Raises:
-            LocationError: A folder can't be listed.
+            LocationError: a folder cannot be listed.
         """
         folders = [self._path]
         while folders:
             folder = folders.pop()
             found = self._in_folder(folder)
-            # Asked for at last: it takes a right more than listing does.
-            if not found and folder == self._path and self._lacks_its_bucket():
+            # This check is last because it needs one right more than listing.
+            if not found and folder == self._path and self._lacks_bucket():
                 raise self._no_bucket()
             folders += [each.path for each in reversed(found) if self._is_folder(each)]
             for each in found:
@@ -110,11 +109,11 @@ class Location:
                     yield Entry(each.path[len(self._path) + 1 :], each.size)
 
     def _is_folder(self, info: FileInfo) -> bool:
-        """Whether it is a folder, and no link to one, which may lead in a circle."""
+        """Returns whether it is a folder; a link to one is not, because links may form a cycle."""
         is_local = isinstance(self._file_system, LocalFileSystem)
         return info.type == FileType.Directory and not (is_local and Path(info.path).is_symlink())
 
-    def _lacks_its_bucket(self) -> bool:
+    def _lacks_bucket(self) -> bool:
         if isinstance(self._file_system, LocalFileSystem):
             return False
         with self._errors(self.address):
@@ -131,11 +130,11 @@ class Location:
             raise LocationError(f"{error.object!r} is not UTF-8: rename it") from error
 
     def read(self, name: str) -> bytes:
-        """An object's content.
+        """Returns the content of an object.
 
         Raises:
-            ObjectGone: There is none of this name.
-            LocationError: It can't be read.
+            ObjectGone: no object has this name.
+            LocationError: the object cannot be read.
         """
         where = f"{self.address}{name}"
         with self._errors(where):
@@ -143,55 +142,55 @@ class Location:
                 with self._file_system.open_input_stream(f"{self._path}/{name}") as stream:
                     content: bytes = stream.readall()
             except FileNotFoundError as error:
-                raise ObjectGone(f"{where} is not there any more") from error
+                raise ObjectGone(f"{where} does not exist any more") from error
         return content
 
     def write(self, name: str, content: bytes) -> None:
-        """Writes an object, whole or not at all; its folder is made if need be.
+        """Writes an object completely or not at all, and creates its folder if necessary.
 
         Raises:
-            LocationError: It can't be written.
+            LocationError: the object cannot be written.
         """
         path = f"{self._path}/{name}"
         with self._errors(f"{self.address}{name}"):
             if isinstance(self._file_system, LocalFileSystem):
                 _write_file(Path(path), content)
                 return
-            # An object of a bucket appears when its stream is closed.
+            # An object of a bucket becomes visible when its stream is closed.
             with self._file_system.open_output_stream(path) as stream:
                 stream.write(content)
 
     @contextlib.contextmanager
     def _errors(self, where: str) -> Iterator[None]:
-        """Turns errors of the file systems into `LocationError`."""
+        """Converts errors of the file systems to `LocationError`."""
         try:
             yield
         except (OSError, pa.ArrowException) as error:
-            raise self._explained(error, where) from error
+            raise self._explain(error, where) from error
 
-    def _explained(self, error: Exception, where: str) -> LocationError:
+    def _explain(self, error: Exception, where: str) -> LocationError:
         if isinstance(self._file_system, LocalFileSystem):
             why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             return LocationError(f"{where}: {why}")
         found = _AWS_ERROR.search(str(error))
         code, status = (found[1], found[2] or "") if found else (type(error).__name__, "")
         host = _endpoint().netloc
-        if code == _GONE_BUCKET:
+        if code == _NO_BUCKET:
             return self._no_bucket()
         if code == "NETWORK_CONNECTION":
             return LocationError(
-                f"{where}: no answer from {host}: is the endpoint right (AWS_ENDPOINT_URL), and "
-                "can it be reached from here?"
+                f"{where}: no answer from {host}: check the endpoint (AWS_ENDPOINT_URL) and the "
+                "network"
             )
         if not _has_credentials():
             return LocationError(
                 f"{where}: {host} refuses ({code}), and there are no credentials: if the bucket is "
-                "not for everybody, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                "not public, set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
         if code in _DENIED or status in ("401", "403"):
             return LocationError(
                 f"{host} denies access to {where} ({code}): check AWS_ACCESS_KEY_ID, its secret, "
-                "and what it may do"
+                "and its rights"
             )
         return LocationError(f"{host} refuses {where} ({' '.join((code, status)).strip()})")
 
@@ -207,14 +206,14 @@ class Location:
 
 
 def open_location(address: str | Path) -> Location:
-    """The location that an address names; nothing is asked of it yet.
+    """Returns the location with this address, without any request to it.
 
     Args:
-        address: A folder, or `s3://bucket/prefix`, whose endpoint and credentials are in
+        address: a folder, or `s3://bucket/prefix`, whose endpoint and credentials are in
             `AWS_ENDPOINT_URL` (or `S3_ENDPOINT`), `AWS_ACCESS_KEY_ID` and so on.
 
     Raises:
-        LocationError: It is neither.
+        LocationError: the address is neither.
     """
     address = str(address)
     if "://" not in address:
@@ -228,15 +227,16 @@ def open_location(address: str | Path) -> Location:
 
 
 def _s3(endpoint: SplitResult) -> S3FileSystem:
-    # Amazon's own endpoint depends on the region, and the SDK knows it.
-    where = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
+    # Amazon's own endpoint depends on the region; the SDK determines it.
+    override = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
     return S3FileSystem(
-        **({} if endpoint.geturl() == _AWS else where),
-        # Named, so that the client does not ask where the bucket is, which takes a right more.
+        **({} if endpoint.geturl() == _AWS else override),
+        # Without a region the client would query that of the bucket, which needs one right more.
         region=os.environ.get("AWS_REGION") or "us-east-1",
-        # Without any, the AWS SDK would ask an address that answers in Amazon's network only.
+        # Without credentials the AWS SDK would query an address that exists only in Amazon's
+        # network.
         anonymous=not _has_credentials(),
-        # A small object is written by one request, and not by three.
+        # With this option a small object is written by one request instead of three.
         allow_delayed_open=True,
         connect_timeout=_CONNECT_S,
         request_timeout=_READ_S,
@@ -246,7 +246,7 @@ def _s3(endpoint: SplitResult) -> S3FileSystem:
 
 
 def _has_credentials() -> bool:
-    """Whether the AWS SDK finds credentials in the environment or in its files."""
+    """Returns whether the AWS SDK finds credentials in the environment or in its files."""
     if any(map(os.environ.get, _SOURCES_OF_CREDENTIALS)):
         return True
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
@@ -255,7 +255,7 @@ def _has_credentials() -> bool:
 
 def _endpoint() -> SplitResult:
     text = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("S3_ENDPOINT") or _AWS
-    # As rclone has it: without a scheme it is https.
+    # The default scheme is https, as in rclone.
     endpoint = urlsplit(text if "://" in text else f"https://{text}")
     if endpoint.scheme not in ("http", "https") or endpoint.path.strip("/") or "@" in text:
         raise LocationError("AWS_ENDPOINT_URL (or S3_ENDPOINT) must be like https://host:port")

@@ -1,4 +1,4 @@
-"""From images to the messages that are sent."""
+"""Makes messages from the images of a source."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from producer.bad_messages import BAD_VALUES, CONTENT_TYPE, is_bad
 from producer.formats import WireFormat, encode
 from producer.sources import Source
-from producer.spoiled import CONTENT_TYPE, SPOILED, is_spoiled
 
-_SPOILED_HEADERS = [("content-type", CONTENT_TYPE.encode())]
+_BAD_HEADERS = [("content-type", CONTENT_TYPE.encode())]
 
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent.
+    """A message to send.
 
     Attributes:
-        key: The key, or None.
-        value: The images, encoded.
-        headers: What the value is, and what it shows.
-        images: How many it holds.
+        key: the key, or None.
+        value: the encoded images.
+        headers: format of the value, and the true labels if known.
+        images: number of images.
     """
 
     key: bytes | None
@@ -39,27 +39,28 @@ def messages(
     loop: bool = False,
     bad: float = 0.0,
 ) -> Iterator[Message]:
-    """The messages that a source makes.
+    """Yields the messages with the images of a source.
 
     Args:
-        source: The images.
-        wire_format: How they are encoded.
-        batch: Images in a message; the last one may hold fewer.
-        key: The key, in which ``{n}`` stands for the message's number from 0 on and
-            ``{truth}`` for its label; None sends none.
-        count: How many messages at most; None sends all.
-        loop: Begin again when the source is used up.
-        bad: The share of messages that hold nothing that can be answered, from 0 to 1.
+        source: the images.
+        wire_format: the format of the messages.
+        batch: number of images per message; the last one may have fewer.
+        key: the key, in which `{n}` stands for the message's number from 0 on and `{truth}` for its
+            label; None sends no key.
+        count: maximum number of messages; None sends all.
+        loop: starts again at the end of the source.
+        bad: share of messages that are not valid, from 0 to 1.
 
     Raises:
-        producer.formats.FormatError: A message of this format cannot hold so many images.
+        producer.formats.FormatError: a message in this format cannot have several images.
     """
     starts = range(0, len(source.images), batch)
     rounds = itertools.cycle(starts) if loop else iter(starts)
     for number, start in enumerate(itertools.islice(rounds, count)):
-        if is_spoiled(number, bad):
-            named = None if key is None else _key(key, number, None)
-            yield Message(named, SPOILED[number % len(SPOILED)], _SPOILED_HEADERS, images=0)
+        if is_bad(number, bad):
+            bad_key = None if key is None else _key(key, number, None)
+            value = BAD_VALUES[number % len(BAD_VALUES)]
+            yield Message(bad_key, value, _BAD_HEADERS, images=0)
             continue
         images = source.images[start : start + batch]
         truth = None
@@ -74,7 +75,7 @@ def messages(
 
 
 def total(source: Source, batch: int, count: int | None, loop: bool) -> int | None:
-    """How many messages there will be; None if there is no end."""
+    """Returns the number of messages; None if it is unlimited."""
     if loop:
         return count
     whole = -(-len(source.images) // batch)
@@ -82,5 +83,5 @@ def total(source: Source, batch: int, count: int | None, loop: bool) -> int | No
 
 
 def _key(template: str, number: int, truth: str | None) -> bytes:
-    # Not str.format: a key may hold other braces, JSON for one.
+    # A key may have other braces, for example in JSON, so str.format cannot be used.
     return template.replace("{n}", str(number)).replace("{truth}", truth or "").encode()

@@ -1,4 +1,4 @@
-"""The objects of a folder or a bucket as messages: one each, read while others are sent."""
+"""Makes one message from each object of a folder or a bucket, and reads objects ahead."""
 
 from __future__ import annotations
 
@@ -15,19 +15,28 @@ from producer.runs import OBJECT, RUN, UNREADABLE
 
 _READERS = 16
 _AHEAD = 4 * _READERS
-_LARGEST_BYTES = 64 * 2**20
-_LONGEST_REASON = 500
+_MAX_BYTES = 64 * 2**20
+_MAX_REASON = 500
 
 
 class Objects:
-    """Makes the messages of a location, and counts what is no picture.
+    """Makes the messages of a location, and counts objects that are no pictures.
 
-    At most `_AHEAD` objects are in memory, however many the location has.
+    At most `_AHEAD` objects are in memory.
+
+    Args:
+        location: the objects.
+        wire_format: the format of the messages.
+        run: name of the run. With a run, an object that is no picture becomes a message without a
+            value and with the reason in a header, so that the results account for it. Without a
+            run it becomes no message.
+        done: names of the objects to skip.
+        report: called with the name of each object that is no picture, and the reason.
 
     Attributes:
-        left_out: How many had a row in the results already.
-        unreadable: How many are no picture that can be sent.
-        trouble: Why there are no more messages, where the location could not be read to its end.
+        skipped: number of objects that already have a row in the results.
+        unreadable: number of objects that are no pictures.
+        error: the error that ended the messages early, or None.
     """
 
     def __init__(
@@ -38,20 +47,9 @@ class Objects:
         done: Set[str],
         report: Callable[[str], None],
     ) -> None:
-        """Nothing is read yet.
-
-        Args:
-            location: The objects.
-            wire_format: How their pictures are encoded.
-            run: The run's name. With one, an object that is no picture has a message as well,
-                without a value and with the reason as a header, so that the results account
-                for it; without one it has none.
-            done: Names to leave out.
-            report: Is told of each object that is no picture, with its name and why.
-        """
-        self.left_out = 0
+        self.skipped = 0
         self.unreadable = 0
-        self.trouble: LocationError | None = None
+        self.error: LocationError | None = None
         self._location = location
         self._format = wire_format
         self._run = run
@@ -59,13 +57,13 @@ class Objects:
         self._report = report
 
     def messages(self, count: int | None = None) -> Iterator[Message]:
-        """The messages, in the order in which the location lists its objects.
+        """Returns the messages, in the order of the location's listing.
 
         Args:
-            count: How many at most.
+            count: maximum number of messages.
 
         Raises:
-            LocationError: The location is empty, or can't be listed at all.
+            LocationError: the location is empty, or cannot be listed.
         """
         entries = self._location.entries()
         first = next(entries, None)
@@ -73,20 +71,20 @@ class Objects:
             raise LocationError(
                 f"there is no object in {self._location.address}: check the address"
             )
-        wanted = self._wanted(itertools.chain([first], entries))
-        return self._while_readable(itertools.islice(self._read_ahead(wanted), count))
+        remaining = self._remaining(itertools.chain([first], entries))
+        return self._until_error(itertools.islice(self._read_ahead(remaining), count))
 
-    def _while_readable(self, every: Iterator[Message]) -> Iterator[Message]:
-        # Not raised: whoever sends has others under way, and is to wait for them.
+    def _until_error(self, messages: Iterator[Message]) -> Iterator[Message]:
+        # The error is not raised here, so that the sender waits for messages that are under way.
         try:
-            yield from every
+            yield from messages
         except LocationError as error:
-            self.trouble = error
+            self.error = error
 
-    def _wanted(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+    def _remaining(self, entries: Iterator[Entry]) -> Iterator[Entry]:
         for entry in entries:
             if entry.name in self._done:
-                self.left_out += 1
+                self.skipped += 1
             else:
                 yield entry
 
@@ -104,14 +102,14 @@ class Objects:
             pool.shutdown(cancel_futures=True)
 
     def _value(self, entry: Entry) -> bytes:
-        if entry.size > _LARGEST_BYTES:
-            raise BadPicture(f"it has {entry.size:,} bytes, at most {_LARGEST_BYTES:,} are taken")
+        if entry.size > _MAX_BYTES:
+            raise BadPicture(f"it has {entry.size:,} bytes, at most {_MAX_BYTES:,} are allowed")
         content = self._location.read(entry.name)
         try:
             return encode(self._format, to_kmnist(content)[None])
         except BadPicture:
             raise
-        except Exception as error:  # whatever a decoder raises at one file must not end the run
+        except Exception as error:  # an error of a decoder in one file must not end the run
             raise BadPicture(f"it can't be decoded: {error!r}") from error
 
     def _message(self, entry: Entry, value: Future[bytes]) -> Iterator[Message]:
@@ -120,11 +118,11 @@ class Objects:
         if self._run is not None:
             headers.append((RUN, self._run.encode()))
         try:
-            own = self._format.headers()
-            yield Message(key, value.result(), [*own, *headers], images=1)
+            format_headers = self._format.headers()
+            yield Message(key, value.result(), [*format_headers, *headers], images=1)
         except (BadPicture, ObjectGone) as error:
             self.unreadable += 1
             self._report(f"{entry.name}: {error}")
             if self._run is not None:
-                why = str(error)[:_LONGEST_REASON].encode("utf-8", "replace")
-                yield Message(key, b"", [*headers, (UNREADABLE, why)], images=0)
+                reason = str(error)[:_MAX_REASON].encode("utf-8", "replace")
+                yield Message(key, b"", [*headers, (UNREADABLE, reason)], images=0)

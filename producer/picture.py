@@ -1,8 +1,8 @@
-"""Turns any picture of one character into 28 x 28 pixels as KMNIST has them.
+"""Converts any picture of one character to 28 x 28 pixels in the form of KMNIST.
 
-Measured on the training images: white ink on black; the longer side of the ink's box
-fills all 28 pixels in most images (28 at the median, 27 at the 5th percentile), the
-aspect is kept, and the box is centred.
+The form was measured on the training images. Ink is white on black. The longer side of the ink's
+bounding box has 28 pixels in most images (28 at the median, 27 at the 5th percentile). The aspect
+ratio is kept, and the box is centred.
 """
 
 import io
@@ -15,33 +15,33 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 MARGIN = 0.5
-"""Empty pixels around the ink: antialiased edges reach this much further than the ink."""
+"""Empty pixels around the ink: antialiased edges extend this far beyond the ink."""
 
-_WORK = 1024  # larger pictures are shrunk first: 28 pixels need no more
+_WORK = 1024  # larger pictures are reduced first: 28 pixels need no more
 _INK = 0.35
 _SPECK = 0.002
 
 
 class BadPicture(ValueError):
-    """A picture that can't be converted; the message says why."""
+    """A picture that cannot be converted; the message says why."""
 
 
 def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
-    """Convert a picture of one character to the form of the data set.
+    """Converts a picture of one character to the form of the data set.
 
-    Ink is what differs from the background, which is told by the picture's border; so
-    black on white and white on black give the same. Transparency counts as white paper.
-    A picture of 28 x 28 pixels has the form already, and is inverted at most.
+    The picture's border gives the brightness of the background, and all pixels that differ from it
+    are ink. So black on white and white on black give the same result. Transparent pixels count as
+    white paper. A picture of 28 x 28 pixels is only inverted if necessary.
 
     Args:
-        picture: A Pillow image, the bytes of an image file, or its path; at most
-            4096 x 4096 pixels, in any mode.
+        picture: a Pillow image, the bytes of an image file, or its path; at most 4096 x 4096
+            pixels, in any mode.
 
     Returns:
         uint8 (28, 28), 0 is background and 255 full ink.
 
     Raises:
-        BadPicture: It is too large, broken, or shows nothing.
+        BadPicture: the picture is too large, broken or empty.
     """
     grey = _grey(picture if isinstance(picture, Image.Image) else _open(picture))
     background = _background(grey)
@@ -52,7 +52,7 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
     return _centred(_cropped(_stretched(np.abs(grey - background))))
 
 
-# Those whose size is known before a pixel is unpacked, and that no other program reads for us.
+# The size of these formats is known before pixels are decoded, and Pillow needs no other program.
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
@@ -80,12 +80,12 @@ def _check_size(picture: Image.Image) -> None:
     if picture.width * picture.height > PIXEL_LIMIT:
         raise BadPicture(
             f"the picture has {picture.width} x {picture.height} pixels, "
-            "at most 4096 x 4096 are taken"
+            "at most 4096 x 4096 are allowed"
         )
 
 
 def _grey(picture: Image.Image) -> NDArray[np.float32]:
-    """Brightness from 0 to 1, transparency as white paper."""
+    """Returns the brightness from 0 to 1, with transparent pixels as white paper."""
     _check_size(picture)
     picture = ImageOps.exif_transpose(picture)
     if max(picture.size) > _WORK:
@@ -99,32 +99,32 @@ def _grey(picture: Image.Image) -> NDArray[np.float32]:
 
 
 def _background(grey: NDArray[np.float32]) -> np.float32:
-    """The brightness that most of the border has."""
+    """Returns the median brightness of the border."""
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     return np.float32(np.median(border))
 
 
 def _stretched(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Ink scaled so that all but a few specks, which don't count, reach 1 at most."""
+    """Scales ink to the range 0 to 1; a few specks with more ink are clipped at 1."""
     specks = int(_SPECK * ink.size)
     full = float(np.partition(ink, -1 - specks, axis=None)[-1 - specks])
     if full < 0.1:
-        raise BadPicture("the picture shows no ink: all of it is about as bright as its border")
+        raise BadPicture("the picture shows no ink: it is everywhere about as bright as its border")
     stretched: NDArray[np.float32] = np.clip(ink / full, 0, 1)
     return stretched
 
 
 def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The box around what is surely ink, with what surrounds it at most a twentieth."""
-    sure = ink > _INK
-    rows, columns = np.flatnonzero(sure.any(axis=1)), np.flatnonzero(sure.any(axis=0))
+    """Returns the bounding box of the ink, with faint pixels as background."""
+    certain = ink > _INK
+    rows, columns = np.flatnonzero(certain.any(axis=1)), np.flatnonzero(certain.any(axis=0))
     box = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    quiet: NDArray[np.float32] = np.where(box < 0.1, np.float32(0), box)
-    return quiet
+    cleaned: NDArray[np.float32] = np.where(box < 0.1, np.float32(0), box)
+    return cleaned
 
 
 def _centred(box: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scale a box so that its longer side fills the image, and put it into the middle."""
+    """Scales a box so that its longer side fills the image, and centres it."""
     height, width = box.shape
     scale = (SIDE - 2 * MARGIN) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Results as Parquet: parts that are written whole, one row an image."""
+"""Writes results as parts in Parquet, with one row per image."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ import pyarrow.parquet as pq
 
 from producer.locations import Location, LocationError, open_location
 
-_OF = b"of"  # in a part's metadata: the address of the run's objects
+_OBJECTS_KEY = b"of"  # key in a part's metadata for the address of the run's objects
 _PREFIX, _SUFFIX = "part-", ".parquet"
 _TIME = pa.timestamp("ms", tz="UTC")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one image.
+    """The result of one image.
 
     Attributes:
-        object: The object's name, if the message had one.
-        key: The message's key, as text.
-        row: Which image of its message, from 0 on.
-        label: The class with the highest probability; None if there was no answer.
-        hiragana: Its character, if it has one.
-        confidence: Of the label, from 0 to 1.
-        abstain: The model would rather not say.
-        outlier: The model takes the image for something else than it was made for.
-        probabilities: Of all classes, in the order of the reply.
-        truth: What the sender said that it shows.
-        model: Which one answered, if the reply says so.
-        reason: Why there is no answer, a stable word.
-        message: The same in a sentence.
-        worker: Who answered.
-        partition: Of the input topic.
-        offset: In that partition.
-        timestamp_ms: When the input was sent, in ms since 1970; where there is no answer,
-            when it was rejected.
-        collected_ms: When the answer was read.
+        object: name of the object, if the message has one.
+        key: key of the message, as text.
+        row: index of the image in its message, from 0.
+        label: the class with the highest probability; None without an answer.
+        hiragana: the character of the label, if it has one.
+        confidence: probability of the label, from 0 to 1.
+        abstain: whether the model abstains.
+        outlier: whether the model flags the image as an outlier.
+        probabilities: probabilities of all classes, in the order of the reply.
+        truth: the true label, as sent with the message.
+        model: name of the model, if the reply has it.
+        reason: constant word for the reason of a rejection.
+        message: description of that reason.
+        worker: name of the worker.
+        partition: partition of the input topic.
+        offset: offset in that partition.
+        timestamp_ms: time in ms since 1970 when the input was sent; for a rejected input, when it
+            was rejected.
+        collected_ms: time in ms since 1970 when the answer was read.
     """
 
     object: str | None
@@ -77,52 +77,51 @@ _TYPES = {
 }
 _FIELDS = tuple(field.name for field in fields(Row))
 SCHEMA = pa.schema(
-    # A column's type has the unit, so its name need not.
+    # The type of a column has the unit, so its name does not.
     [(name.removesuffix("_ms"), _TYPES.get(name, pa.string())) for name in _FIELDS]
 )
 
 
 class Results:
-    """The parts of a run, or of nothing in particular, in a location."""
+    """The parts of a run, or parts without a run, in a storage location.
 
-    def __init__(self, location: Location, run: str | None = None, of: str = "") -> None:
-        """Name them; nothing is read yet.
+    Args:
+        location: storage location of the results.
+        run: name of the run; its parts are in a folder `run=…`, which readers of Parquet show as a
+            column.
+        objects: address of the run's objects, which is stored in its parts.
+    """
 
-        Args:
-            location: Where results go.
-            run: The run's name: its parts have a folder `run=…`, which readers of Parquet take
-                for a column.
-            of: The address of the run's objects, which its parts remember.
-        """
+    def __init__(self, location: Location, run: str | None = None, objects: str = "") -> None:
         self.location = location if run is None else location.below(f"run={run}")
-        self._of = of
+        self._objects = objects
         self._known: set[str] = set()
 
     @classmethod
     def of_run(cls, address: str, run: str, objects: Location) -> Results:
-        """The results of a run.
+        """Returns the results of a run.
 
         Args:
-            address: Where they go, see `producer.locations.open_location`.
-            run: The run's name.
-            objects: What the run is of.
+            address: address of the results; see `producer.locations.open_location`.
+            run: name of the run.
+            objects: storage location of the run's objects.
 
         Raises:
-            LocationError: The location is inside of the objects' own.
+            LocationError: the results' location is inside the objects' location.
         """
         location = open_location(address)
         if location.address.startswith(objects.address):
             raise LocationError(
-                f"{location.address} lies in {objects.address}, whose objects it would be among: "
-                "name another location for the results"
+                f"{location.address} is inside {objects.address}, so results would count as "
+                "objects: choose another location for the results"
             )
         return cls(location, run, objects.address)
 
     def new_objects(self) -> set[str]:
-        """The names of objects that have a row, in parts that were not there before.
+        """Returns the names of objects with a row in parts that are new since the last call.
 
         Raises:
-            LocationError: The parts can't be read, or are of another location's objects.
+            LocationError: a part cannot be read, or has results of another location's objects.
         """
         found: set[str] = set()
         for entry in self.location.entries():
@@ -139,29 +138,30 @@ class Results:
             part = pq.ParquetFile(pa.BufferReader(content))
             names = part.read(columns=["object"]).column("object").to_pylist()
         except (pa.ArrowException, KeyError, OSError) as error:
-            raise LocationError(f"{where} is no part of these results: move it away") from error
-        of = (part.schema_arrow.metadata or {}).get(_OF, b"").decode()
-        if of != self._of:
+            raise LocationError(f"{where} is not a part of these results: move it away") from error
+        objects = (part.schema_arrow.metadata or {}).get(_OBJECTS_KEY, b"").decode()
+        if objects != self._objects:
             raise LocationError(
-                f"{where} is of the objects in {of}, not of {self._of}: name another run"
+                f"{where} has results of {objects}, not of {self._objects}: choose another run name"
             )
         return set(names)
 
     def write(self, name: str, rows: Sequence[Row]) -> None:
-        """Write rows as one more part, whole or not at all.
+        """Writes rows as a part, completely or not at all.
 
         Args:
-            name: Of `part_name`. The same one again writes the same part again.
-            rows: What is in it.
+            name: a name from `part_name`; the same name replaces the part.
+            rows: rows of the part.
 
         Raises:
-            LocationError: It can't be written.
+            LocationError: the part cannot be written.
         """
         columns = [
             pa.array([getattr(row, field) for row in rows], kind)
             for field, kind in zip(_FIELDS, SCHEMA.types, strict=True)
         ]
-        table = pa.Table.from_arrays(columns, schema=SCHEMA.with_metadata({_OF: self._of}))
+        schema = SCHEMA.with_metadata({_OBJECTS_KEY: self._objects})
+        table = pa.Table.from_arrays(columns, schema=schema)
         content = io.BytesIO()
         pq.write_table(table, content, compression="zstd")
         self.location.write(name, content.getvalue())
@@ -169,6 +169,6 @@ class Results:
 
 
 def part_name() -> str:
-    """A name that no part has; by name, they are in the order in which they were begun."""
+    """Returns a new name for a part; the order of names is the order of their creation."""
     moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     return f"{_PREFIX}{moment}-{uuid.uuid4().hex[:8]}{_SUFFIX}"

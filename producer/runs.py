@@ -1,4 +1,7 @@
-"""What producer and consumer agree on about a run: one pass over all objects of a place."""
+"""Names and headers of a run, which is one pass over all objects of a storage location.
+
+Producer and consumer share them.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,28 @@ import argparse
 import re
 
 RUN = "run"
-"""Header of a message, and so of its reply: the run's name."""
+"""Header of a message, and so of its reply: the name of the run."""
 
 OBJECT = "object"
-"""Header: the object's name, below the place that the run is of."""
+"""Header: the object's name, below the storage location of the run."""
 
 UNREADABLE = "object-unreadable"
-"""Header of a message without a value: why the object is no picture that can be sent."""
+"""Header of a message without a value: the reason why the object is no picture."""
 
 
 def run_name(text: str) -> str:
-    """A run's name, as an argument of a command: it becomes part of a group's and of a folder's.
+    """Returns a run's name from the command line, checked for use in group and folder names.
 
     Raises:
-        argparse.ArgumentTypeError: It can't be.
+        argparse.ArgumentTypeError: the name is not valid.
     """
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", text) is None:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no run's name: letters, digits, '.', '_' and '-', at most 100"
+            f"{text!r} is no valid run name: use up to 100 letters, digits, '.', '_' and '-'"
         )
     return text
 
 
 def group_of(run: str) -> str:
-    """The consumer group that collects a run's answers."""
+    """Returns the consumer group that collects a run's answers."""
     return f"run-{run}"

@@ -1,4 +1,4 @@
-"""Sending messages, and counting what the brokers acknowledge."""
+"""Sends messages, and counts those that the brokers acknowledge."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from seldon_kafka.config.refusal import explained
 from seldon_kafka.config.rights import TOPIC, WRITE, Right, RightMissing
 
 _FLUSH_STEP_S = 0.1
-_SHORTEST_POLL_S = 0.001  # the client counts whole milliseconds: it would not wait for less
+_SHORTEST_POLL_S = 0.001  # the client's time limits are whole milliseconds
 
 
 class SendError(Exception):
-    """Nothing can be sent; the message says what to do."""
+    """No message can be sent; the error says what to do."""
 
 
 @dataclass
 class Tally:
-    """What has become of the messages so far.
+    """Counts of the messages so far.
 
     Attributes:
-        sent: Handed to the client.
-        acknowledged: Kept by as many brokers as the topic asks for.
-        failed: Given up.
-        images: Images in what was sent.
-        acknowledged_bytes: Bytes of the values that were acknowledged.
-        seconds: From the first message to the last acknowledgement.
-        reasons: Why messages failed, and how many for each reason.
-        interrupted: Sending ended before the messages did.
+        sent: messages that were passed to the client.
+        acknowledged: messages that the brokers acknowledged.
+        failed: messages that failed.
+        images: images in the sent messages.
+        acknowledged_bytes: bytes of the acknowledged values.
+        seconds: seconds from the first message to the last acknowledgement.
+        reasons: number of failed messages, by reason.
+        interrupted: whether Ctrl-C ended the sending.
     """
 
     sent: int = 0
@@ -47,20 +47,20 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was acknowledged."""
+        """Whether all messages were acknowledged."""
         return not self.interrupted and self.acknowledged == self.sent
 
 
 def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> None:
-    """Find out before the first message whether the topic is there.
+    """Checks before the first message that the topic exists.
 
     Args:
-        producer: That will send.
-        topic: Where to.
-        config: The producer's, to ask why the brokers do not let it in.
+        producer: the client.
+        topic: the topic.
+        config: the client's properties, to find out why brokers refuse it.
 
     Raises:
-        SendError: No broker answers, or there is no such topic, or it may not be written.
+        SendError: no broker answers, or the topic does not exist or may not be written.
     """
     try:
         found = producer.list_topics(topic, timeout=10).topics[topic]
@@ -71,7 +71,7 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SendError(str(RightMissing([Right(TOPIC, topic, WRITE, "")], "producer")))
         raise SendError(
-            f"topic {topic}: {found.error.str()}; make it with `seldon-kafka topics create`"
+            f"topic {topic}: {found.error.str()}; create it with `seldon-kafka topics create`"
         )
 
 
@@ -80,19 +80,18 @@ def send(
     topic: str,
     messages: Iterable[Message],
     rate: float | None = None,
-    watch: Callable[[Tally], None] = lambda tally: None,
+    on_progress: Callable[[Tally], None] = lambda tally: None,
 ) -> Tally:
-    """Send messages and wait until each is acknowledged or given up.
+    """Sends messages, and waits until each is acknowledged or has failed.
 
-    Ctrl-C ends the sending, not the waiting for what is under way; a second one
-    ends that too.
+    Ctrl-C ends the sending, and then messages under way are awaited. A second Ctrl-C ends that too.
 
     Args:
-        producer: The client; its `message.timeout.ms` bounds the waiting.
-        topic: Where to.
-        messages: What to send.
-        rate: Messages a second; None sends as fast as the brokers take them.
-        watch: Called now and then with what has become of them.
+        producer: the client; its `message.timeout.ms` limits the wait.
+        topic: the topic.
+        messages: the messages.
+        rate: messages per second; None sends as fast as the brokers accept them.
+        on_progress: called at intervals with the counts.
     """
     tally = Tally()
     began = time.monotonic()
@@ -107,27 +106,27 @@ def send(
 
     try:
         for message in messages:
-            _wait_for_turn(producer, began, tally, rate, watch)
+            _wait_until_due(producer, began, tally, rate, on_progress)
             _produce(producer, topic, message, delivered)
             tally.sent += 1
             tally.images += message.images
     except KeyboardInterrupt:
         tally.interrupted = True
     while producer.flush(_FLUSH_STEP_S):
-        watch(tally)
+        on_progress(tally)
     tally.seconds = time.monotonic() - began
-    watch(tally)
+    on_progress(tally)
     return tally
 
 
-def _wait_for_turn(
+def _wait_until_due(
     producer: Producer,
     began: float,
     tally: Tally,
     rate: float | None,
-    watch: Callable[[Tally], None],
+    on_progress: Callable[[Tally], None],
 ) -> None:
-    """Serve delivery reports until the next message is due."""
+    """Serves delivery reports until the next message is due."""
     due = began if rate is None else began + tally.sent / rate
     while (left := due - time.monotonic()) > 0:
         if left < _SHORTEST_POLL_S:
@@ -135,10 +134,10 @@ def _wait_for_turn(
         else:
             producer.poll(min(left, _FLUSH_STEP_S))
         if left > _FLUSH_STEP_S:
-            watch(tally)
+            on_progress(tally)
     producer.poll(0)
     if tally.sent % (100 if rate is None else max(1, int(rate * _FLUSH_STEP_S))) == 0:
-        watch(tally)
+        on_progress(tally)
 
 
 def _produce(
@@ -154,5 +153,5 @@ def _produce(
                 on_delivery=delivered,
             )
             return
-        except BufferError:  # the client's queue is full: wait until some are delivered
+        except BufferError:  # the client's queue is full: wait until messages are delivered
             producer.poll(_FLUSH_STEP_S)

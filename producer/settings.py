@@ -1,4 +1,4 @@
-"""The settings of the producer and the consumer: the local cluster's brokers, or those named."""
+"""Reads the settings of the producer and the consumer."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from seldon_kafka.config.settings import Settings, load_settings, require_broker
 
 
 def client_settings() -> Settings:
-    """Reads the settings, with the local cluster's brokers where `KAFKA_BROKER` is not set.
+    """Reads the settings, with the local cluster's brokers if `KAFKA_BROKER` is not set.
 
-    The batch image has no local cluster: there the variable must be set.
+    The batch image has no local cluster, so the variable must be set there.
 
     Raises:
         SettingsError: a variable is wrong, or there is no broker.

@@ -1,4 +1,4 @@
-"""Where images come from: the data set, picture files, the bundled samples."""
+"""Sources of images: the data set, picture files, the bundled samples."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from producer.bundled_samples import load_samples
 from producer.picture import BadPicture, to_kmnist
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-_PATIENCE_S = 5.0
+_DATASET_TIMEOUT_S = 5.0
 
 
 class SourceError(Exception):
-    """There is nothing to send; the message says why."""
+    """There is no image to send; the message says why."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Images, and what they show where that is known.
+    """Images, and their true labels if known.
 
     Attributes:
-        name: What they are, for the user.
+        name: description of the images for the user.
         images: uint8 (n, 28, 28).
-        truth: The romaji name of each image's character, or None.
-        skipped: Why some pictures are not among them.
+        truth: the romaji name of each image's character, or None.
+        skipped: reasons why pictures were skipped.
     """
 
     name: str
@@ -40,31 +40,31 @@ class Source:
 
 
 def split_source(name: SplitName) -> Source:
-    """A split of the data set, downloaded if need be.
+    """Returns a split of the data set, and downloads it if necessary.
 
     Raises:
-        model.dataset.DatasetError: It cannot be had.
+        model.dataset.DatasetError: the data set is not available.
     """
     split = load_split(name)
     return Source(f"{name} images of the data set", split.images, _names(split.labels))
 
 
 def sample_source() -> Source:
-    """The samples that come with the repository."""
+    """Returns the bundled samples."""
     samples = load_samples()
     return Source("bundled samples", samples.images, _names(samples.labels))
 
 
 def best_source() -> Source:
-    """The official test images if they are at hand within seconds, else the samples."""
-    return split_source("test") if available(_PATIENCE_S) else sample_source()
+    """Returns the official test images if they are available within seconds, else the samples."""
+    return split_source("test") if available(_DATASET_TIMEOUT_S) else sample_source()
 
 
 def file_source(paths: Sequence[Path]) -> Source:
-    """Picture files, and those in folders and their folders, in the order of their names.
+    """Reads picture files, and all pictures below folders, in the order of their names.
 
     Raises:
-        SourceError: A path does not exist, or there is no picture that can be read.
+        SourceError: a path does not exist, or no picture can be read.
     """
     images: list[NDArray[np.uint8]] = []
     skipped: list[str] = []

@@ -1,1 +1,1 @@
-"""What Kubernetes needs: overlays, images, and the commands that apply them."""
+"""Overlays and images for Kubernetes, and the commands that apply them."""

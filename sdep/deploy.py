@@ -1,9 +1,9 @@
-"""Applies an overlay and waits until it works, or says why it does not.
+"""Applies an overlay and waits until it works, or reports why it does not.
 
 `python -m sdep.deploy native --image kmnist:0.1 --broker kafka.example.com:9092`
 
-It needs kubectl and nothing else; what it applies is an overlay of its own that names the image,
-the broker and the namespace.
+It needs only kubectl. It applies a temporary overlay that sets the image, the broker and the
+namespace.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sdep.kubectl import Kubectl, Trouble
+from sdep.kubectl import DeployError, Kubectl
 from sdep.waiting import await_deployment, await_kafka, await_pods
 
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
-# What an autoscaler names in words of its own, where kustomize does not look.
+# Fields that an autoscaler repeats in texts that kustomize does not change.
 _NAMED_BY_AUTOSCALERS = {
     "executor-keda-lag": ("broker", "namespace"),
     "executor-keda-prometheus": ("namespace",),
@@ -40,7 +40,7 @@ The cluster is kubectl's current one (KUBECONFIG, --context).
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Deploys what the arguments say.
+    """Deploys the overlay that the arguments name.
 
     Returns:
         0 when it works, 1 when it does not, 2 for wrong arguments, 130 after Ctrl-C.
@@ -50,21 +50,21 @@ def main(arguments: list[str] | None = None) -> int:
         overlay = _overlay(options.overlay)
         kubectl = Kubectl(options.context)
         with tempfile.TemporaryDirectory() as folder:
-            place = _write(Path(folder), overlay, options)
-            built = kubectl.run("kustomize", str(place))
+            temporary = _write(Path(folder), overlay, options)
+            built = kubectl.run("kustomize", str(temporary))
         if options.print:
             sys.stdout.write(built)
             return 0
         _deploy(kubectl, built, options.timeout)
         return 0
-    except Trouble as error:
+    except DeployError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nleft alone: what is applied goes on\n")
+        sys.stderr.write("\nstopped waiting; the applied manifests stay in the cluster\n")
         return 130
 
 
@@ -76,14 +76,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("overlay", help="a folder of sdep/overlays")
-    parser.add_argument("--image", metavar="NAME:TAG", help=f"in place of {IMAGE}:0.1")
-    parser.add_argument("--broker", metavar="HOST:PORT,…", help="in place of the overlay's")
-    parser.add_argument("--namespace", metavar="NAME", help="in place of the overlay's")
-    parser.add_argument("--context", metavar="NAME", help="of the kubeconfig")
+    parser.add_argument("--image", metavar="NAME:TAG", help=f"image instead of {IMAGE}:0.1")
+    parser.add_argument("--broker", metavar="HOST:PORT,…", help="brokers instead of the overlay's")
+    parser.add_argument("--namespace", metavar="NAME", help="namespace instead of the overlay's")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     parser.add_argument(
-        "--timeout", type=float, default=300.0, metavar="S", help="give up after (300)"
+        "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait (300)"
     )
-    parser.add_argument("--print", action="store_true", help="print the manifests, apply nothing")
+    parser.add_argument(
+        "--print", action="store_true", help="print the manifests without applying them"
+    )
     return parser
 
 
@@ -95,12 +97,12 @@ def _overlay(name: str) -> Path:
 
 
 def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
-    """Writes an overlay over an overlay; JSON is YAML, too."""
-    for what in _NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
-        if getattr(options, what):
+    """Writes an overlay on top of an overlay, as JSON, which is valid YAML."""
+    for field in _NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
+        if getattr(options, field):
             raise ValueError(
-                f"the autoscaler of {overlay.name} names the {what} itself, and would go on "
-                "looking there: write an overlay of your own that changes both"
+                f"the autoscaler of {overlay.name} names the {field} itself and would keep it: "
+                "write an overlay of your own that changes both"
             )
     found: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -112,7 +114,7 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     if options.image:
         name, colon, tag = options.image.rpartition(":")
         if not colon or "/" in tag:
-            raise ValueError(f"--image {options.image}: name a tag, as {options.image}:0.1")
+            raise ValueError(f"--image {options.image}: add a tag, such as {options.image}:0.1")
         found["images"] = [{"name": IMAGE, "newName": name, "newTag": tag}]
     if options.broker is not None:
         found |= _with_broker(options.broker)
@@ -121,9 +123,9 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
 
 
 def _with_broker(brokers: str) -> dict[str, Any]:
-    """Names the brokers, and opens the way to their ports."""
+    """Returns the fields that set the brokers, and open their ports in the network policy."""
     ports = sorted({_port(each) for each in brokers.split(",")})
-    way = {
+    rule = {
         "op": "add",
         "path": "/spec/egress/-",
         "value": {"ports": [{"port": port} for port in ports]},
@@ -136,7 +138,7 @@ def _with_broker(brokers: str) -> dict[str, Any]:
                 "literals": [f"KAFKA_BROKER={brokers}"],
             }
         ],
-        "patches": [{"target": {"kind": "NetworkPolicy"}, "patch": json.dumps([way])}],
+        "patches": [{"target": {"kind": "NetworkPolicy"}, "patch": json.dumps([rule])}],
     }
 
 
@@ -152,7 +154,8 @@ def _deploy(kubectl: Kubectl, built: str, timeout_s: float) -> None:
     for each in manifests:
         if each["kind"] == "ConfigMap" and "KAFKA_BROKER" in each.get("data", {}):
             _check_broker(kubectl, each)
-    # Whoever scaled by hand has taken the predictors over: they are one field to the API server.
+    # After a manual scaling another field manager owns the predictors, which are one field to the
+    # API server.
     force = ("--server-side", "--force-conflicts", "--field-manager", "sdep-deploy")
     sys.stdout.write(kubectl.run("apply", *force, "-f", "-", stdin=built))
     give_up_at = time.monotonic() + timeout_s
@@ -166,7 +169,7 @@ def _deploy(kubectl: Kubectl, built: str, timeout_s: float) -> None:
 
 
 def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
-    # kubectl reads YAML, and this needs no package.
+    # kubectl converts YAML to JSON, so that no YAML package is needed.
     listed = kubectl.run(
         "create", "--dry-run=client", "--validate=false", "-o", "json", "-f", "-", stdin=built
     )
@@ -180,16 +183,21 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
-    """A name as Services have them must be one; others are looked up by the pods themselves."""
+    """Checks that a broker whose name looks like a Service is one.
+
+    Raises:
+        DeployError: there is no such Service.
+    """
     for broker in config["data"]["KAFKA_BROKER"].split(","):
         host, _, rest = broker.strip().rpartition(":")[0].partition(".")
         if not host or not (rest == "" or rest.endswith(".svc")):
             continue
         space = rest.removesuffix(".svc") or config["metadata"]["namespace"]
         if kubectl.get("service", host, "-n", space) is None:
-            raise Trouble(
-                f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: name your brokers "
-                "with --broker HOST:PORT, or make one: kubectl apply -k sdep/overlays/kafka-single"
+            raise DeployError(
+                f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: set your brokers "
+                "with --broker HOST:PORT, or create one: kubectl apply -k "
+                "sdep/overlays/kafka-single"
             )
 
 

@@ -1,4 +1,4 @@
-"""kubectl, and its errors in words that say what to do."""
+"""Runs kubectl, and explains its errors."""
 
 from __future__ import annotations
 
@@ -10,46 +10,49 @@ from typing import Any
 _KUBECTL_S = 60
 
 
-class Trouble(Exception):
-    """Something that the user can mend; the message says how."""
+class DeployError(Exception):
+    """An error that the user can correct; the message says how."""
 
 
 class Kubectl:
-    """kubectl, for one context.
+    """Runs kubectl in one context.
+
+    Args:
+        context: context of the kubeconfig; the default is the current one.
 
     Raises:
-        Trouble: it is not installed.
+        DeployError: kubectl is not installed.
     """
 
     def __init__(self, context: str | None = None) -> None:
         if shutil.which("kubectl") is None:
-            raise Trouble("kubectl is not here; install it, and name the cluster in KUBECONFIG")
+            raise DeployError("kubectl is not installed; install it, and set KUBECONFIG")
         self._command = ["kubectl", *(["--context", context] if context else [])]
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """What a command prints.
+        """Returns the output of a command.
 
         Raises:
-            Trouble: it fails; the message is its own.
+            DeployError: the command failed.
         """
         ran = self._try(arguments, stdin)
         if ran.returncode != 0:
-            raise Trouble(_explained(ran.stderr.strip()))
+            raise DeployError(_explain(ran.stderr.strip()))
         return ran.stdout
 
     def get(self, *arguments: str) -> Any:
-        """Objects, or None if there is no such."""
+        """Returns the result of `kubectl get`, or None if the object does not exist."""
         ran = self._try(("get", *arguments, "-o", "json", "--ignore-not-found"), None)
         if ran.returncode != 0:
-            raise Trouble(_explained(ran.stderr.strip()))
+            raise DeployError(_explain(ran.stderr.strip()))
         return json.loads(ran.stdout) if ran.stdout.strip() else None
 
     def list(self, *arguments: str) -> list[dict[str, Any]]:
-        """Objects; none if there are none."""
+        """Returns the objects of a list, which may be empty."""
         return list((self.get(*arguments) or {"items": []})["items"])
 
     def raw(self, path: str) -> str:
-        """What the API server answers at a path, whatever its status."""
+        """Returns the API server's answer at a path, for any status."""
         ran = self._try(("get", "--raw", path), None)
         return (ran.stdout or ran.stderr).strip()
 
@@ -65,14 +68,14 @@ class Kubectl:
                 timeout=_KUBECTL_S,
             )
         except subprocess.TimeoutExpired as error:
-            raise Trouble(f"the cluster does not answer within {_KUBECTL_S} s") from error
+            raise DeployError(f"the cluster does not answer within {_KUBECTL_S} s") from error
 
 
-def _explained(said: str) -> str:
-    if "no matches for kind" in said and "SeldonDeployment" in said:
-        return "the cluster knows no SeldonDeployment: install Seldon Core 1.17.1 (sdep/README.md)"
-    if "no matches for kind" in said:
-        return f"the cluster lacks an operator that this overlay needs (sdep/README.md): {said}"
-    if "connect" in said or "current-context" in said or "dial tcp" in said:
-        return f"no cluster answers; see `kubectl config get-contexts`: {said.splitlines()[-1]}"
-    return said
+def _explain(text: str) -> str:
+    if "no matches for kind" in text and "SeldonDeployment" in text:
+        return "the cluster has no SeldonDeployment: install Seldon Core 1.17.1 (sdep/README.md)"
+    if "no matches for kind" in text:
+        return f"the cluster lacks an operator that this overlay needs (sdep/README.md): {text}"
+    if "connect" in text or "current-context" in text or "dial tcp" in text:
+        return f"no cluster answers; see `kubectl config get-contexts`: {text.splitlines()[-1]}"
+    return text

@@ -1,4 +1,4 @@
-"""The variables that s2i writes into an image."""
+"""Reads the variables that s2i writes into an image."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_environment(source: Path) -> dict[str, str]:
-    """What a source folder's `.s2i/environment` says; nothing where there is none."""
+    """Returns the variables in a source folder's `.s2i/environment`, which may be missing."""
     path = source / ".s2i" / "environment"
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))

@@ -1,4 +1,4 @@
-"""Waiting until what was applied works, or knowing why it does not."""
+"""Waits until applied manifests work, or finds out why they do not."""
 
 from __future__ import annotations
 
@@ -9,79 +9,89 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sdep.kubectl import Kubectl, Trouble
+from sdep.kubectl import DeployError, Kubectl
 
 _STATUS_PORT = 8080
-_LOOK_S = 1.0
-# Kubernetes tries these again for ever; nothing but another image or another manifest mends them.
+_POLL_S = 1.0
+# Kubernetes retries these forever; only another image or another manifest corrects them.
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 def await_pods(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
-    """Waits until a SeldonDeployment's pods are as it says, and ready.
+    """Waits until a SeldonDeployment's pods match its manifest and are ready.
+
+    Args:
+        kubectl: kubectl of the cluster.
+        manifest: the SeldonDeployment.
+        give_up_at: end of the wait, by `time.monotonic`.
 
     Raises:
-        Trouble: they can't become so, or do not before `give_up_at` (of `time.monotonic`).
+        DeployError: the pods cannot become ready, or are not ready in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    looks: list[_Look] = []
+    states: list[_PredictorState] = []
 
-    def look() -> _State:
-        looks[:] = _look(kubectl, manifest)
-        return _State("; ".join(map(str, looks)), all(look.is_done for look in looks))
+    def poll() -> _State:
+        states[:] = _predictor_states(kubectl, manifest)
+        return _State("; ".join(map(str, states)), all(state.is_done for state in states))
 
-    def why() -> str:
-        unscaled = [look.name for look in looks if look.is_rolled_out and not look.is_scaled]
+    def reason() -> str:
+        unscaled = [each.name for each in states if each.is_rolled_out and not each.is_scaled]
         if unscaled:
             return (
-                f"nothing scales {unscaled[0]}: Seldon's operator makes a ScaledObject only when "
-                "it was installed with keda.enabled=true"
+                f"no autoscaler scales {unscaled[0]}: Seldon's operator creates a ScaledObject "
+                "only if it was installed with keda.enabled=true"
             )
-        return _why(kubectl, name, space, [pod for look in looks for pod in look.pods])
+        return _reason(kubectl, name, space, [pod for state in states for pod in state.pods])
 
-    _await(look, why, give_up_at)
-    if not any(look.wanted for look in looks):
-        sys.stdout.write("the autoscaler starts a pod when messages come\n")
+    _await(poll, reason, give_up_at)
+    if not any(state.wanted for state in states):
+        sys.stdout.write("the autoscaler starts a pod when messages arrive\n")
 
 
 class _State(NamedTuple):
-    """How something stands: in words, and whether it is as it should be."""
+    """The state of an object.
 
-    words: str
+    Attributes:
+        description: description for the user.
+        is_done: whether the wait is over.
+    """
+
+    description: str
     is_done: bool
 
 
-def _await(look: Callable[[], _State], why: Callable[[], str], give_up_at: float) -> None:
-    """Looks until it is done, and says each change.
+def _await(poll: Callable[[], _State], reason: Callable[[], str], give_up_at: float) -> None:
+    """Polls until the state is done, and prints each change.
 
     Raises:
-        Trouble: it is not done in time; `why` says more.
+        DeployError: it is not done in time; `reason` describes why.
     """
-    said = ""
+    printed = ""
     while True:
-        now = look()
-        if now.words != said:
-            sys.stdout.write(now.words + "\n")
+        state = poll()
+        if state.description != printed:
+            sys.stdout.write(state.description + "\n")
             sys.stdout.flush()
-            said = now.words
-        if now.is_done:
+            printed = state.description
+        if state.is_done:
             return
         if time.monotonic() > give_up_at:
-            raise Trouble(f"{now.words}; {why()}")
-        time.sleep(_LOOK_S)
+            raise DeployError(f"{state.description}; {reason()}")
+        time.sleep(_POLL_S)
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How a predictor stands.
+class _PredictorState:
+    """The state of a predictor.
 
     Attributes:
-        name: of its pods, as they begin.
-        wanted: how many of them there are to be at least.
-        pods: those that are as the manifest says now.
-        is_rolled_out: Seldon's operator and Kubernetes have done what it says.
-        is_scaled: something scales them by lag, or is not asked to.
+        name: common beginning of the names of its pods.
+        wanted: minimum number of pods.
+        pods: pods that match the manifest.
+        is_rolled_out: whether Seldon's operator and Kubernetes have applied the manifest.
+        is_scaled: whether an autoscaler exists, or none is wanted.
     """
 
     name: str
@@ -92,7 +102,7 @@ class _Look:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing more to wait for."""
+        """Whether the wait for the predictor is over."""
         return self.is_rolled_out and self.is_scaled and self._ready >= self.wanted
 
     @property
@@ -103,12 +113,12 @@ class _Look:
         return f"{self.name}: {self._ready} of {self.wanted} pods ready"
 
 
-def _look(kubectl: Kubectl, manifest: dict[str, Any]) -> list[_Look]:
-    """How each predictor stands."""
+def _predictor_states(kubectl: Kubectl, manifest: dict[str, Any]) -> list[_PredictorState]:
+    """Returns the state of each predictor."""
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     predictors = manifest["spec"]["predictors"]
     label = f"seldon-deployment-id={name}"
-    made, pods = (
+    deployments, pods = (
         [
             each
             for each in kubectl.list(kind, "-n", space, "-l", label)
@@ -120,51 +130,53 @@ def _look(kubectl: Kubectl, manifest: dict[str, Any]) -> list[_Look]:
     if any(map(_has_keda, predictors)):
         scalers = kubectl.list("scaledobjects.keda.sh", "-n", space)
         scaled = [each["spec"]["scaleTargetRef"]["name"] for each in scalers]
-    return [_look_at(kubectl, name, each, made, pods, scaled) for each in predictors]
+    return [_predictor_state(kubectl, name, each, deployments, pods, scaled) for each in predictors]
 
 
-def _look_at(
+def _predictor_state(
     kubectl: Kubectl,
     name: str,
     predictor: dict[str, Any],
-    made: list[dict[str, Any]],
+    deployments: list[dict[str, Any]],
     pods: list[dict[str, Any]],
     scaled: list[str],
-) -> _Look:
-    begin = f"{name}-{predictor['name']}-"
-    made, pods = (
-        [each for each in found if each["metadata"]["name"].startswith(begin)]
-        for found in (made, pods)
+) -> _PredictorState:
+    prefix = f"{name}-{predictor['name']}-"
+    deployments, pods = (
+        [each for each in found if each["metadata"]["name"].startswith(prefix)]
+        for found in (deployments, pods)
     )
-    # The operator takes a moment; and pods of before go on until there are others.
-    pods = [pod for pod in pods if agrees(pod["spec"], predictor)]
+    # The operator needs a moment, and old pods run until new ones replace them.
+    pods = [pod for pod in pods if matches(pod["spec"], predictor)]
     for pod in pods:
         _check_pod(kubectl, pod)
-    is_rolled_out = bool(made) and all(
-        agrees(each["spec"]["template"]["spec"], predictor) and _has_only_new_pods(each)
-        for each in made
+    is_rolled_out = bool(deployments) and all(
+        matches(each["spec"]["template"]["spec"], predictor) and _has_only_new_pods(each)
+        for each in deployments
     )
-    is_scaled = not _has_keda(predictor) or any(each.startswith(begin) for each in scaled)
-    return _Look(begin.rstrip("-"), _wanted(predictor), pods, is_rolled_out, is_scaled)
+    is_scaled = not _has_keda(predictor) or any(each.startswith(prefix) for each in scaled)
+    return _PredictorState(prefix.rstrip("-"), _wanted(predictor), pods, is_rolled_out, is_scaled)
 
 
 def _has_keda(predictor: dict[str, Any]) -> bool:
     return "kedaSpec" in predictor["componentSpecs"][0]
 
 
-def agrees(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
-    """Whether a pod is as a predictor says: images, configurations, and variables with a value."""
-    there = {each["name"]: each for each in spec["containers"]}
+def matches(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
+    """Returns whether a pod has the images, the configurations and the variables of a predictor."""
+    existing = {each["name"]: each for each in spec["containers"]}
     for wanted in predictor["componentSpecs"][0]["spec"]["containers"]:
-        found = there.get(wanted["name"], {})
-        if found.get("image") != wanted["image"] or not _has(found, wanted):
+        found = existing.get(wanted["name"], {})
+        if found.get("image") != wanted["image"] or not _has_variables(found, wanted):
             return False
     engine = predictor.get("svcOrchSpec", {})
-    return "env" not in engine or _has(there.get("seldon-container-engine", {}), engine)
+    return "env" not in engine or _has_variables(
+        existing.get("seldon-container-engine", {}), engine
+    )
 
 
-def _has(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Whether a container has the variables that another one is to have."""
+def _has_variables(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
+    """Returns whether a container has the wanted variables."""
     sources = [each.get("configMapRef", {}).get("name") for each in found.get("envFrom", [])]
     variables = {each["name"]: _source(each) for each in found.get("env", [])}
     return all(
@@ -173,15 +185,15 @@ def _has(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 def _source(variable: dict[str, Any]) -> tuple[str, ...]:
-    """Where a variable's value comes from, without what the API server fills in."""
+    """Returns the source of a variable's value, without defaults of the API server."""
     if "valueFrom" not in variable:
         return (str(variable.get("value", "")),)
-    ((kind, where),) = variable["valueFrom"].items()
-    return kind, *(str(where.get(key, "")) for key in ("name", "key", "fieldPath"))
+    ((kind, source),) = variable["valueFrom"].items()
+    return kind, *(str(source.get(key, "")) for key in ("name", "key", "fieldPath"))
 
 
 def _wanted(predictor: dict[str, Any]) -> int:
-    """How many pods a predictor has at least."""
+    """Returns the minimum number of a predictor's pods."""
     (component,) = predictor["componentSpecs"]
     if "kedaSpec" in component:
         return int(component["kedaSpec"].get("minReplicaCount", 0))
@@ -199,7 +211,7 @@ def _has_only_new_pods(found: dict[str, Any]) -> bool:
 
 
 def is_ready(found: dict[str, Any]) -> bool:
-    """Whether an object says that it is ready."""
+    """Returns whether an object has the condition `Ready`."""
     conditions = found.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
@@ -210,22 +222,22 @@ def _check_pod(kubectl: Kubectl, pod: dict[str, Any]) -> None:
         waiting = container.get("state", {}).get("waiting", {})
         reason, message = waiting.get("reason", ""), waiting.get("message", "")
         if reason in _NO_IMAGE:
-            raise Trouble(
-                f"the image {container['image']} can't be had ({reason}: {message}); push it "
-                "(`docker push`), load it into kind (`kind load docker-image`), or name another "
+            raise DeployError(
+                f"the image {container['image']} can't be pulled ({reason}: {message}); push it "
+                "(`docker push`), load it into kind (`kind load docker-image`), or set another "
                 "with --image"
             )
         if reason in _NO_CONTAINER:
-            raise Trouble(f"{name} can't be started ({reason}: {message})")
+            raise DeployError(f"{name} can't be started ({reason}: {message})")
         if reason == "CrashLoopBackOff":
             log = kubectl.run(
                 "logs", name, "-n", space, "-c", container["name"], "--previous", "--tail=5"
             )
-            raise Trouble(f"{name} ends again and again; it says last:\n{log.rstrip()}")
+            raise DeployError(f"{name} crashes repeatedly; its last lines:\n{log.rstrip()}")
 
 
-def _why(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) -> str:
-    """Why it does not become ready, by whoever knows."""
+def _reason(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) -> str:
+    """Returns the reason why it is not ready, from the first object that has one."""
     for pod in pods:
         if is_ready(pod):
             continue
@@ -233,66 +245,67 @@ def _why(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) ->
             if each["type"] == "PodScheduled" and each["status"] == "False":
                 return f"{pod['metadata']['name']} has no node: {each.get('message', '')}"
         path = f"/api/v1/namespaces/{space}/pods/{pod['metadata']['name']}:{_STATUS_PORT}/proxy"
-        return f"{pod['metadata']['name']} is not ready: {_said_by(kubectl.raw(path + '/status'))}"
+        status = kubectl.raw(path + "/status")
+        return f"{pod['metadata']['name']} is not ready: {_worker_states(status)}"
     found = kubectl.get("seldondeployment", name, "-n", space) or {}
-    described = found.get("status", {}).get("description", "")
-    return described or "Seldon's operator has done nothing: does it run?"
+    description = found.get("status", {}).get("description", "")
+    return description or "Seldon's operator has created no pods: check that it runs"
 
 
-def _said_by(status: str) -> str:
-    """What a supervisor's `/status` says of its workers; the text itself if it is none."""
+def _worker_states(status: str) -> str:
+    """Describes the workers in a supervisor's `/status`; returns any other text unchanged."""
     try:
         workers = json.loads(status)["workers"]
     except (ValueError, KeyError):
         return status
-    said = [f"worker {each['index']}: {each['detail'] or each['state']}" for each in workers]
-    return "; ".join(said) or "its workers have not started"
+    states = [f"worker {each['index']}: {each['detail'] or each['state']}" for each in workers]
+    return "; ".join(states) or "its workers have not started"
 
 
 def await_deployment(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
     """Waits until a Deployment's pods are available.
 
     Raises:
-        Trouble: they are not in time.
+        DeployError: they are not available in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
     wanted = manifest["spec"].get("replicas", 1)
 
-    def look() -> _State:
+    def poll() -> _State:
         found = kubectl.get("deployment", name, "-n", space) or {"metadata": {"generation": 1}}
         ready = found.get("status", {}).get("availableReplicas", 0)
         is_done = _has_only_new_pods(found) and ready >= wanted
         return _State(f"{name}: {ready} of {wanted} pods ready", is_done)
 
-    _await(look, lambda: f"see kubectl -n {space} describe deployment {name}", give_up_at)
+    _await(poll, lambda: f"see kubectl -n {space} describe deployment {name}", give_up_at)
 
 
 def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
-    """Waits until Strimzi says that a cluster is ready.
+    """Waits until Strimzi reports that a cluster is ready.
 
     Raises:
-        Trouble: it does not in time.
+        DeployError: it is not ready in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
 
-    def look() -> _State:
+    def poll() -> _State:
         found = kubectl.get("kafka", name, "-n", space) or {}
         status = found.get("status", {})
         if status.get("observedGeneration") != found.get("metadata", {}).get("generation"):
-            return _State(f"{name}: Strimzi has not looked at it yet", False)
+            return _State(f"{name}: Strimzi has not processed it yet", False)
         if is_ready(found):
             return _State(f"{name}: ready", True)
         conditions = status.get("conditions", [])
-        told = "; ".join(each.get("message", each["type"]) for each in conditions)
-        return _State(f"{name}: {told or 'Strimzi says nothing of it'}", False)
+        messages = "; ".join(each.get("message", each["type"]) for each in conditions)
+        return _State(f"{name}: {messages or 'Strimzi reports no condition'}", False)
 
-    def why() -> str:
+    def reason() -> str:
         if kubectl.list("pods", "-n", space, "-l", f"strimzi.io/cluster={name}"):
             return f"see kubectl -n {space} get pods,events"
         return (
-            "it has no pod. Does the Strimzi operator run, look into this namespace "
-            "(watchAnyNamespace) and make pods that are `restricted` "
-            "(STRIMZI_POD_SECURITY_PROVIDER_CLASS)? sdep/README.md says how to install it"
+            "it has no pod. Check that the Strimzi operator runs, watches this namespace "
+            "(watchAnyNamespace) and creates `restricted` pods "
+            "(STRIMZI_POD_SECURITY_PROVIDER_CLASS); sdep/README.md says how to install it"
         )
 
-    _await(look, why, give_up_at)
+    _await(poll, reason, give_up_at)

@@ -1,4 +1,4 @@
-"""The classes that Seldon serves: the network, and the baseline to compare it with."""
+"""The classes that Seldon serves: the network, and the baseline for comparison."""
 
 from __future__ import annotations
 
@@ -14,100 +14,99 @@ from model.chosen import chosen_artefact
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import BASELINE, SIDE, Baseline, Classifier
 from wrapper import other_json
-from wrapper.feedback import TakesFeedback
+from wrapper.feedback import FeedbackReceiver
 from wrapper.half_blocks import draw
 from wrapper.judgement import ROW_TAGS, judge
-from wrapper.loaded import HoldsModel, parsed
+from wrapper.loaded import ModelHolder, parse_payload
+from wrapper.metrics import ModelMetrics
 from wrapper.payload import BadPayload, stack_to_rows, to_rows
-from wrapper.watch import Watch
 
 
-class ImageClassifier(TakesFeedback, HoldsModel):
-    """What the classes have in common: payloads in, probabilities and tags out.
+class ImageClassifier(FeedbackReceiver, ModelHolder):
+    """Base of the classes: reads payloads, and answers with probabilities and tags.
+
+    Answers are counted in the metrics of `wrapper.metrics`.
 
     Attributes:
-        row_tags: Tags that have one entry for each row.
-        constant_tags: Tags that are the same in every answer.
+        row_tags: tags that have one entry for each row.
+        constant_tags: tags that are the same in every answer.
     """
 
     row_tags = ROW_TAGS
     constant_tags = ("model",)
 
     def __init__(self) -> None:
-        """As `HoldsModel`; what is answered is counted (`wrapper.watch`)."""
         super().__init__()
-        self._watch = Watch(self._artefact)
+        self._metrics = ModelMetrics(self._artefact)
 
     def predict(self, X: Any, names: Optional[Iterable[str]] = None) -> SeldonResponse:  # noqa: N803
-        """Classify images.
+        """Classifies images.
 
         Args:
-            X: Anything that `to_rows` takes.
-            names: Feature names; of no use here.
+            X: any payload that `to_rows` accepts.
+            names: feature names, which are not used.
 
         Returns:
-            Probabilities float32 (n, 10) in the order of `class_names`, rounded to
-            `wrapper.judgement.DECIMALS`, with the tags
-            `label` (hiragana), `confidence` (the largest probability) and `abstain`
-            (confidence below the artefact's `abstain_below`) for each row, of a model that
-            tells outliers also `outlier` (score above `outlier_above`) and `outlier_score`
-            (0 to 1), and `model`.
+            Probabilities, float32 (n, 10), in the order of `class_names`, rounded to
+            `wrapper.judgement.DECIMALS`. The tags for each row are `label` (hiragana), `confidence`
+            (the largest probability) and `abstain` (confidence below the artefact's
+            `abstain_below`). A model that detects outliers adds `outlier` (score above
+            `outlier_above`) and `outlier_score` (0 to 1). The tag `model` is the artefact's name.
 
         Raises:
-            BadPayload: `X` can't be taken.
+            BadPayload: `X` is not valid.
         """
         rows = to_rows(X)
         judgement = judge(self._loaded().answers(rows), self._artefact)
-        self._watch.count(rows, judgement)
+        self._metrics.count(rows, judgement)
         return SeldonResponse(
             judgement.probabilities, tags={**judgement.tags(), "model": self._artefact.name}
         )
 
     def predict_raw(self, msg: Any) -> Dict[str, Any]:
-        """Answer Open Inference (V2) and TensorFlow Serving JSON.
+        """Answers Open Inference (V2) and TensorFlow Serving JSON.
 
         Args:
-            msg: A message as Seldon's server got it: a parsed JSON, or a `SeldonMessage`.
+            msg: a message as Seldon's server received it: parsed JSON, or a `SeldonMessage`.
 
         Returns:
             The reply, in the format of the message.
 
         Raises:
-            BadPayload: The message can't be answered. Seldon's own messages are looked
-                through for this too, because its parser would answer ragged rows with
-                status 500.
-            SeldonNotImplementedError: The message is Seldon's; its server goes on with it.
+            BadPayload: the message is not valid. Seldon's own messages are checked too, because
+                Seldon's parser would answer ragged rows with status 500.
+            SeldonNotImplementedError: the message is Seldon's own; its server processes it.
         """
         if not isinstance(msg, dict):
-            raise SeldonNotImplementedError("only JSON is taken raw")
+            raise SeldonNotImplementedError("only JSON is read here")
         payload = other_json.payload_of(msg)
         if payload is None:
-            parsed(msg)
+            parse_payload(msg)
             raise SeldonNotImplementedError("a Seldon message")
         return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
 
     def to_rows(self, payload: Any) -> NDArray[np.uint8]:
-        """Turn a payload into uint8 (n, 28, 28), which may be stacked with others' rows.
+        """Converts a payload to uint8 (n, 28, 28), which may be stacked with rows of others.
 
         Raises:
-            BadPayload: It can't be taken.
+            BadPayload: the payload is not valid.
         """
         return to_rows(payload)
 
     def stack_to_rows(self, stack: Any) -> NDArray[np.uint8]:
-        """Turn the payloads of many messages into uint8 (n, 28, 28), as `to_rows` does each.
+        """Converts the payloads of many messages to uint8 (n, 28, 28), with the rows of `to_rows`.
 
         Raises:
-            BadPayload: One of them can't be taken.
+            BadPayload: one of them is not valid.
         """
         return stack_to_rows(stack)
 
     def describe(self, payload: Any) -> str:
-        """Draw a payload's first image in half-block characters, for operators' eyes.
+        """Draws a payload's first image in half-block characters, for operators.
 
         Returns:
-            14 lines of 28 characters and one line that says how many images there are;
-            one line that says what is wrong for a payload that can't be taken.
+            14 lines of 28 characters, and one line with the number of images; for a payload that is
+            not valid, one line with the error.
         """
         try:
             rows = to_rows(payload)
@@ -116,11 +115,11 @@ class ImageClassifier(TakesFeedback, HoldsModel):
         return f"{draw(rows[0])}\n1 of {len(rows)} image(s) of 28 x 28"
 
     def class_names(self) -> List[str]:
-        """The classes in romaji, in the order of the probabilities."""
+        """Returns the names of the classes in romaji, in the order of the probabilities."""
         return list(ROMAJI)
 
     def init_metadata(self) -> Dict[str, Any]:
-        """What Seldon's `/metadata` tells about this model; Seldon asks before it calls `load`."""
+        """Returns the model's metadata for Seldon's `/metadata`; Seldon calls it before `load`."""
         pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
         answer = {"messagetype": "tensor", "schema": {"names": list(ROMAJI), "shape": [-1, 10]}}
         return {
@@ -139,14 +138,14 @@ class ImageClassifier(TakesFeedback, HoldsModel):
 
 
 class KmnistClassifier(ImageClassifier):
-    """Reads cursive hiragana with the network that `MODEL_VARIANT` or `MODEL_URI` names."""
+    """Classifies cursive hiragana with the network that `MODEL_VARIANT` or `MODEL_URI` names."""
 
     _read = staticmethod(chosen_artefact)
     _kind = Classifier
 
 
 class KmnistBaseline(ImageClassifier):
-    """Reads cursive hiragana with the scikit-learn baseline."""
+    """Classifies cursive hiragana with the scikit-learn baseline."""
 
     _read = staticmethod(functools.partial(read_artefact, BASELINE))
     _kind = Baseline

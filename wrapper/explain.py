@@ -1,4 +1,4 @@
-"""`python -m wrapper.explain picture.png`: what in an image speaks for its label, as a picture."""
+"""`python -m wrapper.explain picture.png`: writes a heat map that explains an answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from model.labels import HIRAGANA, ROMAJI
 from model.loader import Classifier
 from wrapper.explainer import class_of
 from wrapper.judgement import Judgement, judge
-from wrapper.loaded import parsed
+from wrapper.loaded import parse_payload
 from wrapper.other_json import payload_of
 from wrapper.payload import PIXELS, BadPayload, to_rows
 
@@ -32,22 +32,22 @@ examples:
   python -m producer scan.jpg --stdout | python -m wrapper.explain -
   .venv-train/bin/python -m wrapper.explain picture.png --method gradients
 
-A picture has 28 x 28 pixels, white ink on black; the producer makes such of any picture. A message
-is Seldon, Open Inference or TensorFlow Serving JSON; its first image is explained. MODEL_VARIANT
-and MODEL_URI choose the model. Red speaks for the class, blue against it.
+A picture has 28 x 28 pixels, white ink on black; the producer converts any picture to this form. A
+message is Seldon, Open Inference or TensorFlow Serving JSON; its first image is explained.
+MODEL_VARIANT and MODEL_URI choose the model. Red areas support the class, blue areas oppose it.
 """
 
 
-class Trouble(Exception):
-    """Something that the user can mend; the message says how."""
+class ExplainError(Exception):
+    """An error that the user can correct; the message says how."""
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Explain the answer to one image.
+    """Explains the answer to one image.
 
     Returns:
         0 if the picture was written, 1 if not, 2 for wrong arguments or a wrong choice of model,
-        130 for Ctrl-C.
+        130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -67,20 +67,20 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except SeldonMicroserviceException as error:
         sys.stderr.write(f"error: {error.message}\n")
         return 1
-    except (Trouble, OSError) as error:
+    except (ExplainError, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("stopped; no picture was written\n")
         return 130
-    sys.stdout.write(f"{_said(judgement)}\n{options.out}: what speaks for {_name(target)}\n")
+    sys.stdout.write(f"{_describe(judgement)}\n{options.out}: heat map for {_name(target)}\n")
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m wrapper.explain",
-        description="Show which parts of an image speak for its label, and which against it.",
+        description="Show which parts of an image support its label, and which oppose it.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -96,10 +96,10 @@ def _parser() -> argparse.ArgumentParser:
         "--method",
         choices=("occlusion", "gradients"),
         default="occlusion",
-        help="blank parts of the image, or integrate gradients, with TensorFlow (%(default)s)",
+        help="blank parts of the image, or integrate gradients with TensorFlow (%(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("explanation.png"), help="the picture (%(default)s)"
+        "--out", type=Path, default=Path("explanation.png"), help="file to write (%(default)s)"
     )
     return parser
 
@@ -116,9 +116,9 @@ def _image(name: str) -> NDArray[np.uint8]:
     try:
         image: NDArray[np.uint8] = to_rows(_payload(content))[0]
     except json.JSONDecodeError as error:
-        raise Trouble(f"{name} is no JSON: {error}") from error
+        raise ExplainError(f"{name} is not valid JSON: {error}") from error
     except RecursionError as error:
-        raise Trouble(f"{name} is nested too deeply to be read") from error
+        raise ExplainError(f"{name} is nested too deeply to be read") from error
     return image
 
 
@@ -126,42 +126,42 @@ def _payload(content: bytes) -> Any:
     if content.lstrip()[:1] != b"{":
         return content
     try:
-        # Behind the first message others may come: the producer writes one in each line.
+        # Other messages may follow the first: the producer writes one message per line.
         message: Any = json.JSONDecoder().raw_decode(content.decode("utf-8", "replace").lstrip())[0]
     except json.JSONDecodeError:
-        if len(content) == PIXELS:  # an image that begins with a pixel of the brightness of "{"
+        if len(content) == PIXELS:  # a raw image whose first pixel has the value of "{"
             return content
         raise
     payload = payload_of(message)
-    return parsed(message) if payload is None else payload
+    return parse_payload(message) if payload is None else payload
 
 
 def _by_gradients(artefact: Artefact, image: NDArray[np.uint8], target: int) -> Any:
     folder = chosen_folder(os.environ)
     if folder is None:
-        raise Trouble("gradients need the trained network: copy the model's folder here first")
+        raise ExplainError("gradients need the trained network: copy the model's folder here first")
     try:
         from model.gradients import integrated_gradients, load_network
     except ModuleNotFoundError as error:
-        raise Trouble(
-            f"gradients need TensorFlow ({error}): `make train` makes .venv-train, which has it"
+        raise ExplainError(
+            f"gradients need TensorFlow ({error}): `make train` installs it in .venv-train"
         ) from error
     try:
         network = load_network(folder)
     except FileNotFoundError as error:
-        raise Trouble(f"gradients need the trained network: there is no {error}") from error
+        raise ExplainError(f"gradients need the trained network: there is no {error}") from error
     temperature = float(artefact.made_by.get("temperature", 1.0))
     return integrated_gradients(network, image, target, temperature)
 
 
-def _said(judgement: Judgement) -> str:
-    said = f"{_name(int(judgement.best[0]))}, confidence {100 * judgement.confidence[0]:.2f} %"
+def _describe(judgement: Judgement) -> str:
+    text = f"{_name(int(judgement.best[0]))}, confidence {100 * judgement.confidence[0]:.2f} %"
     if judgement.abstain[0]:
-        said += ", abstains"
+        text += ", abstains"
     if judgement.outlier is not None and judgement.outlier_score is not None:
         verdict = "outlier" if judgement.outlier[0] else "no outlier"
-        said += f", {verdict} (score {judgement.outlier_score[0]:.4f})"
-    return said
+        text += f", {verdict} (score {judgement.outlier_score[0]:.4f})"
+    return text
 
 
 def _name(index: int) -> str:

@@ -1,4 +1,4 @@
-"""Answers with heat maps: which parts of an image speak for its label, and which against it."""
+"""Answers with heat maps, which show the parts of an image that support or oppose its label."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from model.explanation import occlusion
 from model.labels import HIRAGANA, ROMAJI
 from model.loader import Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, parsed, tags_of
+from wrapper.loaded import ModelHolder, parse_payload, tags_of
 from wrapper.payload import BadPayload, to_rows
 
-MOST = 64
-"""Images that are explained in one request: each costs as much as 257 answers."""
+MAX_IMAGES = 64
+"""Maximum number of images in a request: an explanation costs as much as 257 answers."""
 
 _DECIMALS = 4
 
 
-class KmnistExplainer(HoldsModel):
-    """A node of type MODEL, in a deployment of its own beside the classifier's.
+class KmnistExplainer(ModelHolder):
+    """Explains answers, as a node of type MODEL in a deployment of its own.
 
-    It can't stand in the field `explainer` of a SeldonDeployment: Seldon's operator 1.17.1
-    starts what is there with the command line of its Alibi server and calls
-    `/api/v1.0/explain`, which Seldon's Python server does not have.
+    It cannot be the `explainer` of a SeldonDeployment. Seldon's operator 1.17.1 starts explainers
+    with the command line of its Alibi server, and calls `/api/v1.0/explain`, which Seldon's Python
+    server does not have.
     """
 
     _read = staticmethod(chosen_artefact)
@@ -38,30 +38,29 @@ class KmnistExplainer(HoldsModel):
         names: Optional[Iterable[str]] = None,
         meta: Optional[Dict[str, Any]] = None,
     ) -> SeldonResponse:
-        """Explain the answers to images (`model.explanation.occlusion`).
+        """Explains the answers to images (`model.explanation.occlusion`).
 
         Args:
-            X: Anything that `to_rows` takes, at most `MOST` images.
-            names: Feature names; of no use here.
-            meta: The message's; its tag `explain` names a class, in romaji or hiragana, to be
-                explained in place of the most probable one.
+            X: any payload that `to_rows` accepts, with at most `MAX_IMAGES` images.
+            names: feature names, which are not used.
+            meta: the message's `meta`; its tag `explain` names the class to explain, in romaji or
+                hiragana, instead of the most probable class.
 
         Returns:
-            float32 (n, 28, 28), in log-odds: above 0 what speaks for the class, below what
-            speaks against it. The tags are the classifier's, and `explained`, the class of
-            each image.
+            float32 (n, 28, 28), in log-odds: values above 0 support the class, values below 0
+            oppose it. The tags are the classifier's, and `explained`, the class of each image.
 
         Raises:
-            BadPayload: `X` can't be taken, or there is no such class.
+            BadPayload: `X` is not valid, or there is no such class.
         """
         rows = to_rows(X)
-        if len(rows) > MOST:
-            raise BadPayload("unsupported", f"at most {MOST} images are explained at once")
+        if len(rows) > MAX_IMAGES:
+            raise BadPayload("unsupported", f"at most {MAX_IMAGES} images are explained at once")
         wanted = tags_of(meta).get("explain")
-        ask = self._loaded()
-        judgement = judge(ask.answers(rows), self._artefact)
+        model = self._loaded()
+        judgement = judge(model.answers(rows), self._artefact)
         targets = judgement.best.tolist() if wanted is None else [class_of(wanted)] * len(rows)
-        heat = [occlusion(ask.probabilities, row, target) for row, target in zip(rows, targets)]
+        heat = [occlusion(model.probabilities, row, target) for row, target in zip(rows, targets)]
         tags = {
             **judgement.tags(),
             "explained": [HIRAGANA[target] for target in targets],
@@ -70,28 +69,28 @@ class KmnistExplainer(HoldsModel):
         return SeldonResponse(np.round(np.stack(heat), _DECIMALS), tags=tags)
 
     def predict_raw(self, msg: Any) -> Dict[str, Any]:
-        """Look through a message before Seldon's parser does.
+        """Checks a message before Seldon's parser reads it.
 
         Raises:
-            BadPayload: It can't be read.
-            SeldonNotImplementedError: It can; Seldon's server goes on with it.
+            BadPayload: the message cannot be read.
+            SeldonNotImplementedError: the message is valid; Seldon's server processes it.
         """
         if isinstance(msg, dict):
-            parsed(msg)
+            parse_payload(msg)
         raise SeldonNotImplementedError("a Seldon message")
 
     def class_names(self) -> List[str]:
-        """None: columns are pixels."""
+        """Returns no names, because the columns are pixels."""
         return []
 
 
 def class_of(name: Any) -> int:
-    """The class of a name in romaji or hiragana.
+    """Returns the index of the class with this name, in romaji or hiragana.
 
     Raises:
-        BadPayload: There is none.
+        BadPayload: no class has this name.
     """
     for names in (ROMAJI, HIRAGANA):
         if name in names:
             return names.index(name)
-    raise BadPayload("unsupported", f"no class is called {name!r}: there are {', '.join(ROMAJI)}")
+    raise BadPayload("unsupported", f"no class is called {name!r}: use one of {', '.join(ROMAJI)}")

@@ -1,4 +1,4 @@
-"""Takes what Seldon's `/send-feedback` gets, over REST and gRPC, and hands it on to its topic."""
+"""Receives feedback through Seldon's `/send-feedback`, and writes it to the feedback topic."""
 
 from __future__ import annotations
 
@@ -28,78 +28,78 @@ log = logging.getLogger("wrapper.feedback")
 
 
 class FeedbackNotKept(SeldonMicroserviceException):  # type: ignore[misc]
-    """Feedback that can't be handed on just now; Seldon's server answers it with status 503."""
+    """Feedback cannot be stored at the moment; Seldon's server answers with status 503."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status_code=503, reason="feedback_not_kept")
 
     def __str__(self) -> str:
-        """The message; the base class has none here, and gRPC errors would be blank."""
+        """Returns the message; without this method gRPC errors would be empty."""
         return str(self.message)
 
 
-class TakesFeedback:
-    """A class of Seldon's that hands feedback on, if `KAFKA_BROKER` is set.
+class FeedbackReceiver:
+    """A Seldon class that writes feedback to its topic if `KAFKA_BROKER` is set.
 
-    Seldon's server counts the reward in its metrics, whatever becomes of the rest.
+    Seldon's server counts the reward in its metrics in any case.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._writer: Optional[FeedbackWriter] = None
-        self._preparing = threading.Lock()
+        self._lock = threading.Lock()
 
     def send_feedback_raw(self, feedback: Any) -> SeldonMessage:
-        """Take feedback; Seldon's server calls this for both of its transports.
+        """Receives feedback; Seldon's server calls it for REST and gRPC.
 
         Args:
-            feedback: A `seldon.protos.Feedback`. Without a `puid` in its response or request one
-                is made of the request.
+            feedback: a `seldon.protos.Feedback`. If its response and request have no `puid`, one is
+                derived from the request.
 
         Returns:
-            An empty message with the `puid`. Without `KAFKA_BROKER` that is all that is done.
+            An empty message with the `puid`. Without `KAFKA_BROKER` nothing is written.
 
         Raises:
-            BadPayload: It makes no sense.
-            FeedbackNotKept: The brokers, or the settings, don't let it be kept; it may be sent
-                again.
+            BadPayload: the feedback is not valid.
+            FeedbackNotKept: the brokers do not answer, or the settings are wrong. The sender may
+                send it again.
         """
         try:
             settings = load_settings()
-            given = _read(feedback, settings.max_message_bytes)
+            parsed = _parse(feedback, settings.max_message_bytes)
             if settings.broker:
-                self._hand_on(given, settings)
+                self._write(parsed, settings)
         except BadFeedback as error:
             raise BadPayload("bad_feedback", str(error)) from error
         except SettingsError as error:
-            # Whoever sends feedback need not be told of the settings.
-            log.error("feedback is lost: %s", error)
+            # The reply does not show the server's settings to senders.
+            log.error("feedback was not stored: %s", error)
             raise FeedbackNotKept(
-                "feedback can't be kept: the server's settings are wrong, see its log"
+                "feedback cannot be stored: the server's settings are wrong, see its log"
             ) from error
-        return SeldonMessage(meta=Meta(puid=given.puid))
+        return SeldonMessage(meta=Meta(puid=parsed.puid))
 
-    def _hand_on(self, feedback: Feedback, settings: Settings) -> None:
-        # Here and not above: a server that gets no feedback does without the Kafka client.
+    def _write(self, feedback: Feedback, settings: Settings) -> None:
+        # The import is here so that a server without feedback does not load the Kafka client.
         from seldon_kafka import FeedbackWriter, NotWritten
 
-        with self._preparing:
+        with self._lock:
             if self._writer is None:
                 self._writer = FeedbackWriter(settings)
         try:
             self._writer.send(feedback)
         except NotWritten as error:
-            log.error("feedback is lost: %s", error)
-            raise FeedbackNotKept(f"feedback can't be kept: {error}") from error
+            log.error("feedback was not stored: %s", error)
+            raise FeedbackNotKept(f"feedback cannot be stored: {error}") from error
 
 
-def _read(message: Any, max_bytes: int) -> Feedback:
+def _parse(message: Any, max_bytes: int) -> Feedback:
     try:
         size = message.ByteSize()
         if size > max_bytes:
             raise BadFeedback(f"it has {size} bytes, more than the {max_bytes} allowed")
         document: Dict[str, Any] = json_format.MessageToDict(message)
-    # Of numbers and types that JSON has not, by which part of the message they are in.
+    # The type of the error for a value that JSON does not have depends on its field.
     except (json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise BadFeedback(f"it can't be written as JSON: {error}") from error
     return feedback_of(document, int(1000 * time.time()))

@@ -1,4 +1,4 @@
-"""Draws an image with characters, two pixels each."""
+"""Draws an image with characters, each for two pixels."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _INK = 96
 
 
 def draw(image: NDArray[np.uint8]) -> str:
-    """Draw an image in half-block characters.
+    """Draws an image in half-block characters.
 
     Args:
-        image: uint8 (height, width), height even; what is above 96 is ink.
+        image: uint8 (height, width) with an even height; values above 96 are ink.
 
     Returns:
-        Lines of `width` characters, half as many as there are rows of pixels.
+        `height / 2` lines of `width` characters.
     """
     ink = image > _INK
     blocks = _BLOCKS[2 * ink[0::2] + ink[1::2]]

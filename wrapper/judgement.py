@@ -1,4 +1,4 @@
-"""What a model's answers come to: labels, and whether to rely on them."""
+"""Derives labels from a model's answers, and whether they are reliable."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from model.labels import HIRAGANA
 from model.loader import Answers
 
 DECIMALS = 6
-"""Digits behind the point of probabilities: a tenth of what replies may differ by, and shorter."""
+"""Decimal digits of probabilities: the rounding is a tenth of the tolerance between replies."""
 
 ROW_TAGS = ("label", "confidence", "abstain", "outlier", "outlier_score")
-"""Tags that have one entry for each row; the last two only from a model that tells outliers."""
+"""Tags that have one entry for each row; the last two only from a model that detects outliers."""
 
 _LABELS = np.array(HIRAGANA)
 
 
 class Judgement(NamedTuple):
-    """Answers, rounded, and what follows from them.
+    """Rounded answers, and the labels and flags that follow from them.
 
     Attributes:
         probabilities: float32 (n, 10), rounded to `DECIMALS`.
         best: int64 (n,), the most probable class.
-        confidence: float64 (n,), its probability.
-        abstain: bool (n,), the confidence is below the artefact's `abstain_below`.
-        outlier_score: float64 (n,), from 0 to 1, how surely it is no kuzushiji; None of a
-            model that can't tell.
-        outlier: bool (n,), the score is above the artefact's `outlier_above`; None likewise.
+        confidence: float64 (n,), the probability of that class.
+        abstain: bool (n,), whether the confidence is below the artefact's `abstain_below`.
+        outlier_score: float64 (n,), from 0 to 1, the certainty that an image is no kuzushiji; None
+            from a model that does not detect outliers.
+        outlier: bool (n,), whether the score is above the artefact's `outlier_above`, or None.
     """
 
     probabilities: NDArray[np.float32]
@@ -41,7 +41,7 @@ class Judgement(NamedTuple):
     outlier: Optional[NDArray[np.bool_]]
 
     def tags(self) -> Dict[str, Any]:
-        """The judgement as the `ROW_TAGS` that it has."""
+        """Returns the judgement as tags, by name in `ROW_TAGS`."""
         return {
             "label": _LABELS[self.best].tolist(),
             "confidence": self.confidence.tolist(),
@@ -50,21 +50,21 @@ class Judgement(NamedTuple):
         }
 
     def outlier_tags(self) -> Dict[str, Any]:
-        """The tags `outlier` and `outlier_score`; none of a model that can't tell."""
+        """Returns the tags `outlier` and `outlier_score`; none without outlier scores."""
         if self.outlier is None or self.outlier_score is None:
             return {}
         return {"outlier": self.outlier.tolist(), "outlier_score": self.outlier_score.tolist()}
 
 
 def judge(answers: Answers, artefact: Artefact) -> Judgement:
-    """Judge a model's answers by its own thresholds.
+    """Judges a model's answers by its own thresholds.
 
     Args:
-        answers: To n images.
-        artefact: The model's.
+        answers: the model's answers to n images.
+        artefact: the model's artefact.
     """
     probabilities = answers.probabilities.round(DECIMALS)
-    # As numbers of 64 bits they are as short as they are rounded.
+    # float64 values have no more decimal digits in JSON than `DECIMALS`.
     confidence = probabilities.max(axis=1).astype(np.float64).round(DECIMALS)
     score: Optional[NDArray[np.float64]] = None
     if answers.outlier is not None:

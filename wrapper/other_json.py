@@ -1,7 +1,7 @@
-"""Open Inference (V2) JSON and TensorFlow Serving JSON on Seldon's `/predict`.
+"""Reads Open Inference (V2) JSON and TensorFlow Serving JSON on Seldon's `/predict`.
 
-Seldon's server knows neither; the classes take them in `predict_raw`. The replies have
-the form that the stream runtime gives them.
+Seldon's server supports neither, so the classes read them in `predict_raw`. The replies have the
+same form as those of the stream runtime.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _DATATYPES = {str: "BYTES", float: "FP64", bool: "BOOL"}
 
 
 def payload_of(message: Dict[str, Any]) -> Optional[Any]:
-    """Find the pixels in a message of either format.
+    """Returns the pixels of a message in either format.
 
     Returns:
-        An array, or the bytes of an image; None if the message is of neither format.
+        An array, or the bytes of an image; None if the message has neither format.
 
     Raises:
-        BadPayload: It is of one, but contradicts itself.
+        BadPayload: the message has one of the formats, but is not valid.
     """
     if "inputs" in message:
         return _tensor(message["inputs"])
@@ -41,13 +41,13 @@ def payload_of(message: Dict[str, Any]) -> Optional[Any]:
 def reply_to(
     message: Dict[str, Any], answer: SeldonResponse, names: List[str], row_tags: Tuple[str, ...]
 ) -> Dict[str, Any]:
-    """Write an answer in the format that its message came in.
+    """Returns an answer in the format of its message.
 
     Args:
-        message: The message; `inputs` makes it V2.
-        answer: Probabilities float32 (n, classes), and tags.
-        names: The classes' names.
-        row_tags: Which of the tags, if they are there, have an entry for each row.
+        message: the message; V2 if it has `inputs`.
+        answer: probabilities float32 (n, classes), and tags.
+        names: names of the classes.
+        row_tags: names of the tags that have an entry for each row.
     """
     if "inputs" not in message:
         return {"predictions": answer.data.tolist()}
@@ -85,7 +85,7 @@ def _tensor(inputs: Any) -> NDArray[Any]:
 
 
 def _typed(values: NDArray[Any], datatype: str) -> NDArray[Any]:
-    """Give values the kind of number that their datatype says, which decides their scale."""
+    """Returns values as floats or integers, by their datatype, which determines their scale."""
     if values.dtype.kind in "iuf":
         if datatype in _FRACTIONS:
             return values.astype(np.float64)

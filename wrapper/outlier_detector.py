@@ -1,4 +1,4 @@
-"""Marks pictures that are no kuzushiji, on their way to any model of an inference graph."""
+"""Flags images that are no kuzushiji, before any model of an inference graph."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from model.artefacts import ArtefactError
 from model.chosen import chosen_artefact
 from model.loader import Answers, Classifier
 from wrapper.judgement import judge
-from wrapper.loaded import HoldsModel, parsed, tags_of
+from wrapper.loaded import ModelHolder, parse_payload, tags_of
 from wrapper.payload import to_rows
 
 
-class KmnistOutlierDetector(HoldsModel):
-    """A node of type TRANSFORMER: messages pass as they are, with two tags more.
+class KmnistOutlierDetector(ModelHolder):
+    """A node of type TRANSFORMER, which adds two tags to each message.
 
-    Seldon's server 1.17.1 makes no difference between its service types TRANSFORMER and
-    OUTLIER_DETECTOR, and the operator knows only the first: both call `transform_input_raw`.
-    The executor hands tags on from node to node into the reply.
+    Seldon's server 1.17.1 treats the service types TRANSFORMER and OUTLIER_DETECTOR alike: both
+    call `transform_input_raw`. The operator supports only the first. The executor passes the tags
+    from node to node into the reply.
     """
 
     _read = staticmethod(chosen_artefact)
@@ -30,29 +30,29 @@ class KmnistOutlierDetector(HoldsModel):
     def _check(self, answers: Answers) -> None:
         if answers.outlier is None:
             raise ArtefactError(
-                f"{self._artefact.name} tells no outliers: choose another with MODEL_VARIANT or "
-                "MODEL_URI"
+                f"{self._artefact.name} does not detect outliers: choose another model with "
+                "MODEL_VARIANT or MODEL_URI"
             )
 
     def transform_input_raw(self, msg: Any) -> Any:
-        """Add tags to a message.
+        """Adds tags to a message.
 
         Args:
-            msg: Seldon's message, a parsed JSON or a `SeldonMessage`, with a payload that
-                `wrapper.payload.to_rows` takes.
+            msg: Seldon's message, as parsed JSON or `SeldonMessage`, with a payload that
+                `wrapper.payload.to_rows` accepts.
 
         Returns:
-            The same message, with the tags `outlier` (bool) and `outlier_score` (0 to 1), an
-            entry for each image.
+            The same message, with the tags `outlier` (bool) and `outlier_score` (0 to 1), each with
+            an entry for each image.
 
         Raises:
-            BadPayload: The payload can't be taken.
+            BadPayload: the payload is not valid.
         """
         if isinstance(msg, prediction_pb2.SeldonMessage):
-            for name, entries in self._tags(parsed(msg)).items():
+            for name, entries in self._tags(parse_payload(msg)).items():
                 msg.meta.tags[name].CopyFrom(json_format.ParseDict(entries, Value()))
             return msg
-        tags = self._tags(parsed(msg))
+        tags = self._tags(parse_payload(msg))
         meta = msg.get("meta")
         return {**msg, "meta": {**(meta or {}), "tags": {**tags_of(meta), **tags}}}
 

@@ -1,8 +1,8 @@
-"""Turns any payload that the classes accept into rows of pixels.
+"""Converts each payload that the classes accept to rows of pixels.
 
-Rows are uint8, 0 for background and 255 for full ink. Whole numbers keep the one scale
-unmistakable: rows may be stacked, split and handed in again without being scaled twice.
-The shipped network rounds its input to them anyway.
+Rows are uint8, 0 for background and 255 for full ink. The integers make the scale unambiguous: rows
+may be stacked, split and passed in again without a second scaling. The shipped network rounds its
+input to integers anyway.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ _SHAPES = "(28, 28), (n, 28, 28), (n, 28, 28, 1), (784,) or (n, 784)"
 
 
 class BadPayload(SeldonMicroserviceException):  # type: ignore[misc]
-    """A payload that its sender must change; Seldon's server answers it with status 400.
+    """A payload that is not valid; Seldon's server answers it with status 400.
 
     Attributes:
-        reason: A stable word for programs.
-        message: What is wrong, and what would be right.
+        reason: a constant word for programs.
+        message: description of the error, and of valid payloads.
     """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message, status_code=400, reason=reason)
 
     def __str__(self) -> str:
-        """The message; the base class has none here, and gRPC errors would be blank."""
+        """Returns the message; without this method gRPC errors would be empty."""
         return str(self.message)
 
 
 def to_rows(payload: Any) -> NDArray[np.uint8]:
-    """Check a payload and turn it into images.
+    """Checks a payload and converts it to images.
 
     Args:
-        payload: An array or nested list of numbers of shape (28, 28), (n, 28, 28),
-            (n, 28, 28, 1), (784,) or (n, 784); or the bytes of a PNG or JPEG picture of
-            28 x 28 pixels; or n x 784 raw bytes. Any number above 1 means a scale of 0
-            to 255 for the whole payload; else integers mean 0 to 255 and floats 0 to 1.
+        payload: an array or nested list of numbers of shape (28, 28), (n, 28, 28), (n, 28, 28, 1),
+            (784,) or (n, 784); or the bytes of a PNG or JPEG picture of 28 x 28 pixels; or n x 784
+            raw bytes. If any number is above 1, the scale of the payload is 0 to 255. Otherwise the
+            scale of integers is 0 to 255, and that of floats 0 to 1.
 
     Returns:
         uint8 (n, 28, 28), n at least 1, on the scale 0 to 255.
 
     Raises:
-        BadPayload: The payload is none of these; `reason` is one of `bad_image`,
-            `bad_shape`, `bad_value`, `empty`, `image_too_large`, `not_finite`, `ragged`
-            and `unsupported`.
+        BadPayload: the payload has none of these forms. Its `reason` is one of `bad_image`,
+            `bad_shape`, `bad_value`, `empty`, `image_too_large`, `not_finite`, `ragged` and
+            `unsupported`.
     """
     if isinstance(payload, np.ndarray):
         return _array_to_rows(payload)
@@ -67,17 +67,16 @@ def to_rows(payload: Any) -> NDArray[np.uint8]:
 
 
 def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.uint8]:
-    """Turn the payloads of many messages into images, one after the other.
+    """Converts the payloads of many messages to images.
 
     Args:
-        stack: Whole numbers, uint8 (messages, ...), or the bytes of each message, all of one
-            length.
+        stack: uint8 (messages, ...), or the bytes of each message, all of the same length.
 
     Returns:
-        What `to_rows` returns for each, in one array.
+        The results of `to_rows` for all payloads, in one array.
 
     Raises:
-        BadPayload: One of them can't be taken.
+        BadPayload: one of the payloads is not valid.
     """
     if isinstance(stack, np.ndarray):
         to_rows(stack[0])
@@ -87,16 +86,16 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
     if len(stack[0]) % PIXELS or picture_bytes.any_picture(stack):
         rows = [to_rows(content) for content in stack]
         if len({len(each) for each in rows}) > 1:
-            raise BadPayload("bad_shape", "pictures and raw images can't be told apart in a stack")
+            raise BadPayload("bad_shape", "a stack can't mix pictures and raw images")
         return np.concatenate(rows)
     return _bytes_to_rows(b"".join(stack))
 
 
 def as_array(values: Any) -> NDArray[Any]:
-    """Turn nested lists into an array.
+    """Converts nested lists to an array.
 
     Raises:
-        BadPayload: They are not rectangular, or nested deeper than numpy goes.
+        BadPayload: the lists are not rectangular, or nested deeper than numpy supports.
     """
     try:
         return np.array(values)
@@ -131,7 +130,7 @@ def _array_to_rows(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _as_images(array: NDArray[Any]) -> NDArray[Any]:
-    """Give an array the shape (n, 28, 28), if it says clearly which pixel is where."""
+    """Reshapes an array to (n, 28, 28) if the order of its pixels is unambiguous."""
     shape = array.shape
     if shape[-2:] == (SIDE, SIDE) and array.ndim in (2, 3):
         return array.reshape(-1, SIDE, SIDE)

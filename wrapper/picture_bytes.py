@@ -15,24 +15,25 @@ SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# A header chunk of 28 x 28 pixels, 8 bits, grey, deflated, with the five filters, not interlaced.
+# The header chunk of a picture of 28 x 28 pixels: 8-bit grey, deflate, standard filters, not
+# interlaced.
 _PLAIN = struct.pack(">4sIIBBBBB", b"IHDR", SIDE, SIDE, 8, 0, 0, 0, 0)
 _PLAIN_HEADER = _PNG + struct.pack(">I17sI", 13, _PLAIN, zlib.crc32(_PLAIN))
 _CHUNK = struct.Struct(">I4s")
-# Chunks that say nothing of the pixels' values.
+# Chunks that have no effect on pixel values.
 _WITHOUT_PIXELS = (b"tEXt", b"zTXt", b"iTXt", b"tIME", b"pHYs")
 _JPEG = b"\xff\xd8\xff"
 _BEGINNINGS = (_PNG, _JPEG)
-# What Pillow raises for bytes that go wrong somewhere inside a picture.
+# Exceptions that Pillow raises for broken pictures.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, IndexError, TypeError, struct.error),
-    *(AssertionError, AttributeError),  # a palette that is used and not there
+    *(AssertionError, AttributeError),  # a missing palette
 )
 _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class BadPicture(Exception):
-    """A picture that can't be taken.
+    """A picture that is broken or has another size.
 
     Attributes:
         reason: `bad_image`, `bad_shape` or `image_too_large`.
@@ -44,34 +45,34 @@ class BadPicture(Exception):
 
 
 def is_picture(content: bytes) -> bool:
-    """Whether bytes begin as a PNG or JPEG file does."""
+    """Returns whether the bytes begin like a PNG or JPEG file."""
     return content.startswith(_BEGINNINGS)
 
 
 def any_picture(contents: Sequence[bytes]) -> bool:
-    """Whether any of them begins as a PNG or JPEG file does."""
+    """Returns whether any of the contents begins like a PNG or JPEG file."""
     return any(map(is_picture, contents))
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    """Decode a picture as it is: white ink on black, neither cropped nor inverted.
+    """Decodes a picture without cropping or inverting it: white ink on black.
 
     Args:
-        content: A PNG or JPEG file of 28 x 28 pixels. Colours become grey; what is
-            transparent becomes black.
+        content: a PNG or JPEG file of 28 x 28 pixels. Colours become grey, and transparent pixels
+            become black.
 
     Returns:
         uint8 (28, 28).
 
     Raises:
-        BadPicture: It is broken or of another size. The size is read from the header,
-            before memory is taken for pixels.
+        BadPicture: the picture is broken or has another size. The size is read from the header,
+            before memory for the pixels is allocated.
     """
     plain = _plain_grey(content)
     if plain is not None:
         return plain
     try:
-        # Of bytes in memory nothing is left open.
+        # A picture from bytes in memory needs no close.
         picture = Image.open(io.BytesIO(content), formats=("PNG", "JPEG"))
         _check_size(picture)
         picture.load()
@@ -83,10 +84,10 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 
 
 def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
-    """The pixels of the PNG that most senders write: grey of 8 bits, without transparency.
+    """Decodes the kind of PNG that most senders write: 8-bit grey without transparency.
 
-    Pillow spends most of its time on opening a file. Of this kind only its decoder is needed, which
-    takes a third of the time. A file of any other kind, or one that is broken, is left to Pillow.
+    Pillow needs most of its time to open a file. For this kind only its decoder is used, which
+    takes a third of the time. Other and broken files return None, and Pillow reads them.
     """
     data = _grey_data(content)
     if data is None:
@@ -99,26 +100,26 @@ def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
 
 
 def _grey_data(content: bytes) -> Optional[bytes]:
-    """The compressed data of such a PNG; None of any other file.
+    """Returns the compressed data of such a PNG; None for any other file.
 
     https://www.w3.org/TR/png-3/#5DataRep
     """
     if not content.startswith(_PLAIN_HEADER):
         return None
     parts: List[bytes] = []
-    at = len(_PLAIN_HEADER)
-    while at + 8 <= len(content):
-        length, kind = _CHUNK.unpack_from(content, at)
-        end = at + 8 + length
-        if content[end : end + 4] != zlib.crc32(content[at + 4 : end]).to_bytes(4, "big"):
+    start = len(_PLAIN_HEADER)
+    while start + 8 <= len(content):
+        length, kind = _CHUNK.unpack_from(content, start)
+        end = start + 8 + length
+        if content[end : end + 4] != zlib.crc32(content[start + 4 : end]).to_bytes(4, "big"):
             return None
         if kind == b"IEND":
             return b"".join(parts)
         if kind == b"IDAT":
-            parts.append(content[at + 8 : end])
+            parts.append(content[start + 8 : end])
         elif kind not in _WITHOUT_PIXELS:
             return None
-        at = end + 4
+        start = end + 4
     return None
 
 
@@ -142,7 +143,7 @@ def _grey(picture: Image.Image) -> NDArray[np.uint8]:
         picture = Image.alpha_composite(opaque, picture.convert("RGBA"))
     if picture.mode != "L":
         picture = picture.convert("L")
-    # Pillow's own way to an array takes twice as long.
+    # Pillow's own conversion to an array takes twice as long.
     return np.frombuffer(picture.tobytes(), np.uint8).reshape(SIDE, SIDE)
 
 

@@ -1,1 +1,1 @@
-"""Everything on one machine with kind: see `sdep.kind.__main__`."""
+"""Runs everything on one machine with kind; see `sdep.kind.__main__`."""

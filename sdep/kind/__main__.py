@@ -1,6 +1,6 @@
-"""Brings up all of it in kind: operators, Kafka, the model, monitoring, and the dashboard.
+"""Starts everything in kind: operators, Kafka, the model, monitoring, and the dashboard.
 
-`python -m sdep.kind up`, or `make kind`. Each step can be done again: what is there is left alone.
+`python -m sdep.kind up`, or `make kind`. Each step can be repeated, and keeps what exists.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sdep.deploy import main as deploy
-from sdep.kubectl import Trouble
+from sdep.kubectl import DeployError
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = "kmnist"
 CONTEXT = f"kind-{CLUSTER}"
 BROKER = "127.0.0.1:30092"
 _STEP_S = 900
-_STEERED = ("--kubernetes", "kmnist/kmnist", "--context", CONTEXT)
+_DASHBOARD_OPTIONS = ("--kubernetes", "kmnist/kmnist", "--context", CONTEXT)
 
-_HOW = {
+# Names of the needed tools for the user.
+_TOOLS = {
     "docker": "a Docker engine",
     "kind": "kind (kind.sigs.k8s.io)",
     "kubectl": "kubectl",
@@ -38,11 +39,11 @@ class Chart:
     """A Helm chart.
 
     Attributes:
-        name: of the release, and the namespace that it goes into.
-        chart: its name in the repository.
-        repository: where its project publishes it.
-        version: the one that this was made for.
-        values: what is set otherwise than it says.
+        name: name of the release and of its namespace.
+        chart: name of the chart in the repository.
+        repository: address of the project's repository.
+        version: the supported version.
+        values: values that differ from the chart's defaults.
     """
 
     name: str
@@ -58,7 +59,7 @@ CHARTS = (
         "strimzi-kafka-operator",
         "https://strimzi.io/charts/",
         "1.2.0",
-        # Its pods then keep to the namespace's `restricted`.
+        # With these values its pods comply with the namespace's `restricted` level.
         (
             "watchAnyNamespace=true",
             "extraEnvs[0].name=STRIMZI_POD_SECURITY_PROVIDER_CLASS",
@@ -71,14 +72,14 @@ CHARTS = (
         "kube-prometheus-stack",
         "https://prometheus-community.github.io/helm-charts",
         "88.4.0",
-        # Or it looks only at what the chart itself made.
+        # By default Prometheus reads only objects of the chart itself.
         (
             "prometheus.prometheusSpec.podMonitorSelectorNilUsesHelmValues=false",
             "prometheus.prometheusSpec.ruleSelectorNilUsesHelmValues=false",
             "grafana.sidecar.dashboards.searchNamespace=ALL",
         ),
     ),
-    # After KEDA: it asks for KEDA's kinds when it starts.
+    # It follows KEDA, because it looks for KEDA's kinds when it starts.
     Chart(
         "seldon-system",
         "seldon-core-operator",
@@ -90,18 +91,19 @@ CHARTS = (
 
 _EXAMPLES = """
 examples:
-  python -m sdep.kind up                     all of it; 10 minutes the first time
-  python -m sdep.kind up --image kmnist:0.1  with an image that this engine has already
-  python -m sdep.kind up --no-dashboard      all but the page
-  python -m sdep.kind down                   the cluster is gone, and all that was in it
+  python -m sdep.kind up                     start everything; 10 minutes the first time
+  python -m sdep.kind up --image kmnist:0.1  use an image of this Docker engine
+  python -m sdep.kind up --no-dashboard      start everything except the dashboard
+  python -m sdep.kind down                   delete the cluster and all its data
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Does what the arguments say.
+    """Runs one command.
 
     Returns:
-        0 or what the page leaves with, 1 if a step failed, 2 for wrong arguments, 130 after Ctrl-C.
+        0 or the exit status of the dashboard, 1 if a step failed, 2 for wrong arguments, 130 after
+        Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -109,42 +111,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _need("kind")
             _run("kind", "delete", "cluster", "--name", CLUSTER)
             return 0
-        _need(*_HOW)
+        _need(*_TOOLS)
         _up(options.image)
-    except Trouble as error:
+    except DeployError as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; run it again to go on, or: python -m sdep.kind down\n")
+        sys.stderr.write("\nstopped; run it again to continue, or: python -m sdep.kind down\n")
         return 130
-    return 0 if options.no_dashboard else _show()
+    return 0 if options.no_dashboard else _run_dashboard()
 
 
-def _show() -> int:
-    """Runs the page until Ctrl-C; the cluster stays."""
-    page = subprocess.Popen(
-        [sys.executable, "-m", "consumer.dashboard", *_STEERED],
+def _run_dashboard() -> int:
+    """Runs the dashboard until Ctrl-C; the cluster keeps running."""
+    dashboard = subprocess.Popen(
+        [sys.executable, "-m", "consumer.dashboard", *_DASHBOARD_OPTIONS],
         cwd=ROOT,
         env={**os.environ, "KAFKA_BROKER": BROKER},
     )
     try:
-        return page.wait()
+        return dashboard.wait()
     except KeyboardInterrupt:
-        # It has got the signal as well, and ends by itself.
-        return page.wait()
+        # The dashboard gets the same signal, and ends by itself.
+        return dashboard.wait()
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sdep.kind",
-        description="A Kubernetes on this machine, with everything in it.",
+        description="Run Kubernetes on this machine, with Kafka, the model and monitoring.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="up | down")
-    up = commands.add_parser("up", help="bring it up, or what is missing of it")
-    up.add_argument("--image", metavar="NAME:TAG", help="one that is built already")
-    up.add_argument("--no-dashboard", action="store_true", help="don't show the page at the end")
+    up = commands.add_parser("up", help="start everything, or the missing parts")
+    up.add_argument("--image", metavar="NAME:TAG", help="use an existing image")
+    up.add_argument(
+        "--no-dashboard", action="store_true", help="do not run the dashboard at the end"
+    )
     commands.add_parser("down", help="delete the cluster")
     return parser
 
@@ -159,26 +163,26 @@ def _up(image: str | None) -> None:
     if image is None:
         steps.append((f"the image {name}", lambda: _run("make", "image", f"IMAGE={name}")))
     steps += [
-        ("the image, to the node", lambda: _load(name)),
+        ("the image on the node", lambda: _load(name)),
         ("the model, scaled by lag", lambda: _deploy("native-keda-lag-monitored", "--image", name)),
     ]
-    for number, (what, do) in enumerate(steps, 1):
-        sys.stdout.write(f"[{number}/{len(steps)}] {what}\n")
+    for number, (description, step) in enumerate(steps, 1):
+        sys.stdout.write(f"[{number}/{len(steps)}] {description}\n")
         sys.stdout.flush()
         started = time.monotonic()
-        do()
+        step()
         sys.stdout.write(f"        {time.monotonic() - started:.0f} s\n")
     python = os.path.relpath(sys.executable, ROOT)
     sys.stdout.write(
         f"""
-It is up. Send images, and see pods come; two minutes after the last one they are gone again:
+Everything runs. Send images, and pods start; two minutes after the last image they stop again:
 
     KAFKA_BROKER={BROKER} {python} -m producer --samples --loop --rate 500
     kubectl --context {CONTEXT} -n kmnist get pods --watch
 
-Look at it and steer it, on this machine (the dashboard, which `up` shows at its end):
+Run the dashboard on this machine (`up` runs it at its end):
 
-    KAFKA_BROKER={BROKER} {python} -m consumer.dashboard {" ".join(_STEERED)}
+    KAFKA_BROKER={BROKER} {python} -m consumer.dashboard {" ".join(_DASHBOARD_OPTIONS)}
 
 Grafana (user admin; the password is in the Secret monitoring-grafana):
 
@@ -194,7 +198,7 @@ def _make_cluster() -> None:
         ["kind", "get", "clusters"], capture_output=True, text=True, timeout=60, check=False
     )
     if CLUSTER in listed.stdout.split():
-        sys.stdout.write("        it is there already\n")
+        sys.stdout.write("        it exists\n")
         return
     config = ROOT / "sdep" / "kind" / "cluster.yaml"
     _run("kind", "create", "cluster", "--name", CLUSTER, "--config", str(config), "--wait", "5m")
@@ -215,13 +219,13 @@ def _load(image: str) -> None:
 
 def _deploy(overlay: str, *options: str) -> None:
     if deploy([overlay, "--context", CONTEXT, "--timeout", "600", *options]) != 0:
-        raise Trouble(f"overlays/{overlay} does not work yet; run this again to go on from there")
+        raise DeployError(f"overlays/{overlay} does not work yet; run this again to continue there")
 
 
 def _need(*tools: str) -> None:
-    missing = [_HOW[tool] for tool in tools if shutil.which(tool) is None]
+    missing = [_TOOLS[tool] for tool in tools if shutil.which(tool) is None]
     if missing:
-        raise Trouble(f"needed and not here: {', '.join(missing)}")
+        raise DeployError(f"needed and not installed: {', '.join(missing)}")
 
 
 def _run(*command: str) -> None:
@@ -230,13 +234,13 @@ def _run(*command: str) -> None:
             command, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=_STEP_S, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise Trouble(
-            f"{command[0]} takes more than {_STEP_S} s; run this again to go on"
+        raise DeployError(
+            f"{command[0]} takes more than {_STEP_S} s; run this again to continue"
         ) from error
     if done.returncode != 0:
-        raise Trouble(
-            f"`{' '.join(command[:4])} …` left with status {done.returncode}; what it said is "
-            "above. Run this again to go on from there"
+        raise DeployError(
+            f"`{' '.join(command[:4])} …` exited with status {done.returncode}; its output is "
+            "above. Run this again to continue there"
         )
 
 

@@ -134,7 +134,7 @@ def test_a_batch_whose_both_ends_are_killed_goes_on_and_has_each_object_once(
     assert 0 < len(rows()) < len(labels)
 
     sending, collecting = (stream.start(*command) for command in commands(name).values())
-    assert "left out: they have a row" in said(stream, sending)
+    assert "skipped: they have a row" in said(stream, sending)
     end = said(stream, collecting)
     assert (sending.returncode, collecting.returncode) == (DONE, DONE), end
     every = Counter(row["object"] for row in rows())

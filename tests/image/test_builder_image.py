@@ -91,7 +91,7 @@ def test_requirements_that_the_runtime_does_not_go_with_fail_the_build(
     with (source / "requirements.txt").open("a") as file:
         file.write("confluent-kafka==2.2.0\n")
     line = refused(source, our_builder)
-    assert "the source's requirements don't go with the runtime" in line
+    assert "the source's requirements conflict with the runtime" in line
     assert "confluent-kafka" in line
 
 

@@ -1,4 +1,4 @@
-"""The rig, up, with a broker that pods reach and everything that the overlays ask for."""
+"""Runs the rig with a broker for its pods, and with all operators that the overlays need."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tests.kubernetes.figures import Figures
 from tests.kubernetes.images import load_images
 from tests.kubernetes.operators import start_keda, start_metrics_server, start_seldon
 from tests.kubernetes.overlays import Variant, variant
-from tests.kubernetes.place import Place
 from tests.kubernetes.rig import HOST, Rig, find_rig
+from tests.kubernetes.stream_namespace import StreamNamespace
 
-NewPlace = Callable[[str], Place]
+NewNamespace = Callable[[str], StreamNamespace]
 
 
 @pytest.fixture(scope="session")
 def rig() -> Iterator[Rig]:
-    """The cluster with Seldon's operator, KEDA and metrics-server; skipped where there is none."""
+    """Runs the cluster with Seldon's operator, KEDA and metrics-server; without it tests skip."""
     try:
         found = find_rig()
     except LookupError as error:
@@ -36,7 +36,7 @@ def rig() -> Iterator[Rig]:
     found.up()
     try:
         load_images(found)
-        # All kinds that an overlay may name.
+        # All kinds that overlays use.
         found.define("*.yaml", "*.json")
         start_metrics_server(found)
         start_keda(found)
@@ -48,23 +48,23 @@ def rig() -> Iterator[Rig]:
 
 @pytest.fixture(scope="session")
 def figures() -> Figures:
-    """Where measurements go."""
+    """Returns the record of measurements."""
     return Figures()
 
 
 @pytest.fixture(scope="session")
 def broker(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A broker at the address by which pods reach this machine."""
+    """Runs a broker at the address of this machine for pods."""
     with Cluster.start(tmp_path_factory.mktemp("kafka") / "cluster", host=HOST) as cluster:
         yield cluster.bootstrap
 
 
 @pytest.fixture(scope="session")
 def variants(broker: str) -> dict[str, Variant]:
-    """Both ways, each with topics of its own."""
+    """Returns both runtimes, each with topics of its own."""
     found = {name: variant(name, broker) for name in ("native", "executor")}
     admin = AdminClient({"bootstrap.servers": broker, "log_level": 2})
-    # For what is deployed as it is.
+    # The default topics are for overlays that are deployed without changes.
     create(admin, wanted_topics(load_settings({"KAFKA_BROKER": broker}), brokers=1))
     for each in found.values():
         make_topics(admin, each)
@@ -72,7 +72,7 @@ def variants(broker: str) -> dict[str, Variant]:
 
 
 def make_topics(admin: AdminClient, each: Variant) -> None:
-    """Makes a variant's own topics, whose output has the broker's time."""
+    """Creates a variant's own topics; the output topic has the broker's timestamps."""
     settings = load_settings(each.environ)
     topics = [_timed(topic, each) for topic in wanted_topics(settings, brokers=1)]
     create(admin, [topic for topic in topics if topic.name != "model_feedback"])
@@ -87,14 +87,14 @@ def _timed(topic: Topic, each: Variant) -> Topic:
 
 
 @pytest.fixture
-def new_place(rig: Rig, variants: dict[str, Variant], tmp_path: Path) -> Iterator[NewPlace]:
-    """Where a way between the topics is deployed; it is gone after the test."""
-    places: list[Place] = []
+def new_namespace(rig: Rig, variants: dict[str, Variant], tmp_path: Path) -> Iterator[NewNamespace]:
+    """Returns a function that creates the namespace of a runtime; it is cleared after the test."""
+    namespaces: list[StreamNamespace] = []
 
-    def make(name: str) -> Place:
-        places.append(Place(rig, variants[name], tmp_path))
-        return places[-1]
+    def make(name: str) -> StreamNamespace:
+        namespaces.append(StreamNamespace(rig, variants[name], tmp_path))
+        return namespaces[-1]
 
     yield make
-    for place in places:
-        place.clear()
+    for namespace in namespaces:
+        namespace.clear()

@@ -1,6 +1,6 @@
-"""What the scenario measured, for both ways side by side, and the table of it in the document.
+"""Records the measurements of both runtimes, and writes their table to the document.
 
-`python -m tests.kubernetes.figures` puts the table of the latest run into docs/kubernetes.md.
+`python -m tests.kubernetes.figures` writes the table of the latest run to docs/kubernetes.md.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ VERSIONS = "Kubernetes 1.34.4 on one node, Seldon Core 1.17.1, KEDA 2.20.2, metr
 
 
 class Figures:
-    """Rows of the table, by what was done; written down after each, so that none gets lost.
+    """Rows of the table, by experiment; the file is written after each cell.
 
-    A run of some of the tests leaves the other rows as they were.
+    A run of some tests keeps the other rows.
     """
 
     def __init__(self) -> None:
@@ -33,27 +33,29 @@ class Figures:
         if RECORD.exists():
             self._record |= json.loads(RECORD.read_text("utf-8"))
 
-    def note(self, what: str, variant: str, value: str) -> None:
-        """Notes a cell, and the run that it is of."""
-        print(f"{what} ({variant}): {value}")
+    def record(self, experiment: str, variant: str, value: str) -> None:
+        """Records a cell, and the run that measured it."""
+        print(f"{experiment} ({variant}): {value}")
         found = facts()
         self._record["facts"] = found
         run = f"{found['date']} at {found['revision']}"
         for part, cell in (("rows", value), ("runs", run)):
-            self._record[part].setdefault(what, {})[variant] = cell
+            self._record[part].setdefault(experiment, {})[variant] = cell
         RECORD.write_text(json.dumps(self._record, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
-    def note_verdict(self, what: str, variant: str, verdict: Verdict) -> None:
-        """Notes what became of a run's messages, as `COUNTS` says."""
+    def record_verdict(self, experiment: str, variant: str, verdict: Verdict) -> None:
+        """Records the results of a run, in the form of `COUNTS`."""
         counts = (verdict.lost, verdict.doubled, verdict.out_of_order)
-        told = " / ".join(f"{count:,}" for count in counts)
-        self.note(
-            f"{what}, {verdict.sent:,} messages", variant, f"{told}, {verdict.slowest_s:.1f} s"
+        text = " / ".join(f"{count:,}" for count in counts)
+        self.record(
+            f"{experiment}, {verdict.sent:,} messages",
+            variant,
+            f"{text}, {verdict.slowest_s:.1f} s",
         )
 
 
 def table(record: dict[str, Any]) -> str:
-    """The rows as Markdown."""
+    """Returns the rows as Markdown."""
     found = record["facts"]
     runs = sorted({run for cells in record["runs"].values() for run in cells.values()})
     lines = [
@@ -66,13 +68,13 @@ def table(record: dict[str, Any]) -> str:
         f"| | {' | '.join(f'`{name}`' for name in VARIANTS)} |",
         "| --- | ---: | ---: |",
     ]
-    for what, cells in record["rows"].items():
-        lines.append(f"| {what} | {' | '.join(cells.get(name, '') for name in VARIANTS)} |")
+    for experiment, cells in record["rows"].items():
+        lines.append(f"| {experiment} | {' | '.join(cells.get(name, '') for name in VARIANTS)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Writes the table."""
+    """Writes the table to the document."""
     found = table(json.loads(RECORD.read_text("utf-8")))
     text = DOCUMENT.read_text("utf-8")
     DOCUMENT.write_text(with_part(text, BEGIN, END, found), "utf-8")

@@ -1,4 +1,4 @@
-"""Brings the images to the node: ours, built as `make image` builds it, and Seldon's executor."""
+"""Builds the project's image like `make image`, and loads it and Seldon's executor to the node."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _PYTHON = "3.8"
 
 
 def load_images(rig: Rig) -> None:
-    """Builds the images and loads them; ours under two tags, so that there is one to roll out."""
+    """Builds and loads the images; the project's has two tags, so that there is one to roll out."""
     with tempfile.TemporaryDirectory() as folder:
         copy_source(Path(folder))
         served(_PYTHON, Path(folder), f"{IMAGE}:0.1")
-    # A label makes it another image, as a new version of the model would be.
+    # The label makes it a different image, like a new version of the model.
     docker(
         "build", "-t", f"{IMAGE}:0.2", "-",
         stdin=f"FROM {IMAGE}:0.1\nLABEL version=0.2\n".encode(),

@@ -1,7 +1,6 @@
-"""Seldon's operator, KEDA and metrics-server, started beside the rig's cluster.
+"""Starts Seldon's operator, KEDA and metrics-server outside the rig's cluster.
 
-They are told what their charts tell them; only that they run on the host, and so are reached by its
-address, is different.
+Their settings are those of their charts, except that they run on the host, at its address.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ _METRICS_PORT = 4444
 _READY_S = 60
 
 
-def namespace(name: str) -> dict[str, Any]:
-    """A namespace of that name."""
+def namespace_manifest(name: str) -> dict[str, Any]:
+    """Returns the manifest of a namespace."""
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def start_seldon(rig: Rig) -> None:
-    """Starts Seldon's operator with its webhook, which honours `kedaSpec`."""
+    """Starts Seldon's operator with its webhook, and with support for `kedaSpec`."""
     rig.define("seldon-core-*.json")
-    rig.apply(namespace(OPERATOR_NAMESPACE), _seldon_config())
+    rig.apply(namespace_manifest(OPERATOR_NAMESPACE), _seldon_config())
     certificate, key = rig.certificate("webhook", f"IP:{HOST},IP:127.0.0.1")
-    # The folder that controller-runtime looks into.
+    # The folder in which controller-runtime expects certificates.
     folder = rig.home / "tmp" / "k8s-webhook-server" / "serving-certs"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tls.crt").write_bytes(certificate.read_bytes())
@@ -71,7 +70,7 @@ def start_seldon(rig: Rig) -> None:
 
 
 def start_metrics_server(rig: Rig) -> None:
-    """Starts metrics-server, which the HPA asks for processor time."""
+    """Starts metrics-server, from which the HPA reads processor time."""
     rig.apply(*_api_service(rig, "v1beta1.metrics.k8s.io", "kube-system", "metrics", _METRICS_PORT))
     kubeconfig = str(rig.kubeconfig)
     certificate, key = rig.certificate("metrics", f"IP:{HOST}")
@@ -100,7 +99,7 @@ def start_metrics_server(rig: Rig) -> None:
 def start_keda(rig: Rig) -> None:
     """Starts KEDA's operator and its metrics adapter."""
     rig.define("keda-*.yaml", "keda.sh_*.yaml", "eventing.keda.sh_*.yaml")
-    rig.apply(namespace(KEDA_NAMESPACE))
+    rig.apply(namespace_manifest(KEDA_NAMESPACE))
     certificate, key = rig.certificate("keda", f"IP:{HOST},IP:127.0.0.1,DNS:localhost")
     folder = rig.home / "keda-certs"
     folder.mkdir(exist_ok=True)
@@ -152,7 +151,7 @@ def start_keda(rig: Rig) -> None:
 
 
 def _seldon_config() -> dict[str, Any]:
-    """What the operator's ConfigMap must have, though no prepackaged server is used here."""
+    """Returns the operator's ConfigMap, which it needs even without prepackaged servers."""
     servers: dict[str, Any] = {
         name: {"protocols": {}} for name in ("TENSORFLOW_SERVER", "TRITON_SERVER")
     }
@@ -201,7 +200,7 @@ def _webhook(rig: Rig) -> dict[str, Any]:
 def _api_service(
     rig: Rig, name: str, service_namespace: str, service: str, port: int
 ) -> tuple[dict[str, Any], ...]:
-    """An API that a process on the host serves: a Service without pods leads to it."""
+    """Returns the manifests of an API that a process on the host serves, through a Service."""
     version, _, group = name.partition(".")
     metadata = {"name": service, "namespace": service_namespace}
     return (
@@ -228,7 +227,7 @@ def _api_service(
                 "version": version,
                 "groupPriorityMinimum": 100,
                 "versionPriority": 100,
-                # Its certificate is for the host's address.
+                # The certificate names the host's address instead of the Service.
                 "insecureSkipTLSVerify": True,
                 "service": {"name": service, "namespace": service_namespace, "port": 443},
             },

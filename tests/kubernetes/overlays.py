@@ -1,4 +1,4 @@
-"""The overlays of `sdep/`, as this machine's two cores and its own broker need them."""
+"""Adapts the overlays of `sdep/` to this machine's two cores and its broker."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _SPEC = "/spec/predictors/0/componentSpecs/0"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way between the topics, with a namespace and topics of its own.
+    """One of the two runtimes, with a namespace and topics of its own.
 
     Attributes:
         name: `native` or `executor`.
-        deployment: the SeldonDeployment's name.
-        namespace: where it lives.
-        environ: `KAFKA_*` of its topics, and of its consumer group where that can be chosen.
-        group: the consumer group that KEDA looks at.
-        client: the librdkafka properties with which the tests themselves reach its broker.
+        deployment: name of the SeldonDeployment.
+        namespace: name of the namespace.
+        environ: `KAFKA_*` variables of its topics, and of its consumer group if it can be set.
+        group: the consumer group whose lag KEDA reads.
+        client: librdkafka properties of the tests' own clients.
     """
 
     name: str
@@ -38,17 +38,17 @@ class Variant:
 
     @property
     def input_topic(self) -> str:
-        """Where requests go."""
+        """Topic of the requests."""
         return self.environ["KAFKA_INPUT_TOPIC"]
 
     @property
     def output_topic(self) -> str:
-        """Where replies come."""
+        """Topic of the replies."""
         return self.environ["KAFKA_OUTPUT_TOPIC"]
 
 
 def variant(name: str, broker: str) -> Variant:
-    """The native or the executor's way, on the rig's broker."""
+    """Returns the runtime with this name, on the rig's broker."""
     environ = {
         "KAFKA_BROKER": broker,
         "KAFKA_INPUT_TOPIC": f"{name}_input",
@@ -65,13 +65,13 @@ def variant(name: str, broker: str) -> Variant:
 
 @dataclass
 class Overlay:
-    """An overlay over one of ours, that names another place, other topics, another image.
+    """An overlay on top of a project's one, with another namespace, other topics, another image.
 
     Attributes:
-        name: of ours.
-        variant: whose namespace and topics.
-        tag: of the image.
-        patches: JSON patches of the SeldonDeployment, after those that all need.
+        name: name of the project's overlay.
+        variant: the runtime, with its namespace and topics.
+        tag: tag of the image.
+        patches: further JSON patches of the SeldonDeployment.
     """
 
     name: str
@@ -80,17 +80,18 @@ class Overlay:
     patches: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, folder: Path) -> Path:
-        """Writes it, and says where it is; kustomize wants a path that is not absolute."""
-        place = folder / f"{self.name}-{self.tag}"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        ours = os.path.relpath(ROOT / "sdep" / "overlays" / self.name, place.resolve())
+        """Writes the overlay, and returns its folder."""
+        target = folder / f"{self.name}-{self.tag}"
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir(parents=True)
+        # kustomize needs a relative path.
+        base = os.path.relpath(ROOT / "sdep" / "overlays" / self.name, target.resolve())
         patches = [*self._for_two_cores(), *self._for_its_topics(), *self.patches]
         kustomization = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": self.variant.namespace,
-            "resources": [ours],
+            "resources": [base],
             "images": [{"name": IMAGE, "newTag": self.tag}],
             "configMapGenerator": [
                 {
@@ -101,8 +102,8 @@ class Overlay:
             ],
             "patches": [{"target": {"kind": "SeldonDeployment"}, "patch": yaml.safe_dump(patches)}],
         }
-        (place / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
-        return place
+        (target / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), "utf-8")
+        return target
 
     def _for_two_cores(self) -> list[dict[str, Any]]:
         container = f"{_SPEC}/spec/containers/0/resources/requests/cpu"
@@ -115,28 +116,28 @@ class Overlay:
     def _for_its_topics(self) -> list[dict[str, Any]]:
         if self.name != "executor-keda-lag":
             return []
-        place = f"{_SPEC}/kedaSpec/triggers/0/metadata"
+        metadata = f"{_SPEC}/kedaSpec/triggers/0/metadata"
         values = {
             "bootstrapServers": self.variant.environ["KAFKA_BROKER"],
             "topic": self.variant.input_topic,
             "consumerGroup": self.variant.group,
         }
         return [
-            {"op": "replace", "path": f"{place}/{key}", "value": value}
+            {"op": "replace", "path": f"{metadata}/{key}", "value": value}
             for key, value in values.items()
         ]
 
 
 def replicas(count: int) -> dict[str, Any]:
-    """A patch: so many pods."""
+    """Returns a patch of the number of pods."""
     return {"op": "replace", "path": "/spec/predictors/0/replicas", "value": count}
 
 
 def keda(path: str, value: Any) -> dict[str, Any]:
-    """A patch of the autoscaler by lag, which in production takes more time than a test has."""
+    """Returns a patch of the autoscaler by lag, whose default times are too long for tests."""
     return {"op": "replace", "path": f"{_SPEC}/kedaSpec/{path}", "value": value}
 
 
 def hpa(path: str, value: Any) -> dict[str, Any]:
-    """A patch of the autoscaler by processor time."""
+    """Returns a patch of the autoscaler by processor time."""
     return {"op": "replace", "path": f"{_SPEC}/hpaSpec/{path}", "value": value}

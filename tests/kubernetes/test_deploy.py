@@ -1,4 +1,4 @@
-"""`python -m sdep.deploy` on a real cluster: what works, and what it says of what does not."""
+"""`python -m sdep.deploy` on a real cluster: a deployment that works, and errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def deploy(rig: Rig, space: str, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def test_it_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -> None:
+def test_the_command_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -> None:
     broker = variants["native"].environ["KAFKA_BROKER"]
     try:
         ran = deploy(rig, "waits", "native", "--image", f"{IMAGE}:0.1", "--broker", broker)
@@ -33,12 +33,14 @@ def test_it_waits_until_pods_are_ready(rig: Rig, variants: dict[str, Variant]) -
 
         ran = deploy(rig, "waits", "native", "--image", "local/nowhere:9", "--broker", broker)
         assert ran.returncode == 1
-        assert "the image local/nowhere:9 can't be had" in ran.stderr
+        assert "the image local/nowhere:9 can't be pulled" in ran.stderr
     finally:
         rig.try_kubectl("delete", "namespace", "waits", "--wait=false")
 
 
-def test_it_names_a_missing_broker(rig: Rig, variants: dict[str, Variant]) -> None:
+def test_the_error_for_a_missing_broker_names_its_service(
+    rig: Rig, variants: dict[str, Variant]
+) -> None:
     ran = deploy(rig, "brokerless", "native", "--image", f"{IMAGE}:0.1")
     assert ran.returncode == 1
     assert "has no Service stream-kafka-bootstrap" in ran.stderr
@@ -49,13 +51,13 @@ def test_it_names_a_missing_broker(rig: Rig, variants: dict[str, Variant]) -> No
     assert "has no Service kafka-1:" in ran.stderr
 
 
-def test_it_lists_the_overlays_there_are(rig: Rig) -> None:
+def test_the_error_for_an_unknown_overlay_lists_the_known_ones(rig: Rig) -> None:
     ran = deploy(rig, "nowhere", "nativ")
     assert ran.returncode == 2
     assert "there is no overlay 'nativ'; there are executor" in ran.stderr
 
 
-def test_brokers_that_do_not_answer_are_told(rig: Rig) -> None:
+def test_the_error_for_brokers_that_do_not_answer_names_them(rig: Rig) -> None:
     try:
         ran = deploy(
             rig,

@@ -1,11 +1,11 @@
-"""The API server itself takes every overlay, with Seldon's webhook asked."""
+"""The API server and Seldon's webhook accept every overlay."""
 
 from __future__ import annotations
 
 import pytest
 import yaml
 
-from tests.kubernetes.operators import namespace
+from tests.kubernetes.operators import namespace_manifest
 from tests.kubernetes.rig import Rig
 from tests.sdep.manifests import (
     FILES,
@@ -21,21 +21,21 @@ pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 def with_namespace(rig: Rig, name: str) -> list[Document]:
-    """An overlay, and its namespace made: a dry run needs one that is there."""
+    """Returns an overlay after the creation of its namespace, which a dry run needs."""
     found = overlay(name)
     rig.apply(*(each for each in found if each["kind"] == "Namespace"))
     return found
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_every_overlay_is_taken(rig: Rig, name: str) -> None:
+def test_every_overlay_is_accepted(rig: Rig, name: str) -> None:
     built = yaml.safe_dump_all(filter(is_defined, with_namespace(rig, name)))
     rig.kubectl("apply", "--server-side", "--dry-run=server", "-f", "-", stdin=built)
 
 
 @pytest.mark.parametrize("file", [file for file in FILES if all(map(is_defined, documents(file)))])
-def test_every_file_is_taken(rig: Rig, file: str) -> None:
-    rig.apply(namespace("kmnist"))
+def test_every_file_is_accepted(rig: Rig, file: str) -> None:
+    rig.apply(namespace_manifest("kmnist"))
     rig.kubectl("apply", "--server-side", "--dry-run=server", "-f", FOLDER / file)
 
 

@@ -1,4 +1,4 @@
-"""Autoscalers on a real Kubernetes: KEDA by lag, from none and back, and HPA by processor time."""
+"""Autoscalers on a real Kubernetes: KEDA by lag, from zero and back, and HPA by processor time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.kubernetes.conftest import NewPlace
+from tests.kubernetes.conftest import NewNamespace
 from tests.kubernetes.figures import Figures
 from tests.kubernetes.overlays import Overlay, hpa, keda
 from tests.kubernetes.traffic import Run
@@ -18,11 +18,11 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-# The native way's is done before an autoscaler has looked twice, unless it is large.
+# A small backlog of the native runtime is done before the second poll of an autoscaler.
 BACKLOG = {"native": 100_000, "executor": 6_000}
 LAG_OF_ONE = "1000"
 RATE = 1500.0
-# Down quickly: an operator has more time than a test.
+# A test scales down faster than the default.
 DOWN = {
     "stabilizationWindowSeconds": 15,
     "policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}],
@@ -30,14 +30,14 @@ DOWN = {
 
 
 @pytest.mark.parametrize("variant", ["native", "executor"])
-def test_lag_scales_from_none_to_four_and_back(
-    new_place: NewPlace, figures: Figures, variant: str
+def test_lag_scales_from_zero_to_four_and_back(
+    new_namespace: NewNamespace, figures: Figures, variant: str
 ) -> None:
-    place = new_place(variant)
-    place.deploy(
+    namespace = new_namespace(variant)
+    namespace.deploy(
         Overlay(
             f"{variant}-keda-lag",
-            place.variant,
+            namespace.variant,
             patches=[
                 keda("maxReplicaCount", 4),
                 keda("cooldownPeriod", 15),
@@ -46,38 +46,44 @@ def test_lag_scales_from_none_to_four_and_back(
             ],
         )
     )
-    place.await_ready(0)
-    run = Run(place.variant, BACKLOG[variant]).start().finish_sending()
+    namespace.await_ready(0)
+    run = Run(namespace.variant, BACKLOG[variant]).start().finish_sending()
     sent_s = time.time()
-    wait_until(lambda: place.ready() >= 1, 120, "one pod is ready")
-    figures.note("lag: from none to the first pod ready", variant, f"{time.time() - sent_s:.1f} s")
+    wait_until(lambda: namespace.ready() >= 1, 120, "one pod is ready")
+    figures.record(
+        "lag: from none to the first pod ready", variant, f"{time.time() - sent_s:.1f} s"
+    )
     most = [0]
 
     def are_all_up() -> bool:
-        most[0] = max(most[0], place.ready())
+        most[0] = max(most[0], namespace.ready())
         return most[0] == 4
 
     if variant == "native":
         wait_until(are_all_up, 120, "four pods are ready")
-        figures.note("lag: to four pods ready", variant, f"{time.time() - sent_s:.1f} s")
+        figures.record("lag: to four pods ready", variant, f"{time.time() - sent_s:.1f} s")
     verdict = run.judge(120)
-    figures.note_verdict("lag, 0 to 4 to 0", variant, verdict)
+    figures.record_verdict("lag, 0 to 4 to 0", variant, verdict)
     if variant == "native":
         assert verdict.promises_kept, verdict
     done_s = time.time()
-    place.await_ready(0, within_s=300)
-    figures.note("lag: from the end of the work to none", variant, f"{time.time() - done_s:.0f} s")
+    namespace.await_ready(0, within_s=300)
+    figures.record(
+        "lag: from the end of the work to none", variant, f"{time.time() - done_s:.0f} s"
+    )
 
 
-def test_processor_time_scales_up(new_place: NewPlace, figures: Figures) -> None:
-    place = new_place("native")
+def test_processor_time_scales_up(new_namespace: NewNamespace, figures: Figures) -> None:
+    namespace = new_namespace("native")
     patches = [hpa("minReplicas", 1), hpa("maxReplicas", 3)]
-    place.deploy(Overlay("native-hpa", place.variant, patches=patches))
-    place.await_ready(1)
+    namespace.deploy(Overlay("native-hpa", namespace.variant, patches=patches))
+    namespace.await_ready(1)
     started_s = time.time()
-    run = Run(place.variant, int(RATE * 60), RATE).start()
-    wait_until(lambda: place.ready() > 1, 150, "there is a second pod")
-    figures.note("processor time: to the second pod", "native", f"{time.time() - started_s:.0f} s")
+    run = Run(namespace.variant, int(RATE * 60), RATE).start()
+    wait_until(lambda: namespace.ready() > 1, 150, "there is a second pod")
+    figures.record(
+        "processor time: to the second pod", "native", f"{time.time() - started_s:.0f} s"
+    )
     verdict = run.finish_sending().judge(60)
-    figures.note_verdict("processor time, 1 to 3", "native", verdict)
+    figures.record_verdict("processor time, 1 to 3", "native", verdict)
     assert verdict.promises_kept, verdict

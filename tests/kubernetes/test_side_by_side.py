@@ -1,4 +1,4 @@
-"""A canary, a graph, and the ways in beside Kafka, on a real Kubernetes."""
+"""A canary, a shadow, a graph, and requests without Kafka, on a real Kubernetes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from seldon_core.proto import prediction_pb2, prediction_pb2_grpc
 
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
-from tests.kubernetes.conftest import NewPlace, make_topics
+from tests.kubernetes.conftest import NewNamespace, make_topics
 from tests.kubernetes.overlays import Overlay, replicas
-from tests.kubernetes.place import Place, name
+from tests.kubernetes.stream_namespace import StreamNamespace, name
 from tests.kubernetes.traffic import Run
 from tests.support.stream import wait_until
 
@@ -25,26 +25,26 @@ pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(600)]
 
 IMAGES = load_samples().images[:3]
 RATE = 60.0
-# So long from now on pods of both predictors are there for sure.
+# After this time in seconds the pods of both predictors are ready.
 AHEAD_S = 25.0
 
 
 def share(predictor: int, value: str) -> dict[str, object]:
-    """A patch of a predictor's share: the variable after the worker's id."""
-    place = f"/spec/predictors/{predictor}/componentSpecs/0/spec/containers/0/env/1"
-    return {"op": "replace", "path": f"{place}/value", "value": value}
+    """Returns a patch of a predictor's share, which is the variable after the worker's id."""
+    path = f"/spec/predictors/{predictor}/componentSpecs/0/spec/containers/0/env/1"
+    return {"op": "replace", "path": f"{path}/value", "value": value}
 
 
-def test_a_canary_takes_its_share_of_keys_from_a_time_on_and_nothing_is_lost_or_doubled(
-    new_place: NewPlace,
+def test_a_canary_answers_its_share_of_keys_and_no_message_is_lost_or_doubled(
+    new_namespace: NewNamespace,
 ) -> None:
-    place = new_place("native")
+    namespace = new_namespace("native")
     at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=AHEAD_S)
     time_text = at.isoformat(timespec="seconds")
-    place.deploy(
+    namespace.deploy(
         Overlay(
             "native-canary",
-            place.variant,
+            namespace.variant,
             patches=[
                 replicas(1),
                 share(0, f"0-100,{time_text}=0-70"),
@@ -52,31 +52,31 @@ def test_a_canary_takes_its_share_of_keys_from_a_time_on_and_nothing_is_lost_or_
             ],
         )
     )
-    run = Run(place.variant, int(RATE * 2 * AHEAD_S), RATE).start()
-    place.await_ready(2)
+    run = Run(namespace.variant, int(RATE * 2 * AHEAD_S), RATE).start()
+    namespace.await_ready(2)
     verdict = run.finish_sending().judge(60)
     assert (verdict.lost, verdict.doubled, verdict.out_of_order) == (0, 0, 0)
     canary = sum(count for model, count in verdict.models.items() if "baseline" in model)
     assert 0.1 < canary / verdict.sent < 0.2, verdict.models
-    # A drain can take pods of both: there is one budget, and it allows one.
-    (pod,) = [name(each) for each in place.pods() if "-canary-" in name(each)]
-    place.evict(pod)
-    wait_until(lambda: pod not in map(name, place.pods()), 60, "it is gone")
-    place.await_ready(2)
+    # A drain can evict pods of both: there is one budget, and it allows one eviction.
+    (pod,) = [name(each) for each in namespace.pods() if "-canary-" in name(each)]
+    namespace.evict(pod)
+    wait_until(lambda: pod not in map(name, namespace.pods()), 60, "it is gone")
+    namespace.await_ready(2)
 
 
-def test_a_shadow_answers_all_once_more_where_nobody_is_served_by_it(new_place: NewPlace) -> None:
-    place = new_place("native")
+def test_a_shadow_answers_all_messages_again_to_its_own_topics(new_namespace: NewNamespace) -> None:
+    namespace = new_namespace("native")
     topics = {
         "KAFKA_OUTPUT_TOPIC": "model_shadow",
         "KAFKA_DEAD_LETTER_TOPIC": "model_shadow.dead",
     }
-    shadow = replace(place.variant, environ={**place.variant.environ, **topics})
-    make_topics(AdminClient(place.variant.client), shadow)
-    place.deploy(Overlay("native-shadow", place.variant, patches=[replicas(1)]))
-    place.await_ready(2)
-    served = Run(place.variant, 300, RATE)
-    # The same topic, but what the shadow answers to it is judged.
+    shadow = replace(namespace.variant, environ={**namespace.variant.environ, **topics})
+    make_topics(AdminClient(namespace.variant.client), shadow)
+    namespace.deploy(Overlay("native-shadow", namespace.variant, patches=[replicas(1)]))
+    namespace.await_ready(2)
+    served = Run(namespace.variant, 300, RATE)
+    # It sends to the same topic, and judges the answers of the shadow.
     mirrored = Run(shadow, 300, RATE)
     served.start()
     mirrored.start()
@@ -89,35 +89,35 @@ def test_a_shadow_answers_all_once_more_where_nobody_is_served_by_it(new_place: 
 
 
 def test_a_graph_behind_the_executor_answers_with_the_tags_of_both_nodes(
-    new_place: NewPlace,
+    new_namespace: NewNamespace,
 ) -> None:
-    place = new_place("executor")
-    place.deploy(Overlay("executor-graph", place.variant, patches=[replicas(1)]))
-    place.await_ready(1)
-    verdict = Run(place.variant, 100, RATE).start().finish_sending().judge(60)
+    namespace = new_namespace("executor")
+    namespace.deploy(Overlay("executor-graph", namespace.variant, patches=[replicas(1)]))
+    namespace.await_ready(1)
+    verdict = Run(namespace.variant, 100, RATE).start().finish_sending().judge(60)
     assert (verdict.lost, verdict.doubled) == (0, 0)
     assert list(verdict.models) != [""]
 
 
-def address(place: Place, service: str) -> str:
-    """A Service's address, which this machine, the node, reaches."""
-    found = json.loads(place.kubectl("get", "service", service, "-o", "json"))
+def address(namespace: StreamNamespace, service: str) -> str:
+    """Returns the address of a Service, which this machine reaches as the node."""
+    found = json.loads(namespace.kubectl("get", "service", service, "-o", "json"))
     return str(found["spec"]["clusterIP"])
 
 
 def post(url: str, value: bytes) -> bytes:
-    """What a POST of JSON is answered with."""
+    """Returns the answer to a POST of JSON."""
     request = urllib.request.Request(url, value, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as reply:
         return bytes(reply.read())
 
 
-def test_services_lead_to_rest_grpc_and_v2(new_place: NewPlace) -> None:
-    place = new_place("native")
-    place.deploy(Overlay("native-ingress", place.variant, patches=[replicas(1)]))
-    place.await_ready(1)
-    time.sleep(1)  # until the node's rules lead to the pod
-    rest, v2 = address(place, "kmnist-default"), address(place, "kmnist-v2")
+def test_services_lead_to_rest_grpc_and_v2(new_namespace: NewNamespace) -> None:
+    namespace = new_namespace("native")
+    namespace.deploy(Overlay("native-ingress", namespace.variant, patches=[replicas(1)]))
+    namespace.await_ready(1)
+    time.sleep(1)  # until the node's network rules include the pod
+    rest, v2 = address(namespace, "kmnist-default"), address(namespace, "kmnist-v2")
     value = encode(FORMATS["ndarray"], IMAGES)
     rows = json.loads(post(f"http://{rest}:9000/api/v1.0/predictions", value))["data"]["ndarray"]
     assert len(rows) == len(IMAGES)

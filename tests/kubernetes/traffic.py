@@ -1,6 +1,6 @@
-"""Numbered images in, answers out: what got lost, came twice, was wrong, and how long it took.
+"""Sends numbered images, and counts lost, repeated and wrong answers and their times.
 
-A message's number is its `meta.puid`: the one thing that both ways between the topics hand on.
+A message's number is its `meta.puid`, which is the only field that both runtimes keep.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Answer:
     """One reply.
 
     Attributes:
-        puid: the number of what it answers.
-        label: the class that it found.
-        model: what the reply says that it comes from.
-        partition: of the output topic.
-        at_s: when it was written, in seconds since 1970, as the broker says.
+        puid: id of the answered message.
+        label: the most probable class.
+        model: name of the model in the reply.
+        partition: partition of the output topic.
+        at_s: the broker's timestamp, in seconds since 1970.
     """
 
     puid: str
@@ -47,23 +47,23 @@ class Answer:
 
     @property
     def number(self) -> int:
-        """Which message of its run it answers."""
+        """Number of the answered message in its run."""
         return int(self.puid.rpartition("-")[2])
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a run's messages.
+    """The results of a run.
 
     Attributes:
-        sent: how many there were.
-        lost: those without an answer.
-        doubled: answers beyond the first.
-        wrong: answers that are not what the model says of that image.
-        out_of_order: answers that come before one to an earlier message of their key.
-        slowest_s: the longest that a message waited for its first answer.
-        took_s: from the first message to the last answer.
-        models: how many answers each model gave.
+        sent: number of messages.
+        lost: number of messages without an answer.
+        doubled: number of answers after the first to the same message.
+        wrong: number of answers that differ from those of the model.
+        out_of_order: number of answers after one to a later message of the same key.
+        slowest_s: longest time in seconds from a message to its first answer.
+        took_s: seconds from the first message to the last answer.
+        models: number of answers by model.
     """
 
     sent: int
@@ -77,17 +77,17 @@ class Verdict:
 
     @property
     def promises_kept(self) -> bool:
-        """Each answered once, rightly, in order."""
+        """Whether each message was answered once, correctly and in order."""
         return (self.lost, self.doubled, self.wrong, self.out_of_order) == (0, 0, 0, 0)
 
 
 class Run:
-    """Messages of one kind, told apart from all others on the same topics.
+    """A run of messages, with ids that no other run on the same topics has.
 
     Args:
-        variant: whose topics.
-        count: how many messages.
-        rate: messages a second; 0 is as fast as it goes.
+        variant: the runtime, with its topics.
+        count: number of messages.
+        rate: messages per second; 0 sends without a limit.
     """
 
     def __init__(self, variant: Variant, count: int, rate: float = 0.0) -> None:
@@ -100,23 +100,23 @@ class Run:
         self.started_s = 0.0
 
     def start(self) -> Run:
-        """Begins to send."""
+        """Starts to send."""
         self.started_s = time.time()
         self._thread.start()
         return self
 
     def finish_sending(self) -> Run:
-        """Waits until all is sent."""
+        """Waits until all messages are sent."""
         self._thread.join(self._count / (self._rate or 500) + 60)
         assert self.sent == self._count
         return self
 
     def judge(self, within_s: float, quiet_s: float = 10.0) -> Verdict:
-        """Reads until each is answered, or nothing has come for a while.
+        """Reads until each message is answered, or until no answer arrives for a while.
 
         Args:
-            within_s: how long to wait for the first answer, and at most between two.
-            quiet_s: how long to listen for answers that come twice.
+            within_s: maximum wait in seconds for the first answer, and between two answers.
+            quiet_s: seconds of further reading, to find repeated answers.
         """
         answers = self._read(within_s, quiet_s)
         counts = Counter(answer.puid for answer in answers)
@@ -139,7 +139,7 @@ class Run:
         )
 
     def first_answer_s(self, within_s: float) -> float:
-        """Waits for the first answer; when it was written, in seconds since 1970."""
+        """Waits for the first answer; returns its timestamp, in seconds since 1970."""
         return min(answer.at_s for answer in self._read(within_s, 0.0, most=1))
 
     def _send(self) -> None:
@@ -170,7 +170,7 @@ class Run:
                 producer.produce(topic, value, key=key)
                 producer.poll(0)
                 return
-            except BufferError:  # the client's queue is full: wait until some are delivered
+            except BufferError:  # the client's queue is full: wait until messages are delivered
                 producer.poll(0.1)
 
     def _consumer(self) -> Consumer:
@@ -188,14 +188,14 @@ class Run:
         topic = self._variant.output_topic
         consumer = self._consumer()
         try:
-            places = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
             return [
                 TopicPartition(
                     topic,
-                    place,
-                    consumer.get_watermark_offsets(TopicPartition(topic, place), timeout=20)[1],
+                    number,
+                    consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=20)[1],
                 )
-                for place in places
+                for number in partitions
             ]
         finally:
             consumer.close()
@@ -231,7 +231,7 @@ class Run:
             return None
         rows = reply["data"].get("ndarray") or _tensor(reply["data"]["tensor"])
         kind, written_ms = message.timestamp()
-        # A reply has its request's time, so the topics of the rig keep the broker's.
+        # A reply has its request's timestamp, so the output topics use the broker's time.
         assert kind != TIMESTAMP_CREATE_TIME, "the output topic must have LogAppendTime"
         model = str(reply["meta"].get("tags", {}).get("model", ""))
         label = int(np.argmax(rows[0]))
@@ -243,10 +243,10 @@ def _tensor(tensor: dict[str, Any]) -> Any:
 
 
 def inversions(answers: Sequence[Answer]) -> int:
-    """How many answers were written after one to a later message of the same key.
+    """Returns the number of answers that were written after one to a later message of their key.
 
-    Answers are in the order in which they were read. What the broker wrote to two partitions within
-    one millisecond has no order.
+    Answers are in the order of reading. Answers in two partitions within one millisecond have no
+    order.
     """
     latest: dict[int, Answer] = {}
     found = 0
@@ -261,7 +261,12 @@ def inversions(answers: Sequence[Answer]) -> int:
 
 @dataclass(frozen=True)
 class _Known:
-    """The first test images as JSON, and what the form that Python 3.8 serves says of each."""
+    """The first test images as JSON, with the labels of the model form for Python 3.8.
+
+    Attributes:
+        images: images as JSON.
+        labels: label of each image.
+    """
 
     images: list[str]
     labels: list[int]

@@ -1,4 +1,4 @@
-"""An S3 store (moto) that checks who asks, for tests."""
+"""An S3 store (moto) for tests, which checks credentials."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.model.stores import S3, running, send
 from tests.support.ports import free_port
 
 BUCKET = "scans"
-_MAY = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}
-_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_MAY]})
+_ALLOW = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}
+_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_ALLOW]})
 
 
 class Store(S3):
-    """A store with a bucket, and the keys of somebody who may use it."""
+    """A store with a bucket, and the keys of a user with all rights to it."""
 
     def put(self, key: str, content: bytes) -> None:
         self._client.put_object(Bucket=BUCKET, Key=key, Body=content)
@@ -49,13 +49,13 @@ def _client(endpoint: str, key: str, secret: str, service: str = "s3") -> Any:
 
 @contextlib.contextmanager
 def s3_store() -> Iterator[Store]:
-    """A store with an empty bucket, which refuses strangers."""
+    """Runs a store with an empty bucket, which refuses unknown users."""
     port = free_port()
     with running("moto.server", "-H", "127.0.0.1", "-p", str(port), port=port) as endpoint:
         _client(endpoint, "root", "root").create_bucket(Bucket=BUCKET)
-        people = _client(endpoint, "root", "root", "iam")
-        people.create_user(UserName="batch")
-        people.put_user_policy(UserName="batch", PolicyName="all", PolicyDocument=_POLICY)
-        made = people.create_access_key(UserName="batch")["AccessKey"]
+        iam = _client(endpoint, "root", "root", "iam")
+        iam.create_user(UserName="batch")
+        iam.put_user_policy(UserName="batch", PolicyName="all", PolicyDocument=_POLICY)
+        created = iam.create_access_key(UserName="batch")["AccessKey"]
         send(f"{endpoint}/moto-api/reset-auth", b"0")
-        yield Store(endpoint, made["AccessKeyId"], made["SecretAccessKey"])
+        yield Store(endpoint, created["AccessKeyId"], created["SecretAccessKey"])

@@ -29,14 +29,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def test_without_a_broker_one_line_says_how_to_get_one(
+def test_without_a_broker_the_error_says_how_to_get_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["--samples"]) == 2
     assert "KAFKA_BROKER" in capsys.readouterr().err
 
 
-def test_standard_output_holds_lines_and_nothing_else() -> None:
+def test_standard_output_has_only_lines_with_messages() -> None:
     done = run("--samples", "--stdout", "--count", "3")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -44,7 +44,7 @@ def test_standard_output_holds_lines_and_nothing_else() -> None:
     assert all("ndarray" in json.loads(each)["data"] for each in lines)
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+def test_a_reader_that_closes_the_pipe_is_no_error() -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "producer", "--samples", "--stdout", "--loop"],
         cwd=ROOT,
@@ -63,11 +63,11 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
     ("arguments", "advice"),
     [
         (["--stdout", "--format", "png"], "--format bindata"),
-        (["--samples", "--split", "test"], "name one source"),
-        (["--samples", "--headers"], "--headers goes with --stdout"),
+        (["--samples", "--split", "test"], "give only one source"),
+        (["--samples", "--headers"], "--headers needs --stdout"),
     ],
 )
-def test_what_does_not_go_together_is_a_usage_error_with_advice(
+def test_options_that_cannot_be_combined_are_a_usage_error_with_advice(
     arguments: list[str], advice: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments) == 2
@@ -92,11 +92,11 @@ def picture(path: Path, size: int = 60) -> Path:
     return path
 
 
-def test_folders_are_searched_for_pictures_and_bad_ones_are_told(tmp_path: Path) -> None:
+def test_folders_are_searched_for_pictures_and_bad_ones_are_reported(tmp_path: Path) -> None:
     picture(tmp_path / "b.png")
     picture(tmp_path / "deep" / "a.jpg")
     (tmp_path / "broken.png").write_bytes(b"no picture")
-    (tmp_path / "notes.txt").write_text("not looked at")
+    (tmp_path / "notes.txt").write_text("not a picture")
     source = file_source([tmp_path])
     assert source.images.shape == (2, 28, 28)
     assert source.truth is None
@@ -104,12 +104,12 @@ def test_folders_are_searched_for_pictures_and_bad_ones_are_told(tmp_path: Path)
     assert "broken.png" in skipped
 
 
-def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_path_names_it(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nowhere"):
         file_source([tmp_path / "nowhere"])
 
 
-def test_a_folder_without_pictures_is_nothing_to_send(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="nothing to send"):
         file_source([tmp_path])
 

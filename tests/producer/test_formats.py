@@ -1,4 +1,4 @@
-"""Images as messages: what the producer encodes is what the runtime decodes."""
+"""The runtime decodes the same images that the producer encodes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def one_image(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def pixels(name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The images as the runtime's own codec finds them in the message."""
+    """Returns the images that the runtime's codec decodes from their message."""
     wire_format = FORMATS[name]
     record = Record("t", 0, 0, 0, None, encode(wire_format, images), wire_format.headers())
     payload = decode(record, 2**24).payload
@@ -45,7 +45,7 @@ def pixels(name: str, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         np.uint8, st.integers(1, 4).map(lambda n: (n, 28, 28)), elements=st.integers(0, 255)
     )
 )
-def test_the_runtime_finds_the_very_images_that_were_encoded(
+def test_the_runtime_decodes_the_encoded_images_exactly(
     name: str, images: NDArray[np.uint8]
 ) -> None:
     assert np.array_equal(pixels(name, images), images)
@@ -61,12 +61,12 @@ def test_a_jpeg_carries_one_image_nearly_unchanged() -> None:
 
 
 @pytest.mark.parametrize("name", ["png", "jpeg"])
-def test_a_picture_format_refuses_many_images_and_names_those_that_take_them(name: str) -> None:
+def test_a_picture_format_refuses_many_images_and_names_formats_for_them(name: str) -> None:
     with pytest.raises(FormatError, match=r"holds one image; raw, bindata"):
         encode(FORMATS[name], np.zeros((2, 28, 28), np.uint8))
 
 
-def test_seldon_json_says_the_shape_by_nesting() -> None:
+def test_seldon_json_has_the_shape_of_the_images_as_nested_arrays() -> None:
     document = json.loads(encode(FORMATS["ndarray"], np.zeros((3, 28, 28), np.uint8)))
     assert np.array(document["data"]["ndarray"]).shape == (3, 28, 28)
 
@@ -79,12 +79,12 @@ def test_one_image_as_bindata_is_a_png_and_many_are_raw_bytes() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_message_says_what_its_value_is(name: str) -> None:
+def test_the_headers_of_every_message_name_its_format(name: str) -> None:
     headers = dict(FORMATS[name].headers())
     assert headers["content-type"]
     assert ("proto-name" in headers) == (name == "protobuf")
 
 
-def test_truth_travels_in_a_header_where_it_is_known() -> None:
+def test_a_known_truth_is_a_header() -> None:
     assert ("truth", b"o ki") in FORMATS["raw"].headers("o ki")
     assert "truth" not in dict(FORMATS["raw"].headers())

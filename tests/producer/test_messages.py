@@ -1,4 +1,4 @@
-"""From a source to messages, and to lines for Kafka's console producer."""
+"""Messages from a source, and lines for Kafka's console producer."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ def truths(made: list[Message]) -> list[bytes]:
     return [dict(message.headers)["truth"] for message in made]
 
 
-def test_each_image_is_a_message_with_its_truth_unless_told_otherwise() -> None:
+def test_each_image_is_a_message_with_its_truth_by_default() -> None:
     made = list(messages(KNOWN, RAW))
     assert [m.value for m in made] == [image.tobytes() for image in IMAGES]
     assert truths(made) == [b"o", b"ki", b"su", b"tsu", b"na"]
     assert {m.key for m in made} == {None}
 
 
-def test_a_batch_puts_many_images_into_a_message_and_the_rest_into_the_last() -> None:
+def test_a_batch_is_one_message_and_the_last_one_has_the_rest() -> None:
     made = list(messages(KNOWN, RAW, batch=2))
     assert [m.images for m in made] == [2, 2, 1]
     assert truths(made) == [b"o ki", b"su tsu", b"na"]
 
 
-def test_without_known_truth_there_is_no_such_header() -> None:
+def test_an_unknown_truth_is_no_header() -> None:
     assert all("truth" not in dict(m.headers) for m in messages(UNKNOWN, RAW))
 
 
-def test_a_loop_begins_again_and_count_ends_it() -> None:
+def test_a_loop_starts_again_and_the_count_ends_it() -> None:
     made = list(messages(KNOWN, RAW, count=7, loop=True))
     assert truths(made)[4:] == [b"na", b"o", b"ki"]
     endless = messages(KNOWN, RAW, loop=True)
@@ -52,24 +52,24 @@ def test_a_loop_begins_again_and_count_ends_it() -> None:
     ("batch", "count", "loop", "expected"),
     [(1, None, False, 5), (2, None, False, 3), (1, 3, False, 3), (1, 9, False, 5), (1, 9, True, 9)],
 )
-def test_the_progress_bar_knows_how_many_messages_there_will_be(
+def test_the_total_is_the_number_of_messages(
     batch: int, count: int | None, loop: bool, expected: int
 ) -> None:
     assert total(KNOWN, batch, count, loop) == expected
     assert len(list(messages(KNOWN, RAW, batch, count=count, loop=loop))) == expected
 
 
-def test_a_key_can_hold_the_messages_number_and_truth_and_any_other_braces() -> None:
+def test_a_key_may_have_the_number_and_the_truth_and_other_braces() -> None:
     made = messages(KNOWN, RAW, key='{"id":{n},"is":"{truth}"}', count=2)
     assert [m.key for m in made] == [b'{"id":0,"is":"o"}', b'{"id":1,"is":"ki"}']
 
 
-def test_an_endless_run_has_no_total() -> None:
+def test_an_endless_loop_has_no_total() -> None:
     assert total(KNOWN, 1, None, loop=True) is None
 
 
 @pytest.mark.parametrize("name", [n for n, f in FORMATS.items() if f.is_text])
-def test_a_line_is_headers_key_and_value_parted_by_tabs(name: str) -> None:
+def test_a_line_has_headers_and_key_and_value_between_tabs(name: str) -> None:
     (message,) = messages(KNOWN, FORMATS[name], key="k{n}", count=1)
     headers, key, value = line(message, with_key=True, with_headers=True).decode().split("\t")
     assert headers == "content-type:application/json,truth:o"
@@ -78,7 +78,7 @@ def test_a_line_is_headers_key_and_value_parted_by_tabs(name: str) -> None:
     json.loads(value)
 
 
-def test_a_line_without_key_and_headers_is_the_bare_value() -> None:
+def test_a_line_without_key_and_headers_is_the_value() -> None:
     (message,) = messages(KNOWN, FORMATS["tensor"], count=1)
     assert line(message, with_key=False, with_headers=False) == message.value + b"\n"
 
@@ -103,7 +103,7 @@ def test_the_printed_command_fits_the_lines() -> None:
     assert f"--command-property max.request.size={2**22}" in full
 
 
-def test_a_share_of_bad_messages_is_spread_evenly_and_says_nothing_true() -> None:
+def test_bad_messages_are_spread_evenly_and_have_no_truth() -> None:
     made = list(messages(KNOWN, RAW, key="{n}", count=20, loop=True, bad=0.25))
     bad = [number for number, each in enumerate(made) if each.images == 0]
     assert bad == [3, 7, 11, 15, 19]

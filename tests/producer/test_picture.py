@@ -1,4 +1,4 @@
-"""Any picture of a character becomes 28 x 28 pixels as the data set has them."""
+"""The conversion of any picture of a character to 28 x 28 pixels in the form of the data set."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ from producer.picture import BadPicture, to_kmnist
 
 
 def drawing(size: tuple[int, int] = (200, 120), paper: int = 255, ink: int = 0) -> Image.Image:
-    """A hook, wider than high, left of the middle."""
+    """Draws a hook that is wider than high, left of the centre."""
     picture = Image.new("L", size, paper)
     pen = ImageDraw.Draw(picture)
     pen.line([(20, 30), (100, 30), (100, 70)], fill=ink, width=9, joint="curve")
@@ -29,7 +29,7 @@ def difference(image: Any) -> float:
     return float(np.abs(image.astype(int) - EXPECTED).mean())
 
 
-def test_ink_is_white_centred_and_as_large_as_in_the_data_set() -> None:
+def test_ink_is_white_and_centred_and_as_large_as_in_the_data_set() -> None:
     assert EXPECTED.shape == (28, 28)
     assert EXPECTED.dtype == np.uint8
     ink = EXPECTED > 64
@@ -49,7 +49,7 @@ def test_faint_ink_on_grey_paper_gives_the_same() -> None:
     assert difference(to_kmnist(drawing(paper=200, ink=120))) < 1
 
 
-def test_where_on_the_paper_it_stands_makes_no_difference() -> None:
+def test_the_position_on_the_paper_makes_no_difference() -> None:
     moved = Image.new("L", (500, 400), 255)
     moved.paste(drawing(), (250, 200))
     assert difference(to_kmnist(moved)) == 0
@@ -92,14 +92,14 @@ def test_a_jpeg_photograph_with_noise_gives_about_the_same() -> None:
 
 
 @given(arrays(np.uint8, (28, 28)))
-def test_an_image_of_the_data_set_is_left_as_it_is_or_inverted(image: Any) -> None:
+def test_an_image_of_the_data_set_is_unchanged_or_inverted(image: Any) -> None:
     converted = to_kmnist(Image.fromarray(image))
     assert np.array_equal(converted, image) or np.array_equal(converted, 255 - image)
     assert np.array_equal(to_kmnist(Image.fromarray(converted)), converted)
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
-def test_no_picture_however_small_makes_it_raise_anything_else(
+def test_small_pictures_raise_no_other_exception(
     width: int, height: int, data: st.DataObject
 ) -> None:
     pixels = data.draw(arrays(np.uint8, (height, width)))
@@ -123,7 +123,7 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(tmp_path: Path) -> 
         to_kmnist(Image.new("1", (4097, 4097)))
 
 
-def test_broken_files_are_named(tmp_path: Path) -> None:
+def test_the_error_for_a_broken_file_names_it(tmp_path: Path) -> None:
     path = tmp_path / "cut.png"
     drawing().save(path)
     path.write_bytes(path.read_bytes()[:-40])
@@ -135,7 +135,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         to_kmnist(tmp_path / "absent.png")
 
 
-def test_a_picture_that_hides_its_size_is_not_opened() -> None:
+def test_a_format_without_a_size_in_its_header_is_refused() -> None:
     hidden = io.BytesIO()
     Image.new("L", (16, 16)).save(hidden, "ICO")
     with pytest.raises(BadPicture, match="cannot read"):

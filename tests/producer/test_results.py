@@ -1,4 +1,4 @@
-"""Results: parts that are whole, one row an image, and which objects have one."""
+"""Results: complete parts with one row per image, and the objects that have a row."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ ROW = Row(
 DEAD = Row(object="b.png", key="b.png", row=0, reason="bad_image", message="no PNG")
 
 
-def of_run(folder: Path, run: str = "spring", of: str = "scans") -> Results:
-    return Results.of_run(str(folder / "results"), run, open_location(folder / of))
+def of_run(folder: Path, run: str = "spring", objects: str = "scans") -> Results:
+    return Results.of_run(str(folder / "results"), run, open_location(folder / objects))
 
 
-def test_a_part_is_a_table_that_any_reader_of_parquet_understands(tmp_path: Path) -> None:
+def test_any_reader_of_parquet_can_read_a_part(tmp_path: Path) -> None:
     of_run(tmp_path).write(part_name(), [ROW, DEAD])
     first, second = pq.read_table(tmp_path / "results").to_pylist()
     assert first["run"] == second["run"] == "spring"
@@ -47,45 +47,47 @@ def test_a_part_is_a_table_that_any_reader_of_parquet_understands(tmp_path: Path
     assert second["label"] is second["probabilities"] is second["timestamp"] is None
 
 
-def test_objects_of_parts_that_others_wrote_are_told_once(tmp_path: Path) -> None:
-    mine, other = of_run(tmp_path), of_run(tmp_path)
-    mine.write(part_name(), [ROW])
-    assert mine.new_objects() == set()
-    assert other.new_objects() == {"a.png"}
-    other.write(part_name(), [DEAD])
-    assert mine.new_objects() == {"b.png"}
-    assert mine.new_objects() == set()
+def test_objects_in_parts_of_other_writers_are_returned_once(tmp_path: Path) -> None:
+    first, second = of_run(tmp_path), of_run(tmp_path)
+    first.write(part_name(), [ROW])
+    assert first.new_objects() == set()
+    assert second.new_objects() == {"a.png"}
+    second.write(part_name(), [DEAD])
+    assert first.new_objects() == {"b.png"}
+    assert first.new_objects() == set()
 
 
-def test_a_part_that_is_written_again_is_the_same_part(tmp_path: Path) -> None:
+def test_a_second_write_with_the_same_name_replaces_the_part(tmp_path: Path) -> None:
     results, name = of_run(tmp_path), part_name()
     results.write(name, [ROW])
     results.write(name, [ROW])
     assert pq.read_table(tmp_path / "results").num_rows == 1
 
 
-def test_runs_are_apart(tmp_path: Path) -> None:
+def test_runs_do_not_share_parts(tmp_path: Path) -> None:
     of_run(tmp_path).write(part_name(), [ROW])
     assert of_run(tmp_path, "autumn").new_objects() == set()
 
 
-def test_a_run_is_of_one_place(tmp_path: Path) -> None:
+def test_a_run_with_objects_of_another_location_is_refused(tmp_path: Path) -> None:
     of_run(tmp_path).write(part_name(), [ROW])
-    with pytest.raises(LocationError, match=r"scans/, not of .*others/: name another run"):
-        of_run(tmp_path, of="others").new_objects()
+    with pytest.raises(LocationError, match=r"scans/, not of .*others/: choose another run name"):
+        of_run(tmp_path, objects="others").new_objects()
 
 
 @pytest.mark.parametrize("folder", ["scans", "scans/results"])
-def test_results_are_not_put_among_the_objects(tmp_path: Path, folder: str) -> None:
-    with pytest.raises(LocationError, match="name another location"):
+def test_a_location_of_results_inside_that_of_the_objects_is_refused(
+    tmp_path: Path, folder: str
+) -> None:
+    with pytest.raises(LocationError, match="choose another location"):
         Results.of_run(str(tmp_path / folder), "spring", open_location(tmp_path / "scans"))
 
 
-def test_other_files_are_passed_over_and_a_broken_part_is_named(tmp_path: Path) -> None:
+def test_other_files_are_ignored_and_the_error_for_a_broken_part_names_it(tmp_path: Path) -> None:
     results = of_run(tmp_path)
-    results.location.write("notes.txt", b"not ours")
+    results.location.write("notes.txt", b"another file")
     results.location.write(".part-1.parquet.tmp", b"half")
     assert results.new_objects() == set()
     results.location.write("part-1.parquet", b"broken")
-    with pytest.raises(LocationError, match=r"part-1\.parquet is no part of these results"):
+    with pytest.raises(LocationError, match=r"part-1\.parquet is not a part of these results"):
         results.new_objects()

@@ -1,4 +1,4 @@
-"""Definitions of resources as JSON Schemas that refuse what the API server would not store."""
+"""Definitions of resources as JSON Schemas that refuse fields which the API server would drop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ needs_definitions = pytest.mark.skipif(
 
 _PROJECTS = ("seldon-core", "strimzi", "kubeflow-training", "prometheus-operator", "keda", "argo")
 _WITHOUT_SPEC = ("ConfigMap", "Namespace", "Role", "RoleBinding", "ServiceAccount")
-# The API server itself checks these; a definition says only that there is metadata.
+# The API server itself checks the metadata; a definition only requires it.
 _OBJECT_META = {
     "type": "object",
     "required": ["name"],
@@ -39,15 +39,15 @@ class Definitions:
     """The custom resource definitions of a folder, and Kubernetes' own kinds.
 
     Args:
-        folder: holds them as YAML or JSON files, each as its project publishes it; without one
-            there are Kubernetes' own kinds only.
+        folder: folder of YAML or JSON files, as each project publishes them; without one only
+            Kubernetes' own kinds are defined.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._schemas: dict[tuple[str, str], Document] = {}
         self._validators: dict[tuple[str, str], Draft7Validator] = {}
         for path in sorted(folder.iterdir()) if folder else ():
-            # The folder is shared: definitions of other projects need not be read.
+            # Definitions of other projects in this shared folder are not needed.
             if path.name.startswith(_PROJECTS):
                 for definition in yaml.load_all(path.read_text("utf-8"), yaml.CSafeLoader):
                     self._add(definition["spec"])
@@ -67,7 +67,7 @@ class Definitions:
             self._schemas[kind] = whole
 
     def errors(self, document: Document) -> list[str]:
-        """What is wrong with a manifest's document, each with the path to it."""
+        """Returns the errors in a document of a manifest, each with its path."""
         kind = (document.get("apiVersion", ""), document.get("kind", ""))
         if kind not in self._schemas and kind not in builtin_kinds():
             return [f"{' '.join(kind)} is not defined"]
@@ -85,7 +85,7 @@ class Definitions:
 
 @functools.cache
 def all_definitions() -> Definitions:
-    """The definitions of CRD_DIR, which take seconds to read."""
+    """Returns the definitions in CRD_DIR, which take seconds to read."""
     return Definitions(Path(str(CRD_DIR)))
 
 
@@ -97,10 +97,10 @@ def _of_builtin(version: str, kind: str) -> Document:
 
 
 def strict(schema: Document) -> Document:
-    """An OpenAPI v3 structural schema as JSON Schema draft 7.
+    """Returns an OpenAPI v3 structural schema as JSON Schema draft 7.
 
-    The API server drops fields that a schema does not name; here they are errors, because a
-    dropped field is a misspelt one.
+    The API server drops fields that a schema does not name. Here they are errors, because such a
+    field is misspelt.
     """
     converted: Document = {}
     for key, value in schema.items():
@@ -109,12 +109,12 @@ def strict(schema: Document) -> Document:
         elif key in ("items", "not", "additionalProperties") and isinstance(value, dict):
             converted[key] = strict(value)
         elif key in ("allOf", "anyOf", "oneOf"):
-            # They only tighten what stands beside them and name no new fields.
+            # These only restrict the other keywords, and name no new fields.
             converted[key] = value
         elif not key.startswith("x-kubernetes-"):
             converted[key] = value
     if "required" in schema:
-        # Defaults are filled in before anything is required.
+        # The API server sets defaults before it checks required fields.
         fields = schema.get("properties", {})
         filled_in = {name for name, each in fields.items() if "default" in each}
         converted["required"] = [name for name in schema["required"] if name not in filled_in]

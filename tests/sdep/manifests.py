@@ -1,4 +1,4 @@
-"""The folder of manifests, read: plain files, and overlays as kustomize puts them together."""
+"""Reads the manifests: plain files, and overlays as kustomize builds them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ FOLDER = ROOT / "sdep"
 
 
 def _is_applied_as_it_is(path: Path) -> bool:
-    """Whether no kustomization beside a file takes it in; what kind reads is no manifest."""
-    beside = path.with_name("kustomization.yaml")
-    if path == beside or path.parent.name == "kind":
+    """Returns whether a file is a manifest that no kustomization in its folder includes."""
+    kustomization = path.with_name("kustomization.yaml")
+    if path == kustomization or path.parent.name == "kind":
         return False
-    found = yaml.load(beside.read_text("utf-8"), yaml.CSafeLoader) if beside.exists() else {}
+    text = kustomization.read_text("utf-8") if kustomization.exists() else "{}"
+    found = yaml.load(text, yaml.CSafeLoader)
     patches = [each.get("path") for each in found.get("patches", [])]
     return path.name not in [
         *found.get("resources", []),
@@ -40,13 +41,13 @@ FILES = [
     if _is_applied_as_it_is(path)
 ]
 OVERLAYS = sorted(path.name for path in (FOLDER / "overlays").iterdir() if path.is_dir())
-# Istio's definitions are not at hand, nor that of Kafka Connect's part of Strimzi.
+# The definitions of Istio, and of Strimzi's Kafka Connect, are not available.
 _UNDEFINED = ("networking.istio.io/v1", "KafkaConnector")
 COMPONENTS = sorted(path.name for path in (FOLDER / "components").iterdir() if path.is_dir())
 
 
 def documents(file: str) -> list[Document]:
-    """All documents of a file, in their order."""
+    """Returns all documents of a file, in their order."""
     return list(yaml.load_all((FOLDER / file).read_text("utf-8"), yaml.CSafeLoader))
 
 
@@ -63,19 +64,19 @@ def _built(name: str) -> str:
 
 
 def overlay(name: str) -> list[Document]:
-    """All documents of an overlay; the test is skipped where there is no kubectl."""
+    """Returns all documents of an overlay; without kubectl the test is skipped."""
     if shutil.which("kubectl") is None:
-        pytest.skip("there is no kubectl, which has kustomize in it")
+        pytest.skip("kubectl, which contains kustomize, is not installed")
     return list(yaml.load_all(_built(name), yaml.CSafeLoader))
 
 
 def is_defined(document: Document) -> bool:
-    """Whether the definition of its kind is at hand."""
+    """Returns whether the definition of its kind is available."""
     return not {document["apiVersion"], document["kind"]} & set(_UNDEFINED)
 
 
 def topics_of(found: list[Document]) -> list[Topic]:
-    """The topics that Strimzi's operator makes of its KafkaTopics, by name."""
+    """Returns the topics that Strimzi's operator creates from KafkaTopics, sorted by name."""
     specs = [document["spec"] for document in of_kind(found, "KafkaTopic")]
     return sorted(
         (
@@ -87,30 +88,30 @@ def topics_of(found: list[Document]) -> list[Topic]:
 
 
 def of_kind(found: list[Document], kind: str) -> list[Document]:
-    """The documents that are of one kind."""
+    """Returns the documents of one kind."""
     return [document for document in found if document["kind"] == kind]
 
 
 def deployment(name: str) -> Document:
-    """The SeldonDeployment of an overlay."""
+    """Returns the SeldonDeployment of an overlay."""
     (found,) = of_kind(overlay(name), "SeldonDeployment")
     return found
 
 
 def predictor(found: Document, name: str = "default") -> Document:
-    """A predictor of a SeldonDeployment."""
+    """Returns a predictor of a SeldonDeployment."""
     (only,) = [each for each in found["spec"]["predictors"] if each["name"] == name]
     return dict(only)
 
 
 def component(found: Document, name: str = "default") -> Document:
-    """The only component of a SeldonDeployment's predictor."""
+    """Returns the only component of a SeldonDeployment's predictor."""
     (only,) = predictor(found, name)["componentSpecs"]
     return dict(only)
 
 
 def pods(found: list[Document]) -> list[Document]:
-    """The specifications of all pods that documents lead to."""
+    """Returns the specifications of all pods of the documents."""
     return [pod for document in found for pod in _pods(document.get("spec", {}))]
 
 
@@ -127,7 +128,7 @@ def _pods(spec: Document) -> list[Document]:
 
 
 def _of_workflow(spec: Document, template: Document) -> Document:
-    """The pod that Argo makes of a template, without its own containers."""
+    """Returns the pod that Argo creates from a template, without Argo's own containers."""
     fields = ("securityContext", "serviceAccountName", "volumes")
     pod = {name: spec[name] for name in fields if name in spec}
     patch = yaml.safe_load(spec.get("podSpecPatch", "{}"))
@@ -135,18 +136,18 @@ def _of_workflow(spec: Document, template: Document) -> Document:
 
 
 def containers(pod: Document) -> list[Document]:
-    """All containers of a pod, those that run first among them."""
+    """Returns all containers of a pod, init containers included."""
     return [*pod.get("initContainers", []), *pod["containers"]]
 
 
 def environ(container: Document, others: list[Document]) -> dict[str, str]:
-    """What a process would find.
+    """Returns the environment variables of a process.
 
-    What a field of the pod or a Secret says stands as the name of that field or key.
+    A value from a field of the pod or from a Secret is the name of that field or key.
 
     Args:
-        container: with `env` and `envFrom`.
-        others: the documents that have the ConfigMaps.
+        container: a container with `env` and `envFrom`.
+        others: the documents with the ConfigMaps.
     """
     maps = {each["metadata"]["name"]: each["data"] for each in of_kind(others, "ConfigMap")}
     found: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""A real Prometheus: Debian's, which finds its targets by files, not by an API server."""
+"""Runs a real Prometheus, which reads its targets from files instead of an API server."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.support.ports import free_ports
 
 @contextlib.contextmanager
 def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[str]:
-    """Runs one with a configuration; its address. Skips the test where there is none."""
+    """Runs Prometheus and yields its address; without Prometheus the test is skipped."""
     if shutil.which("prometheus") is None:
-        pytest.skip("prometheus is not here: Debian's package of that name")
+        pytest.skip("prometheus is not installed: use Debian's package of that name")
     (port,) = free_ports(1)
-    # JSON is YAML, too.
+    # JSON is valid YAML.
     (folder / "prometheus.json").write_text(json.dumps(config), "utf-8")
     with (folder / "prometheus.log").open("wb") as log:
         process = subprocess.Popen(
@@ -47,10 +47,10 @@ def prometheus(folder: Path, config: dict[str, Any]) -> Iterator[str]:
 
 
 def ask(url: str, query: str) -> list[Any]:
-    """What it finds now; nothing while it is not up.
+    """Returns the result of a query; nothing while Prometheus does not answer.
 
     Raises:
-        ValueError: the query is none.
+        ValueError: the query is not valid.
     """
     address = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
     try:
@@ -62,5 +62,5 @@ def ask(url: str, query: str) -> list[Any]:
         return []
     except OSError:
         return []
-    # A share of nothing is no number.
+    # A share of zero messages is NaN.
     return [each for each in found if each["value"][1] != "NaN"]

@@ -1,4 +1,4 @@
-"""The image of a batch holds what its two commands import, and no more packages than they need."""
+"""The image of a batch has the imports of its two commands, and only packages that they need."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.sdep.test_making import of_instruction
 from tests.support.patience import patient
 
 FILE = "batch/Dockerfile"
-# Runs a command's help where some packages can't be found, as if they were not installed.
+# Runs the help of a command, with some packages hidden as if they were not installed.
 WITHOUT = """
 import runpy, sys
 command, *absent = sys.argv[1:]
@@ -33,7 +33,7 @@ runpy.run_module(command, run_name="__main__")
 
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that the Dockerfile's COPY lines make, of what Docker is given."""
+    """Creates the folder that the Dockerfile's COPY lines create in the image."""
     made = tmp_path_factory.mktemp("image")
     left_out = [
         line
@@ -44,7 +44,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *sources, target = line.split()
         if sources[0].startswith("--from"):
             continue
-        # The package is built from there, and installed.
+        # The package is built from this folder, and installed.
         target = target.replace("/source/", "./")
         for source in sources:
             assert not any(fnmatch(source, pattern) for pattern in left_out)
@@ -60,7 +60,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def needed(names: list[str]) -> set[str]:
-    """Distributions by name, and those that they need in turn."""
+    """Returns the names of distributions, and of those that they need in turn."""
     found: set[str] = set()
     while names:
         name = re.split(r"[\s;<>=!~\[(]", names.pop())[0].lower().replace("_", "-")
@@ -72,7 +72,7 @@ def needed(names: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("command", ["producer", "consumer"])
-def test_a_command_finds_all_that_it_imports(image: Path, command: str) -> None:
+def test_the_image_has_all_imports_of_a_command(image: Path, command: str) -> None:
     listed = (image / "requirements.txt").read_text("utf-8").splitlines()
     installed = needed([line for line in listed if line[:1].isalnum()])
     absent = [
@@ -93,7 +93,7 @@ def test_a_command_finds_all_that_it_imports(image: Path, command: str) -> None:
     assert "--run NAME" in ran.stdout
 
 
-def test_the_workflow_runs_the_commands_that_the_image_holds(image: Path) -> None:
+def test_the_workflow_runs_the_commands_of_the_image(image: Path) -> None:
     run = [each for pod in pods(documents("batch/workflow.yaml")) for each in containers(pod)]
     assert [each["command"] for each in run] == [
         ["python", "-m", "producer"],

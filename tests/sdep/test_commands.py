@@ -1,4 +1,4 @@
-"""`python -m sdep.deploy` and `python -m sdep.kind` refuse what can't work, and say what to do."""
+"""The errors of `python -m sdep.deploy` and `python -m sdep.kind`, which contain advice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(*command: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_an_unknown_overlay_is_refused_with_those_that_there_are() -> None:
+def test_the_error_for_an_unknown_overlay_lists_the_known_ones() -> None:
     ran = run("sdep.deploy", "nativ")
     assert (ran.returncode, ran.stdout) == (2, "")
     assert ran.stderr.startswith("error: there is no overlay 'nativ'; there are ")
@@ -39,7 +39,7 @@ def test_an_unknown_overlay_is_refused_with_those_that_there_are() -> None:
 @pytest.mark.parametrize(
     ("option", "value", "hint"),
     [
-        ("--image", "registry.example.com:5000/kmnist", "name a tag"),
+        ("--image", "registry.example.com:5000/kmnist", "add a tag"),
         ("--broker", "kafka.example.com", "HOST:PORT is needed"),
         ("--broker", "", "HOST:PORT is needed"),
         ("--broker", ":9092", "HOST:PORT is needed"),
@@ -47,13 +47,13 @@ def test_an_unknown_overlay_is_refused_with_those_that_there_are() -> None:
     ],
 )
 def test_a_wrong_image_or_broker_is_refused(option: str, value: str, hint: str) -> None:
-    overlay("native")  # kubectl must be here
+    overlay("native")  # skips the test without kubectl
     ran = run("sdep.deploy", "native", option, value)
     assert ran.returncode == 2
     assert hint in ran.stderr
 
 
-def test_without_a_cluster_it_says_so() -> None:
+def test_a_missing_cluster_is_an_error() -> None:
     overlay("native")
     ran = run("sdep.deploy", "native", "--broker", "kafka.example.com:9092")
     assert ran.returncode == 1
@@ -61,13 +61,13 @@ def test_without_a_cluster_it_says_so() -> None:
     assert "Traceback" not in ran.stderr
 
 
-def test_without_kubectl_it_says_so() -> None:
+def test_a_missing_kubectl_is_an_error() -> None:
     ran = run("sdep.deploy", "native", PATH="/nowhere")
     assert ran.returncode == 1
-    assert "kubectl is not here" in ran.stderr
+    assert "kubectl is not installed" in ran.stderr
 
 
-def test_it_prints_what_it_would_apply() -> None:
+def test_the_print_option_prints_the_manifests() -> None:
     overlay("native")
     ran = run(
         "sdep.deploy", "native", "--print", "--image", "here/it:7", "--broker", "b.example.com:1",
@@ -82,7 +82,7 @@ def test_it_prints_what_it_would_apply() -> None:
 
 
 @pytest.mark.parametrize("name", SCALED_BY_KEDA)
-def test_in_another_namespace_an_autoscaler_looks_there_or_is_refused(name: str) -> None:
+def test_an_autoscaler_uses_another_namespace_or_the_namespace_is_refused(name: str) -> None:
     overlay(name)
     ran = run("sdep.deploy", name, "--print", "--namespace", "elsewhere")
     if ran.returncode:
@@ -95,7 +95,7 @@ def test_in_another_namespace_an_autoscaler_looks_there_or_is_refused(name: str)
     assert "kmnist-executor" not in str(trigger)
 
 
-def test_the_way_to_other_brokers_is_opened() -> None:
+def test_the_network_policy_opens_the_ports_of_other_brokers() -> None:
     overlay("native")
     brokers = "one.example.com:9096,two.example.com:29092"
     ran = run("sdep.deploy", "native", "--print", "--broker", brokers)
@@ -104,14 +104,14 @@ def test_the_way_to_other_brokers_is_opened() -> None:
     assert {9096, 29092} <= opened
 
 
-def test_kind_says_which_tools_it_lacks(tmp_path: Path) -> None:
+def test_the_error_of_kind_names_missing_tools(tmp_path: Path) -> None:
     ran = run("sdep.kind", "up", PATH=str(tmp_path))
     assert ran.returncode == 1
-    assert "needed and not here: a Docker engine, kind" in ran.stderr
+    assert "needed and not installed: a Docker engine, kind" in ran.stderr
     assert "Traceback" not in ran.stderr
 
 
-def test_kind_opens_the_ports_that_the_broker_is_reached_by() -> None:
+def test_kind_opens_the_ports_of_the_broker() -> None:
     config = yaml.safe_load((FOLDER / "kind" / "cluster.yaml").read_text("utf-8"))
     opened = {
         each["hostPort"]: each["containerPort"] for each in config["nodes"][0]["extraPortMappings"]
@@ -129,7 +129,7 @@ def test_kind_opens_the_ports_that_the_broker_is_reached_by() -> None:
     assert f"{broker['advertisedHost']}:{configuration['bootstrap']['nodePort']}" == kind.BROKER
 
 
-def test_kind_deploys_overlays_that_there_are() -> None:
+def test_kind_deploys_existing_overlays() -> None:
     text = (FOLDER / "kind" / "__main__.py").read_text("utf-8")
     deployed = set(re.findall(r'_deploy\("([^"]+)"', text))
     assert len(deployed) == 2

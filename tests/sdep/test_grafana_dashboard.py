@@ -1,4 +1,4 @@
-"""The dashboard's queries and the recording rules find what a Prometheus reads from workers."""
+"""The dashboard's queries and the recording rules find the metrics of workers in Prometheus."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 NewStream = Callable[..., Stream]
 
 DASHBOARD = FOLDER / "components" / "monitoring" / "dashboard.json"
-# What no worker of this project measures: Seldon's executor, the kubelet, and kube-state-metrics.
+# Metrics of Seldon's executor, the kubelet and kube-state-metrics, which workers do not have.
 OTHERS = ("seldon_api_executor", "container_memory", "kube_pod_container")
-# From 500 images on, and Prometheus' own rates want two looks apart.
+# The drift index needs 500 images, and rates in Prometheus need two samples.
 IMAGES_SENT = 6
 WIDTH = 24
 
@@ -34,18 +34,18 @@ def dashboard() -> dict[str, Any]:
 
 
 def rows_and_panels() -> list[dict[str, Any]]:
-    """All of them; a row that is folded has its panels inside."""
+    """Returns all rows and panels; a collapsed row contains its panels."""
     found = dashboard()["panels"]
     return [*found, *(panel for row in found for panel in row.get("panels", []))]
 
 
 def panels() -> list[dict[str, Any]]:
-    """Those that show something."""
+    """Returns the panels without rows."""
     return [panel for panel in rows_and_panels() if panel["type"] != "row"]
 
 
 def queries() -> dict[str, str]:
-    """Each query, with the variables as a viewer has them at first."""
+    """Returns each query with the initial values of the dashboard's variables."""
     found = {}
     for panel in panels():
         for target in panel["targets"]:
@@ -55,8 +55,8 @@ def queries() -> dict[str, str]:
     return found
 
 
-def watching(port: int, folder: Path) -> dict[str, Any]:
-    """A Prometheus' configuration that reads a supervisor, as the PodMonitor says."""
+def configuration(port: int, folder: Path) -> dict[str, Any]:
+    """Returns a configuration of Prometheus for a supervisor, which matches the PodMonitor."""
     labels = {
         "namespace": "kmnist",
         "deployment": "kmnist",
@@ -77,7 +77,7 @@ def watching(port: int, folder: Path) -> dict[str, Any]:
     }
 
 
-def test_every_query_and_rule_finds_what_workers_measure(
+def test_every_query_and_rule_finds_metrics_of_the_workers(
     new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream = new_stream(partitions=2)
@@ -94,10 +94,10 @@ def test_every_query_and_rule_finds_what_workers_measure(
     every = [encode(FORMATS["ndarray"], images) for _ in range(IMAGES_SENT)]
     wanted = {**queries(), **_records()}
     missing = {key for key, query in wanted.items() if not any(each in query for each in OTHERS)}
-    with prometheus(tmp_path, watching(port, tmp_path)) as url:
+    with prometheus(tmp_path, configuration(port, tmp_path)) as url:
 
         def all_found() -> bool:
-            # Rates need messages that go on coming.
+            # Rates need a continuous flow of messages.
             stream.send([*every, b"no message"])
             missing.difference_update([key for key in missing if ask(url, wanted[key])])
             return not missing
@@ -106,7 +106,7 @@ def test_every_query_and_rule_finds_what_workers_measure(
             wait_until(all_found, 60, "every query finds something")
         except AssertionError:
             raise AssertionError(f"nothing for {sorted(missing)}") from None
-        # Nothing is there for those of others, but Prometheus says what it can't read.
+        # Queries for metrics of others find nothing, but Prometheus checks their syntax.
         for query in wanted.values():
             ask(url, query)
 
@@ -116,15 +116,13 @@ def _records() -> dict[str, str]:
     return {name: name for name in names}
 
 
-def test_every_panel_says_what_it_shows_and_none_lies_over_another() -> None:
+def test_every_panel_has_a_description_and_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in rows_and_panels():
-        place = panel["gridPos"]
-        cells = {
-            (place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])
-        }
+        grid = panel["gridPos"]
+        cells = {(grid["x"] + x, grid["y"] + y) for x in range(grid["w"]) for y in range(grid["h"])}
         assert not cells & taken, panel["title"]
-        assert place["x"] + place["w"] <= WIDTH
+        assert grid["x"] + grid["w"] <= WIDTH
         taken |= cells
     for panel in panels():
         assert panel["description"].endswith((".", "them."))
@@ -133,23 +131,23 @@ def test_every_panel_says_what_it_shows_and_none_lies_over_another() -> None:
     assert len(set(numbers)) == len(numbers)
 
 
-def test_grafana_is_handed_the_dashboard_by_a_config_map_that_its_sidecar_finds() -> None:
+def test_a_config_map_with_the_label_of_grafanas_sidecar_has_the_dashboard() -> None:
     found = {each["metadata"]["name"]: each for each in of_kind(overlay(MONITORED), "ConfigMap")}
     config = found["kmnist-grafana-dashboard"]
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
     assert json.loads(config["data"]["dashboard.json"]) == dashboard()
 
 
-def test_what_queries_tell_apart_is_what_the_pod_monitor_puts_there() -> None:
+def test_the_pod_monitor_sets_the_labels_that_queries_group_by() -> None:
     (monitor,) = of_kind(overlay(MONITORED), "PodMonitor")
     endpoints = monitor["spec"]["podMetricsEndpoints"]
-    put = {each["targetLabel"] for end in endpoints for each in end["relabelings"]}
-    # Prometheus' operator puts these there by itself.
-    put |= {"namespace", "pod", "endpoint"}
-    told_apart = set(re.findall(r"by \(([^)]*)\)", " ".join(queries().values())))
-    ours = {label.strip() for labels in told_apart for label in labels.split(",")}
+    added = {each["targetLabel"] for end in endpoints for each in end["relabelings"]}
+    # The Prometheus operator adds these labels by itself.
+    added |= {"namespace", "pod", "endpoint"}
+    groupings = set(re.findall(r"by \(([^)]*)\)", " ".join(queries().values())))
+    used = {label.strip() for labels in groupings for label in labels.split(",")}
     known = {"le", "stage", "reason", "label", "at_least", "statistic", "worker", "code"}
-    assert ours - known <= put
+    assert used - known <= added
 
 
 MONITORED = "native-keda-lag-monitored"

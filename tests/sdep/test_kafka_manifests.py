@@ -1,4 +1,4 @@
-"""The cluster for Strimzi has what the promises need, its topics and users are the code's own."""
+"""The Strimzi cluster has the required settings, and its topics and users match the code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def topics(name: str = "kafka") -> list[Document]:
 
 
 @pytest.mark.parametrize(("name", "brokers"), [("kafka", 3), ("kafka-single", 1)])
-def test_the_topics_are_those_that_the_command_line_would_make(name: str, brokers: int) -> None:
+def test_the_topics_equal_those_of_the_command_line(name: str, brokers: int) -> None:
     wanted = wanted_topics(native_settings(), brokers)
     assert topics_of(overlay(name)) == sorted(wanted, key=lambda topic: topic.name)
 
@@ -38,7 +38,7 @@ def test_the_topics_are_those_that_the_command_line_would_make(name: str, broker
     ("kafka", "native"),
     [("kafka", "native"), ("kafka-single", "native"), ("kafka-sasl-ssl", "native-sasl-ssl")],
 )
-def test_clients_topics_users_and_pools_name_the_cluster_that_is_made(
+def test_clients_and_topics_and_users_and_pools_name_the_created_cluster(
     kafka: str, native: str
 ) -> None:
     name = cluster(kafka)["metadata"]["name"]
@@ -50,7 +50,7 @@ def test_clients_topics_users_and_pools_name_the_cluster_that_is_made(
 
 
 @pytest.mark.parametrize("name", ["kafka", "kafka-single", "kafka-sasl-ssl"])
-def test_the_cluster_has_the_settings_that_a_quick_take_over_needs(name: str) -> None:
+def test_the_cluster_has_the_settings_for_a_quick_take_over(name: str) -> None:
     config = cluster(name)["spec"]["kafka"]["config"]
     assert {key: config.get(key) for key in TAKE_OVER} == dict(TAKE_OVER)
 
@@ -62,7 +62,7 @@ def test_the_cluster_has_the_settings_that_a_quick_take_over_needs(name: str) ->
         ("kafka-single", "1", "1", {"controller": 1, "broker": 1}),
     ],
 )
-def test_any_broker_and_any_controller_may_die_but_for_a_single_one(
+def test_the_cluster_tolerates_the_failure_of_a_node_unless_it_has_only_one(
     name: str, copies: str, confirmed: str, roles: dict[str, int]
 ) -> None:
     config = cluster(name)["spec"]["kafka"]["config"]
@@ -77,13 +77,13 @@ def test_any_broker_and_any_controller_may_die_but_for_a_single_one(
     assert replicas == roles
 
 
-def test_the_brokers_take_the_largest_dead_letter() -> None:
+def test_the_brokers_accept_the_largest_dead_letter() -> None:
     config = cluster()["spec"]["kafka"]["config"]
     largest = max(int(topic["spec"]["config"]["max.message.bytes"]) for topic in topics())
     assert largest <= int(config["message.max.bytes"]) <= int(config["replica.fetch.max.bytes"])
 
 
-def test_each_user_has_the_rights_of_its_roles_and_no_other() -> None:
+def test_each_user_has_only_the_rights_of_its_roles() -> None:
     settings = native_settings()
     found = of_kind(overlay("kafka-sasl-ssl"), "KafkaUser")
     assert {user["metadata"]["name"] for user in found} == set(ROLES_OF_USERS)
@@ -103,7 +103,7 @@ def _line(right: Right) -> tuple[str, str, str, bool]:
     return right.resource, right.name, right.operation, right.prefixed
 
 
-def test_the_workers_come_in_as_the_user_that_is_made_for_them() -> None:
+def test_the_workers_use_the_user_that_is_created_for_them() -> None:
     settings = native_settings("native-sasl-ssl")
     (user,) = [
         each
@@ -114,9 +114,9 @@ def test_the_workers_come_in_as_the_user_that_is_made_for_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["kafka-monitored", "kind-kafka"])
-def test_the_exporter_that_strimzi_makes_is_found(name: str) -> None:
+def test_the_pod_monitor_selects_strimzis_exporter(name: str) -> None:
     assert "kafkaExporter" in cluster(name)["spec"]
     (monitor,) = of_kind(overlay(name), "PodMonitor")
-    # Strimzi's name for its pods.
+    # Strimzi sets this label on the exporter's pods.
     made = f"{cluster(name)['metadata']['name']}-kafka-exporter"
     assert monitor["spec"]["selector"]["matchLabels"] == {"strimzi.io/name": made}

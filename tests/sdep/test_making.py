@@ -1,4 +1,4 @@
-"""Images, training and TensorBoard fit together, and with the code that runs in them."""
+"""Images, training and TensorBoard match each other and the code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCRIPT_OF_S2I = "/microservice/.s2i/bin/run"
 
 
 def instructions(file: str) -> list[tuple[str, str]]:
-    """A Dockerfile's instructions, each with its arguments on one line."""
+    """Returns a Dockerfile's instructions, each with its arguments on one line."""
     text = (FOLDER / file).read_text("utf-8").replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     pairs = (line.partition(" ") for line in lines)
@@ -49,14 +49,14 @@ def training() -> Document:
 
 
 def mounts(container: Document, pod: Document) -> dict[str, Document]:
-    """The mounts of a container by the claim that is mounted."""
+    """Returns the mounts of a container, by the mounted claim."""
     claims = {
         volume["name"]: volume["persistentVolumeClaim"]["claimName"] for volume in pod["volumes"]
     }
     return {claims[mount["name"]]: mount for mount in container["volumeMounts"]}
 
 
-def test_the_build_makes_every_image_that_a_manifest_takes_from_the_registry() -> None:
+def test_the_build_creates_every_image_of_the_manifests() -> None:
     (builder,) = pods(documents("training/build.yaml"))[0]["containers"]
     (script,) = builder["args"]
     registry = environ(builder, [])["REGISTRY"]
@@ -72,14 +72,14 @@ def test_the_build_makes_every_image_that_a_manifest_takes_from_the_registry() -
     assert {f"{registry}/{image}" for image in built.values()} == used
 
 
-def test_the_build_may_do_no_more_than_a_user_namespace_needs() -> None:
+def test_the_build_has_only_the_rights_that_a_user_namespace_needs() -> None:
     (builder,) = pods(documents("training/build.yaml"))[0]["containers"]
     rights = builder["securityContext"]
     assert rights["capabilities"]["add"] == ["SETUID", "SETGID"]
     assert "privileged" not in rights
 
 
-def test_the_build_finds_the_credentials_where_it_looks_for_them() -> None:
+def test_the_credentials_of_the_build_are_in_its_folder_for_them() -> None:
     (pod,) = pods(documents("training/build.yaml"))
     (builder,) = pod["containers"]
     folder = environ(builder, [])["DOCKER_CONFIG"]
@@ -89,7 +89,7 @@ def test_the_build_finds_the_credentials_where_it_looks_for_them() -> None:
     assert f"docker-registry {secret['secretName']} " in (FOLDER / "README.md").read_text("utf-8")
 
 
-def test_the_served_image_is_told_what_s2i_would_tell_it() -> None:
+def test_the_served_image_has_the_variables_of_s2i() -> None:
     assert f"s2i build . {BUILDER} " in (FOLDER / "README.md").read_text("utf-8")
     variables = dict(
         each.split("=", 1)
@@ -101,7 +101,7 @@ def test_the_served_image_is_told_what_s2i_would_tell_it() -> None:
     assert of_instruction("Dockerfile", "CMD") == [f'["{SCRIPT_OF_S2I}"]']
 
 
-def test_s2i_and_docker_are_given_what_the_image_runs() -> None:
+def test_s2i_and_docker_get_the_same_files() -> None:
     copied = {
         source.split("/")[0]
         for line in of_instruction("Dockerfile", "COPY")
@@ -116,7 +116,7 @@ def test_s2i_and_docker_are_given_what_the_image_runs() -> None:
     assert copied == kept
 
 
-def test_the_training_image_holds_what_it_installs_and_runs() -> None:
+def test_the_training_image_contains_the_files_that_it_installs_and_runs() -> None:
     sources = [
         each
         for line in of_instruction("training/Dockerfile.train", "COPY")
@@ -141,14 +141,14 @@ def test_the_training_image_holds_what_it_installs_and_runs() -> None:
         ("training/Dockerfile.train", "training/tensorboard.yaml"),
     ],
 )
-def test_an_image_ends_as_the_user_that_its_pods_have(image: str, file: str) -> None:
+def test_the_user_of_an_image_is_the_user_of_its_pods(image: str, file: str) -> None:
     found = documents(file) if file.endswith(".yaml") else overlay(file)
     for pod in pods(found):
         user = str(pod["securityContext"]["runAsUser"])
         assert of_instruction(image, "USER")[-1] == user
 
 
-def test_a_chief_and_workers_share_each_batch_evenly_and_nobody_serves_parameters() -> None:
+def test_a_chief_and_workers_share_each_batch_evenly_without_parameter_servers() -> None:
     roles = job()["tfReplicaSpecs"]
     assert set(roles) == {"Chief", "Worker"}
     assert roles["Chief"]["replicas"] == 1
@@ -157,13 +157,13 @@ def test_a_chief_and_workers_share_each_batch_evenly_and_nobody_serves_parameter
     assert load_recipes()[recipe].batch % (2 * processes) == 0
 
 
-def test_a_training_that_stops_goes_on_whatever_role_stopped() -> None:
+def test_a_training_restarts_when_any_role_stops() -> None:
     for role in job()["tfReplicaSpecs"].values():
         assert role["restartPolicy"] == "OnFailure"
         assert [each["name"] for each in role["template"]["spec"]["containers"]] == ["tensorflow"]
 
 
-def test_all_processes_keep_their_run_on_one_volume_and_tensorboard_only_reads_it() -> None:
+def test_all_processes_write_to_one_volume_and_tensorboard_only_reads_it() -> None:
     claims = {each["metadata"]["name"]: each for each in documents("training/train.yaml")[:2]}
     (board,) = pods(documents("training/tensorboard.yaml"))
     (shown,) = board["containers"]
@@ -177,7 +177,7 @@ def test_all_processes_keep_their_run_on_one_volume_and_tensorboard_only_reads_i
     assert claims["kmnist-runs"]["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
-def test_the_data_set_is_downloaded_to_where_training_finds_it() -> None:
+def test_the_data_set_is_downloaded_to_the_folder_of_the_training() -> None:
     (folder,) = of_instruction("training/Dockerfile.train", "WORKDIR")
     cache = PurePosixPath(folder) / CACHE.relative_to(ROOT)
     for pod in pods(documents("training/train.yaml")):
@@ -188,7 +188,7 @@ def test_the_data_set_is_downloaded_to_where_training_finds_it() -> None:
         assert found["mountPath"] == environ(training(), [])["KMNIST_DATA"]
 
 
-def test_the_service_leads_to_tensorboard() -> None:
+def test_the_service_selects_tensorboard() -> None:
     (deployment,) = of_kind(documents("training/tensorboard.yaml"), "Deployment")
     (service,) = of_kind(documents("training/tensorboard.yaml"), "Service")
     labels = deployment["spec"]["template"]["metadata"]["labels"]

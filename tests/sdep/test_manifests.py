@@ -1,4 +1,4 @@
-"""Manifests are what operators and Kubernetes take, and say what to change in them."""
+"""Manifests match the definitions of their kinds, and list the values to change."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from tests.sdep.manifests import (
 )
 
 ENTRIES = [*(f"overlays/{name}" for name in OVERLAYS), *FILES]
-# Seldon's operator makes the executor's container, with fewer limits than `restricted` asks for.
+# Seldon's operator creates the executor's container, which is not `restricted`.
 BASELINE = {name for name in OVERLAYS if name.startswith("executor")}
 
 
 def of_entry(name: str) -> list[Document]:
-    """The documents of an overlay or of a file."""
+    """Returns the documents of an overlay or a file."""
     folder, _, overlay_name = name.partition("/")
     return overlay(overlay_name) if folder == "overlays" else documents(name)
 
@@ -40,19 +40,17 @@ def definitions() -> Definitions:
 
 @needs_definitions
 @pytest.mark.parametrize("name", ENTRIES)
-def test_every_document_is_what_its_definition_asks_for(
-    definitions: Definitions, name: str
-) -> None:
+def test_every_document_matches_its_definition(definitions: Definitions, name: str) -> None:
     for document in of_entry(name):
         if is_defined(document):
             assert definitions.errors(document) == []
 
 
 def _misspell(document: Document, path: tuple[str | int, ...], wrong: str) -> None:
-    place: Any = document
+    node: Any = document
     for step in path[:-1]:
-        place = place[step]
-    place[wrong] = place.pop(path[-1])
+        node = node[step]
+    node[wrong] = node.pop(path[-1])
 
 
 _COMPONENT = ("spec", "predictors", 0, "componentSpecs", 0)
@@ -96,7 +94,7 @@ _TRIGGER = (*_COMPONENT, "kedaSpec", "triggers", 0)
         ("training/build.yaml", "Job", (*_TEMPLATE, "volumes", 0, "secret", "secretName"), "name"),
     ],
 )
-def test_a_misspelt_field_is_found(
+def test_a_misspelt_field_is_an_error(
     definitions: Definitions, name: str, kind: str, path: tuple[str | int, ...], wrong: str
 ) -> None:
     document = copy.deepcopy(of_kind(of_entry(name), kind)[0])
@@ -115,19 +113,19 @@ def test_a_misspelt_field_is_found(
         (("apiVersion",), "machinelearning.seldon.io/v9"),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_found(
+def test_a_value_of_the_wrong_type_is_an_error(
     definitions: Definitions, path: tuple[str | int, ...], value: Any
 ) -> None:
     document = copy.deepcopy(of_kind(overlay("native"), "SeldonDeployment")[0])
-    place: Any = document
+    node: Any = document
     for step in path[:-1]:
-        place = place[step]
-    place[path[-1]] = value
+        node = node[step]
+    node[path[-1]] = value
     assert definitions.errors(document)
 
 
 @pytest.mark.parametrize("name", ENTRIES)
-def test_everything_runs_without_root_and_rights_and_with_known_needs(name: str) -> None:
+def test_all_containers_run_without_root_and_rights_and_with_resource_requests(name: str) -> None:
     for pod in pods(of_entry(name)):
         assert pod["enableServiceLinks"] is False
         whole = pod.get("securityContext", {})
@@ -141,7 +139,7 @@ def test_everything_runs_without_root_and_rights_and_with_known_needs(name: str)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_lies_in_a_namespace_that_is_as_strict_as_it_can_be(name: str) -> None:
+def test_the_namespace_of_an_overlay_has_the_strictest_possible_level(name: str) -> None:
     found = overlay(name)
     (space,) = of_kind(found, "Namespace")
     strictness = space["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
@@ -164,7 +162,7 @@ def test_an_overlay_lies_in_a_namespace_that_is_as_strict_as_it_can_be(name: str
         *(f"components/{name}/kustomization.yaml" for name in COMPONENTS),
     ],
 )
-def test_every_entry_begins_by_saying_what_it_is_and_most_what_to_change(path: str) -> None:
+def test_every_entry_begins_with_a_comment_and_most_list_values_to_change(path: str) -> None:
     text = (FOLDER / path).read_text("utf-8")
     head = text.split("apiVersion:", 1)[0]
     assert head.strip()

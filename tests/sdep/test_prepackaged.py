@@ -1,4 +1,4 @@
-"""Seldon's prepackaged servers are asked for what `model.served_forms` writes."""
+"""The manifests of Seldon's prepackaged servers match the exports of `model.served_forms`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def predictor(file: str) -> Document:
 
 
 def constant(name: str) -> Any:
-    """A constant of `model.served_forms`, which can be imported where TensorFlow is only."""
+    """Returns a constant of `model.served_forms`, whose import needs TensorFlow."""
     tree = ast.parse((ROOT / "model" / "served_forms.py").read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
@@ -28,7 +28,9 @@ def constant(name: str) -> Any:
 
 
 @pytest.mark.parametrize("file", SERVERS)
-def test_the_operator_fills_in_the_server_whose_needs_are_named(file: str) -> None:
+def test_the_container_of_a_server_has_only_fields_that_the_operator_does_not_set(
+    file: str,
+) -> None:
     graph = predictor(file)["graph"]
     assert graph["implementation"] == SERVERS[file]
     (component,) = predictor(file)["componentSpecs"]
@@ -38,7 +40,7 @@ def test_the_operator_fills_in_the_server_whose_needs_are_named(file: str) -> No
 
 
 @pytest.mark.parametrize("file", SERVERS)
-def test_the_model_is_fetched_with_the_secret_that_the_readme_makes(file: str) -> None:
+def test_the_model_is_fetched_with_the_secret_from_the_readme(file: str) -> None:
     graph = predictor(file)["graph"]
     assert graph["modelUri"].startswith("s3://")
     text = (FOLDER / "README.md").read_text("utf-8")
@@ -46,12 +48,12 @@ def test_the_model_is_fetched_with_the_secret_that_the_readme_makes(file: str) -
     assert graph["modelUri"].removeprefix("s3://") in text
 
 
-def test_each_server_speaks_a_protocol_that_carries_all_outputs() -> None:
+def test_the_protocol_of_each_server_supports_all_outputs() -> None:
     protocols = {file: documents(file)[0]["spec"]["protocol"] for file in SERVERS}
     assert protocols == {"servers/tensorflow.yaml": "tensorflow", "servers/triton.yaml": "v2"}
 
 
-def test_the_proxys_parameters_name_the_tensors_that_are_written() -> None:
+def test_the_parameters_of_the_proxy_name_the_exported_tensors() -> None:
     graph = predictor("servers/tensorflow.yaml")["graph"]
     assert {each["name"]: each["value"] for each in graph["parameters"]} == {
         "signature_name": "serving_default",

@@ -1,4 +1,4 @@
-"""Each alert comes when it should, and only then: promtool evaluates the rules."""
+"""Each alert fires only when it should; promtool evaluates the rules."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from tests.support.patience import patient
 RULES = FOLDER / "components" / "monitoring" / "rules.yaml"
 OURS = 'namespace="kmnist",deployment="kmnist",predictor="kmnist-default"'
 CANARY = OURS.replace("default", "canary")
-# An hour of samples, each 30 s.
+# One hour of samples, with an interval of 30 s.
 STEADY = "0+300x120"
 NOTHING = "5000x120"
 
 needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not here: Debian's package prometheus"
+    shutil.which("promtool") is None,
+    reason="promtool is not installed: use Debian's package prometheus",
 )
 
 
 def groups() -> list[dict[str, Any]]:
-    """The groups of rules."""
+    """Returns the groups of rules."""
     found = yaml.safe_load(RULES.read_text("utf-8"))
     return list(found["spec"]["groups"])
 
 
 def labels_named(alert: str) -> set[str]:
-    """The labels in the words of an alert."""
+    """Returns the labels in the annotations of an alert."""
     (rule,) = (rule for group in groups() for rule in group["rules"] if rule.get("alert") == alert)
     return set(re.findall(r"\$labels\.(\w+)", " ".join(rule["annotations"].values())))
 
@@ -83,7 +84,7 @@ CLASSIFIED = images("images", STEADY)
 
 @dataclass(frozen=True)
 class Case:
-    """What Prometheus sees for an hour, and whether an alert is there near its end."""
+    """The series of an hour, and whether an alert fires near its end."""
 
     alert: str
     why: str
@@ -149,8 +150,8 @@ CASES = [
 
 @needs_promtool
 @pytest.mark.parametrize("case", CASES, ids=[f"{each.alert}: {each.why}" for each in CASES])
-def test_an_alert_comes_when_it_should(case: Case, tmp_path: Path) -> None:
-    # What has fired is a series of Prometheus' own, with every label that its words name.
+def test_an_alert_fires_only_when_it_should(case: Case, tmp_path: Path) -> None:
+    # A firing alert is a series of Prometheus with every label that its annotations use.
     named = "".join(f',{label}!=""' for label in sorted(labels_named(case.alert)))
     fired = f'ALERTS{{alertname="{case.alert}",alertstate="firing"{named if case.fires else ""}}}'
     test = {
@@ -180,7 +181,7 @@ def test_an_alert_comes_when_it_should(case: Case, tmp_path: Path) -> None:
 
 
 def write_rules(folder: Path) -> Path:
-    """The groups as Prometheus reads them; JSON is YAML, too."""
+    """Writes the groups for Prometheus as JSON, which is valid YAML."""
     path = folder / "rules.json"
     path.write_text(json.dumps({"groups": groups()}), "utf-8")
     return path
@@ -194,17 +195,17 @@ def promtool(*arguments: str) -> None:
 
 
 @needs_promtool
-def test_prometheus_takes_rules_and_templates_as_they_are(tmp_path: Path) -> None:
+def test_promtool_accepts_rules_and_templates(tmp_path: Path) -> None:
     promtool("check", "rules", "--lint=all", "--lint-fatal", str(write_rules(tmp_path)))
 
 
-def test_every_alert_is_tried_both_ways() -> None:
+def test_every_alert_has_a_case_that_fires_and_one_that_does_not() -> None:
     alerts = {rule["alert"] for group in groups() for rule in group["rules"] if "alert" in rule}
     for fires in (True, False):
         assert {case.alert for case in CASES if case.fires == fires} == alerts
 
 
-def test_every_alert_says_what_to_do() -> None:
+def test_every_alert_has_a_severity_and_a_description() -> None:
     for group in groups():
         for rule in group["rules"]:
             if "alert" in rule:

@@ -1,4 +1,4 @@
-"""Autoscalers look at what the workers do, and what Seldon's definition leaves of them works."""
+"""Autoscalers read the metrics of the workers, and are valid as Seldon's operator creates them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def keda(name: str) -> Document:
 
 
 def trigger(name: str) -> dict[str, str]:
-    """The only trigger's metadata, with variables of the workers' container filled in."""
+    """Returns the metadata of the only trigger, with the values of the container's variables."""
     (found,) = keda(name)["triggers"]
     variables = environ(container(name), overlay(name))
     metadata = dict(found["metadata"])
@@ -38,7 +38,7 @@ def trigger(name: str) -> dict[str, str]:
 
 @needs_definitions
 @pytest.mark.parametrize("name", KEDA)
-def test_the_scaled_object_that_the_operator_makes_is_one(name: str) -> None:
+def test_the_scaled_object_of_the_operator_is_valid(name: str) -> None:
     scaled = {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "ScaledObject",
@@ -49,7 +49,7 @@ def test_the_scaled_object_that_the_operator_makes_is_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HPA)
-def test_the_autoscaler_that_the_operator_makes_is_one(name: str) -> None:
+def test_the_autoscaler_of_the_operator_is_valid(name: str) -> None:
     spec = component(deployment(name))["hpaSpec"]
     scaler = {
         "apiVersion": "autoscaling/v2",
@@ -63,12 +63,12 @@ def test_the_autoscaler_that_the_operator_makes_is_one(name: str) -> None:
         },
     }
     assert Definitions().errors(scaler) == []
-    # What the older form says would win.
+    # The older form would override it.
     assert "metrics" not in spec
 
 
 @pytest.mark.parametrize("name", KEDA + HPA)
-def test_nothing_undoes_what_an_autoscaler_does(name: str) -> None:
+def test_no_fixed_number_overrides_an_autoscaler(name: str) -> None:
     found = deployment(name)
     assert "replicas" not in found["spec"]
     assert "replicas" not in predictor(found)
@@ -76,24 +76,24 @@ def test_nothing_undoes_what_an_autoscaler_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", KEDA + HPA)
-def test_there_are_no_more_pods_than_partitions(name: str) -> None:
+def test_the_maximum_of_pods_is_the_number_of_partitions(name: str) -> None:
     spec = component(deployment(name))
     most = spec["kedaSpec"]["maxReplicaCount"] if name in KEDA else spec["hpaSpec"]["maxReplicas"]
     assert most == PARTITIONS
 
 
 @pytest.mark.parametrize("name", [each for each in KEDA if each.startswith("native-keda-lag")])
-def test_keda_looks_at_the_group_and_topic_that_the_workers_read(name: str) -> None:
+def test_keda_reads_the_lag_of_the_workers_group_and_topic(name: str) -> None:
     settings = native_settings(name)
     metadata = trigger(name)
     assert metadata["bootstrapServers"] == settings.broker
     assert metadata["consumerGroup"] == settings.group_id
     assert metadata["topic"] == settings.input_topic
-    # KEDA's own default would see no lag before a group's first commit.
+    # With KEDA's default a group has no lag before its first commit.
     assert metadata["offsetResetPolicy"] == settings.start == "earliest"
 
 
-def test_keda_looks_at_the_group_that_the_executor_makes() -> None:
+def test_keda_reads_the_lag_of_the_executors_group() -> None:
     name = "executor-keda-lag"
     found = deployment(name)
     (space,) = of_kind(overlay(name), "Namespace")
@@ -106,13 +106,13 @@ def test_keda_looks_at_the_group_that_the_executor_makes() -> None:
 
 
 @pytest.mark.parametrize("name", [each for each in KEDA if "prometheus" in each])
-def test_what_measures_itself_is_not_scaled_to_none(name: str) -> None:
+def test_pods_whose_metrics_scale_them_are_not_scaled_to_zero(name: str) -> None:
     assert keda(name)["minReplicaCount"] == 1
     (space,) = of_kind(overlay(name), "Namespace")
     assert f'namespace="{space["metadata"]["name"]}"' in trigger(name)["query"]
 
 
-def test_keda_comes_in_with_the_workers_password() -> None:
+def test_keda_uses_the_workers_password() -> None:
     name = "native-keda-lag-sasl-ssl"
     (authentication,) = of_kind(overlay(name), "TriggerAuthentication")
     (found,) = keda(name)["triggers"]

@@ -1,4 +1,4 @@
-"""Both ways between the topics agree with the code, with Seldon's operator and with each other."""
+"""The manifests of both runtimes match the code, Seldon's operator and each other."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ from tests.sdep.manifests import (
 
 NATIVE = [name for name in OVERLAYS if name.startswith("native")]
 EXECUTOR = [name for name in OVERLAYS if name.startswith("executor")]
-# Kubernetes cuts longer names off, and Seldon's operator then makes one that nobody recognises.
+# Seldon's operator replaces names that are longer than Kubernetes allows.
 LONGEST_NAME = 63
 
 
 def pod(name: str, of: str = "default") -> Document:
-    """The specification of the pods of an overlay's predictor."""
+    """Returns the specification of the pods of an overlay's predictor."""
     return dict(component(deployment(name), of)["spec"])
 
 
 def container(name: str, of: str = "default") -> Document:
-    """The model's container."""
+    """Returns the model's container."""
     (found,) = [each for each in pod(name, of)["containers"] if each["name"] == "classifier"]
     return dict(found)
 
 
 def native_settings(name: str = "native", of: str = "default") -> Settings:
-    """What a worker of a native overlay's predictor reads from its environment."""
+    """Returns the settings that a worker of a native overlay's predictor reads."""
     return load_settings(environ(container(name, of), overlay(name)))
 
 
 def wanted_of(settings: Settings, *names: str) -> list[Topic]:
-    """Some of the topics that the command line would make, in the order of their names' list."""
+    """Returns topics of the command line with these names, in their order."""
     wanted = {topic.name: topic for topic in wanted_topics(settings, brokers=3)}
     return [wanted[name] for name in names]
 
 
 def executors_environ(name: str) -> dict[str, str]:
-    """What Seldon's executor finds in its environment."""
+    """Returns the environment variables of Seldon's executor."""
     return environ(predictor(deployment(name))["svcOrchSpec"], overlay(name))
 
 
@@ -69,14 +69,14 @@ def test_a_native_deployment_has_no_executor(name: str) -> None:
     found = deployment(name)
     assert "serverType" not in found["spec"]
     assert "svcOrchSpec" not in predictor(found)
-    # On the object or on its spec it would do nothing.
+    # On the object or on its spec the annotation has no effect.
     assert predictor(found)["annotations"] == {"seldon.io/no-engine": "true"}
     assert "annotations" not in found["metadata"]
     assert "seldon.io/no-engine" not in found["spec"].get("annotations", {})
 
 
 @pytest.mark.parametrize("name", EXECUTOR)
-def test_behind_the_executor_only_its_own_container_is_told_of_kafka(name: str) -> None:
+def test_only_the_executors_container_has_kafka_variables(name: str) -> None:
     assert deployment(name)["spec"]["serverType"] == "kafka"
     assert not [key for key in environ(container(name), overlay(name)) if key.startswith("KAFKA")]
     assert {"KAFKA_BROKER", "KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC"} <= set(
@@ -84,7 +84,7 @@ def test_behind_the_executor_only_its_own_container_is_told_of_kafka(name: str) 
     )
 
 
-def test_both_ways_stand_between_the_same_topics() -> None:
+def test_both_runtimes_use_the_same_topics() -> None:
     native = native_settings()
     executor = load_settings(executors_environ("executor"))
     assert (executor.broker, executor.input_topic, executor.output_topic) == (
@@ -95,7 +95,7 @@ def test_both_ways_stand_between_the_same_topics() -> None:
 
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
-def test_the_probes_ask_the_supervisor_on_a_port_that_the_container_opens(name: str) -> None:
+def test_the_probes_use_the_supervisors_port_which_the_container_opens(name: str) -> None:
     settings = native_settings()
     assert settings.http_host == "0.0.0.0"
     (port,) = container(name)["ports"]
@@ -106,19 +106,19 @@ def test_the_probes_ask_the_supervisor_on_a_port_that_the_container_opens(name: 
 
 
 @pytest.mark.parametrize("name", NATIVE)
-def test_a_replica_has_the_time_and_the_quiet_to_leave(name: str) -> None:
+def test_a_replica_has_enough_time_to_stop_and_no_pre_stop_sleep(name: str) -> None:
     assert pod(name)["terminationGracePeriodSeconds"] > native_settings(name).stop_timeout_s
-    # Or the operator puts a sleep of 10 s there.
+    # Otherwise the operator adds a sleep of 10 s.
     assert container(name)["lifecycle"] == {}
 
 
-def test_behind_the_executor_the_model_outlives_it() -> None:
-    # The operator's sleep: until then the executor goes on asking the model.
+def test_the_model_outlives_the_executor() -> None:
+    # The operator adds a sleep, during which the executor still calls the model.
     assert "lifecycle" not in container("executor")
 
 
 @pytest.mark.parametrize("name", NATIVE)
-def test_a_replica_is_named_by_its_pod_and_its_state_outlives_the_container(name: str) -> None:
+def test_the_worker_id_is_the_pods_name_and_the_state_outlives_the_container(name: str) -> None:
     settings = native_settings(name)
     assert settings.worker_id == "metadata.name"
     mounts = {each["mountPath"]: each["name"] for each in container(name)["volumeMounts"]}
@@ -127,7 +127,7 @@ def test_a_replica_is_named_by_its_pod_and_its_state_outlives_the_container(name
 
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
-def test_the_root_is_read_only_and_the_script_lies_where_no_volume_hides_it(name: str) -> None:
+def test_the_root_is_read_only_and_no_volume_hides_the_script(name: str) -> None:
     assert container(name)["securityContext"]["readOnlyRootFilesystem"] is True
     (script,) = container(name)["command"]
     mounts = [each["mountPath"] for each in container(name)["volumeMounts"]]
@@ -136,7 +136,7 @@ def test_the_root_is_read_only_and_the_script_lies_where_no_volume_hides_it(name
 
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
-def test_pods_are_spread_by_a_label_that_reaches_them(name: str) -> None:
+def test_pods_are_spread_by_a_label_of_the_pods(name: str) -> None:
     labels = predictor(deployment(name))["labels"]
     for constraint in pod(name)["topologySpreadConstraints"]:
         assert constraint["labelSelector"]["matchLabels"].items() <= labels.items()
@@ -144,7 +144,7 @@ def test_pods_are_spread_by_a_label_that_reaches_them(name: str) -> None:
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
 def test_one_budget_counts_the_pods(name: str) -> None:
-    # The operator's counts those of all predictors, and of a pod with two budgets none is evicted.
+    # The operator's budget counts all predictors' pods. A pod with two budgets is not evicted.
     components = [
         each for one in deployment(name)["spec"]["predictors"] for each in one["componentSpecs"]
     ]
@@ -152,7 +152,7 @@ def test_one_budget_counts_the_pods(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NATIVE + EXECUTOR)
-def test_the_operator_can_name_what_it_makes(name: str) -> None:
+def test_the_names_of_the_operators_objects_are_short_enough(name: str) -> None:
     found = deployment(name)
     parts = (found["metadata"]["name"], predictor(found)["name"], "0", container(name)["name"])
     assert len("-".join(parts)) <= LONGEST_NAME
@@ -178,7 +178,7 @@ def test_passwords_and_authorities_come_from_secrets() -> None:
     assert settings.ssl_ca_cert_file == f"{mounts[volume['name']]}/{item['path']}"
 
 
-def test_the_canary_and_the_stable_one_answer_each_message_once_at_any_time() -> None:
+def test_canary_and_stable_predictor_answer_each_message_once_at_any_time() -> None:
     stable, canary = (native_settings("native-canary", of) for of in ("default", "canary"))
     assert stable.group_id != canary.group_id
     assert (stable.input_topic, stable.output_topic) == (canary.input_topic, canary.output_topic)
@@ -206,7 +206,7 @@ def test_a_shadow_has_a_group_and_topics_of_its_own() -> None:
     }
 
 
-def test_the_request_logs_topic_and_entries_are_as_the_code_wants_them() -> None:
+def test_the_request_logs_topic_and_entries_match_the_code() -> None:
     settings = native_settings("native-request-log")
     assert settings.log_requests
     made = topics_of(documents("components/request-log/topic.yaml"))
@@ -223,12 +223,12 @@ def test_a_second_predictor_is_another_class_with_the_same_rights(of: str) -> No
     assert container(name, of)["securityContext"] == container(name)["securityContext"]
 
 
-# What the operator makes, by its name and the ports of REST and gRPC (docs/kubernetes.md).
+# The operator's Services, by name, with the ports of REST and gRPC (docs/kubernetes.md).
 OPERATORS_SERVICES = {"kmnist-default": {9000, 9500}}
 
 
 @pytest.mark.parametrize("name", ["native-ingress", "native-istio"])
-def test_a_way_in_leads_to_ports_that_services_have(name: str) -> None:
+def test_each_entry_point_leads_to_ports_of_services(name: str) -> None:
     ours = {
         each["metadata"]["name"]: {port["port"] for port in each["spec"]["ports"]}
         for each in of_kind(overlay(name), "Service")
@@ -249,7 +249,7 @@ def test_a_way_in_leads_to_ports_that_services_have(name: str) -> None:
     for host, port in backends:
         assert port in services[host]
     (service,) = of_kind(overlay(name), "Service")
-    # The operator's label, of the default predictor's pods.
+    # The operator's label of the default predictor's pods.
     assert service["spec"]["selector"] == {"seldon-app": "kmnist-default"}
     (target,) = [each["targetPort"] for each in service["spec"]["ports"]]
     assert target in [port["name"] for port in container(name)["ports"]]
@@ -263,7 +263,7 @@ def test_a_way_in_leads_to_ports_that_services_have(name: str) -> None:
         ("kmnist-grpc", f"/{json.loads((ROOT / 'bench/rest/ghz.json').read_text())['call']}"),
     ],
 )
-def test_what_clients_ask_for_lies_below_a_path_of_the_ingress(
+def test_the_ingress_has_a_path_for_each_request_of_clients(
     ingress: str, request_path: str
 ) -> None:
     (found,) = [
@@ -272,7 +272,7 @@ def test_what_clients_ask_for_lies_below_a_path_of_the_ingress(
         if each["metadata"]["name"] == ingress
     ]
     asked = request_path.strip("/").split("/")
-    # `Prefix` compares element by element.
+    # `Prefix` compares paths element by element.
     prefixes = [
         [part for part in path["path"].split("/") if part]
         for rule in found["spec"]["rules"]

@@ -1,4 +1,4 @@
-"""A real Seldon server around the class, shared by the tests of this folder."""
+"""Runs a real Seldon server with the class, for all tests of this folder."""
 
 import contextlib
 import json
@@ -36,7 +36,7 @@ class Served:
 
 @contextlib.contextmanager
 def serving(class_name: str, log: Path, **environ: str) -> Iterator[Served]:
-    """A real Seldon server around a class, until the block ends."""
+    """Runs a real Seldon server with a class until the block ends."""
     rest_port, grpc_port, metrics = free_ports(3)
     with log.open("wb") as sink:
         process = subprocess.Popen(
@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any]:
-    """Status and reply of Seldon's server."""
+    """Returns status and reply of Seldon's server."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.rest}{path}",
         data=json.dumps(message).encode(),
@@ -83,7 +83,7 @@ def rest(server: Served, message: Any, path: str = "/predict") -> tuple[int, Any
 
 
 def over_grpc(server: Served, message: Any) -> Any:
-    """The reply of Seldon's server to `Predict`."""
+    """Returns the reply of Seldon's server to `Predict`."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
         return prediction_pb2_grpc.SeldonStub(channel).Predict(message, timeout=patient(20))
 

@@ -1,4 +1,4 @@
-"""The model that MODEL_VARIANT and MODEL_URI choose, as those who start the class see it."""
+"""The choice of the model with MODEL_VARIANT and MODEL_URI, in each program that runs the class."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def start(how: str, **environ: str) -> subprocess.CompletedProcess[str]:
             **os.environ,
             "PYTHONPATH": str(ROOT),
             "KAFKA_BROKER": "127.0.0.1:1",
-            # Another worker of this name may run beside this test.
+            # Other tests may run a worker at the same time, so each worker has its own name.
             "KAFKA_WORKER_ID": uuid.uuid4().hex,
             **environ,
         },
@@ -45,11 +45,11 @@ def start(how: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_model_of_ones_own_decides_its_name_and_when_to_abstain(
+def test_the_artefact_of_a_custom_model_sets_its_name_and_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = (FAST / "model.tflite").read_bytes()
-    mine = write_artefact(
+    artefact = write_artefact(
         tmp_path, "mine.tflite", content, variant="mine", abstain_below=1.0, made_by={}
     )
     monkeypatch.setenv("MODEL_URI", str(tmp_path))
@@ -57,16 +57,16 @@ def test_a_model_of_ones_own_decides_its_name_and_when_to_abstain(
     served.load()
     tags = served.predict(np.zeros((3, 28, 28), np.uint8)).tags
     assert tags["abstain"] == [True] * 3
-    assert tags["model"] == mine.name
+    assert tags["model"] == artefact.name
     assert served.init_metadata()["custom"]["abstain_below"] == "1.0"
 
 
 def test_a_remote_model_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    requests: list[str] = []
 
     def serve(request: BaseHTTPRequestHandler) -> None:
         name = request.path.rpartition("%2F")[2].partition("?")[0]
-        asked.append(name)
+        requests.append(name)
         reply(request, 200, (FAST / name).read_bytes())
 
     with answering(serve) as address:
@@ -76,15 +76,15 @@ def test_a_remote_model_is_fetched_once(monkeypatch: pytest.MonkeyPatch) -> None
         served.init_metadata()
         served.load()
         served.load()
-    assert asked == ["manifest.json", "model.tflite"]
+    assert requests == ["manifest.json", "model.tflite"]
     assert served.health_status() == [json.loads((FAST / "manifest.json").read_text())["name"]]
 
 
 @pytest.mark.parametrize("how", STARTS)
-def test_who_starts_it_with_an_unknown_variant_is_told_in_one_line(how: str) -> None:
+def test_an_unknown_variant_is_one_error_line(how: str) -> None:
     ran = start(how, MODEL_VARIANT="slow")
-    said = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
-    assert said == [
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    assert errors == [
         "error: MODEL_VARIANT is 'slow': expected fast or accurate; "
         "MODEL_URI names a model of your own"
     ]
@@ -92,29 +92,30 @@ def test_who_starts_it_with_an_unknown_variant_is_told_in_one_line(how: str) -> 
     assert "Traceback" not in ran.stderr + ran.stdout
 
 
-def test_a_store_that_is_away_is_told_apart_from_a_mistake(
+def test_a_store_that_does_not_answer_is_a_temporary_error(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     monkeypatch.setattr(remote, "PAUSES_S", (0.01,))
     monkeypatch.setenv("MODEL_URI", "s3://models/kmnist")
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exited:
         KmnistClassifier()
-    assert left.value.code == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error: s3://models/kmnist/manifest.json can't be read from 127.0.0.1:")
-    assert said.count("\n") == 1
+    assert exited.value.code == 1
+    output = capsys.readouterr().err
+    error = "error: s3://models/kmnist/manifest.json can't be read from 127.0.0.1:"
+    assert output.startswith(error)
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize("how", STARTS)
-def test_a_file_that_is_no_model_is_told_in_one_line(how: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_one_error_line(how: str, tmp_path: Path) -> None:
     write_artefact(
         tmp_path, "model.tflite", b"nonsense", variant="mine", abstain_below=0.5, made_by={}
     )
     ran = start(how, MODEL_URI=str(tmp_path))
-    said = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
-    # Seldon's REST and gRPC servers, processes of their own, say it each.
-    assert {line.partition(": The model")[0] for line in said} == {
+    errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
+    # Seldon's REST and gRPC servers are separate processes, and each prints it.
+    assert {line.partition(": The model")[0] for line in errors} == {
         "error: not a TFLite model of 28 x 28 images"
     }
     assert ran.returncode != 0

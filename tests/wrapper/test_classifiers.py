@@ -46,29 +46,29 @@ def test_each_row_has_ten_probabilities_and_its_tags(served: Any) -> None:
     assert served.class_names() == list(ROMAJI)
 
 
-def test_a_row_gets_the_same_answer_alone_and_in_a_batch(served: Any) -> None:
+def test_a_row_gets_the_same_answer_unbatched_and_in_a_batch(served: Any) -> None:
     together = served.predict(served.to_rows(IMAGES), []).data
     for image, row in zip(IMAGES, together, strict=True):
         assert served.predict(image.tolist(), []).data[0] == pytest.approx(row, abs=1e-5)
 
 
-def test_it_answers_without_load_having_been_called() -> None:
+def test_the_class_answers_without_a_call_of_load() -> None:
     assert KmnistClassifier().predict(IMAGES).data.shape == (5, 10)
 
 
-def test_predict_takes_no_meta_so_that_messages_may_be_stacked() -> None:
+def test_predict_has_no_meta_parameter_so_that_messages_may_be_stacked() -> None:
     assert list(inspect.signature(KmnistClassifier.predict).parameters) == ["self", "X", "names"]
     for method in ("tags", "metrics", "predict_rest", "predict_grpc"):
         assert not hasattr(KmnistClassifier, method)
 
 
-def test_its_metadata_passes_seldons_validation(served: Any) -> None:
+def test_the_metadata_passes_seldons_validation(served: Any) -> None:
     metadata = validate_model_metadata(served.init_metadata())
     assert metadata["name"] == type(served).__name__
     assert metadata["versions"] == served.health_status()
 
 
-def test_answers_health_and_metadata_name_the_artefact(served: Any) -> None:
+def test_answers_and_health_and_metadata_name_the_artefact(served: Any) -> None:
     metadata = served.init_metadata()
     artefact = read_artefact(SHIPPED / metadata["custom"]["variant"])
     assert served.predict(IMAGES).tags["model"] == artefact.name
@@ -86,7 +86,7 @@ def test_a_payload_is_described_by_a_drawing() -> None:
     assert "got 756" in KmnistClassifier().describe(np.zeros(756))
 
 
-def test_open_inference_json_is_answered_in_kind() -> None:
+def test_open_inference_json_is_answered_in_the_same_format() -> None:
     served = KmnistClassifier()
     tensor = {
         "name": "x",
@@ -107,14 +107,14 @@ def test_open_inference_json_is_answered_in_kind() -> None:
     assert reply["parameters"] == {"model": expected.tags["model"]}
 
 
-def test_the_datatype_decides_the_scale_of_open_inference_json() -> None:
+def test_the_datatype_determines_the_scale_of_open_inference_json() -> None:
     tensor = {"name": "x", "shape": [1, 28, 28], "datatype": "FP32", "data": [1] * 784}
     served = KmnistClassifier()
     floats = served.predict_raw({"inputs": [tensor]})["outputs"][0]["data"]
     assert floats == pytest.approx(served.predict(np.full((28, 28), 255)).data[0])
 
 
-def test_tensorflow_serving_json_is_answered_in_kind() -> None:
+def test_tensorflow_serving_json_is_answered_in_the_same_format() -> None:
     served = KmnistClassifier()
     expected = served.predict(IMAGES).data
     reply = served.predict_raw({"instances": IMAGES.tolist()})
@@ -151,7 +151,7 @@ def test_tensorflow_serving_json_is_answered_in_kind() -> None:
         ({"data": None}, "bad_shape"),
     ],
 )
-def test_a_message_that_contradicts_itself_is_the_senders_fault(
+def test_a_message_that_is_not_valid_is_refused_with_a_reason(
     message: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(BadPayload) as refusal:
@@ -159,13 +159,13 @@ def test_a_message_that_contradicts_itself_is_the_senders_fault(
     assert refusal.value.reason == reason
 
 
-def test_seldons_own_messages_are_left_to_seldon() -> None:
+def test_predict_raw_does_not_answer_seldons_own_messages() -> None:
     for message in ({"data": {"ndarray": [1]}}, prediction_pb2.SeldonMessage()):
         with pytest.raises(SeldonNotImplementedError):
             KmnistClassifier().predict_raw(message)
 
 
-def test_seldons_functions_give_names_tags_and_rows() -> None:
+def test_seldons_predict_function_returns_names_tags_and_rows() -> None:
     reply = predict(
         KmnistClassifier(), {"data": {"ndarray": IMAGES.tolist()}}, SeldonMetrics(lambda: 1)
     )

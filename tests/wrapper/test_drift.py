@@ -15,13 +15,13 @@ RANDOM = np.random.default_rng(5)
 
 
 def images(count: int, fullest: int = 140) -> NDArray[np.uint8]:
-    """Images that differ in how much ink they have."""
+    """Returns images with different amounts of ink."""
     darkness = RANDOM.integers(10, fullest, (count, 1, 1))
     return np.broadcast_to(darkness, (count, 28, 28)).astype(np.uint8)
 
 
 def answers(count: int, sure: float = 20.0, classes: int = 10) -> NDArray[np.float64]:
-    """Probabilities for some of the classes, each as often."""
+    """Returns probabilities for some of the classes, with equal frequency."""
     found = np.full((count, 10), 0.001)
     found[np.arange(count), RANDOM.integers(0, classes, count)] = RANDOM.beta(sure, 1, count)
     return found
@@ -52,7 +52,7 @@ def test_images_as_expected_have_a_small_index(window: DriftWindow) -> None:
     ("statistic", "change"),
     [("ink", {"fullest": 60}), ("confidence", {"sure": 2.0}), ("class", {"classes": 4})],
 )
-def test_a_change_shows_in_its_own_statistic_only(
+def test_a_change_raises_only_the_index_of_its_statistic(
     window: DriftWindow, statistic: str, change: dict[str, Any]
 ) -> None:
     fill(window, 2 * WINDOW, **change)
@@ -61,13 +61,13 @@ def test_a_change_shows_in_its_own_statistic_only(
     assert max(found.values()) < 0.1
 
 
-def test_what_has_passed_is_forgotten(window: DriftWindow) -> None:
+def test_older_images_lose_their_weight(window: DriftWindow) -> None:
     fill(window, 2 * WINDOW, fullest=60)
     fill(window, 4 * WINDOW)
     assert window.indices()["ink"] < 0.1
 
 
-def test_a_few_images_say_nothing(window: DriftWindow) -> None:
+def test_too_few_images_give_no_index(window: DriftWindow) -> None:
     fill(window, ENOUGH - 50)
     assert window.indices() == {}
     fill(window, 50)

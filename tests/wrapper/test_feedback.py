@@ -1,4 +1,4 @@
-"""Seldon's `/send-feedback` behind its real server, where there is no Kafka."""
+"""Seldon's `/send-feedback` behind its real server, without Kafka."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def proto(document: Any) -> Any:
 
 
 def send_over_grpc(server: Served, message: Any) -> Any:
-    """The reply of Seldon's server to `SendFeedback`."""
+    """Returns the reply of Seldon's server to `SendFeedback`."""
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc}") as channel:
         return prediction_pb2_grpc.SeldonStub(channel).SendFeedback(message, timeout=patient(30))
 
@@ -47,7 +47,7 @@ def test_without_a_broker_feedback_is_accepted(server: Served) -> None:
     assert send_over_grpc(server, proto(FEEDBACK)).meta.puid == "p-1"
 
 
-def test_feedback_without_a_puid_is_given_one(server: Served) -> None:
+def test_feedback_without_a_puid_gets_one(server: Served) -> None:
     status, reply = rest(server, {**FEEDBACK, "response": {}}, "/send-feedback")
     assert status == 200
     again = send_over_grpc(server, proto({**FEEDBACK, "response": {}}))
@@ -63,7 +63,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("message", "words"), BAD)
-def test_feedback_that_makes_no_sense_gets_status_400_over_rest(
+def test_feedback_that_is_not_valid_gets_status_400_over_rest(
     server: Served, message: Any, words: str
 ) -> None:
     status, reply = rest(server, message, "/send-feedback")
@@ -72,7 +72,7 @@ def test_feedback_that_makes_no_sense_gets_status_400_over_rest(
 
 
 @pytest.mark.parametrize(("message", "words"), BAD)
-def test_feedback_that_makes_no_sense_gets_the_message_over_grpc(
+def test_feedback_that_is_not_valid_gets_the_error_message_over_grpc(
     server: Served, message: Any, words: str
 ) -> None:
     with pytest.raises(grpc.RpcError) as refusal:
@@ -80,7 +80,7 @@ def test_feedback_that_makes_no_sense_gets_the_message_over_grpc(
     assert words in refusal.value.details()
 
 
-def test_feedback_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_feedback_that_json_cannot_express_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     message = proto(FEEDBACK)
     message.request.customData.type_url = "type.googleapis.com/nobody.knows.It"
     with pytest.raises(BadPayload, match="can't be written as JSON"):
@@ -90,7 +90,7 @@ def test_feedback_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         KmnistClassifier().send_feedback_raw(proto(FEEDBACK))
 
 
-def test_wrong_settings_are_told_to_the_operator_and_not_to_the_sender(
+def test_wrong_settings_are_logged_and_not_shown_to_the_sender(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKR", "b:1")
@@ -103,14 +103,14 @@ def test_wrong_settings_are_told_to_the_operator_and_not_to_the_sender(
 
 @pytest.fixture(scope="module")
 def without_brokers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A server whose brokers do not answer."""
+    """Runs a server whose brokers do not answer."""
     log = tmp_path_factory.mktemp("feedback") / "server.log"
     broker = {"KAFKA_BROKER": "127.0.0.1:1", "KAFKA_PRODUCER_MESSAGE_TIMEOUT_MS": "500"}
     with serving("wrapper.KmnistClassifier", log, **broker) as served:
         yield served
 
 
-def test_where_brokers_do_not_answer_feedback_gets_status_503_and_predictions_go_on(
+def test_without_brokers_feedback_gets_status_503_and_predictions_are_answered(
     without_brokers: Served,
 ) -> None:
     status, reply = rest(without_brokers, FEEDBACK, "/send-feedback")
@@ -123,25 +123,25 @@ def test_where_brokers_do_not_answer_feedback_gets_status_503_and_predictions_go
 
 
 @pytest.mark.parametrize("kind", [KmnistClassifier, KmnistBaseline])
-def test_taking_feedback_leaves_the_class_open_to_batches(kind: type) -> None:
+def test_a_class_that_receives_feedback_is_still_row_wise(kind: type) -> None:
     assert load_class(f"wrapper.{kind.__name__}").stacks
 
 
-def ran(python: str | Path, code: str) -> str:
+def last_line(python: str | Path, code: str) -> str:
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()[-1]
 
 
-def test_a_server_that_gets_no_feedback_does_without_the_kafka_client() -> None:
+def test_a_server_without_feedback_does_not_load_the_kafka_client() -> None:
     code = (
         "import sys, wrapper; wrapper.KmnistClassifier(); print('confluent_kafka' in sys.modules)"
     )
-    assert ran(sys.executable, code) == "False"
+    assert last_line(sys.executable, code) == "False"
 
 
 @needs_python38
-def test_feedback_is_taken_on_python_3_8() -> None:
+def test_feedback_is_received_on_python_3_8() -> None:
     code = f"""
 import json
 from google.protobuf import json_format
@@ -150,4 +150,4 @@ import seldon_kafka.feedback.writer, wrapper
 message = json_format.ParseDict(json.loads({json.dumps(FEEDBACK)!r}), prediction_pb2.Feedback())
 print(wrapper.KmnistClassifier().send_feedback_raw(message).meta.puid)
 """
-    assert ran(PYTHON38, code) == "p-1"
+    assert last_line(PYTHON38, code) == "p-1"

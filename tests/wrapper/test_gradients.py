@@ -19,9 +19,9 @@ IMAGE = load_samples().images[3]
 
 pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("gradients")]
 
-# Says, for a network with random weights, how the sum of the attributions compares with what is
-# to be explained, and what blank pixels got.
-DRILL = """
+# Compares, for a network with random weights, the sum of the attributions with the difference that
+# they explain, and prints the attribution of blank pixels.
+SCRIPT = """
 import json, sys
 import keras, numpy as np
 from pathlib import Path
@@ -54,15 +54,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def found(folder: Path) -> list[dict[str, Any]]:
-    ran = start("-c", DRILL, str(folder), said=json.dumps(IMAGE.tolist()))
+    ran = start("-c", SCRIPT, str(folder), text=json.dumps(IMAGE.tolist()))
     assert ran.returncode == 0, ran.stderr
     return list(json.loads(ran.stdout.splitlines()[-1]))
 
 
-def start(*arguments: str, said: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
+def start(*arguments: str, text: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [TRAINING_PYTHON, *arguments],
-        input=said,
+        input=text,
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environ},
         capture_output=True,
@@ -70,7 +70,7 @@ def start(*arguments: str, said: str = "", **environ: str) -> subprocess.Complet
     )
 
 
-def test_attributions_add_up_to_what_the_image_has_over_a_blank_one(
+def test_attributions_add_up_to_the_difference_between_the_image_and_a_blank_one(
     found: list[dict[str, Any]],
 ) -> None:
     for each in found:
@@ -79,12 +79,12 @@ def test_attributions_add_up_to_what_the_image_has_over_a_blank_one(
         assert each["sum"] == pytest.approx(each["difference"], rel=0.03)
 
 
-def test_blank_pixels_say_nothing(found: list[dict[str, Any]]) -> None:
+def test_blank_pixels_have_no_attribution(found: list[dict[str, Any]]) -> None:
     assert [each["on_blank"] for each in found] == [0, 0]
 
 
 @pytest.mark.full
-def test_the_command_uses_the_network_beside_the_model(
+def test_the_command_uses_the_network_in_the_folder_of_the_model(
     found: list[dict[str, Any]], folder: Path, tmp_path: Path
 ) -> None:
     content = (SHIPPED / "fast" / "model.tflite").read_bytes()

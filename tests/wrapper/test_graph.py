@@ -27,7 +27,7 @@ from wrapper import KmnistClassifier, KmnistOutlierDetector
 SAMPLES = load_samples().images
 PICTURES = np.stack([SAMPLES[0], 255 - SAMPLES[0], SAMPLES[1]])
 
-# A network from before there were outlier scores.
+# A network without outlier scores, as older artefacts have it.
 OLD_NETWORK = """
 import sys
 from pathlib import Path
@@ -66,7 +66,7 @@ def explainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.fixture
 def flags(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the classifier itself would say of the pictures."""
+    """Returns the classifier's own tags for the pictures."""
     monkeypatch.setenv("MODEL_VARIANT", "fast")
     tags = KmnistClassifier().predict(PICTURES).tags
     assert tags["outlier"][1]
@@ -83,7 +83,7 @@ def flags(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     ],
     ids=["ndarray", "tensor", "binData", "jsonData"],
 )
-def test_a_message_passes_the_detector_unchanged_but_for_two_tags(
+def test_the_detector_adds_two_tags_and_nothing_else_to_a_message(
     detector: Served, flags: dict[str, Any], payload: dict[str, Any]
 ) -> None:
     meta = {"puid": "p", "tags": {"mine": 1}}
@@ -96,7 +96,7 @@ def test_a_message_passes_the_detector_unchanged_but_for_two_tags(
     assert found["outlier_score"] == pytest.approx(flags["outlier_score"], abs=1e-5)
 
 
-def test_the_detector_does_the_same_over_grpc(detector: Served, flags: dict[str, Any]) -> None:
+def test_the_detector_adds_the_same_tags_over_grpc(detector: Served, flags: dict[str, Any]) -> None:
     message = prediction_pb2.SeldonMessage()
     json_format.ParseDict({"data": {"tensor": tensor(PICTURES)}, "meta": {"puid": "p"}}, message)
     with grpc.insecure_channel(f"127.0.0.1:{detector.grpc}") as channel:
@@ -108,7 +108,7 @@ def test_the_detector_does_the_same_over_grpc(detector: Served, flags: dict[str,
     assert tags["outlier_score"] == pytest.approx(flags["outlier_score"], abs=1e-5)
 
 
-def test_the_detectors_tags_are_in_the_reply_of_any_model_behind_it(
+def test_the_reply_of_any_model_behind_the_detector_has_its_tags(
     detector: Served, flags: dict[str, Any], tmp_path: Path
 ) -> None:
     _, passed = rest(detector, {"data": {"ndarray": PICTURES.tolist()}}, "/transform-input")
@@ -127,7 +127,7 @@ def test_the_detectors_tags_are_in_the_reply_of_any_model_behind_it(
         {},
     ],
 )
-def test_what_no_model_could_take_gets_status_400_from_both(
+def test_a_payload_that_is_not_valid_gets_status_400_from_both(
     detector: Served, explainer: Served, message: Any
 ) -> None:
     assert rest(detector, message, "/transform-input")[0] == 400
@@ -135,7 +135,7 @@ def test_what_no_model_could_take_gets_status_400_from_both(
 
 
 @with_tensorflow
-def test_a_model_that_cannot_tell_is_no_detector(
+def test_a_model_without_outlier_scores_is_refused_by_the_detector(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     ran = subprocess.run(
@@ -148,12 +148,12 @@ def test_a_model_that_cannot_tell_is_no_detector(
     monkeypatch.setenv("MODEL_URI", str(tmp_path))
     with pytest.raises(SystemExit):
         KmnistOutlierDetector().load()
-    said = capsys.readouterr().err
-    assert re.match(r"error: kmnist-old-\w+ tells no outliers: choose another", said)
+    output = capsys.readouterr().err
+    assert re.match(r"error: kmnist-old-\w+ does not detect outliers: choose another", output)
 
 
 @pytest.mark.parametrize("meta", [{"tags": [1]}, {"tags": "x"}])
-def test_tags_that_are_no_object_get_status_400_from_both(
+def test_tags_that_are_not_an_object_get_status_400_from_both(
     detector: Served, explainer: Served, meta: Any
 ) -> None:
     message = {"data": {"ndarray": SAMPLES[:1].tolist()}, "meta": meta}
@@ -162,7 +162,7 @@ def test_tags_that_are_no_object_get_status_400_from_both(
 
 
 @pytest.mark.parametrize("meta", [None, {}, {"tags": None}])
-def test_meta_without_tags_is_no_trouble(detector: Served, meta: Any) -> None:
+def test_meta_without_tags_is_accepted(detector: Served, meta: Any) -> None:
     message = {"data": {"ndarray": SAMPLES[:1].tolist()}, "meta": meta}
     status, reply = rest(detector, message, "/transform-input")
     assert status == 200
@@ -192,8 +192,8 @@ def test_the_explainer_explains_the_class_that_a_tag_names(explainer: Served) ->
     assert reply["data"]["tensor"]["values"] == pytest.approx(expected.ravel(), abs=1e-3)
     assert reply["meta"]["tags"]["explained"] == ["き"]
     request = json_format.ParseDict(message, prediction_pb2.SeldonMessage())
-    over = over_grpc(explainer, request).data.tensor
-    assert list(over.values) == pytest.approx(reply["data"]["tensor"]["values"])
+    grpc_reply = over_grpc(explainer, request).data.tensor
+    assert list(grpc_reply.values) == pytest.approx(reply["data"]["tensor"]["values"])
 
 
 def test_the_explainer_refuses_unknown_classes_and_too_many_images(explainer: Served) -> None:

@@ -1,4 +1,4 @@
-"""What the classes take, and what they refuse with which words."""
+"""The payloads that the classes accept, and the errors for others."""
 
 import io
 import struct
@@ -73,7 +73,7 @@ def test_floats_from_0_to_1_mean_the_same_as_bytes(images: Any) -> None:
 
 
 @given(arrays(np.uint8, (2, 28, 28), elements=st.integers(0, 2)))
-def test_rows_may_be_handed_in_again_without_being_scaled_again(images: Any) -> None:
+def test_rows_that_are_passed_in_again_are_not_scaled_again(images: Any) -> None:
     rows = to_rows(images)
     assert np.array_equal(to_rows(rows), rows)
     assert np.array_equal(to_rows(rows[:1]), rows[:1])
@@ -86,7 +86,7 @@ def test_integers_are_never_scaled_up() -> None:
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "P"])
-def test_a_picture_is_taken_in_every_colour_mode(mode: str) -> None:
+def test_a_picture_is_accepted_in_every_colour_mode(mode: str) -> None:
     assert np.array_equal(to_rows(encoded(IMAGE, mode=mode))[0], IMAGE)
 
 
@@ -100,8 +100,8 @@ def test_a_16_bit_picture_keeps_its_greys() -> None:
     st.integers(0, 10_000),
     st.integers(0, 255),
 )
-def test_the_quick_way_to_a_grey_png_says_what_pillow_says(
-    image: Any, level: int, place: int, byte: int
+def test_the_fast_decoder_of_grey_png_gives_the_results_of_pillow(
+    image: Any, level: int, index: int, byte: int
 ) -> None:
     buffer = io.BytesIO()
     text = PngInfo()
@@ -109,14 +109,14 @@ def test_the_quick_way_to_a_grey_png_says_what_pillow_says(
     Image.fromarray(image).save(buffer, "PNG", compress_level=level, pnginfo=text)
     content = bytearray(buffer.getvalue())
     assert (picture_bytes.decode(bytes(content)) == image).all()
-    content[place % len(content)] = byte
-    assert decoded(bytes(content)) == decoded(bytes(content), quickly=False)
+    content[index % len(content)] = byte
+    assert decoded(bytes(content)) == decoded(bytes(content), fast=False)
 
 
-def decoded(content: bytes, *, quickly: bool = True) -> Any:
-    """The pixels of a picture as a list, or why it is refused."""
+def decoded(content: bytes, *, fast: bool = True) -> Any:
+    """Returns the pixels of a picture as a list, or the reason of its refusal."""
     with pytest.MonkeyPatch.context() as patch:
-        if not quickly:
+        if not fast:
             patch.setattr(picture_bytes, "_plain_grey", lambda content: None)
         try:
             return picture_bytes.decode(content).tolist()
@@ -124,13 +124,13 @@ def decoded(content: bytes, *, quickly: bool = True) -> Any:
             return error.reason
 
 
-def test_transparent_paper_is_black() -> None:
+def test_transparent_pixels_are_black() -> None:
     clear = np.zeros((28, 28, 4), np.uint8)
     clear[..., :3] = 255
     assert to_rows(encoded(clear)).max() == 0
 
 
-def test_a_jpeg_is_taken() -> None:
+def test_a_jpeg_is_accepted() -> None:
     smooth = np.linspace(0, 255, 784).reshape(28, 28).astype(np.uint8)
     assert np.abs(to_rows(encoded(smooth, "JPEG"))[0].astype(int) - smooth).max() < 12
 
@@ -171,9 +171,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("payload", "reason", "words"), REFUSED)
-def test_what_is_refused_is_refused_with_a_reason_and_advice(
-    payload: Any, reason: str, words: str
-) -> None:
+def test_a_refusal_has_a_reason_and_advice(payload: Any, reason: str, words: str) -> None:
     with pytest.raises(BadPayload) as refusal:
         to_rows(payload)
     assert refusal.value.reason == reason
@@ -191,7 +189,7 @@ def test_lists_nested_40_deep_are_refused() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_no_bytes_make_it_raise_anything_else(noise: bytes) -> None:
+def test_arbitrary_bytes_raise_no_other_exception(noise: bytes) -> None:
     for content in (noise, b"\x89PNG\r\n\x1a\n" + noise, b"\xff\xd8\xff" + noise):
         try:
             to_rows(content)
@@ -199,7 +197,7 @@ def test_no_bytes_make_it_raise_anything_else(noise: bytes) -> None:
             assert refusal.message
 
 
-def test_a_picture_beside_raw_images_of_as_many_bytes_is_not_taken_for_one_of_them() -> None:
+def test_a_stack_of_a_picture_and_raw_images_of_the_same_length_is_refused() -> None:
     picture = encoded(np.zeros((28, 28), np.uint8))
     padded = picture + bytes(3 * 784 - len(picture))
     with pytest.raises(BadPayload):

@@ -17,16 +17,16 @@ from model.chosen import VARIANTS
 from tests.support.environments import PYTHON38, ROOT, needs_python38
 from wrapper import KmnistBaseline, KmnistClassifier, KmnistExplainer, KmnistOutlierDetector
 
-ASK = """
+SCRIPT = """
 import json, sys
 from seldon_core.metrics import SeldonMetrics
 from seldon_core.seldon_methods import predict
 import wrapper
-asked = json.load(sys.stdin)
-instance = getattr(wrapper, asked["class"])()
+request = json.load(sys.stdin)
+instance = getattr(wrapper, request["class"])()
 instance.load()
 answers = []
-for message in asked["messages"]:
+for message in request["messages"]:
     try:
         answers.append(predict(instance, message, SeldonMetrics(lambda: 1)))
     except wrapper.BadPayload as refusal:
@@ -38,7 +38,7 @@ print(json.dumps(answers))
 pytestmark = needs_python38
 
 
-FORM = SHIPPED / VARIANTS[0] / FLOAT  # it is the quicker one there
+FORM = SHIPPED / VARIANTS[0] / FLOAT  # the faster one on Python 3.8
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +46,7 @@ def model_of_both(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODEL_URI", str(FORM))
 
 
-def test_what_it_serves_of_itself_is_the_form_that_is_quicker_there(
+def test_the_default_model_is_the_form_that_is_faster_on_python_3_8(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("MODEL_URI")
@@ -69,7 +69,7 @@ def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
         {"data": {"ndarray": [[0] * 756]}},
     ]
     ran = subprocess.run(
-        [PYTHON38, "-c", ASK],
+        [PYTHON38, "-c", SCRIPT],
         input=json.dumps({"class": kind.__name__, "messages": messages}),
         capture_output=True,
         text=True,
@@ -90,22 +90,22 @@ def test_answers_and_refusals_are_the_same_on_python_3_8(kind: type) -> None:
     assert narrow == ["bad_shape", "expected 784 values for each image, got 756"]
 
 
-def test_an_explanation_says_the_same_on_python_3_8(tmp_path: Path) -> None:
+def test_an_explanation_is_the_same_on_python_3_8(tmp_path: Path) -> None:
     image = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "picture.png")
-    said = []
+    results = []
     for python in (PYTHON38, Path(sys.executable)):
         picture, out = str(tmp_path / "picture.png"), str(tmp_path / "out.png")
         command = [str(python), "-m", "wrapper.explain", picture, "--out", out]
         ran = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         assert ran.returncode == 0, ran.stderr
         with Image.open(out) as drawn:
-            said.append((ran.stdout, drawn.size))
-    assert said[0] == said[1]
+            results.append((ran.stdout, drawn.size))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("kind", [KmnistExplainer, KmnistOutlierDetector])
-def test_the_classes_of_graphs_can_be_made_on_python_3_8(kind: type) -> None:
+def test_the_classes_for_graphs_run_on_python_3_8(kind: type) -> None:
     code = f"import wrapper; print(wrapper.{kind.__name__}().health_status())"
     ran = subprocess.run([PYTHON38, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr

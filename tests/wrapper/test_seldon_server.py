@@ -49,7 +49,7 @@ def test_rest_answers_with_names_probabilities_and_tags(server: Served, expected
     assert reply["meta"]["tags"]["confidence"] == pytest.approx(expected[:2].max(axis=1), abs=1e-5)
 
 
-def test_an_image_gets_the_same_probabilities_in_every_form_over_rest(
+def test_an_image_gets_the_same_probabilities_in_every_format_over_rest(
     server: Served, expected: Any
 ) -> None:
     image = IMAGES[0]
@@ -105,15 +105,15 @@ def test_a_bad_payload_gets_status_400_and_advice_over_rest(
     assert words in reply["status"]["info"]
 
 
-def test_a_bad_payload_gets_the_message_over_grpc(server: Served) -> None:
-    # Seldon's gRPC server gives a class no way to set the status: it is UNKNOWN.
+def test_a_bad_payload_gets_the_error_message_over_grpc(server: Served) -> None:
+    # A class cannot set the status of Seldon's gRPC server, so it is UNKNOWN.
     with pytest.raises(grpc.RpcError) as refusal:
         over_grpc(server, tensor(np.zeros((1, 756))))
     assert refusal.value.code() == grpc.StatusCode.UNKNOWN
     assert "expected 784 values for each image, got 756" in refusal.value.details()
 
 
-def test_many_threads_at_once_each_get_their_own_answer(server: Served, expected: Any) -> None:
+def test_concurrent_requests_get_their_own_answers(server: Served, expected: Any) -> None:
     def ask(index: int) -> Any:
         if index % 2:
             return over_grpc(server, tensor(IMAGES[index : index + 1])).data.tensor.values

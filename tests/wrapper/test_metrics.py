@@ -1,4 +1,4 @@
-"""What workers count of the model comes out on the supervisor's `/metrics`."""
+"""The supervisor's `/metrics` shows the model's metrics of all workers."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from wrapper import KmnistClassifier
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = load_samples().images
-TURNS = 6  # of 100 images: enough for a drift index
+REPETITIONS = 6  # of 100 images: enough for a drift index
 
-# As a worker below the supervisor: it has its folder, and a number of its own.
+# It behaves like a worker of the supervisor: with the folder for metrics, and its own process id.
 WORKER = """
 import os, sys
 import numpy as np
@@ -42,7 +42,10 @@ print(os.getpid())
 
 @pytest.fixture
 def artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artefact:
-    """The default model, which is unsure of half the samples, and expects others."""
+    """The default model, with a threshold at which it abstains for half of the samples.
+
+    Its reference for drift has blank images.
+    """
     monkeypatch.delenv("MODEL_URI", raising=False)
     shipped = chosen_artefact()
     answer = KmnistClassifier().predict(IMAGES)
@@ -55,7 +58,7 @@ def artefact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artefact:
         abstain_below=float(np.median(answer.tags["confidence"])),
         made_by={},
         outlier_above=shipped.outlier_above,
-        # All as it is, but for ink: there only blank images are expected.
+        # The statistics match the samples, except for ink, which expects blank images.
         reference=reference(IMAGES, answer.data) | reference_of_blank(),
     )
 
@@ -72,11 +75,13 @@ def port(tmp_path: Path) -> Iterator[Port]:
     port.server.stop()
 
 
-def work(folder: Path, class_name: str = "wrapper.KmnistClassifier", turns: int = TURNS) -> int:
-    """Has a process answer the samples, and gives its number."""
+def work(
+    folder: Path, class_name: str = "wrapper.KmnistClassifier", repetitions: int = REPETITIONS
+) -> int:
+    """Answers the samples in another process, and returns its id."""
     np.save(folder / "images.npy", IMAGES)
     ran = subprocess.run(
-        [sys.executable, "-c", WORKER, str(folder / "images.npy"), class_name, str(turns)],
+        [sys.executable, "-c", WORKER, str(folder / "images.npy"), class_name, str(repetitions)],
         cwd=ROOT,
         env={**os.environ, "prometheus_multiproc_dir": str(folder / "metrics")},
         capture_output=True,
@@ -87,7 +92,7 @@ def work(folder: Path, class_name: str = "wrapper.KmnistClassifier", turns: int 
 
 
 def metrics(port: Port) -> dict[str, list[Any]]:
-    """What `/metrics` shows, by the sample's name."""
+    """Returns the samples of `/metrics`, by name."""
     status, _, text = port.ask("GET", "/metrics")
     assert status == 200
     found: dict[str, list[Any]] = {}
@@ -106,40 +111,43 @@ def test_images_abstentions_and_outliers_of_all_workers_are_added_up(
     found = metrics(port)
     by_label = {each.labels["label"]: each.value for each in found["model_images_total"]}
     assert by_label == {
-        romaji: 2 * TURNS * tags["label"].count(hiragana)
+        romaji: 2 * REPETITIONS * tags["label"].count(hiragana)
         for romaji, hiragana in zip(ROMAJI, HIRAGANA, strict=True)
     }
     (abstained,), (outliers,) = found["model_abstained_total"], found["model_outliers_total"]
-    assert 0 < abstained.value == 2 * TURNS * sum(tags["abstain"]) < 2 * TURNS * len(IMAGES)
-    assert outliers.value == 2 * TURNS * sum(tags.get("outlier", []))
+    assert (
+        0
+        < abstained.value
+        == 2 * REPETITIONS * sum(tags["abstain"])
+        < 2 * REPETITIONS * len(IMAGES)
+    )
+    assert outliers.value == 2 * REPETITIONS * sum(tags.get("outlier", []))
     by_tenth = {
         each.labels["at_least"]: each.value for each in found["model_confidence_images_total"]
     }
-    assert by_tenth["0.9"] == 2 * TURNS * sum(each >= 0.9 for each in tags["confidence"])
-    assert sum(by_tenth.values()) == 2 * TURNS * len(IMAGES)
+    assert by_tenth["0.9"] == 2 * REPETITIONS * sum(each >= 0.9 for each in tags["confidence"])
+    assert sum(by_tenth.values()) == 2 * REPETITIONS * len(IMAGES)
 
 
-def test_each_living_worker_shows_how_far_its_images_are_from_what_is_expected(
+def test_each_live_worker_shows_the_drift_of_its_images(
     artefact: Artefact, port: Port, tmp_path: Path
 ) -> None:
-    living, dying = work(tmp_path), work(tmp_path)
-    mark_process_dead(dying, str(tmp_path / "metrics"))
+    live, dead = work(tmp_path), work(tmp_path)
+    mark_process_dead(dead, str(tmp_path / "metrics"))
     found = metrics(port)["model_drift_index"]
-    assert {each.labels["pid"] for each in found} == {str(living)}
+    assert {each.labels["pid"] for each in found} == {str(live)}
     index = {each.labels["statistic"]: each.value for each in found}
     assert set(index) == set(STATISTICS)
     assert index["ink"] > 0.25
     assert max(index["confidence"], index["class"]) < 0.01
 
 
-def test_a_model_that_does_not_know_what_to_expect_shows_no_drift(
-    port: Port, tmp_path: Path
-) -> None:
+def test_a_model_without_a_reference_shows_no_drift(port: Port, tmp_path: Path) -> None:
     work(tmp_path, "wrapper.KmnistBaseline")
     found = metrics(port)
     assert "model_drift_index" not in found
-    assert sum(each.value for each in found["model_images_total"]) == TURNS * len(IMAGES)
+    assert sum(each.value for each in found["model_images_total"]) == REPETITIONS * len(IMAGES)
 
 
-def test_counting_leaves_the_class_open_to_batches() -> None:
+def test_a_class_with_metrics_is_still_row_wise() -> None:
     assert load_class("wrapper.KmnistClassifier").stacks

@@ -1,4 +1,4 @@
-"""A namespace of the rig with one way between the topics in it."""
+"""A namespace of the rig with one of the runtimes."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _READY_S = 120.0
 _GONE_S = 90.0
 
 
-class Place:
-    """Deploys an overlay, and says how its pods are.
+class StreamNamespace:
+    """Deploys overlays, and returns the state of their pods.
 
     Args:
         rig: the cluster.
-        variant: whose namespace.
-        folder: for the overlays that are written.
+        variant: the runtime, with the name of the namespace.
+        folder: folder for overlays.
     """
 
     def __init__(self, rig: Rig, variant: Variant, folder: Path) -> None:
         self.rig, self.variant, self._folder = rig, variant, folder
 
     def deploy(self, overlay: Overlay) -> None:
-        """Applies an overlay, as a user would."""
-        place = overlay.write(self._folder)
-        self.rig.kubectl("apply", "--server-side", "--force-conflicts", "-k", place)
+        """Applies an overlay, as a user does."""
+        written = overlay.write(self._folder)
+        self.rig.kubectl("apply", "--server-side", "--force-conflicts", "-k", written)
 
     def await_ready(self, count: int, within_s: float = _READY_S) -> None:
-        """Waits until so many pods are ready and no other is there."""
+        """Waits until this number of pods is ready, and no others exist."""
 
         def are_ready() -> bool:
             pods = self.pods()
@@ -47,32 +47,32 @@ class Place:
             raise
 
     def pods(self) -> list[dict[str, Any]]:
-        """All pods that are there, leaving ones too."""
+        """Returns all pods, terminating ones included."""
         return list(self.rig.get("pods", *self._in)["items"])
 
     def ready(self) -> int:
-        """How many are ready."""
+        """Returns the number of ready pods."""
         return sum(map(_is_ready, self.pods()))
 
     def state(self) -> str:
-        """What the SeldonDeployment says of itself."""
+        """Returns the state in the status of the SeldonDeployment."""
         found = self.rig.get("sdep", self.variant.deployment, *self._in)
         return str(found.get("status", {}).get("state", ""))
 
     def kubectl(self, *arguments: str, timeout: float = 120) -> str:
-        """A command in the namespace."""
+        """Runs a command in the namespace, and returns its output."""
         return self.rig.kubectl(*arguments, *self._in, timeout=timeout)
 
     def evict(self, pod: str) -> None:
-        """Asks for a pod to leave as a drain does; the disruption budgets must allow it."""
+        """Evicts a pod, as a drain does; the disruption budgets must allow it."""
         space = self.variant.namespace
-        asked = {
+        eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
             "metadata": {"name": pod, "namespace": space},
         }
         path = f"/api/v1/namespaces/{space}/pods/{pod}/eviction"
-        self.rig.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(asked))
+        self.rig.kubectl("create", "--raw", path, "-f", "-", stdin=json.dumps(eviction))
 
     def clear(self) -> None:
         """Deletes the deployment, and waits until its pods are gone."""
@@ -87,12 +87,12 @@ class Place:
 
 
 def name(pod: dict[str, Any]) -> str:
-    """A pod's name."""
+    """Returns the name of a pod."""
     return str(pod["metadata"]["name"])
 
 
 def image(pod: dict[str, Any]) -> str:
-    """The image of a pod's first container."""
+    """Returns the image of a pod's first container."""
     return str(pod["spec"]["containers"][0]["image"])
 
 

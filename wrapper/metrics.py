@@ -1,12 +1,12 @@
-"""Every metric of the model, in one place.
+"""All metrics of the model.
 
-They are Prometheus' own, counted in the process that answers: a stream worker's come out on
-the supervisor's `/metrics` with the runtime's. What Seldon's server answers over REST and gRPC
-is not in them: its own metrics endpoint shows nothing but what a class hands over with each
-answer, which then stands in each reply (`meta.metrics`), those of the stream too, and it asks
-another process twice for each request.
+They are Prometheus metrics of the process that answers. The metrics of stream workers are part of
+the supervisor's `/metrics`, beside those of the runtime. They do not count the answers of Seldon's
+server over REST and gRPC. Its own metrics endpoint shows only metrics that a class returns with
+each answer. Those would be in each reply (`meta.metrics`), also on the stream, and would cost two
+requests to another process for each answer.
 
-What is answered again, because its transaction was aborted, is counted again.
+An answer that is predicted again after an aborted transaction counts twice.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from model.labels import ROMAJI
 from wrapper.drift import DriftWindow
 from wrapper.judgement import Judgement
 
-# Images that were answered, by the most probable class.
+# Answered images, by the most probable class.
 IMAGES = Counter("model_images", "Images classified, by the class that was found", ["label"])
-# Images at which the model would rather not say.
+# Images for which the model abstains.
 ABSTAINED = Counter("model_abstained", "Images with a confidence too low to rely on")
-# Images by confidence, in tenths: `at_least` is the lower end.
+# Images by confidence, in tenths: `at_least` is the lower limit.
 CONFIDENCE = Counter(
     "model_confidence_images", "Images by the confidence of their answer", ["at_least"]
 )
-# Pictures of something else; stays at 0 for a model that can't tell.
+# Outliers; 0 for a model that does not detect them.
 OUTLIERS = Counter("model_outliers", "Pictures that are no kuzushiji")
-# Of each living process, since each has partitions, and so senders, of its own.
+# One value for each live process, because each has its own partitions, and so its own senders.
 DRIFT = Gauge(
     "model_drift_index",
     "Population stability index of the latest images; above 0.25 much has changed",
@@ -41,30 +41,33 @@ DRIFT = Gauge(
     multiprocess_mode="liveall",
 )
 
-# Images between two settings of the gauge, which takes as long as counting some of them.
+# Number of images between two updates of the gauge, because an update takes longer than a count.
 _EVERY = 100
 _TENTHS = 10
 
 
-class Watch:
-    """Counts what one model answers; safe to use from several threads."""
+class ModelMetrics:
+    """Counts the answers of one model; it is safe for several threads.
+
+    Args:
+        artefact: the model's artefact; without a reference in it, drift is not measured.
+    """
 
     def __init__(self, artefact: Artefact) -> None:
-        """Start to watch; drift only if the artefact says what is to be expected."""
         self._labels = [IMAGES.labels(name) for name in ROMAJI]
         self._tenths = [CONFIDENCE.labels(f"0.{tenth}") for tenth in range(_TENTHS)]
         self._window: Optional[DriftWindow] = None
         if artefact.reference is not None:
             self._window = DriftWindow(artefact.reference)
-        self._since = 0
+        self._since_update = 0
         self._lock = threading.Lock()
 
     def count(self, images: NDArray[np.uint8], judgement: Judgement) -> None:
-        """Count answers.
+        """Counts answers.
 
         Args:
             images: uint8 (n, 28, 28).
-            judgement: The answers to them.
+            judgement: the answers to the images.
         """
         found = np.bincount(judgement.best, minlength=len(self._labels))
         for label, images_of_it in zip(self._labels, found.tolist()):
@@ -79,9 +82,9 @@ class Watch:
         if judgement.outlier is not None:
             OUTLIERS.inc(np.count_nonzero(judgement.outlier))
         if self._window is not None:
-            self._measure(self._window, images, judgement.confidence, found)
+            self._update_drift(self._window, images, judgement.confidence, found)
 
-    def _measure(
+    def _update_drift(
         self,
         window: DriftWindow,
         images: NDArray[np.uint8],
@@ -90,9 +93,9 @@ class Watch:
     ) -> None:
         with self._lock:
             window.add(images, confidence, classes)
-            self._since += len(images)
-            if self._since < _EVERY:
+            self._since_update += len(images)
+            if self._since_update < _EVERY:
                 return
-            self._since = 0
+            self._since_update = 0
             for statistic, index in window.indices().items():
                 DRIFT.labels(statistic).set(index)

@@ -1,4 +1,4 @@
-"""The graph, the explainer and the monitoring name what is in the code and in the pods."""
+"""The names in the graph, the explainer and the monitoring match the code and the pods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.sdep.manifests import Document, deployment, documents, environ, of_kind, overlay
 from tests.sdep.manifests import predictor as predictor_of
 
-# What Seldon's server calls for a node of each type.
+# The method that Seldon's server calls, by type of the node.
 METHODS = {"TRANSFORMER": "transform_input_raw", "MODEL": "predict"}
 
 
@@ -21,7 +21,7 @@ def predictor(file: str) -> Document:
 
 
 def nodes(graph: Document) -> dict[str, str]:
-    """The type of each node by its name."""
+    """Returns the type of each node, by name."""
     found = {graph["name"]: graph["type"]}
     for child in graph.get("children", []):
         found |= nodes(child)
@@ -51,13 +51,13 @@ def test_containers_of_one_pod_listen_on_different_ports() -> None:
     assert len(set(ports)) == len(ports) == 2
 
 
-def test_prometheus_reads_ports_and_labels_that_the_pods_have() -> None:
+def test_the_pod_monitor_names_ports_and_labels_of_the_pods() -> None:
     name = "native-keda-lag-monitored"
     (monitor,) = of_kind(overlay(name), "PodMonitor")
     found = predictor_of(deployment(name))
     assert monitor["spec"]["selector"]["matchLabels"].items() <= found["labels"].items()
-    ours, seldons = (each["port"] for each in monitor["spec"]["podMetricsEndpoints"])
+    supervisor_port, seldon_port = (each["port"] for each in monitor["spec"]["podMetricsEndpoints"])
     (component,) = found["componentSpecs"]
-    assert ours in [port["name"] for port in component["spec"]["containers"][0]["ports"]]
-    # The operator adds it (docs/kubernetes.md).
-    assert seldons == "metrics"
+    assert supervisor_port in [port["name"] for port in component["spec"]["containers"][0]["ports"]]
+    # The operator adds this port (docs/kubernetes.md).
+    assert seldon_port == "metrics"
