@@ -179,7 +179,9 @@ def test_a_manager_that_died_leaves_its_replicas_to_the_next(replicas: Commands)
 
 def test_what_can_not_be_is_told_in_a_line(stream: Stream, replicas: Commands) -> None:
     assert "there is no replica nobody" in replicas("kill", "nobody", status=1)
-    assert "can't both be" in replicas("scale", "--minimum", "5", "--maximum", "2", status=2)
+    assert "must be between 0 and the maximum of 2" in replicas(
+        "scale", "--minimum", "5", "--maximum", "2", status=2
+    )
     assert "run already" in replicas("--count", "1", status=1)
     assert "replica-1" in replicas("up")
 

@@ -143,4 +143,4 @@ def test_messages_are_answered_for_clients_with_a_certificate_and_for_no_others(
     wait_until(lambda: "KAFKA_SSL_" in stream.log(), 30, "the stranger says why it waits")
     assert "Traceback" not in stream.log()
     shown = cluster_ran(ssl.folder, "status")
-    assert "clients speak ssl" in shown
+    assert "clients use ssl" in shown
