@@ -175,7 +175,7 @@ def test_a_new_broker_gets_partitions(page: Page) -> None:
     expect(node).to_be_visible(timeout=1000 * patient(60))
     expect(node).to_contain_text(re.compile(r"[1-9]\d* partitions"), timeout=1000 * patient(90))
     page.locator("tr[data-key='1']").get_by_role("button", name="Kill").click()
-    expect(page.get_by_text("would interrupt the service now")).to_be_visible()
+    expect(page.get_by_text("is not tolerated now")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
 
 

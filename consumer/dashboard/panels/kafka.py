@@ -85,11 +85,11 @@ class KafkaPanel:
         if weaknesses:
             listed = "\n".join(f"- {each}" for each in weaknesses)
             self._question.set_text(
-                f"The loss of node {self._node} would interrupt the service now:\n{listed}"
+                f"The failure of node {self._node} is not tolerated now:\n{listed}"
             )
         else:
             self._question.set_text(
-                f"Without node {self._node}, no message is lost and the service continues."
+                f"If node {self._node} fails, no message is lost and the service continues."
             )
         self._dialog.open()
 
@@ -107,8 +107,8 @@ def _describe_safety(cluster: Status | None) -> str:
     if cluster is None:
         return "The page can only watch these brokers: they are not of the local cluster."
     if not cluster.weaknesses:
-        return "Without any one broker, no message is lost and the service continues."
-    return "The loss of a broker would interrupt the service:\n" + "\n".join(
+        return "If any one broker fails, no message is lost and the service continues."
+    return "The failure of a broker is not tolerated:\n" + "\n".join(
         f"- {each}" for each in cluster.weaknesses
     )
 
