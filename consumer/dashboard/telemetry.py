@@ -14,7 +14,7 @@ from typing import Any
 
 from consumer.dashboard import scrape
 from consumer.dashboard.cards import Card, Snapshot, card_of, gone_card
-from consumer.dashboard.fleet import Backend, Fleet, FleetError, Instance, WorkerEvent
+from consumer.dashboard.fleet import Backend, Fleet, FleetError, Instance
 from consumer.dashboard.scrape import Samples
 
 log = logging.getLogger("consumer.dashboard")
@@ -100,11 +100,6 @@ class Telemetry:
         self._closing.set()
         self._thread.join()
         self._pool.shutdown(cancel_futures=True)
-
-    @property
-    def events(self) -> tuple[WorkerEvent, ...]:
-        """The latest events of workers."""
-        return self.view.fleet.events
 
     def _run(self) -> None:
         due = time.monotonic()

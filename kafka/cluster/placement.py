@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections import Counter as CounterOf
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -82,7 +81,7 @@ def _balance_replicas(sets: list[list[int]], brokers: Sequence[int]) -> None:
 
 def _balance_leaders(sets: list[list[int]], brokers: Sequence[int]) -> list[tuple[int, ...]]:
     """Orders each partition's replicas so that leaders are balanced; it keeps leaders if it can."""
-    led: CounterOf[int] = Counter()
+    led: Counter[int] = Counter()
     fair_share = -(-len(sets) // len(brokers))
     ordered = []
     for replicas in sets:
@@ -94,5 +93,5 @@ def _balance_leaders(sets: list[list[int]], brokers: Sequence[int]) -> list[tupl
     return ordered
 
 
-def _load(sets: list[list[int]]) -> CounterOf[int]:
+def _load(sets: list[list[int]]) -> Counter[int]:
     return Counter(broker for replicas in sets for broker in replicas)

@@ -58,7 +58,7 @@ def _voters(brokers: list[str], kafka: Distribution) -> set[int]:
     return {voter["id"] for voter in json.loads(voters)}
 
 
-def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> int:
+def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> None:
     """Returns the node of the active controller.
 
     Raises:
@@ -89,9 +89,6 @@ def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
         state: the cluster's nodes, all of them alive.
         kafka: Kafka's tools, one of which moves partitions.
 
-    Returns:
-        The number of changed partitions.
-
     Raises:
         ClusterError: the tool failed, or the replicas did not catch up in two minutes.
     """
@@ -103,7 +100,6 @@ def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
     if moves:
         move(folder, state, kafka, moves)
     _raise_min_in_sync(admin, state.replication)
-    return len(moves)
 
 
 def move(

@@ -90,7 +90,7 @@ def grant(folder: Path, state: ClusterState, name: str, rights: Iterable[Right])
     principal = principal_of(state, name)
     # Roles share rights, and the client library refuses duplicates.
     bindings = dict.fromkeys(_binding(AclBinding, principal, right) for right in rights)
-    _results(admin.create_acls(list(bindings), request_timeout=_REQUEST_S))
+    _wait_for(admin.create_acls(list(bindings), request_timeout=_REQUEST_S))
 
 
 def revoke(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]) -> None:
@@ -101,7 +101,7 @@ def revoke(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]
     """
     admin = admin_client(client_config(folder, state))
     filters = [_binding(AclBindingFilter, principal_of(state, name), right) for right in rights]
-    _results(admin.delete_acls(filters, request_timeout=_REQUEST_S))
+    _wait_for(admin.delete_acls(filters, request_timeout=_REQUEST_S))
 
 
 def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]:
@@ -111,7 +111,7 @@ def _scram_user(folder: Path, state: ClusterState, home: Path) -> dict[str, str]
         admin = admin_client(client_config(folder, state))
         info = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         change = UserScramCredentialUpsertion(home.name, info, password.encode("ascii"))
-        _results(admin.alter_user_scram_credentials([change], request_timeout=_REQUEST_S))
+        _wait_for(admin.alter_user_scram_credentials([change], request_timeout=_REQUEST_S))
         write_private(file, password)
     return {"KAFKA_SASL_USERNAME": home.name, "KAFKA_SASL_PASSWORD": file.read_text("utf-8")}
 
@@ -137,8 +137,9 @@ def _binding(kind: Any, principal: str, right: Right) -> Any:
     return kind(resource, right.name, pattern, principal, "*", operation, allow)
 
 
-def _results(futures: dict[Any, Any]) -> list[Any]:
+def _wait_for(futures: dict[Any, Any]) -> None:
     try:
-        return [future.result() for future in futures.values()]
+        for future in futures.values():
+            future.result()
     except KafkaException as error:
         raise ClusterError(f"the brokers refuse: {error.args[0].str()}") from error

@@ -172,14 +172,7 @@ class TransactionalProducer(_Client):
         group_metadata: object,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Commits the messages and the offsets in one transaction, or neither.
-
-        Args:
-            messages: replies and dead letters.
-            offsets: offsets to commit, with their metadata; may be empty.
-            group_metadata: the generation under which the records were consumed.
-            while_waiting: a step of other work while the brokers are waited for; it returns
-                whether there is more to do.
+        """Commits the messages and the offsets in one transaction; see `OutputProducer.commit`.
 
         Raises:
             NotCommitted: neither is committed; or, if `unknown` is set, perhaps both are.
@@ -306,14 +299,9 @@ class AtLeastOnceProducer(_Client):
         group_metadata: object,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Sends the messages, then commits the offsets.
+        """Sends the messages, then commits the offsets; see `OutputProducer.commit`.
 
-        Args:
-            messages: replies and dead letters.
-            offsets: offsets to commit, with their metadata; may be empty.
-            group_metadata: not used; the consumer commits under its own generation.
-            while_waiting: a step of other work while the brokers are waited for; it returns
-                whether there is more to do.
+        It ignores `group_metadata`: the consumer commits under its own generation.
 
         Raises:
             NotCommitted: some messages may be sent, and the offsets are not committed.

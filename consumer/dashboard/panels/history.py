@@ -47,7 +47,7 @@ def series(context: DashboardContext) -> list[dict[str, Any]]:
             "name": f"{each.name} {each.what}",
             "lineStyle": {"color": _MARKED[each.what]},
         }
-        for each in context.telemetry.events
+        for each in context.telemetry.view.fleet.events
         if each.what in _MARKED and each.at_s >= begin_s
     ]
     lag = _line("lag", BLUE, [[1000 * each.at_s, each.lag] for each in points])
