@@ -58,7 +58,7 @@ def _voters(brokers: list[str], kafka: Distribution) -> set[int]:
     return {voter["id"] for voter in json.loads(voters)}
 
 
-def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> None:
+def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> int:
     """Returns the node of the active controller.
 
     Raises:
@@ -81,7 +81,7 @@ def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def spread(folder: Path, state: ClusterState, kafka: Distribution) -> int:
+def spread(folder: Path, state: ClusterState, kafka: Distribution) -> None:
     """Gives every broker its share of every topic, and every partition all its replicas.
 
     Args:

@@ -11,9 +11,8 @@ from google.protobuf.message import DecodeError
 
 from seldon_kafka.codec import tf_tensor
 from seldon_kafka.codec.json_text import array_of
-from seldon_kafka.codec.limits import check_array_of_texts, check_fields
+from seldon_kafka.codec.limits import check_array_of_texts, check_fields, ends_early
 from seldon_kafka.codec.plain import check_unmasked
-from seldon_kafka.codec.proto_fields import ends_early
 from seldon_kafka.codec.seldon_json import composed_meta, reshaped
 from seldon_kafka.codec.seldon_messages import (
     NAME,

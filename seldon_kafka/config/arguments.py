@@ -1,8 +1,10 @@
-"""Command-line arguments: types, and parsers of actions with their examples."""
+"""Command-line arguments: types, times in ISO format, and parsers of actions with examples."""
 
 from __future__ import annotations
 
 import argparse
+import datetime
+import re
 from typing import Any
 
 
@@ -50,3 +52,13 @@ def positive_number(text: str) -> float:
     if not number > 0:
         raise argparse.ArgumentTypeError(f"{text} is not a positive number")
     return number
+
+
+def parse_iso(text: str) -> datetime.datetime:
+    """Parses an ISO date or time; the result has a zone only if the text has one.
+
+    Raises:
+        ValueError: the text is no date or time.
+    """
+    # Python 3.8 does not know the Z.
+    return datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))

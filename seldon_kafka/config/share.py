@@ -10,8 +10,8 @@ import datetime
 import zlib
 from typing import NamedTuple, Tuple
 
+from seldon_kafka.config.arguments import parse_iso
 from seldon_kafka.config.environment import SettingsError
-from seldon_kafka.config.times import parse_iso
 from seldon_kafka.messages import Record
 
 _WHOLE = 100.0

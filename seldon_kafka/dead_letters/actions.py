@@ -10,10 +10,9 @@ import sys
 from typing import List, Sequence, Tuple
 
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.dead_letters.index import Index, index_of
+from seldon_kafka.dead_letters.index import Index, Plan, index_of, plan
 from seldon_kafka.dead_letters.letters import Envelope, read_letter, replayed_position
 from seldon_kafka.dead_letters.mailbox import Mailbox, MailboxError
-from seldon_kafka.dead_letters.purge import Plan, plan
 from seldon_kafka.dead_letters.replay import Chosen, Replay, choose, chunks
 from seldon_kafka.dead_letters.selection import Selection
 from seldon_kafka.dead_letters.show import shown

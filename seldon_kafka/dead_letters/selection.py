@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import FrozenSet, Optional
 
-from seldon_kafka.config.times import parse_iso
+from seldon_kafka.config.arguments import parse_iso
 from seldon_kafka.dead_letters.letters import Envelope, RecordPosition
 
 _AGO = re.compile(r"(\d+)\s*([smhdw])")

@@ -1,17 +1,21 @@
-"""Shows one dead letter to an operator."""
+"""Shows one dead letter to an operator, with the position of the error in its payload."""
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import List, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+import orjson
 
 from seldon_kafka.codec import decode
-from seldon_kafka.dead_letters.diagnosis import diagnose
+from seldon_kafka.codec.json_text import MAX_DEPTH
 from seldon_kafka.dead_letters.letters import Letter
 from seldon_kafka.dead_letters.terminal import plain, when
 from seldon_kafka.errors import REASONS, Rejected
-from seldon_kafka.messages import Json
+from seldon_kafka.messages import Json, Record
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 
 _MOST_CHARACTERS = 400
@@ -75,3 +79,144 @@ def _described(class_name: str, payload: Json) -> str:
 def _short(payload: Json) -> str:
     text = repr(payload)
     return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"
+
+
+_AROUND = 40
+_FIRST_BYTES = 24
+_FIRST_KEYS = 10
+# Skips strings, so that text in them is not found.
+_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
+
+
+def diagnose(record: Record, reason: str) -> str:
+    """Describes the part of the value that the reason is about.
+
+    Args:
+        record: the rejected message.
+        reason: its reason word.
+
+    Returns:
+        A line or two; "" if the value shows nothing more than the reason.
+    """
+    if not record.value:
+        return ""
+    return _FINDERS.get(reason, _numbers)(record, record.value)
+
+
+def _not_json(record: Record, value: bytes) -> str:
+    try:
+        orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        text = value.decode("utf-8", "replace")
+        return f"line {error.lineno}, column {error.colno}\n{_around(text, error.pos)}"
+    return ""
+
+
+def _invalid_utf8(record: Record, value: bytes) -> str:
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        # Latin-1 has one character for each byte, so positions stay the same.
+        return f"byte {error.start}\n{_around(value.decode('latin-1'), error.start)}"
+    return ""
+
+
+def _not_finite(record: Record, value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    found = next((match for match in _NOT_FINITE.finditer(text) if match[1]), None)
+    return "" if found is None else f"character {found.start()}\n{_around(text, found.start())}"
+
+
+def _around(text: str, position: int) -> str:
+    """Returns the text around a position, with a mark below it."""
+    before = plain(text[max(0, position - _AROUND) : position])
+    after = plain(text[position : position + _AROUND])
+    before = ("…" if position > _AROUND else "") + before
+    after += "…" if position + _AROUND < len(text) else ""
+    return f"{before}{after}\n{' ' * len(before)}^"
+
+
+def _ragged(record: Record, value: bytes) -> str:
+    for path, item in _walk(_parsed(value)):
+        if not (isinstance(item, list) and any(isinstance(part, list) for part in item)):
+            continue
+        kinds = [_extent(part) for part in item]
+        odd = next((index for index, kind in enumerate(kinds) if kind != kinds[0]), None)
+        if odd is not None:
+            return f"{path}[0] {kinds[0]}, {path}[{odd}] {kinds[odd]}"
+    return ""
+
+
+def _extent(item: Json) -> str:
+    return f"has {len(item)} entries" if isinstance(item, list) else "is no array"
+
+
+def _bad_value(record: Record, value: bytes) -> str:
+    for path, item in _walk(_parsed(value)):
+        is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+        if path.endswith("]") and not is_number and not isinstance(item, (list, dict)):
+            return f"{path} is {plain(orjson.dumps(item).decode('utf-8'))[:80]}"
+    return _numbers(record, value)
+
+
+def _no_payload(record: Record, value: bytes) -> str:
+    document = _parsed(value)
+    if not isinstance(document, dict):
+        return _bytes(record, value)
+    keys = ", ".join(plain(key)[:_AROUND] for key in list(document)[:_FIRST_KEYS])
+    return f"the object has {keys or 'no keys'}"
+
+
+def _bytes(record: Record, value: bytes) -> str:
+    first = value[:_FIRST_BYTES]
+    more = "…" if len(value) > _FIRST_BYTES else ""
+    return f"the value begins with {first.hex(' ')}{more}  {first!r}{more}"
+
+
+def _numbers(record: Record, value: bytes) -> str:
+    """Describes the numbers of a payload, if it has any."""
+    try:
+        data = decode(record, sys.maxsize).payload.data
+    except Rejected:
+        return ""
+    if not isinstance(data, np.ndarray) or data.dtype.kind not in "biuf" or not data.size:
+        return ""
+    least, most = _at(data, data.argmin()), _at(data, data.argmax())
+    return f"an array of shape {data.shape}, {data.dtype}, from {least} to {most}"
+
+
+def _at(data: Json, flat: Json) -> str:
+    index = ", ".join(str(int(each)) for each in np.unravel_index(flat, data.shape))
+    return f"{data.ravel()[flat]} at [{index}]"
+
+
+def _parsed(value: bytes) -> Json:
+    try:
+        return orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _walk(item: Json, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Json]]:
+    """Yields every value of a JSON document with its path, parents first."""
+    yield path, item
+    if depth > MAX_DEPTH:
+        return
+    if isinstance(item, dict):
+        for key, part in item.items():
+            yield from _walk(part, f"{path}.{plain(key)}" if path else plain(key), depth + 1)
+    elif isinstance(item, list):
+        for index, part in enumerate(item):
+            yield from _walk(part, f"{path}[{index}]", depth + 1)
+
+
+_FINDERS: Dict[str, Callable[[Record, bytes], str]] = {
+    "bad_image": _bytes,
+    "bad_value": _bad_value,
+    "invalid_utf8": _invalid_utf8,
+    "no_payload": _no_payload,
+    "not_finite": _not_finite,
+    "not_json": _not_json,
+    "not_protobuf": _bytes,
+    "ragged": _ragged,
+}

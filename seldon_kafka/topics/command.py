@@ -17,8 +17,7 @@ from seldon_kafka.config.clients import admin_config, consumer_config
 from seldon_kafka.config.refusal import one_shot_client
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.topics.manage import add_partitions, broker_count, create
-from seldon_kafka.topics.report import report
-from seldon_kafka.topics.view import show
+from seldon_kafka.topics.report import report, show
 from seldon_kafka.topics.wanted import PARTITIONS, wanted_topics
 
 _EXAMPLES = """

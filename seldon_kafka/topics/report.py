@@ -1,4 +1,4 @@
-"""Reports partitions of topics, and the lag of a consumer group."""
+"""Reports partitions of topics and the lag of a consumer group, and shows reports on a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Tuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
 _TIMEOUT_S = 10
 _PARTITION_S = 2
@@ -124,3 +127,52 @@ def _offsets(consumer: Consumer, partition: TopicPartition) -> Optional[Tuple[in
     except KafkaException:  # it has no leader now, which is shown
         return None
     return offsets
+
+
+def show(reports: Sequence[TopicReport], group: str, console: Console) -> None:
+    """Prints a table for each topic.
+
+    Args:
+        reports: the reports.
+        group: the consumer group whose lag is shown.
+        console: the terminal.
+    """
+    for topic in reports:
+        if topic.partitions is None:
+            console.print(
+                f"[red]{topic.topic}: no such topic[/]; create it: seldon-kafka topics create"
+            )
+            continue
+        console.print(_table(topic, topic.partitions, group))
+
+
+def _table(topic: TopicReport, partitions: Sequence[Partition], group: str) -> Table:
+    records = sum((p.end or 0) - (p.first or 0) for p in partitions)
+    title = f"[bold]{topic.topic}[/]  {len(partitions)} partitions, {records} offsets"
+    followed = topic.lag is not None
+    if followed:
+        title += f", lag of {group}: {topic.lag}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("partition", "leader", "replicas", "in sync", "first", "end"):
+        table.add_column(column, justify="right")
+    if followed:
+        table.add_column("committed", justify="right")
+        table.add_column("lag", justify="right")
+    for p in partitions:
+        thin = "[yellow]" if len(p.in_sync) < len(p.replicas) else ""
+        cells = [
+            str(p.partition),
+            "[red]none[/]" if p.leader is None else str(p.leader),
+            ",".join(map(str, p.replicas)),
+            thin + ",".join(map(str, p.in_sync)),
+            _number(p.first),
+            _number(p.end),
+        ]
+        if followed:
+            cells += [_number(p.committed), _number(p.lag)]
+        table.add_row(*cells)
+    return table
+
+
+def _number(value: Optional[int]) -> str:
+    return "-" if value is None else str(value)

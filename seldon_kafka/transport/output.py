@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome
 from seldon_kafka.transport.deliveries import Refusal
-from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.log_entry import OutcomeLog
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose
 from seldon_kafka.transport.producers import (
     AtLeastOnceProducer,

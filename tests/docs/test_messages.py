@@ -17,7 +17,7 @@ from seldon_kafka.dead_letters.letters import REPLAYED, replay_headers
 from seldon_kafka.messages import Headers, Outcome, Record, Rejection
 from seldon_kafka.pipeline.load_class import load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
-from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.log_entry import OutcomeLog
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose
 from tests.docs import asyncapi
 from tests.docs.asyncapi import Document

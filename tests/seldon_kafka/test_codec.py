@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hnp
 from seldon_core.proto import prediction_pb2
 
 from seldon_kafka.codec import decode
-from seldon_kafka.codec.proto_fields import count_fields
+from seldon_kafka.codec.limits import count_fields
 from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import UNREADABLE_HEADERS, Prediction
 from tests.support.records import record

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from seldon_kafka.dead_letters.diagnosis import diagnose
 from seldon_kafka.dead_letters.letters import read_letter
-from seldon_kafka.dead_letters.show import shown
+from seldon_kafka.dead_letters.show import diagnose, shown
 from seldon_kafka.messages import Headers, Rejection
 from seldon_kafka.transport.output_messages import TopicLimits, compose
 from tests.support.records import record

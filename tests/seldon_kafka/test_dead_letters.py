@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seldon_kafka.dead_letters.index import Index, index_of
+from seldon_kafka.dead_letters.index import Index, index_of, plan
 from seldon_kafka.dead_letters.letters import (
     REPLAYED,
     Letter,
@@ -17,7 +17,6 @@ from seldon_kafka.dead_letters.letters import (
     read_letter,
     replay_headers,
 )
-from seldon_kafka.dead_letters.purge import plan
 from seldon_kafka.dead_letters.replay import choose, chunks, describe_failure
 from seldon_kafka.dead_letters.selection import Selection, parse_time
 from seldon_kafka.dead_letters.show import shown

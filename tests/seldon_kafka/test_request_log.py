@@ -22,8 +22,7 @@ from seldon_kafka.config.settings import load_settings
 from seldon_kafka.messages import Outcome, Record, Rejection, Reply, header
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
-from seldon_kafka.transport.log_entry import Author, author_of
-from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.log_entry import Author, OutcomeLog, author_of
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, compose, size_of
 from tests.support.classes import Double
 from tests.support.records import record

@@ -25,7 +25,7 @@ from seldon_kafka.request_log.documents import (
     document_of_feedback,
 )
 from seldon_kafka.request_log.search import Access, SearchEngine, Unusable
-from seldon_kafka.transport.outcome_log import OutcomeLog
+from seldon_kafka.transport.log_entry import OutcomeLog
 from seldon_kafka.transport.output_messages import TopicLimits
 from tests.support.commands import request_log as main
 from tests.support.ports import free_port

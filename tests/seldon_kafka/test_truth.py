@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from seldon_kafka.codec.truth import labels_of
+from seldon_kafka.codec.feedback import labels_of
 from seldon_kafka.errors import REASONS, Rejected
 
 
