@@ -168,7 +168,8 @@ def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:
     """Counts the fields of a protobuf message and its nested messages, without parsing it.
 
     Packed numbers count one by one. The encoding is described at
-    https://protobuf.dev/programming-guides/encoding/. A packed list of fixed size (floats) counts as one field, because its memory follows its bytes.
+    https://protobuf.dev/programming-guides/encoding/. A packed list of fixed size (floats) counts
+    as one field, because its memory follows its bytes.
 
     Args:
         value: the message's bytes; invalid bytes are counted up to the first error.
