@@ -1,4 +1,4 @@
-"""`make demo`: runs brokers, replicas, producer and consumer on this machine for half a minute."""
+"""`make demo`: runs a broker, two replicas of the model, a producer and a consumer for 30 s."""
 
 from __future__ import annotations
 
@@ -98,12 +98,12 @@ def _run(console: Console, broker: str, folder: Path) -> int:
             _print_done(
                 console, f"{replica.name}: process {replica.entry.pid}, REST on port {port}"
             )
-        with console.status("every worker answers its first images"):
+        with console.status("warming up the workers"):
             cold = _warm_up(
                 settings, all_variables, {f"{each.name}.0" for each in manager.replicas}
             )
         if cold:
-            console.print(f"not warm yet, and slower at first: {', '.join(sorted(cold))}")
+            console.print(f"no answer yet, so slower at first: {', '.join(sorted(cold))}")
         return _watch(console, all_variables)
     finally:
         # A second Ctrl-C must not leave processes behind.
@@ -113,7 +113,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
 
 
 def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str]) -> set[str]:
-    """Warms the workers up: sends images and waits until every worker has answered.
+    """Warms the workers up: sends images and waits for the answers.
 
     Returns:
         The workers without an answer: they may have no partition if the group has other members.

@@ -1,4 +1,4 @@
-"""Reads topics from positions that are known before the first message is sent."""
+"""Reads topics; the offsets to start at are fixed when the reader is made."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _COMMIT_S = 1.0
 
 
 class Reader:
-    """Reads whole topics, from their end or beginning, or as a member of a group.
+    """Reads all partitions of topics, from the beginning or the end, or as a member of a group.
 
-    Without a group it reads every partition, also those that are added later, and leaves no trace
-    on the brokers. In a group it shares the partitions with the other members, and commits the
-    messages that it has returned. So no message is lost, and some may come twice.
+    Without a group it reads every partition, partitions that are added later included, and commits
+    no offsets. In a group it shares the partitions with the other members, and commits the offsets
+    of the messages that it has returned. So no message is lost, and some may be delivered twice.
 
     Messages that are sent after the constructor returns are not missed.
 
@@ -33,7 +33,7 @@ class Reader:
         from_beginning: whether to read existing messages too. In a group, this applies to
             partitions without a committed offset.
         group: whether to join the group that the configuration names.
-        last: without a group, the number of offsets to read before the end of each partition.
+        last: without a group, start this many offsets before the end of each partition.
         resume: without a group, the offset to start at, by topic and partition. It applies
             where that offset still exists.
         manual_commit: in a group, commits only when `commit` is called.
@@ -117,16 +117,18 @@ class Reader:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
             # The client looks for a coordinator even if it joins no group.
             if self._group is not None:
-                joining = Right(GROUP, self._group, READ, "joining it")
+                joining = Right(GROUP, self._group, READ, "joining the group")
                 raise ReadError(str(RightMissing([joining], "consumer")))
         elif error.code() == KafkaError._FATAL:
             # The only fatal error of a consumer is that another member has its instance id.
-            raise ReadError(f"another reader with the same id joined the group {self._group}")
+            raise ReadError(
+                f"another member with the same group.instance.id joined the group {self._group}"
+            )
         elif error.code() != KafkaError._PARTITION_EOF and not error.retriable():
             raise ReadError(f"the topics can no longer be read: {error.str()}")
 
     def commit(self) -> None:
-        """Commits the returned messages, if it is in a group.
+        """Commits the offsets of the returned messages, in a group.
 
         Raises:
             ReadError: the commit failed.

@@ -1,4 +1,4 @@
-"""Starts everything in kind: operators, Kafka, the model, monitoring, and the dashboard.
+"""Starts operators, Kafka, the model, monitoring and the dashboard in a local kind cluster.
 
 `python -m sdep.kind up`, or `make kind`. Each step can be repeated, and keeps what exists.
 """
@@ -41,8 +41,8 @@ class Chart:
     Attributes:
         name: name of the release and of its namespace.
         chart: name of the chart in the repository.
-        repository: address of the project's repository.
-        version: the supported version.
+        repository: URL of the Helm repository.
+        version: the version to install.
         values: values that differ from the chart's defaults.
     """
 
@@ -92,7 +92,7 @@ CHARTS = (
 _EXAMPLES = """
 examples:
   python -m sdep.kind up                     start everything; 10 minutes the first time
-  python -m sdep.kind up --image kmnist:0.1  use an image of this Docker engine
+  python -m sdep.kind up --image kmnist:0.1  use a local Docker image
   python -m sdep.kind up --no-dashboard      start everything except the dashboard
   python -m sdep.kind down                   delete the cluster and all its data
 """
@@ -117,7 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped; run it again to continue, or: python -m sdep.kind down\n")
+        sys.stderr.write(
+            "\nstopped; run it again to continue, or delete all: python -m sdep.kind down\n"
+        )
         return 130
     return 0 if options.no_dashboard else _run_dashboard()
 
@@ -175,12 +177,12 @@ def _up(image: str | None) -> None:
     python = os.path.relpath(sys.executable, ROOT)
     sys.stdout.write(
         f"""
-Everything runs. Send images, and pods start; two minutes after the last image they stop again:
+Everything is running. Send images: pods start, and stop two minutes after the last image:
 
     KAFKA_BROKER={BROKER} {python} -m producer --samples --loop --rate 500
     kubectl --context {CONTEXT} -n kmnist get pods --watch
 
-Run the dashboard on this machine (`up` runs it at its end):
+Run the dashboard on this machine (`up` does so as its last step):
 
     KAFKA_BROKER={BROKER} {python} -m consumer.dashboard {" ".join(_DASHBOARD_OPTIONS)}
 
@@ -219,7 +221,9 @@ def _load(image: str) -> None:
 
 def _deploy(overlay: str, *options: str) -> None:
     if deploy([overlay, "--context", CONTEXT, "--timeout", "600", *options]) != 0:
-        raise DeployError(f"overlays/{overlay} does not work yet; run this again to continue there")
+        raise DeployError(
+            f"overlays/{overlay} is not ready; run the same command again to retry this step"
+        )
 
 
 def _need(*tools: str) -> None:
@@ -240,7 +244,7 @@ def _run(*command: str) -> None:
     if done.returncode != 0:
         raise DeployError(
             f"`{' '.join(command[:4])} …` exited with status {done.returncode}; its output is "
-            "above. Run this again to continue there"
+            "above. Run the same command again to retry this step"
         )
 
 

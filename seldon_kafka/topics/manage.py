@@ -34,7 +34,7 @@ class Made:
     Attributes:
         topic: the wanted topic.
         created: whether it was created now.
-        differences: differences of a topic that existed already; it was not changed.
+        differences: how an existing topic differs from the wanted one; it was not changed.
     """
 
     topic: Topic
@@ -75,7 +75,7 @@ def create(admin: AdminClient, wanted: Sequence[Topic]) -> List[Made]:
         wanted: the topics.
 
     Raises:
-        TopicError: the brokers refuse a topic; those before it are created.
+        TopicError: the brokers refuse a topic; the topics before it in `wanted` are created.
     """
     found = existing(admin, [topic.name for topic in wanted])
     made = []
@@ -86,7 +86,7 @@ def create(admin: AdminClient, wanted: Sequence[Topic]) -> List[Made]:
         now = found.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
         if now is None:
             # The topic exists, and is hidden from this user.
-            describe = Right(TOPIC, topic.name, DESCRIBE, "knowing of it")
+            describe = Right(TOPIC, topic.name, DESCRIBE, "describing the topic")
             raise TopicError(str(RightMissing([describe], "topics")))
         made.append(Made(topic, created=False, differences=tuple(differences(topic, now))))
     await_usable(admin, [topic.name for topic in wanted])
@@ -101,10 +101,10 @@ def await_usable(admin: AdminClient, names: Sequence[str], partitions: int = 1) 
     Args:
         admin: a `confluent_kafka.admin.AdminClient`.
         names: the topics.
-        partitions: smallest number of partitions of each.
+        partitions: smallest number of partitions that each topic must have.
 
     Raises:
-        TopicError: this takes longer than 15 s.
+        TopicError: the topics are not ready after 10 s.
     """
     deadline = time.monotonic() + _TIMEOUT_S
     while True:
@@ -112,7 +112,9 @@ def await_usable(admin: AdminClient, names: Sequence[str], partitions: int = 1) 
         if all(name in topics and _has_leaders(topics[name], partitions) for name in names):
             return
         if time.monotonic() > deadline:
-            raise TopicError(f"not every partition of {', '.join(names)} has a leader")
+            raise TopicError(
+                f"{', '.join(names)} are not ready: a topic, a partition or a leader is missing"
+            )
         time.sleep(0.02)
 
 
@@ -136,7 +138,7 @@ def _create(admin: AdminClient, topic: Topic) -> bool:
         reason = error.args[0]
         if reason.code() == KafkaError.TOPIC_ALREADY_EXISTS:
             return False
-        raise TopicError(f"topic {topic.name} cannot be made: {reason.str()}") from error
+        raise TopicError(f"topic {topic.name} cannot be created: {reason.str()}") from error
     return True
 
 
@@ -145,7 +147,7 @@ def add_partitions(admin: AdminClient, names: Sequence[str], partitions: int) ->
 
     Args:
         admin: a `confluent_kafka.admin.AdminClient`.
-        names: the topics; one with this number of partitions is not changed.
+        names: the topics; topics with `partitions` partitions are not changed.
         partitions: wanted number of partitions of each.
 
     Returns:
@@ -160,7 +162,8 @@ def add_partitions(admin: AdminClient, names: Sequence[str], partitions: int) ->
             raise TopicError(f"there is no topic {name}; create it: seldon-kafka topics create")
         if found[name].partitions > partitions:
             raise TopicError(
-                f"topic {name} has {found[name].partitions} partitions; Kafka cannot take any away"
+                f"topic {name} has {found[name].partitions} partitions; "
+                "Kafka cannot reduce their number"
             )
     short = [name for name in names if found[name].partitions < partitions]
     if short:

@@ -1,4 +1,4 @@
-"""Stops consumption when the user model fails at most messages, before the topic is emptied.
+"""Decides when consumption stops because the user model fails at too many messages.
 
 The number of consecutive failures is committed as offset metadata. So the next worker that reads
 the partition continues the count, after any restart and on any machine.
@@ -24,8 +24,8 @@ class Limits(NamedTuple):
     """Limits at which consumption stops; 0 turns a limit off.
 
     Attributes:
-        consecutive: number of consecutive messages.
-        ratio: share of the last `WINDOW` messages.
+        consecutive: number of consecutive errors.
+        ratio: share of errors in the last `WINDOW` messages.
     """
 
     consecutive: int
@@ -33,13 +33,13 @@ class Limits(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A count of one kind of error among the latest messages."""
+    """Consecutive errors of one kind, and the latest messages with and without them."""
 
     consecutive: int = 0
     window: Tuple[bool, ...] = ()
 
     def after(self, failures: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
-        """Returns the count after further messages, and the limit that was reached, if any."""
+        """Returns the count after further messages, and the limit that they reach, as text."""
         if not any(failures) and not any(self.window):
             # The usual case; no limit can be reached.
             length = min(WINDOW, len(self.window) + len(failures))
@@ -59,13 +59,13 @@ class Count(NamedTuple):
 
 
 class Breaker(NamedTuple):
-    """Counts failures of the user model, and apart from them errors of senders.
+    """Counts failures of the user model and, separately, invalid messages.
 
     Attributes:
-        failed_limits: limits for failures of the user model.
-        rejected_limits: limits for errors of senders.
+        failed_limits: limits of failures of the user model.
+        rejected_limits: limits of invalid messages.
         failed: count of failures of the user model.
-        rejected: count of errors of senders.
+        rejected: count of invalid messages.
         proven: whether the user model has answered a message in this process.
     """
 
@@ -86,7 +86,7 @@ class Breaker(NamedTuple):
     def inheriting(self, metadata: str) -> Breaker:
         """Returns a breaker that continues the count in offset metadata.
 
-        A user model that has answered in this process ignores it.
+        The metadata is ignored once the user model has answered a message in this process.
         """
         failed = int(metadata[len(_METADATA) :]) if _IS_METADATA.match(metadata) else 0
         if self.proven or failed <= self.failed.consecutive:
@@ -100,7 +100,7 @@ class Breaker(NamedTuple):
         return f"{_METADATA}{failed}" if failed else ""
 
     def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
-        """Returns the breaker after further outcomes, and why to stop before their commit."""
+        """Returns the breaker after further outcomes, and the reason not to commit them, if any."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
         # An error of a sender does not show that the user model works.
         failures = [item is not None for item in rejections if item is None or item.failed]
@@ -116,5 +116,5 @@ class Breaker(NamedTuple):
             latest = next(item for item in reversed(rejections) if item and item.failed)
             why = f"the class failed at {why_failed}, last: {latest.message}"
         elif why_rejected:
-            why = f"senders got {why_rejected} wrong"
+            why = f"invalid messages: {why_rejected}"
         return self._replace(failed=failed, rejected=rejected, proven=proven), why

@@ -1,4 +1,4 @@
-"""Reads the desired number of pods from the manifest of a SeldonDeployment, and changes it.
+"""Reads the scaling of a SeldonDeployment from its manifest, and makes patches that change it.
 
 Seldon's operator takes a component's `kedaSpec`, else its `hpaSpec`, else `replicas` of the
 component, of the predictor, or of the SeldonDeployment, in this order. This module reads only the
@@ -13,7 +13,7 @@ from typing import Any
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, FleetError, Scaling
 
 MOST_PODS = 500
-"""Limit of the pods that are listed, and of their desired number."""
+"""Largest number of pods that are listed, and largest desired number."""
 
 # Defaults of KEDA and of the HPA.
 _KEDA_MINIMUM, _KEDA_MAXIMUM, _KEDA_LAG = 0, 100, 10
@@ -48,7 +48,7 @@ class _Field:
             return self.default
 
     def operations(self, value: int) -> list[dict[str, Any]]:
-        """Returns the operations that set it, and fail if it has changed meanwhile."""
+        """Returns the JSON patch operations that set it; they fail if a value has changed."""
         new = str(value) if self.quoted else value
         if self.found is None:
             return [{"op": "add", "path": self.path, "value": new}]
@@ -60,7 +60,7 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Automatic:
-    """The numbers of a `kedaSpec` or an `hpaSpec`; `lag` is None if another measure decides."""
+    """The limits of a `kedaSpec` or an `hpaSpec`; `lag` is None without a Kafka trigger."""
 
     minimum: _Field
     maximum: _Field
@@ -76,8 +76,8 @@ def read_scaling(manifest: dict[str, Any], wanted: int) -> Scaling:
         wanted: the current desired number of pods.
 
     Returns:
-        The scaling in the only mode that the manifest supports. In the mode `by-hand`, minimum and
-        maximum are the count. In the mode `automatic`, the lag is 0 if Kafka's lag does not decide.
+        The scaling in the mode of the manifest. In the mode `by-hand`, minimum and maximum equal
+        the count. In the mode `automatic`, the lag is 0 without a Kafka trigger.
 
     Raises:
         FleetError: the manifest has no predictor.
@@ -129,11 +129,11 @@ def _check_mode(possible: str, wanted: str) -> None:
         return
     if possible == BY_HAND:
         raise FleetError(
-            "the manifest only has a number of replicas: "
+            "the manifest sets a fixed number of replicas: "
             "to scale by lag, add a kedaSpec to its component"
         )
     raise FleetError(
-        "the manifest scales automatically: to change that, remove the kedaSpec or hpaSpec"
+        "an autoscaler sets the number of pods: to set it by hand, remove the kedaSpec or hpaSpec"
     )
 
 
