@@ -95,7 +95,7 @@ def collect(options: argparse.Namespace, settings: Settings) -> int:
     results = Results.of_run(options.parquet, options.run, objects)
     names = {entry.name for entry in objects.entries()}
     if not names:
-        raise LocationError(f"{objects.address} contains no objects: check the address")
+        raise LocationError(f"there is no object in {objects.address}: check the address")
     collection = Collection(options.run, names, settings.dead_letter_topic)
     collection.missing -= results.new_objects()
     is_stopping = bool(collection.missing) and _read(options, settings, results, collection)
