@@ -33,7 +33,7 @@ def positive_integer(text: str) -> int:
 
     Raises:
         argparse.ArgumentTypeError: the number is less.
-        ValueError: the text is no whole number.
+        ValueError: the text is not a whole number.
     """
     number = int(text)
     if number < 1:
@@ -46,7 +46,7 @@ def positive_number(text: str) -> float:
 
     Raises:
         argparse.ArgumentTypeError: the number is not above zero.
-        ValueError: the text is no number.
+        ValueError: the text is not a number.
     """
     number = float(text)
     if not number > 0:
@@ -58,7 +58,7 @@ def parse_iso(text: str) -> datetime.datetime:
     """Parses an ISO date or time; the result has a zone only if the text has one.
 
     Raises:
-        ValueError: the text is no date or time.
+        ValueError: the text is not a date or time.
     """
     # Python 3.8 does not know the Z.
     return datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))

@@ -119,7 +119,7 @@ def ignored_by(environ: Mapping[str, str]) -> FrozenSet[str]:
 def unknown_variables(
     environ: Mapping[str, str], known: Iterable[str], prefixes: Tuple[str, ...]
 ) -> List[str]:
-    """Returns the `KAFKA_*` variables that are no settings; a user model may have its own.
+    """Returns the `KAFKA_*` variables that are not settings; they may belong to the user model.
 
     Args:
         environ: all variables.

@@ -98,7 +98,7 @@ class Inquiry:
 
 
 class Refused(KafkaException):
-    """The brokers refuse the client; the text has the reason and the settings that decide it."""
+    """The brokers refuse the client; the text has the reason and the settings to check."""
 
 
 def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaException:
@@ -146,7 +146,7 @@ def admitted(settings: Settings) -> Settings:
 def one_shot_client() -> Iterator[Settings]:
     """Loads and checks the settings of a command, and turns errors of clients into one line.
 
-    The clients' log is off in this context, because retries of clients are no news.
+    The clients' log is off in this context, because it repeats the error at each retry.
 
     Raises:
         SettingsError: the settings are wrong.
@@ -181,7 +181,7 @@ def why_unreadable(consumer: Consumer, topic: str, role: str) -> str:
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
-    """Returns a refusal in one line, with the settings that decide it; None for other errors.
+    """Returns a refusal in one line, with the settings to check; None for other errors.
 
     The line is the same for every broker and try, so that it need not be logged again.
     """

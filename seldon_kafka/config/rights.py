@@ -93,7 +93,7 @@ def log_reader_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def producer_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Returns the rights of a sender of requests."""
+    """Returns the rights of a producer of requests."""
     return (Right(TOPIC, settings.input_topic, WRITE, "requests"),)
 
 

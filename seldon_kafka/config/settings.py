@@ -268,7 +268,7 @@ class Settings:
     )
     """Properties passed through, by client: `client` (all), `consumer`, `producer`."""
     unknown: Tuple[str, ...] = ()
-    """Variables that look like ours and are none: the class's own."""
+    """Variables that look like settings and belong to the class."""
 
     @property
     def topics(self) -> Tuple[str, ...]:
@@ -352,7 +352,7 @@ def _check_topics(settings: Settings) -> None:
 
 
 def log_unknown(settings: Settings, log: logging.Logger) -> None:
-    """Logs the variables that look like settings and are none."""
+    """Logs the variables that look like settings and are not."""
     if settings.unknown:
         log.info("no settings, and left to the class: %s", ", ".join(sorted(settings.unknown)))
 

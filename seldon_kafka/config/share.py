@@ -1,7 +1,7 @@
 """Shares: the messages that one of several deployments answers, by key and time.
 
 The key and the timestamp of a message decide whether it is in a share. So deployments whose shares
-complete each other answer each message once, also while shares change, at any lag.
+add up to all messages answer each message once, also while the shares change.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Range(NamedTuple):
     has a part of every range. A message without a key is hashed by its position.
 
     Attributes:
-        first: begin of the range.
+        first: start of the range.
         last: end of the range, not included.
     """
 

@@ -1,4 +1,4 @@
-"""Handlers of SIGTERM and Ctrl-C, which ask a process to leave."""
+"""Handlers of SIGTERM and Ctrl-C, which ask a process to exit."""
 
 from __future__ import annotations
 
