@@ -49,7 +49,7 @@ class Finding(NamedTuple):
         rejections: texts of rejections of single messages.
         switch: why messages can't be stacked; empty if they can.
         differences: descriptions of answers from stacks that differ from single answers.
-        habits: what the class does with its arrays beside answering.
+        side_effects: side effects of the class on its arrays, as texts.
         singly_s: seconds for all messages one by one.
         stacked_s: seconds for all messages in one batch.
     """
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
     rejections: List[str]
     switch: str
     differences: List[str]
-    habits: List[str]
+    side_effects: List[str]
     singly_s: float
     stacked_s: float
 
@@ -131,7 +131,7 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
-    """Yields what the class does with its arrays beside answering; all of it is allowed."""
+    """Yields the side effects of the class on its arrays; all of them are allowed."""
     if user_model.takes_raw:
         return
     seen = _SideEffects(user_model)
@@ -145,7 +145,7 @@ def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[
 
 
 class _SideEffects:
-    """Watches the arrays of a class, message by message."""
+    """Finds side effects of a class on its arrays, message by message."""
 
     def __init__(self, user_model: UserModel) -> None:
         self._user_model = user_model
@@ -345,7 +345,7 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: User
     print(f"          |a - b| <= {ABSOLUTE:g} + {RELATIVE:g} |b|")
     print(f"singly    {count} messages in {finding.singly_s:.3f} s")
     print(f"stacked   {count} messages in {finding.stacked_s:.3f} s")
-    for habit in finding.habits:
+    for habit in finding.side_effects:
         print(f"note      {habit}")
     for text in finding.rejections[:5]:
         print(f"rejected  {text}")

@@ -69,7 +69,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         another one that the subcommand documents.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    _look_in_current_folder_first()
+    _put_current_folder_first()
     try:
         if words and words[0].partition("=")[0] == "--print-completion":
             return _print_completion([*words[0].split("=")[1:], *words[1:]])
@@ -88,7 +88,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return 130
 
 
-def _look_in_current_folder_first() -> None:
+def _put_current_folder_first() -> None:
     """Puts the current folder first on `sys.path`, as `python -m` does."""
     folder = os.getcwd()  # noqa: PTH109 - sys.path holds texts
     if sys.path[0] not in ("", folder):

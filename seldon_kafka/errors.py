@@ -361,7 +361,7 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _all_of(error: BaseException) -> Iterator[BaseException]:
-    """As `_with_causes`, and the exceptions that were being handled."""
+    """Yields the same, and the exceptions that were handled when these were raised."""
     seen: Set[int] = set()
     for cause in _with_causes(error):
         context: Optional[BaseException] = cause

@@ -189,7 +189,7 @@ def read_letter(record: Record) -> Optional[Letter]:
 
 
 def replay_headers(attempts: int, sent_ms: int) -> Headers:
-    """Returns the headers that a replayed message has after its sender's headers.
+    """Returns the headers that follow the sender's headers in a replayed message.
 
     Args:
         attempts: number of replays, with this one.
@@ -220,7 +220,7 @@ def replayed_position(record: Record) -> Optional[RecordPosition]:
 
 
 def _added_from(headers: Headers) -> int:
-    """Returns the index of the runtime's first header, the last reason; -1 if there is none."""
+    """Returns the index of the last reason, the runtime's first header; -1 if there is none."""
     indexes = [index for index, item in enumerate(headers) if item[0] == DEAD_REASON]
     return indexes[-1] if indexes else -1
 

@@ -69,7 +69,8 @@ class Mailbox:
 
         Args:
             starts: by partition, the offset to read from.
-            settled: whether to wait for open transactions of workers, which hide later messages.
+            settled: whether to wait until open transactions of workers end, because they hide later
+                messages.
 
         Raises:
             MailboxError: the brokers don't answer, or a transaction stays open.
@@ -81,7 +82,7 @@ class Mailbox:
             raise self._error("the dead letters can't be read", error) from error
 
     def everything(self, settled: bool = False) -> Iterator[Record]:
-        """Yields all current messages, and stores how far they reach; see `records`."""
+        """Yields all current messages, and stores their ends in `ends`; see `records`."""
         beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
         notice = Notice()
         for number, record in enumerate(self.records(beginning, settled), 1):

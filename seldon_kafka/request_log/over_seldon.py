@@ -187,7 +187,7 @@ def _verdict(error: Exception) -> Verdict:
 
 
 def _add_metrics(reply: Json, metrics: List[JsonObject]) -> None:
-    """Adds metrics to the reply, where the server counts them and removes them."""
+    """Adds metrics to the reply; the server counts them and removes them from it."""
     if isinstance(reply, SeldonMessage):
         json_format.ParseDict({"metrics": metrics}, reply.meta)
     elif isinstance(reply, dict):
