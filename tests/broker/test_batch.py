@@ -17,8 +17,8 @@ from model.labels import ROMAJI
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from producer.locations import open_location
-from tests.producer.store import BUCKET, Store, s3_store
-from tests.sdep.manifests import documents
+from tests.support.manifests import documents
+from tests.support.object_store import BUCKET, Store, s3_store
 from tests.support.patience import patient
 from tests.support.stream import Stream, wait_until
 from wrapper import KmnistClassifier

@@ -12,8 +12,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage
 from tests.browser.stack import Stack
 from tests.browser.test_dashboard import RUNNING, WITHIN_MS, fill
-from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, Document
-from tests.consumer.kubernetes_rig import (
+from tests.support.kubernetes_cluster import NAME, NAMESPACE, Document
+from tests.support.kubernetes_rig import (
     HPA,
     KEDA,
     MANIFEST,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.consumer.kubernetes_rig import Rig, Start, starting
+from tests.support.kubernetes_rig import Rig, Start, starting
 
 
 @pytest.fixture

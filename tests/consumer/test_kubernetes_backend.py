@@ -17,8 +17,9 @@ import pytest
 from consumer.dashboard.fleet import AUTOMATIC, Action, Backend, Scaling
 from consumer.dashboard.kubernetes import KubernetesBackend
 from kafka.cluster.certificates import make_authority
-from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, timestamp
-from tests.consumer.kubernetes_rig import (
+from tests.seldon_kafka.test_http import Port
+from tests.support.kubernetes_cluster import NAME, NAMESPACE, timestamp
+from tests.support.kubernetes_rig import (
     KEDA,
     MANIFEST,
     Rig,
@@ -27,7 +28,6 @@ from tests.consumer.kubernetes_rig import (
     run,
     with_component,
 )
-from tests.seldon_kafka.test_http import Port
 from tests.support.patience import patient
 
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl here")

@@ -15,10 +15,10 @@ from kubernetes.config import incluster_config
 from consumer.dashboard.fleet import BY_HAND, FleetError, Scaling
 from consumer.dashboard.kubernetes import KubernetesBackend
 from kafka.cluster.certificates import make_authority
-from tests.consumer.kubernetes_api import Answer
-from tests.consumer.kubernetes_cluster import NAME, NAMESPACE
-from tests.consumer.kubernetes_documents import TOKEN, kubeconfig
-from tests.consumer.kubernetes_rig import Rig, Start, in_base64, run
+from tests.support.kubernetes_api import Answer
+from tests.support.kubernetes_cluster import NAME, NAMESPACE
+from tests.support.kubernetes_documents import TOKEN, kubeconfig
+from tests.support.kubernetes_rig import Rig, Start, in_base64, run
 from tests.support.patience import promised
 
 SECRET = "s3cret-of-the-user"

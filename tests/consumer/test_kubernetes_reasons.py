@@ -10,8 +10,8 @@ import pytest
 from consumer.dashboard.fleet import BY_HAND, Instance, Scaling
 from consumer.dashboard.kubernetes.history import History
 from consumer.dashboard.kubernetes.pods import read_pod
-from tests.consumer.kubernetes_cluster import Document, new_pod, set_ready, timestamp
-from tests.consumer.kubernetes_rig import Rig, Start, run
+from tests.support.kubernetes_cluster import Document, new_pod, set_ready, timestamp
+from tests.support.kubernetes_rig import Rig, Start, run
 from tests.support.stream import wait_until
 
 HOSTILE = "</td><script>alert(1)</script>\x1b[31m"

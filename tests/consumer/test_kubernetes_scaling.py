@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, OFF, Scaling
-from tests.consumer.kubernetes_cluster import Document
-from tests.consumer.kubernetes_rig import (
+from tests.support.crd import all_definitions, needs_definitions
+from tests.support.kubernetes_cluster import Document
+from tests.support.kubernetes_rig import (
     HPA,
     KEDA,
     MANIFEST,
@@ -23,7 +24,6 @@ from tests.consumer.kubernetes_rig import (
     run,
     with_component,
 )
-from tests.sdep.crd import all_definitions, needs_definitions
 
 PREDICTOR = "/spec/predictors/0"
 COMPONENT = f"{PREDICTOR}/componentSpecs/0"

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from kafka.cluster.lease import leased
 from tests.package.conftest import environment, wheel
-from tests.package.environments import BESIDE, ROOT, run
+from tests.support.package_environments import BESIDE, ROOT, run
 from tests.support.patience import patient
 from tests.support.stream import wait_until
 

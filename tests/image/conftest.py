@@ -11,9 +11,9 @@ import pytest
 
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
 from tests.image import s2i
-from tests.image.bases import builder, python_home, served
 from tests.image.container import Container
-from tests.image.engine import ROOT, copy_source, engine_answers
+from tests.support.image_bases import builder, python_home, served
+from tests.support.image_engine import ROOT, copy_source, engine_answers
 from tests.support.stream import Stream
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 
-from tests.image.engine import docker, inspect
-from tests.s2i.endpoints import Endpoints
+from tests.support.endpoints import Endpoints
+from tests.support.image_engine import docker, inspect
 from tests.support.patience import patient
 from tests.support.ports import free_ports
 

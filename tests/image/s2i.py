@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sdep.s2i_environment import read_environment
-from tests.image.engine import docker, inspect
+from tests.support.image_engine import docker, inspect
 
 _BUILD_S = 900
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.image.bases import python_base
 from tests.image.conftest import require_python
-from tests.image.engine import build, docker
+from tests.support.image_bases import python_base
+from tests.support.image_engine import build, docker
 
 pytestmark = [
     pytest.mark.full,

@@ -12,11 +12,11 @@ import pytest
 
 from seldon_kafka import __version__
 from tests.image import s2i
-from tests.image.bases import builder
 from tests.image.conftest import NewContainer, in_container, require_python
 from tests.image.container import SCRIPT
-from tests.image.engine import build, docker
-from tests.s2i.endpoints import rows_of_json
+from tests.support.endpoints import rows_of_json
+from tests.support.image_bases import builder
+from tests.support.image_engine import build, docker
 from tests.support.patience import promised
 from tests.support.stream import Stream
 

@@ -12,9 +12,9 @@ import pytest
 
 from kafka.cluster.distribution import get_distribution
 from kafka.cluster.progress import Progress
-from tests.image.bases import python_base
 from tests.image.conftest import require_python
-from tests.image.engine import ROOT, docker
+from tests.support.image_bases import python_base
+from tests.support.image_engine import ROOT, docker
 
 pytestmark = [
     pytest.mark.full,

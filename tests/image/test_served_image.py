@@ -15,9 +15,9 @@ from producer.formats import FORMATS, encode
 from seldon_kafka import __version__
 from tests.image.conftest import NewContainer, in_container
 from tests.image.container import SCRIPT
-from tests.image.engine import docker, inspect
-from tests.s2i.endpoints import rows_of_json
-from tests.s2i.replica import image_environment
+from tests.support.endpoints import rows_of_json
+from tests.support.image_engine import docker, inspect
+from tests.support.image_replica import image_environment
 from tests.support.patience import promised
 from tests.support.stream import Stream, assert_once_and_in_order, wait_until
 

@@ -6,11 +6,11 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from tests.image.bases import python_base, served
-from tests.image.engine import copy_source, docker
 from tests.kubernetes.operators import EXECUTOR_IMAGE
 from tests.kubernetes.overlays import IMAGE
 from tests.kubernetes.rig import Rig
+from tests.support.image_bases import python_base, served
+from tests.support.image_engine import copy_source, docker
 
 _PYTHON = "3.8"
 

@@ -7,7 +7,7 @@ import yaml
 
 from tests.kubernetes.operators import namespace_manifest
 from tests.kubernetes.rig import Rig
-from tests.sdep.manifests import (
+from tests.support.manifests import (
     FILES,
     FOLDER,
     OVERLAYS,

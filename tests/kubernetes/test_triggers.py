@@ -22,7 +22,7 @@ from tests.kubernetes.overlays import Overlay, Variant, keda, variant
 from tests.kubernetes.rig import HOST, Rig
 from tests.kubernetes.stream_namespace import StreamNamespace
 from tests.kubernetes.traffic import Run
-from tests.sdep.prometheus import ask, prometheus
+from tests.support.prometheus import ask, prometheus
 from tests.support.stream import wait_until
 
 pytestmark = [pytest.mark.full, pytest.mark.alone, pytest.mark.timeout(900)]

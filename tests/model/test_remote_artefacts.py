@@ -19,7 +19,9 @@ from model import remote
 from model.artefacts import StoreAway, read_artefact
 from model.chosen import chosen_artefact
 from model.remote import fetch_artefact
-from tests.model.stores import (
+from tests.support.environments import PYTHON38, ROOT, needs_python38
+from tests.support.ports import free_port
+from tests.support.stores import (
     ANYONE,
     BUCKET,
     CONTENT,
@@ -34,8 +36,6 @@ from tests.model.stores import (
     running,
     serve_files,
 )
-from tests.support.environments import PYTHON38, ROOT, needs_python38
-from tests.support.ports import free_port
 
 RCLONE = {
     "RCLONE_CONFIG_S3_TYPE": "s3",

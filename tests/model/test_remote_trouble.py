@@ -12,7 +12,8 @@ import pytest
 from model import remote
 from model.artefacts import StoreAway, read_artefact
 from model.remote import fetch_artefact
-from tests.model.stores import (
+from tests.support.patience import promised
+from tests.support.stores import (
     CONTENT,
     FAST,
     MANIFEST,
@@ -22,7 +23,6 @@ from tests.model.stores import (
     reply,
     serve_files,
 )
-from tests.support.patience import promised
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
-from tests.package.environments import build, with_prepared_packages
+from tests.support.package_environments import build, with_prepared_packages
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.package.environments import (
+from tests.s2i.conftest import PYTHON38
+from tests.support.package_environments import (
     ROOT,
     answers_of,
     differences,
@@ -22,7 +23,6 @@ from tests.package.environments import (
     run,
     uv,
 )
-from tests.s2i.conftest import PYTHON38
 from tests.support.patience import patient, promised
 from tests.support.ports import free_port
 from tests.support.stream import Stream, assert_once_and_in_order, numbers, wait_until

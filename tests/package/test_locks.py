@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import locks
-from tests.package.environments import run
+from tests.support.package_environments import run
 
 EVERY = pytest.mark.parametrize("lock", locks.LOCKS, ids=lambda lock: lock.file)
 

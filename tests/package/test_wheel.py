@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from seldon_kafka import __version__
-from tests.package.environments import ROOT, build
+from tests.support.package_environments import ROOT, build
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:

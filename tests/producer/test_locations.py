@@ -13,8 +13,8 @@ import pytest
 
 from producer import locations
 from producer.locations import Entry, Location, LocationError, ObjectGone, open_location
-from tests.model.stores import answering, reply
-from tests.producer.store import BUCKET, Store, s3_store
+from tests.support.object_store import BUCKET, Store, s3_store
+from tests.support.stores import answering, reply
 
 S3 = f"s3://{BUCKET}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
-from tests.s2i.replica import ROOT, Replica
+from tests.support.image_replica import ROOT, Replica
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]
 

@@ -22,7 +22,7 @@ from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from seldon_kafka.messages import Record, header
 from tests.s2i.conftest import PYTHON38, NewReplica
-from tests.s2i.endpoints import rows_of_json, rows_of_protobuf
+from tests.support.endpoints import rows_of_json, rows_of_protobuf
 from tests.support.patience import promised
 from tests.support.stream import Stream, wait_until
 

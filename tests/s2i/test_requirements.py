@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from tests.s2i.conftest import PYTHON38
-from tests.s2i.replica import ROOT, image_environment
+from tests.support.image_replica import ROOT, image_environment
 from tests.support.patience import patient
 
 REQUIREMENTS = ROOT / "requirements.txt"

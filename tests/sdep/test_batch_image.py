@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.sdep.manifests import ROOT, containers, documents, pods
 from tests.sdep.test_making import of_instruction
+from tests.support.manifests import ROOT, containers, documents, pods
 from tests.support.patience import patient
 
 FILE = "batch/Dockerfile"

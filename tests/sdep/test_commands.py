@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from sdep.kind import __main__ as kind
-from tests.sdep.manifests import FOLDER, OVERLAYS, ROOT, component, of_kind, overlay
+from tests.support.manifests import FOLDER, OVERLAYS, ROOT, component, of_kind, overlay
 from tests.support.patience import patient
 
 SCALED_BY_KEDA = [name for name in OVERLAYS if "keda" in name]

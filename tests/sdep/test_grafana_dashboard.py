@@ -11,10 +11,10 @@ from typing import Any
 from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from tests.broker.conftest import bootstrap, cluster, name, new_stream, new_topic
-from tests.sdep.manifests import FOLDER, of_kind, overlay
-from tests.sdep.prometheus import ask, prometheus
 from tests.sdep.test_rules import groups
+from tests.support.manifests import FOLDER, of_kind, overlay
 from tests.support.ports import free_ports
+from tests.support.prometheus import ask, prometheus
 from tests.support.stream import Stream, wait_until
 
 __all__ = ["bootstrap", "cluster", "name", "new_stream", "new_topic"]

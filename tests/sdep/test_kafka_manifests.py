@@ -7,8 +7,8 @@ import pytest
 from kafka.cluster.properties import TAKE_OVER
 from seldon_kafka.config.rights import ROLES, Right
 from seldon_kafka.topics.wanted import wanted_topics
-from tests.sdep.manifests import Document, of_kind, overlay, topics_of
 from tests.sdep.test_stream_manifests import native_settings
+from tests.support.manifests import Document, of_kind, overlay, topics_of
 
 ROLES_OF_USERS = {
     "kmnist": ("worker", "feedback"),

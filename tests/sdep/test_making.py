@@ -9,8 +9,8 @@ import pytest
 
 from model.config import load_recipes
 from model.dataset import CACHE
-from tests.s2i.replica import image_environment
-from tests.sdep.manifests import (
+from tests.support.image_replica import image_environment
+from tests.support.manifests import (
     FOLDER,
     ROOT,
     Document,

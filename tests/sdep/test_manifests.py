@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sdep.crd import Definitions, all_definitions, needs_definitions
-from tests.sdep.manifests import (
+from tests.support.crd import Definitions, all_definitions, needs_definitions
+from tests.support.manifests import (
     COMPONENTS,
     FILES,
     FOLDER,

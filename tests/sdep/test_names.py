@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.sdep.manifests import Document, deployment, documents, environ, of_kind, overlay
-from tests.sdep.manifests import predictor as predictor_of
+from tests.support.manifests import Document, deployment, documents, environ, of_kind, overlay
+from tests.support.manifests import predictor as predictor_of
 
 # The method that Seldon's server calls, by type of the node.
 METHODS = {"TRANSFORMER": "transform_input_raw", "MODEL": "predict"}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sdep.manifests import FOLDER, ROOT, Document, documents
+from tests.support.manifests import FOLDER, ROOT, Document, documents
 
 SERVERS = {"servers/tensorflow.yaml": "TENSORFLOW_SERVER", "servers/triton.yaml": "TRITON_SERVER"}
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.sdep.manifests import FOLDER
+from tests.support.manifests import FOLDER
 from tests.support.patience import patient
 
 RULES = FOLDER / "components" / "monitoring" / "rules.yaml"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from seldon_kafka.topics.wanted import PARTITIONS
-from tests.sdep.crd import Definitions, all_definitions, needs_definitions
-from tests.sdep.manifests import (
+from tests.sdep.test_stream_manifests import container, native_settings
+from tests.support.crd import Definitions, all_definitions, needs_definitions
+from tests.support.manifests import (
     OVERLAYS,
     Document,
     component,
@@ -16,7 +17,6 @@ from tests.sdep.manifests import (
     overlay,
     predictor,
 )
-from tests.sdep.test_stream_manifests import container, native_settings
 
 KEDA = [name for name in OVERLAYS if "keda" in name]
 HPA = [name for name in OVERLAYS if name.endswith("-hpa")]

@@ -9,7 +9,7 @@ import pytest
 from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 from seldon_kafka.messages import Record
 from seldon_kafka.topics.wanted import Topic, wanted_topics
-from tests.sdep.manifests import (
+from tests.support.manifests import (
     OVERLAYS,
     ROOT,
     Document,

@@ -14,8 +14,8 @@ import pytest
 
 from model import remote
 from model.artefacts import SHIPPED, write_artefact
-from tests.model.stores import answering, reply
 from tests.support.ports import free_port
+from tests.support.stores import answering, reply
 from wrapper import KmnistClassifier
 
 ROOT = Path(__file__).resolve().parents[2]

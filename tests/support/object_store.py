@@ -10,8 +10,8 @@ from typing import Any
 
 import boto3
 
-from tests.model.stores import S3, running, send
 from tests.support.ports import free_port
+from tests.support.stores import S3, running, send
 
 BUCKET = "scans"
 _ALLOW = {"Effect": "Allow", "Action": "s3:*", "Resource": "arn:aws:s3:::*"}

@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.image.engine import build, docker, exists
+from tests.support.image_engine import build, docker, exists
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parents[1] / "image"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _SUITE = "bookworm"
 _PACKAGES = (

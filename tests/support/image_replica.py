@@ -11,7 +11,7 @@ import uuid
 from pathlib import Path
 
 from sdep.s2i_environment import read_environment
-from tests.s2i.endpoints import Endpoints
+from tests.support.endpoints import Endpoints
 from tests.support.patience import patient
 from tests.support.ports import free_ports
 

@@ -11,7 +11,7 @@ import yaml
 from jsonschema import Draft7Validator
 
 from tests.sdep.builtin import builtin_kinds, builtin_schema
-from tests.sdep.manifests import Document
+from tests.support.manifests import Document
 
 CRD_DIR = os.environ.get("CRD_DIR")
 

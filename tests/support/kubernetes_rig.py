@@ -14,10 +14,10 @@ import pytest
 from consumer.dashboard.fleet import Action, Instance
 from consumer.dashboard.kubernetes import KubernetesBackend
 from kafka.cluster.certificates import Identity, issue
-from tests.consumer.kubernetes_api import ApiServer
-from tests.consumer.kubernetes_cluster import NAME, NAMESPACE, Cluster, Document
-from tests.consumer.kubernetes_documents import kubeconfig
-from tests.sdep.manifests import documents
+from tests.support.kubernetes_api import ApiServer
+from tests.support.kubernetes_cluster import NAME, NAMESPACE, Cluster, Document
+from tests.support.kubernetes_documents import kubeconfig
+from tests.support.manifests import documents
 from tests.support.stream import wait_until
 
 MANIFEST = documents("base/deployment.yaml")[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from tests.consumer.kubernetes_cluster import Document
+from tests.support.kubernetes_cluster import Document
 
 TOKEN = "a-token-that-nobody-prints"
 SELDON = "machinelearning.seldon.io"

@@ -21,7 +21,7 @@ from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[2]
 BESIDE = ROOT / ".venv-beside"
-ANSWERS = Path(__file__).with_name("answers.py")
+ANSWERS = ROOT / "tests" / "package" / "answers.py"
 
 _FLOAT = 1e-6
 

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.consumer.kubernetes_cluster import NAMESPACE, Cluster, Document
-from tests.consumer.kubernetes_documents import (
+from tests.support.kubernetes_cluster import NAMESPACE, Cluster, Document
+from tests.support.kubernetes_documents import (
     DISCOVERY,
     SELDON,
     TOKEN,
