@@ -1,1 +1,1 @@
-"""Measures the system, alone and beside its peers."""
+"""Measures the throughput and latency of this runtime and of comparable systems."""

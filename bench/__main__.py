@@ -1,4 +1,4 @@
-"""The command line of the bench."""
+"""The command line of the benchmark."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.bed import ROOT, BenchError
-from bench.capacity import NoFigures
+from bench.capacity import MissingFigures
 from bench.capacity_page import FILE, refresh
+from bench.cluster import ROOT, BenchError
 from bench.environments import make_environments
 from bench.facts import facts
 from bench.figures import Figures, load, save
@@ -30,22 +30,22 @@ RESULTS = ROOT / "docs" / "benchmark.json"
 
 _EXAMPLES = """
 examples:
-  python -m bench                          everything, three times; hours
+  python -m bench                          all parts, three times; takes hours
   python -m bench --only pipeline          one part, in a minute
   python -m bench --only peers latency --repetitions 5
-  python -m bench --quick                  a minute: does it run?
-  python -m bench --report                 writes docs/benchmark.md anew from what was measured
+  python -m bench --quick                  tests that the benchmark runs, in a minute
+  python -m bench --report                 writes docs/benchmark.md from the saved figures
 
-Each part's figures replace its earlier ones in docs/benchmark.json, from which the report and
-`python -m bench.capacity` are made.
+The figures of each part replace its earlier ones in docs/benchmark.json. The report and
+`python -m bench.capacity` read that file.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the arguments say.
+    """Runs the parts that the arguments name.
 
     Returns:
-        0 if all was measured, 1 if not, 2 for wrong arguments, 130 after Ctrl-C.
+        0 on success, 1 on an error, 2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -54,28 +54,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("stopped; what was measured before is kept\n")
+        sys.stderr.write("stopped; the figures of complete repetitions are kept\n")
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Measures this runtime, alone and beside others, and writes a report.",
+        description="Measures this runtime and comparable systems, and writes a report.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="a small run that proves nothing")
-    parser.add_argument("--report", action="store_true", help="only write the report")
+    parser.add_argument("--quick", action="store_true", help="run briefly, without figures")
+    parser.add_argument("--report", action="store_true", help="write the report, measure nothing")
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, metavar="PART", help=", ".join(SECTIONS)
     )
-    parser.add_argument("--repetitions", type=positive_integer, default=3, help="of all (3)")
     parser.add_argument(
-        "--messages", type=positive_integer, default=200_000, help="in a full topic (200000)"
+        "--repetitions", type=positive_integer, default=3, help="repetitions of each part (3)"
     )
     parser.add_argument(
-        "--seconds", type=positive_number, default=20, help="at each load, for latency (20)"
+        "--messages", type=positive_integer, default=200_000, help="messages in a topic (200000)"
+    )
+    parser.add_argument(
+        "--seconds", type=positive_number, default=20, help="seconds for each latency (20)"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help=f"({RESULTS.name})")
     return parser
@@ -83,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(options: argparse.Namespace) -> int:
     if options.quick:
-        quick(bundled_images(), _say)
+        quick(bundled_images(), _print_step)
         return 0
     if not options.report:
         _measure(options)
@@ -99,8 +101,8 @@ def _refresh(page: Path, results: Path) -> None:
     try:
         refresh(page, results)
         print(f"wrote {page}")
-    except NoFigures as error:
-        sys.stderr.write(f"{page} stays as it is: {error}\n")
+    except MissingFigures as error:
+        sys.stderr.write(f"{page} was not changed: {error}\n")
 
 
 def _measure(options: argparse.Namespace) -> None:
@@ -114,22 +116,22 @@ def _measure(options: argparse.Namespace) -> None:
         figures = Figures(facts=_facts(name, options))
         for repetition in range(options.repetitions):
             for step in SECTIONS[name](plan, figures):
-                _say(f"{name} {repetition + 1}/{options.repetitions}: {step}")
-            _keep(options.results, figures)
+                _print_step(f"{name} {repetition + 1}/{options.repetitions}: {step}")
+            _save(options.results, figures)
 
 
 def _facts(name: str, options: argparse.Namespace) -> dict[str, str]:
     found = facts()
-    # Parts may be measured on different days, by different commands.
+    # The parts may be measured on different days, by different commands.
     own = {f"{fact} {name}": found.pop(fact) for fact in ("date", "revision")}
     return {**found, **own, f"command {name}": _command(name, options)}
 
 
-def _keep(results: Path, figures: Figures) -> None:
-    earlier = results.with_suffix(".part")
-    save(figures, earlier)
-    save(load([path for path in (results, earlier) if path.exists()]), results)
-    earlier.unlink()
+def _save(results: Path, figures: Figures) -> None:
+    part = results.with_suffix(".part")
+    save(figures, part)
+    save(load([path for path in (results, part) if path.exists()]), results)
+    part.unlink()
 
 
 def _command(name: str, options: argparse.Namespace) -> str:
@@ -141,7 +143,7 @@ def _command(name: str, options: argparse.Namespace) -> str:
 _STARTED = time.monotonic()
 
 
-def _say(step: str) -> None:
+def _print_step(step: str) -> None:
     print(f"{time.monotonic() - _STARTED:6.0f} s  {step}", flush=True)
 
 

@@ -1,7 +1,7 @@
-"""`python -m bench.capacity`: partitions, workers and brokers for a wanted rate.
+"""`python -m bench.capacity`: partitions, workers and brokers for a given rate.
 
-Computed from the last bench's processor time of each message. What a machine of yours does, only a
-bench on it tells: `python -m bench --only drain growth`.
+The numbers follow from the processor time of a message in the last benchmark. For another machine,
+run `python -m bench --only drain growth` there first.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.bed import ROOT
+from bench.cluster import ROOT
 from bench.figures import Figures, load
 from bench.payloads import FORMAT_NAMES, bundled_images, payloads
 from seldon_kafka.config.arguments import positive_integer, positive_number
 
 RESULTS = ROOT / "docs" / "benchmark.json"
 
-# Shares that are planned to be used: the rest is for catching up after a take-over, for rebalances
-# and for hours that are busier than the average.
+# Planned shares of the capacity. The rest is for backlogs after a take-over, for rebalances and for
+# busy hours.
 _WORKER_SHARE = 0.6
 _BROKER_SHARE = 0.5
 _NETWORK_SHARE = 0.6
-# A replica dies: its partitions must find others, in parts that are not too large.
+# Partitions of a dead replica move to the others; more partitions spread them more evenly.
 _PARTITIONS_A_WORKER = 3
-# What Apache Kafka's own blog names for a broker, replicas counted in (2018, for version 1.1).
+# Apache Kafka's blog recommends this limit for a broker, replicas included (2018, version 1.1).
 _REPLICAS_A_BROKER = 4_000
 _REPLY_BYTES = 550
-"""A reply with its headers and key: 500 for a clear image, by `transport.replies.size_of`."""
+"""Size of a reply with headers and key: 500 bytes for a clear image, by `transport.replies`."""
 _RECORD_BYTES = 90
-"""What a request's key, headers and framing add to its value."""
+"""Size of a request's key, headers and framing in bytes."""
 
 _EXAMPLES = """
 examples:
@@ -45,13 +45,13 @@ examples:
 
 @dataclass(frozen=True)
 class Costs:
-    """What a message takes.
+    """The costs of a message.
 
     Attributes:
         worker_s: CPU seconds of the worker.
         broker_s: CPU seconds of all brokers together.
-        request_bytes: of a request in the log.
-        reply_bytes: of its reply.
+        request_bytes: size of a request in the log.
+        reply_bytes: size of its reply.
     """
 
     worker_s: float
@@ -62,13 +62,13 @@ class Costs:
 
 @dataclass(frozen=True)
 class Machines:
-    """What there is to be had.
+    """The machines and topics that are planned for.
 
     Attributes:
-        broker_cores: of each broker.
-        network_gbit: of each broker, each way.
-        replication: copies of each message.
-        retention_h: how long topics keep messages.
+        broker_cores: cores of each broker.
+        network_gbit: network of each broker in gigabits a second, in each direction.
+        replication: replicas of each partition.
+        retention_h: retention of the topics in hours.
     """
 
     broker_cores: int = 8
@@ -78,16 +78,16 @@ class Machines:
 
 
 @dataclass(frozen=True)
-class Need:
-    """What a rate asks for.
+class Requirement:
+    """The resources for a rate.
 
     Attributes:
-        messages: a second.
-        workers: of one core each.
-        partitions: of the input and of the output topic each.
-        brokers: in all.
-        bound: what the number of brokers comes from.
-        broker_in_mb: megabytes a second into each broker, copies counted in.
+        messages: messages a second.
+        workers: number of workers, with one core each.
+        partitions: partitions of the input topic, and of the output topic.
+        brokers: number of brokers.
+        bound: the resource that sets the number of brokers.
+        broker_in_mb: megabytes a second into each broker, replication included.
         broker_out_mb: megabytes a second out of each broker.
         disk_tb: terabytes on all brokers.
     """
@@ -104,29 +104,34 @@ class Need:
 
 @dataclass(frozen=True)
 class Load:
-    """A load that was measured.
+    """A measured load.
 
     Attributes:
-        share: of what a worker can do.
-        p99_ms: of 100 messages 99 were answered within this.
+        share: share of the worker's highest rate.
+        p99_ms: 99th percentile of the latency in milliseconds.
     """
 
     share: float
     p99_ms: float
 
 
-class NoFigures(Exception):
-    """The bench has not measured what is needed; the message says how to have it measured."""
+class MissingFigures(Exception):
+    """The benchmark has not measured what is needed; the message says which command does."""
 
 
 def costs(figures: Figures, format_name: str, images: int) -> Costs:
-    """What a message of so many images takes, by the last bench.
+    """Returns the costs of a message in the last benchmark.
 
-    The costs of one image a message were measured. What part of them comes anew with each image is
-    taken from the growth part: images a second at one and at many images a message.
+    The costs were measured for messages of one image. Their growth with the number of images is
+    taken from the part `growth`, which measured images a second for several numbers of images.
+
+    Args:
+        figures: figures of the benchmark.
+        format_name: name of the wire format.
+        images: number of images in a message.
 
     Raises:
-        NoFigures: they were not measured.
+        MissingFigures: the costs were not measured.
     """
     worker = figures.one(
         "drain cpu",
@@ -137,7 +142,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
         processing="exactly_once",
     )
     if worker is None:
-        raise NoFigures("no CPU time was measured; run `python -m bench --only drain growth`")
+        raise MissingFigures("no CPU time was measured; run `python -m bench --only drain growth`")
     brokers = [
         figures.one(
             "drain cpu",
@@ -151,7 +156,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
     ]
     broker = next((each for each in brokers if each is not None), None)
     if broker is None:
-        raise NoFigures(
+        raise MissingFigures(
             "no CPU time of three brokers was measured; run `python -m bench --only drain`"
         )
     value_bytes = len(next(payloads(format_name, bundled_images())).value)
@@ -160,7 +165,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
     reply_bytes = _REPLY_BYTES + (images - 1) * _REPLY_BYTES / 4
     return Costs(
         worker.spread.median / 1000 * _for_images(figures, format_name, images),
-        # Brokers move bytes: their time is taken to grow with them.
+        # Brokers move bytes, so their time is taken to be proportional to them.
         broker.spread.median / 1000 * (request_bytes + reply_bytes) / one,
         request_bytes,
         reply_bytes,
@@ -168,7 +173,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
 
 
 def _for_images(figures: Figures, format_name: str, images: int) -> float:
-    """How many times the worker's cost of one image a message with so many images has."""
+    """Returns the worker's cost of such a message, relative to a message of one image."""
     if images == 1:
         return 1.0
     measured = "raw" if format_name in ("raw", "bindata", "png") else "ndarray"
@@ -177,47 +182,57 @@ def _for_images(figures: Figures, format_name: str, images: int) -> float:
         for each in figures.all("images a message", format=measured)
     }
     if not rates:
-        raise NoFigures("no messages of many images were measured: `python -m bench --only growth`")
+        raise MissingFigures(
+            "messages of several images were not measured; run `python -m bench --only growth`"
+        )
     nearest = max((each for each in rates if each <= images), default=min(rates))
     return images * rates[min(rates)] / rates[nearest]
 
 
 def load_for(figures: Figures, p99_ms: float | None) -> Load:
-    """The highest measured load, up to the share that is planned, with such a latency or less.
+    """Returns the highest measured load that meets a latency, up to the planned share.
 
     Args:
-        figures: what was measured.
-        p99_ms: the latency that is wanted, exactly once; None if any is good.
+        figures: figures of the benchmark.
+        p99_ms: highest 99th percentile of the latency, exactly once; None allows any.
 
     Raises:
-        NoFigures: no latency was measured, or none is so low.
+        MissingFigures: no latency was measured, or all are higher.
     """
     carried = figures.one("carried", processing="exactly_once")
     if carried is None:
-        raise NoFigures("no latency was measured; run `python -m bench --only latency`")
+        raise MissingFigures("no latency was measured; run `python -m bench --only latency`")
     loads = []
     for offered in figures.all("offered", processing="exactly_once"):
         measured = figures.one("latency", percentile=99.0, **dict(offered.labels))
         share = offered.spread.median / carried.spread.median
         if measured is not None and share <= _WORKER_SHARE:
             loads.append(Load(share, measured.spread.median))
-    quick = [each for each in loads if p99_ms is None or each.p99_ms <= p99_ms]
-    if not quick:
+    fast = [each for each in loads if p99_ms is None or each.p99_ms <= p99_ms]
+    if not fast:
         best = min((each.p99_ms for each in loads), default=math.inf)
-        raise NoFigures(f"no load was answered so quickly: the best p99 measured is {best:.0f} ms")
-    return max(quick, key=lambda each: each.share)
+        raise MissingFigures(f"no load had such a latency: the best p99 measured is {best:.0f} ms")
+    return max(fast, key=lambda each: each.share)
 
 
-def need(
+def requirement(
     rate: float, cost: Costs, machines: Machines, images: int, share: float = _WORKER_SHARE
-) -> Need:
-    """What so many images a second ask for, with workers busy for such a share of the time."""
+) -> Requirement:
+    """Returns the resources for a rate.
+
+    Args:
+        rate: images a second.
+        cost: costs of a message.
+        machines: the machines.
+        images: number of images in a message.
+        share: share of the time that workers are busy.
+    """
     messages = rate / images
     workers = math.ceil(messages * cost.worker_s / share)
     partitions = max(12, workers * _PARTITIONS_A_WORKER)
     stored = messages * (cost.request_bytes + cost.reply_bytes)
     copies = stored * machines.replication
-    # Each copy is received once; the leader's is sent to the others, and to who consumes it.
+    # A broker receives each copy once. The leader sends it to the followers and to the consumer.
     sent = stored * machines.replication
     capacity = machines.network_gbit * 1e9 / 8 * _NETWORK_SHARE
     by = {
@@ -228,7 +243,7 @@ def need(
     }
     bound = max(by, key=lambda each: by[each])
     brokers = by[bound]
-    return Need(
+    return Requirement(
         messages,
         workers,
         partitions,
@@ -240,8 +255,8 @@ def need(
     )
 
 
-def table(rate: float, format_name: str, images: int, found: Need, load: Load) -> str:
-    """The need as lines of text, with the latency that was measured at such a load."""
+def table(rate: float, format_name: str, images: int, found: Requirement, load: Load) -> str:
+    """Returns the requirement as text, with the latency that was measured at this load."""
     return "\n".join(
         (
             f"{rate:,.0f} images a second as {format_name}, {images} in each message:",
@@ -252,23 +267,23 @@ def table(rate: float, format_name: str, images: int, found: Need, load: Load) -
             f"  network      {found.broker_in_mb:,.0f} MB/s into and "
             f"{found.broker_out_mb:,.0f} MB/s out of each broker",
             f"  disk         {found.disk_tb:,.2f} TB on all brokers",
-            f"  latency      p99 {load.p99_ms:,.0f} ms, as at {load.share:.0%} of what the bench's "
-            "worker can do",
+            f"  latency      p99 {load.p99_ms:,.0f} ms, measured at {load.share:.0%} of the "
+            "worker's highest rate",
         )
     )
 
 
-def answer(arguments: Sequence[str] | None = None) -> str:
-    """What the command prints for these arguments.
+def command_output(arguments: Sequence[str] | None = None) -> str:
+    """Returns the output of the command for these arguments.
 
     Raises:
-        NoFigures: the bench has not measured what is needed.
-        OSError: what it has measured can't be read.
+        MissingFigures: the benchmark has not measured what is needed.
+        OSError: the figures cannot be read.
         SystemExit: the arguments are wrong.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bench.capacity",
-        description="How many partitions, workers and brokers a rate asks for.",
+        description="Computes the partitions, workers and brokers for a rate.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -277,7 +292,7 @@ def answer(arguments: Sequence[str] | None = None) -> str:
     parser.add_argument("--images", type=positive_integer, default=1, help="in a message (1)")
     known = Machines()
     parser.add_argument(
-        "--p99-ms", type=positive_number, help="wanted latency, exactly once; any by default"
+        "--p99-ms", type=positive_number, help="highest latency, exactly once (default: any)"
     )
     parser.add_argument("--broker-cores", type=positive_integer, default=known.broker_cores)
     parser.add_argument("--network-gbit", type=positive_number, default=known.network_gbit)
@@ -289,24 +304,24 @@ def answer(arguments: Sequence[str] | None = None) -> str:
         options.broker_cores, options.network_gbit, options.replication, options.retention_hours
     )
     if options.format == "png" and options.images > 1:
-        parser.error("a PNG message holds one image")
+        parser.error("a PNG message has one image")
     figures = load([options.results])
     cost = costs(figures, options.format, options.images)
     measured = load_for(figures, options.p99_ms)
     share = _WORKER_SHARE if options.p99_ms is None else measured.share
-    found = need(options.rate, cost, machines, options.images, share)
+    found = requirement(options.rate, cost, machines, options.images, share)
     return table(options.rate, options.format, options.images, found, measured)
 
 
 def main() -> int:
-    """Print what a rate asks for.
+    """Prints the resources for a rate.
 
     Returns:
-        0; 1 if the bench has not measured what is needed; 2 for wrong arguments.
+        0 on success, 1 without the needed figures, 2 for wrong arguments.
     """
     try:
-        print(answer())
-    except (NoFigures, OSError) as error:
+        print(command_output())
+    except (MissingFigures, OSError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
     return 0

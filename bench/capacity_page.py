@@ -1,4 +1,4 @@
-"""Keeps what docs/capacity.md shows of the calculator what the calculator says."""
+"""Updates the calculator's output in docs/capacity.md."""
 
 from __future__ import annotations
 
@@ -6,38 +6,39 @@ import re
 import shlex
 from pathlib import Path
 
-from bench.capacity import answer
+from bench.capacity import command_output
 
 FILE = "capacity.md"
 
-# A command in a block of code, and the lines that it printed.
+# A command in a code block, and the lines of its output.
 _SHOWN = re.compile(
     r"^(?P<command>\$ python -m bench\.capacity (?P<arguments>.+)\n)(?:(?!```).+\n)*", re.MULTILINE
 )
 
 
 def refresh(page: Path, results: Path) -> None:
-    """Puts into the page what its commands print now.
+    """Replaces the output of each command in the page.
 
     Args:
-        page: the file.
-        results: what the bench has measured.
+        page: path of the page.
+        results: path of the benchmark's figures.
 
     Raises:
-        NoFigures: not all that the page needs has been measured; it stays as it is.
+        MissingFigures: the page needs figures that were not measured; it is not changed.
     """
     page.write_text(refreshed(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 def refreshed(text: str, results: Path) -> str:
-    """The page's text with what its commands print now.
+    """Returns the text of the page with the current output of each command.
 
     Raises:
-        NoFigures: the bench has not measured what one of them needs.
+        MissingFigures: a command needs figures that were not measured.
     """
 
-    def anew(shown: re.Match[str]) -> str:
+    def updated(shown: re.Match[str]) -> str:
         arguments = shlex.split(shown["arguments"])
-        return shown["command"] + answer([*arguments, "--results", str(results)]) + "\n"
+        output = command_output([*arguments, "--results", str(results)])
+        return shown["command"] + output + "\n"
 
-    return _SHOWN.sub(anew, text)
+    return _SHOWN.sub(updated, text)

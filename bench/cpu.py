@@ -1,4 +1,4 @@
-"""Processor time and memory of processes and of all that they started."""
+"""Measures processor time and memory of processes and their children."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import psutil
 
 
 def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
-    """User and system time so far, of the processes and their children."""
+    """Returns the user and system time of the processes and their children, in seconds."""
     total = 0.0
-    for each in _families(processes):
+    for each in _with_children(processes):
         with contextlib.suppress(psutil.NoSuchProcess):
             times = each.cpu_times()
             total += times.user + times.system
@@ -19,15 +19,15 @@ def cpu_seconds(processes: Iterable[psutil.Process]) -> float:
 
 
 def resident_mib(processes: Iterable[psutil.Process]) -> float:
-    """Resident memory now, of the processes and their children."""
+    """Returns the resident memory of the processes and their children, in MiB."""
     total = 0
-    for each in _families(processes):
+    for each in _with_children(processes):
         with contextlib.suppress(psutil.NoSuchProcess):
             total += each.memory_info().rss
     return total / 2**20
 
 
-def _families(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
+def _with_children(processes: Iterable[psutil.Process]) -> Iterator[psutil.Process]:
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             yield from (process, *process.children(recursive=True))

@@ -1,4 +1,4 @@
-"""Environments of the bench's peers and of Locust: one each, so that their pins can't fight."""
+"""Environments of the peers and of Locust; each is separate, because their pins conflict."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.bed import ROOT, BenchError
+from bench.cluster import ROOT, BenchError
 from bench.systems import ENVIRONMENTS, PEERS
 
 _STAMP = "installed.sha256"
 
 
 def make_environments() -> None:
-    """Installs what each peer needs; what is there already stays.
+    """Installs the environment of each peer, unless it exists.
 
     Raises:
-        BenchError: one can't be installed.
+        BenchError: an environment cannot be installed.
     """
     for name in PEERS:
         make_environment(ENVIRONMENTS / name, ROOT / "bench" / "peers" / name / "requirements.txt")
 
 
 def make_environment(folder: Path, requirements: Path) -> None:
-    """Makes a virtual environment of what a file names, if it is not there.
+    """Creates a virtual environment from a requirements file, unless it exists.
 
     Raises:
-        BenchError: it can't be made.
+        BenchError: the environment cannot be installed.
     """
     wanted = hashlib.sha256(sys.version.encode("utf-8") + requirements.read_bytes()).hexdigest()
     stamp = folder / _STAMP
@@ -40,5 +40,5 @@ def make_environment(folder: Path, requirements: Path) -> None:
         [*install, "--disable-pip-version-check", "-r", str(requirements)],
     ):
         if subprocess.run(command, check=False).returncode:
-            raise BenchError(f"{folder} can't be made from {requirements}")
+            raise BenchError(f"{folder} cannot be installed from {requirements}")
     stamp.write_text(wanted, "utf-8")

@@ -1,4 +1,4 @@
-"""What a run was made on: machine, versions, revision."""
+"""Facts about a run: machine, versions, revision."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from pathlib import Path
 import psutil
 from confluent_kafka import libversion
 
-from bench.bed import ROOT
+from bench.cluster import ROOT
 from kafka.cluster.distribution import KAFKA_VERSION
 
 _PACKAGES = ("confluent-kafka", "numpy", "orjson", "ai-edge-litert", "seldon-core")
 
 
 def facts() -> dict[str, str]:
-    """The facts of a run that begins now."""
+    """Returns the facts of a run that starts now."""
     memory_gib = psutil.virtual_memory().total / 2**30
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d"),
@@ -44,7 +44,7 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    # What a run writes is in `docs`.
+    # A run writes only into `docs`.
     is_changed = _git("status", "--porcelain", "--", ".", ":!docs")
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if is_changed else "")
 

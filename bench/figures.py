@@ -1,4 +1,4 @@
-"""What was measured: one figure for each case, with a value for each repetition."""
+"""Stores the measured figures: one for each case, with a value for each repetition."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Figure:
     """One measured quantity.
 
     Attributes:
-        what: Its name, `drain` for one.
-        labels: The case: format, workers and so on.
-        unit: Of the values.
-        values: One for each repetition, in their order.
+        what: name of the quantity, such as `drain`.
+        labels: the case: format, workers and so on.
+        unit: unit of the values.
+        values: one value for each repetition, in their order.
     """
 
     what: str
@@ -36,34 +36,34 @@ class Figure:
 
     @property
     def spread(self) -> Spread:
-        """Of the values."""
+        """Minimum, median and maximum of the values."""
         return Spread(min(self.values), statistics.median(self.values), max(self.values))
 
 
 @dataclass
 class Figures:
-    """All that one run of the bench has measured.
+    """All figures of one run of the benchmark.
 
     Attributes:
-        facts: The machine, the versions, the command.
-        figures: By name and labels.
+        facts: the machine, the versions, the command.
+        figures: the figures, in the order of their first value.
     """
 
     facts: dict[str, str] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
 
     def add(self, what: str, unit: str, value: float, **labels: object) -> None:
-        """Note one repetition's value of a figure."""
+        """Adds one repetition's value to a figure."""
         texts = {name: str(label) for name, label in labels.items()}
-        for place, figure in enumerate(self.figures):
+        for index, figure in enumerate(self.figures):
             if figure.what == what and figure.labels == texts:
                 values = (*figure.values, value)
-                self.figures[place] = Figure(what, texts, unit, values)
+                self.figures[index] = Figure(what, texts, unit, values)
                 return
         self.figures.append(Figure(what, texts, unit, (value,)))
 
     def all(self, what: str, **labels: object) -> list[Figure]:
-        """The figures of this name whose labels include these, in the order of measuring."""
+        """Returns the figures of this name whose labels include these, as they were measured."""
         texts = {name: str(label) for name, label in labels.items()}
         return [
             figure
@@ -72,18 +72,22 @@ class Figures:
         ]
 
     def one(self, what: str, **labels: object) -> Figure | None:
-        """The only figure of this name with these labels, or None."""
+        """Returns the only figure of this name with these labels, or None.
+
+        Raises:
+            LookupError: several figures match.
+        """
         found = self.all(what, **labels)
         if len(found) > 1:
-            raise LookupError(f"{what} {labels} names {len(found)} figures")
+            raise LookupError(f"{what} {labels} matches {len(found)} figures")
         return found[0] if found else None
 
 
 def ratio(upper: Figure | None, lower: Figure | None) -> Spread | None:
-    """Of two figures of one run: the ratios of their repetitions; None where one is missing.
+    """Returns the ratios of two figures, repetition by repetition; None if one is missing.
 
-    Machines are shared and drift; two values that were taken one after the other have met the
-    same conditions.
+    Machines are shared, and their speed drifts. Two values that were measured one after the other
+    had the same conditions.
     """
     if upper is None or lower is None:
         return None
@@ -92,13 +96,13 @@ def ratio(upper: Figure | None, lower: Figure | None) -> Spread | None:
 
 
 def save(figures: Figures, path: Path) -> None:
-    """Write all as JSON."""
+    """Writes the figures as JSON."""
     document = {"facts": figures.facts, "figures": [asdict(item) for item in figures.figures]}
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def load(paths: Iterable[Path]) -> Figures:
-    """Read what `save` wrote; of figures that stand in several files the last one counts."""
+    """Reads the files of `save`; of a figure in several files the last one counts."""
     found = Figures()
     for path in paths:
         document = json.loads(path.read_text(encoding="utf-8"))

@@ -1,7 +1,7 @@
-"""The convolutional network of Keras's own example, in the plainest of Seldon wrapper classes.
+"""Keras's own example of a convolutional network, in a minimal Seldon wrapper class.
 
-https://keras.io/examples/vision/mnist_convnet/ has the like for digits. Its weights are random: how
-fast it is does not depend on them. It needs TensorFlow, so `.venv-train` runs it.
+https://keras.io/examples/vision/mnist_convnet/ has this network for digits. Its weights are random,
+because the speed does not depend on them. It needs TensorFlow, so `.venv-train` runs it.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _IMAGES = 16 * 1024
 
 
 class KerasExample:
-    """Only `load` and `predict`, as a tutorial would have it, and a word that it is row-wise."""
+    """A row-wise class with only `load` and `predict`, as in a tutorial."""
 
     row_wise = True
 
     def load(self) -> None:
-        """Build the network."""
+        """Builds the network."""
         import keras
 
         self._model = keras.Sequential(
@@ -37,19 +37,19 @@ class KerasExample:
         )
 
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
-        """Probabilities float32 (n, 10) of images (n, 28, 28) from 0 to 255."""
+        """Returns probabilities float32 (n, 10) for images (n, 28, 28) from 0 to 255."""
         return self._model.predict_on_batch(np.asarray(X)[..., None] / 255.0)
 
 
 def main() -> None:
-    """Print how many images a second the class takes by itself, 256 at a time."""
-    served = KerasExample()
-    served.load()
+    """Prints the images a second of the class alone, in batches of 256."""
+    user_model = KerasExample()
+    user_model.load()
     images = np.zeros((_BATCH, 28, 28), np.int64)
-    served.predict(images, ())
+    user_model.predict(images, ())
     started = time.perf_counter()
     for _ in range(_IMAGES // _BATCH):
-        served.predict(images, ())
+        user_model.predict(images, ())
     print(_IMAGES / (time.perf_counter() - started))
 
 

@@ -1,4 +1,4 @@
-"""From when a message was due to when a reader of the replies, `read_committed`, has its answer."""
+"""Measures latency, from a message's due time until a `read_committed` reader has its reply."""
 
 from __future__ import annotations
 
@@ -13,64 +13,72 @@ import psutil
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from numpy.typing import NDArray
 
-from bench.bed import PARTITIONS, ROOT, Bed, BenchError
+from bench.cluster import PARTITIONS, ROOT, BenchCluster, BenchError
 from bench.cpu import cpu_seconds
-from bench.drain import await_members
+from bench.drain import wait_for_members
 from bench.systems import System, Topics, running
 
-# Loads, named after what they are a share of: what the system answers beside the sender and the
-# reader, or by itself.
-BESIDE = {share: f"{share:.0%} beside sender and reader" for share in (0.25, 0.5, 0.8)}
-ALONE = {0.8: "80% alone"}
+# Names of loads, by share. The first are shares of the rate beside sender and reader, the second
+# of the rate alone.
+SHARED_LOADS = {share: f"{share:.0%} beside sender and reader" for share in (0.25, 0.5, 0.8)}
+ALONE_LOADS = {0.8: "80% alone"}
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _WARM_UP_S = 8.0
 _LATEST_S = 30.0
 
 
 def latencies(
-    bed: Bed, system: System, rate: float, seconds: float, *, format_name: str, members: int = 1
+    cluster: BenchCluster,
+    system: System,
+    rate: float,
+    seconds: float,
+    *,
+    format_name: str,
+    members: int = 1,
 ) -> NDArray[np.float64]:
-    """Let a system answer at an offered load.
+    """Measures latencies at an offered load.
 
     Args:
-        bed: the brokers.
-        system: who answers.
+        cluster: the brokers.
+        system: the system.
         rate: messages a second.
-        seconds: for how long, beside the warm-up.
-        format_name: what is sent.
-        members: of the system's group.
+        seconds: duration of the measurement, without the warm-up.
+        format_name: name of the wire format.
+        members: members of the system's group.
 
     Returns:
-        Milliseconds of each message after the warm-up, in no order.
+        The latency of each message after the warm-up in milliseconds, in no particular order.
 
     Raises:
-        BenchError: not each message was answered.
+        BenchError: not every message was answered.
     """
     with contextlib.ExitStack() as stack:
-        topics, _ = stack.enter_context(_waiting(bed, system, format_name, members))
-        reader = stack.enter_context(_reading(bed, topics))
-        sender = _send(bed, topics.source, rate, seconds + _WARM_UP_S, format_name)
+        topics, _ = stack.enter_context(_ready_system(cluster, system, format_name, members))
+        reader = stack.enter_context(_reading(cluster, topics))
+        sender = _send(cluster, topics.source, rate, seconds + _WARM_UP_S, format_name)
         stack.callback(sender.wait)
         return _receive(reader, sender, int(rate * (seconds + _WARM_UP_S)))
 
 
-def carried(bed: Bed, system: System, offered: float, seconds: float, *, format_name: str) -> float:
-    """What a system answers beside the sender and the reader of its latency, on the same cores.
+def shared_rate(
+    cluster: BenchCluster, system: System, offered: float, seconds: float, *, format_name: str
+) -> float:
+    """Measures a system's rate on the cores that it shares with sender and reader.
 
     Args:
-        bed: the brokers.
-        system: who answers, in one process.
-        offered: messages a second; more than it can answer.
-        seconds: for how long it is looked at.
-        format_name: what is sent.
+        cluster: the brokers.
+        system: the system, with one process.
+        offered: messages a second, more than the system can answer.
+        seconds: duration of the measurement.
+        format_name: name of the wire format.
 
     Returns:
-        Messages a second that the reader had.
+        The reader's messages a second.
     """
     with contextlib.ExitStack() as stack:
-        topics, _ = stack.enter_context(_waiting(bed, system, format_name, 1))
-        reader = stack.enter_context(_reading(bed, topics))
-        sender = _send(bed, topics.source, offered, 2 * seconds + _WARM_UP_S, format_name)
+        topics, _ = stack.enter_context(_ready_system(cluster, system, format_name, 1))
+        reader = stack.enter_context(_reading(cluster, topics))
+        sender = _send(cluster, topics.source, offered, 2 * seconds + _WARM_UP_S, format_name)
         stack.callback(sender.wait)
         stack.callback(sender.kill)
         _count_until(reader, time.monotonic() + _WARM_UP_S)
@@ -87,37 +95,41 @@ def _count_until(reader: Consumer, end: float) -> int:
 
 
 @contextlib.contextmanager
-def _reading(bed: Bed, topics: Topics) -> Iterator[Consumer]:
-    """A reader of all replies, as an application would have it."""
+def _reading(cluster: BenchCluster, topics: Topics) -> Iterator[Consumer]:
+    """Opens a reader of all replies, as an application would."""
     reader = Consumer(
-        bed.client(
+        cluster.client(
             group_id="bench-latency", isolation_level="read_committed", fetch_wait_max_ms=100
         )
     )
     try:
-        reader.assign([TopicPartition(topics.replies, place, 0) for place in range(PARTITIONS)])
+        reader.assign([TopicPartition(topics.replies, each, 0) for each in range(PARTITIONS)])
         yield reader
     finally:
         reader.close()
 
 
 @contextlib.contextmanager
-def _waiting(
-    bed: Bed, system: System, format_name: str, members: int
+def _ready_system(
+    cluster: BenchCluster, system: System, format_name: str, members: int
 ) -> Iterator[tuple[Topics, list[psutil.Process]]]:
-    """A system that waits for messages on a topic of its own: its topics and processes."""
-    source, replies, dead = bed.new_topic("in"), bed.new_topic("out"), bed.new_topic("dead", 1)
-    topics = Topics(source, replies, dead, bed.name("group"))
-    with running(system, bed, topics, format_name) as processes:
-        await_members(bed, topics.group, members)
+    """Starts a system with empty topics of its own; yields the topics and its processes."""
+    source, replies, dead = (
+        cluster.new_topic("in"),
+        cluster.new_topic("out"),
+        cluster.new_topic("dead", 1),
+    )
+    topics = Topics(source, replies, dead, cluster.name("group"))
+    with running(system, cluster, topics, format_name) as processes:
+        wait_for_members(cluster, topics.group, members)
         yield topics, processes
-    bed.drop(source, replies, dead)
+    cluster.drop(source, replies, dead)
 
 
 def _send(
-    bed: Bed, topic: str, rate: float, seconds: float, format_name: str
+    cluster: BenchCluster, topic: str, rate: float, seconds: float, format_name: str
 ) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "bench.open_loop", "--broker", bed.bootstrap]
+    command = [sys.executable, "-m", "bench.open_loop", "--broker", cluster.bootstrap]
     command += ["--topic", topic, "--partitions", str(PARTITIONS), "--format", format_name]
     command += ["--rate", str(rate), "--seconds", str(seconds)]
     return subprocess.Popen(command, cwd=ROOT)
@@ -145,9 +157,9 @@ def _receive(reader: Consumer, sender: subprocess.Popen[bytes], count: int) -> N
     return np.asarray(measured[times - times.min() > _WARM_UP_S * 1e9], np.float64)
 
 
-def idle_share(bed: Bed, system: System, seconds: float) -> float:
-    """The share of a core that a system takes while there is nothing to do."""
-    with _waiting(bed, system, "ndarray", 1) as (_, processes):
+def idle_share(cluster: BenchCluster, system: System, seconds: float) -> float:
+    """Returns the share of a core that an idle system uses."""
+    with _ready_system(cluster, system, "ndarray", 1) as (_, processes):
         time.sleep(_WARM_UP_S)
         before, started = cpu_seconds(processes), time.monotonic()
         time.sleep(seconds)
@@ -155,5 +167,5 @@ def idle_share(bed: Bed, system: System, seconds: float) -> float:
 
 
 def percentiles(milliseconds: NDArray[np.float64]) -> Sequence[float]:
-    """The latencies at `PERCENTILES`."""
+    """Returns the latencies at `PERCENTILES`."""
     return [float(value) for value in np.percentile(milliseconds, PERCENTILES)]

@@ -1,8 +1,8 @@
-"""`python -m bench.open_loop`: sends images on a schedule, whatever becomes of them.
+"""`python -m bench.open_loop`: sends images on a schedule, without waiting for replies.
 
 The key of each message is the time at which it was due, in nanoseconds of the monotonic clock,
-which all processes of a machine share. A sender that falls behind does not move what is due, so
-that a stall counts for every message that should have been sent meanwhile.
+which all processes of a machine share. If the sender falls behind, the due times stay the same. So
+a stall counts for every message that was due meanwhile.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from confluent_kafka import Producer
 from bench.payloads import bundled_images, payloads
 
 _FLUSH_S = 30.0
-# Above this a sender that cares for its brokers lets a few messages share a request.
-_ALONE_UP_TO = 1000.0
+# Above this rate a reasonable sender lets a few messages share a request.
+_NO_LINGER_UP_TO = 1000.0
 _LINGER_MS = 5
-# Shorter waits cost more than they keep.
+# Shorter waits cost more than they save.
 _SHORTEST_S = 0.001
 
 
 def main() -> int:
-    """Returns the exit status: 1 if the brokers did not take all."""
+    """Sends the images; returns 1 if the brokers did not take all of them, else 0."""
     parser = argparse.ArgumentParser(description="Sends images on a schedule.")
     parser.add_argument("--broker", required=True)
     parser.add_argument("--topic", required=True)
@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--format", default="ndarray")
     options = parser.parse_args()
     made = list(payloads(options.format, bundled_images()))
-    linger_ms = 0 if options.rate <= _ALONE_UP_TO else _LINGER_MS
+    linger_ms = 0 if options.rate <= _NO_LINGER_UP_TO else _LINGER_MS
     config: dict[str, str | int | float | bool] = {
         "bootstrap.servers": options.broker,
         "linger.ms": linger_ms,

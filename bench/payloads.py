@@ -1,4 +1,4 @@
-"""The test images as the messages that the bench sends."""
+"""Encodes images as the messages of the benchmark."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class Payload:
-    """One message to be sent."""
+    """The value and the headers of a message."""
 
     value: bytes
     headers: Headers
 
 
 def images_of_test_split() -> NDArray[np.uint8]:
-    """The 10,000 test images, or the bundled samples where the data set is not at hand.
+    """Returns the 10,000 test images, uint8 (10000, 28, 28).
 
-    Returns:
-        uint8 (n, 28, 28).
+    Raises:
+        DatasetError: the data set is not available.
     """
     return load_split("test").images
 
 
 def bundled_images() -> NDArray[np.uint8]:
-    """The samples that come with the producer, uint8 (n, 28, 28)."""
+    """Returns the samples of the producer, uint8 (n, 28, 28)."""
     return load_samples().images
 
 
 def payloads(
     format_name: str, images: NDArray[np.uint8], images_a_message: int = 1
 ) -> Iterator[Payload]:
-    """The images as messages.
+    """Yields the images as messages.
 
     Args:
-        format_name: One of `FORMAT_NAMES`. `bindata` is base64 of raw bytes.
+        format_name: one of `FORMAT_NAMES`. `bindata` is base64 of raw bytes.
         images: uint8 (n, 28, 28).
-        images_a_message: So many in each; the last ones are left out if they are fewer.
+        images_a_message: number of images in each message; a smaller rest is left out.
     """
     for start in range(0, len(images) - images_a_message + 1, images_a_message):
         yield _payload(format_name, images[start : start + images_a_message])
 
 
 def repeated(made: list[Payload], count: int) -> Iterator[Payload]:
-    """So many of them, beginning again where they end."""
+    """Yields this number of payloads, and starts again after the last one."""
     return itertools.islice(itertools.cycle(made), count)
 
 
@@ -65,6 +65,6 @@ def _payload(format_name: str, images: NDArray[np.uint8]) -> Payload:
         text = base64.b64encode(images.tobytes()).decode("ascii")
         return Payload(orjson.dumps({"binData": text}), [])
     wire_format = FORMATS[format_name]
-    # JSON is what senders send without a header; bytes have to be named.
+    # JSON needs no header; binary formats do.
     headers = [] if wire_format.is_text else wire_format.headers()
     return Payload(encode(wire_format, images), headers)

@@ -1,4 +1,4 @@
-"""The pipeline without Kafka: from records to the bytes of replies, beside the bare model."""
+"""Measures the pipeline without Kafka, from records to reply bytes, and the model alone."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _WARM_UP_S = 0.3
 
 
 class WrongAnswer(Exception):
-    """What is measured did not answer what it got, so its speed means nothing."""
+    """A measured part did not answer a message, so its speed means nothing."""
 
 
 def measure(figures: Figures, images: NDArray[np.uint8], seconds: float) -> Iterator[str]:
-    """One repetition of all cases; says before each what it is.
+    """Measures one repetition of all cases, and yields the name of each case before it.
 
     Args:
-        figures: Gets the results.
+        figures: figures that the results are added to.
         images: uint8 (n, 28, 28).
-        seconds: How long each case is measured.
+        seconds: duration of each case.
     """
     for batch in MODEL_BATCHES:
         yield f"model alone, batches of {batch}"
@@ -94,7 +94,7 @@ def _batches(made: list[Payload], batch: int) -> Iterator[list[Record]]:
     endless = itertools.cycle(made)
     offsets = itertools.count()
     while True:
-        # A fresh value for each, as the client library gives: nothing is left in a cache.
+        # Each record has a new value, as from the client library, so that no cache helps.
         yield [
             Record("in", 0, offset, 1, None, bytes(bytearray(payload.value)), payload.headers)
             for payload, offset in zip(itertools.islice(endless, batch), offsets, strict=False)

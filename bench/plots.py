@@ -1,4 +1,4 @@
-"""The report's plots."""
+"""Draws the report's plots."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bench.targets import OTHERS
 
 _SIZE = (8.0, 4.0)
 _STAGES = ("decode", "predict", "encode")
-# The same bytes from the same figures, so that the repository sees no change where there is none.
+# The same figures give the same bytes, so that unchanged plots make no change in git.
 _FIXED: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9.0}
 
 
 def draw_all(figures: Figures, folder: Path) -> Sequence[str]:
-    """Draw what there are figures for.
+    """Draws the plots whose figures exist.
 
     Returns:
         The names of the files in `folder`.
@@ -56,19 +56,19 @@ def _throughput(figures: Figures, axes: Any) -> bool:
     ]
     width = 0.8 / max(1, len(systems))
     for number, system in enumerate(systems):
-        for place, format_name in enumerate(FORMAT_NAMES):
+        for index, format_name in enumerate(FORMAT_NAMES):
             found = figures.one("system", system=system, format=format_name)
             if found is None:
                 continue
             axes.bar(
-                place + number * width,
+                index + number * width,
                 found.spread.median,
                 width,
                 yerr=[[error] for error in _errors(found)],
                 color=f"C{number}",
-                label=system if place == 0 else None,
+                label=system if index == 0 else None,
             )
-    axes.set_xticks([place + 0.4 - width / 2 for place in range(len(FORMAT_NAMES))], FORMAT_NAMES)
+    axes.set_xticks([index + 0.4 - width / 2 for index in range(len(FORMAT_NAMES))], FORMAT_NAMES)
     axes.set_ylabel("messages a second")
     axes.set_title("Throughput from topic to topic, one image a message")
     if systems:
@@ -93,7 +93,7 @@ def _latency(figures: Figures, axes: Any) -> bool:
     axes.set_yscale("log")
     axes.set_xlabel("offered messages a second")
     axes.set_ylabel("milliseconds")
-    axes.set_title("Latency, from when a message was due to its committed answer")
+    axes.set_title("Latency, from the due time of a message to its committed reply")
     if offered:
         axes.legend(frameon=False)
     return bool(offered)
@@ -127,7 +127,7 @@ def _stages(figures: Figures, axes: Any) -> bool:
         left = [start + value for start, value in zip(left, values, strict=True)]
     axes.invert_yaxis()
     axes.set_xlabel("microseconds a message, batches of 256")
-    axes.set_title("Where a message's time goes, without Kafka")
+    axes.set_title("Time of a message by stage, without Kafka")
     if names:
         axes.legend(frameon=False)
     return bool(names)

@@ -1,6 +1,6 @@
 """Writes docs/benchmark.md and its plots.
 
-What was measured stands between marks; the words before and behind them stay as they are.
+The figures are between two marks; the text before and after them stays unchanged.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _NAMED = ("cores", "processor", "memory", "system", "python", "kafka", "librdkaf
 
 
 def write_report(figures: Figures, folder: Path) -> Path:
-    """Write the report and its plots.
+    """Writes the report and its plots.
 
     Args:
-        figures: what was measured.
-        folder: where to.
+        figures: figures of the benchmark.
+        folder: folder of the report.
 
     Returns:
-        The report's file.
+        The path of the report.
     """
     path = folder / FILE
     text = path.read_text(encoding="utf-8") if path.exists() else f"{_HEAD}{BEGIN}\n{END}\n"
@@ -57,9 +57,9 @@ def _facts(facts: dict[str, str]) -> Iterator[str]:
         f"Measured with {known['cores']} cores of {known['processor']}, shared by brokers, "
         f"workers and load, {known['memory']}, {known['system']}, Python {known['python']}, "
         f"Apache Kafka {known['kafka']}, librdkafka {known['librdkafka']}. Each value is minimum / "
-        "**median** / maximum of the repetitions; "
-        "a ratio is taken within each repetition, since machines drift. The commands, with the "
-        "day and the revision of each:\n"
+        "**median** / maximum of the repetitions. Ratios are computed within each repetition, "
+        "because the speed of machines drifts. The commands, with the day and the revision of "
+        "each:\n"
     )
     yield "```sh"
     for name, command in facts.items():
@@ -72,7 +72,7 @@ def _facts(facts: dict[str, str]) -> Iterator[str]:
 
 def _targets(found: Iterable[Target]) -> Iterator[str]:
     yield "## Targets\n"
-    yield from _header("what", "aim", "found", "")
+    yield from _header("target", "aim", "found", "")
     for target in found:
         value = _DASH
         if target.found is not None:
@@ -86,11 +86,11 @@ def _targets(found: Iterable[Target]) -> Iterator[str]:
 def _side_by_side(figures: Figures) -> Iterator[str]:
     yield "## Side by side\n"
     yield (
-        "Messages a second from a full topic of one broker, one process each, one image a message. "
-        "`seldon_rest` is a reproduction of how Seldon's executor works: four threads, and one "
-        "REST call a message to `seldon-core-microservice`. The executor itself was measured at "
+        "Messages a second from a full topic of one broker, with one process for each system and "
+        "one image in a message. `seldon_rest` reproduces Seldon's executor: four threads, and one "
+        "REST call for each message to `seldon-core-microservice`. The executor itself answered "
         "170 messages a second on such a machine (250 with two REST processes; 1,400 images a "
-        "second at 32 images a message), with the Keras example.\n"
+        "second at 32 images in a message), with the Keras example.\n"
     )
     yield from _header("system", *FORMAT_NAMES)
     for system in _SYSTEMS:
@@ -103,7 +103,7 @@ def _side_by_side(figures: Figures) -> Iterator[str]:
 
 def _pipeline(figures: Figures) -> Iterator[str]:
     yield "## The pipeline without Kafka\n"
-    yield "From records to the bytes of replies; stages in microseconds a message (median).\n"
+    yield "From records to reply bytes; stages in microseconds for each message (median).\n"
     yield from _header("format", "batch", "messages a second", "decode", "predict", "encode")
     for figure in figures.all("pipeline"):
         labels = dict(figure.labels)
@@ -123,8 +123,8 @@ def _pipeline(figures: Figures) -> Iterator[str]:
 def _end_to_end(figures: Figures) -> Iterator[str]:
     yield "## From topic to topic\n"
     yield (
-        "Messages that are in the topic already, 8 partitions, until the last committed reply; "
-        "CPU milliseconds a message, of workers (their start included) and of brokers.\n"
+        "Messages that are already in the topic, with 8 partitions, until the last committed "
+        "reply; CPU milliseconds for each message, of workers (their start included) and brokers.\n"
     )
     yield from _header(
         "format", "workers", "brokers", "processing", "messages a second", "worker", "broker", "MiB"
@@ -143,10 +143,10 @@ def _end_to_end(figures: Figures) -> Iterator[str]:
 def _latency(figures: Figures) -> Iterator[str]:
     yield "## Latency\n"
     yield (
-        "Milliseconds from when a message was due to when a `read_committed` reader had its "
-        "answer, at open loop: what is due does not wait for what was sent. Sender and reader "
-        "share the cores with worker and broker. Beside them a worker answers, of more than it "
-        "can take:\n"
+        "Milliseconds from the due time of a message until a `read_committed` reader has its "
+        "reply. The load is open loop: due times do not depend on the replies. Sender and reader "
+        "share the cores with worker and broker. Under these conditions, and with more messages "
+        "than it can answer, a worker answers:\n"
     )
     yield from _header("processing", "messages a second")
     for figure in figures.all("carried"):

@@ -1,4 +1,4 @@
-"""Compares two checkouts of the runtime by turns, so that the machine's load hits both alike."""
+"""Compares two checkouts of the runtime by turns, so that both meet the same load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from bench.bed import PARTITIONS, Bed, BenchError, Watermarks, bed
+from bench.cluster import PARTITIONS, BenchCluster, BenchError, Watermarks, bench_cluster
 from bench.facts import facts
 from bench.latency import latencies
 from bench.payloads import FORMAT_NAMES, bundled_images, images_of_test_split
@@ -27,9 +27,9 @@ RATES = (100.0, 1000.0)
 """Messages a second for the latencies."""
 
 JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
-"""Of the brokers: with their usual heap, Java's collector stops them for 20 to 45 ms every 3.4
-seconds at this rate, which holds up about one message in a hundred and makes the 99th percentile
-a matter of chance."""
+"""Java options of the brokers. With the default heap, Java's collector stops them for 20 to 45 ms
+every 3.4 seconds at this rate. That delays one message in a hundred, so the 99th percentile would
+depend on chance."""
 
 # Turns of each worker in a pair, and the length of a turn.
 _TURNS = 10
@@ -54,7 +54,7 @@ of the median is made of order statistics, and holds it in 95 of 100 runs or mor
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """The median, and an interval that holds the true median with 95 % or more.
+    """Returns the median, and an interval that holds the true median with 95 % or more.
 
     Order statistics of a binomial (n, 1/2):
     https://www.itl.nist.gov/div898/software/dataplot/refman1/auxillar/mediancl.htm
@@ -111,7 +111,9 @@ class Draining:
 
 
 @contextlib.contextmanager
-def draining(cluster: Bed, system: Runtime, source: str, format_name: str) -> Iterator[Draining]:
+def draining(
+    cluster: BenchCluster, system: Runtime, source: str, format_name: str
+) -> Iterator[Draining]:
     """Starts a worker with a group of its own, and suspends it once it answers the topic."""
     replies, dead = cluster.output_topic(PARTITIONS), cluster.new_topic("dead", 1)
     topics = Topics(source, replies, dead, cluster.name("group"))
@@ -122,7 +124,7 @@ def draining(cluster: Bed, system: Runtime, source: str, format_name: str) -> It
         give_up_at = time.monotonic() + _BEGIN_S
         while found.answered() < _BEGUN:
             if time.monotonic() > give_up_at or not all(each.is_running() for each in processes):
-                raise BenchError(f"{system.root} did not begin to answer {source}")
+                raise BenchError(f"{system.root} did not start to answer {source}")
             time.sleep(0.05)
         found.suspend()
         try:
@@ -134,7 +136,7 @@ def draining(cluster: Bed, system: Runtime, source: str, format_name: str) -> It
 
 
 def drain_ratios(
-    cluster: Bed, systems: Sequence[Runtime], name: str, pairs: int, messages: int
+    cluster: BenchCluster, systems: Sequence[Runtime], name: str, pairs: int, messages: int
 ) -> list[tuple[float, str]]:
     """Drains a topic with two workers that take turns of half a second.
 
@@ -186,7 +188,7 @@ def drain_ratios(
 
 
 def compare(
-    cluster: Bed,
+    cluster: BenchCluster,
     other: Path,
     pairs: int,
     messages: int,
@@ -251,21 +253,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("other", type=Path, help="the other checkout, whose environment is ours")
+    parser.add_argument("other", type=Path, help="the other checkout; it uses this environment")
     parser.add_argument("--pairs", type=positive_integer, default=10, help="(10)")
     parser.add_argument("--messages", type=positive_integer, default=1_500_000, help="(1500000)")
-    parser.add_argument("--seconds", type=positive_integer, default=10, help="of latencies (10)")
-    parser.add_argument("--json", type=Path, help="a file that gets the ratios")
+    parser.add_argument("--seconds", type=positive_integer, default=10, help="per latency (10)")
+    parser.add_argument("--json", type=Path, help="write the ratios to this file")
     options = parser.parse_args(arguments)
     if not any((options.other / each / "worker").is_dir() for each in ("seldon_kafka", "kafka")):
-        parser.error(f"{options.other} is no checkout of the runtime")
+        parser.error(f"{options.other} is not a checkout of the runtime")
     try:
         images = images_of_test_split()
     except DatasetError:
         images = bundled_images()
     os.environ.setdefault("_JAVA_OPTIONS", JAVA_OPTIONS)
     try:
-        with bed(1, images) as cluster:
+        with bench_cluster(1, images) as cluster:
             ratios = compare(
                 cluster,
                 options.other,

@@ -1,4 +1,4 @@
-"""What the bench measures: one function for each part, one repetition a call."""
+"""The parts of the benchmark: one function for each, one repetition for each call."""
 
 from __future__ import annotations
 
@@ -10,48 +10,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench import pipeline, shares
-from bench.bed import PARTITIONS, ROOT, Bed, bed
-from bench.drain import Drain, drain, note
+from bench.cluster import PARTITIONS, ROOT, BenchCluster, bench_cluster
+from bench.drain import Drain, add_drain, drain
 from bench.figures import Figures
 from bench.latency import (
-    ALONE,
-    BESIDE,
+    ALONE_LOADS,
     PERCENTILES,
-    carried,
+    SHARED_LOADS,
     idle_share,
     latencies,
     percentiles,
+    shared_rate,
 )
 from bench.payloads import FORMAT_NAMES
 from bench.systems import PEERS, Peer, Runtime, System
 from model.chosen import VARIANTS
 
 PROCESSING = ("exactly_once", "at_least_once")
-# Formats that are measured with several workers, brokers and images a message too.
+# Formats that are also measured with several workers, brokers and images in a message.
 _THOROUGH = ("ndarray", "raw")
 _REST = "seldon_rest"
 _REST_FORMATS = ("ndarray", "tensor", "bindata")
 _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _KERAS = "bench.keras_example.KerasExample"
-# Peers that get so many times fewer messages, so that none is waited for long.
+# Slow peers get a fraction of the messages, so that each drain takes about as long.
 _SLOW = {"faust": 4, "quix": 2}
 _SLOW_VARIANT = {"accurate": 4}
 _RATES = (10, 100, 1000)
 _IDLE_S = 10.0
 _SHARE = 0.24
-"""Of a core for each of four workers: together they leave some of it to the system."""
+"""Share of a core for each of four workers; together they leave some of it to the system."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured.
+    """The extent of the measurements.
 
     Attributes:
         images: uint8 (n, 28, 28).
-        messages: in a topic that is drained.
+        messages: number of messages in a topic that is drained.
         slow_messages: the same for a system of some hundred messages a second.
-        seconds: of each case that is timed rather than counted.
-        backlogs: numbers of messages, for growth.
+        seconds: duration of each case with a fixed time.
+        backlogs: numbers of messages for the part `growth`.
     """
 
     images: NDArray[np.uint8]
@@ -65,14 +65,14 @@ Section = Callable[[Plan, Figures], Iterator[str]]
 
 
 def without_kafka(plan: Plan, figures: Figures) -> Iterator[str]:
-    """The pipeline alone, beside the model alone."""
+    """Measures the pipeline alone, and the model alone."""
     return pipeline.measure(figures, plan.images, min(1.0, plan.seconds))
 
 
 def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Draining full topics: formats, processing, workers, brokers."""
+    """Drains full topics with all formats, and several workers, brokers and guarantees."""
     for brokers in (1, 3):
-        with bed(brokers, plan.images) as cluster:
+        with bench_cluster(brokers, plan.images) as cluster:
             for format_name in _THOROUGH if brokers == 3 else FORMAT_NAMES:
                 for workers in (1, 2, 4) if format_name in _THOROUGH else (1,):
                     for processing in PROCESSING:
@@ -90,14 +90,14 @@ def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
                             format_name,
                             members=workers,
                         )
-                        note(figures, "drain", found, **labels)
+                        add_drain(figures, "drain", found, **labels)
                 cluster.drop_full()
 
 
 def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
-    """This runtime and its peers, on the same topics of one broker."""
+    """Drains the same topics with this runtime and its peers, on one broker."""
     systems: dict[str, System] = {"ours": Runtime(), **{name: Peer(name) for name in PEERS}}
-    with bed(1, plan.images) as cluster:
+    with bench_cluster(1, plan.images) as cluster:
         for format_name in FORMAT_NAMES:
             for name, system in systems.items():
                 if name == _REST and format_name not in _REST_FORMATS:
@@ -107,14 +107,14 @@ def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
                 found = _drained(
                     cluster, system, plan.slow_messages if name == _REST else count, format_name
                 )
-                note(figures, "system", found, system=name, format=format_name)
+                add_drain(figures, "system", found, system=name, format=format_name)
             cluster.drop_full()
         if _TRAIN_PYTHON.exists():
             yield from _with_keras_example(plan, figures, cluster)
 
 
-def _with_keras_example(plan: Plan, figures: Figures, cluster: Bed) -> Iterator[str]:
-    """The class and model that Seldon's executor was measured with."""
+def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> Iterator[str]:
+    """Drains topics with the class and model that Seldon's executor was measured with."""
     ours = Runtime(class_name=_KERAS, python=_TRAIN_PYTHON)
     rest = Peer(_REST, _KERAS, _TRAIN_PYTHON)
     systems: dict[str, tuple[System, int]] = {
@@ -124,7 +124,7 @@ def _with_keras_example(plan: Plan, figures: Figures, cluster: Bed) -> Iterator[
     for name, (system, count) in systems.items():
         yield f"{name}, ndarray"
         found = _drained(cluster, system, count)
-        note(figures, "system", found, system=name, format="ndarray")
+        add_drain(figures, "system", found, system=name, format="ndarray")
     cluster.drop_full()
     yield "the Keras example alone"
     command = [str(_TRAIN_PYTHON), "-m", "bench.keras_example"]
@@ -133,11 +133,11 @@ def _with_keras_example(plan: Plan, figures: Figures, cluster: Bed) -> Iterator[
 
 
 def latency(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Open-loop latency at several loads, up to 80 % of what the worker can do.
+    """Measures open-loop latency at several loads, up to 80 % of the worker's rate.
 
-    That is less beside the sender and the reader than alone, on the same cores.
+    The rate beside sender and reader is lower than alone, because they share the cores.
     """
-    with bed(1, plan.images) as cluster:
+    with bench_cluster(1, plan.images) as cluster:
         yield "an idle worker"
         figures.add("idle", "%", idle_share(cluster, Runtime(), _IDLE_S) * 100)
         for processing in PROCESSING:
@@ -146,12 +146,12 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
             found = _drained(cluster, system, plan.messages)
             if processing == "exactly_once":
                 figures.add("first answer", "s", found.first_answer_s)
-            yield f"what is carried beside sender and reader, {processing}"
-            most = carried(cluster, system, found.rate, plan.seconds, format_name="ndarray")
+            yield f"rate beside sender and reader, {processing}"
+            most = shared_rate(cluster, system, found.rate, plan.seconds, format_name="ndarray")
             figures.add("carried", "messages/s", most, processing=processing)
             offers = {str(each): float(each) for each in _RATES}
-            offers |= {load: most * share for share, load in BESIDE.items()}
-            offers |= {load: found.rate * share for share, load in ALONE.items()}
+            offers |= {load: most * share for share, load in SHARED_LOADS.items()}
+            offers |= {load: found.rate * share for share, load in ALONE_LOADS.items()}
             for load, offered in offers.items():
                 yield f"latency, {processing}, {load} messages a second"
                 taken = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")
@@ -162,12 +162,12 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Workers with a fixed share of a core each, the broker on another core."""
+    """Measures workers with a fixed share of a core each, and the broker on another core."""
     why = shares.why_impossible()
     if why is not None:
-        yield f"scaling can't be measured here: {why}"
+        yield f"scaling cannot be measured here: {why}"
         return
-    with bed(1, plan.images) as cluster:
+    with bench_cluster(1, plan.images) as cluster:
         for workers in (1, 2, 4):
             yield f"scaling, {workers} workers of {_SHARE} cores"
             found = _drained(
@@ -177,22 +177,22 @@ def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
                 members=workers,
                 share=_SHARE,
             )
-            note(figures, "scaling", found, workers=workers)
+            add_drain(figures, "scaling", found, workers=workers)
             cluster.drop_full()
 
 
 def growth(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Long backlogs, many partitions, many images in a message."""
-    with bed(1, plan.images) as cluster:
+    """Measures long backlogs, many partitions, and many images in a message."""
+    with bench_cluster(1, plan.images) as cluster:
         for backlog in plan.backlogs:
             yield f"a backlog of {backlog:,} messages"
             found = _drained(cluster, Runtime(), backlog)
-            note(figures, "backlog", found, messages=backlog)
+            add_drain(figures, "backlog", found, messages=backlog)
             cluster.drop_full()
         for partitions in (1, 8, 64):
             yield f"{partitions} partitions"
             found = _drained(cluster, Runtime(), plan.messages, partitions=partitions)
-            note(figures, "partitions", found, partitions=partitions)
+            add_drain(figures, "partitions", found, partitions=partitions)
             cluster.drop_full()
         for per_message in (1, 4, 16, 64, 256):
             for format_name in _THOROUGH:
@@ -205,8 +205,8 @@ def growth(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def variants(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Both networks that ship, from topic to topic."""
-    with bed(1, plan.images) as cluster:
+    """Drains topics with both shipped networks."""
+    with bench_cluster(1, plan.images) as cluster:
         for format_name in _THOROUGH:
             for workers in (1, 2):
                 for variant in VARIANTS:
@@ -215,12 +215,12 @@ def variants(plan: Plan, figures: Figures) -> Iterator[str]:
                     count = plan.messages // _SLOW_VARIANT.get(variant, 1)
                     found = _drained(cluster, system, count, format_name, members=workers)
                     labels = {"variant": variant, "format": format_name, "workers": workers}
-                    note(figures, "variant", found, **labels)
+                    add_drain(figures, "variant", found, **labels)
             cluster.drop_full()
 
 
 def _drained(
-    cluster: Bed,
+    cluster: BenchCluster,
     system: System,
     count: int,
     format_name: str = "ndarray",
@@ -230,7 +230,7 @@ def _drained(
     members: int = 1,
     share: float | None = None,
 ) -> Drain:
-    """What comes of a full topic of so many messages, which is made unless it is there."""
+    """Drains a full topic with this number of messages, and creates it if needed."""
     return drain(
         cluster,
         system,

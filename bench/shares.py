@@ -1,4 +1,4 @@
-"""Processes held to a share of a core by a cgroup, and brokers on a core of their own."""
+"""Limits processes to a share of a core by cgroups, and pins brokers to a core of their own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import psutil
 
 _V1 = Path("/sys/fs/cgroup/cpu")
 _V2 = Path("/sys/fs/cgroup")
-# Short, so that a worker that has used up its share does not pause for long.
+# A short period keeps the pauses of a worker short that has used up its share.
 _PERIOD_US = 20_000
 
 
 def why_impossible() -> str | None:
-    """Why shares can't be set here, or None."""
+    """Returns the reason why shares cannot be set here, or None."""
     if len(os.sched_getaffinity(0)) < 2:
         return "there is one core only"
     try:
@@ -24,19 +24,19 @@ def why_impossible() -> str | None:
             _group(stack, "probe", 0.5)
             return None
     except OSError as error:
-        return f"no cgroup for processor time can be made: {error}"
+        return f"no cgroup for processor time can be created: {error}"
 
 
 @contextlib.contextmanager
-def apart(
+def limited(
     processes: Sequence[psutil.Process], brokers: Sequence[psutil.Process], share: float
 ) -> Iterator[None]:
-    """Hold each process to a share of one core, all of them to cores that brokers don't use.
+    """Limits each process to a share of one core, on cores that the brokers do not use.
 
     Args:
-        processes: each gets a share of its own.
-        brokers: get the first core to themselves; they are free again in the end.
-        share: of a core.
+        processes: processes; each gets its own share.
+        brokers: brokers; they get the first core for the length of the block.
+        share: share of a core.
 
     Raises:
         OSError: the system does not allow it.
@@ -54,7 +54,7 @@ def apart(
 
 def _pin(process: psutil.Process, cores: list[int]) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
-        # Each thread has cores of its own, and `cpu_affinity` of a process is its first thread's.
+        # Affinity belongs to threads, and `cpu_affinity` sets only the first thread's.
         for thread in process.threads():
             with contextlib.suppress(ProcessLookupError):
                 os.sched_setaffinity(thread.id, cores)
@@ -77,7 +77,7 @@ def _group(stack: contextlib.ExitStack, name: str, share: float) -> Path:
 
 
 def _remove(group: Path) -> None:
-    # Whoever is still in it goes back to where all others are.
+    # The kernel removes only empty cgroups, so their processes move to the parent.
     for pid in (group / "cgroup.procs").read_text().split():
         with contextlib.suppress(OSError):
             (group.parent / "cgroup.procs").write_text(pid)

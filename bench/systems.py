@@ -1,4 +1,4 @@
-"""The systems that are measured: this runtime, and its peers, each in its own process."""
+"""Runs the measured systems, which are this runtime and its peers, as separate processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.bed import ROOT, Bed, BenchError
+from bench.cluster import ROOT, BenchCluster, BenchError
 
 CLASS = "wrapper.KmnistClassifier"
 PEERS = ("seldon_rest", "quix", "faust", "faststream", "plain")
@@ -26,7 +26,7 @@ _LEAVE_WITHIN_S = 15.0
 
 @dataclass(frozen=True)
 class Topics:
-    """What a system reads and writes."""
+    """Topics and consumer group of a system."""
 
     source: str
     replies: str
@@ -39,12 +39,12 @@ class Runtime:
     """This runtime.
 
     Attributes:
-        workers: processes, one worker each.
+        workers: number of processes, with one worker each.
         processing: `exactly_once` or `at_least_once`.
-        class_name: the Seldon wrapper class.
-        settings: further variables.
-        python: the interpreter that it runs on.
-        root: the checkout whose worker it is.
+        class_name: name of the user model.
+        settings: further environment variables.
+        python: the interpreter.
+        root: the checkout of the runtime.
     """
 
     workers: int = 1
@@ -55,13 +55,13 @@ class Runtime:
     root: Path = ROOT
 
     def commands(
-        self, bed: Bed, topics: Topics, format_name: str, folder: Path
+        self, cluster: BenchCluster, topics: Topics, format_name: str, folder: Path
     ) -> Iterator[tuple[list[str], dict[str, str], Path]]:
-        """Command, environment and working folder of each process."""
+        """Yields command, environment and working folder of each process."""
         for number in range(self.workers):
             environment = {
                 **_without_kafka(os.environ),
-                "KAFKA_BROKER": bed.bootstrap,
+                "KAFKA_BROKER": cluster.bootstrap,
                 "KAFKA_INPUT_TOPIC": topics.source,
                 "KAFKA_OUTPUT_TOPIC": topics.replies,
                 "KAFKA_DEAD_LETTER_TOPIC": topics.dead_letters,
@@ -80,12 +80,12 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another way to do the same; see `bench/peers`.
+    """Another system of `bench/peers`.
 
     Attributes:
-        name: of its folder there.
-        class_name: the Seldon wrapper class, for the one that serves one.
-        python: the interpreter of its environment; None takes that of its name.
+        name: name of its folder.
+        class_name: name of the user model, for `seldon_rest`.
+        python: the interpreter; None takes that of the environment with its name.
     """
 
     name: str
@@ -93,10 +93,10 @@ class Peer:
     python: Path | None = None
 
     def commands(
-        self, bed: Bed, topics: Topics, format_name: str, folder: Path
+        self, cluster: BenchCluster, topics: Topics, format_name: str, folder: Path
     ) -> Iterator[tuple[list[str], dict[str, str], Path]]:
-        """Command, environment and working folder of its process."""
-        # Only what it needs of ours: the repository's root holds a package called kafka.
+        """Yields command, environment and working folder of its process."""
+        # The repository's root has a package called kafka, so only these two parts are visible.
         visible = folder / "visible"
         visible.mkdir()
         (visible / "model").symlink_to(ROOT / "model")
@@ -104,7 +104,7 @@ class Peer:
         environment = {
             **_without_kafka(os.environ),
             "PYTHONPATH": str(visible),
-            "BENCH_BROKER": bed.bootstrap,
+            "BENCH_BROKER": cluster.bootstrap,
             "BENCH_INPUT_TOPIC": topics.source,
             "BENCH_OUTPUT_TOPIC": topics.replies,
             "BENCH_GROUP": topics.group,
@@ -126,18 +126,20 @@ def _without_kafka(environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextmanager
 def running(
-    system: System, bed: Bed, topics: Topics, format_name: str
+    system: System, cluster: BenchCluster, topics: Topics, format_name: str
 ) -> Iterator[list[psutil.Process]]:
-    """The system's processes, which leave in the end.
+    """Runs the processes of a system, and stops them at the end.
 
     Raises:
-        BenchError: one of them had ended by itself.
+        BenchError: a process ended by itself.
     """
     started: list[subprocess.Popen[bytes]] = []
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         try:
-            for command, environment, where in system.commands(bed, topics, format_name, folder):
+            for command, environment, where in system.commands(
+                cluster, topics, format_name, folder
+            ):
                 log = folder / f"{len(started)}.log"
                 with log.open("wb") as output:
                     started.append(
@@ -154,14 +156,14 @@ def running(
             yield [psutil.Process(each.pid) for each in started]
             for number, each in enumerate(started):
                 if each.poll() is not None:
-                    raise BenchError(_last_words(folder / f"{number}.log", each.returncode))
+                    raise BenchError(_exit_message(folder / f"{number}.log", each.returncode))
         finally:
             _end(started)
 
 
-def _last_words(log: Path, status: int) -> str:
-    said = log.read_text("utf-8", "replace").strip().splitlines()
-    return f"{log} ended with status {status}: {said[-1] if said else 'without a word'}"
+def _exit_message(log: Path, status: int) -> str:
+    lines = log.read_text("utf-8", "replace").strip().splitlines()
+    return f"{log} ended with status {status}: {lines[-1] if lines else 'no output'}"
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
@@ -172,6 +174,6 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(max(0.1, give_up_at - time.monotonic()))
         except subprocess.TimeoutExpired:
-            # With all that it has started.
+            # The process group includes its children.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,4 +1,4 @@
-"""What was aimed for, and what came of it."""
+"""The targets of the benchmark, and whether the figures meet them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bench.figures import Figure, Figures, Spread, ratio
-from bench.latency import ALONE, BESIDE
+from bench.latency import ALONE_LOADS, SHARED_LOADS
 
 OTHERS = ("quix", "faust", "faststream", "plain")
 _REST = "seldon_rest"
@@ -17,11 +17,11 @@ class Target:
     """One line of the table of targets.
 
     Attributes:
-        what: In words.
-        bound: What it is to reach, in words.
-        found: What was measured; None if it was not.
-        is_met: Whether the median reaches the bound.
-        unit: Put behind the numbers.
+        what: description of the target.
+        bound: description of the bound.
+        found: measured values; None without a measurement.
+        is_met: whether the median meets the bound.
+        unit: unit of the values.
     """
 
     what: str
@@ -32,7 +32,7 @@ class Target:
 
 
 def targets(figures: Figures) -> list[Target]:
-    """All targets, in the order of the report."""
+    """Returns all targets, in the order of the report."""
     return [
         *_against_rest(figures),
         *_without_kafka(figures),
@@ -133,8 +133,8 @@ def _latency(figures: Figures) -> Iterable[Target]:
                 "ms",
             )
     for load, words in (
-        (BESIDE[0.8], "of what it drains beside sender and reader"),
-        (ALONE[0.8], "of what it drains alone"),
+        (SHARED_LOADS[0.8], "of its rate beside sender and reader"),
+        (ALONE_LOADS[0.8], "of its rate alone"),
     ):
         found = figures.one("latency", processing="exactly_once", load=load, percentile=99.0)
         yield _below(f"p99 at 80 % {words}, exactly once", 250, _spread(found), "ms")

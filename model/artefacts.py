@@ -1,4 +1,4 @@
-"""The form in which a model is served: a model file and its manifest, in one folder.
+"""Model artefacts: a folder with a model file and its manifest.
 
 Runs on Python 3.8 to 3.12.
 """
@@ -16,51 +16,51 @@ SHIPPED = Path(__file__).resolve().parent / "artefact"
 """The folder with one artefact for each variant."""
 
 FLOAT = "float"
-"""Folder, in a shipped network's, with the same network in float32 in place of int8."""
+"""Subfolder of a shipped network's folder, with the same network in float32 instead of int8."""
 
 MANIFEST = "manifest.json"
 LIMIT = 64 * 2**20
-"""Most bytes of a model file."""
+"""Maximum size of a model file in bytes."""
 
 _MANIFEST_LIMIT = 2**20
 
-Read = Callable[[str, int], bytes]
-"""Gives the file of a name, or where it is longer than a number of bytes, that and one more."""
+ReadFile = Callable[[str, int], bytes]
+"""Reads a file by name; of a file above the limit it returns only limit + 1 bytes."""
 
 
 class ArtefactError(Exception):
-    """A model can't be served; the message says in one line why, and what to do.
+    """A model cannot be served; the message is one line with the reason and the remedy.
 
     Attributes:
-        retriable: It may pass by itself.
+        retriable: whether a later attempt may succeed.
     """
 
     retriable = False
 
 
-class StoreAway(ArtefactError):
-    """The place that a model is fetched from can't be reached now, or is in trouble."""
+class StoreUnavailable(ArtefactError):
+    """The store of a model cannot be reached now, or reports an error of its own."""
 
     retriable = True
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A model file whose sum is that of its manifest.
+    """A model file whose checksum matches its manifest.
 
     Attributes:
-        content: The model file.
-        name: What answers call the model by: `kmnist-`, the variant and the first eight hex
-            digits of the sum.
-        variant: Which of the project's models it is.
-        file: The model file's name.
-        sha256: Its SHA-256, in hex.
-        size_bytes: Its size.
-        abstain_below: A confidence below which an answer is not to be relied on.
-        made_by: How it was made: settings, versions, data.
-        outlier_above: An outlier score above which a picture is flagged.
-        reference: What inputs and answers look like as long as nothing drifts, see
-            `model.drift_reference`; None if that is not known.
+        content: the model file.
+        name: the model's name in answers: `kmnist-`, the variant and the first eight hex
+            digits of the checksum.
+        variant: the project's name of the model, such as `fast`.
+        file: the model file's name.
+        sha256: SHA-256 of the model file, in hex.
+        size_bytes: size of the model file.
+        abstain_below: confidence below which an answer is unreliable.
+        made_by: settings, versions and data that made the model.
+        outlier_above: outlier score above which a picture is flagged.
+        reference: reference shares of inputs and answers for drift detection, see
+            `model.drift_reference`; None if they are unknown.
     """
 
     content: bytes = field(repr=False)
@@ -76,13 +76,13 @@ class Artefact:
 
 
 def read_artefact(folder: Path) -> Artefact:
-    """Read an artefact from a folder.
+    """Reads an artefact from a folder.
 
     Args:
-        folder: It has the manifest, and the model file that this names.
+        folder: folder with the manifest and the model file that it names.
 
     Raises:
-        ArtefactError: One of them is missing, too large, or not what the manifest says.
+        ArtefactError: a file is missing, too large, or does not match the manifest.
     """
 
     def read(name: str, limit: int) -> bytes:
@@ -109,20 +109,20 @@ def write_artefact(
     outlier_above: float = 1.0,
     reference: Optional[Mapping[str, Any]] = None,
 ) -> Artefact:
-    """Write a model file and its manifest into a folder, which is made if need be.
+    """Writes a model file and its manifest into a folder, and creates the folder if needed.
 
     Args:
-        folder: Where.
-        file: The model file's name.
-        content: The model file.
-        variant: See `Artefact`.
-        abstain_below: See `Artefact`.
-        made_by: See `Artefact`.
-        outlier_above: See `Artefact`.
-        reference: See `Artefact`.
+        folder: the artefact's folder.
+        file: the model file's name.
+        content: the model file.
+        variant: see `Artefact`.
+        abstain_below: see `Artefact`.
+        made_by: see `Artefact`.
+        outlier_above: see `Artefact`.
+        reference: see `Artefact`.
 
     Returns:
-        What was written.
+        The written artefact.
     """
     found = hashlib.sha256(content).hexdigest()
     artefact = Artefact(
@@ -148,15 +148,15 @@ def write_artefact(
     return artefact
 
 
-def assemble(where: str, read: Read) -> Artefact:
-    """Read an artefact and hold it against its manifest.
+def assemble(where: str, read: ReadFile) -> Artefact:
+    """Reads an artefact and checks it against its manifest.
 
     Args:
-        where: The folder's name, for messages.
-        read: Gives the files in it.
+        where: name of the folder, for messages.
+        read: reads the files of the folder.
 
     Raises:
-        ArtefactError: They don't fit.
+        ArtefactError: the manifest is invalid, or the model file does not match it.
     """
     manifest = _parsed(f"{where}/{MANIFEST}", read(MANIFEST, _MANIFEST_LIMIT))
     content = read(manifest["file"], manifest["size_bytes"])
@@ -166,12 +166,14 @@ def assemble(where: str, read: Read) -> Artefact:
 
 def _verify(path: str, content: bytes, manifest: Mapping[str, Any]) -> None:
     advice = "copy both files again from where the model was made"
-    said = manifest["size_bytes"]
-    if len(content) > said:
-        raise ArtefactError(f"{path} has more than the {said:,} bytes of its manifest: {advice}")
-    if len(content) < said:
+    declared = manifest["size_bytes"]
+    if len(content) > declared:
         raise ArtefactError(
-            f"{path} has {len(content):,} bytes, its manifest says {said:,}: {advice}"
+            f"{path} has more than the {declared:,} bytes of its manifest: {advice}"
+        )
+    if len(content) < declared:
+        raise ArtefactError(
+            f"{path} has {len(content):,} bytes, its manifest says {declared:,}: {advice}"
         )
     found = hashlib.sha256(content).hexdigest()
     if found != manifest["sha256"]:
@@ -181,15 +183,15 @@ def _verify(path: str, content: bytes, manifest: Mapping[str, Any]) -> None:
 
 
 def _parsed(path: str, text: bytes) -> Dict[str, Any]:
-    """The fields of a manifest that serving needs, checked; others are left out."""
+    """Returns the checked fields of a manifest that serving needs, without any others."""
     if len(text) > _MANIFEST_LIMIT:
-        raise ArtefactError(f"{path} has more than {_MANIFEST_LIMIT:,} bytes: it is no manifest")
+        raise ArtefactError(f"{path} has more than {_MANIFEST_LIMIT:,} bytes: not a manifest")
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ArtefactError(f"{path} is no JSON ({error}): write the manifest again") from error
+        raise ArtefactError(f"{path} is not JSON ({error}): write the manifest again") from error
     if not isinstance(found, dict):
-        raise ArtefactError(f"{path} holds no JSON object: write the manifest again")
+        raise ArtefactError(f"{path} is not a JSON object: write the manifest again")
     for name, (is_good, wanted) in {**_FIELDS, **_OPTIONAL}.items():
         if name not in found and name in _FIELDS:
             raise ArtefactError(f"{path} has no {name!r}: it must be {wanted}")
@@ -203,7 +205,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_file_name(value: Any) -> bool:
-    # What comes from elsewhere must not name a file outside of its own folder.
+    # A manifest from another source must not name a file outside its own folder.
     return _is_text(value) and PurePosixPath(value).name == value and "\\" not in value
 
 
@@ -228,9 +230,9 @@ def _is_object(value: Any) -> bool:
 
 
 _FIELDS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
-    "name": (_is_text, "what answers call the model by"),
+    "name": (_is_text, "the model's name in answers"),
     "variant": (_is_text, "the variant's name"),
-    "file": (_is_file_name, "the name of the model file beside it"),
+    "file": (_is_file_name, "the name of the model file in the same folder"),
     "sha256": (_is_sum, "64 hex digits in lower case"),
     "size_bytes": (_is_size, f"a whole number, 1 to {LIMIT} (64 MiB)"),
     "abstain_below": (_is_share, "a number from 0 to 1"),

@@ -1,7 +1,7 @@
-"""Bends training images the way brushes and scribes do, on whole batches in TensorFlow.
+"""Distorts whole batches of training images in TensorFlow, as different brushes and hands do.
 
-Every image has a row of random numbers of its own, so that what becomes of it depends on
-the seed and the step alone, not on which process of a distributed run it is in.
+Every image has its own row of random numbers. The result depends only on the seed and the
+step, and not on the process of a distributed run that computes it.
 """
 
 from typing import Any
@@ -14,23 +14,23 @@ from model.config import Augmentation
 
 SIDE = 28
 _KNOTS = 5
-_AT_LEAST = 3.0  # the smallest side of a rectangle, in pixels
+_MIN_SIDE = 3.0  # the smallest side of a rectangle, in pixels
 NUMBERS = 16 + 2 * _KNOTS * _KNOTS
-"""Random numbers that an image needs."""
+"""Number of random numbers for each image."""
 
 
 def augment(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
-    """Distort a batch, each image in its own way, and mix neighbours.
+    """Distorts each image of a batch in its own way, and mixes neighbours.
 
-    Neighbours are the images 0 and 1, 2 and 3, and so on, each of which gets part of the
-    other: mixup (Zhang et al. 2018; its weight is uniform up to a half here) and cutmix
-    (Yun et al. 2019).
+    Neighbours are the images 0 and 1, 2 and 3, and so on. Each gets a part of the other by
+    mixup (Zhang et al. 2018; here its weight is uniform up to a half) or cutmix (Yun et al.
+    2019).
 
     Args:
         images: float32 (n, 28, 28), ink from 0 to 1; n is even.
         labels: float32 (n, 10), probabilities.
         numbers: float32 (n, NUMBERS), uniform from 0 to 1.
-        how: How far.
+        how: strength of each distortion.
 
     Returns:
         Images of shape (n, 28, 28, 1) and labels of the same scales.
@@ -41,7 +41,7 @@ def augment(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[
 
 
 def _warp(images: Any, numbers: Any, how: Augmentation) -> Any:
-    """Turn, stretch, slant, move and bend, with one bilinear sampling."""
+    """Rotates, stretches, slants, shifts and bends images, with one bilinear sampling."""
     knots = tf.reshape(numbers[:, -2 * _KNOTS * _KNOTS :], (-1, 2, _KNOTS, _KNOTS)) * 2 - 1
     base = tf.constant(_spline_basis())
     bend = how.elastic * tf.einsum("yk,ndkl,xl->ndyx", base, knots, base)
@@ -58,7 +58,7 @@ def _warp(images: Any, numbers: Any, how: Augmentation) -> Any:
 
 
 def _sample(images: Any, x: Any, y: Any) -> Any:
-    """Read images at places between pixels; there is no ink outside."""
+    """Samples images at positions between pixels; there is no ink outside."""
     padded = SIDE + 3
     flat = tf.reshape(tf.pad(images, ((0, 0), (1, 2), (1, 2))), (-1, padded * padded))
     x = tf.clip_by_value(x + 1, 0.0, SIDE + 1.0)
@@ -68,8 +68,8 @@ def _sample(images: Any, x: Any, y: Any) -> Any:
     first = tf.cast(top * padded + left, tf.int32)
 
     def pick(offset: int) -> Any:
-        places = tf.reshape(first + offset, (-1, SIDE * SIDE))
-        return tf.reshape(tf.gather(flat, places, batch_dims=1), (-1, SIDE, SIDE))
+        indices = tf.reshape(first + offset, (-1, SIDE * SIDE))
+        return tf.reshape(tf.gather(flat, indices, batch_dims=1), (-1, SIDE, SIDE))
 
     above = pick(0) * (1 - x) + pick(1) * x
     below = pick(padded) * (1 - x) + pick(padded + 1) * x
@@ -77,7 +77,7 @@ def _sample(images: Any, x: Any, y: Any) -> Any:
 
 
 def _spline_basis() -> NDArray[np.float32]:
-    """Weights (28, knots) of cubic B-splines over the picture's side."""
+    """Returns weights (28, knots) of cubic B-splines over the picture's side."""
     at = np.linspace(0, _KNOTS - 1, SIDE)[:, None] - np.arange(_KNOTS)
     far = np.abs(at)
     near = 2 / 3 - far**2 + far**3 / 2
@@ -88,7 +88,7 @@ def _spline_basis() -> NDArray[np.float32]:
 
 
 def _thicken(images: Any, numbers: Any, share: float) -> Any:
-    """Blend some images with their dilation, others with their erosion."""
+    """Blends some images with their dilation, and others with their erosion."""
     pictures = images[..., None]
     chance, amount = tf.unstack(numbers[:, :, None, None], axis=1)
     thick = tf.nn.max_pool2d(pictures, 3, 1, "SAME")[..., 0]
@@ -98,12 +98,12 @@ def _thicken(images: Any, numbers: Any, share: float) -> Any:
 
 
 def _holes(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
-    """Blank a rectangle, as worm holes and stains do, or show the neighbour in it."""
+    """Clears a rectangle, as worm holes and stains do, or fills it with the neighbour's."""
     chance, *rest = tf.unstack(numbers, axis=1)
     wide, high, x, y = rest
 
     def span(side: Any, centre: Any) -> Any:
-        side = _AT_LEAST + side * (how.hole_side - _AT_LEAST)
+        side = _MIN_SIDE + side * (how.hole_side - _MIN_SIDE)
         start = centre * SIDE - side / 2
         at = tf.range(SIDE, dtype=tf.float32)
         return (at >= start[:, None]) & (at < (start + side)[:, None])
@@ -128,7 +128,7 @@ def _mixup(images: Any, labels: Any, numbers: Any, share: float) -> tuple[Any, A
 
 
 def _neighbours(values: Any) -> Any:
-    """Swap rows 0 and 1, 2 and 3, and so on."""
+    """Swaps rows 0 and 1, 2 and 3, and so on."""
     shape = tf.shape(values)
     pairs = tf.reshape(values, tf.concat([[shape[0] // 2, 2], shape[1:]], axis=0))
     return tf.reshape(tf.reverse(pairs, axis=[1]), shape)

@@ -1,8 +1,8 @@
 """Trains the scikit-learn baseline: `python -m model.baseline`.
 
-A support vector machine on principal components. It is what the networks are compared with,
-and shows that the stream runtime serves any class. Saved with skops: loading it builds
-trusted types only, where a pickle may run code.
+The baseline is a support vector machine on principal components. The networks are compared with
+it, and it shows that the stream runtime serves any class. It is saved with skops, which loads
+only trusted types, while a pickle may run code.
 """
 
 import argparse
@@ -28,24 +28,24 @@ from model.dataset import Split
 from model.loader import BASELINE, SIDE, Baseline
 
 RISK = 0.005
-"""Share of wrong answers among the validation images that are answered at all."""
+"""Maximum share of wrong answers among the answered validation images."""
 
 _SEED = 20180412
 _COMPONENTS = 50
 _GAMMA, _C = 0.03, 10
-_GRAIN = 32  # support vectors in steps of 1/32 make a file of a quarter of the size
+_GRAIN = 32  # support vectors in steps of 1/32 reduce the file to a quarter
 _CACHE_MB = 2000
 
 
 def train(split: Split) -> Pipeline:
-    """Fit the machine, and once more with its support vectors bent.
+    """Fits the machine, and fits it again with distorted copies of its support vectors.
 
-    Virtual support vectors (Schölkopf, Burges and Vapnik 1996) bring what more images would,
-    at a fraction of their cost: only images near a border matter. The number of components
+    Virtual support vectors (Schölkopf, Burges and Vapnik 1996) help as much as more images, at
+    a fraction of the cost: only images near a class boundary matter. The number of components
     and the kernel were chosen on the validation split.
 
     Args:
-        split: What it is fitted to.
+        split: images to fit to.
 
     Returns:
         A classifier from float (n, 784), ink from 0 to 1, to ten probabilities.
@@ -59,33 +59,37 @@ def train(split: Split) -> Pipeline:
 
     machine = SVC(C=_C, gamma=_GAMMA, cache_size=_CACHE_MB, random_state=_SEED)
     near = machine.fit(coordinates(pixels), split.labels).support_
-    bent = _bend(pixels[near].reshape(-1, SIDE, SIDE)).reshape(-1, SIDE * SIDE)
+    distorted = _distort(pixels[near].reshape(-1, SIDE, SIDE)).reshape(-1, SIDE * SIDE)
     machine.set_params(probability=True)
     machine.fit(
-        np.concatenate([coordinates(pixels[near]), coordinates(bent)]),
+        np.concatenate([coordinates(pixels[near]), coordinates(distorted)]),
         np.concatenate([split.labels[near]] * 2),
     )
     return make_pipeline(components, machine)
 
 
-def _bend(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Turn, stretch, slant and move each image a little."""
+def _distort(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rotates, stretches, slants and shifts each image a little."""
     random = np.random.default_rng(_SEED)
     middle = np.full(2, (SIDE - 1) / 2)
-    bent = np.empty_like(images)
-    for image, place in zip(images, bent, strict=True):
+    distorted = np.empty_like(images)
+    for image, output in zip(images, distorted, strict=True):
         turn = np.deg2rad(random.uniform(-12, 12))
         down, right = np.exp(random.uniform(-0.12, 0.12, 2))
         slant = random.uniform(-0.15, 0.15)
         rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         matrix = rotation @ np.array([[down, 0], [slant, right]])
         offset = middle - matrix @ middle + random.uniform(-1.5, 1.5, 2)
-        ndimage.affine_transform(image, matrix, offset, order=1, output=place)
-    return bent
+        ndimage.affine_transform(image, matrix, offset, order=1, output=output)
+    return distorted
 
 
 def main() -> int:
-    """Train, save, and measure what was saved; exit status 0 done, 1 trouble, 130 Ctrl-C."""
+    """Trains and saves the baseline, and measures the saved file.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 130 on Ctrl-C.
+    """
     parser = argparse.ArgumentParser(prog="python -m model.baseline", description=__doc__)
     parser.add_argument("--out", type=Path, default=BASELINE, help="folder (%(default)s)")
     arguments = parser.parse_args()
@@ -101,12 +105,12 @@ def main() -> int:
 
 
 def _make(out: Path) -> None:
-    out.mkdir(parents=True, exist_ok=True)  # before the minutes that all else takes
+    out.mkdir(parents=True, exist_ok=True)  # a wrong path fails before the long work
     split, validation = dataset.load_split("train"), dataset.load_split("validation")
     started = time.monotonic()
-    with Console(stderr=True).status("fitting support vectors, for a few minutes"):
+    with Console(stderr=True).status("fitting support vectors, which takes a few minutes"):
         content = skops.io.dumps(train(split), compression=8)
-    took_s = time.monotonic() - started
+    duration_s = time.monotonic() - started
     probabilities = Baseline(content).probabilities(validation.images)
     right = probabilities.argmax(axis=1) == validation.labels
     artefact = write_artefact(
@@ -117,7 +121,7 @@ def _make(out: Path) -> None:
         abstain_below=threshold_for(RISK, probabilities.max(axis=1), right),
         made_by={
             "made_with": {"scikit-learn": sklearn.__version__, "skops": skops.__version__},
-            "seconds": round(took_s),
+            "seconds": round(duration_s),
             "validation_accuracy": float(right.mean()),
             "data_md5": dataset.MD5,
         },

@@ -1,4 +1,4 @@
-"""The order in which a run sees its images, as a stream that can be joined at any step."""
+"""Batches of training images in a fixed order, from any step on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from model.labels import CLASSES
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of each batch a process computes.
+    """The part of each batch that a process computes.
 
     Attributes:
-        index: From 0.
-        count: Processes in all.
+        index: index of the process, from 0.
+        count: number of processes.
     """
 
     index: int = 0
@@ -28,21 +28,21 @@ class Share:
 
 
 def steps_an_epoch(recipe: Recipe, split: Split) -> int:
-    """Whole batches of a recipe in a split."""
+    """Returns the number of whole batches in a split."""
     return len(split.labels) // recipe.batch
 
 
 def batches(recipe: Recipe, split: Split, first_step: int, share: Share) -> Any:
-    """Shuffled, augmented batches, in another order each epoch.
+    """Returns shuffled, augmented batches, in another order each epoch.
 
-    What a step sees depends on the recipe's seed and the step alone, so that a run which
-    goes on from a checkpoint, or on other processes, sees what it would have seen.
+    The batch of a step depends only on the recipe's seed and the step. So a run that resumes
+    from a checkpoint, or with other processes, gets the same batches.
 
     Args:
-        recipe: How.
-        split: The images.
-        first_step: The step to begin with.
-        share: The part of each batch that this process computes.
+        recipe: settings of the run.
+        split: the images.
+        first_step: the first step.
+        share: the part of each batch that this process computes.
 
     Returns:
         A `tf.data.Dataset` of images float32 (batch / count, 28, 28, 1) and labels
@@ -75,7 +75,7 @@ def batches(recipe: Recipe, split: Split, first_step: int, share: Share) -> Any:
 def _order(
     recipe: Recipe, split: Split, first_step: int
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """Steps from the first one on, each with the images that it sees."""
+    """Yields each step from the first one on, with the indices of its images."""
     steps = steps_an_epoch(recipe, split)
     for epoch in range(first_step // steps, recipe.epochs):
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(split.labels))

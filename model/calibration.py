@@ -1,4 +1,4 @@
-"""How sure answers are, and how sure they ought to be."""
+"""Measures how well confidences agree with the share of right answers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,18 +10,18 @@ _BINS = 15
 
 
 def fit_temperature(logits: Any, labels: Any) -> float:
-    """Find the divisor of the logits under which answers are as sure as they are right.
+    """Finds the temperature at which confidence equals the share of right answers.
 
     Temperature scaling is from Guo et al., On Calibration of Modern Neural Networks, 2017,
-    section 4.2. They take the likeliest temperature; this one makes the mean confidence the
-    share of right answers, which is what the calibration error asks for.
+    section 4.2. They choose the temperature of the largest likelihood. This function makes the
+    mean confidence equal to the share of right answers, as the calibration error measures it.
 
     Args:
         logits: float (n, 10).
         labels: (n,) indices.
 
     Returns:
-        The temperature, by search in steps of 1 % from 0.22 to 4.4.
+        The divisor of the logits, by search in steps of 1 % from 0.22 to 4.4.
     """
     right = np.mean(logits.argmax(axis=1) == labels)
     below = logits - logits.max(axis=1, keepdims=True)
@@ -35,12 +35,12 @@ def fit_temperature(logits: Any, labels: Any) -> float:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers are right, by how sure they are, in bins of equal width.
+    """Share of right answers by confidence, in bins of equal width.
 
     Attributes:
-        counts: Answers in each of 15 bins of confidence.
-        confidences: Mean confidence in each bin; 0 where it is empty.
-        accuracies: Share of right answers in each bin; 0 where it is empty.
+        counts: answers in each of 15 bins of confidence.
+        confidences: mean confidence in each bin; 0 where it is empty.
+        accuracies: share of right answers in each bin; 0 where it is empty.
     """
 
     counts: NDArray[Any]
@@ -55,11 +55,11 @@ class Reliability:
 
 
 def reliability(confidence: NDArray[Any], right: NDArray[np.bool_]) -> Reliability:
-    """Sort answers into bins.
+    """Counts answers in bins of confidence.
 
     Args:
         confidence: float (n,), each answer's largest probability.
-        right: bool (n,), whether it is true.
+        right: bool (n,), whether the answer is right.
     """
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS)
@@ -73,12 +73,12 @@ def reliability(confidence: NDArray[Any], right: NDArray[np.bool_]) -> Reliabili
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """What remains wrong when the least sure answers are left out.
+    """Share of wrong answers when the least confident answers are left out.
 
     Attributes:
-        thresholds: Confidences, falling.
-        coverage: Share of images with at least that confidence.
-        risk: Share of those that are answered wrongly.
+        thresholds: confidences, from high to low.
+        coverage: share of images with at least that confidence.
+        risk: share of wrong answers among these.
     """
 
     thresholds: NDArray[Any]
@@ -87,11 +87,11 @@ class RiskCoverage:
 
 
 def risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_]) -> RiskCoverage:
-    """The risk at every coverage (Geifman and El-Yaniv 2017, section 2).
+    """Returns the risk at every coverage (Geifman and El-Yaniv 2017, section 2).
 
     Args:
         confidence: float (n,), each answer's largest probability.
-        right: bool (n,), whether it is true.
+        right: bool (n,), whether the answer is right.
     """
     order = np.argsort(-confidence, kind="stable")
     answered = np.arange(1, len(order) + 1)
@@ -100,17 +100,17 @@ def risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_]) -> RiskCov
 
 
 def threshold_for(risk: float, confidence: NDArray[Any], right: NDArray[np.bool_]) -> float:
-    """The lowest confidence to answer from, so that no more than a share is wrong.
+    """Returns the lowest confidence at which the answered images meet a risk.
 
     Args:
-        risk: That share of the answers given.
+        risk: maximum share of wrong answers among the answered images.
         confidence: float (n,), each answer's largest probability.
-        right: bool (n,), whether it is true.
+        right: bool (n,), whether the answer is right.
 
     Returns:
-        The confidence, of four digits; 1 if only certainty will do.
+        The confidence, with four digits; 1 if only certain answers meet the risk.
     """
-    # Rounded first: rounding what was found would leave out answers that it counts on.
+    # Confidences are rounded first: a threshold rounded later could exclude counted answers.
     curve = risk_coverage(np.floor(confidence.astype(float) * 1e4) / 1e4, right)
     # Equal confidences are answered together or not at all.
     last_of_equals = np.append(curve.thresholds[1:] != curve.thresholds[:-1], True)

@@ -1,4 +1,4 @@
-"""Which artefact is served, as the environment says. Python 3.8 to 3.12."""
+"""Selects the served artefact from environment variables. Python 3.8 to 3.12."""
 
 import importlib.util
 import os
@@ -11,19 +11,19 @@ from model.artefacts import FLOAT, SHIPPED, Artefact, ArtefactError, read_artefa
 from model.remote import fetch_artefact
 
 VARIANTS = ("fast", "accurate")
-"""The networks to choose from, the default first."""
+"""The names of the networks; the first is the default."""
 
 
 def chosen_artefact(environ: Optional[Mapping[str, str]] = None) -> Artefact:
-    """Read the artefact that is to be served.
+    """Reads the artefact that the environment selects.
 
     Args:
-        environ: The environment, with `MODEL_URI` (a folder, `s3://bucket/prefix` or
-            `gs://bucket/prefix`), else `MODEL_VARIANT` (one of `VARIANTS`); default the
-            process's own.
+        environ: environment variables; default the process's own. `MODEL_URI` (a folder,
+            `s3://bucket/prefix` or `gs://bucket/prefix`) has precedence over `MODEL_VARIANT`
+            (one of `VARIANTS`).
 
     Raises:
-        ArtefactError: The choice is none, or what was chosen can't be had.
+        ArtefactError: a variable is invalid, or the artefact cannot be read.
     """
     environ = os.environ if environ is None else environ
     folder = chosen_folder(environ)
@@ -31,17 +31,17 @@ def chosen_artefact(environ: Optional[Mapping[str, str]] = None) -> Artefact:
 
 
 def chosen_folder(environ: Mapping[str, str]) -> Optional[Path]:
-    """The folder on this machine that `chosen_artefact` reads; None if it reads a store.
+    """Returns the folder that `chosen_artefact` reads; None if it reads from a store.
 
     Raises:
-        ArtefactError: The choice is none.
+        ArtefactError: a variable is invalid.
     """
     uri = _uri(environ)
     if not uri:
-        return _quicker_form(SHIPPED / _variant(environ))
+        return _faster_form(SHIPPED / _variant(environ))
     if "://" not in uri:
-        return _home(uri)
-    return _folder(uri) if uri.startswith("file://") else None
+        return _local_folder(uri)
+    return _file_uri_folder(uri) if uri.startswith("file://") else None
 
 
 def _uri(environ: Mapping[str, str]) -> str:
@@ -53,28 +53,28 @@ def _variant(environ: Mapping[str, str]) -> str:
     if variant not in VARIANTS:
         raise ArtefactError(
             f"MODEL_VARIANT is {variant!r}: expected {' or '.join(VARIANTS)}; "
-            "MODEL_URI names a model of your own"
+            "set MODEL_URI for a model of your own"
         )
     return variant
 
 
-def _quicker_form(folder: Path) -> Path:
-    """The int8 artefact, or the float one where that is quicker.
+def _faster_form(folder: Path) -> Path:
+    """Returns the int8 artefact, or the float one where that is faster.
 
-    On tflite-runtime 2.14, the last one for Python 3.8, int8 takes half as long again as float;
-    on LiteRT it takes a third or a quarter (docs/model.md, "How fast").
+    On tflite-runtime 2.14, the last one for Python 3.8, int8 takes 1.5 times as long as float.
+    On LiteRT it takes a third or a quarter of the time (docs/model.md, "How fast").
     """
     return folder / FLOAT if importlib.util.find_spec("tflite_runtime") else folder
 
 
-def _home(uri: str) -> Path:
+def _local_folder(uri: str) -> Path:
     try:
         return Path(uri).expanduser()
     except RuntimeError as error:
         raise ArtefactError(f"MODEL_URI is {uri!r}: {error}") from error
 
 
-def _folder(uri: str) -> Path:
+def _file_uri_folder(uri: str) -> Path:
     parts = urlsplit(uri)
     if parts.netloc not in ("", "localhost"):
         raise ArtefactError(f"MODEL_URI is {uri!r}: expected file:///path, with three slashes")

@@ -1,4 +1,4 @@
-"""Every choice that makes a network what it is, read from `recipes.yaml`."""
+"""Settings of a network and its training, read from `recipes.yaml`."""
 
 import dataclasses
 import hashlib
@@ -12,23 +12,23 @@ import yaml
 
 RECIPES = Path(__file__).resolve().parent / "recipes.yaml"
 
-_WORDS = {"optimizer": ("sgd", "adamw"), "precision": ("mixed_bfloat16", "float32")}
+_CHOICES = {"optimizer": ("sgd", "adamw"), "precision": ("mixed_bfloat16", "float32")}
 
 
 class RecipeError(Exception):
-    """A recipe that can't be followed; the message says which word to change."""
+    """A recipe is invalid; the message names the setting to change."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Layers that see the picture at one resolution, which the first of them halves.
+    """Convolutions of one resolution; the first of them halves the width and height.
 
     Attributes:
-        channels: Output channels of each convolution. Multiples of 32 fill the
-            interpreter's int8 kernels.
-        kernel: Side of the first convolution's kernel; all others are 3 x 3.
-        plain: Convolutions after the first.
-        residual: Pairs of convolutions after these, whose input is added to their output.
+        channels: output channels of each convolution; multiples of 32 fill the interpreter's
+            int8 kernels.
+        kernel: side of the first convolution's kernel; all others are 3 x 3.
+        plain: number of convolutions after the first.
+        residual: number of residual blocks after these, with two convolutions each.
     """
 
     channels: int
@@ -39,13 +39,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Network:
-    """Shape of a network: stages of convolutions, then what reads their last pictures.
+    """Shape of a network: stages of convolutions and the layers after them.
 
     Attributes:
-        stages: From 28 x 28 pixels to 14 x 14, 7 x 7 and so on.
-        hidden: Width of a fully connected layer over all of the last pictures; 0 has
-            the mean of each picture in its place.
-        dropout: Share of activations dropped in training, around the hidden layer.
+        stages: the stages; the first turns 28 x 28 pixels to 14 x 14, the next to 7 x 7.
+        hidden: width of a fully connected layer over all features; 0 uses the mean of each
+            channel instead.
+        dropout: share of activations that are dropped in training, around the hidden layer.
     """
 
     stages: tuple[Stage, ...]
@@ -55,19 +55,19 @@ class Network:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a training image is bent, in ways that leave the character readable.
+    """Strength of the distortions of training images; the character stays readable.
 
     Attributes:
-        rotation: Largest turn either way, in degrees.
-        scale: Largest relative change of width and of height, each on its own.
-        shear: Largest horizontal slant, in pixels per pixel.
-        shift: Largest move along each axis, in pixels.
-        elastic: Largest move of the knots of a smooth field, in pixels.
-        thicken: Share of images whose strokes are made thicker or thinner.
-        erase: Share of images that lose a rectangle.
-        cutmix: Share of images in which a rectangle shows another image.
-        hole_side: Largest side of these rectangles, in pixels.
-        mixup: Share of images that are blended with another one.
+        rotation: largest rotation in either direction, in degrees.
+        scale: largest relative change of width and, independently, of height.
+        shear: largest horizontal slant, in pixels per pixel.
+        shift: largest shift along each axis, in pixels.
+        elastic: largest shift of the knots of a smooth field, in pixels.
+        thicken: share of images whose strokes are made thicker or thinner.
+        erase: share of images that lose a rectangle.
+        cutmix: share of images in which a rectangle shows another image.
+        hole_side: largest side of these rectangles, in pixels.
+        mixup: share of images that are blended with another one.
     """
 
     rotation: float = 0.0
@@ -84,28 +84,27 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run.
+    """Settings of one training run.
 
     Attributes:
-        name: Its name in the file of recipes.
-        network: What is trained.
-        augmentation: What its images go through.
-        seed: Decides weights, order and augmentation.
-        epochs: Passes over the training images.
-        batch: Images in a step, over all processes together.
+        name: name in the file of recipes.
+        network: shape of the network.
+        augmentation: distortions of the images.
+        seed: seed of the initial weights, the order and the augmentation.
+        epochs: passes over the training images.
+        batch: images in a step, over all processes together.
         optimizer: `sgd` (with Nesterov momentum 0.9) or `adamw`.
-        learning_rate: Peak of the cosine schedule.
-        warmup: Share of all steps in which the rate climbs to its peak.
-        weight_decay: Share of the rate by which weights shrink in a step.
-        label_smoothing: Probability mass spread over all classes.
-        average: Length of the moving average of the weights, which is what is served, as
-            a share of all steps.
-        precision: `mixed_bfloat16` computes in bfloat16 and keeps weights in float32,
-            which processors with AVX512_BF16 or AMX do nearly twice as fast; `float32`
-            for others.
-        teachers: Recipes whose mean answer is to be met as well.
-        distillation: Weight of that in the loss, from 0 to 1; the labels have the rest.
-        distillation_temperature: Both sides' logits are divided by it before.
+        learning_rate: peak of the cosine schedule.
+        warmup: share of all steps in which the rate rises to its peak.
+        weight_decay: share of the rate by which weights shrink in a step.
+        label_smoothing: probability mass that is spread over all classes.
+        average: length of the moving average of the weights, as a share of all steps. The
+            average is what is served.
+        precision: `mixed_bfloat16` computes in bfloat16 and keeps weights in float32, which is
+            almost twice as fast on processors with AVX512_BF16 or AMX; `float32` is for others.
+        teachers: recipes of the networks whose mean answer is a second target.
+        distillation: weight of that target in the loss, from 0 to 1; the labels get the rest.
+        distillation_temperature: divisor of the logits of teachers and student.
     """
 
     name: str
@@ -126,73 +125,75 @@ class Recipe:
     distillation_temperature: float = 2.0
 
     def __post_init__(self) -> None:
-        """Refuse words that nothing would be done with.
+        """Checks the settings.
 
         Raises:
-            RecipeError: `optimizer` or `precision` is none of those above, or `epochs` is
-                below 1.
+            RecipeError: `optimizer` or `precision` is unknown, or `epochs` is below 1.
         """
         if self.epochs < 1:
             raise RecipeError(f"{self.name}.epochs: expected 1 or more, got {self.epochs}")
-        for setting, words in _WORDS.items():
-            if getattr(self, setting) not in words:
+        for setting, choices in _CHOICES.items():
+            if getattr(self, setting) not in choices:
                 raise RecipeError(
-                    f"{self.name}.{setting}: expected {' or '.join(words)}, "
+                    f"{self.name}.{setting}: expected {' or '.join(choices)}, "
                     f"got {getattr(self, setting)!r}"
                 )
 
     def settings(self) -> dict[str, Any]:
-        """All choices, as the file of recipes and JSON hold them."""
+        """Returns all settings, as JSON and the file of recipes have them."""
         return dataclasses.asdict(self)
 
 
 def digest(*parts: Any) -> str:
-    """The first 12 hex digits of the SHA-256 of values, as sorted JSON."""
+    """Returns the first 12 hex digits of the SHA-256 of the values as sorted JSON."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def load_recipes(path: Path = RECIPES) -> dict[str, Recipe]:
-    """Read a file of recipes.
+    """Reads a file of recipes.
 
     Args:
-        path: YAML: names of recipes, and what each has other than the defaults.
+        path: a YAML file with recipes by name, each with the settings that differ from the
+            defaults.
 
     Raises:
-        RecipeError: It is missing, no YAML, or says something that no recipe has.
+        RecipeError: the file is missing or not YAML, or a setting is invalid.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RecipeError(f"cannot read the recipes in {path}: {error}") from error
     if not isinstance(content, dict):
-        raise RecipeError(f"{path} holds no recipes: expected names with settings below them")
-    recipes = {name: _recipe(name, said) for name, said in content.items()}
+        raise RecipeError(f"{path} has no recipes: expected names with settings below them")
+    recipes = {name: _recipe(name, settings) for name, settings in content.items()}
     for recipe in recipes.values():
         if absent := set(recipe.teachers) - set(recipes):
             raise RecipeError(f"{recipe.name}: no recipe is named {', '.join(sorted(absent))}")
     return recipes
 
 
-def _recipe(name: Any, said: Any) -> Recipe:
-    if not isinstance(said, dict):
-        raise RecipeError(f"{name}: expected settings below it, got {said!r}")
-    recipe: Recipe = parse(Recipe, {"name": name, **said}, str(name))
+def _recipe(name: Any, settings: Any) -> Recipe:
+    if not isinstance(settings, dict):
+        raise RecipeError(f"{name}: expected settings below it, got {settings!r}")
+    recipe: Recipe = parse(Recipe, {"name": name, **settings}, str(name))
     return recipe
 
 
-def parse(kind: Any, said: Mapping[str, Any], where: str) -> Any:
-    """Make a dataclass of this module from what a file says, all the way down.
+def parse(kind: Any, settings: Mapping[str, Any], where: str) -> Any:
+    """Makes a dataclass of this module from settings, nested dataclasses included.
 
     Raises:
-        RecipeError: A name is unknown, or a value is of another type.
+        RecipeError: a name is unknown, or a value has another type.
     """
     hints = get_type_hints(kind)
-    if unknown := set(said) - set(hints):
+    if unknown := set(settings) - set(hints):
         raise RecipeError(
             f"{where}: unknown {', '.join(sorted(map(str, unknown)))}; known are {', '.join(hints)}"
         )
-    values = {name: _value(hints[name], value, f"{where}.{name}") for name, value in said.items()}
+    values = {
+        name: _value(hints[name], value, f"{where}.{name}") for name, value in settings.items()
+    }
     try:
         return kind(**values)
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Variables with credentials, from the environment or a mounted secret. Python 3.8 to 3.12."""
+"""Reads credentials from environment variables or a mounted secret. Python 3.8 to 3.12."""
 
 from pathlib import Path
 from typing import Mapping
@@ -11,47 +11,45 @@ _YES = ("1", "on", "t", "true", "y", "yes")
 
 
 class Credentials:
-    """Variables by name; a file of that name in the secret's folder goes before the environment.
+    """Credentials by variable name; a file in the secret's folder precedes a variable.
 
-    Their values are secrets: no message may show one.
+    The values are secret: no message may contain one.
+
+    Args:
+        environ: environment variables; `MODEL_CREDENTIALS_DIR` names the folder where a
+            Kubernetes secret is mounted.
+
+    Raises:
+        ArtefactError: the folder does not exist or cannot be read.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        """Take the variables.
-
-        Args:
-            environ: The environment; `MODEL_CREDENTIALS_DIR` in it names the folder that a
-                Kubernetes secret is mounted on.
-
-        Raises:
-            ArtefactError: There is no such folder.
-        """
         self._environ = environ
         named = environ.get(FOLDER_VARIABLE, "")
         self._folder = Path(named) if named else None
         if self._folder and not _is_folder(self._folder):
             raise ArtefactError(
-                f"{FOLDER_VARIABLE} is {named!r}, which is no folder that can be read: "
+                f"{FOLDER_VARIABLE} is {named!r}, which is not a readable folder: "
                 "mount the secret there"
             )
 
     def get(self, *names: str) -> str:
-        """The value of the first variable that has one, else an empty text.
+        """Returns the value of the first variable that has one, or an empty string.
 
         Raises:
-            ArtefactError: Its file can't be read.
+            ArtefactError: the variable's file cannot be read.
         """
         return next(filter(None, map(self._value, names)), "")
 
     def is_on(self, name: str) -> bool:
-        """Whether a variable says yes, in one of the ways that rclone takes."""
+        """Returns whether a variable is on, in any spelling that rclone accepts."""
         return self.get(name).lower() in _YES
 
     def check_type(self, variable: str, expected: str) -> None:
-        """Check which kind of store an rclone secret is for.
+        """Checks the store type of an rclone secret.
 
         Raises:
-            ArtefactError: It is for another kind.
+            ArtefactError: the secret is for another type of store.
         """
         if self.get(variable) not in ("", expected):
             raise ArtefactError(f"{variable} must be {expected!r} for a MODEL_URI of this kind")
@@ -68,12 +66,12 @@ class Credentials:
         except (OSError, ValueError) as error:
             raise ArtefactError(
                 f"cannot read {name} in {FOLDER_VARIABLE} ({type(error).__name__}): "
-                "mount the secret readable"
+                "mount the secret so that this process can read it"
             ) from None
 
 
 def _is_folder(path: Path) -> bool:
     try:
         return path.is_dir()
-    except OSError:  # one above it may not be looked into
+    except OSError:  # a folder above it is not readable
         return False

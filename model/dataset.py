@@ -1,8 +1,8 @@
-"""The KMNIST data set: found in a folder, or downloaded from its official site.
+"""Reads the KMNIST data set from a folder, or downloads it from its official site.
 
 "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL
-and others), doi:10.20676/00000341, CC BY-SA 4.0. Names and sums of the files are those
-of http://codh.rois.ac.jp/kmnist/.
+and others), doi:10.20676/00000341, CC BY-SA 4.0. File names and MD5 sums are those of
+http://codh.rois.ac.jp/kmnist/.
 """
 
 import contextlib
@@ -35,15 +35,15 @@ MD5 = {
 }
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "kmnist"
 VALIDATION = 10_000
-"""Images at the end of the training file that no weight is fitted to."""
+"""Number of images at the end of the training file that no weight is fitted to."""
 
 SplitName = Literal["train", "validation", "test"]
-_SILENCE_S = 20.0
+_READ_TIMEOUT_S = 20.0
 _CHUNK = 1 << 16
 
 
 class DatasetError(Exception):
-    """The data set can't be had; the message is one line that says what to do."""
+    """The data set is not available; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Split:
 
 
 def load_split(name: SplitName) -> Split:
-    """Read one split, downloading its files first where they are missing.
+    """Reads one split, and downloads missing files first.
 
     Args:
         name: "train" (the first 50,000 training images), "validation" (the other
@@ -70,7 +70,7 @@ def load_split(name: SplitName) -> Split:
         The split, in the order of the official files.
 
     Raises:
-        DatasetError: A file is missing and can't be downloaded, or isn't what it should be.
+        DatasetError: a file is missing and cannot be downloaded, or is not the official one.
     """
     images, labels = (_read_idx(path) for path in fetch(name))
     if name == "train":
@@ -81,17 +81,17 @@ def load_split(name: SplitName) -> Split:
 
 
 def available(timeout: float) -> bool:
-    """Whether the test split is at hand, or could be downloaded just now.
+    """Returns whether the test split is on this machine or can be downloaded in time.
 
     Args:
-        timeout: Seconds that a download may take in all.
+        timeout: time limit of the download in seconds.
     """
 
     def attempt() -> None:
         with contextlib.suppress(DatasetError):
             fetch("test", timeout=timeout)
 
-    # In a thread of its own, because nothing else bounds the look-up of the site's name.
+    # A thread bounds the time, because the look-up of the site's name has no limit of its own.
     download = threading.Thread(target=attempt, daemon=True)
     download.start()
     download.join(timeout)
@@ -99,23 +99,23 @@ def available(timeout: float) -> bool:
 
 
 def cached(name: SplitName) -> bool:
-    """Whether the files of a split are on this machine already."""
+    """Returns whether the files of a split are on this machine."""
     return all(path.is_file() for path in _paths(name))
 
 
 def fetch(name: SplitName, timeout: float | None = None) -> tuple[Path, Path]:
-    """Make sure that a split's files are on this machine.
+    """Downloads the files of a split that are not on this machine.
 
     Args:
-        name: The split.
-        timeout: Seconds that all downloads may take together; None waits as long as
-            bytes keep coming.
+        name: the split.
+        timeout: time limit of all downloads together, in seconds; None waits as long as data
+            arrives.
 
     Returns:
-        The files of images and of labels.
+        The paths of the images and of the labels.
 
     Raises:
-        DatasetError: A file is missing and can't be downloaded.
+        DatasetError: a file is missing and cannot be downloaded.
     """
     paths = _paths(name)
     missing = [path for path in paths if not path.is_file()]
@@ -154,20 +154,20 @@ def _progress() -> Iterator[Progress]:
 
 
 def _download(path: Path, progress: Progress, deadline: float | None) -> None:
-    """Download one file; nothing is left under its name unless all of it is right."""
+    """Downloads one file; only a complete and correct file gets its final name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    silence = _SILENCE_S if deadline is None else max(0.1, deadline - time.monotonic())
+    limit = _READ_TIMEOUT_S if deadline is None else max(0.1, deadline - time.monotonic())
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name)
     try:
         with (
             os.fdopen(handle, "wb") as sink,
-            urllib.request.urlopen(SITE + path.name, timeout=min(silence, _SILENCE_S)) as source,  # noqa: S310
+            urllib.request.urlopen(SITE + path.name, timeout=min(limit, _READ_TIMEOUT_S)) as source,  # noqa: S310
         ):
             total = int(source.headers.get("Content-Length") or 0) or None
             task = progress.add_task(path.name, total=total)
             while block := source.read1(_CHUNK):
                 if deadline is not None and time.monotonic() > deadline:
-                    raise TimeoutError("it took too long")
+                    raise TimeoutError("the download took too long")
                 sink.write(block)
                 progress.advance(task, len(block))
         _check(path.name, Path(partial).read_bytes())
@@ -183,7 +183,7 @@ def _check(name: str, content: bytes) -> None:
 
 
 def _read_idx(path: Path) -> NDArray[np.uint8]:
-    """Parse an IDX file: 0, 0, type 8 (uint8), the number of axes, their sizes, the values."""
+    """Parses an IDX file: 0, 0, type 8 (uint8), the number of axes, their sizes, the values."""
     content = path.read_bytes()
     try:
         _check(path.name, content)
@@ -196,7 +196,7 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def main() -> int:
-    """Fetch all four files and say where they are."""
+    """Downloads all four files and prints their paths."""
     try:
         for name in ("train", "test"):
             for path in fetch(name):
@@ -206,7 +206,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; files that were whole are kept", file=sys.stderr)
+        print("stopped; complete files are kept", file=sys.stderr)
         return 130
     return 0
 

@@ -1,4 +1,4 @@
-"""Teaches a trained network to tell pictures that are no kuzushiji."""
+"""Adds an outlier detector to a trained network."""
 
 import math
 from typing import Any
@@ -9,30 +9,30 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model.networks import Detector
-from model.outliers import SCHOOLING, draw, training_sources
+from model.outliers import TRAINING_KINDS, draw, training_sources
 
 _UNITS = 32
 _EPOCHS = 8
 _PICTURES = 4000
-_FEATURES_AT_ONCE = 500
+_PREDICT_BATCH = 500
 
 
 def fit_detector(trained: keras.Model, images: NDArray[np.uint8], seed: int) -> Detector:
-    """Fit two layers to the features of real images and of outliers.
+    """Fits two layers to the features of real images and of outliers.
 
-    Training with made outliers is outlier exposure (Hendrycks et al. 2019), of a head on
-    a frozen network here, so that the classification stays what it is.
+    Training with generated outliers is outlier exposure (Hendrycks et al. 2019). Here it fits
+    only a head on a frozen network, so that the classification does not change.
 
     Args:
-        trained: What `networks.build` gave, trained.
+        trained: a trained network of `networks.build`.
         images: uint8 (n, 28, 28), real training images.
-        seed: Decides initial weights and order.
+        seed: seed of the initial weights and the order.
 
     Returns:
-        The layers, which read the network's features as they are.
+        The layers, for the network's unscaled features.
     """
     sources = training_sources(images)
-    outliers = np.concatenate([draw(kind, _PICTURES, sources) for kind in SCHOOLING])
+    outliers = np.concatenate([draw(kind, _PICTURES, sources) for kind in TRAINING_KINDS])
     real, other = features(trained, images), features(trained, outliers)
     mean, spread = real.mean(axis=0), real.std(axis=0) + 1e-3
     inputs = (np.concatenate([real, other]) - mean) / spread
@@ -48,14 +48,14 @@ def fit_detector(trained: keras.Model, images: NDArray[np.uint8], seed: int) -> 
 
 
 def features(trained: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What a network's last layer reads: float32 (n, features).
+    """Returns the input of a network's last layer: float32 (n, features).
 
     Args:
-        trained: What `networks.build` gave, trained.
+        trained: a trained network of `networks.build`.
         images: uint8 (n, 28, 28).
     """
     upto = keras.Model(trained.inputs, trained.get_layer("features").output)
-    ask: Any = tf.function(lambda pixels: upto(pixels, training=False), reduce_retracing=True)
-    parts = np.array_split(images, max(1, math.ceil(len(images) / _FEATURES_AT_ONCE)))
+    predict: Any = tf.function(lambda pixels: upto(pixels, training=False), reduce_retracing=True)
+    parts = np.array_split(images, max(1, math.ceil(len(images) / _PREDICT_BATCH)))
     scaled = (tf.constant(part[..., None].astype(np.float32) / 255) for part in parts)
-    return np.concatenate([ask(pixels).numpy() for pixels in scaled])
+    return np.concatenate([predict(pixels).numpy() for pixels in scaled])

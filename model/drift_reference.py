@@ -1,4 +1,4 @@
-"""What inputs and answers look like while nothing drifts, in a few shares. Python 3.8 to 3.12."""
+"""Reference shares of inputs and answers, for drift detection. Python 3.8 to 3.12."""
 
 from typing import Any, Dict, List, Mapping
 
@@ -6,34 +6,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 INK_EDGES = (0, 20, 30, 40, 50, 60, 75, 100)
-"""Lower edges of the bins of an image's mean ink, which goes from 0 to 255."""
+"""Lower edges of the bins of an image's mean ink, from 0 to 255."""
 
 CONFIDENCE_EDGES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
 """Lower edges of the bins of confidence, from 0 to 1."""
 
 STATISTICS = ("ink", "confidence", "class")
-"""What is watched: how much ink, how sure, and which classes."""
+"""The monitored statistics: mean ink, confidence and class."""
 
 _INK_INNER = np.array(INK_EDGES[1:], np.float64)
 _CONFIDENCE_INNER = np.array(CONFIDENCE_EDGES[1:], np.float64)
-_LEAST_SHARE = 1e-3
+_MIN_SHARE = 1e-3
 
 Counts = Dict[str, NDArray[Any]]
 
 
 def count(images: NDArray[Any], confidence: NDArray[Any], classes: NDArray[np.int64]) -> Counts:
-    """Count images by each of `STATISTICS`.
+    """Counts images in the bins of each of `STATISTICS`.
 
     Args:
         images: (n, 28, 28), ink from 0 to 255.
-        confidence: (n,), the largest probability of each, from 0 to 1.
-        classes: (10,), how many images were found to be of each class.
+        confidence: (n,), largest probability of each image, from 0 to 1.
+        classes: (10,), number of images of each predicted class.
 
     Returns:
-        For each, how many images are in each bin.
+        The number of images in each bin, by statistic.
     """
     pixels = images.reshape(len(images), -1)
-    # Whole numbers are added up as such: four times as fast as their mean.
+    # Sums of integers are four times as fast as their mean.
     ink = pixels.sum(axis=1, dtype=np.uint32 if pixels.dtype == np.uint8 else None) / (28 * 28)
     return {
         "ink": _binned(ink, _INK_INNER),
@@ -43,11 +43,11 @@ def count(images: NDArray[Any], confidence: NDArray[Any], classes: NDArray[np.in
 
 
 def reference(images: NDArray[Any], probabilities: NDArray[Any]) -> Dict[str, List[float]]:
-    """The shares that an artefact's manifest keeps, of images that are as they should be.
+    """Returns the reference shares for an artefact's manifest.
 
     Args:
-        images: (n, 28, 28), ink from 0 to 255.
-        probabilities: (n, 10), the answers to them.
+        images: (n, 28, 28), images without drift, ink from 0 to 255.
+        probabilities: (n, 10), their answers.
     """
     classes = np.bincount(probabilities.argmax(axis=1), minlength=10)
     return {
@@ -57,22 +57,22 @@ def reference(images: NDArray[Any], probabilities: NDArray[Any]) -> Dict[str, Li
 
 
 def stability_index(counts: NDArray[Any], expected: NDArray[Any]) -> float:
-    """How far counts are from what is expected: the population stability index.
+    """Returns the population stability index of counts against expected shares.
 
-    Siddiqi, Credit Risk Scorecards, 2006: below 0.1 little has changed, above 0.25 much has.
+    Below 0.1 little has changed, above 0.25 much has (Siddiqi, Credit Risk Scorecards, 2006).
 
     Args:
-        counts: In each bin.
-        expected: The share of each bin.
+        counts: counts by bin.
+        expected: expected shares by bin.
     """
-    # An empty bin would be infinitely surprising.
-    found = np.maximum(counts / max(1.0, float(counts.sum())), _LEAST_SHARE)
-    known = np.maximum(expected, _LEAST_SHARE)
+    # The index of an empty bin would be infinite.
+    found = np.maximum(counts / max(1.0, float(counts.sum())), _MIN_SHARE)
+    known = np.maximum(expected, _MIN_SHARE)
     return float(np.sum((found - known) * np.log(found / known)))
 
 
 def is_reference(value: Mapping[str, Any]) -> bool:
-    """Whether a manifest's entry has the shares of every bin of every statistic."""
+    """Returns whether a manifest's entry has the shares of every bin of every statistic."""
     sizes = {"ink": len(INK_EDGES), "confidence": len(CONFIDENCE_EDGES), "class": 10}
     return all(
         isinstance(value.get(name), list)
@@ -83,5 +83,5 @@ def is_reference(value: Mapping[str, Any]) -> bool:
 
 
 def _binned(values: NDArray[Any], inner: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Counts values by bin, whose edges but the first are given."""
+    """Counts values by bin; the edges exclude the lowest one."""
     return np.bincount(inner.searchsorted(values, side="right"), minlength=len(inner) + 1)

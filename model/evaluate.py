@@ -1,4 +1,4 @@
-"""Measures the shipped models on the test split, and writes docs/model.md's figures anew.
+"""Measures the shipped models on the test split, and writes the figures of docs/model.md.
 
 Nothing is chosen here: settings, calibration and thresholds come from the validation split.
 """
@@ -22,10 +22,10 @@ from model import dataset
 from model.artefacts import FLOAT, SHIPPED, Artefact, ArtefactError, read_artefact
 from model.dataset import Split
 from model.loader import Answers, Baseline, Classifier
-from model.outliers import KINDS, draw, trial_sources
+from model.outliers import KINDS, draw, evaluation_sources
 from model.pages import write_mistakes, write_page
 from model.quality import quality
-from model.robustness import HARDSHIPS, bent
+from model.robustness import DISTORTIONS, distorted
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -39,10 +39,10 @@ _ENVIRONMENTS = {
 
 
 def load(folder: Path) -> tuple[Artefact, "Classifier | Baseline"]:
-    """Load an artefact of either kind, to run on two cores.
+    """Loads an artefact of either kind, to run on two cores.
 
     Raises:
-        ArtefactError: It is missing or broken.
+        ArtefactError: the artefact is missing or broken.
     """
     artefact = read_artefact(folder)
     if artefact.file.endswith(".skops"):
@@ -53,22 +53,22 @@ def load(folder: Path) -> tuple[Artefact, "Classifier | Baseline"]:
 def outliers(
     classifier: "Classifier | Baseline", artefact: Artefact, real: Answers, split: Split
 ) -> dict[str, Any] | None:
-    """How well each kind of outlier is told from real images.
+    """Measures how well the detector separates each kind of outlier from real images.
 
     Args:
-        classifier: What tells them.
-        artefact: Its artefact.
-        real: Its answers to the split.
-        split: Real images, some of which are inverted.
+        classifier: the model.
+        artefact: its artefact.
+        real: its answers to the split.
+        split: real images, some of which are inverted.
 
     Returns:
         For each of `model.outliers.KINDS` the area under the ROC curve of the scores
         (`auroc`), and the share above the artefact's threshold (`caught`); None if the
-        model gives no scores.
+        model has no outlier scores.
     """
     if real.outlier is None:
         return None
-    sources = trial_sources(split.images)
+    sources = evaluation_sources(split.images)
     found = {}
     for kind in KINDS:
         scores = classifier.answers(draw(kind, _OUTLIERS, sources)).outlier
@@ -83,58 +83,62 @@ def outliers(
 
 
 def robustness(classifier: "Classifier | Baseline", split: Split) -> dict[str, Any]:
-    """Accuracy by hardship and strength."""
+    """Returns the accuracy by distortion and strength."""
     found = {}
-    for name, hardship in HARDSHIPS.items():
+    for name, distortion in DISTORTIONS.items():
         answers = (
             (strength, classifier.probabilities(images).argmax(axis=1))
-            for strength, images in bent(hardship, split.images)
+            for strength, images in distorted(distortion, split.images)
         )
-        found[name] = {f"{at:g}": float(np.mean(said == split.labels)) for at, said in answers}
+        found[name] = {
+            f"{strength:g}": float(np.mean(labels == split.labels)) for strength, labels in answers
+        }
     return found
 
 
 def speeds(folder: Path, screen: Console) -> Iterator[dict[str, Any]]:
-    """Measure a model's forms on the runtimes that are here, each in its own process.
+    """Measures a model's forms on the installed runtimes, each in its own process.
 
     Args:
-        folder: Of the artefact.
-        screen: Where to name the runtimes that are not here.
+        folder: folder of the artefact.
+        screen: console for the names of missing runtimes.
 
     Yields:
-        What `python -m model.speed` prints, with the `form` and the `date`.
+        The output of `python -m model.speed`, with the `form` and the `date`.
 
     Raises:
-        subprocess.CalledProcessError: A runtime is broken.
+        subprocess.CalledProcessError: a runtime is broken.
     """
     forms = {"int8": folder, "float": folder / FLOAT, "Keras": folder / "model.keras"}
     if (folder / "model.skops").exists():
         yield {"form": "scikit-learn", **_speed("this", folder, 1)}
         return
     for form, path in forms.items():
-        for place in ("train",) if form == "Keras" else ("this", "3.8"):
-            if not _ENVIRONMENTS[place].exists():
-                screen.print(f"{form}: no {_ENVIRONMENTS[place]}; `make environments` makes it")
+        for environment in ("train",) if form == "Keras" else ("this", "3.8"):
+            if not _ENVIRONMENTS[environment].exists():
+                python = _ENVIRONMENTS[environment]
+                screen.print(f"{form}: no {python}; `make environments` installs it")
             elif path.exists():
                 for threads in (1, 2):
-                    yield {"form": form, **_speed(place, path, threads)}
+                    yield {"form": form, **_speed(environment, path, threads)}
 
 
-def _speed(place: str, path: Path, threads: int) -> dict[str, Any]:
-    command = [str(_ENVIRONMENTS[place]), "-m", "model.speed", str(path), "--threads", str(threads)]
+def _speed(environment: str, path: Path, threads: int) -> dict[str, Any]:
+    python = str(_ENVIRONMENTS[environment])
+    command = [python, "-m", "model.speed", str(path), "--threads", str(threads)]
     ran = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     return {"date": date.today().isoformat(), **json.loads(ran.stdout)}
 
 
 def evaluate(name: str, split: Split) -> tuple[dict[str, Any], Answers]:
-    """All figures of one model but its speed.
+    """Measures all figures of one model except its speed.
 
     Args:
-        name: A shipped artefact's folder.
-        split: What it answers.
+        name: folder of a shipped artefact.
+        split: images to classify.
 
     Returns:
-        The figures, and the answers that they are about.
+        The figures, and the answers that they describe.
     """
     artefact, classifier = load(SHIPPED / name)
     answers = classifier.answers(split.images)
@@ -173,22 +177,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n"
         "  python -m model.evaluate                      everything, in ten minutes\n"
-        "  python -m model.evaluate fast --no-speed      one model; the speeds of its file stay\n"
-        "  python -m model.evaluate --split validation --out /tmp/page    as choices are made\n"
-        "  python -m model.evaluate --report             the page anew, from docs/model.json\n",
+        "  python -m model.evaluate fast --no-speed      one model; keeps the speeds of the file\n"
+        "  python -m model.evaluate --split validation --out /tmp/page    to choose settings\n"
+        "  python -m model.evaluate --report             only the page, from docs/model.json\n",
     )
     parser.add_argument(
-        "models", nargs="*", default=[], help=f"which ({', '.join(MODELS)})", metavar="MODEL"
+        "models", nargs="*", default=[], help=f"models ({', '.join(MODELS)})", metavar="MODEL"
     )
     parser.add_argument("--split", choices=("validation", "test"), default="test")
-    parser.add_argument("--no-speed", action="store_true", help="leave images a second out")
-    parser.add_argument("--report", action="store_true", help="only write the page")
+    parser.add_argument("--no-speed", action="store_true", help="do not measure the speed")
+    parser.add_argument("--report", action="store_true", help="write the page and measure nothing")
     parser.add_argument("--out", type=Path, default=DOCS, help="folder of the page (%(default)s)")
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write; exit status 0 done, 1 trouble, 2 wrong arguments, 130 Ctrl-C."""
+    """Measures the models and writes the page.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 2 for wrong arguments, 130 on Ctrl-C.
+    """
     parser = _parser()
     options = parser.parse_args(arguments)
     if unknown := set(options.models) - set(MODELS):
@@ -202,20 +210,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or [str(error)]
-        print(f"error: {error.cmd[0]} -m model.speed: {said[-1]}", file=sys.stderr)
+        lines = error.stderr.strip().splitlines() or [str(error)]
+        print(f"error: {error.cmd[0]} -m model.speed: {lines[-1]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; docs/model.json has what was measured before", file=sys.stderr)
+        print("stopped; docs/model.json has the figures of the finished models", file=sys.stderr)
         return 130
     return 0
 
 
 def _measure(options: argparse.Namespace, screen: Console) -> None:
-    """Measure, and write down what was found after each model.
+    """Measures the models, and writes the figures after each one.
 
     Raises:
-        DatasetError: The file has figures of another split, which would stay in it.
+        DatasetError: the file has figures of another split, which would stay in it.
     """
     results = options.out / "model.json"
     known = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}

@@ -1,7 +1,7 @@
-"""Which parts of an image speak for a class, and which against it. Python 3.8 to 3.12.
+"""Explains which parts of an image are evidence for a class or against it. Python 3.8 to 3.12.
 
-Occlusion (Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014) asks
-the model itself, whatever it is: a part matters as much as the answer changes without it.
+Occlusion (Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014) works
+with any model. It measures how much the answer changes without a part of the image.
 """
 
 import functools
@@ -12,36 +12,36 @@ from numpy.typing import NDArray
 
 SIDE = 28
 PATCH = 5
-"""Side of the square that is blanked, in pixels: about the width of a stroke."""
+"""Side of the cleared square, in pixels: about the width of a stroke."""
 
 STRIDE = 2
 
-Ask = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """A model: from uint8 (n, 28, 28), ink from 0 to 255, to probabilities float32 (n, 10)."""
 
-_LEAST = 1e-7
+_MIN_PROBABILITY = 1e-7
 
 
 def occlusion(
-    ask: Ask, image: NDArray[np.uint8], target: Optional[int] = None
+    predict: Predict, image: NDArray[np.uint8], target: Optional[int] = None
 ) -> NDArray[np.float32]:
-    """Explain an answer by blanking one part of the image after the other.
+    """Explains an answer by clearing one part of the image after the other.
 
-    What counts is the log-odds of the class (the weight of evidence of Robnik-Sikonja and
-    Kononenko, 2008): a probability of 0.9999 hardly shows what speaks against it, its
+    The measure is the log-odds of the class (the weight of evidence of Robnik-Sikonja and
+    Kononenko, 2008). A probability of 0.9999 hardly shows evidence against the class, and its
     log-odds do.
 
     Args:
-        ask: The model; it is asked once, about 257 images.
+        predict: the model; it is called once, with about 257 images.
         image: uint8 (28, 28), ink from 0 to 255.
-        target: The class to explain; default the most probable one.
+        target: the class to explain; default the most probable one.
 
     Returns:
-        float32 (28, 28), in log-odds: how much of them is lost on average when a patch over
-        the pixel is blanked. Above 0 the pixel speaks for the class, below against it.
+        float32 (28, 28): mean loss of log-odds when a patch over the pixel is cleared. A
+        pixel above 0 is evidence for the class, a pixel below 0 against it.
     """
     masks = _masks()
-    probabilities = ask(np.concatenate([image[None], np.where(masks, np.uint8(0), image)]))
+    probabilities = predict(np.concatenate([image[None], np.where(masks, np.uint8(0), image)]))
     chosen = int(probabilities[0].argmax()) if target is None else target
     whole, *without = log_odds(probabilities, chosen)
     lost = whole - np.array(without)
@@ -50,19 +50,20 @@ def occlusion(
 
 
 def log_odds(probabilities: NDArray[np.float32], target: int) -> NDArray[np.float64]:
-    """Log-odds (n,) of a class, by probabilities (n, 10)."""
+    """Returns the log-odds (n,) of a class from probabilities (n, 10)."""
     wide = probabilities.astype(np.float64)
-    # Of a probability near 1 the others say more exactly what is missing.
+    # Near 1 a probability is rounded; the sum of the others is more exact than 1 minus it.
     others = np.delete(wide, target, axis=1).sum(axis=1)
-    odds: NDArray[np.float64] = np.maximum(wide[:, target], _LEAST) / np.maximum(others, _LEAST)
+    numerator = np.maximum(wide[:, target], _MIN_PROBABILITY)
+    odds: NDArray[np.float64] = numerator / np.maximum(others, _MIN_PROBABILITY)
     return np.log(odds)
 
 
 @functools.lru_cache(maxsize=1)
 def _masks() -> NDArray[np.bool_]:
-    """Where each patch lies: (patches, 28, 28), those that reach over the edge among them."""
+    """Returns the area of each patch: bool (patches, 28, 28). Some reach over the edge."""
     starts = np.arange(1 - PATCH, SIDE, STRIDE)[:, None]
-    places = np.arange(SIDE)
-    along = (starts <= places) & (places < starts + PATCH)
+    pixels = np.arange(SIDE)
+    along = (starts <= pixels) & (pixels < starts + PATCH)
     masks: NDArray[np.bool_] = along[:, None, :, None] & along[None, :, None, :]
     return masks.reshape(-1, SIDE, SIDE)

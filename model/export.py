@@ -1,9 +1,9 @@
-"""Turns a trained network into what is served: `python -m model.export fast`.
+"""Exports a trained network for serving: `python -m model.export fast`.
 
-The artefact is int8; the same in float32 goes into `float/` beside it. Calibration and
-thresholds are settled on the validation split (`model.unfamiliar`). The trained network goes
-beside the artefact, so that other forms can be made without training it again; what is there
-stays as it is then: `python -m model.export fast --saved-model DIR --triton DIR`.
+The artefact is int8; its subfolder `float/` has the same network in float32. Calibration and
+thresholds are fitted to the validation split (`model.unfamiliar`). The trained network is saved
+beside the artefact, so that other forms need no second training:
+`python -m model.export fast --saved-model DIR --triton DIR` writes them and leaves the rest.
 """
 
 import argparse
@@ -35,24 +35,24 @@ if TYPE_CHECKING:
     import keras
 
 REPRESENTATIVE = 500
-"""Training images that the int8 scales are measured on."""
+"""Number of training images that calibrate the int8 scales."""
 
 RISK = 0.001
-"""Share of wrong answers among the unfamiliar images that are answered at all.
+"""Maximum share of wrong answers among the answered unfamiliar images.
 
-Half of the 0.2 % that docs/model.md promises: other writers may be stranger still."""
+It is half of the 0.2 % that docs/model.md promises, because other writers may differ more."""
 
 FLAGGED = 0.003
-"""Share of validation images that may be flagged as outliers."""
+"""Maximum share of validation images that are flagged as outliers."""
 
 
 @dataclass(frozen=True)
 class Served:
-    """A network in the form that is served, and what made it so.
+    """A network in the form that is served, with its temperature.
 
     Attributes:
-        model: A Keras model, see `model.networks.serving`.
-        temperature: What its logits are divided by.
+        model: a Keras model, see `model.networks.serving`.
+        temperature: divisor of its logits.
     """
 
     model: "keras.Model"
@@ -60,13 +60,13 @@ class Served:
 
 
 def prepare(trained: "keras.Model", run: Run, train: Split, unseen: Split) -> Served:
-    """Calibrate a trained network, and teach it to tell outliers.
+    """Calibrates a trained network and adds an outlier detector.
 
     Args:
-        trained: What the run made.
-        run: The run.
-        train: Real images for the detector.
-        unseen: What the temperature is fitted to, see `model.unfamiliar`.
+        trained: the run's trained model.
+        run: the run.
+        train: real images for the detector.
+        unseen: images that the temperature is fitted to, see `model.unfamiliar`.
     """
     from model.detector import fit_detector
     from model.networks import serving
@@ -79,15 +79,15 @@ def prepare(trained: "keras.Model", run: Run, train: Split, unseen: Split) -> Se
 
 
 def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> bytes:
-    """Convert a network to TFLite.
+    """Converts a network to TFLite.
 
-    Convolutions and hidden layers become int8; what makes probabilities and scores of them
-    stays in float32: int8 would give them in steps of 1/256.
+    Convolutions and hidden layers become int8. The layers that compute probabilities and
+    scores stay in float32, because int8 has steps of 1/256.
 
     Args:
-        served: A Keras model, see `model.networks.serving`.
-        train: Where the scales of int8 activations are measured.
-        quantise: False leaves all in float32.
+        served: a Keras model, see `model.networks.serving`.
+        train: images that calibrate the scales of int8 activations.
+        quantise: whether to convert to int8; else all stays in float32.
 
     Returns:
         A TFLite model from float32 (n, 28, 28, 1), ink from 0 to 255, to probabilities
@@ -108,8 +108,8 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         names = [name for name in _layer_names(converter.convert()) if _stays_float(name)]
-        # The debugger is the converter's only way to leave out operations, and runs an
-        # interpreter that says that it will go.
+        # Only the converter's debugger can exclude operations. It runs an interpreter that
+        # warns of its removal.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
@@ -127,7 +127,7 @@ def _stays_float(name: str) -> bool:
 
 
 def _layer_names(content: bytes) -> list[str]:
-    """Names of all tensors of a TFLite model; an operation goes by its output's name."""
+    """Returns the names of all tensors; an operation has the name of its output."""
     from ai_edge_litert.interpreter import Interpreter
 
     return [tensor["name"] for tensor in Interpreter(model_content=content).get_tensor_details()]
@@ -141,15 +141,15 @@ def write(
     validation: Split,
     unseen: Split,
 ) -> Artefact:
-    """Write an artefact, with thresholds that its own answers set.
+    """Writes an artefact, with thresholds from its own answers.
 
     Args:
-        folder: Its folder.
-        content: A TFLite model.
-        served: The network that it was converted from.
-        facts: What made it.
-        validation: Real images, whose outlier scores say from where on to flag.
-        unseen: Images that are hard, whose confidences say below what to abstain.
+        folder: the artefact's folder.
+        content: a TFLite model.
+        served: the network that it was converted from.
+        facts: settings and data that made it.
+        validation: real images; their outlier scores set the outlier threshold.
+        unseen: difficult images; their confidences set the threshold to abstain.
     """
     import keras
     import tensorflow as tf
@@ -182,19 +182,19 @@ def write(
 
 
 def load_run(run: Run, shipped: Path) -> tuple["keras.Model", dict[str, Any]]:
-    """Load a run's network and its facts, from its folder or from beside the artefact.
+    """Loads a run's network and its facts from the run's folder or from the artefact's.
 
     Raises:
-        RecipeError: It was not trained yet, and what is shipped comes from another run.
+        RecipeError: the run is not trained, and the shipped network is from another run.
     """
     import keras
 
     for folder in (run.folder, shipped):
         facts = folder / run.facts.name
         if (folder / run.model.name).is_file() and facts.is_file():
-            said = json.loads(facts.read_text(encoding="utf-8"))
-            if said["run"] == run.folder.name:
-                return keras.saving.load_model(folder / run.model.name, compile=False), said
+            known = json.loads(facts.read_text(encoding="utf-8"))
+            if known["run"] == run.folder.name:
+                return keras.saving.load_model(folder / run.model.name, compile=False), known
     raise RecipeError(
         f"{run.folder} is not trained: first `python -m model.train {run.recipe.name}`"
     )
@@ -209,7 +209,7 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m model.export fast\n"
         "  python -m model.export accurate --saved-model served/kmnist --triton served/triton\n",
     )
-    parser.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
+    parser.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
     parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
@@ -219,17 +219,26 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="FILE",
-        help="what it was trained with as well, as `model.train` was told",
+        help="corrections that the run was trained on, as given to `model.train`",
     )
-    parser.add_argument("--saved-model", type=Path, help="only for TensorFlow Serving: its folder")
-    parser.add_argument("--triton", type=Path, help="only for Triton: its repository")
+    parser.add_argument(
+        "--saved-model", type=Path, help="write only the form for TensorFlow Serving, here"
+    )
+    parser.add_argument(
+        "--triton", type=Path, help="write only the form for Triton, into this repository"
+    )
     return parser
 
 
 def main() -> int:
-    """Export; exit status 0 done, 1 trouble, 2 wrong recipe or feedback, 130 Ctrl-C."""
+    """Exports a network.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 2 for a wrong recipe or feedback, 130 on
+        Ctrl-C.
+    """
     arguments = _parser().parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the converter tells of its own building
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides the converter's build messages
     try:
         _export(arguments)
     except (RecipeError, FeedbackError) as error:
@@ -242,16 +251,16 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command begins anew", file=sys.stderr)
+        print("stopped; run the same command again to start over", file=sys.stderr)
         return 130
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> None:
     recipes = load_recipes(arguments.recipes)
-    plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
+    plan(recipes, arguments.recipe, 0, arguments.runs)  # a wrong name fails before any download
     for folder in filter(None, (arguments.saved_model, arguments.triton)):
-        folder.mkdir(parents=True, exist_ok=True)  # before the minutes that all else takes
+        folder.mkdir(parents=True, exist_ok=True)  # a wrong path fails before the long work
     train, validation = dataset.load_split("train"), dataset.load_split("validation")
     feedback = tuple(load_feedback(path) for path in arguments.feedback)
     images = len(train.labels)
@@ -280,10 +289,10 @@ def _write_other_forms(model: "keras.Model", arguments: argparse.Namespace) -> N
 
     if arguments.saved_model:
         write_saved_model(model, arguments.saved_model)
-        print(f"{arguments.saved_model}: for TensorFlow Serving")
+        print(f"{arguments.saved_model}: SavedModel for TensorFlow Serving")
     if arguments.triton:
         write_triton_repository(model, arguments.triton, "kmnist")
-        print(f"{arguments.triton}: for Triton, the model kmnist")
+        print(f"{arguments.triton}: model kmnist for Triton")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Pictures that people have put right, for training: what `python -m consumer.feedback` writes."""
+"""Reads corrected images for training, as `python -m consumer.feedback` writes them."""
 
 import hashlib
 import io
@@ -16,15 +16,15 @@ import numpy as np
 from model.dataset import Split
 from model.labels import CLASSES
 
-MOST = 500_000
-"""Images that a file may hold: ten times the training split."""
+MAX_IMAGES = 500_000
+"""Maximum number of images in a file: ten times the training split."""
 
 _SIDE = 28
-# Beyond the pixels and labels, for what a .npz file says of itself.
-_MOST_BYTES = MOST * (_SIDE * _SIDE + 1) + 64 * 1024
+# The constant is for the headers of a .npz file.
+_MAX_BYTES = MAX_IMAGES * (_SIDE * _SIDE + 1) + 64 * 1024
 _EXPECTED = "expected a .npz file with images uint8 (n, 28, 28) and labels uint8 (n,), from 0 to 9"
 _FORMAT: Any = np.lib.format
-# What zipfile and numpy raise for bytes that go wrong somewhere inside of a file.
+# Exceptions of zipfile and numpy for a file with broken bytes.
 _BROKEN = (
     *(ValueError, KeyError, EOFError, OSError, NotImplementedError, RuntimeError, SyntaxError),
     *(TypeError, MemoryError, zipfile.BadZipFile, zlib.error, TokenError, struct.error),
@@ -32,40 +32,40 @@ _BROKEN = (
 
 
 class FeedbackError(Exception):
-    """A file that can't be trained on; the message says what is wrong with it."""
+    """A file cannot be trained on; the message says why."""
 
 
 @dataclass(frozen=True)
 class Feedback:
-    """What one file holds.
+    """The corrections of one file.
 
     Attributes:
-        split: Its images with their labels.
-        sha256: Of the file's bytes.
+        split: its images with their labels.
+        sha256: SHA-256 of the file, in hex.
     """
 
     split: Split
     sha256: str
 
     def facts(self) -> dict[str, Any]:
-        """What a run says of it."""
+        """Returns the entry for the run's facts."""
         return {"sha256": self.sha256, "images": len(self.split.labels)}
 
 
 def load_feedback(path: Path) -> Feedback:
-    """Read a file of corrections.
+    """Reads a file of corrections.
 
     Args:
-        path: A .npz file with `images` uint8 (n, 28, 28) and `labels` uint8 (n,).
+        path: a .npz file with `images` uint8 (n, 28, 28) and `labels` uint8 (n,).
 
     Raises:
-        FeedbackError: It can't be read, or holds something else or too much. That is told by
-            its size, and by what its arrays say of themselves, before memory is taken for them.
+        FeedbackError: the file cannot be read, is too large, or has other content. Its size
+            and the headers of its arrays are checked before memory is allocated for them.
     """
     try:
         size = path.stat().st_size
-        if size > _MOST_BYTES:
-            raise FeedbackError(f"{path} has {size:,} bytes; {MOST:,} images are the most")
+        if size > _MAX_BYTES:
+            raise FeedbackError(f"{path} has {size:,} bytes; the limit is {MAX_IMAGES:,} images")
         content = path.read_bytes()
     except OSError as error:
         raise FeedbackError(f"cannot read {path}: {error.strerror or error}") from error
@@ -76,62 +76,62 @@ def load_feedback(path: Path) -> Feedback:
     except FeedbackError as error:
         raise FeedbackError(f"{path}: {error}") from error
     except _BROKEN as error:
-        raise FeedbackError(f"{path} can't be read: {_EXPECTED}") from error
+        raise FeedbackError(f"{path} cannot be read: {_EXPECTED}") from error
     if split.labels.max() >= CLASSES:
         raise FeedbackError(f"{path}: a label is {split.labels.max()}; {_EXPECTED}")
     return Feedback(split, hashlib.sha256(content).hexdigest())
 
 
-def without(feedback: Feedback, held_out: Iterable[Split]) -> Feedback:
-    """A file's images but for those that progress and results are measured on.
+def without_held_out(feedback: Feedback, held_out: Iterable[Split]) -> Feedback:
+    """Returns a file's images without those of the validation and test splits.
 
-    A demonstration feeds the test images; what people say of them must not be trained on.
+    A demonstration sends the test images, and corrections of these must not be trained on.
 
     Args:
-        feedback: What a file holds.
-        held_out: Splits whose images, pixel for pixel, are left out.
+        feedback: the corrections.
+        held_out: splits whose images are left out; images are compared pixel by pixel.
 
     Raises:
-        FeedbackError: None is left.
+        FeedbackError: no image is left.
     """
     known = {image.tobytes() for split in held_out for image in split.images}
     kept = [image.tobytes() not in known for image in feedback.split.images]
     if not any(kept):
-        raise FeedbackError("all images of the feedback are of the validation or the test split")
+        raise FeedbackError("all feedback images belong to the validation or test split")
     chosen = np.flatnonzero(kept)
     split = Split(feedback.split.images[chosen], feedback.split.labels[chosen])
     return Feedback(split, feedback.sha256)
 
 
 def with_feedback(split: Split, feedback: Iterable[Feedback]) -> Split:
-    """A split with the images of files behind its own."""
-    every = [split, *(each.split for each in feedback)]
+    """Returns a split with the images of files appended."""
+    parts = [split, *(each.split for each in feedback)]
     return Split(
-        np.concatenate([each.images for each in every]),
-        np.concatenate([each.labels for each in every]),
+        np.concatenate([each.images for each in parts]),
+        np.concatenate([each.labels for each in parts]),
     )
 
 
 def _check(content: bytes) -> None:
-    """Look at what the arrays are, without reading them.
+    """Checks the headers of the arrays without reading the arrays.
 
     Raises:
-        FeedbackError: They are not what is expected.
+        FeedbackError: the arrays are not the expected ones.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        # Others too could be what numpy takes for one of the arrays.
+        # numpy might read a member with another name as one of the arrays.
         if sorted(archive.namelist()) != ["images.npy", "labels.npy"]:
             raise FeedbackError(_EXPECTED)
         with archive.open("images.npy") as images, archive.open("labels.npy") as labels:
             shape, label_shape = _shape(images), _shape(labels)
     if shape[1:] != (_SIDE, _SIDE) or label_shape != shape[:1]:
         raise FeedbackError(f"images {shape} and labels {label_shape}; {_EXPECTED}")
-    if not 0 < shape[0] <= MOST:
-        raise FeedbackError(f"it holds {shape[0]:,} images; from 1 to {MOST:,} can be taken")
+    if not 0 < shape[0] <= MAX_IMAGES:
+        raise FeedbackError(f"the file has {shape[0]:,} images; the limit is 1 to {MAX_IMAGES:,}")
 
 
 def _shape(member: IO[bytes]) -> tuple[int, ...]:
-    """The shape that an array of bytes says that it has."""
+    """Returns the shape in the header of a .npy file."""
     version = _FORMAT.read_magic(member)
     read = _FORMAT.read_array_header_1_0 if version == (1, 0) else _FORMAT.read_array_header_2_0
     shape, _, dtype = read(member)

@@ -1,4 +1,4 @@
-"""Reads objects of Google Cloud Storage, by its JSON API. Python 3.8 to 3.12."""
+"""Reads objects of Google Cloud Storage through its JSON API. Python 3.8 to 3.12."""
 
 import contextlib
 import json
@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import requests
 
-from model.artefacts import ArtefactError, StoreAway
+from model.artefacts import ArtefactError, StoreUnavailable
 from model.credentials import Credentials
 
 with warnings.catch_warnings():
-    # It says that Python 3.8 is old, which who serves with the builder image's can't change.
+    # The library warns of Python 3.8, which is the builder image's and cannot be changed.
     warnings.simplefilter("ignore", FutureWarning)
     import google.auth
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -23,42 +23,41 @@ _GOOGLE = "https://storage.googleapis.com"
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
 _JSON = "RCLONE_CONFIG_GS_SERVICE_ACCOUNT_CREDENTIALS"
 _FILE = "GOOGLE_APPLICATION_CREDENTIALS"
-_PASSING = (408, 429)
+_TEMPORARY_STATUS = (408, 429)
 
 
 class GcsStore:
-    """The store, with what its variables say of who asks."""
+    """A client of Google Cloud Storage; it connects with the first request.
+
+    Args:
+        credentials: Google's usual variables, or those of an rclone secret.
+        timeout_s: time limits of a connect and of a read, in seconds.
+
+    Raises:
+        ArtefactError: the credentials cannot be read.
+    """
 
     def __init__(self, credentials: Credentials, timeout_s: Tuple[float, float]) -> None:
-        """Set up a session; nothing is sent yet.
-
-        Args:
-            credentials: The usual variables, or those of an rclone secret.
-            timeout_s: Longest silence while connecting, and while reading.
-
-        Raises:
-            ArtefactError: The credentials can't be read.
-        """
         credentials.check_type("RCLONE_CONFIG_GS_TYPE", "google cloud storage")
         self._timeout_s = timeout_s
         endpoint = credentials.get("RCLONE_CONFIG_GS_ENDPOINT").rstrip("/") or _GOOGLE
-        # As rclone has it: without a scheme it is https.
+        # The default scheme is https, as in rclone.
         self._endpoint = endpoint if "://" in endpoint else f"https://{endpoint}"
-        found = _found(credentials)
-        self._is_anonymous = found is None
-        self._session = requests.Session() if found is None else AuthorizedSession(found)
+        account = _load_account(credentials)
+        self._is_anonymous = account is None
+        self._session = requests.Session() if account is None else AuthorizedSession(account)
 
     def chunks(self, bucket: str, key: str, size: int) -> Generator[bytes, None, None]:
-        """Read an object.
+        """Reads an object in chunks.
 
         Args:
-            bucket: Where it is.
-            key: Its name.
-            size: Of the parts that it comes in.
+            bucket: the bucket's name.
+            key: the object's name.
+            size: size of a chunk in bytes.
 
         Raises:
-            StoreAway: The store can't be reached, or is in trouble.
-            ArtefactError: The object is not there, or may not be read.
+            StoreUnavailable: the store cannot be reached, or reports an error of its own.
+            ArtefactError: the object does not exist, or access is denied.
         """
         where = f"gs://{bucket}/{key}"
         url = f"{self._endpoint}/storage/v1/b/{quote(bucket, safe='')}/o/{quote(key, safe='')}"
@@ -71,23 +70,23 @@ class GcsStore:
                     seen += len(chunk)
                     yield chunk
         except (requests.RequestException, TransportError) as error:
-            raise StoreAway(
-                f"{where} can't be read ({type(error).__name__}): "
+            raise StoreUnavailable(
+                f"{where} cannot be read ({type(error).__name__}): "
                 "can Google Cloud Storage be reached from here?"
             ) from None
         except GoogleAuthError as error:
             raise ArtefactError(
                 f"Google gives no access token for {where} ({type(error).__name__}): "
-                f"check {_JSON} or {_FILE}, whose key may be revoked"
+                f"check {_JSON} or {_FILE}; the key may be revoked"
             ) from None
         if seen < declared:
-            raise StoreAway(f"{where} broke off after {seen:,} of {declared:,} bytes")
+            raise StoreUnavailable(f"{where} ended after {seen:,} of {declared:,} bytes")
 
     def _get(self, url: str) -> requests.Response:
         return self._session.get(
             url,
             params={"alt": "media"},
-            # The size is then that of the object, and nothing unpacks to a thousandfold.
+            # Without compression the length is the object's, and no object can expand.
             headers={"Accept-Encoding": "identity"},
             stream=True,
             timeout=self._timeout_s,
@@ -97,10 +96,10 @@ class GcsStore:
         status = response.status_code
         if status == 200:
             return
-        if status >= 500 or status in _PASSING:
-            raise StoreAway(f"{where} can't be read now (status {status}): try again later")
+        if status >= 500 or status in _TEMPORARY_STATUS:
+            raise StoreUnavailable(f"{where} cannot be read now (status {status}): try again later")
         if status == 404:
-            raise ArtefactError(f"{where} is not there: check bucket and prefix in MODEL_URI")
+            raise ArtefactError(f"{where} does not exist: check bucket and prefix in MODEL_URI")
         if status in (401, 403):
             advice = (
                 f"no credentials are set: set {_JSON} or {_FILE}"
@@ -111,12 +110,12 @@ class GcsStore:
         raise ArtefactError(f"{where} is refused (status {status}): check MODEL_URI")
 
 
-def _found(credentials: Credentials) -> Optional[Any]:
-    """Who asks; None for nobody, which public buckets take."""
+def _load_account(credentials: Credentials) -> Optional[Any]:
+    """Returns the credentials of an account; None for anonymous access to public buckets."""
     if credentials.is_on("RCLONE_CONFIG_GS_ANONYMOUS"):
         return None
     text, file = credentials.get(_JSON), credentials.get(_FILE)
-    # What the libraries say of a key that they can't read may have parts of it.
+    # The libraries' messages about a broken key may contain parts of it, so they are not shown.
     if text:
         try:
             return service_account.Credentials.from_service_account_info(
@@ -127,7 +126,7 @@ def _found(credentials: Credentials) -> Optional[Any]:
     try:
         if file:
             with warnings.catch_warnings():
-                # Of files from strangers; this one is from whoever deploys.
+                # The warning is about files of unknown origin; the operator provides this one.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 return google.auth.load_credentials_from_file(file, scopes=_SCOPES)[0]
         if credentials.is_on("RCLONE_CONFIG_GS_ENV_AUTH"):

@@ -1,7 +1,7 @@
 """Integrated gradients (Sundararajan, Taly and Yan 2017) of a network in Keras.
 
-Needs TensorFlow, and the trained network that lies beside an artefact that was exported here;
-`model.explanation` needs neither.
+It needs TensorFlow and the trained network beside the artefact. `model.explanation` needs
+neither.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 STEPS = 64
 NETWORK = "model.keras"
-"""The trained network's file, beside the artefact's own."""
+"""File of the trained network, beside the artefact's."""
 
 
 def integrated_gradients(
@@ -24,43 +24,43 @@ def integrated_gradients(
     temperature: float = 1.0,
     steps: int = STEPS,
 ) -> NDArray[np.float32]:
-    """Explain an answer by the gradient on the way from a blank image to this one.
+    """Explains an answer by the gradient along the path from a blank image to this one.
 
     Args:
-        network: What `model.networks.build` gave, trained: from float32 (n, 28, 28, 1), ink
+        network: a trained network of `model.networks.build`: from float32 (n, 28, 28, 1), ink
             from 0 to 1, to logits.
         image: uint8 (28, 28), ink from 0 to 255.
-        target: The class to explain.
-        temperature: What the artefact divides logits by.
-        steps: Points on the way.
+        target: the class to explain.
+        temperature: the artefact's divisor of logits.
+        steps: number of points on the path.
 
     Returns:
-        float32 (28, 28), in log-odds of the class. Its sum is how far the image's are above
-        those of a blank one, but for what the steps leave out; blank pixels have 0.
+        float32 (28, 28), in log-odds of the class. Its sum approximates the image's log-odds
+        minus those of a blank image. Blank pixels have 0.
     """
     ink = tf.constant(image[None, ..., None].astype(np.float32) / 255)
     shares = (tf.range(steps, dtype=tf.float32) + 0.5) / steps
-    way = shares[:, None, None, None] * ink
+    path = shares[:, None, None, None] * ink
     with tf.GradientTape() as tape:
-        tape.watch(way)
-        evidence = log_odds(network, way, target, temperature)
-    gradient = tape.gradient(evidence, way)
+        tape.watch(path)
+        evidence = log_odds(network, path, target, temperature)
+    gradient = tape.gradient(evidence, path)
     heat: NDArray[np.float32] = (ink * tf.reduce_mean(gradient, axis=0)).numpy()[0, ..., 0]
     return heat
 
 
 def log_odds(network: keras.Model, ink: Any, target: int, temperature: float = 1.0) -> Any:
-    """Log-odds of a class, a tensor (n,), for images (n, 28, 28, 1), ink from 0 to 1."""
+    """Returns the log-odds of a class, (n,), for images (n, 28, 28, 1) with ink from 0 to 1."""
     logits = network(ink, training=False) / temperature
     others = tf.concat([logits[:, :target], logits[:, target + 1 :]], axis=1)
     return logits[:, target] - tf.reduce_logsumexp(others, axis=1)
 
 
 def load_network(folder: Path) -> keras.Model:
-    """Load the trained network from an artefact's folder.
+    """Loads the trained network from an artefact's folder.
 
     Raises:
-        FileNotFoundError: There is none.
+        FileNotFoundError: the folder has no trained network.
     """
     path = folder / NETWORK
     if not path.is_file():

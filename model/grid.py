@@ -1,10 +1,10 @@
-"""Tries the ideas of a recipe one after the other: `python -m model.grid`.
+"""Trains a recipe with its ideas added one by one: `python -m model.grid`.
 
-It begins with the recipe's network and nothing else, and puts back one idea in each row, on
-top of those before; ideas that the recipe does without are then tried on top of all of it, each
-by itself. What each brought on the validation split goes to docs/model-grid.json;
-`python -m model.evaluate --report` shows it. Runs that were done before are not done again;
-`accurate`, which teaches in one row, is trained if it isn't yet.
+The first row is the recipe's network without any idea. Each next row adds one of the recipe's
+ideas to those before. Ideas that the recipe does not use follow, each alone on top of all
+others. The validation accuracies go to docs/model-grid.json, which
+`python -m model.evaluate --report` shows. Finished runs are not repeated. The recipe `accurate`
+is the teacher of one row, and is trained if needed.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from model.train import ADVICE, RUNS, plan, positive, train
 RESULTS = Path(__file__).resolve().parent.parent / "docs" / "model-grid.json"
 
 IDEAS: dict[str, tuple[str, ...]] = {
-    "turned, stretched, slanted, moved": ("rotation", "scale", "shear", "shift"),
+    "rotated, stretched, slanted, shifted": ("rotation", "scale", "shear", "shift"),
     "bent (elastic)": ("elastic",),
     "strokes thicker and thinner": ("thicken",),
     "rectangles erased": ("erase", "hole_side"),
@@ -35,7 +35,7 @@ IDEAS: dict[str, tuple[str, ...]] = {
     "average of the weights": ("average",),
     "distillation": ("teachers", "distillation"),
 }
-"""What each idea is in a recipe or its augmentation."""
+"""The settings of each idea in a recipe or its augmentation."""
 
 SETTINGS: dict[str, Any] = {
     "elastic": 3.0,
@@ -44,17 +44,17 @@ SETTINGS: dict[str, Any] = {
     "teachers": ("accurate",),
     "distillation": 0.5,
 }
-"""What an idea is tried with that the recipe does without."""
+"""Settings for the ideas that the recipe does not use."""
 
-_BENDS = {field.name for field in dataclasses.fields(Augmentation)}
+_AUGMENTATIONS = {field.name for field in dataclasses.fields(Augmentation)}
 
 
-def tries(recipe: Recipe, epochs: int) -> Iterator[tuple[str, Recipe]]:
-    """The recipes to train: each with one idea more than the one before, then the other ideas.
+def grid_recipes(recipe: Recipe, epochs: int) -> Iterator[tuple[str, Recipe]]:
+    """Yields the name and the recipe of each row.
 
     Args:
-        recipe: The one that has all ideas that are good for it.
-        epochs: Passes over the data, in the recipe's place.
+        recipe: the recipe with all its ideas.
+        epochs: passes over the data, instead of the recipe's.
     """
     found = _with(
         dataclasses.replace(recipe, augmentation=Augmentation(), epochs=epochs),
@@ -62,27 +62,27 @@ def tries(recipe: Recipe, epochs: int) -> Iterator[tuple[str, Recipe]]:
     )
     yield "the network alone", found
     others = []
-    for idea, words in IDEAS.items():
-        more = _with(found, {word: _of(recipe, word) for word in words})
+    for idea, names in IDEAS.items():
+        more = _with(found, {name: _setting(recipe, name) for name in names})
         if more == found:
             others.append(idea)
         else:
             found = more
             yield idea, found
     for idea in others:
-        settings = {word: SETTINGS[word] for word in IDEAS[idea] if word in SETTINGS}
+        settings = {name: SETTINGS[name] for name in IDEAS[idea] if name in SETTINGS}
         if settings and recipe.name not in settings.get("teachers", ()):
             yield f"all of these, and {idea}", _with(found, settings)
 
 
-def _of(recipe: Recipe, word: str) -> Any:
-    return getattr(recipe.augmentation if word in _BENDS else recipe, word)
+def _setting(recipe: Recipe, name: str) -> Any:
+    return getattr(recipe.augmentation if name in _AUGMENTATIONS else recipe, name)
 
 
 def _with(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
-    bends = {word: value for word, value in settings.items() if word in _BENDS}
-    rest = {word: value for word, value in settings.items() if word not in _BENDS}
-    augmentation = dataclasses.replace(recipe.augmentation, **bends)
+    changes = {name: value for name, value in settings.items() if name in _AUGMENTATIONS}
+    rest = {name: value for name, value in settings.items() if name not in _AUGMENTATIONS}
+    augmentation = dataclasses.replace(recipe.augmentation, **changes)
     return dataclasses.replace(recipe, augmentation=augmentation, **rest)
 
 
@@ -93,20 +93,24 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  python -m model.grid\n  python -m model.grid --epochs 30\n",
     )
-    parser.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
-    parser.add_argument("--epochs", type=positive, default=8, help="of each try (%(default)s)")
+    parser.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
+    parser.add_argument("--epochs", type=positive, default=8, help="of each run (%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="(%(default)s)")
     return parser
 
 
 def main() -> int:
-    """Try all ideas; exit status 0 done, 1 trouble, 2 wrong recipe, 130 Ctrl-C."""
+    """Trains all rows.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 2 for a wrong recipe, 130 on Ctrl-C.
+    """
     options = _parser().parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     screen = Console(stderr=True)
     try:
-        _try_all(options, screen)
+        _train_all(options, screen)
     except RecipeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -117,20 +121,20 @@ def main() -> int:
         print(f"error: {ADVICE} ({error})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on", file=sys.stderr)
+        print("stopped; run the same command again to continue", file=sys.stderr)
         return 130
     print(options.out)
     return 0
 
 
-def _try_all(options: argparse.Namespace, screen: Console) -> None:
+def _train_all(options: argparse.Namespace, screen: Console) -> None:
     recipes = load_recipes()
     if options.recipe not in recipes:
         raise RecipeError(f"no recipe is named {options.recipe}; there are {', '.join(recipes)}")
     options.out.parent.mkdir(parents=True, exist_ok=True)
     split, validation = dataset.load_split("train"), dataset.load_split("validation")
     rows: list[dict[str, Any]] = []
-    for idea, recipe in tries(recipes[options.recipe], options.epochs):
+    for idea, recipe in grid_recipes(recipes[options.recipe], options.epochs):
         all_recipes = {**recipes, options.recipe: recipe}
         run = plan(all_recipes, options.recipe, len(split.labels), options.runs)
         train(run, split, validation, screen)
@@ -143,13 +147,14 @@ def _try_all(options: argparse.Namespace, screen: Console) -> None:
                 "run": facts["run"],
             }
         )
-        said = (
+        description = (
             f"`python -m model.grid`: the network of `{options.recipe}`, {options.epochs} epochs "
-            "each, one idea more in each row, then those that it does without, each by itself; on "
-            "the 10,000 images of the validation split. Two rows differ by chance if they differ "
-            "by less than about 0.2 points."
+            "each. Each row adds one idea to those before; ideas that the recipe does not use "
+            "follow, each alone. The accuracies are those on the 10,000 images of the validation "
+            "split. A difference of less than about 0.2 points is chance."
         )
-        options.out.write_text(json.dumps({"said": said, "rows": rows}, indent=1) + "\n", "utf-8")
+        content = json.dumps({"said": description, "rows": rows}, indent=1)
+        options.out.write_text(content + "\n", "utf-8")
 
 
 if __name__ == "__main__":

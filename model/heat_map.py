@@ -8,24 +8,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SCALE = 12
-"""Pixels of the picture for each pixel of the image."""
+"""Side of an image's pixel in the picture."""
 
 FOR = (213, 94, 0)
 AGAINST = (0, 114, 178)
-"""Vermilion and blue of Okabe and Ito, Color Universal Design, 2008: those who confuse red and
-green tell them apart."""
+"""Vermilion and blue of Okabe and Ito, Color Universal Design, 2008. People who confuse red and
+green can tell them apart."""
 
 _INK = 0.6
 _TINT = 0.9
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
-    """Draw strokes in grey on white, tinted by what they say.
+    """Draws strokes in grey on white, tinted by the explanation.
 
     Args:
         image: uint8 (28, 28), ink from 0 to 255.
-        heat: float32 (28, 28), above 0 for the class (red), below against it (blue). The
-            largest, of either sign, gets the full tint.
+        heat: float32 (28, 28), above 0 for the class (red), below 0 against it (blue). The
+            largest absolute value gets the full tint.
 
     Returns:
         An RGB picture of 336 x 336 pixels.
@@ -35,14 +35,14 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
     large = _enlarged(heat)
     share = np.clip(large / max(float(np.abs(heat).max()), 1e-9), -1, 1)[..., None]
     tint = np.where(share > 0, np.array(FOR), np.array(AGAINST))
-    # Tinted paper stays pale, so that the strokes are seen.
+    # Tinted paper stays pale, so that the strokes remain visible.
     strength = _TINT * np.abs(share) * (0.5 + 0.5 * ink)
     drawn = (1 - strength) * paper + strength * tint
     return Image.fromarray(np.rint(drawn).astype(np.uint8))
 
 
 def png(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> bytes:
-    """What `overlay` draws, as the bytes of a PNG file."""
+    """Returns the picture of `overlay` as a PNG file."""
     sink = io.BytesIO()
     overlay(image, heat).save(sink, "PNG")
     return sink.getvalue()

@@ -1,7 +1,7 @@
 """Loads the shipped classifiers for serving; runs on Python 3.8 to 3.12.
 
-Both kinds answer the same question in the same way, so that a wrapper can hold either:
-`Classifier` runs the TFLite artefact, `Baseline` the scikit-learn one.
+`Classifier` runs the TFLite artefact, `Baseline` the scikit-learn one. Both have the same
+methods, so that a wrapper can hold either.
 """
 
 import contextlib
@@ -22,25 +22,24 @@ FAST = SHIPPED / "fast"
 BASELINE = SHIPPED / "baseline"
 
 _BATCHES = (256, 64, 8, 1)
-"""Batch sizes that the interpreter is set up for, largest first.
+"""Batch sizes that the interpreters are set up for, largest first.
 
-A change of the batch size costs up to 10 ms. So each size keeps its own interpreter, any batch is
-cut into these sizes, and memory does not grow with what is asked. By itself the network is quickest
-in batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image and not 30. But
-each call gives Python's lock up, and has to get it back from the thread that reads and publishes:
-with both at work a backlog is answered up to a tenth sooner in batches of 256 than in those of 64.
+A change of the batch size costs up to 10 ms. So each size has its own interpreter, any batch is
+split into these sizes, and memory does not grow with the batch. The network alone is fastest in
+batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image instead of 30. But
+each call releases Python's lock, and then waits for the thread that polls and commits. With both
+threads at work, batches of 256 answer a backlog up to a tenth faster than batches of 64.
 """
 
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]
 
 
 class Answers(NamedTuple):
-    """What a model says of images.
+    """A model's answers to images.
 
     Attributes:
         probabilities: float32 (n, 10), each row sums to 1, in the order of `model.labels`.
-        outlier: float32 (n,), from 0 to 1, how surely a picture is no kuzushiji; None of a
-            model that can't tell.
+        outlier: float32 (n,), outlier scores from 0 to 1; None if the model has none.
     """
 
     probabilities: NDArray[np.float32]
@@ -48,50 +47,49 @@ class Answers(NamedTuple):
 
 
 class Classifier:
-    """A TFLite network behind a lock, safe to call from many threads."""
+    """A TFLite network that many threads may call.
+
+    Args:
+        content: a TFLite model from float32 (n, 28, 28, 1) to float32 (n, 10), and
+            optionally to outlier scores float32 (n, 1).
+        threads: number of cores for one call.
+        interpreter: the interpreter class; default the first installed one of
+            tflite_runtime, ai_edge_litert and tensorflow.
+
+    Raises:
+        ArtefactError: `content` is not such a model.
+    """
 
     def __init__(self, content: bytes, threads: int = 1, interpreter: Any = None) -> None:
-        """Set up one interpreter for each batch size.
-
-        Args:
-            content: A TFLite model from float32 (n, 28, 28, 1) to float32 (n, 10), and to
-                outlier scores float32 (n, 1) if it can tell.
-            threads: Cores that one call may use.
-            interpreter: The interpreter class; default the first that is installed of
-                tflite_runtime, ai_edge_litert and tensorflow.
-
-        Raises:
-            ArtefactError: `content` is not such a model.
-        """
         self._lock = threading.Lock()
         kind = interpreter or _installed_interpreter()
         try:
             self._interpreters = {size: _Fixed(kind, content, size, threads) for size in _BATCHES}
         except (ValueError, RuntimeError) as error:
-            said = " ".join(str(error).split())
-            raise ArtefactError(f"not a TFLite model of 28 x 28 images: {said}") from error
-        self._tells_outliers = all(each.tells_outliers for each in self._interpreters.values())
+            reason = " ".join(str(error).split())
+            raise ArtefactError(f"not a TFLite model of 28 x 28 images: {reason}") from error
+        self._has_outlier = all(each.has_outlier for each in self._interpreters.values())
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
-        """The probabilities of `answers`."""
+        """Returns the probabilities of `answers`."""
         return self.answers(images).probabilities
 
     def answers(self, images: Images) -> Answers:
-        """Classify images.
+        """Classifies images.
 
         Args:
             images: uint8 or float32 (n, 28, 28), 0 is background and 255 full ink; n may
                 be 0.
 
         Returns:
-            A row for each, which does not depend on the others.
+            A row for each image, independent of the other images.
 
         Raises:
-            ValueError: The shape is another one.
+            ValueError: the images have another shape.
         """
         _check_shape(images)
         probabilities = np.empty((len(images), CLASSES), np.float32)
-        outlier = np.empty((len(images), 1), np.float32) if self._tells_outliers else None
+        outlier = np.empty((len(images), 1), np.float32) if self._has_outlier else None
         start = 0
         with self._lock:
             for size, interpreter in self._interpreters.items():
@@ -103,31 +101,32 @@ class Classifier:
 
 
 class Baseline:
-    """A scikit-learn classifier; its prediction keeps no state, so threads may share it."""
+    """A scikit-learn classifier that many threads may call.
+
+    It is loaded without pickle: skops creates only types of scikit-learn and numpy.
+
+    Args:
+        content: a file of `skops.io` with a classifier of (n, 784) pixels.
+
+    Raises:
+        ArtefactError: `content` is not such a file, or contains other types.
+    """
 
     def __init__(self, content: bytes) -> None:
-        """Load it without pickle: skops builds scikit-learn's and numpy's own types only.
-
-        Args:
-            content: A file of `skops.io` that holds a classifier of (n, 784) pixels.
-
-        Raises:
-            ArtefactError: `content` is no such file, or names other types.
-        """
         import skops.io
         from skops.io.exceptions import UntrustedTypesFoundException
 
         try:
             self._classifier = skops.io.loads(content, trusted=[])
         except (zipfile.BadZipFile, UntrustedTypesFoundException, KeyError) as error:
-            raise ArtefactError(f"not our baseline: {error}") from error
+            raise ArtefactError(f"not a baseline of this project: {error}") from error
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
-        """The probabilities of `answers`."""
+        """Returns the probabilities of `answers`."""
         return self.answers(images).probabilities
 
     def answers(self, images: Images) -> Answers:
-        """Classify images, as `Classifier.answers` does; it can't tell outliers."""
+        """Classifies images as `Classifier.answers` does, without outlier scores."""
         return Answers(self._probabilities(images), None)
 
     def _probabilities(self, images: Images) -> NDArray[np.float32]:
@@ -140,36 +139,36 @@ class Baseline:
 
 
 def load_classifier(folder: Path = FAST, threads: int = 1) -> Classifier:
-    """Load a network.
+    """Loads a network.
 
     Args:
-        folder: Of the artefact; default the shipped one of variant `fast`.
-        threads: Cores that one call may use. More workers use more cores better than
-            more threads do.
+        folder: folder of the artefact; default the shipped variant `fast`.
+        threads: number of cores for one call. More workers use more cores better than more
+            threads do.
 
     Raises:
-        ArtefactError: The artefact is missing, broken or no network of ours.
+        ArtefactError: the artefact is missing, broken or not a network of this project.
     """
     return Classifier(read_artefact(folder).content, threads)
 
 
 def load_baseline(folder: Path = BASELINE) -> Baseline:
-    """Load the scikit-learn baseline.
+    """Loads the scikit-learn baseline.
 
     Args:
-        folder: Of the artefact; default the shipped one.
+        folder: folder of the artefact; default the shipped one.
 
     Raises:
-        ArtefactError: The artefact is missing, broken or no baseline of ours.
+        ArtefactError: the artefact is missing, broken or not a baseline of this project.
     """
     return Baseline(read_artefact(folder).content)
 
 
 class _Fixed:
-    """One interpreter, set up for one batch size.
+    """An interpreter for one batch size.
 
     Attributes:
-        tells_outliers: It has the second output.
+        has_outlier: whether the model has the output of outlier scores.
     """
 
     def __init__(self, kind: Any, content: bytes, size: int, threads: int) -> None:
@@ -180,15 +179,15 @@ class _Fixed:
         self._input: int = self._interpreter.get_input_details()[0]["index"]
         self._interpreter.resize_tensor_input(self._input, [size, SIDE, SIDE, 1])
         self._interpreter.allocate_tensors()
-        # Converters put outputs in any order, under any name.
+        # Converters change the order and the names of outputs, so the shape identifies them.
         outputs: Dict[Any, int] = {
             tuple(each["shape"]): each["index"] for each in self._interpreter.get_output_details()
         }
         if (size, CLASSES) not in outputs:
-            raise ValueError(f"it answers with {list(outputs)}, not {(size, CLASSES)}")
+            raise ValueError(f"its outputs are {list(outputs)}, without {(size, CLASSES)}")
         self._probabilities = outputs[size, CLASSES]
         self._outlier = outputs.get((size, 1))
-        self.tells_outliers = self._outlier is not None
+        self.has_outlier = self._outlier is not None
 
     def run(
         self,
@@ -196,9 +195,9 @@ class _Fixed:
         probabilities: NDArray[np.float32],
         outlier: Optional[NDArray[np.float32]],
     ) -> None:
-        """Write the answers for `size` images into the arrays."""
-        # The assignment converts numbers without a copy in between. No view of the interpreter's
-        # memory may exist while it runs.
+        """Writes the answers for `size` images into the arrays."""
+        # The assignment converts numbers without an intermediate copy. No view of the
+        # interpreter's memory may exist while it runs.
         self._interpreter.tensor(self._input)()[..., 0] = images
         self._interpreter.invoke()
         probabilities[:] = self._interpreter.get_tensor(self._probabilities)
@@ -211,7 +210,7 @@ def _part(values: Optional[NDArray[np.float32]], rows: slice) -> Optional[NDArra
 
 
 def _installed_interpreter() -> Any:
-    """The interpreter class of the smallest package that is installed."""
+    """Returns the interpreter class of the smallest installed package."""
     for package in ("tflite_runtime", "ai_edge_litert"):
         with contextlib.suppress(ImportError):
             return importlib.import_module(package + ".interpreter").Interpreter

@@ -1,16 +1,16 @@
-"""Pages of which a part between two marks is written by a program."""
+"""Replaces the generated part of a page, between two marks."""
 
 from __future__ import annotations
 
 
 def with_part(text: str, begin: str, end: str, part: str) -> str:
-    """A page with another part between its marks, each on a line of its own.
+    """Returns a page with another part between its marks, which have lines of their own.
 
     Args:
         text: the page.
         begin: the mark before the part.
-        end: the mark behind it.
-        part: what stands between them from now on, without a line break at its end.
+        end: the mark after it.
+        part: the new part, without a line break at its end.
     """
     before, _, rest = text.partition(begin)
     return f"{before}{begin}\n{part}\n{end}{rest.partition(end)[2]}"

@@ -1,4 +1,4 @@
-"""The networks in Keras, and the form of them that is converted for serving."""
+"""The networks in Keras, and their form for serving."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from model.labels import CLASSES
 
 @dataclass(frozen=True)
 class Detector:
-    """Two fully connected layers over a network's features, which tell outliers.
+    """Two fully connected layers that compute an outlier score from a network's features.
 
     Attributes:
         hidden: float32 (features, units), weights of the first layer, with ReLU.
@@ -30,14 +30,14 @@ class Detector:
 
 
 def build(network: Network, *, synchronized: bool = False) -> keras.Model:
-    """Make an untrained network.
+    """Makes an untrained network.
 
-    Strides take the place of pooling: on int8 kernels a convolution on 14 x 14 pixels
-    costs four times less than one on 28 x 28, and the accuracy is the same.
+    Strides replace pooling. With int8 kernels a convolution on 14 x 14 pixels costs a quarter of
+    one on 28 x 28, and the accuracy is the same.
 
     Args:
-        network: Its shape.
-        synchronized: Whether batch normalisation looks at all processes' images.
+        network: its shape.
+        synchronized: whether batch normalisation uses the images of all processes.
 
     Returns:
         A model from float32 (n, 28, 28, 1), ink from 0 to 1, to ten logits.
@@ -47,8 +47,8 @@ def build(network: Network, *, synchronized: bool = False) -> keras.Model:
     for stage in network.stages:
         x = _stage(x, stage, synchronized)
     if network.hidden:
-        # Not layers.Flatten: it asks for the batch size at run time, which leaves shapes
-        # open in the converted graph and cuts it in two for the interpreter.
+        # layers.Flatten would read the batch size at run time. That leaves shapes open in the
+        # converted graph and splits it in two for the interpreter.
         x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
         x = layers.Dropout(network.dropout)(x)
         x = layers.Dense(network.hidden, use_bias=False)(x)
@@ -62,16 +62,16 @@ def build(network: Network, *, synchronized: bool = False) -> keras.Model:
 def serving(
     trained: keras.Model, network: Network, temperature: float, detector: Detector
 ) -> keras.Model:
-    """Copy a trained network into the form that is served.
+    """Copies a trained network into the form that is served.
 
-    The input's scale and the calibration go into the weights, so that serving does
-    neither: with ink from 0 to 255 the interpreter's int8 input is exact.
+    The weights include the input's scale and the calibration. With ink from 0 to 255 the
+    interpreter's int8 input is exact.
 
     Args:
-        trained: What `build(network)` gave, trained.
-        network: Its shape.
-        temperature: Logits are divided by it before the softmax.
-        detector: What tells outliers by the network's features.
+        trained: a trained network of `build(network)`.
+        network: its shape.
+        temperature: divisor of the logits before the softmax.
+        detector: layers that compute outlier scores from the network's features.
 
     Returns:
         A model from float32 (n, 28, 28, 1), ink from 0 to 255, to ten probabilities and
@@ -93,7 +93,7 @@ def serving(
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Count the multiplications of one image's way through a model's weights."""
+    """Counts the multiplications of a model for one image."""
     count = 0
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D):

@@ -1,6 +1,6 @@
-"""Pictures that are no kuzushiji: what the outlier detector learns from, and is tried on.
+"""Draws pictures that are not kuzushiji, to train and to test the outlier detector.
 
-The two uses share no source: fonts, photographs and random numbers are other ones.
+The two uses have different fonts, photographs and random numbers.
 """
 
 import importlib
@@ -24,13 +24,13 @@ Pictures = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Sources:
-    """Where pictures of outliers come from.
+    """Sources of outlier pictures.
 
     Attributes:
-        fonts: Font files for digits and letters.
-        photographs: Picture files for patches.
+        fonts: font files for digits and letters.
+        photographs: picture files for patches.
         images: uint8 (n, 28, 28), real images to invert.
-        seed: Decides which pictures come out.
+        seed: seed of the random numbers.
     """
 
     fonts: tuple[Path, ...]
@@ -40,12 +40,12 @@ class Sources:
 
     @cached_property
     def scenes(self) -> list[NDArray[np.uint8]]:
-        """The photographs in grey."""
+        """The photographs as uint8 grey pictures."""
         return [np.asarray(Image.open(path).convert("L")) for path in self.photographs]
 
 
 def training_sources(images: Pictures) -> Sources:
-    """What the detector learns from: matplotlib's fonts and sample photograph."""
+    """Returns the sources for training: matplotlib's fonts and its sample photograph."""
     import matplotlib
 
     data = Path(matplotlib.get_data_path())
@@ -55,8 +55,8 @@ def training_sources(images: Pictures) -> Sources:
     return Sources(tuple(usable), (data / "sample_data" / "grace_hopper.jpg",), images, 1)
 
 
-def trial_sources(images: Pictures) -> Sources:
-    """What it is tried on: four other fonts (PyPI) and scikit-learn's two photographs."""
+def evaluation_sources(images: Pictures) -> Sources:
+    """Returns the sources for tests: four other fonts (PyPI) and scikit-learn's photographs."""
     import sklearn.datasets
 
     packages = ("font_amatic_sc", "font_caladea", "font_hanken_grotesk", "font_source_serif_pro")
@@ -71,18 +71,18 @@ def trial_sources(images: Pictures) -> Sources:
 
 
 def draw(kind: str, count: int, sources: Sources) -> Pictures:
-    """Make pictures of one kind.
+    """Draws pictures of one kind.
 
     Args:
-        kind: One of `SCHOOLING`.
-        count: How many.
-        sources: What they are made from.
+        kind: one of `TRAINING_KINDS`.
+        count: number of pictures.
+        sources: fonts, photographs and images to draw from.
 
     Returns:
         uint8 (count, 28, 28), 0 is background and 255 full ink.
     """
     random = np.random.default_rng([sources.seed, *kind.encode()])
-    return np.stack(list(itertools.islice(SCHOOLING[kind](sources, random), count)))
+    return np.stack(list(itertools.islice(TRAINING_KINDS[kind](sources, random), count)))
 
 
 def _blank(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:
@@ -91,7 +91,7 @@ def _blank(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:
 
 
 def _noise(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:
-    """Uniform, normal, and salt and pepper, of any strength; some of it blurred."""
+    """Yields uniform, normal, and salt-and-pepper noise of any strength, sometimes blurred."""
     while True:
         shape, level = (SIDE, SIDE), random.uniform(0, 255)
         which = random.integers(3)
@@ -123,11 +123,11 @@ def _written(characters: str) -> Callable[[Sources, np.random.Generator], Iterat
 
 
 def _glyph(character: str, font: Path, random: np.random.Generator) -> Pictures:
-    """A character that fills most of the picture, as those of the data set do."""
+    """Draws a character that fills most of the picture, as those of the data set do."""
     scale = 4
     drawn = Image.new("L", (SIDE * scale * 2,) * 2)
-    place = (SIDE * scale / 2, SIDE * scale / 2)
-    ImageDraw.Draw(drawn).text(place, character, 255, ImageFont.truetype(str(font), SIDE * scale))
+    corner = (SIDE * scale / 2, SIDE * scale / 2)
+    ImageDraw.Draw(drawn).text(corner, character, 255, ImageFont.truetype(str(font), SIDE * scale))
     box = drawn.getbbox() or (0, 0, *drawn.size)
     high = random.uniform(18, 27)
     wide = (box[2] - box[0]) * high / (box[3] - box[1])
@@ -149,7 +149,7 @@ def _photographs(sources: Sources, random: np.random.Generator) -> Iterator[Pict
 
 
 def _textures(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:
-    """Noise of which coarse parts are stronger than fine ones, as in photographs."""
+    """Yields noise in which coarse parts are stronger than fine ones, as in photographs."""
     y, x = np.meshgrid(np.fft.fftfreq(SIDE), np.fft.rfftfreq(SIDE), indexing="ij")
     distance = np.maximum(np.hypot(y, x), 1 / SIDE)
     while True:
@@ -161,7 +161,7 @@ def _textures(sources: Sources, random: np.random.Generator) -> Iterator[Picture
 
 
 def _strokes(sources: Sources, random: np.random.Generator) -> Iterator[Pictures]:
-    """Straight lines, boxes and arcs."""
+    """Yields straight lines, boxes and arcs."""
     while True:
         picture = Image.new("L", (SIDE * 4, SIDE * 4))
         pen = ImageDraw.Draw(picture)
@@ -188,7 +188,7 @@ KINDS: dict[str, Callable[[Sources, np.random.Generator], Iterator[Pictures]]] =
     "latin letters": _written(LATIN),
     "photographs": _photographs,
 }
-"""What a detector is tried on."""
+"""The kinds that a detector is tested on."""
 
-SCHOOLING = {**KINDS, "textures": _textures, "strokes": _strokes}
-"""What it learns from."""
+TRAINING_KINDS = {**KINDS, "textures": _textures, "strokes": _strokes}
+"""The kinds that a detector is trained on."""

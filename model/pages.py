@@ -1,4 +1,4 @@
-"""Writes docs/model.md's figures and pictures from docs/model.json."""
+"""Writes the figures and pictures of docs/model.md from docs/model.json."""
 
 import json
 from collections.abc import Iterator
@@ -18,41 +18,41 @@ from model.targets import targets
 
 BEGIN, END = "<!-- figures -->", "<!-- end of figures -->"
 PICTURES = "model"
-"""Folder of the pictures, beside the page."""
+"""Folder of the pictures, in the folder of the page."""
 
 Models = dict[str, dict[str, Any]]
 
 
 def write_page(folder: Path) -> Path:
-    """Write what is between the page's marks, and the pictures that it shows.
+    """Writes the part between the page's marks, and its pictures.
 
     Args:
-        folder: It has `model.json`, `model-grid.json` if ideas were tried, and the bench's
-            `benchmark.json` if that was run; it gets `model.md`, and the pictures in `model/`.
+        folder: folder with `model.json` and, optionally, `model-grid.json` and the benchmark's
+            `benchmark.json`; `model.md` and the pictures in `model/` are written there.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        OSError: There are no figures, or there is no room.
+        OSError: `model.json` cannot be read, or the page cannot be written.
     """
     models = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    grid = folder / "model-grid.json"
-    tried = json.loads(grid.read_text(encoding="utf-8")) if grid.is_file() else {}
+    grid_file = folder / "model-grid.json"
+    grid = json.loads(grid_file.read_text(encoding="utf-8")) if grid_file.is_file() else {}
     bench = folder / "benchmark.json"
     stream = json.loads(bench.read_text(encoding="utf-8"))["figures"] if bench.is_file() else []
     plots.draw_all(models, folder / PICTURES)
     page = folder / "model.md"
     text = page.read_text(encoding="utf-8") if page.exists() else f"# The model\n\n{BEGIN}\n{END}\n"
-    lines = "\n".join([*_sections(models), *_stream(stream), *_tried(tried)])
+    lines = "\n".join([*_sections(models), *_stream(stream), *_grid(grid)])
     page.write_text(with_part(text, BEGIN, END, lines), encoding="utf-8")
     return page
 
 
 def write_mistakes(folder: Path, name: str, probabilities: NDArray[Any], split: Split) -> None:
-    """Draw a model's most confident mistakes.
+    """Draws a model's most confident mistakes.
 
-    The picture stays out of the repository, as all images of the data set do.
+    The picture is not in the repository, as no image of the data set is.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     plots.draw_mistakes(probabilities, split, folder / PICTURES / f"mistakes_{name}.png")
@@ -93,7 +93,7 @@ def _overview(models: Models) -> Iterator[str]:
     yield row("validation accuracy", *(_known(run, "validation_accuracy", percent) for run in runs))
     made = [each["made_by"] for each in models.values()]
     yield row(
-        "of those unlike the training images",
+        "of images unlike the training images",
         *(_known(each, "unfamiliar_accuracy", percent) for each in made),
     )
     yield row("weights", *(_known(run, "parameters", "{:,}".format) for run in runs))
@@ -121,7 +121,7 @@ def _classes(models: Models) -> Iterator[str]:
         shares = (percent(each["accuracy_by_class"][name]) for each in models.values())
         yield row(f"{sign} {name}", *shares)
     yield ""
-    yield f"![What is taken for what]({PICTURES}/confusion.svg)\n"
+    yield f"![Confusion matrix]({PICTURES}/confusion.svg)\n"
     yield (
         "The most confident mistakes are drawn as `docs/model/mistakes_MODEL.png`, which is not in "
         "the repository, as no image of the data set is.\n"
@@ -129,7 +129,7 @@ def _classes(models: Models) -> Iterator[str]:
 
 
 def _calibration(models: Models) -> Iterator[str]:
-    yield "## How sure, and how sure it ought to be\n"
+    yield "## Calibration\n"
     yield f"![Reliability]({PICTURES}/reliability.svg)\n"
     yield from header("", *models)
     errors = (percent(each["calibration"]["error"]) for each in models.values())
@@ -140,7 +140,7 @@ def _calibration(models: Models) -> Iterator[str]:
 
 
 def _abstention(models: Models) -> Iterator[str]:
-    yield "## Leaving the doubtful out\n"
+    yield "## Abstention\n"
     yield f"![Risk by coverage]({PICTURES}/risk_coverage.svg)\n"
     yield from header("share answered", *(f"{name}: wrong of these" for name in models))
     for share in COVERAGES:
@@ -148,40 +148,40 @@ def _abstention(models: Models) -> Iterator[str]:
         yield row(f"{share:.1%}", *(percent(risk) for risk in risks))
     abstentions = {name: each["abstention"] for name, each in models.items()}
     yield ""
-    for name, said in abstentions.items():
+    for name, figures in abstentions.items():
         yield (
-            f"- `{name}` abstains below a confidence of {percent(said['below'])}: it answers "
-            f"{percent(said['answered'])} of the images, and {percent(said['accuracy'])} of these "
-            f"answers are right ({said['wrong']} wrong)."
+            f"- `{name}` abstains below a confidence of {percent(figures['below'])}: it answers "
+            f"{percent(figures['answered'])} of the images, and {percent(figures['accuracy'])} of "
+            f"these answers are right ({figures['wrong']} wrong)."
         )
     yield ""
 
 
 def _outliers(models: Models) -> Iterator[str]:
-    telling = {name: each for name, each in models.items() if each["outliers"]}
-    if not telling:
+    detecting = {name: each for name, each in models.items() if each["outliers"]}
+    if not detecting:
         return
-    yield "## Pictures that are no kuzushiji\n"
-    heads = (f"{name}: {what}" for name in telling for what in ("AUROC", "flagged"))
+    yield "## Pictures that are not kuzushiji\n"
+    heads = (f"{name}: {what}" for name in detecting for what in ("AUROC", "flagged"))
     yield from header("", *heads)
-    for kind in next(iter(telling.values()))["outliers"]:
-        each = [found["outliers"][kind] for found in telling.values()]
+    for kind in next(iter(detecting.values()))["outliers"]:
+        each = [found["outliers"][kind] for found in detecting.values()]
         cells = (cell for one in each for cell in (f"{one['auroc']:.4f}", percent(one["caught"])))
         yield row(kind, *cells)
-    real = (cell for found in telling.values() for cell in ("", percent(found["flagged"])))
+    real = (cell for found in detecting.values() for cell in ("", percent(found["flagged"])))
     yield row("real images", *real)
     yield ""
 
 
 def _robustness(models: Models) -> Iterator[str]:
-    yield "## What it stands\n"
-    yield f"![Accuracy by hardship]({PICTURES}/robustness.svg)\n"
-    for hardship in next(iter(models.values()))["robustness"]:
-        by_model = {name: each["robustness"][hardship] for name, each in models.items()}
+    yield "## Robustness\n"
+    yield f"![Accuracy by distortion]({PICTURES}/robustness.svg)\n"
+    for distortion in next(iter(models.values()))["robustness"]:
+        by_model = {name: each["robustness"][distortion] for name, each in models.items()}
         strengths = list(next(iter(by_model.values())))
-        yield from header(hardship, *strengths)
+        yield from header(distortion, *strengths)
         for name, accuracies in by_model.items():
-            yield row(name, *(f"{accuracies[at]:.1%}" for at in strengths))
+            yield row(name, *(f"{accuracies[strength]:.1%}" for strength in strengths))
         yield ""
 
 
@@ -226,14 +226,14 @@ def _stream(figures: list[dict[str, Any]]) -> Iterator[str]:
     yield ""
 
 
-def _tried(tried: dict[str, Any]) -> Iterator[str]:
-    if not tried:
+def _grid(grid: dict[str, Any]) -> Iterator[str]:
+    if not grid:
         return
-    yield "## What was tried\n"
-    yield tried["said"] + "\n"
+    yield "## Ideas of the recipe\n"
+    yield grid["said"] + "\n"
     yield from header("idea", "validation accuracy", "against the first row", "seconds")
-    first = tried["rows"][0]["accuracy"]
-    for each in tried["rows"]:
+    first = grid["rows"][0]["accuracy"]
+    for each in grid["rows"]:
         gain = f"{(each['accuracy'] - first) * 100:+.2f} points"
         yield row(each["idea"], percent(each["accuracy"]), gain, f"{each['seconds']:,}")
     yield ""

@@ -1,4 +1,4 @@
-"""Pictures of images and of answers, as `explore.ipynb` shows them."""
+"""Draws images and answers for `explore.ipynb`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,12 +12,12 @@ from model.labels import ROMAJI
 
 
 def grid(images: NDArray[Any], titles: Sequence[str] = (), columns: int = 10) -> Figure:
-    """Show images side by side.
+    """Draws images side by side.
 
     Args:
         images: (n, 28, 28) or (n, 28, 28, 1), uint8 or ink from 0 to 1.
-        titles: What stands above each.
-        columns: Images in a row.
+        titles: titles above the images.
+        columns: number of images in a row.
     """
     rows = -(-len(images) // columns)
     high = 0.8 if not titles else 1.05
@@ -34,11 +34,11 @@ def grid(images: NDArray[Any], titles: Sequence[str] = (), columns: int = 10) ->
 
 
 def confusion(labels: NDArray[Any], answers: NDArray[Any]) -> Figure:
-    """Show which characters are taken for which.
+    """Draws which characters are mistaken for which.
 
     Args:
-        labels: (n,) indices, what is true.
-        answers: (n,) indices, what was answered.
+        labels: (n,) indices of the right classes.
+        answers: (n,) indices of the answered classes.
     """
     counts = np.zeros((len(ROMAJI), len(ROMAJI)), int)
     np.add.at(counts, (labels, answers), 1)
@@ -48,11 +48,11 @@ def confusion(labels: NDArray[Any], answers: NDArray[Any]) -> Figure:
 
 
 def draw_confusion(axes: Any, counts: NDArray[Any]) -> None:
-    """Draw mistakes only, on axes of matplotlib's.
+    """Draws the mistakes of a confusion matrix.
 
     Args:
-        axes: Where.
-        counts: int (10, 10), answers by truth (rows) and by what was answered.
+        axes: axes of matplotlib.
+        counts: int (10, 10), answers by right class (rows) and answered class (columns).
     """
     mistakes = np.where(np.eye(len(counts), dtype=bool), 0, counts)
     axes.imshow(mistakes, cmap="Blues")
@@ -61,16 +61,16 @@ def draw_confusion(axes: Any, counts: NDArray[Any]) -> None:
         colour = "white" if dark else "black"
         text = str(mistakes[row, column])
         axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    places = range(len(ROMAJI))
-    axes.set(xticks=places, xticklabels=ROMAJI, yticks=places, yticklabels=ROMAJI)
+    ticks = range(len(ROMAJI))
+    axes.set(xticks=ticks, xticklabels=ROMAJI, yticks=ticks, yticklabels=ROMAJI)
     axes.set(xlabel="answer", ylabel="truth")
 
 
 def reliability(found: Mapping[str, Reliability]) -> Figure:
-    """Show how often answers are right, by how sure they are.
+    """Draws the share of right answers by confidence.
 
     Args:
-        found: Names, and what was measured of each.
+        found: reliability by name.
     """
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -85,7 +85,7 @@ def reliability(found: Mapping[str, Reliability]) -> Figure:
 
 
 def risk(curve: RiskCoverage) -> Figure:
-    """Show what remains wrong when the least sure answers are left out."""
+    """Draws the share of wrong answers when the least confident answers are left out."""
     figure = Figure(figsize=(5, 3), layout="constrained")
     axes = figure.subplots()
     axes.plot(curve.coverage, curve.risk)
@@ -94,11 +94,11 @@ def risk(curve: RiskCoverage) -> Figure:
 
 
 def scores(found: Mapping[str, NDArray[Any]], above: float) -> Figure:
-    """Show how outlier scores of several kinds of pictures are spread.
+    """Draws the distribution of outlier scores by kind of picture.
 
     Args:
-        found: Kinds, and the scores of each.
-        above: The score from which a picture is flagged.
+        found: scores by kind.
+        above: score above which a picture is flagged.
     """
     figure = Figure(figsize=(6, 0.4 * len(found) + 1), layout="constrained")
     axes = figure.subplots()

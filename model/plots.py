@@ -1,4 +1,4 @@
-"""The pictures of docs/model.md, drawn from its figures."""
+"""Draws the pictures of docs/model.md from its figures."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,23 +12,23 @@ from numpy.typing import NDArray
 from model.dataset import Split
 from model.labels import ROMAJI
 from model.pictures import draw_confusion, grid
-from model.robustness import HARDSHIPS
+from model.robustness import DISTORTIONS
 
 _MISTAKES = 24
 _COLOURS = {"fast": "#0072b2", "accurate": "#d55e00", "baseline": "#666666"}
 _LINES = {"int8": "-", "scikit-learn": "-", "float": "--", "Keras": ":"}
-# The same bytes from the same figures, so that the repository sees no change where there is none.
+# The same figures give the same bytes, so that unchanged pictures make no change in git.
 _FIXED: Any = {"svg.hashsalt": "model", "svg.fonttype": "none", "font.size": 9.0}
 
 Models = dict[str, dict[str, Any]]
 
 
 def draw_all(models: Models, folder: Path) -> None:
-    """Draw the figures of all models.
+    """Draws the figures of all models.
 
     Args:
-        models: Names, and what `model.evaluate` found of each.
-        folder: Gets SVG files.
+        models: figures of `model.evaluate` by name.
+        folder: folder for the SVG files.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn: dict[str, Callable[[Models], Figure]] = {
@@ -45,19 +45,19 @@ def draw_all(models: Models, folder: Path) -> None:
 
 
 def draw_mistakes(probabilities: NDArray[Any], split: Split, path: Path) -> None:
-    """Draw the wrong answers that were given most confidently, with what they should be.
+    """Draws the most confident wrong answers, with the right ones.
 
     Args:
         probabilities: float (n, 10), the answers.
-        split: The n images.
-        path: A PNG file.
+        split: the n images.
+        path: path of the PNG file.
     """
-    said, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(said != split.labels)
-    worst = wrong[np.argsort(-sure[wrong])][:_MISTAKES]
+    answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(answers != split.labels)
+    worst = wrong[np.argsort(-confidence[wrong])][:_MISTAKES]
     titles = [
-        f"{ROMAJI[split.labels[place]]}, not {ROMAJI[said[place]]}\n{sure[place]:.1%}"
-        for place in worst
+        f"{ROMAJI[split.labels[index]]}, not {ROMAJI[answers[index]]}\n{confidence[index]:.1%}"
+        for index in worst
     ]
     figure = grid(split.images[worst], titles, columns=8)
     figure.savefig(path, dpi=120)
@@ -102,22 +102,22 @@ def _risk_coverage(models: Models) -> Figure:
         risk = np.array(curve["risk"]) * 100
         axes.plot(np.array(curve["coverage"]) * 100, risk, label=name, color=_COLOURS[name])
     axes.set_yscale("symlog", linthresh=0.01)
-    axes.set(xlabel="% of the images answered, the surest first", ylabel="% of these wrong")
+    axes.set(xlabel="% of the images answered, most confident first", ylabel="% of these wrong")
     axes.set(xlim=(50, 100), ylim=(0, None))
     axes.legend(frameon=False)
     return figure
 
 
 def _robustness(models: Models) -> Figure:
-    figure, panels = _panels(len(HARDSHIPS), 2.4, 2.8)
-    for axes, (hardship, how) in zip(panels, HARDSHIPS.items(), strict=True):
-        for name, found in models.items():
-            by_strength = found["robustness"][hardship]
+    figure, panels = _panels(len(DISTORTIONS), 2.4, 2.8)
+    for axes, (name, distortion) in zip(panels, DISTORTIONS.items(), strict=True):
+        for model, found in models.items():
+            by_strength = found["robustness"][name]
             strengths = [float(each) for each in by_strength]
             accuracies = [100 * each for each in by_strength.values()]
-            axes.plot(strengths, accuracies, ".-", label=name, color=_COLOURS[name])
-        axes.set_title(hardship)
-        axes.set_xlabel(how.unit, fontsize=7)
+            axes.plot(strengths, accuracies, ".-", label=model, color=_COLOURS[model])
+        axes.set_title(name)
+        axes.set_xlabel(distortion.unit, fontsize=7)
         axes.set_ylim(0, 101)
     panels[0].set_ylabel("% right")
     panels[0].legend(frameon=False, loc="lower left")

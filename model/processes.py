@@ -1,4 +1,4 @@
-"""The processes that train one network together, as `TF_CONFIG` names them."""
+"""Joins the processes of `TF_CONFIG` that train one network together."""
 
 import contextlib
 import json
@@ -10,37 +10,37 @@ _ROLES = ("chief", "worker")
 
 
 class ProcessesError(Exception):
-    """`TF_CONFIG` names no processes that can train together; the message says why."""
+    """`TF_CONFIG` does not describe processes that can train together; the message says why."""
 
 
 class ProcessLost(Exception):
-    """A process that trained together with this one is gone; the message says what to do."""
+    """Another process of the training ended; the message is the remedy."""
 
 
 def count() -> int:
-    """How many processes there are; 1 if there is no `TF_CONFIG`.
+    """Returns the number of processes; 1 without `TF_CONFIG`.
 
     Raises:
-        ProcessesError: `TF_CONFIG` is no JSON, or names no processes.
+        ProcessesError: `TF_CONFIG` is not JSON, or names no processes.
     """
-    said = os.environ.get("TF_CONFIG") or "{}"
+    config = os.environ.get("TF_CONFIG") or "{}"
     try:
-        cluster = json.loads(said).get("cluster", {})
+        cluster = json.loads(config).get("cluster", {})
         return max(1, sum(len(cluster.get(role, ())) for role in _ROLES))
     except (ValueError, AttributeError, TypeError) as error:
         raise ProcessesError(
             'TF_CONFIG: expected JSON such as {"cluster": {"chief": ["host:port"], "worker": '
-            f'["host:port"]}}, "task": {{"type": "worker", "index": 0}}}}, got {said!r}'
+            f'["host:port"]}}, "task": {{"type": "worker", "index": 0}}}}, got {config!r}'
         ) from error
 
 
 @contextlib.contextmanager
 def joined() -> Iterator[Any]:
-    """A `tf.distribute` strategy that joins this process with the others; None if it is alone.
+    """Joins this process with the others, as a `tf.distribute` strategy; None if it is alone.
 
     Raises:
-        ProcessesError: `TF_CONFIG` gives this process no place among the others.
-        ProcessLost: One of the others ended.
+        ProcessesError: `TF_CONFIG` has no role for this process.
+        ProcessLost: another process ended.
     """
     import tensorflow as tf
 
@@ -55,5 +55,5 @@ def joined() -> Iterator[Any]:
         yield strategy
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
         raise ProcessLost(
-            "another process is gone: start all of them again, they go on from the last checkpoint"
+            "another process ended: start all processes again to resume from the last checkpoint"
         ) from error

@@ -1,4 +1,4 @@
-"""Shows how a training run goes: a bar where somebody looks, a line an epoch elsewhere."""
+"""Shows the progress of a training run: a bar on a terminal, elsewhere a line for each epoch."""
 
 from collections.abc import Iterator
 from types import TracebackType
@@ -9,18 +9,17 @@ from rich.console import Console
 
 
 class Progress:
-    """Follows the epochs of one run."""
+    """Shows the epochs of one run, as a context manager.
+
+    Args:
+        name: name of the run.
+        epochs: number of epochs in the run.
+        steps: number of steps in an epoch.
+        done: number of epochs in the last checkpoint.
+        screen: console for the output.
+    """
 
     def __init__(self, name: str, epochs: int, steps: int, done: int, screen: Console) -> None:
-        """Begin at the epochs that are done already.
-
-        Args:
-            name: The run's.
-            epochs: Of the whole run.
-            steps: Of an epoch.
-            done: Epochs that a checkpoint holds.
-            screen: Where it is shown.
-        """
         self._screen, self._name, self._epochs, self._epoch = screen, name, epochs, done
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
@@ -50,7 +49,7 @@ class Progress:
         self._bar.stop()
 
     def follow(self, steps: Iterator[Any]) -> float:
-        """Do an epoch's steps; returns the mean of their losses."""
+        """Runs an epoch's steps, and returns the mean of their losses."""
         losses = []
         for loss in steps:
             losses.append(float(loss))
@@ -58,12 +57,12 @@ class Progress:
         return sum(losses) / max(1, len(losses))
 
     def epoch_done(self, loss: float, accuracy: float | None) -> None:
-        """Tell what an epoch brought."""
+        """Shows the loss and the accuracy of an epoch."""
         self._epoch += 1
         if accuracy is not None:
             self._accuracy = f", accuracy {accuracy:.2%}"
-        said = f"epoch {self._epoch}/{self._epochs}, loss {loss:.4f}{self._accuracy}"
+        text = f"epoch {self._epoch}/{self._epochs}, loss {loss:.4f}{self._accuracy}"
         if self._screen.is_terminal:
-            self._bar.update(self._task, description=said)
+            self._bar.update(self._task, description=text)
         else:
-            self._screen.print(f"{self._name}: {said}", soft_wrap=True, highlight=False)
+            self._screen.print(f"{self._name}: {text}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""How right a classifier is on a split of the data, and how well it knows."""
+"""Measures a classifier's answers on a split of the data."""
 
 import math
 from typing import Any
@@ -12,24 +12,24 @@ from model.labels import CLASSES, ROMAJI
 from model.loader import Answers
 
 COVERAGES = (1.0, 0.999, 0.995, 0.99, 0.98, 0.95, 0.9, 0.8)
-"""Shares of the images, the surest first, at which the risk is told."""
+"""Shares of the images, most confident first, for which the risk is reported."""
 
-_CURVE = 200
+_CURVE_POINTS = 200
 
 
 def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[str, Any]:
-    """Measure answers against the truth.
+    """Measures answers against the labels.
 
     Args:
-        answers: To n images.
-        labels: (n,) indices, what these show.
-        artefact: What answered; it says when to abstain and when to flag.
+        answers: answers to n images.
+        labels: (n,) indices of the right classes.
+        artefact: artefact of the classifier, with the thresholds to abstain and to flag.
 
     Returns:
-        Values that JSON can hold: `images`, `right`, `accuracy` with its
-        `accuracy_interval`, `accuracy_by_class`, `confusion` (rows are the truth),
-        `calibration` (see `model.calibration.Reliability`), `abstention`, `risk_coverage`,
-        and `flagged`, the share whose outlier score is above the artefact's.
+        Values for JSON: `images`, `right`, `accuracy` with its `accuracy_interval`,
+        `accuracy_by_class`, `confusion` (rows are the right classes), `calibration` (see
+        `model.calibration.Reliability`), `abstention`, `risk_coverage`, and `flagged`, the
+        share of images with an outlier score above the artefact's threshold.
     """
     found = answers.probabilities.argmax(axis=1)
     confidence = answers.probabilities.max(axis=1).astype(np.float64)
@@ -60,14 +60,14 @@ def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[
 
 
 def wilson_interval(right: int, count: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Where the accuracy of more images of the same kind would be, with 95 % confidence.
+    """Returns the 95 % confidence interval of an accuracy.
 
     Wilson, Journal of the American Statistical Association 22, 1927.
 
     Args:
-        right: Right answers.
-        count: Answers.
-        deviations: Of the normal distribution; 1.96 is 95 %.
+        right: number of right answers.
+        count: number of answers.
+        deviations: standard deviations of the normal distribution; 1.96 is 95 %.
     """
     share, square = right / count, deviations**2
     middle = share + square / (2 * count)
@@ -92,12 +92,12 @@ def _risks(confidence: NDArray[Any], right: NDArray[Any]) -> dict[str, Any]:
     curve = risk_coverage(confidence, right)
     count = len(right)
     at = [max(0, math.ceil(share * count) - 1) for share in COVERAGES]
-    places = np.unique(np.linspace(0, count - 1, _CURVE).astype(int))
+    points = np.unique(np.linspace(0, count - 1, _CURVE_POINTS).astype(int))
     return {
         "at": {
-            f"{share:g}": float(curve.risk[place])
-            for share, place in zip(COVERAGES, at, strict=True)
+            f"{share:g}": float(curve.risk[index])
+            for share, index in zip(COVERAGES, at, strict=True)
         },
-        "coverage": curve.coverage[places].round(4).tolist(),
-        "risk": curve.risk[places].round(6).tolist(),
+        "coverage": curve.coverage[points].round(4).tolist(),
+        "risk": curve.risk[points].round(6).tolist(),
     }

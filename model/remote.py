@@ -1,37 +1,37 @@
-"""Fetches an artefact from S3 or Google Cloud Storage, into memory. Python 3.8 to 3.12."""
+"""Fetches an artefact from S3 or Google Cloud Storage into memory. Python 3.8 to 3.12."""
 
 import contextlib
 import re
 import threading
 import time
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import Callable, Generator, List, Mapping
 
-from model.artefacts import Artefact, ArtefactError, StoreAway, assemble
+from model.artefacts import Artefact, ArtefactError, StoreUnavailable, assemble
 from model.credentials import Credentials
 
-PATIENCE_S = 60.0
-"""Longest time for all of it."""
+TIMEOUT_S = 60.0
+"""Time limit of a fetch, all retries included."""
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""Before each new attempt at a file, while the trouble may pass."""
+"""Pauses before the retries of a file, as long as the error may be temporary."""
 
 _CHUNK = 64 * 1024
-_TIMEOUT_S = (5.0, 10.0)
+_REQUEST_TIMEOUT_S = (5.0, 10.0)
 
 Chunks = Callable[[str], Generator[bytes, None, None]]
 
 
 @dataclass(frozen=True)
-class Place:
+class StorageLocation:
     """A folder in a bucket.
 
     Attributes:
         scheme: `s3` or `gs`.
-        bucket: The bucket's name.
-        prefix: What all keys in the folder begin with; without slashes around it.
+        bucket: the bucket's name.
+        prefix: common prefix of the keys in the folder, without slashes around it.
     """
 
     scheme: str
@@ -39,66 +39,64 @@ class Place:
     prefix: str
 
     def key(self, name: str) -> str:
-        """The key of a file in the folder."""
+        """Returns the key of a file in the folder."""
         return f"{self.prefix}/{name}" if self.prefix else name
 
 
-def place_of(uri: str) -> Place:
-    """Take an address apart.
+def parse_uri(uri: str) -> StorageLocation:
+    """Parses the URI of a model.
 
     Raises:
-        ArtefactError: It is none, or has credentials in it.
+        ArtefactError: the URI is invalid, or contains credentials.
     """
     if "@" in uri:
-        raise ArtefactError("MODEL_URI must not hold credentials: it is shown in messages")
+        raise ArtefactError("MODEL_URI must not contain credentials: it is shown in messages")
     found = re.fullmatch(r"(s3|gs)://([\w.-]+)(?:/([^?#]*))?", uri)
     if found is None:
         raise ArtefactError(
             f"MODEL_URI is {uri!r}: expected a folder, s3://bucket/prefix or gs://bucket/prefix"
         )
-    return Place(found[1], found[2], (found[3] or "").strip("/"))
+    return StorageLocation(found[1], found[2], (found[3] or "").strip("/"))
 
 
-def fetch_artefact(
-    uri: str, environ: Mapping[str, str], patience_s: float = PATIENCE_S
-) -> Artefact:
-    """Fetch an artefact, and hold it against its manifest.
+def fetch_artefact(uri: str, environ: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Artefact:
+    """Fetches an artefact and checks it against its manifest.
 
     Args:
-        uri: `s3://bucket/prefix` or `gs://bucket/prefix`, with the files below it.
-        environ: Variables with credentials.
-        patience_s: Longest time for all of it.
+        uri: `s3://bucket/prefix` or `gs://bucket/prefix` of the folder.
+        environ: environment variables with credentials.
+        timeout_s: time limit of the fetch in seconds, all retries included.
 
     Raises:
-        StoreAway: It could not be had in that time.
-        ArtefactError: It is not there, may not be read, or is not what its manifest says.
+        StoreUnavailable: the artefact was not fetched in that time.
+        ArtefactError: it does not exist, access is denied, or its manifest does not match.
     """
-    place = place_of(uri)
-    chunks = _opened(place, Credentials(environ))
-    trouble: List[StoreAway] = []
+    location = parse_uri(uri)
+    chunks = _open_store(location, Credentials(environ))
+    errors: List[StoreUnavailable] = []
 
     def read(name: str, limit: int) -> bytes:
-        return _persistently(lambda: _beginning(chunks(place.key(name)), limit + 1), trouble)
+        return _with_retries(lambda: _read_at_most(chunks(location.key(name)), limit + 1), errors)
 
     where = uri.rstrip("/")
-    return _within(patience_s, where, lambda: assemble(where, read), trouble)
+    return _call_with_timeout(timeout_s, where, lambda: assemble(where, read), errors)
 
 
-def _opened(place: Place, credentials: Credentials) -> Chunks:
-    # Their libraries take a quarter of a second to import, and most serve what ships.
-    if place.scheme == "s3":
+def _open_store(location: StorageLocation, credentials: Credentials) -> Chunks:
+    # The libraries take a quarter of a second to import, and shipped models do not need them.
+    if location.scheme == "s3":
         from model.s3 import S3Store
 
-        s3 = S3Store(credentials, _TIMEOUT_S)
-        return lambda key: s3.chunks(place.bucket, key, _CHUNK)
+        s3 = S3Store(credentials, _REQUEST_TIMEOUT_S)
+        return lambda key: s3.chunks(location.bucket, key, _CHUNK)
     from model.gcs import GcsStore
 
-    gcs = GcsStore(credentials, _TIMEOUT_S)
-    return lambda key: gcs.chunks(place.bucket, key, _CHUNK)
+    gcs = GcsStore(credentials, _REQUEST_TIMEOUT_S)
+    return lambda key: gcs.chunks(location.bucket, key, _CHUNK)
 
 
-def _beginning(chunks: Generator[bytes, None, None], count: int) -> bytes:
-    """At most so many bytes, whatever a server goes on to send."""
+def _read_at_most(chunks: Generator[bytes, None, None], count: int) -> bytes:
+    """Reads at most this number of bytes, even if the server sends more."""
     content = bytearray()
     with contextlib.closing(chunks):
         for chunk in chunks:
@@ -108,20 +106,20 @@ def _beginning(chunks: Generator[bytes, None, None], count: int) -> bytes:
     return bytes(content[:count])
 
 
-def _persistently(attempt: Callable[[], bytes], trouble: List[StoreAway]) -> bytes:
+def _with_retries(attempt: Callable[[], bytes], errors: List[StoreUnavailable]) -> bytes:
     for pause_s in PAUSES_S:
         try:
             return attempt()
-        except StoreAway as error:
-            trouble.append(error)
+        except StoreUnavailable as error:
+            errors.append(error)
         time.sleep(pause_s)
     return attempt()
 
 
-def _within(
-    patience_s: float, where: str, work: Callable[[], Artefact], trouble: List[StoreAway]
+def _call_with_timeout(
+    timeout_s: float, where: str, work: Callable[[], Artefact], errors: List[StoreUnavailable]
 ) -> Artefact:
-    """Wait for a thread: a byte now and then would satisfy every time-out of a socket."""
+    """Runs the work in a thread, because slow data passes every time limit of a socket."""
     outcome: Future[Artefact] = Future()
 
     def run() -> None:
@@ -132,10 +130,10 @@ def _within(
 
     threading.Thread(target=run, daemon=True).start()
     try:
-        return outcome.result(patience_s)
-    except TookTooLong:
-        last = f" (last: {trouble[-1]})" if trouble else ""
-        raise StoreAway(
-            f"{where} was not fetched within {patience_s:g} s: is the store, or the way to it, "
+        return outcome.result(timeout_s)
+    except FutureTimeout:
+        last = f" (last error: {errors[-1]})" if errors else ""
+        raise StoreUnavailable(
+            f"{where} was not fetched within {timeout_s:g} s: is the store or the network "
             f"too slow?{last}"
         ) from None

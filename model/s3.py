@@ -1,4 +1,4 @@
-"""Reads objects of S3 and of stores that speak as it does. Python 3.8 to 3.12."""
+"""Reads objects of S3 and of compatible stores. Python 3.8 to 3.12."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ from minio import Minio
 from minio.credentials.providers import IamAwsProvider, Provider, StaticProvider
 from minio.error import MinioException, S3Error
 
-from model.artefacts import ArtefactError, StoreAway
+from model.artefacts import ArtefactError, StoreUnavailable
 from model.credentials import Credentials
 
 _AWS = "https://s3.amazonaws.com"
@@ -22,23 +22,22 @@ _ROLES = (
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
-_PASSING = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable")
-_NOBODY = "no credentials are set: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+_TEMPORARY_CODES = ("SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable")
+_ANONYMOUS = "no credentials are set: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
 
 
 class S3Store:
-    """A store, with what its variables say of where it is and who asks."""
+    """A client of an S3 store; it connects with the first request.
+
+    Args:
+        credentials: the usual AWS variables, or those of an rclone secret.
+        timeout_s: time limits of a connect and of a read, in seconds.
+
+    Raises:
+        ArtefactError: the variables are invalid or contradict each other.
+    """
 
     def __init__(self, credentials: Credentials, timeout_s: Tuple[float, float]) -> None:
-        """Set up a client; nothing is sent yet.
-
-        Args:
-            credentials: The usual variables, or those of an rclone secret.
-            timeout_s: Longest silence while connecting, and while reading.
-
-        Raises:
-            ArtefactError: The variables contradict themselves.
-        """
         credentials.check_type("RCLONE_CONFIG_S3_TYPE", "s3")
         connect_s, read_s = timeout_s
         pool = urllib3.PoolManager(
@@ -48,7 +47,7 @@ class S3Store:
         )
         self._host, is_secure = _endpoint(credentials)
         provider, self._advice = _provider(credentials, pool)
-        # Named, so that the client does not ask where the bucket is, which takes a right more.
+        # With a region the client does not ask for the bucket's, which needs another right.
         region = credentials.get("RCLONE_CONFIG_S3_REGION", "AWS_REGION") or "us-east-1"
         try:
             self._client = Minio(
@@ -59,19 +58,19 @@ class S3Store:
                 http_client=pool,
             )
         except ValueError as error:
-            raise ArtefactError(f"{self._host} can't be a store's endpoint: {error}") from error
+            raise ArtefactError(f"{self._host} is not a valid endpoint: {error}") from error
 
     def chunks(self, bucket: str, key: str, size: int) -> Generator[bytes, None, None]:
-        """Read an object.
+        """Reads an object in chunks.
 
         Args:
-            bucket: Where it is.
-            key: Its name.
-            size: Of the parts that it comes in.
+            bucket: the bucket's name.
+            key: the object's name.
+            size: size of a chunk in bytes.
 
         Raises:
-            StoreAway: The store can't be reached, or is in trouble.
-            ArtefactError: The object is not there, or may not be read.
+            StoreUnavailable: the store cannot be reached, or reports an error of its own.
+            ArtefactError: the object does not exist, or access is denied.
         """
         where = f"s3://{bucket}/{key}"
         try:
@@ -81,33 +80,35 @@ class S3Store:
                 for chunk in response.stream(size):
                     seen += len(chunk)
                     yield chunk
-        # What was asked may have a token in it, and the libraries' errors show it.
+        # Requests may contain a token, and the libraries' errors show requests.
         except S3Error as error:
             raise self._refusal(error, bucket, where) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
-            raise StoreAway(
-                f"{where} can't be read from {self._host} ({type(error).__name__}): is the "
+            raise StoreUnavailable(
+                f"{where} cannot be read from {self._host} ({type(error).__name__}): is the "
                 f"endpoint right (AWS_ENDPOINT_URL), and can it be reached from here?"
             ) from None
         except ValueError:
             raise ArtefactError(
-                f"{where} can't be asked for: check the bucket's name in MODEL_URI, and the role "
-                "that the credentials come from, if it is one"
+                f"{where} cannot be requested: check the bucket's name in MODEL_URI, and the "
+                "role that provides the credentials, if there is one"
             ) from None
         if seen < declared:
-            raise StoreAway(f"{where} broke off after {seen:,} of {declared:,} bytes")
+            raise StoreUnavailable(f"{where} ended after {seen:,} of {declared:,} bytes")
 
     def _refusal(self, error: S3Error, bucket: str, where: str) -> ArtefactError:
         status, code = error.response.status, error.code
-        if status >= 500 or code in _PASSING:
-            return StoreAway(f"{self._host} is in trouble (status {status}): try again later")
+        if status >= 500 or code in _TEMPORARY_CODES:
+            return StoreUnavailable(
+                f"{self._host} reports an error (status {status}): try again later"
+            )
         if code == "NoSuchBucket":
             return ArtefactError(
                 f"there is no bucket {bucket!r} at {self._host}: "
                 "check MODEL_URI and the endpoint (AWS_ENDPOINT_URL)"
             )
         if status == 404:
-            return ArtefactError(f"{where} is not there: check the prefix in MODEL_URI")
+            return ArtefactError(f"{where} does not exist: check the prefix in MODEL_URI")
         if status in (401, 403):
             return ArtefactError(f"{self._host} denies access to {where} ({code}): {self._advice}")
         return ArtefactError(
@@ -116,9 +117,9 @@ class S3Store:
 
 
 def _endpoint(credentials: Credentials) -> Tuple[str, bool]:
-    """Host with port, and whether to speak TLS."""
+    """Returns the host with its port, and whether to use TLS."""
     endpoint = credentials.get(*_ENDPOINTS) or _AWS
-    # As rclone has it: without a scheme it is https.
+    # The default scheme is https, as in rclone.
     found = re.fullmatch(r"(?:(https?)://)?([\w.-]+|\[[0-9a-fA-F:]+\])(:\d+)?/?", endpoint)
     if found is None:
         raise ArtefactError(f"{' or '.join(_ENDPOINTS)} must be like https://host:port")
@@ -128,7 +129,7 @@ def _endpoint(credentials: Credentials) -> Tuple[str, bool]:
 def _provider(
     credentials: Credentials, pool: urllib3.PoolManager
 ) -> Tuple[Optional[Provider], str]:
-    """Who asks (None for nobody, which public buckets take), and what to do if that is refused."""
+    """Returns the credentials' provider, None for public buckets, and advice after a refusal."""
     for family in ("RCLONE_CONFIG_S3", "AWS"):
         key = credentials.get(f"{family}_ACCESS_KEY_ID")
         secret = credentials.get(f"{family}_SECRET_ACCESS_KEY")
@@ -143,4 +144,4 @@ def _provider(
             return StaticProvider(key, secret, token or None), advice
     if credentials.is_on("RCLONE_CONFIG_S3_ENV_AUTH") or credentials.get(*_ROLES):
         return IamAwsProvider(http_client=pool), "check that the role may read the bucket"
-    return None, _NOBODY
+    return None, _ANONYMOUS

@@ -1,9 +1,9 @@
-"""The served network as files for TensorFlow Serving and for NVIDIA Triton.
+"""Writes the network for TensorFlow Serving and for NVIDIA Triton.
 
-Both read a SavedModel, but the servers that Seldon Core 1.17.1 brings are old: TensorFlow
-Serving 2.1.0, and Triton 21.08 with TensorFlow 1.15. They refuse what TensorFlow 2.19 writes
-of variables, so weights are written as constants. What is left was seen to load, and to give
-the same answers, in TensorFlow 1.15.0, 2.1.0, 2.2.0 and 2.5.0.
+Both read a SavedModel, but Seldon Core 1.17.1 comes with old servers: TensorFlow Serving 2.1.0,
+and Triton 21.08 with TensorFlow 1.15. They refuse variables in the form of TensorFlow 2.19, so
+weights are written as constants. The files were loaded in TensorFlow 1.15.0, 2.1.0, 2.2.0 and
+2.5.0, with the same answers.
 """
 
 import shutil
@@ -15,41 +15,41 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 INPUT = "images"
 OUTPUTS = ("probabilities", "outlier")
-"""Names of a network's outputs; there may be only the first."""
+"""Names of a network's outputs; some networks have only the first."""
 
 _VERSION = "1"
 _LARGEST_BATCH = 256
 
 
 def write_saved_model(serving: keras.Model, folder: Path) -> None:
-    """Write `<folder>/1`, as TensorFlow Serving reads it.
+    """Writes `<folder>/1`, as TensorFlow Serving reads it.
 
     The signature is `serving_default`: from `images`, float32 (n, 28, 28, 1), ink from 0
     to 255, to `probabilities`, float32 (n, 10), and `outlier`, float32 (n, 1), if the
-    network has a second output. An earlier export there is replaced.
+    network has a second output. An earlier export is replaced.
 
     Args:
-        serving: What `model.networks.serving` gave.
-        folder: The model's folder, which holds its versions.
+        serving: a network of `model.networks.serving`.
+        folder: the model's folder, with a subfolder for each version.
 
     Raises:
-        OSError: It can't be written.
+        OSError: the files cannot be written.
     """
     _write(serving, folder / _VERSION)
 
 
 def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> None:
-    """Write `<folder>/<name>`, a model of a Triton repository.
+    """Writes `<folder>/<name>`, a model of a Triton repository.
 
-    Its tensors are those of `write_saved_model`. An earlier export there is replaced.
+    Its tensors are those of `write_saved_model`. An earlier export is replaced.
 
     Args:
-        serving: What `model.networks.serving` gave.
-        folder: The repository, which holds its models.
-        name: What clients call the model.
+        serving: a network of `model.networks.serving`.
+        folder: the repository, with a subfolder for each model.
+        name: the model's name for clients.
 
     Raises:
-        OSError: It can't be written.
+        OSError: the files cannot be written.
     """
     _write(serving, folder / name / _VERSION / "model.savedmodel")
     (folder / name / "config.pbtxt").write_text(_triton_config(serving, name), encoding="utf-8")
@@ -58,7 +58,7 @@ def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> No
 def _write(serving: keras.Model, folder: Path) -> None:
     image = tf.TensorSpec(serving.inputs[0].shape, tf.float32, name=INPUT)
     outputs = _outputs(serving)
-    # Not `serving.outputs`: Keras sorts them by name.
+    # `serving.outputs` is sorted by name, so its order is not used.
     flat = keras.Model(serving.inputs, list(outputs.values()))
     traced = tf.function(lambda images: flat([images], training=False), input_signature=[image])
     frozen = convert_variables_to_constants_v2(traced.get_concrete_function())
@@ -73,7 +73,7 @@ def _write(serving: keras.Model, folder: Path) -> None:
             session,
             [tf.saved_model.SERVING],
             {tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
-            # A server refuses an attribute that is newer than itself, even at its default.
+            # A server refuses attributes that it does not know, even with default values.
             strip_default_attrs=True,
         )
     try:
@@ -83,12 +83,12 @@ def _write(serving: keras.Model, folder: Path) -> None:
 
 
 def _outputs(serving: keras.Model) -> dict[str, keras.KerasTensor]:
-    """A network's output tensors by name, in the order of `OUTPUTS`."""
+    """Returns a network's output tensors by name, in the order of `OUTPUTS`."""
     return {name: serving.output[name] for name in OUTPUTS if name in serving.output}
 
 
 def _triton_config(serving: keras.Model, name: str) -> str:
-    """The model's `config.pbtxt`: dimensions without that of the batch, which Triton adds."""
+    """Returns the model's `config.pbtxt`; Triton adds the batch to the dimensions itself."""
     return "\n".join(
         [
             f'name: "{name}"',
@@ -96,7 +96,7 @@ def _triton_config(serving: keras.Model, name: str) -> str:
             f"max_batch_size: {_LARGEST_BATCH}",
             _tensor("input", INPUT, serving.inputs[0]),
             *(_tensor("output", each, tensor) for each, tensor in _outputs(serving).items()),
-            # Requests that wait are answered together; none waits for others to come.
+            # Triton batches the requests in its queue, and delays none to wait for more.
             "dynamic_batching { }",
             "",
         ]

@@ -1,4 +1,4 @@
-"""Measures a model's speed and memory in a process of its own; Python 3.8 to 3.12.
+"""Measures a model's speed and memory in its own process; Python 3.8 to 3.12.
 
 `python -m model.speed model/artefact/fast` prints JSON.
 """
@@ -22,27 +22,27 @@ from model.loader import Baseline, Classifier
 BATCHES = (1, 16, 256, 1024)
 _ROUNDS = 5
 
-Ask = Callable[[NDArray[np.uint8]], Any]
+Predict = Callable[[NDArray[np.uint8]], Any]
 
 
-def measure(ask: Ask, batch: int, seconds: float) -> Dict[str, float]:
-    """Ask again and again.
+def measure(predict: Predict, batch: int, seconds: float) -> Dict[str, float]:
+    """Measures the rate of repeated predictions.
 
     Args:
-        ask: Answers uint8 (batch, 28, 28).
-        batch: Images in each call.
-        seconds: How long a round takes; there are five.
+        predict: predicts a batch, uint8 (batch, 28, 28).
+        batch: number of images in each call.
+        seconds: duration of a round; there are five.
 
     Returns:
         `minimum`, `median` and `maximum` of the rounds' images a second.
     """
     images = np.random.default_rng(1).integers(0, 256, (batch, 28, 28)).astype(np.uint8)
-    ask(images)
+    predict(images)
     rates = []
     for _ in range(_ROUNDS):
         started, calls = time.perf_counter(), 0
         while time.perf_counter() - started < seconds:
-            ask(images)
+            predict(images)
             calls += 1
         rates.append(calls * batch / (time.perf_counter() - started))
     return {
@@ -52,7 +52,7 @@ def measure(ask: Ask, batch: int, seconds: float) -> Dict[str, float]:
     }
 
 
-def _load(path: Path, threads: int) -> Ask:
+def _load(path: Path, threads: int) -> Predict:
     if path.suffix == ".keras":
         return _keras(path, threads)
     artefact = read_artefact(path)
@@ -61,7 +61,7 @@ def _load(path: Path, threads: int) -> Ask:
     return Classifier(artefact.content, threads).answers
 
 
-def _keras(path: Path, threads: int) -> Ask:
+def _keras(path: Path, threads: int) -> Predict:
     import keras
     import tensorflow as tf
 
@@ -73,7 +73,7 @@ def _keras(path: Path, threads: int) -> Ask:
 
 
 def runtime(path: Path) -> str:
-    """The package that runs a model here, with its version."""
+    """Returns the package that runs a model here, with its version."""
     packages = {".keras": ["tensorflow"], ".skops": ["sklearn"]}
     kind = path.suffix or Path(read_artefact(path).file).suffix
     for package in packages.get(kind, ["tflite_runtime", "ai_edge_litert", "tensorflow"]):
@@ -93,9 +93,9 @@ def _version(package: str) -> str:
 
 
 def _peak_memory_mb() -> Optional[int]:
-    """This process's own peak; None where Linux does not say.
+    """Returns this process's peak memory; None where Linux does not report it.
 
-    Not `resource.getrusage`: its peak is inherited from whoever started the process.
+    A process inherits the peak of `resource.getrusage` from its parent, so that is not used.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -111,15 +111,19 @@ def _count(text: str) -> int:
 
 
 def main() -> int:
-    """Measure one model, and print what was found; exit status 0 done, 1 trouble, 130 Ctrl-C."""
+    """Measures one model and prints the figures.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 130 on Ctrl-C.
+    """
     parser = argparse.ArgumentParser(prog="python -m model.speed", description=__doc__)
     parser.add_argument("model", type=Path, help="folder of an artefact, or a .keras file")
     parser.add_argument("--threads", type=_count, default=2, help="cores to use (%(default)s)")
     parser.add_argument("--batches", type=_count, nargs="+", default=BATCHES, help="(%(default)s)")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of a round (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="per round (%(default)s)")
     arguments = parser.parse_args()
     try:
-        print(json.dumps(_found(arguments)))
+        print(json.dumps(_measure_all(arguments)))
     except (ArtefactError, ImportError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -129,13 +133,14 @@ def main() -> int:
     return 0
 
 
-def _found(arguments: argparse.Namespace) -> Dict[str, Any]:
+def _measure_all(arguments: argparse.Namespace) -> Dict[str, Any]:
     started = time.perf_counter()
-    ask = _load(arguments.model, arguments.threads)
-    ask(np.zeros((1, 28, 28), np.uint8))
+    predict = _load(arguments.model, arguments.threads)
+    predict(np.zeros((1, 28, 28), np.uint8))
     ready = time.perf_counter() - started
     rates: List[Dict[str, Any]] = [
-        {"batch": batch, **measure(ask, batch, arguments.seconds)} for batch in arguments.batches
+        {"batch": batch, **measure(predict, batch, arguments.seconds)}
+        for batch in arguments.batches
     ]
     return {
         "runtime": runtime(arguments.model),

@@ -1,4 +1,4 @@
-"""What the models are meant to reach, and whether they do."""
+"""Compares the figures of the models with their targets."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 from model.tables import header, percent, row
 
 ACCURACIES = {"fast": (0.975, 0.985), "accurate": (0.985, 0.9890, 0.9934), "baseline": (0.9398,)}
-"""On the test split: the least, and then the aims."""
+"""Accuracies on the test split: the minimum, and then the goals."""
 
 SPEEDS = {"fast": 40_000, "accurate": 5_000}
-"""Images a second at batch 256 on two cores, at least."""
+"""Minimum of images a second at batch 256 on two cores."""
 
 _SERVED = (
     ("images a second", "int8", "ai_edge_litert"),
     ("images a second on Python 3.8", "float", "tflite_runtime"),
 )
-"""The form that is served on each runtime, see `model.chosen`."""
+"""The form that each runtime serves, see `model.chosen`."""
 
 SIZE_BYTES = 4_000_000
 CALIBRATION_ERROR = 0.005
@@ -25,10 +25,10 @@ AUROC = 0.97
 
 
 def targets(models: dict[str, dict[str, Any]]) -> Iterator[str]:
-    """Lines of a table with each model's targets.
+    """Yields the lines of a table with each model's targets.
 
     Args:
-        models: By name, what `model.evaluate.evaluate` found.
+        models: figures of `model.evaluate.evaluate`, by name.
     """
     yield from header("model", "what", "target", "found", "")
     for name, found in models.items():
@@ -39,8 +39,8 @@ def targets(models: dict[str, dict[str, Any]]) -> Iterator[str]:
 
 def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]]:
     accuracy = found["accuracy"]
-    for least in ACCURACIES[name]:
-        yield "accuracy", percent(least), percent(accuracy), accuracy >= least
+    for target in ACCURACIES[name]:
+        yield "accuracy", percent(target), percent(accuracy), accuracy >= target
     for what, form, package in _SERVED:
         speed = _speed(found, form, package)
         if name in SPEEDS and speed is not None:
@@ -52,15 +52,15 @@ def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]
     error = found["calibration"]["error"]
     yield "calibration error", "under 0.5 %", percent(error), error < CALIBRATION_ERROR
     right = found["abstention"]["accuracy"]
-    yield "right, of what it answers", "99.8 %", percent(right), right >= RIGHT
+    yield "right, of the answered images", "99.8 %", percent(right), right >= RIGHT
     flagged = found["flagged"]
     yield "real images flagged", "at most 1 %", percent(flagged), flagged <= FLAGGED
-    least = min(kind["auroc"] for kind in found["outliers"].values())
-    yield "AUROC, each kind of outlier", "0.97", f"{least:.4f} or more", least >= AUROC
+    lowest = min(kind["auroc"] for kind in found["outliers"].values())
+    yield "AUROC, each kind of outlier", "0.97", f"{lowest:.4f} or more", lowest >= AUROC
 
 
 def _speed(found: dict[str, Any], form: str, package: str) -> int | None:
-    """Images a second at batch 256 on two cores, the median, if that was measured."""
+    """Returns the median of images a second at batch 256 on two cores, if it was measured."""
     rates = (
         rate["median"]
         for each in found.get("speed", ())

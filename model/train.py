@@ -1,9 +1,9 @@
 """Trains a network: `python -m model.train fast`.
 
-Only the training split is fitted to. The validation split chooses the settings and the
-calibration; the test split is looked at by `model.evaluate` alone. A run that was stopped
-goes on at its last checkpoint when the same command is given again. With `TF_CONFIG` in the
-environment, as Kubeflow sets it, all processes named there train one network together.
+Weights are fitted to the training split only. The validation split selects the settings and
+the calibration, and only `model.evaluate` uses the test split. The same command resumes a
+stopped run at its last checkpoint. With `TF_CONFIG` in the environment, as Kubeflow sets it, all
+its processes train one network together.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from rich.console import Console
 from model import dataset, processes
 from model.config import RECIPES, Recipe, RecipeError, digest, load_recipes
 from model.dataset import Split
-from model.feedback import Feedback, FeedbackError, load_feedback, with_feedback, without
+from model.feedback import Feedback, FeedbackError, load_feedback, with_feedback, without_held_out
 
 if TYPE_CHECKING:
     import keras
@@ -35,14 +35,14 @@ _CHECKPOINT_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class Run:
-    """A recipe on some data, and the folder where its training is.
+    """A recipe, its data, and the folder of its training.
 
     Attributes:
-        recipe: The recipe.
-        images: How many training images it sees, from the first on.
-        teachers: The runs of its teachers.
-        folder: Named by the hash of all that decides what comes out.
-        feedback: Files of corrections whose images it sees as well.
+        recipe: the recipe.
+        images: number of training images, counted from the first.
+        teachers: the runs of its teachers.
+        folder: folder of the run; its name has the hash of everything that affects the result.
+        feedback: files of corrections that are added to the training images.
     """
 
     recipe: Recipe
@@ -53,12 +53,12 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The trained Keras model, there once the run is done."""
+        """The trained Keras model; it exists once the run is complete."""
         return self.folder / "model.keras"
 
     @property
     def facts(self) -> Path:
-        """A JSON file that says what made the model, there once the run is done."""
+        """A JSON file with settings and results; it exists once the run is complete."""
         return self.folder / "run.json"
 
 
@@ -67,36 +67,36 @@ def plan(
     name: str,
     images: int,
     runs: Path,
-    pupils: tuple[str, ...] = (),
+    students: tuple[str, ...] = (),
     feedback: tuple[Feedback, ...] = (),
 ) -> Run:
-    """Find a recipe's run, and those of its teachers.
+    """Returns the run of a recipe, with those of its teachers.
 
     Args:
-        recipes: All recipes.
-        name: The one to train.
-        images: Training images.
-        runs: The folder of all runs.
-        pupils: Those that this one is a teacher for, each the next one's.
-        feedback: Files of corrections, which its teachers see as well.
+        recipes: all recipes.
+        name: name of the recipe.
+        images: number of training images.
+        runs: the folder of all runs.
+        students: chain of recipes that this one is a teacher for, each taught by the next.
+        feedback: files of corrections; the teachers get them too.
 
     Raises:
-        RecipeError: There is no such recipe, or it teaches itself.
+        RecipeError: there is no such recipe, or it is its own teacher.
     """
     if name not in recipes:
         raise RecipeError(f"no recipe is named {name}; there are {', '.join(recipes)}")
-    if name in pupils:
-        raise RecipeError(f"{name} is its own teacher: {' learns from '.join((*pupils, name))}")
+    if name in students:
+        raise RecipeError(f"{name} is its own teacher: {' learns from '.join((*students, name))}")
     recipe = recipes[name]
     teachers = tuple(
-        plan(recipes, teacher, images, runs, (*pupils, name), feedback)
+        plan(recipes, teacher, images, runs, (*students, name), feedback)
         for teacher in recipe.teachers
     )
     parts = [
         *(recipe.settings(), dataset.MD5, images),
         [teacher.folder.name for teacher in teachers],
     ]
-    if feedback:  # without any, runs are called what they were before there was such a thing
+    if feedback:  # runs without feedback keep the names that they had before it existed
         parts.append([each.sha256 for each in feedback])
     return Run(recipe, images, teachers, runs / f"{name}-{digest(*parts)}", feedback)
 
@@ -104,25 +104,25 @@ def plan(
 def train(
     run: Run, split: Split, validation: Split, screen: Console, strategy: Any = None
 ) -> "keras.Model":
-    """Train a run's network, or load it where that was done; its teachers come first.
+    """Trains a run's network, after its teachers, or loads it if the run is complete.
 
     Args:
-        run: The run.
-        split: Training images.
-        validation: What progress is reported on.
-        screen: Where progress goes.
-        strategy: A `tf.distribute` strategy that joins processes; default this one alone.
+        run: the run.
+        split: training images.
+        validation: images for the reported accuracy.
+        screen: console for the progress.
+        strategy: a `tf.distribute` strategy that joins processes; default this one alone.
 
     Returns:
         A model from float32 (n, 28, 28, 1), ink from 0 to 1, to logits, with the moving
-        average of the weights of the run.
+        average of the run's weights.
     """
     import keras
 
     from model.trainer import Trainer
 
     if run.model.is_file():
-        screen.print(f"{run.folder}: done before")
+        screen.print(f"{run.folder}: already trained")
         return keras.saving.load_model(run.model, compile=False)
     teachers = [
         (teacher.recipe.network, train(teacher, split, validation, screen, strategy))
@@ -130,14 +130,14 @@ def train(
     ]
     run.folder.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(run.recipe, split, run.folder, teachers, strategy)
-    seconds = _follow(run, trainer, validation, screen)
+    seconds = _run_epochs(run, trainer, validation, screen)
     if trainer.is_chief:
-        _finish(run, trainer, seconds, validation)
+        _write_results(run, trainer, seconds, validation)
     return trainer.averaged
 
 
-def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) -> float:
-    """Train to the end, showing how it goes; returns the seconds that all of it took."""
+def _run_epochs(run: Run, trainer: "Trainer", validation: Split, screen: Console) -> float:
+    """Trains to the last epoch with progress; returns the seconds, earlier attempts included."""
     import tensorflow as tf
 
     from model.progress import Progress
@@ -147,7 +147,7 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
     before = _seconds_before(clock)
     started = saved = time.monotonic()
     recipe = run.recipe
-    look_every = max(1, recipe.epochs // 20)
+    validate_every = max(1, recipe.epochs // 20)
     logs = (
         tf.summary.create_file_writer(str(run.folder / "tensorboard"))
         if trainer.is_chief
@@ -157,7 +157,7 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
         for steps in trainer.epochs():
             loss = progress.follow(steps)
             done = trainer.epoch + 1
-            found = accuracy(trainer.averaged, validation) if done % look_every == 0 else None
+            found = accuracy(trainer.averaged, validation) if done % validate_every == 0 else None
             progress.epoch_done(loss, found)
             with logs.as_default(step=done):
                 tf.summary.scalar("loss", loss)
@@ -174,14 +174,14 @@ def _follow(run: Run, trainer: "Trainer", validation: Split, screen: Console) ->
 
 
 def _seconds_before(clock: Path) -> float:
-    """How long a run took before it was stopped; 0 if that is not known."""
+    """Returns the seconds that a stopped run took; 0 if they are unknown."""
     try:
         return float(json.loads(clock.read_text())["seconds"])
     except (OSError, ValueError):
         return 0.0
 
 
-def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> None:
+def _write_results(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> None:
     from model.networks import multiply_adds
     from model.trainer import accuracy
 
@@ -197,34 +197,35 @@ def _finish(run: Run, trainer: "Trainer", seconds: float, validation: Split) -> 
         "validation_accuracy": accuracy(trainer.averaged, validation),
     }
     run.facts.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-    # Last, because its being there says that the run is done.
+    # The model is written last, because its existence marks the run as complete.
     unfinished = run.model.with_suffix(".unfinished.keras")
     trainer.averaged.save(unfinished)
     unfinished.replace(run.model)
 
 
 def _check_batches(run: Run) -> None:
-    """Look whether there are batches, which all processes can share, for a run and its teachers.
+    """Checks that a run and its teachers have batches that all processes can share.
 
     Raises:
-        RecipeError: There are not.
-        processes.ProcessesError: `TF_CONFIG` says of no processes.
+        RecipeError: a batch is too large or cannot be shared.
+        processes.ProcessesError: `TF_CONFIG` is invalid.
     """
     count = processes.count()
     batch = run.recipe.batch
     images = run.images + sum(len(each.split.labels) for each in run.feedback)
     if not 0 < batch <= images:
-        raise RecipeError(f"{run.recipe.name}: {images} images are no batch of {batch}")
-    if batch % (2 * count):  # neighbours are mixed, and must be in the same process
+        raise RecipeError(f"{run.recipe.name}: {images} images cannot fill a batch of {batch}")
+    if batch % (2 * count):  # neighbours are mixed, so they must be in the same process
         raise RecipeError(
-            f"{run.recipe.name}: a batch of {batch} is no even number for each of {count} processes"
+            f"{run.recipe.name}: a batch of {batch} is not an even number for each of {count} "
+            "processes"
         )
     for teacher in run.teachers:
         _check_batches(teacher)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Returns the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="python -m model.train",
         description=__doc__,
@@ -232,32 +233,32 @@ def parser() -> argparse.ArgumentParser:
         epilog="examples:\n"
         "  python -m model.train              the default\n"
         "  python -m model.train accurate\n"
-        "  python -m model.train fast --epochs 2 --limit 5000    a try of two minutes\n"
+        "  python -m model.train fast --epochs 2 --limit 5000    a trial of two minutes\n"
         "  python -m model.train fast --feedback corrections.npz\n"
-        "  tensorboard --logdir runs          watch it\n",
+        "  tensorboard --logdir runs          shows the progress\n",
     )
-    made.add_argument("recipe", nargs="?", default="fast", help="a name in the file of recipes")
+    made.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
     made.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
     made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
-    made.add_argument("--epochs", type=positive, help="passes over the data, in the recipe's place")
-    made.add_argument("--limit", type=positive, help="train on the first LIMIT images only")
+    made.add_argument("--epochs", type=positive, help="passes over the data, overrides the recipe")
+    made.add_argument("--limit", type=positive, help="train only on the first LIMIT images")
     made.add_argument(
         "--feedback",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="add images that `python -m consumer.feedback` wrote, but for those of the validation "
+        help="add images that `python -m consumer.feedback` wrote, without those of the validation "
         "and test splits; may be given several times",
     )
     return made
 
 
 def positive(text: str) -> int:
-    """Read a number of things from a command line.
+    """Parses a positive integer of a command line.
 
     Raises:
-        argparse.ArgumentTypeError: It is none, or 0.
+        argparse.ArgumentTypeError: the text is not a positive integer.
     """
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
@@ -265,9 +266,14 @@ def positive(text: str) -> int:
 
 
 def main() -> int:
-    """Train; exit status 0 done, 1 trouble, 2 wrong recipe, feedback or TF_CONFIG, 130 Ctrl-C."""
+    """Trains a network.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 2 for a wrong recipe, feedback or TF_CONFIG, 130
+        on Ctrl-C.
+    """
     arguments = parser().parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow tells of its own building
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # hides TensorFlow's build messages
     try:
         recipes = load_recipes(arguments.recipes)
         if arguments.epochs:
@@ -275,13 +281,13 @@ def main() -> int:
                 name: dataclasses.replace(recipe, epochs=arguments.epochs)
                 for name, recipe in recipes.items()
             }
-        plan(recipes, arguments.recipe, 0, arguments.runs)  # no download for a wrong name
+        plan(recipes, arguments.recipe, 0, arguments.runs)  # a wrong name fails before a download
         feedback = tuple(load_feedback(path) for path in arguments.feedback)
         split, validation = dataset.load_split("train"), dataset.load_split("validation")
         split = Split(split.images[: arguments.limit], split.labels[: arguments.limit])
         if feedback:
             held_out = (validation, dataset.load_split("test"))
-            feedback = tuple(without(each, held_out) for each in feedback)
+            feedback = tuple(without_held_out(each, held_out) for each in feedback)
         images = len(split.labels)
         run = plan(recipes, arguments.recipe, images, arguments.runs, feedback=feedback)
         split = with_feedback(split, feedback)
@@ -298,7 +304,7 @@ def main() -> int:
         print(f"error: {ADVICE} ({error})", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        print("stopped; run the same command again to resume", file=sys.stderr)
         return 130
     print(run.model)
     return 0

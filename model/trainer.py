@@ -20,11 +20,19 @@ _NOT_DECAYED = ["gamma", "beta", "bias"]
 
 
 class Trainer:
-    """A run that can be stopped after any epoch, and joined again from its folder.
+    """A training run that can stop after any epoch and resume from its last checkpoint.
+
+    Args:
+        recipe: settings of the run.
+        split: images that the weights are fitted to.
+        folder: folder of the checkpoints.
+        teachers: shapes of the teachers, each with its trained network.
+        strategy: a `tf.distribute` strategy with one replica in each process; default this
+            process alone.
 
     Attributes:
-        averaged: A Keras model with the moving average of the weights: what is served.
-        epoch: Epochs that are done.
+        averaged: a Keras model with the moving average of the weights, which is served.
+        epoch: number of completed epochs.
     """
 
     def __init__(
@@ -35,16 +43,6 @@ class Trainer:
         teachers: Sequence[tuple[Network, keras.Model]] = (),
         strategy: Any = None,
     ) -> None:
-        """Set a run up, at its last checkpoint if it has one.
-
-        Args:
-            recipe: How.
-            split: What the weights are fitted to.
-            folder: Where its checkpoints are.
-            teachers: Networks with what `networks.build` made of them, trained.
-            strategy: A `tf.distribute` strategy with one replica in each process; default
-                this process alone.
-        """
         self._recipe, self._split = recipe, split
         self._strategy = strategy or tf.distribute.get_strategy()
         self._steps = steps_an_epoch(recipe, split)
@@ -66,7 +64,7 @@ class Trainer:
         checkpoint = tf.train.Checkpoint(
             model=self._model, averaged=self.averaged, optimizer=self._optimizer
         )
-        # Every process has all weights, so that one can write them alone, and all read them.
+        # Every process has all weights, so the chief writes checkpoints and all can read them.
         self._checkpoints = tf.train.CheckpointManager(
             checkpoint, str(folder / "checkpoints"), max_to_keep=1
         )
@@ -77,20 +75,20 @@ class Trainer:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this process writes what the run leaves behind."""
+        """Whether this process writes the files of the run."""
         return self._share.index == 0
 
     @property
     def steps(self) -> int:
-        """Steps of an epoch."""
+        """Number of steps in an epoch."""
         return self._steps
 
     def epochs(self) -> Iterator[Iterator[Any]]:
-        """Train, epoch by epoch, to the recipe's end.
+        """Trains epoch by epoch until the recipe's last one.
 
         Yields:
-            For each epoch, an iterator that does a step each time and gives its mean
-            loss as a tensor; it must be exhausted before the next epoch.
+            For each epoch, an iterator over its steps. Each step trains and returns its mean
+            loss as a tensor. The iterator must be exhausted before the next epoch.
         """
         stream = iter(batches(self._recipe, self._split, self.epoch * self._steps, self._share))
         while self.epoch < self._recipe.epochs:
@@ -98,10 +96,10 @@ class Trainer:
             self.epoch += 1
 
     def save(self) -> None:
-        """Write a checkpoint, for the chief to do; only the newest is kept.
+        """Writes a checkpoint and deletes the one before. Only the chief calls it.
 
         Raises:
-            OSError: It can't be written.
+            OSError: the checkpoint cannot be written.
         """
         try:
             self._checkpoints.save()
@@ -115,7 +113,7 @@ class Trainer:
     def _step(self, images: Any, labels: Any) -> Any:
         with tf.GradientTape() as tape:
             logits = self._model(images, training=True)
-            # A sum over processes, because the optimizer adds their gradients up.
+            # The optimizer sums gradients over processes, so each loss is divided by their count.
             loss = tf.reduce_mean(self._losses(images, labels, logits)) / self._share.count
         variables = self._model.trainable_variables
         gradients = tape.gradient(loss, variables)
@@ -127,26 +125,27 @@ class Trainer:
         losses = self._loss(labels, logits)
         if not self._teachers:
             return losses
-        warmth = self._recipe.distillation_temperature
-        each = [tf.nn.softmax(teacher(images) / warmth) for teacher in self._teachers]
-        taught = tf.stop_gradient(tf.add_n(each) / len(each))
+        temperature = self._recipe.distillation_temperature
+        each = [tf.nn.softmax(teacher(images) / temperature) for teacher in self._teachers]
+        target = tf.stop_gradient(tf.add_n(each) / len(each))
         # Hinton et al. 2015, section 2: gradients of soft targets shrink with the square.
-        distance = tf.nn.softmax_cross_entropy_with_logits(taught, logits / warmth) * warmth**2
+        distance = tf.nn.softmax_cross_entropy_with_logits(target, logits / temperature)
+        distance *= temperature**2
         share = self._recipe.distillation
         return (1 - share) * losses + share * distance
 
     def _average(self) -> None:
-        """Move the averages, those of batch normalisation too, towards the weights."""
+        """Moves the averages towards the weights, those of batch normalisation included."""
         done = tf.cast(self._optimizer.iterations, tf.float32)
         length = 1 + self._recipe.average * self._recipe.epochs * self._steps
-        # While the run is young an average over its whole length would be its beginning.
+        # Early in a run, an average over its full length would still hold the initial weights.
         part = 1 / tf.minimum(length, 1 + 0.1 * done)
         for average, weight in zip(self.averaged.weights, self._model.weights, strict=True):
             average.assign(average + part * (tf.cast(weight, average.dtype) - average))
 
 
 def _copy(network: Network, trained: keras.Model) -> keras.Model:
-    """A trained network in the precision that is set now."""
+    """Returns a copy of a trained network in the current precision."""
     copy = networks.build(network)
     copy.set_weights(trained.get_weights())
     return copy
@@ -171,21 +170,21 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def accuracy(model: keras.Model, split: Split) -> float:
-    """The share of a split's images that a Keras model of ink from 0 to 1 gets right."""
+    """Returns the share of right answers of a Keras model for ink from 0 to 1."""
     answers = logits(model, split).argmax(axis=1)
     return float(np.mean(answers == split.labels))
 
 
 def logits(model: keras.Model, split: Split, size: int = 500) -> Any:
-    """A model's logits float32 (n, 10) for a split's images."""
-    ask, parts = _asking(model), []
+    """Returns a model's logits float32 (n, 10) for a split's images."""
+    predict, parts = _predict_function(model), []
     for part in np.array_split(split.images, max(1, math.ceil(len(split.images) / size))):
-        parts.append(ask(tf.constant(part[..., None].astype(np.float32) / 255)).numpy())
+        parts.append(predict(tf.constant(part[..., None].astype(np.float32) / 255)).numpy())
     return np.concatenate(parts)
 
 
-@functools.lru_cache(maxsize=4)  # a run is asked after many epochs, and tracing takes seconds
-def _asking(model: keras.Model) -> Any:
+@functools.lru_cache(maxsize=4)  # a model predicts after many epochs, and tracing takes seconds
+def _predict_function(model: keras.Model) -> Any:
     return tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
 
 
@@ -200,7 +199,7 @@ def _precision(policy: str) -> Iterator[None]:
 
 
 def _rank(resolver: Any) -> int:
-    """This process's place among all of `TF_CONFIG`: the chief, then the workers."""
+    """Returns this process's rank in `TF_CONFIG`: the chief is first, then the workers."""
     roles = resolver.cluster_spec().as_dict()
     chiefs = len(roles.get("chief", ()))
     return int(resolver.task_id) + (0 if resolver.task_type == "chief" else chiefs)

@@ -1,10 +1,10 @@
-"""Images that stand for those of writers whom a network has never seen.
+"""Selects images that resemble those of unknown writers.
 
-A validation image mostly has a near twin among the training images, from the same book. A
-network is surer and righter there than on other writers' images, so that confidences settled
-on all of them promise too much. Here are the half of them that resemble the training images
-least, bent as training images are (calibration on bent validation images: Tomani et al.,
-Post-hoc Uncertainty Calibration for Domain Drift Scenarios, 2021).
+Most validation images have a near twin from the same book among the training images. The network
+is more confident and more often right on these than on other writers' images, so thresholds from
+all of them would promise too much. The selection is the half that resembles the training images
+least, distorted as training images are (calibration on distorted validation images: Tomani et
+al., Post-hoc Uncertainty Calibration for Domain Drift Scenarios, 2021).
 """
 
 import dataclasses
@@ -17,37 +17,37 @@ from model.config import Recipe
 from model.dataset import Split
 
 _SHARE = 0.5
-_BENDS = 4  # of each image: one alone leaves the temperature to chance by 2 %
-_ROWS = 500  # compared at a time
+_COPIES = 4  # distorted copies of each image: with one, the temperature varies by 2 %
+_ROWS = 500  # images compared at once
 
 
 def unfamiliar(validation: Split, train: Split, recipe: Recipe) -> Split:
-    """Choose and bend validation images.
+    """Selects and distorts validation images.
 
     Args:
-        validation: To choose from.
-        train: What the network was trained on.
-        recipe: Its augmentation, less the mixing of two images, and its seed.
+        validation: images to select from.
+        train: images that the network was trained on.
+        recipe: recipe with the augmentation and the seed; two images are never mixed.
 
     Returns:
-        A half of the validation images, each bent in four ways.
+        A half of the validation images, each distorted in four ways.
     """
     import tensorflow as tf
 
     from model.augment import NUMBERS, augment
 
     far = distances(validation.images, train.images)
-    chosen = np.repeat(np.sort(np.argsort(-far, kind="stable")[: int(len(far) * _SHARE)]), _BENDS)
+    chosen = np.repeat(np.sort(np.argsort(-far, kind="stable")[: int(len(far) * _SHARE)]), _COPIES)
     ink = validation.images[chosen].astype(np.float32) / 255
     numbers = tf.random.stateless_uniform((len(chosen), NUMBERS), (recipe.seed, 0))
     how = dataclasses.replace(recipe.augmentation, cutmix=0.0, mixup=0.0)
-    bent, _ = augment(ink, np.zeros((len(chosen), 1), np.float32), numbers, how)
-    images = np.rint(np.clip(bent.numpy()[..., 0], 0, 1) * 255).astype(np.uint8)
+    distorted, _ = augment(ink, np.zeros((len(chosen), 1), np.float32), numbers, how)
+    images = np.rint(np.clip(distorted.numpy()[..., 0], 0, 1) * 255).astype(np.uint8)
     return Split(images, validation.labels[chosen])
 
 
 def distances(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[Any]:
-    """How far each image is from the nearest of others.
+    """Returns each image's distance to the nearest of other images.
 
     Args:
         images: uint8 (n, 28, 28).

@@ -1,4 +1,4 @@
-"""Other ways to classify images between two Kafka topics, to measure this runtime beside.
+"""Other systems that classify images between two Kafka topics, for comparison with this runtime.
 
-Each folder holds one: `app.py`, and the `requirements.txt` of an environment of its own.
+Each folder has one: `app.py`, and the `requirements.txt` of its own environment.
 """

@@ -1,6 +1,6 @@
-"""What the peers share: where to read and write, images out of messages, and replies.
+"""Code that the peers share: settings, decoders of messages, and replies.
 
-Peers import it as `bench_common`, from a folder where it lies beside the package `model`.
+Peers import it as `bench_common`, from a folder that also has the package `model`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from model.loader import SIDE, load_classifier
 
 Pixels = NDArray[np.uint8]
 BATCH = 256
-"""Most messages that a peer takes at once."""
+"""Maximum number of messages in a peer's batch."""
 WITHIN_S = 0.005
-"""How long a peer that gathers messages waits for more of them."""
+"""Maximum time in seconds that a peer waits for more messages of a batch."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the bench asks for.
+    """The settings of a peer.
 
     Attributes:
         broker: host and port.
         source: topic of images.
-        replies: topic of answers.
+        replies: topic of replies.
         group: consumer group.
         format_name: one of `DECODERS`.
-        state: folder for whatever has to be kept.
+        state: folder for the peer's state.
     """
 
     broker: str
@@ -48,7 +48,7 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
-    """The settings that the bench has put into the environment."""
+    """Reads the settings from the environment."""
     return Settings(
         environ["BENCH_BROKER"],
         environ["BENCH_INPUT_TOPIC"],
@@ -59,8 +59,8 @@ def read_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     )
 
 
-def say_ready() -> None:
-    """Tell the bench that messages are about to be taken."""
+def report_ready() -> None:
+    """Tells the benchmark that the peer is about to take messages."""
     print("ready", flush=True)
 
 
@@ -95,10 +95,10 @@ DECODERS: dict[str, Callable[[bytes], Pixels]] = {
 
 
 class Answerer:
-    """The model, from the values of messages to the values of replies.
+    """Turns the values of messages into the values of replies, with the model.
 
     Args:
-        format_name: of the messages, one of `DECODERS`.
+        format_name: format of the messages, one of `DECODERS`.
     """
 
     def __init__(self, format_name: str) -> None:
@@ -106,7 +106,7 @@ class Answerer:
         self._classifier = load_classifier()
 
     def __call__(self, values: Sequence[bytes]) -> list[bytes]:
-        """Answer messages, at least one, of one image each."""
+        """Answers one or more messages with one image each."""
         images = np.stack([self._decode(value) for value in values])
         return [_reply(row) for row in self._classifier.probabilities(images)]
 

@@ -1,1 +1,1 @@
-"""REST and gRPC under load: Locust and ghz against the image's server and Seldon's own."""
+"""REST and gRPC under load: Locust and ghz call the image's server and Seldon's own."""

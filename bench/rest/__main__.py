@@ -1,7 +1,7 @@
-"""Measures REST and gRPC, of the image's way to run and of Seldon's own, and writes docs/rest.md.
+"""Measures REST and gRPC of the image's server and of Seldon's own, and writes docs/rest.md.
 
-`python -m bench.rest --repetitions 3`. Both serve the same class on this machine; Locust asks over
-REST, ghz over gRPC. Without ghz on the PATH gRPC is left out, and the page says so.
+`python -m bench.rest --repetitions 3`. Both serve the same class on this machine. Locust calls REST
+and ghz calls gRPC. Without ghz on the PATH gRPC is left out, and the page says so.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 
 import seldon_core
 
-from bench.bed import BenchError
+from bench.cluster import BenchError
 from bench.environments import make_environment
 from bench.facts import facts
 from model.marked import with_part
@@ -45,19 +45,19 @@ _OURS, _SELDON = "image's first process", "seldon-core-microservice"
 _EXAMPLES = """
 examples:
   python -m bench.rest                                   two minutes
-  python -m bench.rest --repetitions 3 --seconds 20      what docs/rest.md has
+  python -m bench.rest --repetitions 3 --seconds 20      the figures of docs/rest.md
 """
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One run.
+    """The result of one run.
 
     Attributes:
         rate: answers a second.
-        median_ms: latency that half of the requests stay within.
-        p99_ms: latency that 99 % stay within.
-        failed: requests that failed.
+        median_ms: median latency in milliseconds.
+        p99_ms: 99th percentile of the latency in milliseconds.
+        failed: number of failed requests.
     """
 
     rate: float
@@ -67,14 +67,14 @@ class Figure:
 
 
 def main() -> int:
-    """Measures, and writes the page.
+    """Measures the servers and writes the page.
 
     Returns:
-        0, or 1 if something can't be measured, 130 after Ctrl-C.
+        0 on success, 1 on an error, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bench.rest",
-        description="Measure REST and gRPC.",
+        description="Measures REST and gRPC.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -96,7 +96,7 @@ def _measure(repetitions: int, seconds: int) -> None:
     found: dict[tuple[str, str], list[Figure]] = {}
     for number in range(repetitions):
         for system in (_SELDON, _OURS):
-            with _served(system):
+            with _running_server(system):
                 for what, figure in _figures(system, seconds):
                     found.setdefault((what, system), []).append(figure)
                     sys.stdout.write(
@@ -116,13 +116,13 @@ def _figures(system: str, seconds: int) -> Iterator[tuple[str, Figure]]:
 
 
 @contextmanager
-def _served(system: str) -> Iterator[None]:
+def _running_server(system: str) -> Iterator[None]:
     environment = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
     environment.update(
         PREDICTIVE_UNIT_HTTP_SERVICE_PORT=str(_REST),
         PREDICTIVE_UNIT_GRPC_SERVICE_PORT=str(_GRPC),
         PREDICTIVE_UNIT_METRICS_SERVICE_PORT=str(_METRICS),
-        # As the graph of our overlays calls it.
+        # The name of the class in the graph of the overlays.
         PREDICTIVE_UNIT_ID="classifier",
     )
     if system == _OURS:
@@ -137,10 +137,10 @@ def _served(system: str) -> Iterator[None]:
             command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            _await_answer(server)
+            _wait_for_answer(server)
             yield
         finally:
-            # Seldon's own parent hands no signal on.
+            # The parent process of Seldon's server does not forward signals.
             os.killpg(server.pid, 15)
             try:
                 server.wait(15)
@@ -149,7 +149,7 @@ def _served(system: str) -> Iterator[None]:
                 server.wait()
 
 
-def _await_answer(server: subprocess.Popen[bytes]) -> None:
+def _wait_for_answer(server: subprocess.Popen[bytes]) -> None:
     give_up_at = time.monotonic() + _READY_S
     while True:
         try:
@@ -176,7 +176,7 @@ def _locust(host: str, tag: str, seconds: int) -> Figure:
         )  # fmt: skip
         path = Path(folder) / "run_stats.csv"
         if not path.exists():
-            raise BenchError(f"Locust says: {ran.stderr[-500:]}")
+            raise BenchError(f"Locust failed: {ran.stderr[-500:]}")
         rows = list(csv.DictReader(path.open(encoding="utf-8")))
     total = next(row for row in rows if row["Name"] == "Aggregated")
     return Figure(
@@ -201,11 +201,12 @@ def _ghz(address: str, seconds: int) -> Figure:
         timeout=seconds + 60,
     )  # fmt: skip
     if ran.returncode:
-        raise BenchError(f"ghz says: {ran.stderr[-500:]}")
-    said = json.loads(ran.stdout)
-    latencies = {each["percentage"]: each["latency"] / 1e6 for each in said["latencyDistribution"]}
-    answered = said.get("statusCodeDistribution", {}).get("OK", 0)
-    return Figure(said["rps"], latencies[50], latencies[99], said["count"] - answered)
+        raise BenchError(f"ghz failed: {ran.stderr[-500:]}")
+    result = json.loads(ran.stdout)
+    percentiles = result["latencyDistribution"]
+    latencies = {each["percentage"]: each["latency"] / 1e6 for each in percentiles}
+    answered = result.get("statusCodeDistribution", {}).get("OK", 0)
+    return Figure(result["rps"], latencies[50], latencies[99], result["count"] - answered)
 
 
 def _write(found: Mapping[tuple[str, str], list[Figure]], repetitions: int, seconds: int) -> None:
@@ -228,7 +229,7 @@ def _write(found: Mapping[tuple[str, str], list[Figure]], repetitions: int, seco
             f"{sum(figure.failed for figure in figures)} |"
         )
     if not shutil.which("ghz"):
-        lines += ["", "ghz was not there: gRPC is not measured."]
+        lines += ["", "gRPC was not measured, because ghz is not installed."]
     text = DOCUMENT.read_text("utf-8")
     DOCUMENT.write_text(with_part(text, BEGIN, END, "\n".join(lines)), "utf-8")
 

@@ -1,4 +1,4 @@
-"""One image after another over REST, by as many users as Locust is told.
+"""Sends one image after another over REST, with as many users as Locust starts.
 
     locust -f bench/rest/locustfile.py --host http://localhost:9000
     locust -f bench/rest/locustfile.py --host http://localhost:8080 --tags v2
@@ -19,7 +19,7 @@ _MODEL = os.environ.get("V2_MODEL", "classifier")
 
 
 def _image() -> list[list[int]]:
-    """Noise is classified as fast as anything else."""
+    """Returns noise, which is classified as fast as any other image."""
     return [[random.randint(0, 255) for _ in range(_SIDE)] for _ in range(_SIDE)]
 
 
@@ -31,19 +31,19 @@ _V2 = [
 
 
 class Sender(HttpUser):
-    """Asks again as soon as it is answered."""
+    """Sends the next request after each reply."""
 
     wait_time = constant(0)
 
     @tag("seldon")
     @task
     def predict(self) -> None:
-        """Seldon's own path."""
+        """Calls Seldon's own path."""
         self.client.post("/api/v1.0/predictions", json=random.choice(_SELDON))
 
     @tag("v2")
     @task
     def infer(self) -> None:
-        """The Open Inference path, on the supervisor's port."""
+        """Calls the Open Inference path, on the supervisor's port."""
         path = f"/v2/models/{_MODEL}/infer"
         self.client.post(path, json=random.choice(_V2), name="/v2/…/infer")

@@ -1,4 +1,4 @@
-"""Figures are kept, compared within one run, and reported as they are."""
+"""Figures: how they are stored, compared and reported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.targets import targets
 
 
 def figures_of(**rates: tuple[float, ...]) -> Figures:
-    """Drain rates of systems, one for each repetition."""
+    """Returns figures with the rates of systems, one rate for each repetition."""
     figures = Figures({"command peers": "python -m bench --only peers"})
     for system, values in rates.items():
         for value in values:
@@ -21,7 +21,7 @@ def figures_of(**rates: tuple[float, ...]) -> Figures:
 
 
 def test_a_ratio_is_taken_within_each_repetition() -> None:
-    # The machine was half as quick at the second one: no ratio of medians would tell.
+    # The machine was slower in the second repetition, which a ratio of medians would not show.
     figures = figures_of(ours=(100.0, 40.0, 90.0), plain=(50.0, 20.0, 10.0))
     found = ratio(figures.one("system", system="ours"), figures.one("system", system="plain"))
     assert found == Spread(2.0, 2.0, 9.0)
@@ -38,7 +38,7 @@ def test_a_target_is_met_by_its_median(tmp_path: Path) -> None:
     assert not target.is_met
 
 
-def test_what_was_not_measured_is_said_to_be_so() -> None:
+def test_a_target_without_figures_is_not_met() -> None:
     assert {target.found for target in targets(Figures())} == {None}
     assert not any(target.is_met for target in targets(Figures()))
 
@@ -54,7 +54,7 @@ def test_a_later_run_replaces_its_figures_and_keeps_the_others(tmp_path: Path) -
     assert (ours.values, plain.values) == ((4.0,), (3.0,))
 
 
-def test_a_report_keeps_the_words_around_its_figures(tmp_path: Path) -> None:
+def test_a_report_keeps_the_text_around_its_figures(tmp_path: Path) -> None:
     path = write_report(figures_of(ours=(1.0,)), tmp_path)
     path.write_text("# Ours\n\n" + path.read_text().replace("-->\n", "-->\n", 1) + "Why so.\n")
     again = write_report(figures_of(ours=(12345.0,)), tmp_path).read_text()
@@ -66,6 +66,6 @@ def test_a_report_keeps_the_words_around_its_figures(tmp_path: Path) -> None:
     assert "Throughput" in plot
 
 
-def test_of_figures_that_are_alike_none_is_picked_by_chance() -> None:
+def test_several_matching_figures_are_an_error() -> None:
     with pytest.raises(LookupError):
         figures_of(ours=(1.0,), plain=(1.0,)).one("system", format="ndarray")

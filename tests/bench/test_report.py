@@ -1,4 +1,4 @@
-"""The report names how, when and with which revision each part was measured."""
+"""The report shows the command, the day and the revision of each part."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ def test_each_part_names_its_own_day_and_revision(tmp_path: Path) -> None:
         "date drain": "2026-01-03",
         "revision drain": "abcdef1",
     }
-    said = write_report(Figures(facts), tmp_path).read_text("utf-8").splitlines()
-    assert "python -m bench --only peers  # 2026-01-02, abcdef0" in said
-    assert "python -m bench --only drain  # 2026-01-03, abcdef1" in said
+    output = write_report(Figures(facts), tmp_path).read_text("utf-8").splitlines()
+    assert "python -m bench --only peers  # 2026-01-02, abcdef0" in output
+    assert "python -m bench --only drain  # 2026-01-03, abcdef1" in output

@@ -186,7 +186,7 @@ def test_hostile_requests_contain_no_image(topics: Topics, ndarray: bytes) -> No
 def test_the_number_of_corrections_has_the_limit_of_the_training(
     topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert model_feedback.MOST == MOST
+    assert model_feedback.MAX_IMAGES == MOST
     monkeypatch.setattr(corrections, "MOST", 3)
     topics.give("a", "o", "o", "o", request=request(0, 1, 2))
     topics.give("a", "ki", "ki", "ki", request=request(0, 1, 2))

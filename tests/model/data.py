@@ -1,4 +1,4 @@
-"""Marks tests that need the official data set, which is not in the repository."""
+"""A mark for tests that need the official data set, which is not in the repository."""
 
 import pytest
 
@@ -6,5 +6,5 @@ from model import dataset
 
 needs_data = pytest.mark.skipif(
     not (dataset.cached("train") and dataset.cached("test")),
-    reason="the data set is not here: set KMNIST_DATA, or run `python -m model.dataset`",
+    reason="no data set: set KMNIST_DATA, or run `python -m model.dataset`",
 )

@@ -1,4 +1,4 @@
-"""What training images go through, and the order in which they come."""
+"""The augmentation of training images, and the order of batches."""
 
 import os
 import subprocess
@@ -13,9 +13,9 @@ from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("augmentation")]
 
-# Every kind of augmentation by itself, none and all of them; and batches of images that can be
-# told apart by their ink.
-DRILL = """
+# Applies each kind of augmentation alone, none, and all of them. It also makes batches of images
+# that differ in their ink.
+PROGRAM = """
 import sys
 import numpy as np, tensorflow as tf
 from model.augment import NUMBERS, augment
@@ -38,8 +38,8 @@ hows = {name: Augmentation(**{name: much}) for name, much in far.items()}
 hows |= {"none": Augmentation(), "all": Augmentation(**{**far, "erase": 0.5, "cutmix": 0.5})}
 for name, how in hows.items():
     for again in ("", " again"):
-        bent, said = augment(images, labels, numbers, how)
-        found |= {f"{name} images{again}": bent, f"{name} labels{again}": said}
+        augmented, mixed = augment(images, labels, numbers, how)
+        found |= {f"{name} images{again}": augmented, f"{name} labels{again}": mixed}
 
 right = numbers.copy()
 right[:, 4:6] = [1.0, 0.5]
@@ -76,7 +76,7 @@ Found = Mapping[str, Any]
 def found(tmp_path_factory: pytest.TempPathFactory) -> Found:
     path = tmp_path_factory.mktemp("augmentation") / "found.npz"
     ran = subprocess.run(
-        [TRAINING_PYTHON, "-c", DRILL, str(path)],
+        [TRAINING_PYTHON, "-c", PROGRAM, str(path)],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -109,7 +109,7 @@ def test_each_kind_changes_every_image(found: Found, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "all"])
-def test_the_same_numbers_do_the_same_to_an_image(found: Found, kind: str) -> None:
+def test_the_same_numbers_give_the_same_image(found: Found, kind: str) -> None:
     assert np.array_equal(found[f"{kind} images"], found[f"{kind} images again"])
     assert np.array_equal(found[f"{kind} labels"], found[f"{kind} labels again"])
 
@@ -120,12 +120,12 @@ def test_only_a_blend_with_another_image_changes_labels(found: Found, kind: str)
     assert changed == (kind in ("cutmix", "mixup"))
 
 
-def test_an_image_that_is_moved_by_whole_pixels_stays_sharp(found: Found) -> None:
+def test_an_image_that_is_shifted_by_whole_pixels_stays_sharp(found: Found) -> None:
     assert found["moved"][:, :, :-2, 0] == pytest.approx(found["images"][:, :, 2:], abs=1e-5)
     assert found["moved"][:, :, -2:].max() < 1e-5
 
 
-def test_an_erased_rectangle_is_blank_and_the_rest_is_as_it_was(found: Found) -> None:
+def test_an_erased_rectangle_is_blank_and_the_rest_is_unchanged(found: Found) -> None:
     before, after = found["images"][20:], found["erase images"][20:, ..., 0]
     gone = np.abs(after - before) > 1e-4
     assert np.abs(after[gone]).max() < 1e-4
@@ -134,7 +134,7 @@ def test_an_erased_rectangle_is_blank_and_the_rest_is_as_it_was(found: Found) ->
         assert hole.sum() > 0.95 * rows.sum() * columns.sum()
 
 
-def test_a_rectangle_of_another_image_brings_its_share_of_the_ink_to_the_label(
+def test_a_rectangle_of_another_image_adds_its_share_of_the_ink_to_the_label(
     found: Found,
 ) -> None:
     images, labels = found["ink images"][..., 0], found["ink labels"]
@@ -144,7 +144,7 @@ def test_a_rectangle_of_another_image_brings_its_share_of_the_ink_to_the_label(
         assert label[neighbour % 10] == pytest.approx(image[foreign].sum() / image.sum(), abs=1e-3)
 
 
-def test_a_blended_image_is_no_less_than_half_itself(found: Found) -> None:
+def test_a_blended_image_keeps_at_least_half_of_its_own(found: Found) -> None:
     own = found["mixup labels"][np.arange(40), np.arange(40) % 10]
     assert 0.5 <= own.min() < 0.8
     mixed = own[:, None, None] * found["images"]
@@ -162,15 +162,15 @@ def test_images_come_with_their_labels(found: Found) -> None:
     assert np.array_equal(found["classes"].argmax(axis=-1), found["order"] % 10)
 
 
-def test_another_seed_brings_another_order(found: Found) -> None:
+def test_another_seed_gives_another_order(found: Found) -> None:
     assert not np.array_equal(found["order"], found["order of another seed"])
 
 
-def test_a_run_that_goes_on_sees_what_it_would_have_seen(found: Found) -> None:
+def test_a_resumed_run_gets_the_same_batches(found: Found) -> None:
     assert len(found["whole"]) == 15
     assert np.array_equal(found["from step 7"], found["whole"][7:])
 
 
-def test_two_processes_see_together_what_one_would_see(found: Found) -> None:
+def test_two_processes_get_the_same_batches_together_as_one(found: Found) -> None:
     assert found["halves"] == pytest.approx(found["whole"], abs=1e-4)
     assert found["halves' classes"] == pytest.approx(found["whole classes"], abs=1e-4)

@@ -1,4 +1,4 @@
-"""How sure answers are, measured and mended."""
+"""Calibration: its error, the temperature, and the threshold to abstain."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from model.calibration import fit_temperature, reliability, risk_coverage, thres
 
 
 def drawn(sharpness: float) -> tuple[Any, Any]:
-    """Logits, and labels that are drawn with the chances that the logits divided by this give."""
+    """Returns logits, and labels drawn with the probabilities of the unscaled logits."""
     random = np.random.default_rng(4)
     logits = random.normal(0, 2, (5_000, 10))
     chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -29,13 +29,13 @@ def test_the_temperature_of_logits_that_are_far_from_zero_is_the_same() -> None:
     assert fit_temperature(logits + 1e3, labels) == fit_temperature(logits, labels)
 
 
-def test_answers_that_are_as_often_right_as_they_are_sure_have_no_calibration_error() -> None:
+def test_answers_whose_confidence_equals_their_accuracy_have_no_calibration_error() -> None:
     confidence = np.repeat([0.5, 0.75, 1.0], [10, 20, 30])
     right = np.concatenate([np.arange(10) < 5, np.arange(20) < 15, np.full(30, True)])
     assert reliability(confidence, right).error == pytest.approx(0)
 
 
-def test_the_calibration_error_is_the_mean_gap_between_sureness_and_rightness() -> None:
+def test_the_calibration_error_is_the_mean_gap_between_confidence_and_accuracy() -> None:
     confidence = np.array([0.9, 0.9, 0.9, 0.4])
     right = np.array([True, True, False, True])
     found = reliability(confidence, right)
@@ -43,7 +43,7 @@ def test_the_calibration_error_is_the_mean_gap_between_sureness_and_rightness() 
     assert found.counts.sum() == 4
 
 
-def test_the_risk_falls_as_fewer_are_answered() -> None:
+def test_the_risk_falls_with_the_coverage() -> None:
     curve = risk_coverage(np.array([0.2, 0.9, 0.6, 0.8]), np.array([False, True, False, True]))
     assert curve.thresholds.tolist() == [0.9, 0.8, 0.6, 0.2]
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
@@ -58,25 +58,31 @@ answers = st.lists(
 
 
 @given(answers, st.sampled_from([0.0, 0.1, 0.3, 1.0]))
-def test_from_the_threshold_on_no_more_than_the_risk_is_wrong(
-    said: list[tuple[float, bool]], risk: float
+def test_answers_above_the_threshold_meet_the_risk(
+    message: list[tuple[float, bool]], risk: float
 ) -> None:
-    confidence, right = np.array([each for each, _ in said]), np.array([good for _, good in said])
+    confidence, right = (
+        np.array([each for each, _ in message]),
+        np.array([good for _, good in message]),
+    )
     threshold = threshold_for(risk, confidence, right)
     answered = right[confidence >= threshold]
-    # Where nothing will do, those that are certain are answered all the same.
+    # If no threshold meets the risk, only certain answers are given.
     assert not len(answered) or (~answered).mean() <= risk or threshold == 1.0
     assert 0 <= threshold <= 1
     assert threshold == round(threshold, 4)
 
 
 @given(answers)
-def test_every_answer_is_given_when_any_risk_will_do(said: list[tuple[float, bool]]) -> None:
-    confidence, right = np.array([each for each, _ in said]), np.array([good for _, good in said])
+def test_every_image_is_answered_if_any_risk_is_allowed(message: list[tuple[float, bool]]) -> None:
+    confidence, right = (
+        np.array([each for each, _ in message]),
+        np.array([good for _, good in message]),
+    )
     assert threshold_for(1.0, confidence, right) == pytest.approx(confidence.min(), abs=1e-4)
 
 
-def test_the_threshold_is_the_lowest_that_keeps_the_risk() -> None:
+def test_the_threshold_is_the_lowest_that_meets_the_risk() -> None:
     confidence = np.array([0.95, 0.9, 0.8, 0.8, 0.7, 0.6])
     right = np.array([True, True, True, False, True, True])
     assert threshold_for(0.0, confidence, right) == 0.9

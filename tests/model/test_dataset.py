@@ -1,4 +1,4 @@
-"""Finding, downloading and reading the data set."""
+"""The data set: where it is found, its download and its format."""
 
 import functools
 import gzip
@@ -36,7 +36,7 @@ FILES = {
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A data set of 30 training and 5 test images; the folder where its cache would be."""
+    """A data set of 30 training and 5 test images; its cache folder does not exist yet."""
     sums = {name: hashlib.md5(content).hexdigest() for name, content in FILES.items()}
     monkeypatch.setattr(dataset, "MD5", sums)
     monkeypatch.setattr(dataset, "VALIDATION", 10)
@@ -48,7 +48,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(small: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
-    """A folder served over HTTP in the official site's place."""
+    """A folder that replaces the official site, over HTTP."""
     folder = tmp_path / "site"
     folder.mkdir()
     for name, content in FILES.items():
@@ -77,7 +77,7 @@ def test_validation_is_the_end_of_the_training_file(site: Path) -> None:
     assert np.array_equal(dataset.load_split("validation").labels, LABELS[20:])
 
 
-def test_a_folder_named_by_the_environment_is_read_and_not_written(
+def test_the_folder_in_kmnist_data_is_read_and_not_written(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, content in FILES.items():
@@ -95,13 +95,13 @@ def test_a_folder_without_the_files_is_named_in_the_error(
         dataset.load_split("test")
 
 
-def test_a_download_that_fails_says_what_to_do(small: Path) -> None:
+def test_the_error_of_a_failed_download_says_what_to_do(small: Path) -> None:
     with pytest.raises(dataset.DatasetError, match="set KMNIST_DATA to a folder"):
         dataset.load_split("test")
     assert list(small.iterdir()) == []
 
 
-def test_a_download_with_other_content_is_thrown_away(site: Path, small: Path) -> None:
+def test_a_download_with_other_content_is_deleted(site: Path, small: Path) -> None:
     (site / "t10k-images-idx3-ubyte.gz").write_bytes(b"something else")
     with pytest.raises(dataset.DatasetError, match="the official one is"):
         dataset.load_split("test")
@@ -115,15 +115,13 @@ def test_a_file_that_is_not_the_official_one_is_named(site: Path, small: Path) -
         dataset.load_split("test")
 
 
-def test_one_can_ask_whether_the_test_split_can_be_had(site: Path) -> None:
+def test_available_downloads_the_test_split(site: Path) -> None:
     assert not dataset.cached("test")
     assert dataset.available(timeout=5)
     assert dataset.cached("test")
 
 
-def test_the_answer_is_no_within_the_time_given(
-    small: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_available_is_false_after_the_timeout(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             time.sleep(60)

@@ -1,4 +1,4 @@
-"""Files of corrections: what is taken, and what is refused before memory is."""
+"""Files of corrections: valid ones, and those that are refused before they use memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from model import feedback
 from model.dataset import Split
-from model.feedback import Feedback, FeedbackError, load_feedback, with_feedback, without
+from model.feedback import Feedback, FeedbackError, load_feedback, with_feedback, without_held_out
 from tests.model.training import bars
 
 FORMAT: Any = np.lib.format
@@ -29,7 +29,7 @@ def written(path: Path, **arrays: Any) -> Path:
 
 
 def with_header(path: Path, shape: tuple[int, ...], dtype: str = "|u1") -> Path:
-    """A file whose arrays say that they are larger than they are."""
+    """Returns a file whose headers declare larger arrays than it has."""
     header = io.BytesIO()
     description = {"descr": dtype, "fortran_order": False, "shape": shape}
     FORMAT.write_array_header_1_0(header, description)
@@ -50,7 +50,9 @@ def refused(path: Path) -> str:
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-def test_images_and_labels_are_read_with_the_files_sum(tmp_path: Path, save: Any) -> None:
+def test_images_and_labels_are_read_with_the_checksum_of_the_file(
+    tmp_path: Path, save: Any
+) -> None:
     path = tmp_path / "c.npz"
     save(path, images=IMAGES, labels=LABELS)
     found = load_feedback(path)
@@ -60,7 +62,7 @@ def test_images_and_labels_are_read_with_the_files_sum(tmp_path: Path, save: Any
     assert found.facts() == {"sha256": found.sha256, "images": 20}
 
 
-def test_they_stand_behind_the_splits_own_images(tmp_path: Path) -> None:
+def test_corrections_are_appended_to_the_images_of_the_split(tmp_path: Path) -> None:
     found = load_feedback(written(tmp_path / "c.npz"))
     split = Split(np.zeros((2, 28, 28), np.uint8), np.array([7, 7], np.uint8))
     both = with_feedback(split, [found, found])
@@ -74,7 +76,7 @@ def test_they_stand_behind_the_splits_own_images(tmp_path: Path) -> None:
     [
         ({"images": IMAGES.reshape(20, 784)}, "images (20, 784)"),
         ({"images": IMAGES[0]}, "images (28, 28)"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "it holds 0 images"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "the file has 0 images"),
         ({"images": IMAGES / 255}, "an array is of float64"),
         ({"labels": LABELS.astype(np.int64)}, "an array is of int64"),
         ({"labels": LABELS[:19]}, "labels (19,)"),
@@ -83,16 +85,16 @@ def test_they_stand_behind_the_splits_own_images(tmp_path: Path) -> None:
         ({"labels": np.array([{"a": 1}] * 20, object)}, "an array is of object"),
     ],
 )
-def test_other_arrays_are_refused_with_what_they_are(
+def test_the_error_for_other_arrays_describes_them(
     tmp_path: Path, arrays: Any, complaint: str
 ) -> None:
-    said = refused(written(tmp_path / "c.npz", **arrays))
-    assert complaint in said
-    assert "from 0 to 9" in said or "can be taken" in said
+    message = refused(written(tmp_path / "c.npz", **arrays))
+    assert complaint in message
+    assert "from 0 to 9" in message or "the limit is" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"no zip at all", b"\x93NUMPY\x01\x00"])
-def test_other_files_are_refused_with_what_is_expected(tmp_path: Path, content: bytes) -> None:
+def test_the_error_for_other_files_says_what_is_expected(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "c.npz").write_bytes(content)
     assert "expected a .npz file with images" in refused(tmp_path / "c.npz")
 
@@ -106,32 +108,30 @@ def test_a_file_without_one_of_the_arrays_is_refused(tmp_path: Path) -> None:
 def test_a_file_with_more_than_the_arrays_is_refused(tmp_path: Path, name: str) -> None:
     path = written(tmp_path / "c.npz")
     with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a name that is there twice
+        warnings.simplefilter("ignore", UserWarning)  # the name is there twice
         archive.writestr(name, b"x")
     assert "expected a .npz file with images" in refused(path)
 
 
-def test_a_missing_file_and_a_folder_are_told_as_such(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_cannot_be_read(tmp_path: Path) -> None:
     assert "cannot read" in refused(tmp_path / "none.npz")
     assert "cannot read" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("shape", [(2**40, 28, 28), (500_001, 28, 28), (20, 28, 28)])
-def test_what_an_array_says_of_its_size_is_not_believed(
-    tmp_path: Path, shape: tuple[int, ...]
-) -> None:
-    said = refused(with_header(tmp_path / "c.npz", shape))
-    assert ("can be taken" if shape[0] > 20 else "expected a .npz file") in said
+def test_the_declared_size_of_an_array_is_checked(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    message = refused(with_header(tmp_path / "c.npz", shape))
+    assert ("the limit is" if shape[0] > 20 else "expected a .npz file") in message
 
 
 def test_a_file_that_is_too_large_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feedback, "_MOST_BYTES", 1000)
+    monkeypatch.setattr(feedback, "_MAX_BYTES", 1000)
     path = tmp_path / "c.npz"
     path.write_bytes(b"x" * 1001)
     monkeypatch.delattr(Path, "read_bytes")
-    assert "1,001 bytes; 500,000 images are the most" in refused(path)
+    assert "1,001 bytes; the limit is 500,000 images" in refused(path)
 
 
 @settings(deadline=None)
@@ -144,9 +144,9 @@ def test_a_damaged_file_is_read_or_refused(
     save(path, images=IMAGES[:1], labels=LABELS[:1])
     content = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, len(content)))
+        offset = data.draw(st.integers(0, len(content)))
         damage = data.draw(st.binary(max_size=4))
-        content[place : place + data.draw(st.integers(0, 4))] = damage
+        content[offset : offset + data.draw(st.integers(0, 4))] = damage
     path.write_bytes(content)
     try:
         found = load_feedback(path)
@@ -159,9 +159,9 @@ def test_a_damaged_file_is_read_or_refused(
 def test_images_of_the_validation_and_test_splits_are_left_out() -> None:
     given = Feedback(Split(IMAGES, LABELS), "sum")
     validation, test = Split(IMAGES[:3], LABELS[:3]), Split(IMAGES[10:11], LABELS[10:11])
-    left = without(given, (validation, test))
+    left = without_held_out(given, (validation, test))
     assert len(left.split.labels) == 16
     assert np.array_equal(left.split.images[0], IMAGES[3])
     assert left.sha256 == "sum"
-    with pytest.raises(FeedbackError, match="validation or the test split"):
-        without(given, (given.split,))
+    with pytest.raises(FeedbackError, match="validation or test split"):
+        without_held_out(given, (given.split,))

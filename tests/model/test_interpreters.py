@@ -1,4 +1,4 @@
-"""The artefacts give the same answers on every interpreter that is at hand."""
+"""The artefacts give the same answers on every installed interpreter."""
 
 import json
 import os
@@ -46,7 +46,7 @@ for model in models:
 def answers(
     python: str, package: str, *models: str, images: NDArray[np.uint8] = IMAGES
 ) -> list[NDArray[np.float64]]:
-    """What each model answers in another Python, or with another interpreter."""
+    """Returns the answers of each model on another Python or interpreter."""
     if not PYTHONS[python].exists():
         pytest.skip(f"there is no {PYTHONS[python]}")
     ran = subprocess.run(
@@ -63,12 +63,12 @@ def answers(
     return [np.array(json.loads(line)) for line in ran.stdout.splitlines()[-len(models) :]]
 
 
-# What is served where: int8 on LiteRT, float32 on tflite-runtime (`model.chosen`).
+# int8 is served on LiteRT, float32 on tflite-runtime (`model.chosen`).
 @pytest.mark.parametrize(
     ("python", "package", "models"),
     [
         ("this", "ai_edge_litert", FORMS),
-        # Nothing is served with these.
+        # These interpreters serve nothing.
         pytest.param("training", "ai_edge_litert", FORMS, marks=pytest.mark.full),
         pytest.param("training", "tensorflow", FORMS, marks=pytest.mark.full),
         ("3.8", "tflite_runtime", [form for form in FORMS if form.endswith(FLOAT)]),
@@ -76,7 +76,9 @@ def answers(
         ("3.8", "sklearn", ["baseline"]),
     ],
 )
-def test_a_model_answers_alike_everywhere(python: str, package: str, models: list[str]) -> None:
+def test_a_model_gives_the_same_answers_on_every_interpreter(
+    python: str, package: str, models: list[str]
+) -> None:
     found = answers(python, package, *models)
     for name, given in zip(models, found, strict=True):
         load = load_baseline if name == "baseline" else load_classifier
@@ -85,7 +87,7 @@ def test_a_model_answers_alike_everywhere(python: str, package: str, models: lis
 
 
 @needs_data
-def test_the_int8_form_loads_and_reads_images_on_python_3_8_too() -> None:
+def test_the_int8_form_classifies_images_on_python_3_8_too() -> None:
     split = dataset.load_split("test")
     for found in answers("3.8", "tflite_runtime", *VARIANTS, images=split.images[:500]):
         assert np.mean(found.argmax(axis=1) == split.labels[:500]) > 0.95

@@ -1,4 +1,4 @@
-"""The shipped artefacts, as they are loaded for serving."""
+"""Loading of the shipped artefacts for serving."""
 
 import functools
 import subprocess
@@ -19,13 +19,13 @@ from tests.support.patience import patient
 
 IMAGES = np.random.default_rng(5).integers(0, 256, (150, 28, 28)).astype(np.uint8)
 LOADED = [*VARIANTS, "baseline"]
-# The baseline takes a second for what the networks do in a hundredth.
+# The baseline needs a second where the networks need a hundredth.
 ONE_BY_ONE = [
     pytest.param(each, marks=pytest.mark.full) if each == "baseline" else each for each in LOADED
 ]
 
-# Takes and gives uint8, as converters make it when they are asked to.
-WHOLE_NUMBERS = """
+# A model with uint8 input and output, as converters make it on request.
+INTEGER_MODEL = """
 import sys
 import keras, numpy as np, tensorflow as tf
 pixels = keras.Input((28, 28, 1))
@@ -42,14 +42,14 @@ open(sys.argv[1], "wb").write(converter.convert())
 
 @functools.cache
 def loaded(kind: str) -> Any:
-    """A classifier; the baseline takes seconds to load."""
+    """Returns a classifier from a cache, because the baseline takes seconds to load."""
     return load_baseline() if kind == "baseline" else load_classifier(SHIPPED / kind)
 
 
 @pytest.mark.parametrize("kind", ONE_BY_ONE)
 @settings(deadline=None, max_examples=25)
 @given(cuts=st.lists(st.integers(0, len(IMAGES)), max_size=6))
-def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) -> None:
+def test_a_row_does_not_depend_on_the_batch(kind: str, cuts: list[int]) -> None:
     classifier = loaded(kind)
     whole = classifier.probabilities(IMAGES)
     parts = [classifier.probabilities(part) for part in np.split(IMAGES, sorted(cuts))]
@@ -57,7 +57,7 @@ def test_a_row_is_the_same_however_the_batch_is_cut(kind: str, cuts: list[int]) 
 
 
 @pytest.mark.parametrize("kind", LOADED)
-def test_it_gives_probabilities_for_bytes_and_floats_alike(kind: str) -> None:
+def test_bytes_and_floats_give_the_same_probabilities(kind: str) -> None:
     answers = loaded(kind).probabilities(IMAGES)
     assert answers.shape == (150, 10)
     assert answers.dtype == np.float32
@@ -77,7 +77,7 @@ def test_another_shape_is_refused(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ONE_BY_ONE)
-def test_threads_that_share_it_get_their_own_answers(kind: str) -> None:
+def test_threads_that_share_a_classifier_get_their_own_answers(kind: str) -> None:
     classifier = loaded(kind)
     expected = classifier.probabilities(IMAGES)
 
@@ -89,7 +89,7 @@ def test_threads_that_share_it_get_their_own_answers(kind: str) -> None:
         assert all(pool.map(ask, [index % 140 for index in range(400)]))
 
 
-def test_a_missing_artefact_and_a_foreign_file_are_named(tmp_path: Path) -> None:
+def test_a_missing_artefact_and_another_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match=r"cannot read .*absent"):
         load_classifier(tmp_path / "absent")
     for kind in (Classifier, Baseline):
@@ -97,7 +97,7 @@ def test_a_missing_artefact_and_a_foreign_file_are_named(tmp_path: Path) -> None
             kind(b"something else")
 
 
-def test_a_reason_of_several_lines_is_told_in_one() -> None:
+def test_a_reason_of_several_lines_becomes_one_line() -> None:
     def refused(**_: Any) -> None:
         raise ValueError("Encountered unresolved custom op: Flex.\nSee the guide.")
 
@@ -108,16 +108,16 @@ def test_a_reason_of_several_lines_is_told_in_one() -> None:
 def test_an_artefact_of_the_other_kind_is_refused() -> None:
     with pytest.raises(ArtefactError, match="not a TFLite model"):
         load_classifier(BASELINE)
-    with pytest.raises(ArtefactError, match="not our baseline"):
+    with pytest.raises(ArtefactError, match="not a baseline of this project"):
         load_baseline(SHIPPED / "fast")
 
 
 @pytest.mark.full
 @with_tensorflow
-def test_a_network_of_whole_numbers_is_refused(tmp_path: Path) -> None:
+def test_a_network_of_integers_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "whole.tflite"
     subprocess.run(
-        [str(TRAINING_PYTHON), "-c", WHOLE_NUMBERS, str(out)], check=True, timeout=patient(120)
+        [str(TRAINING_PYTHON), "-c", INTEGER_MODEL, str(out)], check=True, timeout=patient(120)
     )
     with pytest.raises(ArtefactError, match="are float32"):
         Classifier(out.read_bytes())

@@ -1,4 +1,4 @@
-"""The walk through the model runs from top to bottom."""
+"""The notebook `explore.ipynb` runs from top to bottom."""
 
 import json
 import os
@@ -33,18 +33,18 @@ def cells(path: Path = NOTEBOOK) -> list[dict[str, Any]]:
     return found
 
 
-def test_the_notebook_is_kept_without_results() -> None:
+def test_the_notebook_is_stored_without_results() -> None:
     code = [cell for cell in cells() if cell["cell_type"] == "code"]
     assert [(cell["outputs"], cell["execution_count"]) for cell in code] == [([], None)] * len(code)
 
 
-def test_one_cell_says_how_large_everything_is() -> None:
+def test_one_cell_has_all_parameters() -> None:
     (cell,) = [cell for cell in cells() if "parameters" in cell["metadata"].get("tags", [])]
-    said = {line.split(" = ")[0] for line in cell["source"]}
-    assert said == {line.split(" = ")[0] for line in SMALL.splitlines()}
+    message = {line.split(" = ")[0] for line in cell["source"]}
+    assert message == {line.split(" = ")[0] for line in SMALL.splitlines()}
 
 
-def test_the_notebook_holds_no_logic_of_its_own() -> None:
+def test_the_notebook_defines_no_functions_or_classes() -> None:
     source = "".join(line for cell in cells() for line in cell["source"])
     assert not [word for word in ("def ", "class ", "lambda") if word in source]
 

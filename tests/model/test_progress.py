@@ -1,4 +1,4 @@
-"""What one sees of a training."""
+"""The display of a training's progress."""
 
 import io
 
@@ -8,7 +8,7 @@ from model.progress import Progress
 
 
 def shown(*, terminal: bool, done: int = 0) -> str:
-    """What is shown of a run of 60 epochs, of which three more are done."""
+    """Returns the output for three epochs of a run of 60."""
     screen = Console(file=io.StringIO(), force_terminal=terminal, width=80, color_system=None)
     with Progress("accurate-0123456789ab", 60, 195, done, screen) as progress:
         for accuracy in (0.5, None, 0.9875):
@@ -18,7 +18,7 @@ def shown(*, terminal: bool, done: int = 0) -> str:
     return screen.file.getvalue()
 
 
-def test_a_log_gets_a_line_for_each_epoch_with_the_last_accuracy_that_was_measured() -> None:
+def test_a_log_has_a_line_for_each_epoch_with_the_last_measured_accuracy() -> None:
     assert shown(terminal=False, done=7).splitlines() == [
         "accurate-0123456789ab: epoch 8/60, loss 1.5000, accuracy 50.00%",
         "accurate-0123456789ab: epoch 9/60, loss 1.5000, accuracy 50.00%",
@@ -26,10 +26,10 @@ def test_a_log_gets_a_line_for_each_epoch_with_the_last_accuracy_that_was_measur
     ]
 
 
-def test_a_terminal_of_80_columns_shows_all_of_it_in_one_line() -> None:
-    said = shown(terminal=True, done=57)
-    last = said.replace("\r", "\n").rstrip("\n\x1b[?25h").splitlines()[-1]
-    assert "accurate-0123456789ab" in said
+def test_the_progress_fits_into_80_columns_of_a_terminal() -> None:
+    message = shown(terminal=True, done=57)
+    last = message.replace("\r", "\n").rstrip("\n\x1b[?25h").splitlines()[-1]
+    assert "accurate-0123456789ab" in message
     assert "epoch 60/60, loss 1.5000, accuracy 98.75%" in last
     assert "11121/11700" in last
     assert "…" not in last

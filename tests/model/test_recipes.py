@@ -1,4 +1,4 @@
-"""The file of recipes, and the runs that it leads to."""
+"""The file of recipes, and the runs of recipes."""
 
 import dataclasses
 from pathlib import Path
@@ -33,7 +33,7 @@ def folder(
 
 
 def changed(value: Any) -> Any:
-    """Another value of the same type."""
+    """Returns another value of the same type."""
     if isinstance(value, str):
         return {"sgd": "adamw", "mixed_bfloat16": "float32"}.get(value, value + "x")
     if isinstance(value, int | float):
@@ -42,11 +42,12 @@ def changed(value: Any) -> Any:
 
 
 def variations(value: Any) -> list[Any]:
-    """A recipe, or a part of one, with each of its settings changed in turn."""
+    """Returns a recipe, or a part of one, with each of its settings changed in turn."""
     found = []
     for field in dataclasses.fields(value):
-        said = getattr(value, field.name)
-        inner = variations(said) if dataclasses.is_dataclass(said) else [changed(said)]
+        setting = getattr(value, field.name)
+        nested = dataclasses.is_dataclass(setting)
+        inner = variations(setting) if nested else [changed(setting)]
         found += [dataclasses.replace(value, **{field.name: each}) for each in inner]
     return found
 
@@ -57,12 +58,12 @@ def test_a_shipped_network_was_trained_by_the_recipe_of_its_name(variant: str) -
     assert plan(load_recipes(), variant, IMAGES, RUNS).folder.name == made_by["run"]["run"]
 
 
-def test_what_a_recipe_leaves_out_has_the_defaults(tmp_path: Path) -> None:
+def test_missing_settings_of_a_recipe_have_defaults(tmp_path: Path) -> None:
     (found,) = recipes(tmp_path, "a: {network: {stages: [{channels: 8}]}, epochs: 3}").values()
     assert found == Recipe("a", Network((Stage(8),)), epochs=3)
 
 
-def test_whole_numbers_do_where_fractions_are_expected(tmp_path: Path) -> None:
+def test_an_integer_is_valid_for_a_float_setting(tmp_path: Path) -> None:
     text = "a: {network: {stages: [{channels: 8}]}, augmentation: {rotation: 15}}"
     assert recipes(tmp_path, text)["a"].augmentation == Augmentation(rotation=15.0)
 
@@ -85,12 +86,12 @@ def test_whole_numbers_do_where_fractions_are_expected(tmp_path: Path) -> None:
         ("a: {network: {stages: []}, 1: 2, b: 3}", "a: unknown 1, b; known are"),
         ("a:", "a: expected settings below it, got None"),
         ("a: [b]", "a: expected settings below it, got ['b']"),
-        ("- a", "holds no recipes"),
-        ("", "holds no recipes"),
+        ("- a", "has no recipes"),
+        ("", "has no recipes"),
         ("a: {", "cannot read the recipes"),
     ],
 )
-def test_a_recipe_that_is_none_is_refused_with_the_place(
+def test_the_error_for_an_invalid_recipe_names_the_setting(
     tmp_path: Path, text: str, complaint: str
 ) -> None:
     pattern = complaint.replace("[", r"\[").replace("]", r"\]")
@@ -103,7 +104,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         load_recipes(tmp_path / "none.yaml")
 
 
-def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "recipes.yaml").write_bytes(b"\xff\xfe")
     with pytest.raises(RecipeError, match=r"cannot read the recipes in .*recipes\.yaml"):
         load_recipes(tmp_path / "recipes.yaml")
@@ -115,16 +116,16 @@ def test_a_run_has_the_same_folder_each_time() -> None:
 
 
 @pytest.mark.parametrize("other", variations(PLAIN), ids=str)
-def test_any_other_setting_makes_another_run(other: Recipe) -> None:
+def test_a_run_with_any_other_setting_has_another_folder(other: Recipe) -> None:
     assert folder(other).split("-")[1] != folder(PLAIN).split("-")[1]
 
 
-def test_another_teacher_or_fewer_images_make_another_run() -> None:
+def test_a_run_with_another_teacher_or_fewer_images_has_another_folder() -> None:
     assert folder(PLAIN, dataclasses.replace(OTHER, epochs=1)) != folder(PLAIN)
     assert folder(PLAIN, images=100) != folder(PLAIN)
 
 
-def test_feedback_makes_another_run_of_pupil_and_teacher_by_what_is_in_it() -> None:
+def test_the_runs_of_student_and_teacher_depend_on_the_feedback() -> None:
     nothing = Split(np.zeros((0, 28, 28), np.uint8), np.zeros(0, np.uint8))
     one, other = (Feedback(nothing, digit * 64) for digit in "ab")
     given = [(), (one,), (other,), (one, other)]
@@ -135,7 +136,7 @@ def test_feedback_makes_another_run_of_pupil_and_teacher_by_what_is_in_it() -> N
     assert all(each.feedback == (one,) for each in (run, *run.teachers))
 
 
-def test_a_teacher_stays_what_it_is_whoever_learns_from_it() -> None:
+def test_the_run_of_a_teacher_does_not_depend_on_its_student() -> None:
     run = plan({"plain": PLAIN, "other": OTHER}, "plain", IMAGES, Path("runs"))
     assert [teacher.folder.name for teacher in run.teachers] == [folder(OTHER, PLAIN)]
 

@@ -1,4 +1,4 @@
-"""Artefacts in S3 and Google Cloud Storage, from servers that speak as these do."""
+"""Artefacts in S3 and Google Cloud Storage, from compatible servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from model import remote
-from model.artefacts import StoreAway, read_artefact
+from model.artefacts import StoreUnavailable, read_artefact
 from model.chosen import chosen_artefact
 from model.remote import fetch_artefact
 from tests.support.environments import PYTHON38, ROOT, needs_python38
@@ -46,7 +46,7 @@ RCLONE = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """By prefix: the shipped artefact, the same with one wrong byte, and one without manifest."""
+    """By prefix: the shipped artefact, a copy with a wrong byte, and one without manifest."""
     made = tmp_path_factory.mktemp("folders")
     for name in ("wrong", "bare"):
         shutil.copytree(FAST, made / name)
@@ -64,7 +64,7 @@ def s3(folders: dict[str, Path]) -> Iterator[S3]:
 
 @pytest.fixture(scope="module")
 def gcs(folders: dict[str, Path]) -> Iterator[dict[str, str]]:
-    """Variables with the address of an emulator, which asks nobody who they are."""
+    """Variables with the address of an emulator that needs no credentials."""
     port = free_port()
     options = ("--in-memory", "--default-bucket", BUCKET, "--host", "127.0.0.1")
     emulator = ("gcp_storage_emulator", "start", *options, "--port", str(port))
@@ -75,7 +75,7 @@ def gcs(folders: dict[str, Path]) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(params=["s3", "gs"])
 def store(request: pytest.FixtureRequest) -> tuple[str, dict[str, str]]:
-    """A kind of store, and variables that lead to it."""
+    """The scheme of a store, and variables for its address."""
     if request.param == "s3":
         found: S3 = request.getfixturevalue("s3")
         return "s3", found.environ()
@@ -90,7 +90,7 @@ def test_a_model_is_served_from_a_bucket(store: tuple[str, dict[str, str]]) -> N
 
 
 @needs_python38
-def test_it_is_fetched_on_the_images_python_without_a_word(
+def test_a_fetch_prints_nothing_on_the_python_of_the_image(
     store: tuple[str, dict[str, str]],
 ) -> None:
     scheme, environ = store
@@ -104,33 +104,35 @@ def test_it_is_fetched_on_the_images_python_without_a_word(
     assert (ran.stdout.strip(), ran.stderr) == (read_artefact(FAST).name, "")
 
 
-def test_a_damaged_file_is_told_by_both_sums(store: tuple[str, dict[str, str]]) -> None:
+def test_the_error_for_a_damaged_file_shows_both_checksums(
+    store: tuple[str, dict[str, str]],
+) -> None:
     scheme, environ = store
-    said = refusal(f"{scheme}://{BUCKET}/wrong", environ)
-    assert said.startswith(f"{scheme}://{BUCKET}/wrong/model.tflite has the SHA-256 ")
-    assert read_artefact(FAST).sha256 in said
+    message = refusal(f"{scheme}://{BUCKET}/wrong", environ)
+    assert message.startswith(f"{scheme}://{BUCKET}/wrong/model.tflite has the SHA-256 ")
+    assert read_artefact(FAST).sha256 in message
 
 
 def test_a_missing_manifest_is_named(store: tuple[str, dict[str, str]]) -> None:
     scheme, environ = store
-    said = refusal(f"{scheme}://{BUCKET}/bare", environ)
-    assert f"{scheme}://{BUCKET}/bare/manifest.json is not there: check" in said
+    message = refusal(f"{scheme}://{BUCKET}/bare", environ)
+    assert f"{scheme}://{BUCKET}/bare/manifest.json does not exist: check" in message
 
 
 def test_a_missing_bucket_is_named(s3: S3, gcs: dict[str, str]) -> None:
     assert "there is no bucket 'absent'" in refusal("s3://absent/fast", s3.environ())
-    assert "gs://absent/fast/manifest.json is not there: check bucket" in refusal(
+    assert "gs://absent/fast/manifest.json does not exist: check bucket" in refusal(
         "gs://absent/fast", gcs
     )
 
 
-def test_a_key_that_is_unknown_or_may_not_read_is_told_what_to_check(s3: S3) -> None:
+def test_the_error_for_an_unknown_or_denied_key_says_what_to_check(s3: S3) -> None:
     uri = f"s3://{BUCKET}/kmnist/fast"
     for name, value in (("AWS_ACCESS_KEY_ID", "nobody"), ("AWS_SECRET_ACCESS_KEY", "a-secret")):
-        said = refusal(uri, {**s3.environ(), name: value})
-        assert "check AWS_ACCESS_KEY_ID, its secret, and that it may read the bucket" in said
-        assert "a-secret" not in said
-        assert s3.secret not in said
+        message = refusal(uri, {**s3.environ(), name: value})
+        assert "check AWS_ACCESS_KEY_ID, its secret, and that it may read the bucket" in message
+        assert "a-secret" not in message
+        assert s3.secret not in message
     assert "(AccessDenied): check AWS_ACCESS_KEY_ID" in refusal(f"s3://{PRIVATE}/x", s3.environ())
 
 
@@ -147,7 +149,7 @@ def test_the_role_of_a_container_may_read(s3: S3, monkeypatch: pytest.MonkeyPatc
         environ = {**os.environ, "AWS_ENDPOINT_URL": s3.endpoint}
         assert fetch_artefact(uri, environ).variant == "fast"
     monkeypatch.setattr(remote, "PAUSES_S", ())
-    assert "can't be read" in refusal(uri, environ, StoreAway)
+    assert "cannot be read" in refusal(uri, environ, StoreUnavailable)
 
 
 def test_an_rclone_secret_works_as_variables_and_as_a_mounted_folder(
@@ -161,7 +163,7 @@ def test_an_rclone_secret_works_as_variables_and_as_a_mounted_folder(
     }
     uri = f"s3://{BUCKET}/kmnist/fast"
     assert fetch_artefact(uri, secret).variant == "fast"
-    # As Kubernetes mounts it: files are links into a hidden folder.
+    # Kubernetes mounts files as links into a hidden folder.
     (tmp_path / "..data").mkdir()
     for name, value in secret.items():
         (tmp_path / "..data" / name).write_text(value + "\n")
@@ -170,22 +172,22 @@ def test_an_rclone_secret_works_as_variables_and_as_a_mounted_folder(
     assert fetch_artefact(uri, mounted).variant == "fast"
     (tmp_path / "RCLONE_CONFIG_S3_SECRET_ACCESS_KEY").unlink()
     (tmp_path / "RCLONE_CONFIG_S3_SECRET_ACCESS_KEY").write_text("a-secret")
-    said = refusal(uri, mounted)
-    assert "check RCLONE_CONFIG_S3_ACCESS_KEY_ID" in said
-    assert "a-secret" not in said
+    message = refusal(uri, mounted)
+    assert "check RCLONE_CONFIG_S3_ACCESS_KEY_ID" in message
+    assert "a-secret" not in message
 
 
 @pytest.mark.parametrize(
-    ("uri", "environ", "said"),
+    ("uri", "environ", "message"),
     [
         ("s3://b/p", {"AWS_ACCESS_KEY_ID": "k"}, "go together"),
         ("s3://b/p", {"AWS_ENDPOINT_URL": "http://k:a-secret@h"}, "like https://host:port"),
         ("s3://b/p", {"RCLONE_CONFIG_S3_TYPE": "azureblob"}, "TYPE must be 's3'"),
         ("gs://b/p", {"RCLONE_CONFIG_GS_TYPE": "s3"}, "TYPE must be 'google cloud storage'"),
-        ("s3://k:a-secret@b/p", {}, "must not hold credentials"),
+        ("s3://k:a-secret@b/p", {}, "must not contain credentials"),
         ("s3://b/p?versionId=1", {}, "s3://bucket/prefix"),
-        ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/no/such"}, "'/no/such', which is no folder"),
-        ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/" + "x" * 5000}, "which is no folder"),
+        ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/no/such"}, "'/no/such', which is not a readable"),
+        ("s3://b/p", {"MODEL_CREDENTIALS_DIR": "/" + "x" * 5000}, "which is not a readable"),
         (
             "gs://b/p",
             {"RCLONE_CONFIG_GS_SERVICE_ACCOUNT_CREDENTIALS": '{"private_key": "a-secret"}'},
@@ -194,24 +196,24 @@ def test_an_rclone_secret_works_as_variables_and_as_a_mounted_folder(
         ("gs://b/p", {"GOOGLE_APPLICATION_CREDENTIALS": "/no/such"}, "must name the file"),
     ],
 )
-def test_variables_that_cannot_work_are_named_and_never_shown(
-    uri: str, environ: dict[str, str], said: str
+def test_the_error_for_an_invalid_variable_names_it_without_its_value(
+    uri: str, environ: dict[str, str], message: str
 ) -> None:
     found = refusal(uri, environ)
-    assert said in found
+    assert message in found
     assert "a-secret" not in found
 
 
 @pytest.fixture(scope="module")
 def key() -> str:
-    """A private key such as service accounts have."""
+    """A private key like that of a service account."""
     made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     return made.private_bytes(serialization.Encoding.PEM, *form).decode()
 
 
-def guard(request: BaseHTTPRequestHandler) -> None:
-    """Give a token to one account only, and files to who has the token."""
+def token_server(request: BaseHTTPRequestHandler) -> None:
+    """Gives a token to one account, and files to requests with the token."""
     if request.path == "/token":
         length = int(request.headers["Content-Length"])
         asked = parse_qs(request.rfile.read(length).decode())
@@ -242,23 +244,23 @@ def account(address: str, key: str, token_path: str = "/token") -> str:
 def test_a_service_account_reads_a_private_bucket(key: str, tmp_path: Path) -> None:
     uri = "gs://models/kmnist/fast"
     variable = "RCLONE_CONFIG_GS_SERVICE_ACCOUNT_CREDENTIALS"
-    with answering(guard) as address:
-        place = {
+    with answering(token_server) as address:
+        environ = {
             "RCLONE_CONFIG_GS_TYPE": "google cloud storage",
             "RCLONE_CONFIG_GS_ENDPOINT": address,
         }
         (tmp_path / "key.json").write_text(account(address, key))
-        by_file = {**place, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json")}
-        by_text = {**place, variable: account(address, key)}
+        by_file = {**environ, "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json")}
+        by_text = {**environ, variable: account(address, key)}
         assert fetch_artefact(uri, by_text) == fetch_artefact(uri, by_file) == read_artefact(FAST)
-        assert "no credentials are set" in refusal(uri, place)
+        assert "no credentials are set" in refusal(uri, environ)
         assert "(status 401)" in refusal(uri, {**by_text, "RCLONE_CONFIG_GS_ANONYMOUS": "true"})
-        said = refusal(uri, {**place, variable: account(address, key, "/revoked")})
-        assert "Google gives no access token" in said
-        assert "whose key may be revoked" in said
+        message = refusal(uri, {**environ, variable: account(address, key, "/revoked")})
+        assert "Google gives no access token" in message
+        assert "the key may be revoked" in message
 
 
-def test_who_gives_no_credentials_is_told_where_they_go() -> None:
+def test_the_error_without_credentials_names_the_variables() -> None:
     def deny(request: BaseHTTPRequestHandler) -> None:
         request.send_response(403)
         body = b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
@@ -268,5 +270,5 @@ def test_who_gives_no_credentials_is_told_where_they_go() -> None:
         request.wfile.write(body)
 
     with answering(deny) as address:
-        said = refusal("s3://models/fast", {"S3_ENDPOINT": address})
-    assert "no credentials are set: set AWS_ACCESS_KEY_ID" in said
+        message = refusal("s3://models/fast", {"S3_ENDPOINT": address})
+    assert "no credentials are set: set AWS_ACCESS_KEY_ID" in message

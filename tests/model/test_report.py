@@ -1,4 +1,4 @@
-"""What docs/model.md is made from."""
+"""The figures and the generation of docs/model.md."""
 
 import json
 import shutil
@@ -14,12 +14,12 @@ from model.evaluate import main
 from model.loader import Answers
 from model.pages import write_page
 from model.quality import quality, wilson_interval
-from model.robustness import HARDSHIPS, bent
+from model.robustness import DISTORTIONS, distorted
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_the_page_and_its_pictures_are_those_of_the_figures(tmp_path: Path) -> None:
+def test_the_page_and_its_pictures_match_the_figures(tmp_path: Path) -> None:
     for name in ("model.md", "model.json", "model-grid.json", "benchmark.json"):
         shutil.copy(DOCS / name, tmp_path)
     page = write_page(tmp_path)
@@ -28,7 +28,7 @@ def test_the_page_and_its_pictures_are_those_of_the_figures(tmp_path: Path) -> N
     assert drawn == {path.name for path in (DOCS / "model").glob("*.svg")}
 
 
-def test_figures_of_two_splits_do_not_come_onto_one_page(
+def test_figures_of_two_splits_are_not_mixed_on_one_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(DOCS / "model.json", tmp_path)
@@ -49,7 +49,7 @@ def test_perfect_answers_are_measured_as_perfect() -> None:
     json.dumps(found)
 
 
-def test_a_sure_mistake_costs_accuracy_calibration_and_coverage() -> None:
+def test_a_confident_mistake_lowers_accuracy_calibration_and_coverage() -> None:
     labels = np.arange(100) % 10
     probabilities = np.eye(10, dtype=np.float32)[labels]
     probabilities[0] = np.eye(10)[1]
@@ -62,7 +62,7 @@ def test_a_sure_mistake_costs_accuracy_calibration_and_coverage() -> None:
 
 
 @given(right=st.integers(0, 1000))
-def test_the_interval_surrounds_the_share(right: int) -> None:
+def test_the_interval_contains_the_share(right: int) -> None:
     low, high = wilson_interval(right, 1000)
     assert -1e-9 <= low <= right / 1000 <= high <= 1 + 1e-9
 
@@ -72,14 +72,14 @@ def test_the_interval_is_the_published_one() -> None:
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-@pytest.mark.parametrize("name", HARDSHIPS)
-def test_hardship_grows_with_its_strength_and_is_nothing_at_zero(name: str) -> None:
+@pytest.mark.parametrize("name", DISTORTIONS)
+def test_a_distortion_grows_with_its_strength_and_changes_nothing_at_zero(name: str) -> None:
     random = np.random.default_rng(2)
     images = np.zeros((12, 28, 28), np.uint8)
     images[:, 8:20, 8:20] = random.integers(0, 256, (12, 12, 12))
     change = {
         strength: float(np.abs(made.astype(float) - images).mean())
-        for strength, made in bent(HARDSHIPS[name], images)
+        for strength, made in distorted(DISTORTIONS[name], images)
     }
     assert change[0] == 0
     falling = [change[each] for each in sorted(change) if each <= 0]

@@ -1,4 +1,4 @@
-"""The files for TensorFlow Serving and Triton, of small networks with one output and with two."""
+"""Files for TensorFlow Serving and Triton, from small networks with one output and with two."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.support.environments import ROOT, TRAINING_PYTHON, needs_tensorflow
 
 pytestmark = [*needs_tensorflow, pytest.mark.xdist_group("served forms")]
 
-# Says of each file what it takes and gives, how far its answers are from the network's own, for
-# batches of several sizes, and which operations it is made of.
-DRILL = """
+# Reports the inputs and outputs of each file, the largest difference of its answers from the
+# network's for batches of several sizes, and its operations.
+PROGRAM = """
 import json, sys
 from pathlib import Path
 import keras, numpy as np, tensorflow as tf
@@ -39,7 +39,7 @@ images = np.random.default_rng(3).integers(0, 256, (7, 28, 28, 1)).astype(np.flo
 found = {}
 for name, outputs in networks.items():
     network = keras.Model([pixels], outputs)
-    for _ in range(2):  # again, over what is there
+    for _ in range(2):  # the second export replaces the first
         write_saved_model(network, folder / "serving" / name)
         write_triton_repository(network, folder / "triton", name)
     wanted = network([images], training=False)
@@ -47,7 +47,7 @@ for name, outputs in networks.items():
     for saved in (folder / "serving" / name / "1", folder / "triton" / name / "1/model.savedmodel"):
         for empty in saved.iterdir():
             if empty.is_dir():
-                empty.rmdir()  # as an object store does
+                empty.rmdir()  # object stores have no empty folders
         loaded = tf.saved_model.load(str(saved))
         signature = loaded.signatures["serving_default"]
         worst = 0.0
@@ -76,7 +76,7 @@ TENSORS = {
     "one": {"probabilities": ["float32", 10]},
     "two": {"probabilities": ["float32", 10], "outlier": ["float32", 1]},
 }
-# All of them are in TensorFlow 1.15, the oldest that a server of Seldon Core 1.17.1 has.
+# All of these are in TensorFlow 1.15, the oldest version in the servers of Seldon Core 1.17.1.
 OLD = {
     *("AddV2", "BiasAdd", "Const", "Conv2D", "Identity", "MatMul", "Mul", "NoOp", "Placeholder"),
     *("Relu", "Reshape", "Rsqrt", "Sigmoid", "Softmax", "Squeeze", "Sub"),
@@ -87,7 +87,7 @@ OLD = {
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("served")
     ran = subprocess.run(
-        [TRAINING_PYTHON, "-c", DRILL, str(made)],
+        [TRAINING_PYTHON, "-c", PROGRAM, str(made)],
         cwd=ROOT,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -104,24 +104,26 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def files(folder: Path, name: str) -> list[dict[str, Any]]:
-    """What TensorFlow Serving's file holds, and Triton's."""
+    """The reports about the files for TensorFlow Serving and for Triton."""
     found: list[dict[str, Any]] = json.loads((folder / "found.json").read_text())[name]
     return found
 
 
-def test_both_files_answer_as_the_network_does_to_a_batch_of_any_size(
+def test_both_files_answer_like_the_network_for_any_batch_size(
     files: list[dict[str, Any]],
 ) -> None:
     assert [each["worst"] < 1e-6 for each in files] == [True, True]
 
 
-def test_both_files_name_the_images_and_each_output(files: list[dict[str, Any]], name: str) -> None:
+def test_both_files_declare_the_images_and_each_output(
+    files: list[dict[str, Any]], name: str
+) -> None:
     for each in files:
         assert each["inputs"] == {"images": ["float32", 28, 28, 1]}
         assert each["outputs"] == TENSORS[name]
 
 
-def test_the_servers_that_seldon_brings_know_all_that_is_in_a_file(
+def test_the_servers_of_seldon_support_every_operation_of_a_file(
     files: list[dict[str, Any]],
 ) -> None:
     for each in files:
@@ -129,7 +131,7 @@ def test_the_servers_that_seldon_brings_know_all_that_is_in_a_file(
         assert each["functions"] == 0
 
 
-def test_triton_is_told_of_the_same_tensors(folder: Path, name: str) -> None:
+def test_the_config_for_triton_declares_the_same_tensors(folder: Path, name: str) -> None:
     model_config_pb2 = pytest.importorskip("tritonclient.grpc.model_config_pb2")
     text_format = pytest.importorskip("google.protobuf.text_format")
     text = (folder / "triton" / name / "config.pbtxt").read_text("utf-8")

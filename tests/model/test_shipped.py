@@ -1,4 +1,4 @@
-"""What docs/model.md promises of the models that ship, on the official test split."""
+"""The shipped models keep the promises of docs/model.md on the official test split."""
 
 import json
 from collections.abc import Iterable
@@ -14,37 +14,37 @@ from model.artefacts import FLOAT, SHIPPED, Artefact, read_artefact
 from model.chosen import VARIANTS
 from model.evaluate import MODELS, load
 from model.loader import Answers
-from model.outliers import KINDS, draw, trial_sources
+from model.outliers import KINDS, draw, evaluation_sources
 from model.quality import quality
 from model.targets import ACCURACIES, AUROC, CALIBRATION_ERROR, FLAGGED, RIGHT, SIZE_BYTES
 from tests.model.data import needs_data
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-pytestmark = pytest.mark.xdist_group("shipped")  # all answers are computed once
+pytestmark = pytest.mark.xdist_group("shipped")  # answers are computed once, in one process
 
 Shipped = tuple[str, Artefact, Any, dataset.Split, Answers]
 
 
 FORMS = [f"{name}/{FLOAT}" for name in VARIANTS]  # served where int8 is slow
-# The baseline takes half a minute for its answers; the other is the network of `accurate` again.
+# The baseline takes half a minute. The float form is the same network as `accurate`.
 SLOW = {"baseline", f"accurate/{FLOAT}"}
 
 
-def long_ones_marked(names: Iterable[str]) -> list[Any]:
-    """Names of models as parameters, of which those that take long are for `make test-full`."""
+def with_slow_marked(names: Iterable[str]) -> list[Any]:
+    """Returns names of models as parameters; the slow ones run only in `make test-full`."""
     full = pytest.mark.full
     return [pytest.param(each, marks=full) if each in SLOW else each for each in names]
 
 
 of_networks = pytest.mark.parametrize(
-    "shipped", long_ones_marked([*VARIANTS, *FORMS]), indirect=True
+    "shipped", with_slow_marked([*VARIANTS, *FORMS]), indirect=True
 )
 MISSED = {"fast", f"fast/{FLOAT}"}
-"""What does not reach the target of calibration, by 0.01 and 0.03 points."""
+"""Models that miss the calibration target, by 0.01 and 0.03 points."""
 
 
-@pytest.fixture(scope="module", params=long_ones_marked([*MODELS, *FORMS]))
+@pytest.fixture(scope="module", params=with_slow_marked([*MODELS, *FORMS]))
 def shipped(request: pytest.FixtureRequest) -> Shipped:
     """A model, and its answers to the test split."""
     artefact, classifier = load(SHIPPED / request.param)
@@ -60,7 +60,7 @@ def figures(name: str) -> dict[str, Any]:
 
 
 @needs_data
-def test_it_is_as_right_as_its_target_and_as_the_page_says(shipped: Shipped) -> None:
+def test_the_accuracy_meets_its_target_and_matches_the_page(shipped: Shipped) -> None:
     name, artefact, _, split, answers = shipped
     found = quality(answers, split.labels, artefact)
     assert found["accuracy"] >= ACCURACIES[name.partition("/")[0]][0]
@@ -77,17 +77,17 @@ def test_networks_are_calibrated_within_the_target(
 ) -> None:
     name, artefact, _, split, answers = shipped
     if name in MISSED:
-        # Strict: who reaches the target takes the name out of MISSED.
+        # The mark is strict: a model that reaches the target must be removed from MISSED.
         request.applymarker(pytest.mark.xfail(strict=True, reason="docs/model.md: missed"))
     assert quality(answers, split.labels, artefact)["calibration"]["error"] < CALIBRATION_ERROR
 
 
 @needs_data
 @of_networks
-def test_networks_know_how_sure_to_be_and_flag_few_real_images(shipped: Shipped) -> None:
+def test_networks_abstain_enough_and_flag_few_real_images(shipped: Shipped) -> None:
     name, artefact, _, split, answers = shipped
     found = quality(answers, split.labels, artefact)
-    # The page says whether that meets its target.
+    # The page says whether the error meets its target.
     assert found["calibration"]["error"] == pytest.approx(
         figures(name)["calibration"]["error"], abs=2e-4
     )
@@ -98,9 +98,9 @@ def test_networks_know_how_sure_to_be_and_flag_few_real_images(shipped: Shipped)
 @needs_data
 @of_networks
 @pytest.mark.parametrize("kind", KINDS)
-def test_networks_tell_each_kind_of_outlier(shipped: Shipped, kind: str) -> None:
+def test_networks_detect_each_kind_of_outlier(shipped: Shipped, kind: str) -> None:
     _, _, classifier, split, answers = shipped
-    others = classifier.answers(draw(kind, 500, trial_sources(split.images)))
+    others = classifier.answers(draw(kind, 500, evaluation_sources(split.images)))
     assert answers.outlier is not None and others.outlier is not None
     scores = np.concatenate([answers.outlier, others.outlier])
     is_outlier = np.repeat([0, 1], [len(answers.outlier), len(others.outlier)])

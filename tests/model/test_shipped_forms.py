@@ -1,4 +1,4 @@
-"""What ships, exported for TensorFlow Serving and Triton by the command that the docs name."""
+"""The shipped models, exported for TensorFlow Serving and Triton with the documented command."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ def images() -> Any:
 
 @pytest.fixture(scope="module")
 def exported(variant: str, images: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Answers]:
-    """What the file for TensorFlow Serving answers, and what Triton's does."""
+    """The answers of the file for TensorFlow Serving, and of Triton's."""
     made = tmp_path_factory.mktemp(variant)
     before = contents(SHIPPED / variant)
     options = ["--saved-model", str(made / "saved"), "--triton", str(made / "triton")]
     run("-m", "model.export", variant, *options)
     assert contents(SHIPPED / variant) == before
     np.save(made / "images.npy", images)
-    places = ["images.npy", "answers.npz", "saved/1", "triton/kmnist/1/model.savedmodel"]
-    run("-c", ANSWER, *(str(made / place) for place in places))
+    paths = ["images.npy", "answers.npz", "saved/1", "triton/kmnist/1/model.savedmodel"]
+    run("-c", ANSWER, *(str(made / path) for path in paths))
     with np.load(made / "answers.npz") as found:
         return [Answers(found[f"probabilities{i}"], found[f"outlier{i}"][:, 0]) for i in (0, 1)]
 
@@ -74,7 +74,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_both_files_give_the_float_artefacts_answers(
+def test_both_files_answer_like_the_float_artefact(
     exported: list[Answers], variant: str, images: Any
 ) -> None:
     wanted = Classifier(read_artefact(SHIPPED / variant / FLOAT).content).answers(images)
@@ -83,7 +83,7 @@ def test_both_files_give_the_float_artefacts_answers(
         assert np.abs(found.outlier - wanted.outlier).max() < 1e-5  # type: ignore[operator]
 
 
-def test_both_files_give_the_labels_of_what_is_served_by_default(
+def test_both_files_give_the_labels_of_the_default_artefact(
     exported: list[Answers], variant: str, images: Any
 ) -> None:
     served = Classifier(read_artefact(SHIPPED / variant).content).answers(images)

@@ -1,4 +1,4 @@
-"""How a model's speed is measured."""
+"""The measurement of a model's speed."""
 
 import json
 import subprocess
@@ -54,7 +54,7 @@ def test_each_batch_size_of_each_form_is_measured(
         assert 0 < rate["minimum"] <= rate["median"] <= rate["maximum"]
 
 
-def test_the_memory_is_the_models_and_not_that_of_who_measures_it() -> None:
+def test_the_memory_excludes_that_of_the_parent_process() -> None:
     code = "import subprocess, sys; much = bytes(700_000_000); subprocess.run(sys.argv[1:])"
     command = ["-m", "model.speed", str(SHIPPED / "fast"), "--batches", "1", "--seconds", "0.01"]
     ran = subprocess.run(
@@ -68,17 +68,17 @@ def test_the_memory_is_the_models_and_not_that_of_who_measures_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["absent"], 1, "error: cannot read"),
         (["absent", "--batches", "0"], 2, "expected a whole number from 1 on, got '0'"),
     ],
 )
-def test_trouble_is_told_without_a_stack_trace(
-    arguments: list[str], status: int, said: str
+def test_an_error_is_shown_without_a_stack_trace(
+    arguments: list[str], status: int, message: str
 ) -> None:
     command = [sys.executable, "-m", "model.speed", *arguments]
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patient(120))
     assert ran.returncode == status
-    assert said in ran.stderr
+    assert message in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -1,4 +1,4 @@
-"""Images that stand for other writers'."""
+"""The selection of images that resemble those of unknown writers."""
 
 import subprocess
 from pathlib import Path
@@ -10,8 +10,8 @@ from model.unfamiliar import distances
 from tests.support.environments import ROOT, TRAINING_PYTHON, with_tensorflow
 from tests.support.patience import patient
 
-# Half of the validation images are copies of training images; the recipe bends and mixes.
-DRILL = """
+# Half of the validation images are copies of training images; the recipe distorts and mixes.
+PROGRAM = """
 import sys
 import numpy as np
 from model.config import Augmentation, Network, Recipe, Stage
@@ -25,7 +25,7 @@ images[::2] = train.images[:10]
 validation = Split(images, np.arange(20) % 10)
 for name, how in {
     "still": Augmentation(cutmix=1.0, mixup=1.0),
-    "bent": Augmentation(rotation=10.0, shift=2.0),
+    "distorted": Augmentation(rotation=10.0, shift=2.0),
 }.items():
     network = Network((Stage(channels=8),))
     made = unfamiliar(validation, train, Recipe("a", network, how))
@@ -35,7 +35,7 @@ for name, how in {
 """
 
 
-def test_the_distance_is_that_of_the_nearest() -> None:
+def test_the_distance_is_that_of_the_nearest_image() -> None:
     random = np.random.default_rng(3)
     images = random.integers(0, 256, (7, 28, 28), np.uint8)
     others = random.integers(0, 256, (1_100, 28, 28), np.uint8)
@@ -47,12 +47,12 @@ def test_the_distance_is_that_of_the_nearest() -> None:
 
 @pytest.mark.full
 @with_tensorflow
-def test_images_without_a_twin_are_chosen_and_bent_but_never_mixed(tmp_path: Path) -> None:
-    command = [str(TRAINING_PYTHON), "-c", DRILL, f"{tmp_path}/"]
+def test_images_without_a_twin_are_selected_and_distorted_but_never_mixed(tmp_path: Path) -> None:
+    command = [str(TRAINING_PYTHON), "-c", PROGRAM, f"{tmp_path}/"]
     subprocess.run(command, check=True, cwd=ROOT, timeout=patient(120))
-    still, bent = np.load(tmp_path / "still.npz"), np.load(tmp_path / "bent.npz")
+    still, distorted = np.load(tmp_path / "still.npz"), np.load(tmp_path / "distorted.npz")
     assert np.array_equal(still["images"], np.repeat(still["new"], 4, axis=0))
     assert np.array_equal(still["labels"], np.repeat(np.arange(20)[1::2] % 10, 4))
-    assert np.array_equal(bent["labels"], still["labels"])
-    bends = bent["images"].reshape(10, 4, -1)
-    assert all(len(np.unique(four, axis=0)) == 4 for four in bends)
+    assert np.array_equal(distorted["labels"], still["labels"])
+    copies = distorted["images"].reshape(10, 4, -1)
+    assert all(len(np.unique(four, axis=0)) == 4 for four in copies)

@@ -1,4 +1,4 @@
-"""A small data set, and a way to train on it in the environment that has TensorFlow."""
+"""A small data set, and training on it in the environment with TensorFlow."""
 
 import gzip
 import os
@@ -14,8 +14,8 @@ from tests.support.patience import patient
 
 TRAIN_IMAGES, VALIDATION_IMAGES = 600, 200
 
-# The sums of the official files can't fit the small ones, and the validation split has to be
-# shorter than the file. A checkpoint after each epoch is there to be stopped after.
+# The MD5 sums are those of the official files, so they are not checked. The validation split is
+# shorter, and every epoch writes a checkpoint, so that a test can stop after each.
 _SMALL = f"""
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ def call(module, *arguments):
     assert module.main() == 0
 
 def write_weights(runs):
-    '''In a form that is read without TensorFlow.'''
+    '''Writes weights in a form that is read without TensorFlow.'''
     import keras, numpy as np
     for path in Path(runs).glob("*/model.keras"):
         weights = keras.saving.load_model(path, compile=False).get_weights()
@@ -39,17 +39,17 @@ def write_weights(runs):
 TRAIN = "sys.exit(train.main())"
 
 RECIPES = """
-master: &plain
+teacher: &plain
   network: {stages: [{channels: 8, kernel: 5, plain: 1}, {channels: 8, residual: 1}]}
   augmentation: {rotation: 5, shift: 1, elastic: 1, mixup: 0.2, cutmix: 0.2}
   epochs: 4
   batch: 60
   learning_rate: 0.03
   precision: float32
-pupil:
+student:
   <<: *plain
   network: {stages: [{channels: 8, kernel: 5}, {channels: 8}], hidden: 16}
-  teachers: [master]
+  teachers: [teacher]
   distillation: 0.5
 single:
   <<: *plain
@@ -58,7 +58,7 @@ single:
 
 
 def bars(count: int, random: np.random.Generator) -> tuple[Any, Any]:
-    """Draw images uint8 (count, 28, 28), and their labels."""
+    """Draws images of bars, uint8 (count, 28, 28), and their labels."""
     labels = (np.arange(count) % 10).astype(np.uint8)
     images = random.integers(0, 40, (count, 28, 28)).astype(np.uint8)
     for image, label in zip(images, labels, strict=True):
@@ -70,7 +70,7 @@ def bars(count: int, random: np.random.Generator) -> tuple[Any, Any]:
 
 
 def write_data(folder: Path) -> None:
-    """Write bars at ten places for ten characters, which a network learns in seconds."""
+    """Writes a data set of bars at ten positions, which a network learns in seconds."""
     random = np.random.default_rng(2)
     for part, count in (("train", TRAIN_IMAGES + VALIDATION_IMAGES), ("t10k", 100)):
         images, labels = bars(count, random)
@@ -81,7 +81,7 @@ def write_data(folder: Path) -> None:
 def start(
     program: str, *arguments: str | Path, data: Path, **environment: str
 ) -> "subprocess.Popen[str]":
-    """Start a program that has the names above, and whose data set is the small one."""
+    """Starts a program with the names above and the small data set."""
     return subprocess.Popen(
         [TRAINING_PYTHON, "-c", _SMALL + program, *map(str, arguments)],
         cwd=ROOT,
@@ -93,13 +93,13 @@ def start(
 
 
 def ended(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
-    """Wait for a program; returns its exit status, and what it wrote to stdout and stderr."""
+    """Waits for a program; returns exit status, standard output and standard error."""
     with process:
         try:
-            said, complaints = process.communicate(timeout=patient(110))
+            output, errors = process.communicate(timeout=patient(110))
         finally:
             process.kill()
-    return process.returncode, said, complaints
+    return process.returncode, output, errors
 
 
 def _write_idx(path: Path, array: Any) -> None:

@@ -1,4 +1,4 @@
-"""Stores to fetch models from: S3 (moto), Google Cloud Storage (an emulator), and unruly ones."""
+"""Stores with models: S3 (moto), Google Cloud Storage (an emulator), and faulty servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_READ]})
 
 @dataclass(frozen=True)
 class S3:
-    """A server that checks signatures and rights, and keys that may read one bucket."""
+    """An S3 server that checks signatures and rights, and keys that may read one bucket."""
 
     endpoint: str
     key: str
@@ -53,21 +53,21 @@ class S3:
 
 @contextlib.contextmanager
 def running(module: str, *arguments: str, port: int) -> Iterator[str]:
-    """A server's module, until it is no longer needed; gives its address."""
+    """Runs a server's module for the length of a block, and yields its address."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        await_port(port)
+        wait_for_port(port)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
 
 
-def await_port(port: int) -> None:
+def wait_for_port(port: int) -> None:
     deadline = time.monotonic() + patient(START_S)
     while True:
         try:
@@ -80,7 +80,7 @@ def await_port(port: int) -> None:
 
 
 def fill_s3(endpoint: str, folders: dict[str, Path]) -> S3:
-    """Put folders into the bucket, below a prefix each, and have rights checked from then on."""
+    """Uploads folders into the bucket, each below its prefix, and turns on access checks."""
     options = {"aws_access_key_id": "root", "aws_secret_access_key": "root"}
     options |= {"endpoint_url": endpoint, "region_name": "us-east-1"}
     store = boto3.client("s3", **options)
@@ -89,10 +89,10 @@ def fill_s3(endpoint: str, folders: dict[str, Path]) -> S3:
     for prefix, folder in folders.items():
         for file in filter(Path.is_file, folder.iterdir()):
             store.put_object(Bucket=BUCKET, Key=f"{prefix}/{file.name}", Body=file.read_bytes())
-    people = boto3.client("iam", **options)
-    people.create_user(UserName="reader")
-    people.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=_POLICY)
-    made = people.create_access_key(UserName="reader")["AccessKey"]
+    iam = boto3.client("iam", **options)
+    iam.create_user(UserName="reader")
+    iam.put_user_policy(UserName="reader", PolicyName="read", PolicyDocument=_POLICY)
+    made = iam.create_access_key(UserName="reader")["AccessKey"]
     send(f"{endpoint}/moto-api/reset-auth", b"0")
     return S3(endpoint, made["AccessKeyId"], made["SecretAccessKey"])
 
@@ -116,14 +116,14 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextlib.contextmanager
 def answering(answer: Answer) -> Iterator[str]:
-    """A server that answers every request in one way, which the test decides."""
+    """Runs a server that answers every request with this function, and yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             with contextlib.suppress(OSError):
                 answer(self)
 
-        # Their names are the protocol's.
+        # http.server defines these names.
         do_POST = do_GET  # noqa: N815
         do_HEAD = do_GET  # noqa: N815
 
@@ -151,12 +151,12 @@ def reply(request: BaseHTTPRequestHandler, status: int, body: bytes, length: int
 
 
 def serve_files(request: BaseHTTPRequestHandler) -> None:
-    """Answer for the shipped artefact, wherever it is asked for."""
+    """Answers any path with the shipped artefact's manifest or model file."""
     reply(request, 200, MANIFEST if "manifest.json" in request.path else CONTENT)
 
 
-def both_at(address: str) -> list[tuple[str, dict[str, str]]]:
-    """A folder in each kind of store at an address."""
+def both_stores(address: str) -> list[tuple[str, dict[str, str]]]:
+    """Returns the URI of a folder in each kind of store, with variables for this address."""
     return [
         ("s3://models/fast", {**ANYONE, "AWS_ENDPOINT_URL": address}),
         ("gs://models/fast", {"RCLONE_CONFIG_GS_ENDPOINT": address}),
@@ -165,7 +165,7 @@ def both_at(address: str) -> list[tuple[str, dict[str, str]]]:
 
 def refusal(uri: str, environ: dict[str, str], kind: type[ArtefactError] = ArtefactError) -> str:
     with pytest.raises(ArtefactError) as refused:
-        fetch_artefact(uri, environ, patience_s=20)
+        fetch_artefact(uri, environ, timeout_s=20)
     assert refused.type is kind
     assert "\n" not in str(refused.value)
     return str(refused.value)

@@ -86,7 +86,7 @@ def test_an_unknown_variant_is_one_error_line(how: str) -> None:
     errors = [line for line in ran.stderr.splitlines() if line.startswith("error: ")]
     assert errors == [
         "error: MODEL_VARIANT is 'slow': expected fast or accurate; "
-        "MODEL_URI names a model of your own"
+        "set MODEL_URI for a model of your own"
     ]
     assert ran.returncode == 2
     assert "Traceback" not in ran.stderr + ran.stdout
@@ -102,7 +102,7 @@ def test_a_store_that_does_not_answer_is_a_temporary_error(
         KmnistClassifier()
     assert exited.value.code == 1
     output = capsys.readouterr().err
-    error = "error: s3://models/kmnist/manifest.json can't be read from 127.0.0.1:"
+    error = "error: s3://models/kmnist/manifest.json cannot be read from 127.0.0.1:"
     assert output.startswith(error)
     assert output.count("\n") == 1
 

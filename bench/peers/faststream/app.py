@@ -1,9 +1,9 @@
 """FastStream with aiokafka: a subscriber and a publisher of batches.
 
-After https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
+It follows https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
 https://faststream.ag2.ai/latest/kafka/Publisher/batch_publisher/ (`publish_batch` with a key
-for each message) and https://faststream.ag2.ai/latest/kafka/ack/ (commit what was answered).
-`publish_batch` writes all to one partition, whatever the keys, and refuses more than
+for each message) and https://faststream.ag2.ai/latest/kafka/ack/ (commit after the answer).
+`publish_batch` ignores the keys and writes all messages to one partition. It refuses more than
 `max_batch_size`.
 """
 
@@ -13,7 +13,7 @@ import asyncio
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener
-from bench_common import BATCH, WITHIN_S, Answerer, read_settings, say_ready
+from bench_common import BATCH, WITHIN_S, Answerer, read_settings, report_ready
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker, KafkaMessage, KafkaPublishMessage
 
@@ -24,18 +24,18 @@ app = FastStream(broker)
 
 
 class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells that messages are about to come."""
+    """Tells the benchmark when the peer has partitions."""
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Nothing to do."""
+        """Does nothing."""
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
-        """Say so."""
-        say_ready()
+        """Reports that the peer is ready."""
+        report_ready()
 
 
-async def as_they_are(message: KafkaMessage) -> Any:
-    """Leave values to our own decoder, instead of trying whether they are JSON."""
+async def undecoded(message: KafkaMessage) -> Any:
+    """Returns the value as bytes; FastStream would try to parse it as JSON."""
     return message.body
 
 
@@ -43,17 +43,17 @@ async def as_they_are(message: KafkaMessage) -> Any:
     settings.source,
     batch=True,
     max_records=BATCH,
-    # It sleeps as long when nothing has come.
+    # FastStream also sleeps this long when no message has come.
     batch_timeout_ms=int(WITHIN_S * 1000),
     group_id=settings.group,
     auto_offset_reset="earliest",
     isolation_level="read_committed",
     ack_policy=AckPolicy.ACK,
-    decoder=as_they_are,
+    decoder=undecoded,
     listener=Listener(),
 )
 async def classify(values: list[bytes], message: KafkaMessage) -> None:
-    """Answer a batch of messages."""
+    """Answers a batch of messages."""
     records = message.raw_message
     replies = [
         KafkaPublishMessage(reply, key=record.key)

@@ -1,9 +1,9 @@
 """Faust (the fork faust-streaming): an agent that takes messages in batches.
 
-After https://faust-streaming.github.io/faust/userguide/streams.html ("take"), with
+It follows https://faust-streaming.github.io/faust/userguide/streams.html ("take"), with
 `take_events` of https://faust-streaming.github.io/faust/reference/faust.streams.html because
-replies need keys. Faust flushes replies before it commits, every 3 s. It reads committed
-messages only where it writes in transactions too, so here it does not.
+replies need keys. Faust flushes replies before it commits, every 3 s. It reads with
+`read_committed` only if it also writes in transactions, so here it does not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import faust
-from bench_common import BATCH, WITHIN_S, Answerer, read_settings, say_ready
+from bench_common import BATCH, WITHIN_S, Answerer, read_settings, report_ready
 
 settings = read_settings()
 answer = Answerer(settings.format_name)
@@ -20,7 +20,7 @@ app = faust.App(
     broker=f"kafka://{settings.broker}",
     datadir=settings.state,
     value_serializer="raw",
-    # Both topics exist, nobody asks who leads, and nobody looks at its web page.
+    # Both topics exist, and neither the leader's topic nor the web page is needed.
     topic_allow_declare=False,
     topic_disable_leader=True,
     web_enabled=False,
@@ -32,7 +32,7 @@ replies = app.topic(settings.replies, value_type=bytes)
 
 @app.agent(source)
 async def classify(stream: faust.Stream[bytes]) -> None:
-    """Answer the messages of a stream."""
+    """Answers the messages of a stream."""
     async for events in stream.take_events(BATCH, within=WITHIN_S):
         values = answer([event.value for event in events])
         for event, value in zip(events, values, strict=True):
@@ -41,8 +41,8 @@ async def classify(stream: faust.Stream[bytes]) -> None:
 
 @app.on_partitions_assigned.connect
 async def assigned(_app: faust.App, assigned: Any, **_: Any) -> None:
-    """Tell that messages are about to come."""
-    say_ready()
+    """Tells the benchmark that the peer is ready."""
+    report_ready()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A plain loop: take some messages, answer them together, flush, commit.
+"""A plain loop: consume some messages, answer them together, flush, commit.
 
-After the "Basic poll loop" and "Synchronous commits" examples of
-https://docs.confluent.io/kafka-clients/python/current/overview.html, with `consume` for many
+It follows the "Basic poll loop" and "Synchronous commits" examples of
+https://docs.confluent.io/kafka-clients/python/current/overview.html, with `consume` for several
 messages at once.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 import signal
 import threading
 
-from bench_common import BATCH, WITHIN_S, Answerer, read_settings, say_ready
+from bench_common import BATCH, WITHIN_S, Answerer, read_settings, report_ready
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 
 
 def fail_unless_delivered(error: KafkaError | None, _message: Message) -> None:
-    """Stop the loop before it commits what was not answered."""
+    """Stops the loop before it commits messages that were not answered."""
     if error is not None:
         raise KafkaException(error)
 
 
 def main() -> None:
-    """Answer until SIGTERM."""
+    """Answers messages until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     settings = read_settings()
@@ -35,7 +35,7 @@ def main() -> None:
             "enable.auto.commit": False,
         }
     )
-    consumer.subscribe([settings.source], on_assign=lambda *_: say_ready())
+    consumer.subscribe([settings.source], on_assign=lambda *_: report_ready())
     try:
         while not stopping.is_set():
             messages = consumer.consume(BATCH, WITHIN_S)

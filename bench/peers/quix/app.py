@@ -1,18 +1,18 @@
 """Quix Streams: a StreamingDataFrame, one message at a time.
 
-After https://quix.io/docs/quix-streams/processing.html ("apply") and
-https://quix.io/docs/quix-streams/advanced/serialization.html (bytes in, bytes out). Its ways to
-gather messages are windows, which keep state, and sinks, which don't write to topics.
+It follows https://quix.io/docs/quix-streams/processing.html ("apply") and
+https://quix.io/docs/quix-streams/advanced/serialization.html (bytes in, bytes out). Its batches are
+windows, which keep state, and sinks, which do not write to topics.
 """
 
 from __future__ import annotations
 
-from bench_common import Answerer, read_settings, say_ready
+from bench_common import Answerer, read_settings, report_ready
 from quixstreams import Application
 
 
 def main() -> None:
-    """Answer until SIGTERM, which `Application.run` handles."""
+    """Answers messages until SIGTERM, which `Application.run` handles."""
     settings = read_settings()
     answer = Answerer(settings.format_name)
     app = Application(
@@ -27,7 +27,7 @@ def main() -> None:
     stream = app.dataframe(source)
     stream = stream.apply(lambda value: answer([value])[0])
     stream.to_topic(replies)
-    say_ready()
+    report_ready()
     app.run()
 
 

@@ -1,10 +1,11 @@
-"""Seldon's own way: a consumer feeds workers that ask Seldon's REST server, message by message.
+"""Seldon's own design: a consumer feeds workers that call Seldon's REST server for each message.
 
-A reproduction in Python of the Kafka server in Seldon Core v1's executor, which is written in Go
+It reproduces the Kafka server in Seldon Core v1's executor, which is written in Go
 (`executor/api/kafka`; https://docs.seldon.ai/seldon-core-1/configuration/integrations/kafka):
-one consumer, a channel as long as there are workers, one request for each message, and offsets
-that are committed automatically, answered or not. Seldon's server runs with its own defaults: one
-gunicorn worker of the kind that closes each connection, though the client would keep it.
+one consumer, a channel with a capacity of the number of workers, one request for each message, and
+offsets that are committed automatically, even of unanswered messages. Seldon's server has its
+defaults: one gunicorn worker of the kind that closes each connection, even if the client would keep
+it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bench_common import read_settings, say_ready
+from bench_common import read_settings, report_ready
 from confluent_kafka import Consumer, Message, Producer
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +33,7 @@ stopping = threading.Event()
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Returns a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -40,10 +41,10 @@ def free_port() -> int:
 
 @contextmanager
 def seldon_server(port: int) -> Iterator[None]:
-    """Seldon's server with our class, once it answers."""
+    """Runs Seldon's server with the user model, and waits until it answers."""
     script = Path(sys.executable).with_name("seldon-core-microservice")
-    served = os.environ.get("BENCH_CLASS", "wrapper.KmnistClassifier")
-    command = [sys.executable, str(script), served, "--service-type", "MODEL"]
+    user_model = os.environ.get("BENCH_CLASS", "wrapper.KmnistClassifier")
+    command = [sys.executable, str(script), user_model, "--service-type", "MODEL"]
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -60,7 +61,7 @@ def seldon_server(port: int) -> Iterator[None]:
             yield
         finally:
             server.terminate()
-            # It waits for ever for its gRPC server, which nobody tells.
+            # The server waits for its gRPC process, which gets no signal, and never ends.
             with suppress(subprocess.TimeoutExpired):
                 server.wait(3.0)
             with suppress(ProcessLookupError):
@@ -68,7 +69,7 @@ def seldon_server(port: int) -> Iterator[None]:
 
 
 def answers(port: int) -> bool:
-    """Whether the server does."""
+    """Returns whether the server answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ping", timeout=1):
             return True
@@ -77,7 +78,7 @@ def answers(port: int) -> bool:
 
 
 def work(jobs: queue.Queue[Message | None], port: int, producer: Producer, topic: str) -> None:
-    """Answer messages until there is a None; drop what the server can't answer."""
+    """Answers messages until a None; drops messages that the server cannot answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     headers = {"Content-Type": "application/json"}
     while (message := jobs.get()) is not None:
@@ -96,7 +97,7 @@ def work(jobs: queue.Queue[Message | None], port: int, producer: Producer, topic
 
 
 def main() -> None:
-    """Answer until SIGTERM."""
+    """Answers messages until SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     settings = read_settings()
     if settings.format_name not in ("ndarray", "tensor", "bindata"):
@@ -117,7 +118,7 @@ def main() -> None:
     with seldon_server(port):
         for worker in workers:
             worker.start()
-        consumer.subscribe([settings.source], on_assign=lambda *_: say_ready())
+        consumer.subscribe([settings.source], on_assign=lambda *_: report_ready())
         while not stopping.is_set():
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:

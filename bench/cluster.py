@@ -1,4 +1,4 @@
-"""The brokers that the bench works on, topics full of images, and who answered them when."""
+"""Brokers of the benchmark, topics full of images, and the arrival times of replies."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ _QUIET.propagate = False
 
 
 class BenchError(Exception):
-    """A measurement can't be had; the message says why."""
+    """A measurement failed; the message says why."""
 
 
 @dataclass(frozen=True)
 class Arrivals:
-    """When the replies in a topic were appended by the broker.
+    """Times at which the broker appended the replies in a topic.
 
     Attributes:
-        times_ms: sorted, milliseconds since 1970, one for each reply.
-        answered: how many different input messages they answer, where replies say which.
+        times_ms: sorted times of the replies, in milliseconds since 1970.
+        answered: number of different input messages, counted by the keys of their replies.
     """
 
     times_ms: NDArray[np.int64]
     answered: int
 
 
-class Bed:
-    """A running cluster with the topics of the bench.
+class BenchCluster:
+    """A running cluster with the topics of the benchmark.
 
     Args:
-        bootstrap: of its brokers.
-        brokers: how many they are.
-        images: what messages show, uint8 (n, 28, 28).
+        bootstrap: bootstrap servers.
+        brokers: number of brokers.
+        images: images for the messages, uint8 (n, 28, 28).
     """
 
     def __init__(self, bootstrap: str, brokers: int, images: NDArray[np.uint8]) -> None:
@@ -62,23 +62,23 @@ class Bed:
         self.brokers = brokers
         self.images = images
         self._admin = AdminClient(self.client())
-        # Whoever else shares these brokers has names of its own.
+        # Other users of these brokers choose other names.
         self._run = secrets.token_hex(3)
         self._numbers = itertools.count(1)
         self._full: dict[tuple[str, int, int, int], str] = {}
 
     def client(self, **properties: Any) -> dict[str, Any]:
-        """Configuration of a client, with `_` for `.` in librdkafka's names."""
+        """Returns the configuration of a client; `_` in a name stands for `.`."""
         config = {name.replace("_", "."): value for name, value in properties.items()}
         return {"bootstrap.servers": self.bootstrap, "logger": _QUIET, **config}
 
-    def name(self, what: str) -> str:
-        """A name that nothing else on this cluster has."""
-        return f"bench-{what}-{self._run}-{next(self._numbers)}"
+    def name(self, kind: str) -> str:
+        """Returns a name that is unique on this cluster."""
+        return f"bench-{kind}-{self._run}-{next(self._numbers)}"
 
-    def new_topic(self, what: str, partitions: int = PARTITIONS, **config: str) -> str:
-        """Make an empty topic, on all brokers up to three."""
-        name = self.name(what)
+    def new_topic(self, kind: str, partitions: int = PARTITIONS, **config: str) -> str:
+        """Creates an empty topic, with up to three replicas."""
+        name = self.name(kind)
         copies = min(3, self.brokers)
         settings = {key.replace("_", "."): value for key, value in config.items()}
         settings.setdefault("max.message.bytes", str(8 * 1024 * 1024))
@@ -90,13 +90,13 @@ class Bed:
         return name
 
     def output_topic(self, partitions: int = PARTITIONS) -> str:
-        """Make a topic for replies, in which the broker says when each was appended."""
+        """Creates a topic for replies whose timestamps are set by the broker."""
         return self.new_topic("out", partitions, message_timestamp_type="LogAppendTime")
 
     def full_topic(
         self, format_name: str, count: int, per_message: int = 1, partitions: int = PARTITIONS
     ) -> str:
-        """A topic of so many messages, round robin over its partitions; made once."""
+        """Returns a topic with this number of messages, spread evenly; it is created once."""
         wanted = (format_name, count, per_message, partitions)
         if wanted not in self._full:
             topic = self.new_topic(f"in-{format_name}", partitions)
@@ -128,27 +128,27 @@ class Bed:
             raise BenchError(f"the brokers did not take {count} messages")
 
     def drop(self, *topics: str) -> None:
-        """Delete topics."""
+        """Deletes topics."""
         for future in self._admin.delete_topics(list(topics)).values():
             future.result()
         self._full = {key: name for key, name in self._full.items() if name not in topics}
 
     def group(self, group_id: str) -> ConsumerGroupDescription | None:
-        """The members of a consumer group, if it is known."""
+        """Returns the description of a consumer group, or None if it is unknown."""
         try:
-            asked = self._admin.describe_consumer_groups([group_id], request_timeout=10)
-            found: ConsumerGroupDescription = asked[group_id].result()
+            request = self._admin.describe_consumer_groups([group_id], request_timeout=10)
+            found: ConsumerGroupDescription = request[group_id].result()
         except KafkaException:
             return None
         return found
 
     def drop_full(self) -> None:
-        """Delete all full topics."""
+        """Deletes all full topics."""
         self.drop(*self._full.values())
 
     @contextmanager
     def watermarks(self, topic: str, partitions: int = PARTITIONS) -> Iterator[Watermarks]:
-        """A look at how far a topic reaches."""
+        """Opens a client that reads the end offsets of a topic."""
         consumer = Consumer(self.client(group_id="bench-watermarks"))
         try:
             yield Watermarks(consumer, topic, partitions)
@@ -158,10 +158,16 @@ class Bed:
     def arrivals(
         self, topic: str, count: int, within_s: float, partitions: int = PARTITIONS
     ) -> Arrivals:
-        """Read a topic of replies, `read_committed`, until there are so many.
+        """Reads the replies in a topic with `read_committed`.
+
+        Args:
+            topic: the topic of replies.
+            count: expected number of replies.
+            within_s: time limit in seconds.
+            partitions: number of partitions.
 
         Raises:
-            BenchError: there are fewer, or more.
+            BenchError: there are fewer or more replies.
         """
         consumer = Consumer(
             self.client(
@@ -170,7 +176,7 @@ class Bed:
                 enable_partition_eof=True,
             )
         )
-        consumer.assign([TopicPartition(topic, place, 0) for place in range(partitions)])
+        consumer.assign([TopicPartition(topic, number, 0) for number in range(partitions)])
         times: list[Any] = []
         keys: set[Any] = set()
         ended: set[Any] = set()
@@ -196,20 +202,26 @@ class Bed:
 
 
 class Watermarks:
-    """Asks brokers how far a topic reaches."""
+    """Reads the end offsets of a topic.
+
+    Args:
+        consumer: the client.
+        topic: the topic.
+        partitions: number of partitions.
+    """
 
     def __init__(self, consumer: Consumer, topic: str, partitions: int) -> None:
         self._consumer = consumer
-        self._partitions = [TopicPartition(topic, place) for place in range(partitions)]
+        self._partitions = [TopicPartition(topic, number) for number in range(partitions)]
 
     def total(self) -> int:
-        """The sum of the ends of all partitions, transaction markers counted in."""
+        """Returns the sum of the end offsets, transaction markers included."""
         ends = 0
         for partition in self._partitions:
             try:
                 found = self._consumer.get_watermark_offsets(partition, timeout=10)
             except KafkaException as error:
-                # A topic that was made just now has leaders that do not know of it yet.
+                # The leaders of a new topic may not know of it yet.
                 if not error.args[0].retriable():
                     raise
                 found = None
@@ -218,15 +230,15 @@ class Watermarks:
 
 
 @contextmanager
-def bed(brokers: int, images: NDArray[np.uint8]) -> Iterator[Bed]:
-    """Brokers of the bench's own, which end with it, and their data with them."""
+def bench_cluster(brokers: int, images: NDArray[np.uint8]) -> Iterator[BenchCluster]:
+    """Starts brokers for the benchmark, and deletes them with their data at the end."""
     folder = ROOT / f".cluster-bench-{brokers}"
     with closing(Guard()), leased(folder, brokers) as cluster:
-        yield Bed(cluster.bootstrap, brokers, images)
+        yield BenchCluster(cluster.bootstrap, brokers, images)
 
 
 def broker_processes() -> list[psutil.Process]:
-    """The brokers that the bench has started."""
+    """Returns the processes of the benchmark's brokers."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         command = " ".join(process.info["cmdline"] or ())
