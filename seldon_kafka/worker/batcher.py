@@ -1,4 +1,4 @@
-"""Queues consumed records, batches them for the user model, and isolates suspected ones."""
+"""Queues consumed records, batches them for the user model, and isolates suspected records."""
 
 from __future__ import annotations
 
@@ -30,31 +30,31 @@ from seldon_kafka.worker.watchdog import Watchdog
 
 # Records are queued ahead, so that the user model never waits for the next batch.
 _QUEUED_TRANSACTIONS = 2
-# As many bytes as the client library fetches ahead.
+# The same limit as `queued.max.messages.kbytes` of the consumer.
 _QUEUED_BYTES = 32 * 1024 * 1024
-# The limit of bytes of messages in one call.
+# The limit of the values in one batch, in bytes.
 _BATCH_BYTES = 8 * 1024 * 1024
 # The longest time that an answered message waits for others to share its transaction.
 _COMMIT_INTERVAL_S = 0.2
-# A slower batch is followed by a smaller one, so that the worker polls often enough.
+# After a batch that takes longer, batches become smaller, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
 # The speed of the user model is unknown at first, and the first batch must not take a minute.
 _FIRST_BATCH = 8
-# The number of batches that are submitted ahead: while predictions are awaited, so that the user
-# model never waits; before a commit; and during a commit, when there is time to decode more. The
-# last limit is the time to decode and predict them: a commit that fails makes that work useless,
-# and replies wait meanwhile.
+# The limits of the number of submitted batches. While the I/O thread awaits predictions, the user
+# model must never wait for a batch. During a commit there is time to decode more batches.
 _AHEAD_WHILE_ANSWERING = 4
 _AHEAD_BEFORE_COMMIT = 8
 _AHEAD_DURING_COMMIT = 16
+# The limit of the time to decode and predict the submitted batches. A commit that fails makes this
+# work useless, and delays replies by this time.
 _MOST_AHEAD_S = 0.5
-# A user model that is called message by message may keep a state, which a repeated call changes
-# twice. So fewer batches are submitted ahead.
+# A user model that is called message by message may keep state, and a repeated call changes that
+# state twice. So fewer batches are submitted ahead.
 _AHEAD_SINGLY = 2
 
 
 class _Decision(NamedTuple):
-    """Why a record is rejected without a call of the user model."""
+    """A rejection without a further call of the user model; fields as in `Rejection`."""
 
     reason: str
     message: str
@@ -66,21 +66,22 @@ def _source(record: Record) -> Tuple[int, int]:
 
 
 class Batcher:
-    """Queues records, and answers one transaction's worth of them at a time.
+    """Queues records, and answers the records of one transaction at a time.
 
-    The I/O thread calls it, except for `serve`. Records stay its own until they are answered. A
-    batch is given back to the queue when its answers are not wanted.
+    The I/O thread calls every method but `serve`. The batcher keeps records until they are
+    answered. Records of a submitted batch return to the queue if its answers are dropped.
 
     Args:
         settings: limits of batches and transactions.
         user_model: the user model.
-        in_flight: notes the records of each call, for crash attribution.
+        in_flight: stores the records of each call, for crash attribution.
         watchdog: guards each call of the user model.
         worker: the worker's name, for metrics.
-        stopping: returns whether the worker is to leave.
-        keep_signals: called in the main thread before and after calls of the user model, which may
-            install signal handlers.
-        on_switch: called with the reason when the user model turns out not to be row-wise.
+        stopping: returns whether the worker was asked to stop.
+        keep_signals: installs the worker's signal handlers again; called in the main thread before
+            and after calls of the user model, which may install handlers of its own.
+        on_switch: called with the reason when a user model that declares itself row-wise turns out
+            not to be row-wise.
         clock: returns the seconds of a monotonic clock.
     """
 
@@ -106,13 +107,14 @@ class Batcher:
         self._clock = clock
         self._queue: Deque[Record] = collections.deque()
         self._queued_bytes = 0
-        self._most = settings.commit_messages
-        # A crash loses answers that are not committed, and a transaction for each single message
-        # would take long. So the first single message has a transaction of its own, and the number
-        # doubles with each commit: two crashes have a commit between them.
-        self._most_single = 1
+        self._message_limit = settings.commit_messages
+        # The number of single messages in a transaction. A crash loses answers that are not
+        # committed, so the first single message has a transaction of its own. Such a transaction
+        # for each single message would take long, so the number doubles with each commit. At least
+        # one commit lies between two crashes.
+        self._single_limit = 1
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
-        # A worker that is told to leave finishes its batch within half of the stop timeout.
+        # A worker that is asked to stop finishes its batch within half of the stop timeout.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
         self._keep_signals = keep_signals
         self._decided: Dict[Tuple[int, int], _Decision] = {}
@@ -124,7 +126,7 @@ class Batcher:
             settings.max_message_bytes,
             batching=settings.batching,
             batch_rows=settings.batch_rows,
-            before_call=self._call,
+            before_call=self._before_call,
             may_go_on=self._may_go_on,
             on_switch=on_switch,
             clock=clock,
@@ -151,14 +153,14 @@ class Batcher:
         self._watchdog.release_model()
         self._watchdog.check_io()
 
-    def _call(self, records: Sequence[Record]) -> None:
+    def _before_call(self, records: Sequence[Record]) -> None:
         """Prepares a call of the user model with these records."""
         self._watchdog.guard_model(self._settings.predict_timeout_s)
         if self._in_flight.hold(records):
             self._keep_signals()
 
     def _release(self) -> None:
-        """Notes that no call of the user model is under way."""
+        """Clears the records in flight after a call of the user model."""
         self._in_flight.hold(())
         self._keep_signals()
 
@@ -176,7 +178,7 @@ class Batcher:
         return self._pending[0].records[0] if self._pending else self._queue[0]
 
     def room(self) -> int:
-        """Returns how many further records may be added; 0 also if the queued ones are large."""
+        """Returns how many records may be added; 0 if the queue exceeds its limit of bytes."""
         if self._queued_bytes > _QUEUED_BYTES:
             return 0
         return max(0, _QUEUED_TRANSACTIONS * self._settings.commit_messages - len(self))
@@ -187,46 +189,46 @@ class Batcher:
         self._queued_bytes += value_bytes(records)
 
     def drop(self, partitions: Collection[int]) -> None:
-        """Drops the records of revoked partitions; nobody wants predictions under way."""
+        """Drops the records of revoked partitions, and all predictions of submitted batches."""
         self._give_back()
         kept = [record for record in self._queue if record.partition not in partitions]
         self._queue = collections.deque(kept)
         self._queued_bytes = value_bytes(kept)
 
     def clear(self) -> None:
-        """Drops all records; nobody wants predictions under way."""
+        """Drops all records, and all predictions of submitted batches."""
         self._give_back()
         self._queue.clear()
         self._queued_bytes = 0
 
     def settle(self) -> None:
-        """Drops all records, waits until no call of the user model is under way, and notes that."""
+        """Drops all records, waits for the end of a prediction, and clears the in-flight file."""
         self.clear()
         self._prediction_thread.settle()
         self._in_flight.hold(())
 
     def answer(self) -> List[Batch]:
-        """Answers one transaction's worth of records, and takes them out of the queue.
+        """Answers the records of one transaction, and takes them out of the queue.
 
         The main thread predicts submitted batches. Meanwhile the calling thread decodes the next
-        ones and encodes replies.
+        batches and encodes replies.
 
         Returns:
-            The answered batches, in their order.
+            The answered batches, in the order of their records.
 
         Raises:
-            Retriable: the user model met a temporary error at the first batch; no record was taken.
+            Retriable: a temporary error at the first batch; all records stay in the queue.
         """
         answered: List[Batch] = []
         messages = single = 0
         deadline = self._clock() + _COMMIT_INTERVAL_S
         while not answered or not (self._clock() >= deadline or self._stopping()):
             if not self._pending and self._queue and self._is_single(self._queue[0]):
-                if single >= self._most_single or (answered and not single):
+                if single >= self._single_limit or (answered and not single):
                     break
                 single += 1
             try:
-                batch = self._next_predicted(self._most - messages)
+                batch = self._next_predicted(self._message_limit - messages)
             except Retriable:
                 self._give_back()
                 if answered:
@@ -238,15 +240,15 @@ class Batcher:
             answered.append(batch)
             messages += len(batch.outcomes)
         if answered:
-            # The user model works on these during the commit.
+            # The user model predicts these batches during the commit.
             self._submit_ahead(_AHEAD_BEFORE_COMMIT)
         return answered
 
     def submit_one_more(self) -> bool:
-        """Submits one batch more while the brokers are waited for.
+        """Submits one more batch while the worker waits for the brokers.
 
         Returns:
-            Whether it submitted one.
+            Whether a batch was submitted.
         """
         known = len(self._pending)
         self._submit_ahead(min(known + 1, _AHEAD_DURING_COMMIT))
@@ -260,10 +262,13 @@ class Batcher:
         self._pending.clear()
 
     def _next_predicted(self, room: int) -> Optional[Batch]:
-        """Returns the next batch once it is predicted; None if there is no room for it.
+        """Returns the next batch once it is predicted; None if it does not exist or does not fit.
+
+        Args:
+            room: number of messages that the transaction can still take.
 
         Raises:
-            Retriable: the user model met a temporary error.
+            Retriable: the user model raised a temporary error.
         """
         if room <= 0:
             return None
@@ -280,7 +285,7 @@ class Batcher:
         except Retriable:
             self._failed_messages = len(batch.records)
             if self._failed_messages > 1:
-                # Single calls show which of them meets the error.
+                # Single calls show which message causes the error.
                 self._try_single.update(map(_source, batch.records))
             raise
         self._pending.popleft()
@@ -292,18 +297,18 @@ class Batcher:
             self._queued_bytes += value_bytes(batch.left)
         return batch
 
-    def _submit_ahead(self, most: int) -> None:
-        """Submits batches up to this number, if the user model is quick enough."""
-        most = min(most, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
+    def _submit_ahead(self, limit: int) -> None:
+        """Submits batches until this many are pending, or fewer if the user model is slow."""
+        limit = min(limit, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
         if not self._user_model.stacks:
-            most = min(most, _AHEAD_SINGLY)
+            limit = min(limit, _AHEAD_SINGLY)
         size = sum(batch.size for batch in self._pending)
-        while len(self._pending) < most and self._queue:
+        while len(self._pending) < limit and self._queue:
             if self._is_single(self._queue[0]) or self._stopping():
                 return
             if size > _BATCH_BYTES:
                 return
-            size += self._submit(self._most).size
+            size += self._submit(self._message_limit).size
 
     def _submit(self, room: int) -> Batch:
         """Takes the next batch out of the queue, decodes it, and submits it."""
@@ -313,9 +318,9 @@ class Batcher:
         self._prediction_thread.submit(batch)
         return batch
 
-    def _take(self, most: int) -> List[Record]:
-        """Takes the records of the next batch out of the queue; a suspected one is single."""
-        records = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+    def _take(self, limit: int) -> List[Record]:
+        """Takes the records of the next batch out of the queue; a suspected one has its own."""
+        records = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         if self._any_may_be_single() or value_bytes(records) > _BATCH_BYTES:
             end = self._end_of_batch(records)
             self._queue.extendleft(reversed(records[end:]))
@@ -323,7 +328,7 @@ class Batcher:
         return records
 
     def _end_of_batch(self, records: List[Record]) -> int:
-        """Returns how many of these records may be one batch; at least one."""
+        """Returns how many of these records form the next batch; at least one."""
         size = 0
         for index, record in enumerate(records):
             size += len(record.value or b"")
@@ -336,20 +341,20 @@ class Batcher:
 
     @property
     def failed_single(self) -> bool:
-        """Whether the last batch that met a temporary error was a single message."""
+        """Whether the last batch that failed with a temporary error was a single message."""
         return self._failed_messages == 1
 
     def probe(self) -> bool:
-        """Calls the user model with another message than the next one, and drops the answer.
+        """Calls the user model with a queued message other than the first, and drops the answer.
 
         Returns:
-            Whether the message was answered.
+            Whether that message got a reply; False if no other message is queued.
         """
         self._give_back()
         first = self._queue[0]
         others = [record for record in self._queue if _source(record) != _source(first)]
-        elsewhere = [record for record in others if record.partition != first.partition]
-        for record in (elsewhere or others)[:1]:
+        other_partitions = [record for record in others if record.partition != first.partition]
+        for record in (other_partitions or others)[:1]:
             batch = self._read([record])
             self._prediction_thread.submit(batch)
             try:
@@ -363,15 +368,22 @@ class Batcher:
         return False
 
     def give_up(self, record: Record, why: str) -> None:
-        """Rejects this record at its next try: it keeps meeting temporary errors."""
+        """Rejects this record at its next try, because temporary errors do not end."""
         self._decided[_source(record)] = _Decision("retries_exhausted", why, True)
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
-        """Rejects this record (partition, offset) at its next try: the broker refuses its reply."""
+        """Rejects this record at its next try, because the broker refuses its reply.
+
+        Args:
+            source: partition and offset of the record.
+            why: the broker's error.
+        """
         self._decided[source] = _Decision("reply_refused", why, False)
 
     def committed(self, batches: Sequence[Batch], positions: Dict[int, int]) -> None:
-        """Marks batches as published, and forgets decisions about records before these offsets.
+        """Marks batches as published, and doubles the limits of the next transaction.
+
+        Suspects and decisions about records before the committed offsets are dropped.
 
         Args:
             batches: the batches of the transaction.
@@ -379,8 +391,8 @@ class Batcher:
         """
         for batch in batches:
             batch.state = BatchState.PUBLISHED
-        self._most = min(self._settings.commit_messages, self._most * 2)
-        self._most_single = min(self._settings.commit_messages, self._most_single * 2)
+        self._message_limit = min(self._settings.commit_messages, self._message_limit * 2)
+        self._single_limit = min(self._settings.commit_messages, self._single_limit * 2)
         for partition, position in positions.items():
             self._in_flight.forget(self._settings.input_topic, partition, position)
         if self._decided:
@@ -395,15 +407,15 @@ class Batcher:
             }
 
     def not_committed(self) -> None:
-        """Drops all records, and halves the next transaction, after one that was not committed."""
+        """Drops all records, and halves the limit of messages in the next transaction."""
         self.clear()
-        self._most = max(1, self._most // 2)
+        self._message_limit = max(1, self._message_limit // 2)
 
     def _any_may_be_single(self) -> bool:
         return bool(self._decided or self._try_single) or self._in_flight.has_suspects
 
     def _is_single(self, record: Record) -> bool:
-        """Returns whether the record is suspected, or has a decision."""
+        """Returns whether the record needs a batch of its own: it is suspected or decided."""
         source = _source(record)
         is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))
@@ -426,28 +438,28 @@ class Batcher:
                 raise
             # Any other exception ends the worker, and is attributed to the records in flight.
             if not self._prediction_thread.has_more:
-                # The next call replaces them otherwise.
+                # Otherwise the next call replaces the records in flight.
                 self._release()
 
     def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
-        """Returns the rejection of a record that must not be predicted again, as a batch."""
+        """Returns a batch that rejects the first record; None if all are to be predicted."""
         first = records[0]
         decision = self._decided.get(_source(first))
         if decision is not None:
-            return _decided(
+            return _rejected_batch(
                 Rejection(first, decision.reason, decision.message, failed=decision.failed)
             )
         deaths = self._in_flight.deaths(first)
         if deaths >= self._settings.crash_attempts:
             text = f"{deaths} workers died while they processed this message"
-            return _decided(Rejection(first, "worker_crash", text, failed=True))
+            return _rejected_batch(Rejection(first, "worker_crash", text, failed=True))
         return None
 
     def _encode(self, batch: Batch) -> None:
-        """Encodes the outcomes of a batch, and counts it."""
+        """Encodes the replies of a batch, adapts the batch limit, and updates the metrics."""
         self._pipeline.encode(batch)
         if batch.is_decided:
-            # The user model did not see it.
+            # The user model was not called for this batch.
             return
         messages = len(batch.outcomes)
         if batch.left:
@@ -460,14 +472,14 @@ class Batcher:
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
 
     def _adapt(self, records: int, seconds: float) -> None:
-        """Halves the limit after a slow batch, and doubles it after a full one that was quick."""
+        """Halves the batch limit after a slow batch, and doubles it after a full, quick one."""
         if seconds > self._long_batch_s:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:
             self._batch_limit = min(self._settings.batch_messages, self._batch_limit * 2)
 
 
-def _decided(rejection: Rejection) -> Batch:
+def _rejected_batch(rejection: Rejection) -> Batch:
     """Returns a batch of one record that is rejected without a call of the user model."""
     batch = Batch([rejection.record])
     batch.outcomes[0] = rejection

@@ -1,7 +1,7 @@
-"""Decides when consumption stops because the user model fails at too many messages.
+"""Decides when failures of the user model or invalid messages stop consumption.
 
-The number of consecutive failures is committed as offset metadata. So the next worker that reads
-the partition continues the count, after any restart and on any machine.
+The number of consecutive failures of the user model is committed as offset metadata. So the next
+worker that reads the partition continues the count, after any restart and on any machine.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class Limits(NamedTuple):
     """Limits at which consumption stops; 0 turns a limit off.
 
     Attributes:
-        consecutive: number of consecutive errors.
-        ratio: share of errors in the last `WINDOW` messages.
+        consecutive: number of consecutive errors at which consumption stops.
+        ratio: share of errors in the last `WINDOW` messages above which consumption stops.
     """
 
     consecutive: int
@@ -33,29 +33,41 @@ class Limits(NamedTuple):
 
 
 class Count(NamedTuple):
-    """Consecutive errors of one kind, and the latest messages with and without them."""
+    """The count of one kind of errors.
+
+    Attributes:
+        consecutive: number of errors since the last message without one.
+        window: for each of the last `WINDOW` messages, whether it had an error.
+    """
 
     consecutive: int = 0
     window: Tuple[bool, ...] = ()
 
-    def after(self, failures: Sequence[bool], limits: Limits) -> Tuple[Count, Optional[str]]:
-        """Returns the count after further messages, and the limit that they reach, as text."""
+    def with_messages(
+        self, failures: Sequence[bool], limits: Limits
+    ) -> Tuple[Count, Optional[str]]:
+        """Returns the count with further messages, and a text if they reach a limit.
+
+        Args:
+            failures: for each message, whether it had an error.
+            limits: limits of this count.
+        """
         if not any(failures) and not any(self.window):
             # The usual case; no limit can be reached.
             length = min(WINDOW, len(self.window) + len(failures))
             return Count(0 if failures else self.consecutive, (False,) * length), None
-        consecutive, met = self.consecutive, None
+        consecutive, reached = self.consecutive, None
         window = collections.deque(self.window, maxlen=WINDOW)
-        bad = sum(window)
+        errors = sum(window)
         for failure in failures:
             consecutive = consecutive + 1 if failure else 0
-            bad += failure - (window[0] if len(window) == WINDOW else 0)
+            errors += failure - (window[0] if len(window) == WINDOW else 0)
             window.append(failure)
             if limits.consecutive and consecutive >= limits.consecutive:
-                met = met or f"{consecutive} messages in a row"
-            if limits.ratio and len(window) == WINDOW and bad > limits.ratio * WINDOW:
-                met = met or f"{bad / WINDOW:.0%} of the last {WINDOW} messages"
-        return Count(consecutive, tuple(window)), met
+                reached = reached or f"{consecutive} messages in a row"
+            if limits.ratio and len(window) == WINDOW and errors > limits.ratio * WINDOW:
+                reached = reached or f"{errors / WINDOW:.0%} of the last {WINDOW} messages"
+        return Count(consecutive, tuple(window)), reached
 
 
 class Breaker(NamedTuple):
@@ -86,7 +98,8 @@ class Breaker(NamedTuple):
     def inheriting(self, metadata: str) -> Breaker:
         """Returns a breaker that continues the count in offset metadata.
 
-        The metadata is ignored once the user model has answered a message in this process.
+        The metadata is ignored once the user model has answered a message in this process, and if
+        this breaker's count is as high.
         """
         failed = int(metadata[len(_METADATA) :]) if _IS_METADATA.match(metadata) else 0
         if self.proven or failed <= self.failed.consecutive:
@@ -95,26 +108,27 @@ class Breaker(NamedTuple):
 
     @property
     def metadata(self) -> str:
-        """The offset metadata from which another worker continues the count; "" for none."""
+        """The offset metadata from which another worker continues the count; empty for 0."""
         failed = self.failed.consecutive
         return f"{_METADATA}{failed}" if failed else ""
 
-    def after(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
-        """Returns the breaker after further outcomes, and the reason not to commit them, if any."""
+    def with_outcomes(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
+        """Returns the breaker with further outcomes, and the reason not to commit them, if any."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
-        # An error of a sender does not show that the user model works.
+        # An invalid message does not show that the user model works.
         failures = [item is not None for item in rejections if item is None or item.failed]
         proven = self.proven or not all(failures)
-        # The first answer in this process resets the count of an earlier version.
-        before = self.failed if proven == self.proven else self.failed._replace(consecutive=0)
-        failed, why_failed = before.after(failures, self.failed_limits)
-        rejected, why_rejected = self.rejected.after(
+        # The first answer in this process resets the count from the offset metadata, because an
+        # earlier version of the user model may have caused that count.
+        earlier = self.failed if proven == self.proven else self.failed._replace(consecutive=0)
+        failed, why_failed = earlier.with_messages(failures, self.failed_limits)
+        rejected, why_rejected = self.rejected.with_messages(
             [item is not None and not item.failed for item in rejections], self.rejected_limits
         )
         why = None
         if why_failed:
             latest = next(item for item in reversed(rejections) if item and item.failed)
-            why = f"the class failed at {why_failed}, last: {latest.message}"
+            why = f"the class failed for {why_failed}, last error: {latest.message}"
         elif why_rejected:
             why = f"invalid messages: {why_rejected}"
         return self._replace(failed=failed, rejected=rejected, proven=proven), why

@@ -27,7 +27,7 @@ from seldon_kafka.worker.worker import Halted, Worker
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# The longest wait for threads and processes of the user model at the end.
+# The longest wait for threads and processes of the user model when the worker exits.
 _LEFT_S = 2.0
 GAIN = "one call then answers many messages, about six times as many a second for the shipped class"
 """The gain of a declaration; README.md says how it was measured."""
@@ -40,8 +40,8 @@ examples:
 
 Settings are environment variables; the README has the table of them all.
 
-exit status: 0 told to stop; 1 an error; 2 wrong use or settings; 70 stopped on purpose, and goes on
-only when an operator says so.
+exit status: 0 after SIGTERM or Ctrl-C; 1 after an error; 2 for wrong use or settings; 70 when
+consumption stopped to prevent harm, and an operator must resume it.
 """
 
 
@@ -57,7 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="the wrapper class; MODEL_NAME unless given",
     )
     parser.add_argument(
-        "--index", type=int, default=0, help="number of this worker below its supervisor"
+        "--index", type=int, default=0, help="index of this worker among those of its supervisor"
     )
     parser.add_argument("--status-fd", type=int, default=None, help=argparse.SUPPRESS)
     parser.set_defaults(run=_start)
@@ -67,8 +67,8 @@ def _start(options: argparse.Namespace) -> int:
     """Runs a worker until SIGTERM or Ctrl-C.
 
     Returns:
-        Exit status: 0 when told to stop, 1 after an error, 70 when it stopped on purpose and
-        goes on only when an operator says so.
+        Exit status: 0 after a signal, 1 after an error, 70 when consumption stopped to prevent
+        harm, and an operator must resume it.
     """
     settings = checked(load_settings())
     if not options.class_name:
@@ -92,8 +92,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     parent = None if options.status_fd is None else os.getppid()
     identity = identity_of(settings, options.index)
     status = StatusPipe(options.status_fd)
-    held = lock(settings, identity.transactional_id)
-    if held is None:
+    locked_file = lock(settings, identity.transactional_id)
+    if locked_file is None:
         raise UsageError(
             f"a worker {identity.transactional_id!r} runs on this machine already; "
             "give this one a KAFKA_WORKER_ID of its own"
@@ -105,8 +105,9 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
     except ClassNotUsable:
         raise
     except Exception:
-        # An error of the class, so its stack is shown. It may pass, such as an unreachable store.
-        log.exception("%s can't be made", options.class_name)
+        # The class raised this error, so its stack is logged. The error may be temporary, for
+        # example if a store can't be reached.
+        log.exception("%s can't be created", options.class_name)
         return 1
     log_unknown(settings, log)
     _collect_seldom()
@@ -125,7 +126,7 @@ def _log_batching(user_model: UserModel) -> None:
     if user_model.why_single == UNDECLARED:
         log.warning(
             "the class is called message by message: %s. If each row's answer depends on that row "
-            "only, declare it: %s. `seldon-kafka check` tries that",
+            "only, declare it: %s. `seldon-kafka check` tests a declaration",
             UNDECLARED,
             GAIN,
         )
@@ -149,14 +150,14 @@ def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
     thread.start()
     worker.serve()
     thread.join()
-    # Without a status, the thread ended with an error, and its stack is in the log.
+    # If there is no exit status, an exception ended the thread, and the log has its stack.
     return statuses[0] if statuses else 1
 
 
 def _leave(exit_status: int) -> None:
     """Ends the process by force if threads or processes of the user model do not end."""
     until = time.monotonic() + _LEFT_S
-    # At its end, Python waits for both without a limit.
+    # When Python exits, it waits for both without a time limit.
     processes = _processes()
     waited_for = [each for each in (*threading.enumerate(), *processes) if _holds_up(each)]
     for each in waited_for:
@@ -174,9 +175,9 @@ def _leave(exit_status: int) -> None:
         os._exit(exit_status)
 
 
-def _holds_up(begun: Any) -> bool:
-    """Returns whether Python waits for this thread or process at its end."""
-    return not begun.daemon and begun is not threading.main_thread()
+def _holds_up(thread_or_process: Any) -> bool:
+    """Returns whether Python waits for this thread or process when it exits."""
+    return not thread_or_process.daemon and thread_or_process is not threading.main_thread()
 
 
 def _processes() -> List[Any]:
@@ -186,7 +187,7 @@ def _processes() -> List[Any]:
 
 
 def _collect_seldom() -> None:
-    """Makes garbage collection rare: records have no cycles, and many of them wait."""
+    """Makes garbage collection rare: many records are queued, and they have no cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)

@@ -29,26 +29,26 @@ from seldon_kafka.worker.offsets import Gap, GapFound, PartitionOffsets, StartOf
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# The client library's default, and its limit.
+# The default and the limit of `max.poll.interval.ms`.
 _POLL_INTERVAL_MS = 300_000
 _MOST_POLL_INTERVAL_MS = 86_400_000
 # The interval at which offsets past skipped records are committed.
 _COMMIT_SKIPPED_S = 1.0
-# A member that joins the group waits until every other member has polled.
+# The longest time without a poll: a rebalance waits until every member of the group has polled.
 _KEEP_MEMBERSHIP_S = 2.0
 _MISSING = (
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError._UNKNOWN_TOPIC,
     KafkaError._UNKNOWN_PARTITION,
 )
-# The kind of resource that each error denies.
+# The kind of resource to which each error denies access.
 _DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TOPIC,
     KafkaError.GROUP_AUTHORIZATION_FAILED: GROUP,
 }
-# The library can't unpack the record, and would fetch it again for ever.
+# Errors of a record batch that the library can't decompress, and would fetch again for ever.
 _UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED)
-_PASSING = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+_TEMPORARY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
 
 
 class RecordQueue(Protocol):
@@ -65,12 +65,12 @@ class Events(NamedTuple):
     """Callbacks of a worker's consumer.
 
     Attributes:
-        assigned: called with the offset to read each assigned partition from, and the metadata
-            committed with it; also when no partition is assigned.
-        revoked: called when no partition is assigned any more.
-        gap: called with records that were deleted before they were read.
-        error: called with the reason for which no record comes.
-        stopping: returns whether the worker is to leave.
+        assigned: called after each assignment, also an empty one, with the start offset and the
+            offset metadata of each partition.
+        revoked: called after all partitions were revoked.
+        gap: called with offsets that were deleted before they were read.
+        error: called with the reason why no records arrive.
+        stopping: returns whether the worker was asked to stop.
     """
 
     assigned: Callable[[Dict[int, int], Dict[int, str]], None]
@@ -84,7 +84,7 @@ class WorkerConsumer:
     """Consumes the input topic as a member of the group.
 
     Args:
-        settings: topic, group, where to start.
+        settings: topic, group, and where a new group starts.
         queue: gets the records.
         events: callbacks.
         clock: returns the seconds of a monotonic clock.
@@ -107,7 +107,7 @@ class WorkerConsumer:
             f"topic {self._topic} does not exist; create it with `seldon-kafka topics create`"
         )
         self._offsets = PartitionOffsets()
-        self._gone: Set[int] = set()
+        self._out_of_range: Set[int] = set()
         self._passed_unreadable: Set[int] = set()
         self._skipped = 0
         self._failure: Optional[Exception] = None
@@ -127,51 +127,53 @@ class WorkerConsumer:
         )
 
     def why_without_partitions(self) -> str:
-        """Returns why no partition may have been assigned for long."""
+        """Returns the probable reason why no partition is assigned."""
         if self._starts.topic_is_missing():
             return self._missing
         return "no partitions are assigned: waiting for the group coordinator or other members"
 
     def group_metadata(self) -> Any:
-        """Returns the generation of the assignment, which fences commits of its offsets.
+        """Returns the group metadata of the last assignment; its generation fences commits.
 
-        It is not the current generation: a member that the group has removed has none, and a
-        commit without a generation is not fenced.
+        The current group metadata would not do: a member that the group has removed has no
+        generation, and a commit without a generation is not fenced.
         """
         return self._group_metadata
 
     def poll(self, limit: int, wait_s: float) -> None:
-        """Waits for a record, then hands every fetched record to the queue.
+        """Waits for a record, then adds every fetched record to the queue.
 
         Args:
-            limit: most records to take, beside the first one.
-            wait_s: longest wait, in seconds.
+            limit: maximum number of records after the first one.
+            wait_s: longest wait for the first record, in seconds.
 
         Raises:
             GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
             RightMissing: the worker may not read the topic, or not as this group.
             KafkaException: the consumer can't continue.
         """
-        if self._gone:
+        if self._out_of_range:
             if self._offsets.unanswered:
                 # The next offset is certain once every consumed record is answered.
                 self.keep_membership()
                 return
-            self._restart_gone()
+            self._restart_out_of_range()
         self._take(limit, wait_s)
 
     def _take(self, limit: int, wait_s: float) -> None:
         self._passed_unreadable.clear()
         first = self._consumer.consume(1, wait_s)
-        # At once: a rebalance during the next call drops what the queue has.
+        # The queue gets the record before the next call, because a rebalance during that call drops
+        # only records that the queue has.
         self._hand_over(first)
         if first:
             self._hand_over(self._consumer.consume(limit, 0))
         self._polled_at = self._clock()
         self._raise_failure()
-        # Under steady traffic for other deployments there is no idle moment.
-        passes = not self._share.is_whole and self._polled_at >= self._commit_skipped_at
-        if passes or not (first or self._offsets.unanswered):
+        # Under steady traffic for other deployments no poll is empty. So offsets past skipped
+        # records are also committed at an interval.
+        is_due = not self._share.is_whole and self._polled_at >= self._commit_skipped_at
+        if is_due or not (first or self._offsets.unanswered):
             self._commit_ends()
 
     def _hand_over(self, messages: Sequence[Message]) -> None:
@@ -190,7 +192,7 @@ class WorkerConsumer:
             records.append(record)
             self._offsets.consumed(record.partition, record.offset)
         else:
-            # Another deployment answers it, so this group has nothing to do for it.
+            # Another deployment answers this record.
             self._skipped += 1
             self._offsets.reached(record.partition, record.offset + 1)
 
@@ -200,34 +202,34 @@ class WorkerConsumer:
         return skipped
 
     def keep_membership(self) -> None:
-        """Polls without taking records if the last poll was long ago, so that rebalances go on.
+        """Polls with paused partitions if the last poll was long ago, so that rebalances proceed.
 
-        Records of partitions that are revoked meanwhile leave the queue.
+        The queue drops the records of partitions that this poll revokes.
 
         Raises:
             As `poll`.
         """
         if self._clock() - self._polled_at < _KEEP_MEMBERSHIP_S:
             return
-        mine = self._consumer.assignment()
-        self._consumer.pause(mine)
+        assigned = self._consumer.assignment()
+        self._consumer.pause(assigned)
         self._take(1, 0)
-        still_mine = self._consumer.assignment()
-        if still_mine:
-            self._consumer.resume(still_mine)
+        still_assigned = self._consumer.assignment()
+        if still_assigned:
+            self._consumer.resume(still_assigned)
 
     def rewind(self) -> None:
-        """Seeks back to the committed offsets; after an abort the consumer itself does not."""
+        """Seeks back to the committed offsets; the client does not do so after an abort."""
         self._offsets.rewind()
         for partition, offset in self._offsets.positions.items():
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException as error:
-                # Revoked meanwhile; the next `poll` reports it.
+                # The partition was revoked meanwhile, and the next `poll` handles that.
                 log.debug("partition %d is not rewound: %s", partition, error)
 
     def with_other_metadata(self, metadata: str) -> Dict[int, int]:
-        """Returns committed offsets whose metadata differs from this, by partition."""
+        """Returns the committed offsets with other metadata than this, by partition."""
         return self._offsets.with_other_metadata(metadata)
 
     def ends_to_commit(self, answered: Mapping[int, int]) -> Dict[int, int]:
@@ -243,15 +245,15 @@ class WorkerConsumer:
         self._offsets.committed(positions, metadata)
 
     def lag(self) -> int:
-        """Returns the number of uncommitted offsets, by the ends that came with fetches."""
-        behind = 0
+        """Returns the lag of the assigned partitions, by the high watermarks of past fetches."""
+        lag = 0
         for each in self._topic_partitions(self._offsets.positions):
             _, end = self._consumer.get_watermark_offsets(each, cached=True)
-            behind += max(0, end - each.offset)
-        return behind
+            lag += max(0, end - each.offset)
+        return lag
 
     def offsets_of(self, positions: Mapping[int, int], metadata: str) -> List[TopicPartition]:
-        """Returns offsets to commit with this metadata."""
+        """Returns these offsets with this metadata, as the client library commits them."""
         return [TopicPartition(self._topic, *item, metadata=metadata) for item in positions.items()]
 
     def commit(self, offsets: Sequence[TopicPartition]) -> None:
@@ -275,7 +277,7 @@ class WorkerConsumer:
         if code == KafkaError._PARTITION_EOF:
             self._offsets.reached(partition, offset)
         elif code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            self._gone.add(partition)
+            self._out_of_range.add(partition)
         elif code in _MISSING:
             self._events.error(self._missing)
         elif code in _UNREADABLE and partition in self._offsets.positions:
@@ -286,41 +288,41 @@ class WorkerConsumer:
         elif error.fatal():
             raise KafkaException(error)
         else:
-            level = logging.DEBUG if code in _PASSING or error.retriable() else logging.WARNING
+            level = logging.DEBUG if code in _TEMPORARY or error.retriable() else logging.WARNING
             log.log(level, "consumer: %s", error.str())
 
     def _pass_unreadable(self, message: Message, error: KafkaError, records: List[Record]) -> None:
-        """Adds a record that the client could not read, to be rejected, and seeks past it.
+        """Adds an empty record for one that the client could not read, and seeks past it.
 
-        It passes one record, although its whole batch is unreadable: the number of records in
-        the batch is unknown. It passes one at a time: until records are taken, the library
-        reports the same error again.
+        The pipeline rejects the empty record. The whole record batch is unreadable, but its number
+        of records is unknown, so one record is skipped. Each poll skips at most one record of a
+        partition, because the library may report the same error several times.
         """
-        partition, first = position_of(message)
+        partition, batch_offset = position_of(message)
         if partition in self._passed_unreadable:
             return
-        # The error names the batch's first record, which may have been read.
-        offset = max(self._offsets.next_of(partition), first)
+        # The error has the offset of the batch's first record, which may have been read already.
+        offset = max(self._offsets.next_of(partition), batch_offset)
         try:
             self._consumer.seek(TopicPartition(self._topic, partition, offset + 1))
         except KafkaException as problem:
             log.debug("partition %d is tried again: %s", partition, problem)
             return
         log.warning("partition %d offset %d can't be read: %s", partition, offset, error.str())
-        nothing = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
-        self._keep(nothing, records)
+        empty = Record(self._topic, partition, offset, -1, None, None, UNREADABLE_BATCH)
+        self._keep(empty, records)
         self._passed_unreadable.add(partition)
 
     def _commit_ends(self) -> None:
-        """Commits past transaction markers and skipped records, so that lag reaches zero."""
+        """Commits offsets past transaction markers and skipped records, so that lag reaches 0."""
         self._commit_skipped_at = self._clock() + _COMMIT_SKIPPED_S
-        past = self._offsets.ends_to_commit({})
+        ends = self._offsets.ends_to_commit({})
         committed = dict(self._offsets.metadata)
-        for metadata in {committed[partition] for partition in past}:
-            alike = {each: end for each, end in past.items() if committed[each] == metadata}
+        for metadata in {committed[partition] for partition in ends}:
+            same = {each: end for each, end in ends.items() if committed[each] == metadata}
             try:
-                self.commit(self.offsets_of(alike, metadata))
-                self.committed(alike, metadata)
+                self.commit(self.offsets_of(same, metadata))
+                self.committed(same, metadata)
             except KafkaException as error:
                 log.debug("ends of partitions are not committed: %s", error)
 
@@ -328,29 +330,30 @@ class WorkerConsumer:
         self._queue.drop(self._offsets.positions)
         self._offsets.assign({}, {})
         if not consumer.memberid():
-            # The group has removed this member already, and the partitions are lost next. Without
-            # this the library would assign them all the same, and nothing would fence the commits.
+            # The group has removed this member already, and the library reports the partitions as
+            # lost next. Without this empty assignment the library would assign the partitions all
+            # the same, and nothing would fence the commits.
             consumer.assign([])
             return
         self._group_metadata = consumer.consumer_group_metadata()
         try:
             starts = self._starts.find([item.partition for item in partitions])
         except (KafkaException, GapFound) as error:
-            # `poll` raises it: librdkafka loses exceptions of callbacks.
+            # `poll` raises this error, because librdkafka loses exceptions of callbacks.
             self._failure = error
             return
         self._offsets.assign(starts, self._starts.metadata)
         consumer.assign(self._topic_partitions(starts))
-        # A partition that was paused when it was revoked is assigned paused.
+        # A partition that was paused when it was revoked is still paused when it is assigned again.
         consumer.resume(self._topic_partitions(starts))
         self._events.assigned(starts, self._offsets.metadata)
 
     def _on_revoke(self, consumer: Consumer, partitions: List[TopicPartition]) -> None:
-        gone = {item.partition for item in partitions}
-        self._queue.drop(gone)
-        for partition in gone:
+        revoked = {item.partition for item in partitions}
+        self._queue.drop(revoked)
+        for partition in revoked:
             self._offsets.revoke(partition)
-        self._gone -= gone
+        self._out_of_range -= revoked
         self._events.revoked()
 
     def _topic_partitions(self, positions: Dict[int, int]) -> List[TopicPartition]:
@@ -361,19 +364,19 @@ class WorkerConsumer:
             failure, self._failure = self._failure, None
             raise failure
 
-    def _restart_gone(self) -> None:
-        """Continues after records that were deleted; librdkafka has stopped fetching there."""
+    def _restart_out_of_range(self) -> None:
+        """Starts partitions again after deleted records, where librdkafka has stopped fetching."""
         positions = self._offsets.positions
-        for partition in self._gone & set(positions):
+        for partition in self._out_of_range & set(positions):
             positions[partition] = self._starts.find_one(partition, positions[partition])
-        self._gone.clear()
+        self._out_of_range.clear()
         self._consumer.assign(self._topic_partitions(positions))
 
     def reload_positions(self) -> None:
         """Reads the committed offsets again, after a commit of unknown outcome.
 
         Raises:
-            GapFound: records were deleted meanwhile.
+            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the brokers don't answer.
         """
         positions = self._starts.find(list(self._offsets.positions))
@@ -381,13 +384,13 @@ class WorkerConsumer:
 
 
 def fetching_config(settings: Settings) -> JsonObject:
-    """Returns the properties of the consumer; what it fetches ahead is bounded."""
+    """Returns the properties of the consumer, which bound the records that it fetches ahead."""
     return consumer_config(
         settings,
         settings.group_id,
         client_id=settings.worker_id,
         session_timeout_ms=settings.session_timeout_ms,
-        max_poll_interval_ms=_most_between_polls_ms(settings),
+        max_poll_interval_ms=_max_poll_interval_ms(settings),
         heartbeat_interval_ms=max(1, settings.session_timeout_ms // 6),
         partition_assignment_strategy="roundrobin",
         auto_offset_reset="error",
@@ -395,21 +398,22 @@ def fetching_config(settings: Settings) -> JsonObject:
         allow_auto_create_topics=False,
         # Bounds the memory for fetched records, however many there are on the brokers.
         queued_max_messages_kbytes=32 * 1024,
-        # Small pieces of each partition in turn: no partition waits for all records of another
-        # one. A larger record is fetched all the same.
+        # The consumer fetches small pieces of each partition in turn, so that no partition waits
+        # for all records of another. A record that is larger than a piece is fetched all the same.
         fetch_message_max_bytes=256 * 1024,
         fetch_max_bytes=max(16 * 1024 * 1024, settings.max_message_bytes * 2),
         fetch_wait_max_ms=100,
         fetch_queue_backoff_ms=20,
-        # The pause of a partition after each record that can't be read.
+        # The delay of fetches of a partition after each unreadable record.
         fetch_error_backoff_ms=50,
     )
 
 
-def _most_between_polls_ms(settings: Settings) -> int:
-    """Returns the longest time between polls, which exceeds a call of the user model.
+def _max_poll_interval_ms(settings: Settings) -> int:
+    """Returns `max.poll.interval.ms`, which exceeds the time of a call of the user model.
 
-    The watchdog allows a call a quarter more, and a stack that fails is called again in parts.
+    The watchdog allows a call a quarter more than its time limit, and a stack that fails is
+    predicted again in halves.
     """
     wanted_ms = _POLL_INTERVAL_MS + int(settings.predict_timeout_s * 2500)
     return min(_MOST_POLL_INTERVAL_MS, max(wanted_ms, settings.session_timeout_ms))

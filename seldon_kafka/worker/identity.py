@@ -29,7 +29,7 @@ def identity_of(settings: Settings, index: int) -> WorkerIdentity:
 
 
 def file_name(text: str) -> str:
-    """Returns a text as a file name; characters of paths and patterns become `_`."""
+    """Returns a text as a file name; each character but letters, digits and `._-` becomes `_`."""
     return "".join(char if char.isalnum() or char in "._-" else "_" for char in text)
 
 
@@ -37,7 +37,7 @@ def state_folder(settings: Settings) -> Path:
     """Returns the folder for files that outlive a worker, and creates it if necessary.
 
     Raises:
-        SettingsError: it can't be created, or belongs to another user.
+        SettingsError: it can't be created or written, or is another user's folder in `/tmp`.
     """
     folder = Path(settings.state_dir)
     try:
@@ -46,22 +46,24 @@ def state_folder(settings: Settings) -> Path:
         foreign = folder.stat().st_uid != os.getuid() and folder.parent == Path("/tmp")  # noqa: S108
     except OSError as error:
         raise SettingsError(f"KAFKA_STATE_DIR={folder}: {error.strerror}") from None
-    # In the shared temporary folder, another user may have created it and could read its files.
+    # Another user who created the folder in `/tmp` could read its files.
     if foreign or not writable:
-        raise SettingsError(f"KAFKA_STATE_DIR={folder} is not ours to write; name another folder")
+        raise SettingsError(
+            f"KAFKA_STATE_DIR={folder} can't be written or is another user's; name another folder"
+        )
     return folder
 
 
 def lock(settings: Settings, transactional_id: str) -> Optional[IO[str]]:
-    """Returns the lock of this id on this machine, or None if another worker holds it.
+    """Returns the locked file of this id, or None if another worker on this machine holds it.
 
     Raises:
         SettingsError: the state folder can't be used.
     """
-    held = (state_folder(settings) / (file_name(transactional_id) + ".lock")).open("w")
+    file = (state_folder(settings) / (file_name(transactional_id) + ".lock")).open("w")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        held.close()
+        file.close()
         return None
-    return held
+    return file

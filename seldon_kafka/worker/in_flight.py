@@ -1,8 +1,9 @@
 """The records in flight of a worker, in a small file that outlives the process.
 
 When a worker dies during a call of the user model (a hang, a segmentation fault, out of memory),
-the next process reads the file. It answers those records one at a time, so each further death
-names its record. After `KAFKA_CRASH_ATTEMPTS` deaths that record becomes a dead letter.
+the next process reads the file. The next process answers those records one at a time, so each
+further death points to one record. After `KAFKA_CRASH_ATTEMPTS` deaths this record becomes a dead
+letter.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from seldon_kafka.messages import JsonObject, Record
 from seldon_kafka.worker.identity import file_name
 
 _SUFFIX = ".in-hand.json"
-# Older suspects are dropped: the topic may have been deleted and created with the same offsets.
+# Older suspects are dropped: a topic that was deleted and created again has other records at the
+# same offsets.
 _REMEMBERED_S = 24 * 3600.0
 
 
@@ -30,7 +32,7 @@ class Suspect(NamedTuple):
     """Records that were in flight when a worker died: offsets `first` to `last` of a partition.
 
     Attributes:
-        deaths: number of deaths.
+        deaths: number of workers that died with these records in flight.
         at_s: time of the last death, in seconds since 1970.
     """
 
@@ -42,7 +44,7 @@ class Suspect(NamedTuple):
     at_s: float = 0.0
 
     def covers(self, record: Record) -> bool:
-        """Returns whether the record is one of them."""
+        """Returns whether the record is in this range of offsets."""
         return (
             self.first <= record.offset <= self.last
             and self.partition == record.partition
@@ -54,12 +56,12 @@ _offset = operator.attrgetter("offset")
 
 
 class InFlight:
-    """The records in flight of one worker, and the suspects that it knows.
+    """The records in flight of one worker, and the suspects of its group.
 
     Args:
         folder: the folder with the files of all workers on this machine.
-        transactional_id: the id of the worker; a process with the same id reads its file.
-        group: its consumer group; files of other groups are ignored.
+        transactional_id: the id of the worker, which reads the file of the last process with it.
+        group: the worker's consumer group; files of other groups are ignored.
 
     Raises:
         OSError: the folder can't be written.
@@ -79,13 +81,13 @@ class InFlight:
         self._write()
 
     def hold(self, records: Sequence[Record]) -> bool:
-        """Writes the records of the current call of the user model, which replace the last ones.
+        """Writes the records of the current call of the user model, instead of the last call's.
 
         Args:
             records: records of one topic; empty if no call is under way.
 
         Returns:
-            Whether they differ from the last ones.
+            Whether the records are not the same list as at the last call.
         """
         if records is self._called_with:
             return False
@@ -97,9 +99,10 @@ class InFlight:
 
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
-        """Writes that these records of one topic are decoded, until the context is left.
+        """Keeps records of one topic in the file while the context decodes them.
 
-        After an exception they stay in the file: it ends the worker, and they caused it.
+        After an exception the records stay in the file, because they caused the exception, which
+        ends the worker.
         """
         ranges = self._ranges(records)
         with self._lock:
@@ -111,7 +114,7 @@ class InFlight:
             self._write()
 
     def _ranges(self, records: Sequence[Record]) -> List[Suspect]:
-        # A stack has its messages in another order.
+        # The messages of a stack are not in the order of their offsets.
         ordered = sorted(records, key=_offset)
         first = {record.partition: record.offset for record in reversed(ordered)}
         last = {record.partition: record for record in ordered}
@@ -132,7 +135,7 @@ class InFlight:
         return max((item.deaths for item in self._suspects if item.covers(record)), default=0)
 
     def forget(self, topic: str, partition: int, position: int) -> None:
-        """Drops suspects before an offset, because they are answered."""
+        """Drops suspects before a committed offset, because their records are answered."""
         if self._suspects:
             self._suspects = [
                 item
@@ -144,7 +147,7 @@ class InFlight:
         """Reads the suspects of other workers of the group, for newly assigned partitions.
 
         Args:
-            positions: offset to read from, by partition; records before it are answered.
+            positions: start offset, by partition; records before it are answered.
             topic: the input topic.
         """
         for path in sorted(self._folder.glob("*" + _SUFFIX)):
@@ -167,13 +170,13 @@ class InFlight:
             "suspects": self._suspects,
         }
         text = orjson.dumps(document, default=list)
-        # One write that covers the whole file, so that no reader sees half of it.
+        # One write covers the whole file, so that no reader sees half of the document.
         os.pwrite(self._descriptor, text.ljust(self._size), 0)
         self._size = max(self._size, len(text))
 
 
 def clear_in_flight(folder: Path, transactional_id: str) -> None:
-    """Clears the records in flight of a worker that was killed because it left too slowly."""
+    """Clears the records in flight of a worker that was killed because it stopped too slowly."""
     path = folder / (file_name(transactional_id) + _SUFFIX)
     document = _load(path)
     if document.get("held"):
@@ -189,7 +192,7 @@ def _load(path: Path) -> JsonObject:
 
 
 def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
-    """What a worker's file makes suspect: what it knew of, and what it held if it died."""
+    """Returns the suspects in a worker's file, and its records in flight if the worker died."""
     try:
         written_at = path.stat().st_mtime
     except OSError:

@@ -20,35 +20,35 @@ _MESSAGES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 # Messages that were answered and committed.
 REPLIES = Counter("kafka_worker_replies", "Messages answered", ["worker"])
-# Messages that were put on the dead-letter topic, by the reason word.
+# Messages that were sent to the dead-letter topic, by reason.
 DEAD_LETTERS = Counter(
     "kafka_worker_dead_letters", "Messages put on the dead-letter topic", ["worker", "reason"]
 )
-# Rows (images, texts, …) that the class was asked about.
+# Rows (images, texts, …) that the user model was called with.
 ROWS = Counter("kafka_worker_rows", "Rows that the class was called with", ["worker"])
-# Messages in one call of the pipeline: near the limit under backlog, one under light load.
+# Messages in one batch: near the limit under backlog, one under light load.
 BATCH_MESSAGES = Histogram(
     "kafka_worker_batch_messages", "Messages in a batch", ["worker"], buckets=_MESSAGES
 )
-# Where time goes: decode, predict, encode, and publish (produce and commit).
+# The time of each stage: decode, predict, encode, and publish (produce and commit).
 STAGE_SECONDS = Histogram(
     "kafka_worker_stage_seconds",
     "Time of one batch or transaction in a stage",
     ["worker", "stage"],
     buckets=_SECONDS,
 )
-# From when a message was sent, by its timestamp, until what answers it was committed.
+# The time from a message's timestamp until its reply or dead letter was committed.
 LATENCY_SECONDS = Histogram(
     "kafka_worker_latency_seconds",
     "Time from a message's timestamp to the commit of its answer or dead letter",
     ["worker"],
     buckets=(*_SECONDS, 30, 60),
 )
-# Transactions that had to be done again; a few at each rebalance, none otherwise.
+# Failed transactions, whose records were answered again: a few at each rebalance, none otherwise.
 ABORTS = Counter("kafka_worker_aborts", "Transactions that were repeated", ["worker"])
-# Batches that were put off because the class met a temporary error.
+# Batches that were delayed because the user model raised a temporary error.
 RETRIES = Counter("kafka_worker_retries", "Batches delayed by temporary errors", ["worker"])
-# Classes that declare themselves row-wise and are not.
+# Declarations by user models that they are row-wise, although they are not.
 SWITCHES = Counter(
     "kafka_worker_declaration_errors",
     "Declarations of row-wise classes that were found wrong",
@@ -69,15 +69,15 @@ PARTITIONS = Gauge(
     ["worker"],
     multiprocess_mode="livesum",
 )
-# What those partitions hold beyond what is committed, transaction markers among it, each second.
-# Only what somebody reads has such a number: without workers there is none.
+# The lag of the worker's partitions, transaction markers included, measured each second. The lag of
+# a partition that no worker reads is not measured.
 LAG = Gauge(
     "kafka_worker_lag_messages",
     "Offsets of the worker's partitions that are not committed yet",
     ["worker"],
     multiprocess_mode="livesum",
 )
-# When the youngest published reply's record was sent: lag in time = now - this.
+# The latest timestamp of a message whose outcome was committed: lag in time = now - this.
 LAST_TIMESTAMP = Gauge(
     "kafka_worker_last_timestamp_seconds",
     "Timestamp of the latest answered message",
@@ -86,16 +86,16 @@ LAST_TIMESTAMP = Gauge(
 )
 
 
-# What the class itself reports.
+# The metrics that the user model itself reports.
 MODEL_METRICS = ModelMetrics()
 
 
 def begin(worker: str) -> None:
-    """Initialises counters to 0: Prometheus sees no increase from a missing series."""
+    """Initialises counters to 0, because Prometheus sees no increase of a missing series."""
     REPLIES.labels(worker)
     GAPS.labels(worker)
     SWITCHES.labels(worker)
-    # Alerts fire at the first of these.
+    # Alerts fire at the first dead letter with one of these reasons.
     for reason in ("predict_failed", "worker_crash"):
         DEAD_LETTERS.labels(worker, reason)
 
@@ -121,10 +121,10 @@ def _observe_all(histogram: Any, sent_ms: List[int], now_s: float) -> None:
     `Histogram.observe` takes longer for a message than all other work between batches. So this
     function adds the counts to the histogram's buckets directly.
     """
-    # Clocks differ: a timestamp in the future counts as no latency.
+    # Clocks differ: a timestamp in the future counts as a latency of 0.
     seconds = np.maximum(0.0, now_s - np.asarray(sent_ms) / 1000)
     bounds = histogram._upper_bounds
-    found = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds))
-    for bucket in np.flatnonzero(found).tolist():
-        histogram._buckets[bucket].inc(float(found[bucket]))
+    counts = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds))
+    for bucket in np.flatnonzero(counts).tolist():
+        histogram._buckets[bucket].inc(float(counts[bucket]))
     histogram._sum.inc(float(seconds.sum()))

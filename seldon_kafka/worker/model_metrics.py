@@ -52,10 +52,10 @@ class ModelMetrics:
             metrics: metrics of committed answers.
         """
         for metric in metrics:
-            if not self._is_counted(worker, metric):
+            if not self._try_to_count(worker, metric):
                 DROPPED.labels(worker).inc()
 
-    def _is_counted(self, worker: str, metric: Mapping[str, Json]) -> bool:
+    def _try_to_count(self, worker: str, metric: Mapping[str, Json]) -> bool:
         """Counts a metric; returns False if that is not possible."""
         observe = self._observer(worker, metric) if is_finite(metric["value"]) else None
         if observe is None:
@@ -76,26 +76,29 @@ class ModelMetrics:
         if key not in self._series:
             if len(self._series) >= MOST_SERIES:
                 return None
-            self._series[key] = self._made(kind, name, {**tags, **_LABELS, "worker_id": worker})
+            self._series[key] = self._new_observer(
+                kind, name, {**tags, **_LABELS, "worker_id": worker}
+            )
         return self._series[key]
 
-    def _made(self, kind: str, name: str, labels: Dict[str, str]) -> _Observe:
+    def _new_observer(self, kind: str, name: str, labels: Dict[str, str]) -> _Observe:
         try:
             return _OBSERVERS[kind](self._family(kind, name, tuple(labels)).labels(**labels))
         except (ValueError, KeyError) as error:
             log.warning("the class's metric %r can't be counted: %s", name, error)
-            return _nothing
+            return _ignore
 
     def _family(self, kind: str, name: str, labels: Tuple[str, ...]) -> _Family:
         key = kind, name, labels
         if key not in self._families:
-            # Outside of the registry: Seldon allows other tags for the same name.
+            # The metric is not registered: Seldon allows several sets of tags for one name, and the
+            # registry does not.
             options: JsonObject = {"registry": None, **_OPTIONS.get(kind, {})}
             self._families[key] = _FAMILIES[kind](name, "", labels, **options)
         return self._families[key]
 
 
-def _nothing(value: float) -> None:
+def _ignore(value: float) -> None:
     """Counts nothing."""
 
 
@@ -110,12 +113,12 @@ def _set(child: Gauge) -> _Observe:
 
 
 def _timed(child: Histogram) -> _Observe:
-    # Seldon's timers are milliseconds, and its histograms seconds.
+    # Seldon's timers are in milliseconds, and its histograms in seconds.
     return lambda value: child.observe(value / 1000)
 
 
 _LABELS = metric_labels()
-# Those of `seldon_core.metrics.SeldonMetrics`: from 1 ms to 30 s.
+# The buckets of `seldon_core.metrics.SeldonMetrics`: from 1 ms to 30 s.
 _BUCKETS_S = (*(float(each) for each in np.logspace(-3, np.log10(30), 50)), float("inf"))
 _FAMILIES = {"COUNTER": Counter, "GAUGE": Gauge, "TIMER": Histogram}
 _OPTIONS: Dict[str, JsonObject] = {

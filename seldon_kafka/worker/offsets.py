@@ -76,7 +76,12 @@ class PartitionOffsets:
         self._ends: Dict[int, int] = {}
 
     def assign(self, positions: Mapping[int, int], metadata: Mapping[int, str]) -> None:
-        """Starts over with these partitions."""
+        """Replaces all partitions, after an assignment.
+
+        Args:
+            positions: start offset, by partition.
+            metadata: offset metadata, by partition.
+        """
         self.positions = dict(positions)
         self.metadata = {partition: metadata[partition] for partition in positions}
         self.rewind()
@@ -94,7 +99,7 @@ class PartitionOffsets:
             known.pop(partition, None)
 
     def with_other_metadata(self, metadata: str) -> Dict[int, int]:
-        """Returns the committed offsets whose metadata differs from this."""
+        """Returns the committed offsets with other metadata than this, by partition."""
         return {
             partition: position
             for partition, position in self.positions.items()
@@ -102,22 +107,22 @@ class PartitionOffsets:
         }
 
     def consumed(self, partition: int, offset: int) -> None:
-        """Stores that the record at this offset is to be answered."""
+        """Stores that the record at this offset was consumed, and is to be answered."""
         self._consumed[partition] = offset + 1
 
     @property
     def unanswered(self) -> bool:
-        """Whether a consumed record is not answered."""
+        """Whether the outcome of a consumed record is not committed."""
         return any(
             end > self.positions.get(partition, end) for partition, end in self._consumed.items()
         )
 
     def reached(self, partition: int, offset: int) -> None:
-        """Stores that nothing before this offset is left to read."""
+        """Stores that no record before this offset is left to read."""
         self._ends[partition] = max(offset, self._ends.get(partition, offset))
 
     def next_of(self, partition: int) -> int:
-        """Returns the first offset of a partition that was not read."""
+        """Returns the offset from which a partition was not read yet."""
         return max(
             self.positions[partition],
             self._consumed.get(partition, -1),
@@ -125,7 +130,7 @@ class PartitionOffsets:
         )
 
     def rewind(self) -> None:
-        """Starts over at the committed offsets."""
+        """Forgets how far each partition was read beyond its committed offset."""
         self._consumed = {}
         self._ends = {}
 
@@ -133,30 +138,30 @@ class PartitionOffsets:
         """Returns offsets past transaction markers that may be committed, by partition.
 
         Args:
-            answered: offset before which every record is answered, by partition, where that is
-                not yet the committed offset.
+            answered: offset after the last answered record, by partition; partitions without an
+                entry are answered up to their committed offsets.
         """
-        past = {}
+        ends = {}
         for partition, end in self._ends.items():
             position = answered.get(partition, self.positions.get(partition, end))
             if end > position >= self._consumed.get(partition, -1):
-                past[partition] = end
-        return past
+                ends[partition] = end
+        return ends
 
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# Offsets stay hidden behind the open transaction of a worker that died, and partitions may have no
-# leader for a while. After this time the worker gives up and is started again.
+# The open transaction of a worker that died hides its group's offsets, and partitions may have no
+# leader for a while. After this time the worker exits, and its supervisor starts it again.
 _WITHIN_S = 60.0
 _REQUEST_S = 3.0
-# A request that is repeated often, and must not delay a worker that is to leave.
-_ASIDE_S = 1.0
+# The time-out of a frequent request, which must not delay a worker that was asked to stop.
+_SHORT_REQUEST_S = 1.0
 _NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
 
 class GapFound(Exception):
-    """Retention deleted what the group had not read, and `KAFKA_ON_GAP` is `stop`."""
+    """Retention deleted records that the group had not read, and `KAFKA_ON_GAP` is `stop`."""
 
 
 class StartOffsets:
@@ -166,10 +171,10 @@ class StartOffsets:
         settings: topic, where a new group starts, what to do about a gap.
         consumer: the group's consumer.
         gap: called with each gap that is found.
-        stopping: returns whether the worker is to leave and stops asking.
+        stopping: returns whether the worker was asked to stop, which ends repeated requests.
 
     Attributes:
-        metadata: by partition, the offset metadata that was found last.
+        metadata: by partition, the offset metadata that was read last.
     """
 
     def __init__(
@@ -221,26 +226,26 @@ class StartOffsets:
     def topic_is_missing(self) -> bool:
         """Returns whether the brokers say that the topic does not exist."""
         try:
-            known = self._consumer.list_topics(self._topic, timeout=_ASIDE_S).topics
+            known = self._consumer.list_topics(self._topic, timeout=_SHORT_REQUEST_S).topics
         except KafkaException:
             return False
         error = known[self._topic].error if self._topic in known else None
         return error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
 
     def _start_new_group_at_the_end(self) -> None:
-        """Commits the end of every partition if the group has committed no offset yet.
+        """Commits the high watermark of every partition if the group has committed no offset yet.
 
-        Partitions that are added later are read from their start. So no record is skipped that
-        was sent while the group's first members joined.
+        Partitions that get no offset here, because they are added later, are read from their
+        beginning. So no record is skipped that is sent after the group's first member has joined.
         """
         topics = self._eventually(
             lambda: self._consumer.list_topics(self._topic, timeout=_REQUEST_S).topics
         )
-        everywhere = list(topics[self._topic].partitions)
-        committed = self._eventually(lambda: self._committed(everywhere))
+        partitions = list(topics[self._topic].partitions)
+        committed = self._eventually(lambda: self._committed(partitions))
         if any(offset is not None for offset in committed.values()):
             return
-        ends = {partition: self._watermarks(partition)[1] for partition in everywhere}
+        ends = {partition: self._watermarks(partition)[1] for partition in partitions}
         self._eventually(lambda: self._commit(ends))
 
     def _watermarks(self, partition: int) -> Tuple[int, int]:
@@ -252,22 +257,22 @@ class StartOffsets:
 
     def _committed(self, partitions: List[int]) -> Dict[int, Optional[int]]:
         partition_offsets = [TopicPartition(self._topic, partition) for partition in partitions]
-        found: Dict[int, Optional[int]] = {}
+        offsets: Dict[int, Optional[int]] = {}
         for partition_offset in self._consumer.committed(partition_offsets, timeout=_REQUEST_S):
             if partition_offset.error is not None:
                 raise KafkaException(partition_offset.error)
-            found[partition_offset.partition] = (
+            offsets[partition_offset.partition] = (
                 None if partition_offset.offset == _NO_OFFSET else partition_offset.offset
             )
             self.metadata[partition_offset.partition] = partition_offset.metadata or ""
-        return found
+        return offsets
 
     def _commit(self, positions: Dict[int, int]) -> None:
         partition_offsets = [TopicPartition(self._topic, *item) for item in positions.items()]
         self._consumer.commit(offsets=partition_offsets, asynchronous=False)
 
     def _eventually(self, request: Callable[[], Any]) -> Any:
-        """Repeats a request until the brokers answer it."""
+        """Repeats a request until the brokers answer it, for 60 s or until the worker stops."""
         give_up_at = time.monotonic() + _WITHIN_S
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The prediction thread, which runs the user model, and the batches in front of it."""
+"""The prediction thread, which runs the user model on submitted batches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from seldon_kafka.errors import Retriable
 from seldon_kafka.pipeline.batch import Batch, BatchState
 
 # A thread that returns from the user model or from numpy waits this long for the interpreter lock,
-# about ten times for each batch. Python's default of 5 ms costs more than the second thread gains.
+# about ten times for each batch. Python's default of 5 ms would cost more time than the second
+# thread saves.
 # The setting holds for the whole process, threads of the user model included.
 _SWITCH_S = 0.00003
 _IDLE_EVERY_S = 0.5
@@ -19,7 +20,11 @@ _IDLE_AFTER_S = 0.02
 
 
 class _Sequence:
-    """Batches that build on each other: once it has ended, none of the others is predicted."""
+    """A sequence of batches in the order of their records.
+
+    Args:
+        has_ended: whether batches of the sequence that are not predicted yet must be dropped.
+    """
 
     def __init__(self, *, has_ended: bool = False) -> None:
         self.has_ended = has_ended
@@ -41,7 +46,7 @@ class PredictionThread:
         self._has_failed = False
 
     def submit(self, batch: Batch) -> None:
-        """Hands a batch to the main thread, behind those that wait already."""
+        """Hands a batch to the main thread, after the batches that wait already."""
         self._submitted.put((batch, self._sequence))
 
     @property
@@ -50,7 +55,7 @@ class PredictionThread:
         return not self._submitted.empty()
 
     def drop(self) -> None:
-        """Drops the batches that wait; a prediction under way ends, and nobody wants it."""
+        """Drops the batches that wait, and the answer of a prediction under way."""
         self._sequence.has_ended = True
         self._sequence = _Sequence()
 
@@ -68,9 +73,9 @@ class PredictionThread:
     def serve(self) -> None:
         """Runs the user model on one batch after the other until `close`.
 
-        The thread that made the user model calls this. After a batch that was not answered as a
-        whole, the following batches of its sequence are dropped, because the user model gets
-        messages in their order.
+        The thread that created the user model calls this method. After a batch that was not
+        answered as a whole, the following batches of its sequence are dropped, because the user
+        model gets messages in their order.
         """
         sys.setswitchinterval(_SWITCH_S)
         while True:
@@ -98,13 +103,13 @@ class PredictionThread:
                 wait_s = _IDLE_EVERY_S
 
     def _error_of(self, batch: Batch) -> Optional[BaseException]:
-        """Predicts a batch, and returns the exception that ended the prediction."""
+        """Predicts a batch; returns the exception that ended the prediction, or None."""
         try:
             self._predict(batch)
         except Retriable as error:
             return error
         except BaseException as error:
-            # The worker ends, and its file must still name the records in flight then.
+            # The worker exits, and the in-flight file must still have the records of this batch.
             self._has_failed = True
             return error
         return None

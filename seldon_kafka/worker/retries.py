@@ -1,4 +1,4 @@
-"""Delays tries while the user model meets temporary errors, and gives up a single message."""
+"""Delays tries after temporary errors of the user model, and decides when to give up a message."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST_S = 30.0
 
 
 class Retries:
-    """The tries of the next message.
+    """The failed tries of the first message that is not answered.
 
     Args:
         give_up_after_s: time in seconds after which a failing message is given up, if others are
             answered.
         clock: returns the seconds of a monotonic clock.
-        chooser: spreads the delays of many workers.
+        chooser: random numbers, which spread the delays of many workers.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Retries:
         self._others_are_answered = answered
 
     def committed(self, positions: Mapping[int, int]) -> None:
-        """Starts over once the message is committed.
+        """Ends the delay after a commit, and forgets the message once it is committed.
 
         Args:
             positions: committed offset, by partition.

@@ -22,8 +22,8 @@ class WorkerStatus(NamedTuple):
     """A worker's state.
 
     Attributes:
-        state: `starting`, `joining` the group, `ready`, `stalled` (it can't continue now, and
-            tries again), `halted`, or `gap` (both wait for an operator).
+        state: `starting`, `joining` the group, `ready`, `stalled` (the worker can't continue now,
+            and tries again), `halted` or `gap` (the worker stopped until an operator acts).
         detail: the reason for the last three states.
         partitions: the partitions that it reads.
         progress: number of transactions that it has committed.
@@ -38,10 +38,10 @@ class WorkerStatus(NamedTuple):
 
 
 class StatusPipe:
-    """The worker's end of the pipe.
+    """The worker's end of the pipe to its supervisor.
 
     Args:
-        descriptor: file descriptor to write to; None writes nowhere.
+        descriptor: file descriptor of the pipe; None without a supervisor.
     """
 
     def __init__(self, descriptor: Optional[int]) -> None:

@@ -1,9 +1,11 @@
 """Ends the process when a guarded thread misses its deadline, and prints all stacks.
 
 `faulthandler`'s timer guards calls of the user model in the main thread: it fires even while the
-user model holds the interpreter's lock and no other thread runs. A process has one such timer. The
-main thread guards the I/O thread's calls to the brokers while no call of the user model is under
-way: a user model that holds the lock delays them too, and is not to blame for the brokers.
+user model holds the interpreter's lock and no other thread runs. A process has one such timer.
+
+The main thread guards the I/O thread's calls to the brokers, but only while no call of the user
+model is under way. A user model that holds the lock also delays the I/O thread, and must not be
+mistaken for brokers that do not answer.
 """
 
 from __future__ import annotations
@@ -41,13 +43,16 @@ class Watchdog:
         slack_s = timeout_s / 4
         if self._call_began_at is None:
             self._call_began_at = now
-        # A new timer starts a thread. Within the slack, the running timer is kept.
+        # Each new timer starts a thread, so the running timer is kept within the slack.
         if timeout_s != self._timeout_s or now - self._armed_at > slack_s:
             faulthandler.dump_traceback_later(timeout_s + slack_s, exit=True)
             self._timeout_s, self._armed_at = timeout_s, now
 
     def release_model(self) -> None:
-        """Clears the deadline of the user model: no call is under way."""
+        """Clears the deadline of the user model after its calls.
+
+        The deadline of the I/O thread is extended by the time of these calls.
+        """
         if self._timeout_s:
             faulthandler.cancel_dump_traceback_later()
             self._timeout_s = 0.0
@@ -58,12 +63,16 @@ class Watchdog:
             self._call_began_at = None
 
     def guard_io(self, timeout_s: float) -> None:
-        """Sets the deadline of a call to the brokers, in seconds from now."""
+        """Sets the deadline of a call to the brokers.
+
+        Args:
+            timeout_s: time limit of the call, in seconds.
+        """
         with self._lock:
             self._io_deadline = self._clock() + timeout_s
 
     def release_io(self) -> None:
-        """Clears the deadline of the brokers: no call is under way."""
+        """Clears the deadline after a call to the brokers."""
         with self._lock:
             self._io_deadline = None
 

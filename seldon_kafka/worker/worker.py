@@ -1,6 +1,7 @@
 """The worker: consumes records, batches them for the user model, and commits the replies.
 
-`Worker.run` is the I/O thread. The main thread made the user model, and runs it in `Worker.serve`.
+`Worker.run` is the I/O thread. The main thread created the user model, and runs it in
+`Worker.serve`.
 """
 
 from __future__ import annotations
@@ -36,33 +37,33 @@ from seldon_kafka.worker.watchdog import Watchdog
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# An idle worker checks at this interval whether it is to leave.
+# An idle worker checks at this interval whether it was asked to stop.
 _IDLE_WAIT_S = 0.2
 _MEASURE_EVERY_S = 1.0
-_RETRY_LOOK_S = 0.05
+_RETRY_CHECK_S = 0.05
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
-# A worker without partitions or commits for this time is no longer ready. Within it, other workers
-# take over partitions, and partitions elect leaders.
+# A worker without partitions or commits for this time is no longer ready. Rebalances and elections
+# of leaders take less time.
 _STALLED_AFTER_S = 10.0
 # A call to the brokers that takes longer never returns.
 _BROKER_CALL_S = 30.0
 
 
 class Halted(Exception):
-    """The user model fails at most messages; consumption stops until an operator resumes it."""
+    """Too many messages failed or were invalid; an operator must resume consumption."""
 
 
 class Worker:
-    """Answers the messages of the input topic until it is told to stop.
+    """Answers the messages of the input topic until it is asked to stop.
 
     Args:
         settings: the settings.
         user_model: the user model.
         identity: the identity of this worker.
         status: reports the state to the supervisor.
-        signals: report whether the worker is to leave.
-        parent: process id of the supervisor; the worker leaves when that process has ended.
+        signals: report whether SIGTERM or Ctrl-C asked the worker to stop.
+        parent: process id of the supervisor; the worker stops when that process has ended.
     """
 
     def __init__(
@@ -105,18 +106,18 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Leaves after the batch that is under way."""
+        """Asks the worker to stop after the current batch."""
         self._stop_asked = True
 
     def serve(self) -> None:
-        """Runs the user model until `run` has ended, in the thread that made it."""
+        """Runs the user model until `run` has ended, in the thread that created the user model."""
         self._batcher.serve()
 
     def run(self) -> None:
-        """Works until `stop`.
+        """Answers messages until `stop`.
 
         Raises:
-            Halted: the user model fails at most messages.
+            Halted: too many messages failed or were invalid.
             GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the group or the topic can't be used.
         """
@@ -131,7 +132,7 @@ class Worker:
             self._batcher.close()
 
     def _work(self) -> None:
-        """Joins the group and works until `stop`, or until the brokers refuse it."""
+        """Joins the group, and answers messages until `stop` or until an error ends that."""
         output = self._make_output()
         if output is None:
             return
@@ -144,7 +145,7 @@ class Worker:
             while not self._stopping:
                 self._turn()
         except (KafkaException, RightMissing, GapFound, Halted) as error:
-            # The records in flight are not the cause.
+            # The records in flight did not cause this error.
             self._batcher.settle()
             if not (self._stopping and isinstance(error, KafkaException)):
                 raise
@@ -157,7 +158,7 @@ class Worker:
         self._in_flight.close()
 
     def _make_output(self) -> Optional[Output]:
-        """Returns the output once topics and brokers are there; None after a request to stop."""
+        """Returns the output once the topics exist and brokers answer; None after `stop`."""
         output = None
         while not self._stopping:
             try:
@@ -189,7 +190,7 @@ class Worker:
         self._watchdog.guard_io(_BROKER_CALL_S)
 
     def _turn(self) -> None:
-        """Polls records, answers a transaction's worth of them, and commits it."""
+        """Polls records, answers the records of one transaction, and commits it."""
         consumer = self._consumer
         if self._parent is not None and os.getppid() != self._parent:
             log.warning("%s stops: its supervisor has ended", self._identity.name)
@@ -205,7 +206,7 @@ class Worker:
         if not len(self._batcher):
             return
         if self._retries.is_waiting:
-            time.sleep(_RETRY_LOOK_S)
+            time.sleep(_RETRY_CHECK_S)
             return
         group_metadata = consumer.group_metadata()
         try:
@@ -244,11 +245,11 @@ class Worker:
         """Commits the outcomes of batches, and the offsets after them.
 
         Raises:
-            Halted: the user model fails at most messages.
+            Halted: too many messages failed or were invalid.
         """
         outcomes = [outcome for batch in batches for outcome in batch.outcomes]
         outcomes, messages = self._output.compose(outcomes)
-        breaker, why = self._breaker.after(outcomes)
+        breaker, why = self._breaker.with_outcomes(outcomes)
         if why is not None:
             raise Halted(why)
         positions = self._positions_after(outcomes, breaker.metadata)
@@ -259,7 +260,8 @@ class Worker:
             self._output.commit(messages, offsets, group_metadata, self._work_ahead)
         except NotCommitted as error:
             if error.unknown:
-                # Counted twice, failures stop consumption early. Not counted, they never stop it.
+                # Failures that are counted twice stop consumption early. Failures that are not
+                # counted never stop it.
                 self._breaker = breaker
             self._not_committed(error)
             return
@@ -278,16 +280,16 @@ class Worker:
         """Returns the offsets to commit with these outcomes, by partition."""
         answered = {outcome.record.partition: outcome.record.offset + 1 for outcome in outcomes}
         return {
-            # In every partition: a partition that is not read for long would keep old metadata.
+            # Every partition gets the metadata: one without traffic would keep an old count.
             **self._consumer.with_other_metadata(metadata),
             **answered,
             **self._consumer.ends_to_commit(answered),
         }
 
     def _work_ahead(self) -> bool:
-        """Submits a batch while the brokers are waited for; returns whether it did."""
+        """Submits a batch while the producer waits for brokers; returns whether it did."""
         if self._backoff_s:
-            # The transaction is open: the last one failed, and this one must not take longer.
+            # The last transaction failed, and further work would keep this one open for longer.
             return False
         return self._batcher.submit_one_more()
 
@@ -320,7 +322,7 @@ class Worker:
         self._consumer.rewind()
 
     def _settle(self) -> None:
-        """Finds out the outcome of an unknown commit before anything is repeated."""
+        """Finds out whether a commit succeeded, before its records are answered again."""
         while not self._stopping:
             try:
                 # A new producer ends the open transaction; then the committed offsets are certain.
@@ -330,7 +332,7 @@ class Worker:
             except NotCommitted as error:
                 self._stalled(str(error))
             except KafkaException as error:
-                self._stalled(f"the group's position can't be read: {client_error_text(error)}")
+                self._stalled(f"the group's offsets can't be read: {client_error_text(error)}")
             finally:
                 self._watchdog.release_io()
             self._back_off()
@@ -358,7 +360,7 @@ class Worker:
         return self._stopping
 
     def _on_switch(self, why: str) -> None:
-        """Logs and counts a wrong declaration; called in the main thread."""
+        """Logs and counts a wrong row-wise declaration; called in the main thread."""
         metrics.SWITCHES.labels(self._identity.name).inc()
         log.warning(
             "%s calls the class message by message from now on, although it declares that it is "
@@ -395,7 +397,7 @@ class Worker:
         )
 
     def _back_off(self) -> None:
-        """Waits, longer after each failure, and stops waiting when the worker is to leave."""
+        """Waits, longer after each failure; the wait ends when the worker is asked to stop."""
         self._backoff_s = min(_BACKOFF_MOST_S, max(_BACKOFF_FIRST_S, self._backoff_s * 2))
         wake_at = time.monotonic() + self._backoff_s
         while not self._stopping and time.monotonic() < wake_at:

@@ -18,7 +18,7 @@ def why(batches: list[list[Outcome]], **environ: str) -> str | None:
     breaker = Breaker.of(load_settings(environ))
     reason = None
     for batch in batches:
-        breaker, met = breaker.after(batch)
+        breaker, met = breaker.with_outcomes(batch)
         reason = reason or met
     return reason
 
@@ -60,21 +60,21 @@ def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
 
 def test_failures_of_predecessors_count() -> None:
     breaker = Breaker.of(load_settings({}))
-    metadata = breaker.after([FAILED] * 98)[0].metadata
-    assert breaker.inheriting(metadata).after([FAILED])[1] is None
-    assert breaker.inheriting(metadata).after([FAILED] * 2)[1] is not None
+    metadata = breaker.with_outcomes([FAILED] * 98)[0].metadata
+    assert breaker.inheriting(metadata).with_outcomes([FAILED])[1] is None
+    assert breaker.inheriting(metadata).with_outcomes([FAILED] * 2)[1] is not None
     worst = breaker.inheriting("failed=3").inheriting(metadata).inheriting("failed=7")
     assert worst.metadata == metadata
 
 
 def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
     breaker = Breaker.of(load_settings({})).inheriting("failed=99")
-    breaker, met = breaker.after([FAILED, GOOD, FAILED])
+    breaker, met = breaker.with_outcomes([FAILED, GOOD, FAILED])
     assert met is None
     assert breaker.metadata == "failed=1"
-    breaker, _ = breaker.after([GOOD])
+    breaker, _ = breaker.with_outcomes([GOOD])
     assert breaker.metadata == ""
-    assert breaker.inheriting("failed=99").after([FAILED])[1] is None, "it is proven here"
+    assert breaker.inheriting("failed=99").with_outcomes([FAILED])[1] is None, "it is proven here"
 
 
 @pytest.mark.parametrize("metadata", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
