@@ -1,1 +1,1 @@
-"""What needs a real broker: they all use one local cluster."""
+"""Tests that need a real broker; they share one local cluster."""

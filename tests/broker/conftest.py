@@ -1,4 +1,4 @@
-"""One local cluster for all tests of a run, and topics of its own for each test."""
+"""A local cluster for all tests of a run, and topics for each test."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from seldon_kafka.topics.manage import await_usable, create
 from seldon_kafka.topics.wanted import wanted_topics
 from tests.support.stream import Stream
 
-# A shell starts what runs in the background with SIGINT ignored, and so would be the Ctrl-C that
-# tests send to the programs which they start.
+# A shell starts background processes with SIGINT ignored. The programs that tests start would
+# inherit that, and miss the tests' Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Each secured cluster is started once, by the one process that has all its tests.
+# Each secured cluster is started once, by the one process that runs all of its tests.
 SASL_SSL = pytest.mark.xdist_group("sasl_ssl cluster")
 SSL = pytest.mark.xdist_group("ssl cluster")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of one broker, shared by all pytest-xdist workers.
+    """A cluster of one broker for all pytest-xdist workers.
 
-    It ends with the last of them, even if they are killed.
+    It ends with the last worker, even if that is killed.
     """
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -43,14 +43,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def sasl_ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of one broker that asks for a password, over TLS."""
+    """A cluster of one broker that requires a password, over TLS."""
     with leased(tmp_path_factory.mktemp("sasl_ssl"), security="sasl_ssl") as secured:
         yield secured
 
 
 @pytest.fixture(scope="session")
 def ssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster of one broker that asks for a certificate."""
+    """A cluster of one broker that requires a certificate."""
     with leased(tmp_path_factory.mktemp("ssl"), security="ssl") as secured:
         yield secured
 
@@ -66,7 +66,7 @@ def in_docker() -> Iterator[str]:
 
 @pytest.fixture
 def bootstrap(request: pytest.FixtureRequest) -> str:
-    """Bootstrap servers: of the shared cluster, or of the image in `BROKER_IMAGE`."""
+    """Bootstrap servers of the shared cluster, or of the image in `BROKER_IMAGE`."""
     if os.environ.get("BROKER_IMAGE"):
         return str(request.getfixturevalue("in_docker"))
     cluster: Cluster = request.getfixturevalue("cluster")
@@ -75,14 +75,14 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
-    """A name that no other test uses, for topics, groups and transactional ids."""
+    """A unique name for topics, groups and transactional ids."""
     test = re.sub(r"[^A-Za-z0-9_-]", "-", request.node.name)[:60]
     return f"{test}-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
 def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
-    """Makes topics that are deleted after the test: `new_topic("in", partitions=3)`."""
+    """Creates topics that are deleted after the test: `new_topic("in", partitions=3)`."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
     made: set[str] = set()
 
@@ -103,7 +103,7 @@ def new_topic(bootstrap: str, name: str) -> Iterator[Callable[..., str]]:
 
 @pytest.fixture
 def cluster_folder(tmp_path: Path) -> Path:
-    """A folder for a cluster that a test has for itself."""
+    """A folder for a cluster of a single test."""
     return tmp_path / "cluster"
 
 
@@ -111,11 +111,11 @@ def cluster_folder(tmp_path: Path) -> Path:
 def new_stream(
     bootstrap: str, name: str, new_topic: Callable[..., str], tmp_path: Path
 ) -> Iterator[Callable[..., Stream]]:
-    """Makes topics and settings: `new_stream(partitions=3, max_message_bytes="2000000")`."""
+    """Creates topics and settings: `new_stream(partitions=3, max_message_bytes="2000000")`."""
     streams: list[Stream] = []
 
     def make(partitions: int = 3, output: bool = True, **config: str) -> Stream:
-        # The tests' messages are of long ago, so that their timestamps can be told apart.
+        # The tests' messages have old, different timestamps, so retention must not delete them.
         config.setdefault("retention_ms", "-1")
         new_topic("in", partitions=partitions, **config)
         new_topic("dead", partitions=partitions, **config)
@@ -144,7 +144,7 @@ def new_stream(
 
 @pytest.fixture
 def new_stream_on(name: str, tmp_path: Path) -> Iterator[Callable[..., Stream]]:
-    """Makes topics on a secured cluster, and settings with which its operator uses them."""
+    """Creates topics on a secured cluster, and settings with its operator's rights."""
     streams: list[Stream] = []
 
     def make(cluster: Cluster, **more: str) -> Stream:
@@ -166,7 +166,7 @@ def new_stream_on(name: str, tmp_path: Path) -> Iterator[Callable[..., Stream]]:
         create(
             streams[-1].admin(),
             [
-                # The messages' timestamps are of 2023: retention would take them from the workers.
+                # The messages' timestamps are of 2023, so retention would delete them.
                 replace(topic, config={**topic.config, "retention.ms": "-1"})
                 for topic in wanted_topics(streams[-1].settings, 1, partitions=3)
             ],

@@ -1,7 +1,7 @@
-"""`python -m tests.broker.replay_until METHOD N WHEN …` is a replay that does not get through.
+"""`python -m tests.broker.replay_until METHOD N WHEN …`: a replay that is killed or stopped.
 
 At the N-th call of a method of its transactional producer it kills itself, `before` the call,
-`after` it, or `during` it, a few milliseconds in; or it stands still before it, `stopped`.
+`after` it, or `during` it, a few milliseconds later. With `stopped` it stops before the call.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def die() -> None:
 
 
 class Mortal(confluent_kafka.Producer):
-    """A producer one of whose calls is the last, or a long one."""
+    """A producer that kills or stops its process at one of its calls."""
 
     calls = 0
 

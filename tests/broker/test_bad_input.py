@@ -1,4 +1,4 @@
-"""Whatever arrives, each bad message becomes one dead letter and harms nobody."""
+"""Each bad message becomes one dead letter and harms no other message."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_each_bad_message_becomes_one_dead_letter_and_its_neighbours_are_answere
         KAFKA_WORKER_ID="a",
     )
     stream.send(good, partition=0)
-    alone = by_place(stream.replies(len(good), within_s=60))
+    alone = by_position(stream.replies(len(good), within_s=60))
     before = psutil.Process(worker.pid).memory_info().rss
 
     for place, (what, value, headers, _, _) in enumerate(BAD):
@@ -53,12 +53,12 @@ def test_each_bad_message_becomes_one_dead_letter_and_its_neighbours_are_answere
         assert probabilities(reply) == pytest.approx(probabilities(alone[place]), abs=1e-5)
     wait_until(lambda: stream.lag() == 0, 20, "everything is committed")
     grown = psutil.Process(worker.pid).memory_info().rss - before
-    # Arrays of 5 MB of JSON are made and freed; nothing of them may stay, let alone of a bomb
-    # of 400 MB.
+    # Arrays of 5 MB of JSON are created and freed. Neither they nor a decompression bomb of 400 MB
+    # may stay in memory.
     assert grown < 80 * 1024 * 1024
 
 
-def by_place(replies: list[Record]) -> dict[int, Record]:
+def by_position(replies: list[Record]) -> dict[int, Record]:
     return {int(header(reply.headers, "seq") or b"-1"): reply for reply in replies}
 
 
@@ -67,8 +67,8 @@ def probabilities(reply: Record) -> list[float]:
     return list(row)
 
 
-def send_what_is_too_large_unpacked(stream: Stream, messages: int) -> None:
-    """One batch of so many messages, more than 100 MB together."""
+def send_too_large_batch(stream: Stream, messages: int) -> None:
+    """Sends one batch of this number of messages, with more than 100 MB together."""
     config = {"compression.type": "zstd", "message.max.bytes": 10**9, "linger.ms": 5000}
     packing = Producer(stream.client({**config, "batch.size": 10**9}))
     for _ in range(messages):
@@ -76,12 +76,12 @@ def send_what_is_too_large_unpacked(stream: Stream, messages: int) -> None:
     assert packing.flush(60) == 0
 
 
-def test_a_batch_that_can_not_be_unpacked_is_dead_and_holds_up_nobody(
+def test_a_batch_that_cannot_be_decompressed_becomes_dead_letters_and_blocks_no_other_message(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=1)
     stream.send(numbers(3))
-    send_what_is_too_large_unpacked(stream, 2)
+    send_too_large_batch(stream, 2)
     stream.send(numbers(3))
     stream.worker("Double")
     replies = stream.replies(6)
@@ -92,14 +92,14 @@ def test_a_batch_that_can_not_be_unpacked_is_dead_and_holds_up_nobody(
     wait_until(lambda: stream.lag() == 0, 20, "everything is committed")
 
 
-def test_what_can_not_be_unpacked_takes_no_neighbour_along_however_slow_the_class(
+def test_a_batch_that_cannot_be_decompressed_harms_no_neighbour_of_a_slow_model(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=1)
     stream.send(numbers(3))
-    send_what_is_too_large_unpacked(stream, 1)
+    send_too_large_batch(stream, 1)
     stream.send(numbers(3))
-    # The library says what is wrong again and again while the class takes its time.
+    # The client library repeats its error while the user model predicts.
     stream.worker("Slow", SLOW_S="0.5")
     replies = stream.replies(6)
     assert [source(reply) for reply in replies] == [(0, place) for place in (0, 1, 2, 4, 5, 6)]

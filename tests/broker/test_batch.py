@@ -1,4 +1,4 @@
-"""A batch: images of a bucket through Kafka, and one row of results for each of them."""
+"""A batch run: images of a bucket go through Kafka, and each gets one row of results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NewStream = Callable[..., Stream]
 
 IMAGES = f"s3://{BUCKET}/2026/"
 RESULTS = f"s3://{BUCKET}/results/"
-DONE = 0  # the exit code that Argo takes for done; after any but 2 it tries again
+DONE = 0  # Argo's exit code of success; after any other but 2 it tries again
 ENDED_S = 60
 
 
@@ -40,7 +40,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
 
 
 def put_samples(store: Store, copies: int = 1) -> dict[str, str]:
-    """Puts the bundled samples there, named for what they show; the model's label of each."""
+    """Uploads the bundled samples under their labels; returns the model's label of each."""
     samples = load_samples()
     labels = KmnistClassifier().predict(samples.images, []).tags["label"]
     found = {}
@@ -54,13 +54,13 @@ def put_samples(store: Store, copies: int = 1) -> dict[str, str]:
 
 
 def commands(run: str, images: str = IMAGES) -> dict[str, list[str]]:
-    """What the workflow's templates run with `python -m`, its parameters filled in."""
+    """Returns the commands of the workflow's templates, with their parameters filled in."""
     template, *_ = documents("batch/workflow.yaml")
     given = {
         "parameters.run": run,
         "parameters.images": images,
         "parameters.results": RESULTS,
-        # As Go has it, without fractions of a second.
+        # The format of Go, without fractions of a second.
         "creationTimestamp": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
     }
     found = {}
@@ -77,23 +77,23 @@ def commands(run: str, images: str = IMAGES) -> dict[str, list[str]]:
 
 
 def said(stream: Stream, process: subprocess.Popen[bytes]) -> str:
-    """What it wrote, once it has ended."""
+    """Returns the output of a process after its end."""
     process.wait(patient(ENDED_S))
     return (stream.folder / f"{stream.processes.index(process)}.log").read_text()
 
 
 def rows() -> list[dict[str, Any]]:
-    """All rows of the results."""
+    """Returns all rows of the results."""
     place = open_location(RESULTS)
     parts = [io.BytesIO(place.read(entry.name)) for entry in place.entries()]
     return [row for part in parts for row in pyarrow.parquet.read_table(part).to_pylist()]
 
 
-def await_another_part(store: Store, before: int) -> None:
+def wait_for_another_part(store: Store, before: int) -> None:
     wait_until(lambda: len(store.keys("results/")) > before, ENDED_S, "a part of the results")
 
 
-def test_what_the_workflow_runs_gives_each_object_one_row(
+def test_the_workflow_gives_each_object_one_row(
     new_stream: NewStream, store: Store, name: str
 ) -> None:
     stream = new_stream(partitions=3)
@@ -116,17 +116,17 @@ def test_what_the_workflow_runs_gives_each_object_one_row(
 
 @pytest.mark.full
 @pytest.mark.timeout(300)
-def test_a_batch_whose_both_ends_are_killed_goes_on_and_has_each_object_once(
+def test_a_batch_resumes_after_kills_of_both_programs_and_has_each_object_once(
     new_stream: NewStream, store: Store, name: str
 ) -> None:
     stream = new_stream(partitions=3)
     stream.start("seldon_kafka", "worker", "wrapper.KmnistClassifier")
     labels = put_samples(store, copies=10)
-    # So slowly and in parts so small that each is killed amid its work.
+    # Slow enough, and in parts small enough, that each process is killed during its work.
     slow = {"send": "--rate=100", "collect": "--part-rows=50"}
     for _ in range(2):
         both = [stream.start(*words, slow[each]) for each, words in commands(name).items()]
-        await_another_part(store, len(store.keys("results/")))
+        wait_for_another_part(store, len(store.keys("results/")))
         for process in both:
             assert process.poll() is None, said(stream, process)
             process.kill()
@@ -142,7 +142,7 @@ def test_a_batch_whose_both_ends_are_killed_goes_on_and_has_each_object_once(
     assert {row["object"]: row["hiragana"] for row in rows()} == labels
 
 
-def test_a_place_without_objects_is_told_in_one_line(
+def test_the_error_for_a_location_without_objects_is_one_line(
     new_stream: NewStream, store: Store, name: str
 ) -> None:
     stream = new_stream(partitions=1)

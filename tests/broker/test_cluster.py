@@ -1,4 +1,4 @@
-"""The local cluster with real brokers: start, find, break, mend, grow, end."""
+"""The local cluster with real brokers: starts, failures, growth and end."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def make(bootstrap: str, topic: str) -> None:
     admin.create_topics([NewTopic(topic, num_partitions=6, replication_factor=1)])[topic].result()
 
 
-def test_a_second_start_finds_the_first(cluster: Cluster) -> None:
+def test_a_second_start_uses_the_running_cluster(cluster: Cluster) -> None:
     before = running_nodes(cluster.folder)
     done = run(cluster.folder, "up")
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def test_a_cluster_of_one_broker_reports_that_it_does_not_tolerate_its_failure(
     assert cluster.bootstrap in shown
 
 
-def test_a_misspelt_topic_is_not_made_by_accident(cluster: Cluster, name: str) -> None:
+def test_a_misspelt_topic_is_not_created_by_accident(cluster: Cluster, name: str) -> None:
     consumer = Consumer(
         {
             "bootstrap.servers": cluster.bootstrap,
@@ -130,7 +130,9 @@ def test_kafkas_console_tools_pass_lines_through(
     assert got.stdout == lines
 
 
-def test_two_starts_at_once_make_one_cluster_that_outlives_both(cluster_folder: Path) -> None:
+def test_two_simultaneous_starts_create_one_cluster_that_outlives_both(
+    cluster_folder: Path,
+) -> None:
     try:
         starts = [started(cluster_folder, "up") for _ in range(2)]
         for start in starts:
@@ -156,24 +158,24 @@ def test_an_interrupted_start_leaves_nothing_behind(cluster_folder: Path, number
     assert running_nodes(cluster_folder) == {}
 
 
-def test_a_start_that_was_killed_is_gone_on_with_by_the_next(cluster_folder: Path) -> None:
+def test_the_next_start_completes_one_that_was_killed(cluster_folder: Path) -> None:
     start = started(cluster_folder, "up")
     assert await_true(lambda: (cluster_folder / "cluster.json").exists(), patient(30))
-    start.kill()  # while a node is formatted or boots
+    start.kill()  # while a node is formatted or starts
     start.communicate()
     with Cluster.start(cluster_folder) as mended:
         make(mended.bootstrap, "t")
         write(mended.bootstrap, "t", b"a")
 
 
-def test_a_taken_port_is_one_clear_line(cluster: Cluster, cluster_folder: Path) -> None:
+def test_the_error_for_a_port_in_use_is_one_line(cluster: Cluster, cluster_folder: Path) -> None:
     taken = cluster.bootstrap.rpartition(":")[2]
     done = run(cluster_folder, "up", "--port", taken)
     assert done.returncode == 1
     error = done.stderr.decode()
     assert f"port {taken}" in error
     assert "Traceback" not in error
-    # and the next try is free to take others
+    # The next attempt may choose other ports.
     with Cluster.start(cluster_folder) as other:
         assert not other.bootstrap.endswith(taken)
 
@@ -190,7 +192,7 @@ def test_a_broker_that_cannot_start_shows_the_end_of_its_log(cluster_folder: Pat
 
 
 @pytest.mark.full
-def test_records_outlive_a_power_cut(cluster_folder: Path) -> None:
+def test_records_survive_a_power_failure(cluster_folder: Path) -> None:
     with Cluster.start(cluster_folder) as cluster:
         make(cluster.bootstrap, "t")
         write(cluster.bootstrap, "t", b"a", b"b", b"c")
@@ -224,7 +226,7 @@ def test_growing_to_three_brokers_survives_the_death_of_the_first(cluster_folder
         assert cluster.status().weaknesses
         Cluster.start(cluster_folder, brokers=3)
         assert cluster.status().weaknesses == ()
-        cluster.kill(1)  # the founder, which led the quorum and everything else
+        cluster.kill(1)  # the first broker, which led the quorum and all partitions
         began = time.monotonic()
         write(cluster.bootstrap, "t", b"while 1 was dead")
         assert time.monotonic() - began < promised(15)

@@ -1,4 +1,4 @@
-"""`python -m consumer --parquet` on a real broker: when it begins, ends, stops and goes on."""
+"""`python -m consumer --parquet` on a real broker: start, end, stop and resume."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENDED_S = 60
 
 
 class Run:
-    """A run over ten objects, whose answers the test writes in place of a worker."""
+    """A run with ten objects, whose replies the test writes instead of a worker."""
 
     def __init__(self, stream: Stream, name: str, folder: Path) -> None:
         self.stream = stream
@@ -49,7 +49,7 @@ class Run:
         partition: int = -1,
         topic: str | None = None,
     ) -> None:
-        # A new one, which knows the partitions that were added.
+        # A new producer, because the old one does not know added partitions yet.
         producer = Producer(self.stream.client({"log_level": 2}))
         for each in names:
             headers: list[tuple[str, str | bytes | None]] = [
@@ -67,12 +67,12 @@ class Run:
         assert producer.flush(30) == 0
 
     def collect(self, *more: str, **environ: str) -> subprocess.Popen[bytes]:
-        """Starts a collector; it reads from the first answer on, whenever it joins."""
+        """Starts a collector, which reads from the first reply on."""
         command = ["consumer", f"--parquet={self.results}", f"--run={self.name}"]
         return self.stream.start(*command, f"--of={self.objects}", *more, **environ)
 
-    def killed_after(self, rows: int) -> None:
-        """A collector that has written so many rows and is killed: its place stays its own."""
+    def kill_after(self, rows: int) -> None:
+        """Kills a collector after this number of rows; its group membership stays."""
         process = self.collect(f"--part-rows={rows}")
         wait_until(lambda: len(self.written()) == rows, ENDED_S, "the first part")
         process.kill()
@@ -83,12 +83,12 @@ class Run:
         return (self.stream.folder / f"{number}.log").read_text()
 
     def end(self, process: subprocess.Popen[bytes]) -> tuple[int, str]:
-        """The exit status, and what it wrote."""
+        """Returns the exit status and the output."""
         return process.wait(patient(ENDED_S)), self.said(process)
 
     def written(self) -> Counter[str]:
-        """How many rows each object has."""
-        if not any(self.results.rglob("*.parquet")):  # the folder comes before its first part
+        """Returns the number of rows of each object."""
+        if not any(self.results.rglob("*.parquet")):  # the folder exists before its first part
             return Counter()
         return Counter(pq.read_table(self.results).column("object").to_pylist())
 
@@ -98,7 +98,7 @@ def run(new_stream: NewStream, name: str, tmp_path: Path) -> Run:
     return Run(new_stream(partitions=2), name, tmp_path)
 
 
-def test_answers_that_were_there_before_are_collected_each_object_once(run: Run) -> None:
+def test_earlier_replies_are_collected_with_each_object_once(run: Run) -> None:
     run.answer(run.names)
     run.answer(run.names[:3])
     run.answer(run.names, run="another-run")
@@ -111,14 +111,14 @@ def test_answers_that_were_there_before_are_collected_each_object_once(run: Run)
     assert run.written() == Counter(run.names)
 
 
-def test_who_is_told_to_stop_writes_what_it_has_and_the_next_one_goes_on(run: Run) -> None:
+def test_a_terminated_collector_writes_its_rows_and_the_next_one_resumes(run: Run) -> None:
     for asked in (signal.SIGINT, signal.SIGTERM):
         first = len(run.written())
         run.answer(run.names[first : first + 3])
         process = run.collect("--part-rows=3")
         wait_until(lambda: len(run.written()) > first, ENDED_S, run.said(process))  # noqa: B023
         run.answer(run.names[first + 3 : first + 4])
-        # The fourth is in hand, or will be asked for again: a row of it may not be there yet.
+        # The fourth reply is in flight or read again later, so its row may be missing.
         process.send_signal(asked)
         status, said = run.end(process)
         assert status == 130, said
@@ -132,7 +132,7 @@ def test_who_is_told_to_stop_writes_what_it_has_and_the_next_one_goes_on(run: Ru
 
 
 @pytest.mark.full
-def test_who_waits_too_long_says_what_is_missing_and_what_to_do(run: Run) -> None:
+def test_the_error_after_the_timeout_says_what_is_missing_and_what_to_do(run: Run) -> None:
     run.answer(run.names[:2])
     status, said = run.end(run.collect("--timeout=5"))
     assert status == 1
@@ -142,7 +142,7 @@ def test_who_waits_too_long_says_what_is_missing_and_what_to_do(run: Run) -> Non
 
 
 @pytest.mark.full
-def test_nothing_is_read_that_is_older_than_it_is_told(run: Run) -> None:
+def test_replies_before_the_given_time_are_not_read(run: Run) -> None:
     now_ms = int(1000 * time.time())
     run.answer(run.names[:5], timestamp=now_ms - 7_200_000)
     run.answer(run.names[5:], timestamp=now_ms - 3_500_000)
@@ -152,17 +152,17 @@ def test_nothing_is_read_that_is_older_than_it_is_told(run: Run) -> None:
 
 
 @pytest.mark.full
-def test_what_is_committed_goes_before_a_time_that_is_told(run: Run) -> None:
+def test_a_committed_offset_precedes_the_given_time(run: Run) -> None:
     run.answer(run.names[:2], partition=0)
     assert run.end(run.collect("--timeout=5"))[0] == 1
-    # Far older than what was read, and read nevertheless, since it comes after that.
+    # This reply is older, but it follows the committed offset.
     run.answer(run.names[2:], partition=0, timestamp=1_700_000_000_000)
     status, said = run.end(run.collect("--since=1h"))
     assert status == 0, said
     assert run.written() == Counter(run.names)
 
 
-def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
+def test_a_later_collector_takes_over_at_once(run: Run) -> None:
     run.answer(run.names[:2])
     earlier = run.collect("--part-rows=2")
     wait_until(run.written, ENDED_S, "the first part")
@@ -176,9 +176,9 @@ def test_who_comes_later_takes_the_place_over_at_once(run: Run) -> None:
 
 
 @pytest.mark.full
-def test_partitions_that_were_added_meanwhile_are_read_too(run: Run) -> None:
+def test_added_partitions_are_read_too(run: Run) -> None:
     run.answer(run.names[:2], partition=0)
-    run.killed_after(2)
+    run.kill_after(2)
     topic = run.stream.settings.output_topic
     admin = run.stream.admin()
     admin.create_partitions([NewPartitions(topic, 3)])[topic].result()
@@ -193,7 +193,7 @@ def test_partitions_that_were_added_meanwhile_are_read_too(run: Run) -> None:
 @pytest.mark.full
 def test_the_same_run_on_another_topic_reads_that(run: Run, new_topic: Callable[..., str]) -> None:
     run.answer(run.names[:2])
-    run.killed_after(2)
+    run.kill_after(2)
     topic = new_topic("other")
     run.answer(run.names[2:], topic=topic)
     status, said = run.end(run.collect(KAFKA_OUTPUT_TOPIC=topic))
@@ -201,7 +201,7 @@ def test_the_same_run_on_another_topic_reads_that(run: Run, new_topic: Callable[
     assert run.written() == Counter(run.names)
 
 
-def test_without_a_run_all_answers_are_written_and_a_group_goes_on(run: Run) -> None:
+def test_without_a_run_all_replies_are_written_and_a_group_resumes(run: Run) -> None:
     command = ["consumer", f"--parquet={run.results}", "--from-beginning", f"--group={run.name}"]
     run.answer(run.names)
     for count, total in ((6, 6), (4, 10)):
@@ -211,13 +211,13 @@ def test_without_a_run_all_answers_are_written_and_a_group_goes_on(run: Run) -> 
     assert run.written() == Counter(run.names)
 
 
-def test_who_commits_by_hand_gets_again_what_was_not_committed(run: Run) -> None:
+def test_a_reader_that_commits_by_hand_gets_uncommitted_messages_again(run: Run) -> None:
     run.answer(run.names, partition=0)
     config = consumer_config(run.stream.settings, run.name)
     topics = [run.stream.settings.output_topic]
 
     def first() -> int:
-        """Reads one message, commits it, reads another; the offset of the first."""
+        """Reads one message, commits it, and reads another; returns the offset of the first."""
         with closing(Reader(config, topics, True, group=True, manual_commit=True)) as reader:
             (one,) = wait_until(lambda: reader.read(1, 0.1), ENDED_S, "an answer")
             reader.commit()

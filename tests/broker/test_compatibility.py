@@ -1,4 +1,4 @@
-"""Classes of the compatibility table, in real workers that drain a backlog of all messages."""
+"""User models of the compatibility table, in real workers with a backlog of all messages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 MESSAGES = 1200
 NUMBER = "number"
-# Of each kind one: plain, false to its declaration, with buffers, with tags and metrics of the
-# call, in place, with whole messages, with meta, and one that answers in many forms.
+# One of each kind: plain, with a false declaration, with buffers, with tags and metrics of the
+# call, in place, with whole messages, with meta, and with many forms of answers.
 NAMES = (
     *("Centred", "FalselyCentred", "DeclaredTwice", "KeptBuffer", "TagsOfAll"),
     *("MetricsOfAllTypes", "DoublesInPlace", "RawEcho", "SeesAll", "Squeezed"),
@@ -29,7 +29,7 @@ _CASES = [case for case in CLASSES if case.name in NAMES]
 
 
 @pytest.mark.parametrize("case", _CASES, ids=lambda case: str(case.name))
-def test_a_backlog_of_all_kinds_is_answered_as_seldon_does(
+def test_a_backlog_of_all_messages_is_answered_as_by_seldon(
     case: Case, new_stream: Callable[..., Stream]
 ) -> None:
     stream = new_stream(partitions=3)

@@ -1,4 +1,4 @@
-"""`python -m consumer` on a real broker, with replies as the runtime writes them."""
+"""`python -m consumer` on a real broker, with replies in the runtime's form."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Headers = list[tuple[str, str | bytes | None]]
 
 
 class Topics:
-    """Three topics, and a stand-in for the runtime that answers between them."""
+    """Three topics, and replies and dead letters that the test writes instead of the runtime."""
 
     def __init__(self, bootstrap: str, new_topic: Callable[..., str]) -> None:
         self.bootstrap = bootstrap
@@ -87,7 +87,7 @@ class Topics:
 
     @contextmanager
     def consuming(self, *arguments: str, stdout: int) -> Iterator[subprocess.Popen[bytes]]:
-        """A consumer that has begun to read."""
+        """Starts a consumer, and waits until it reads."""
         with subprocess.Popen(
             [sys.executable, "-m", "consumer", *arguments],
             cwd=ROOT,
@@ -116,7 +116,7 @@ def offsets(output: bytes) -> list[int]:
     return [line["input"]["offset"] for line in lines(output)]
 
 
-def test_what_is_answered_after_it_began_is_seen_and_what_was_before_is_not(
+def test_only_replies_after_the_start_are_shown(
     topics: Topics,
 ) -> None:
     topics.answer(0)
@@ -129,7 +129,7 @@ def test_what_is_answered_after_it_began_is_seen_and_what_was_before_is_not(
     assert all(0 <= line["latency_ms"] < promised(10_000) for line in lines(out))
 
 
-def test_from_the_beginning_all_is_seen_and_the_summary_counts_it(topics: Topics) -> None:
+def test_from_the_beginning_all_replies_are_shown_and_counted(topics: Topics) -> None:
     for number in range(3):
         topics.ask(number)
         topics.answer(number)
@@ -138,7 +138,7 @@ def test_from_the_beginning_all_is_seen_and_the_summary_counts_it(topics: Topics
     assert b"3 messages in, 3 answered, 0 dead, accuracy 100.00 %" in done.stderr
 
 
-def test_fewer_than_asked_for_within_the_time_is_a_failure(topics: Topics) -> None:
+def test_fewer_replies_than_requested_are_a_failure(topics: Topics) -> None:
     topics.answer(0)
     done = topics.consume("--json", "--from-beginning", "--count", "2", "--timeout", "3")
     assert done.returncode == 1
@@ -159,7 +159,7 @@ def test_a_score_counts_dead_letters_duplicates_and_gaps(topics: Topics) -> None
     assert "1 dead: bad_shape" in shown
 
 
-def test_lines_hold_dead_letters_only_when_asked_for(topics: Topics) -> None:
+def test_lines_include_dead_letters_only_on_request(topics: Topics) -> None:
     topics.answer(0)
     topics.reject(1)
     options = ("--json", "--from-beginning", "--timeout", "3")
@@ -170,7 +170,7 @@ def test_lines_hold_dead_letters_only_when_asked_for(topics: Topics) -> None:
     ]
 
 
-def test_a_group_goes_on_where_it_ended(topics: Topics, name: str) -> None:
+def test_a_group_resumes_at_its_committed_offset(topics: Topics, name: str) -> None:
     options = ("--json", "--group", name, "--from-beginning", "--count", "2")
     for number in range(4):
         topics.answer(number)
@@ -190,7 +190,7 @@ def test_an_aborted_answer_is_never_shown(topics: Topics, name: str) -> None:
     assert offsets(done.stdout) == [7]
 
 
-def test_a_missing_topic_is_one_clear_line(topics: Topics) -> None:
+def test_the_error_for_a_missing_topic_is_one_line(topics: Topics) -> None:
     topics.environment["KAFKA_OUTPUT_TOPIC"] = "missing"
     done = topics.consume("--json")
     assert done.returncode == 1
@@ -242,7 +242,7 @@ def fetcher(topics: Topics) -> Iterator[PictureFetcher]:
     made.close()
 
 
-def test_the_picture_of_an_input_is_fetched_by_its_place(
+def test_the_picture_of_an_input_is_fetched_by_its_position(
     topics: Topics, fetcher: PictureFetcher
 ) -> None:
     for number in range(3):
@@ -288,5 +288,5 @@ def test_on_a_terminal_each_image_is_drawn_beside_its_label(topics: Topics) -> N
     assert consumer.returncode == 0
     assert "を wo" in text
     assert "█" in text
-    assert "1 messages in" not in text  # the input was sent before we looked
+    assert "1 messages in" not in text  # the input was sent before the consumer started
     assert "1 answered, 0 dead" in text

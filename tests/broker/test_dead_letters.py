@@ -40,7 +40,7 @@ def stream(new_stream: NewStream) -> Stream:
 
 
 class Done(NamedTuple):
-    """What a command did."""
+    """The result of a command."""
 
     returncode: int
     stdout: str
@@ -71,7 +71,7 @@ def listed(stream: Stream, *arguments: str) -> list[Any]:
 def put_letters(
     stream: Stream, count: int, reason: str = "predict_failed", topic: str | None = None
 ) -> None:
-    """Puts letters as a worker does; of inputs that are not there, numbered by their keys."""
+    """Writes dead letters like a worker's, whose inputs do not exist; keys number them."""
     settings = stream.settings
     target = TopicLimits(settings.dead_letter_topic, PARTITIONS, 8_000_000)
     producer = Producer(stream.client({"log_level": 2}))
@@ -149,7 +149,7 @@ def test_a_letter_is_listed_shown_replayed_and_answered(stream: Stream) -> None:
     assert len(listed(stream, "--replayed")) == 3
 
 
-def test_letters_are_chosen_by_reason_time_key_partition_and_place(stream: Stream) -> None:
+def test_letters_are_selected_by_reason_time_key_partition_and_position(stream: Stream) -> None:
     put_letters(stream, 6)
     put_letters(stream, 3, reason="bad_shape")
     assert len(listed(stream, "--reason", "bad_shape")) == 3
@@ -222,7 +222,7 @@ def test_a_replay_that_is_killed_and_run_again_sends_each_letter_once(
     assert len(inputs(stream, SOME)) == SOME
 
 
-def test_a_second_replay_fences_the_first_which_says_so(stream: Stream) -> None:
+def test_a_second_replay_fences_the_first_which_reports_it(stream: Stream) -> None:
     put_letters(stream, SOME)
     first = stream.start("tests.broker.replay_until", "commit_transaction", "2", "stopped", "--all")
     wait_until(lambda: _is_stopped(first.pid), 40, "the first replay stands before a commit")
@@ -252,7 +252,7 @@ def test_a_replay_whose_connection_broke_does_not_fence_the_one_that_took_over(
     assert_each_replayed_once(stream, SOME)
 
 
-def test_letters_of_a_topic_that_is_gone_are_left_out_and_the_others_are_sent(
+def test_letters_of_a_deleted_topic_are_left_out_and_the_others_are_sent(
     stream: Stream,
 ) -> None:
     put_letters(stream, 3)
@@ -264,7 +264,7 @@ def test_letters_of_a_topic_that_is_gone_are_left_out_and_the_others_are_sent(
     assert len(inputs(stream, 3)) == 3
 
 
-def test_ctrl_c_waits_for_the_letters_that_are_under_way(stream: Stream) -> None:
+def test_ctrl_c_waits_for_the_letters_in_flight(stream: Stream) -> None:
     put_letters(stream, SOME)
     replay = stream.start(
         "tests.broker.replay_until", "commit_transaction", "2", "stopped", "--all"
@@ -299,7 +299,7 @@ def test_markers_behind_a_workers_open_transaction_are_waited_for(stream: Stream
     assert len(inputs(stream, 3)) == 3
 
 
-def test_a_purge_deletes_what_stands_before_all_that_stays(stream: Stream) -> None:
+def test_a_purge_deletes_the_letters_before_all_others(stream: Stream) -> None:
     put_letters(stream, 6)
     assert run(stream, "replay", "0:0", "0:1", "1:1").returncode == 0
     asked = run(stream, "purge", "--replayed")
@@ -336,7 +336,7 @@ def test_a_purge_deletes_what_stands_before_all_that_stays(stream: Stream) -> No
         (["explain", "0:0"], 2, "invalid choice"),
     ],
 )
-def test_wrong_use_is_one_clear_line(
+def test_the_error_for_wrong_use_is_one_line(
     stream: Stream, arguments: list[str], status: int, says: str
 ) -> None:
     done = run(stream, *arguments)
@@ -345,7 +345,7 @@ def test_wrong_use_is_one_clear_line(
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_topic_is_said_with_what_makes_it(stream: Stream) -> None:
+def test_the_error_for_a_missing_topic_names_the_command_that_creates_it(stream: Stream) -> None:
     stream.environ["KAFKA_DEAD_LETTER_TOPIC"] = "missing"
     for command in (["list"], ["show", "0:0"], ["replay", "--all"], ["purge", "--all", "--yes"]):
         done = run(stream, *command)

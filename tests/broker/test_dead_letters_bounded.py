@@ -1,4 +1,4 @@
-"""A bad deployment leaves few dead letters, and bad senders stop nobody."""
+"""A bad deployment leaves few dead letters, and bad senders stop no replica."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.stream import Stream, numbers, source, wait_until
 
 NewStream = Callable[..., Stream]
 LIMIT = 100
-# Small transactions, so that letters come to be before the limit is met.
+# Small transactions, so that dead letters are written before the limit is reached.
 SMALL = {
     "KAFKA_COMMIT_MESSAGES": "7",
     "KAFKA_BATCH_MESSAGES": "7",
@@ -33,17 +33,17 @@ def is_halted(replica: Replica) -> bool:
 
 
 def rejected(stream: Stream) -> list[tuple[int, int]]:
-    """Partition and offset of every input that became a dead letter."""
+    """Returns the partition and offset of every input that became a dead letter."""
     with Mailbox(stream.settings) as mailbox:
         index = index_of(mailbox.everything(settled=True), Selection())
     return [letter.source[1:] for letter in index.letters]
 
 
 def letters_after_restarts(stream: Stream, replicas: int, restarts: int) -> int:
-    """Restarts a bad deployment as a platform does, and counts what it left.
+    """Restarts a bad deployment as a platform does, and counts its dead letters.
 
-    In turn: its container is told to leave and started again, its container is killed and started
-    again, and it is replaced by another one on a machine that knows nothing of it.
+    The steps repeat: its container is terminated and restarted, its container is killed and
+    restarted, and it is replaced by one on a machine without its state.
     """
     ways = itertools.cycle((signal.SIGTERM, signal.SIGKILL, None))
     machine = 0
@@ -73,8 +73,8 @@ def letters_after_restarts(stream: Stream, replicas: int, restarts: int) -> int:
     return len(rejected(stream))
 
 
-def assert_all_is_answered_once_mended(stream: Stream, count: int, within_s: float) -> None:
-    """A mended deployment, which knows nothing of the bad one, answers everything."""
+def assert_all_is_answered_after_repair(stream: Stream, count: int, within_s: float) -> None:
+    """Checks that a repaired deployment, without the state of the bad one, answers everything."""
     replica = Replica(
         stream, "Double", KAFKA_WORKER_ID="mended", KAFKA_STATE_DIR=str(stream.folder / "mended")
     )
@@ -106,7 +106,7 @@ def test_a_bad_deployment_leaves_at_most_the_limit_however_often_it_is_restarted
     stream.send(numbers(2000))
     letters = letters_after_restarts(stream, replicas, restarts)
     assert 0 < letters < LIMIT * replicas
-    assert_all_is_answered_once_mended(stream, 2000, within_s=60)
+    assert_all_is_answered_after_repair(stream, 2000, within_s=60)
 
 
 @pytest.mark.full
@@ -117,10 +117,10 @@ def test_a_bad_deployment_over_100_000_messages(new_stream: NewStream, replicas:
     stream.send(numbers(100_000))
     letters = letters_after_restarts(stream, replicas, restarts=12)
     assert 0 < letters < LIMIT * replicas
-    assert_all_is_answered_once_mended(stream, 100_000, within_s=200)
+    assert_all_is_answered_after_repair(stream, 100_000, within_s=200)
 
 
-def assert_bad_senders_stop_nobody(stream: Stream, count: int, within_s: float) -> None:
+def assert_bad_senders_stop_no_replica(stream: Stream, count: int, within_s: float) -> None:
     replica = Replica(stream, "Double")
     replica.ready()
     stream.send([b"nonsense"] * count)
@@ -133,10 +133,10 @@ def assert_bad_senders_stop_nobody(stream: Stream, count: int, within_s: float) 
 
 
 def test_bad_messages_of_senders_do_not_stop_the_service(new_stream: NewStream) -> None:
-    assert_bad_senders_stop_nobody(new_stream(), 3000, within_s=60)
+    assert_bad_senders_stop_no_replica(new_stream(), 3000, within_s=60)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
 def test_100_000_bad_messages_of_a_sender_do_not_stop_the_service(new_stream: NewStream) -> None:
-    assert_bad_senders_stop_nobody(new_stream(partitions=12), 100_000, within_s=300)
+    assert_bad_senders_stop_no_replica(new_stream(partitions=12), 100_000, within_s=300)

@@ -1,4 +1,4 @@
-"""Workers and classes that expect much of the process that they live in."""
+"""User models that make demands on their worker process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def assert_each_has_its_own_answer(replies: list[Record]) -> None:
         assert rows(reply) == [[2 * number, -2 * number]]
 
 
-def test_a_class_lives_in_the_main_thread_and_keeps_its_signal_handler(
+def test_a_class_runs_in_the_main_thread_and_keeps_its_signal_handler(
     new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream, called = new_stream(), tmp_path / "called"
@@ -54,7 +54,7 @@ def test_a_class_lives_in_the_main_thread_and_keeps_its_signal_handler(
 
 
 @pytest.mark.parametrize("held", ["lock", "nothing"])
-def test_sigterm_in_a_step_of_c_ends_the_worker_after_its_message(
+def test_sigterm_during_c_code_ends_the_worker_after_its_message(
     new_stream: NewStream, held: str
 ) -> None:
     stream = new_stream()
@@ -69,7 +69,7 @@ def test_sigterm_in_a_step_of_c_ends_the_worker_after_its_message(
 
 
 @pytest.mark.parametrize("name", ["LeavesThread", "LeavesProcess", "LeavesPool"])
-def test_what_a_class_leaves_behind_keeps_no_worker_from_leaving(
+def test_threads_that_a_class_leaves_behind_do_not_keep_a_worker_from_exiting(
     new_stream: NewStream, name: str
 ) -> None:
     stream = new_stream()
@@ -93,7 +93,7 @@ def test_a_class_that_reuses_its_buffer_gives_each_message_its_own_answer(
     assert "it does not declare that it is row-wise" in stream.log()
 
 
-def test_a_message_that_alone_meets_temporary_errors_is_given_up_in_order(
+def test_a_message_that_alone_meets_temporary_errors_is_rejected_in_order(
     new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream = new_stream(partitions=2)
@@ -109,7 +109,7 @@ def test_a_message_that_alone_meets_temporary_errors_is_given_up_in_order(
         assert offsets == sorted(offsets)
 
 
-def test_while_nothing_is_answered_nothing_is_given_up(
+def test_no_message_is_rejected_while_none_is_answered(
     new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream, down = new_stream(), tmp_path / "down"
@@ -157,7 +157,7 @@ def test_metrics_of_a_class_are_counted_once_and_do_not_fall_when_its_worker_is_
     wait_until(lambda: seen() == 70, 60, "counting goes on")
 
 
-def test_transformers_and_a_model_make_a_chain_of_topics(
+def test_transformers_and_a_model_form_a_chain_of_topics(
     new_stream: NewStream, new_topic: Callable[..., str]
 ) -> None:
     stream = new_stream()
@@ -217,7 +217,7 @@ def test_a_compacted_dead_letter_topic_takes_messages_without_a_key(
     assert len(stream.replies(1)) == 1
 
 
-def test_what_an_exception_says_of_itself_travels_with_the_dead_letter(
+def test_the_details_of_an_exception_are_in_the_dead_letter(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream()

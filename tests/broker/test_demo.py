@@ -1,4 +1,4 @@
-"""`make demo` shows everything, and leaves nothing behind however it ends."""
+"""`make demo` shows its results, and leaves no process however it ends."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "consumer.demo"],
             cwd=ROOT,
-            # A cluster that a person runs here is not the demo's to use in a test.
+            # The demo must not use a cluster that a person runs here.
             env={**environ, "KAFKA_CLUSTER_DIR": "no-such-cluster", "TERM": "xterm-256color"},
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
         )  # fmt: skip
@@ -45,14 +45,14 @@ class Terminal:
                 self.said += os.read(self._master, 65536).decode("utf-8", "replace")
             except OSError:
                 assert text in self.said, self.said[-2000:]
-            self.note_family()
+            self.note_children()
 
-    def note_family(self) -> None:
+    def note_children(self) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             self.family.update(psutil.Process(self.process.pid).children(recursive=True))
 
     def press_ctrl_c(self) -> None:
-        self.note_family()
+        self.note_children()
         os.killpg(self.process.pid, signal.SIGINT)
 
     def end(self) -> int:
@@ -72,7 +72,7 @@ class Terminal:
 
 
 @pytest.mark.xdist_group("demo")
-def test_the_demo_shows_what_came_out_and_stops_everything() -> None:
+def test_the_demo_shows_its_results_and_stops_everything() -> None:
     demo = Terminal()
     demo.read_until("600 messages in, 600 answered, 0 dead")
     assert demo.end() == 0

@@ -1,4 +1,4 @@
-"""The way of a correction on a real broker: from Seldon's server to a training set."""
+"""Feedback on a real broker, from Seldon's server to a training set."""
 
 from __future__ import annotations
 
@@ -51,15 +51,13 @@ def given(stream: Stream, count: int) -> list[Feedback]:
     return [read(record) for record in stream.read(stream.settings.feedback_topic, count)]
 
 
-def test_what_was_sent_is_on_the_topic_when_send_returns(
-    stream: Stream, writer: FeedbackWriter
-) -> None:
+def test_feedback_is_on_the_topic_when_send_returns(stream: Stream, writer: FeedbackWriter) -> None:
     feedback = Feedback("p", ("ki",), 1.0, position=("in", 1, 7), given_ms=NOW_MS)
     writer.send(feedback)
     assert given(stream, 1) == [feedback]
 
 
-def test_words_on_one_answer_stay_in_order_whoever_sends_them(
+def test_feedback_on_one_answer_stays_in_order_from_any_writer(
     stream: Stream, writer: FeedbackWriter
 ) -> None:
     with FeedbackWriter(stream.settings) as other:
@@ -74,14 +72,14 @@ def test_many_threads_share_one_connection(stream: Stream, writer: FeedbackWrite
     assert {feedback.puid for feedback in given(stream, 200)} == {f"p-{n}" for n in range(200)}
 
 
-def test_what_was_closed_connects_again(stream: Stream, writer: FeedbackWriter) -> None:
+def test_a_closed_writer_connects_again(stream: Stream, writer: FeedbackWriter) -> None:
     for _ in range(2):
         writer.send(Feedback("p", ("ki",)))
         writer.close()
     assert len(given(stream, 2)) == 2
 
 
-def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
+def test_a_missing_topic_is_reported_soon_and_not_created(stream: Stream) -> None:
     environ = {**stream.environ, "KAFKA_FEEDBACK_TOPIC": "missing"}
     started = time.monotonic()
     with FeedbackWriter(load_settings(environ)) as writer, pytest.raises(NotWritten) as refusal:
@@ -93,7 +91,7 @@ def test_a_missing_topic_is_told_soon_and_not_made(stream: Stream) -> None:
     assert "missing" not in stream.admin().list_topics(timeout=10).topics
 
 
-def test_brokers_that_do_not_answer_are_waited_for_as_long_as_was_said() -> None:
+def test_a_writer_waits_for_brokers_until_its_timeout() -> None:
     settings = load_settings({"KAFKA_BROKER": "127.0.0.1:1"})
     started = time.monotonic()
     with FeedbackWriter(settings, within_s=1) as writer:
@@ -102,7 +100,7 @@ def test_brokers_that_do_not_answer_are_waited_for_as_long_as_was_said() -> None
         assert 0.9 < time.monotonic() - started < promised(5)
 
 
-def test_what_is_too_large_is_refused_before_it_is_sent(stream: Stream) -> None:
+def test_too_large_feedback_is_refused_before_it_is_sent(stream: Stream) -> None:
     settings = load_settings({**stream.environ, "KAFKA_MAX_MESSAGE_BYTES": "1000"})
     with FeedbackWriter(settings) as writer, pytest.raises(BadFeedback, match="more than the 1000"):
         writer.send(Feedback("p", ("ki",), request={"strData": "x" * 1000}))
@@ -110,12 +108,12 @@ def test_what_is_too_large_is_refused_before_it_is_sent(stream: Stream) -> None:
 
 @pytest.fixture
 def server(stream: Stream, tmp_path: Path) -> Iterator[Served]:
-    """Seldon's server as it runs in the image, beside the workers."""
+    """Seldon's server as in the image, without workers."""
     with serving("wrapper.KmnistClassifier", tmp_path / "server.log", **stream.environ) as served:
         yield served
 
 
-def test_what_seldons_server_gets_over_rest_and_grpc_lands_in_the_topic(
+def test_feedback_to_seldons_server_over_rest_and_grpc_reaches_the_topic(
     stream: Stream, server: Served
 ) -> None:
     request = {"data": {"ndarray": IMAGES[:2].tolist()}, "meta": {"puid": "p-1"}}
@@ -153,7 +151,7 @@ def lines(output: str) -> list[str]:
 
 
 def loaded(path: Path) -> dict[int, NDArray[np.uint8]]:
-    """The images of a file by their label."""
+    """Returns the images of a file by their label."""
     split = load_feedback(path).split
     return dict(zip(split.labels.tolist(), split.images, strict=True))
 
@@ -161,7 +159,7 @@ def loaded(path: Path) -> dict[int, NDArray[np.uint8]]:
 def test_corrections_become_a_training_set(
     stream: Stream, writer: FeedbackWriter, tmp_path: Path
 ) -> None:
-    # Inputs of which one image each, and three together, are spoken of by their places.
+    # Feedback names inputs by their positions; two have one image each, and one has three.
     stream.send([encode(FORMATS["png"], IMAGES[n : n + 1]) for n in range(6)])
     stream.send([encode(FORMATS["raw"], IMAGES[6:9])], partition=2,
                 headers=FORMATS["raw"].headers())  # fmt: skip
@@ -171,7 +169,7 @@ def test_corrections_become_a_training_set(
         writer.send(Feedback(puid, truth, **more))
 
     say("a", "o", position=(topic, 0, 0))
-    say("a", "ki", position=(topic, 0, 0))  # the latest word counts
+    say("a", "ki", position=(topic, 0, 0))  # the latest feedback counts
     say("b", "す", position=(topic, 1, 1))
     say("c", "", "4", "", position=(topic, 2, 2))
     own = {"data": {"ndarray": IMAGES[10:12].tolist()}}
@@ -246,7 +244,7 @@ def test_behind_transactions_the_end_is_found(stream: Stream, tmp_path: Path, na
     assert list(loaded(tmp_path / "c.npz")) == [1]
 
 
-def test_where_there_is_nothing_to_train_on_nothing_is_written(
+def test_no_file_is_written_without_corrections(
     stream: Stream, writer: FeedbackWriter, tmp_path: Path
 ) -> None:
     writer.send(Feedback("p", ("ki",)))
@@ -257,7 +255,7 @@ def test_where_there_is_nothing_to_train_on_nothing_is_written(
     assert list(tmp_path.glob("c.npz*")) == []
 
 
-def test_trouble_is_told_in_one_line(stream: Stream, tmp_path: Path) -> None:
+def test_an_error_is_one_line(stream: Stream, tmp_path: Path) -> None:
     folder = corrections(stream, tmp_path)
     assert (folder.returncode, folder.stderr.count("\n")) == (1, 1)
     assert "can't be written: it is a folder" in folder.stderr
@@ -276,7 +274,7 @@ def test_trouble_is_told_in_one_line(stream: Stream, tmp_path: Path) -> None:
 def test_ctrl_c_leaves_nothing_behind(stream: Stream, tmp_path: Path) -> None:
     out, unfinished = tmp_path / "c.npz", tmp_path / "c.npz.unfinished"
     producer = Producer(stream.client({}))
-    for _ in range(50_000):  # to be read for longer than a signal takes
+    for _ in range(50_000):  # reading these takes longer than a signal
         producer.produce(stream.settings.feedback_topic, b'{"reward": 1}', b"p")
     assert producer.flush(30) == 0
     with subprocess.Popen(

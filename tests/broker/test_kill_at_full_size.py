@@ -1,4 +1,4 @@
-"""The promise of the README at full size: 20,000 official test images, three kills."""
+"""The README's promise at full size: 20,000 official test images and three kills."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TWICE = 2
 @pytest.mark.full
 @pytest.mark.skipif("KMNIST_DATA" not in os.environ, reason="KMNIST_DATA is not set")
 @pytest.mark.timeout(300)
-def test_20_000_test_images_come_out_once_each_in_order_though_a_worker_is_killed_three_times(
+def test_20_000_test_images_are_answered_once_in_order_despite_three_kills_of_a_worker(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=12)

@@ -1,4 +1,4 @@
-"""What the model's classes count in workers, on the supervisor's port."""
+"""Metrics of the user models in the workers, on the supervisor's port."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_the_images_of_all_workers_are_counted_by_label(
         return {each.labels["label"]: each.value for each in found}
 
     wait_until(lambda: sum(counted().values()) >= len(images), 40, "all images are counted")
-    # Of a bundled font each character is there as often.
+    # Each character appears equally often in a bundled font.
     assert min(counted().values()) > 0
 
 
 def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream]) -> None:
     stream = new_stream(partitions=3)
     port = free_port()
-    # However fast the machine is, two workers take seconds over them, and look after each ten.
+    # Even on a fast machine two workers take seconds, and they measure the lag after every ten.
     stream.send([b'{"data":{"ndarray":[[1,2]]}}'] * 300)
     stream.start(
         "seldon_kafka",
@@ -64,6 +64,6 @@ def test_the_lag_is_measured_and_goes_to_zero(new_stream: Callable[..., Stream])
         return sum(each.value for each in found) if found else None
 
     wait_until(lambda: (lag() or 0) > 100, 40, "messages wait")
-    # While partitions change hands nobody has them, and so the lag is 0 for a moment.
+    # During a rebalance no worker owns the partitions, so the lag is 0 for a moment.
     wait_until(lambda: stream.lag() == 0, 60, "all are answered")
     wait_until(lambda: lag() == 0, 5, "no transaction marker counts")

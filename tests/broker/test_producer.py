@@ -44,7 +44,7 @@ def read(bootstrap: str, topic: str, count: int) -> list[Message]:
         consumer.close()
 
 
-def test_every_message_is_acknowledged_and_said_to_be(
+def test_every_message_is_acknowledged_and_counted(
     topic: str, bootstrap: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["--samples", "--count", "20", "--key", "{n}", "--format", "v2"]) == 0
@@ -58,7 +58,7 @@ def test_every_message_is_acknowledged_and_said_to_be(
         assert dict(message.headers() or [])["truth"]
 
 
-def test_a_missing_topic_is_one_clear_line_before_anything_is_sent(
+def test_the_error_for_a_missing_topic_precedes_any_message(
     topic: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_INPUT_TOPIC", f"{topic}-missing")
@@ -66,7 +66,7 @@ def test_a_missing_topic_is_one_clear_line_before_anything_is_sent(
     assert "seldon-kafka topics create" in capsys.readouterr().err
 
 
-def test_what_the_broker_refuses_fails_the_run_and_is_counted(
+def test_refused_messages_fail_the_run_and_are_counted(
     cluster: Cluster,
     new_topic: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
@@ -86,7 +86,7 @@ def test_a_rate_is_kept(topic: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert 0.5 <= seconds < promised(3)
 
 
-def test_a_rate_that_is_kept_leaves_the_processor_to_others(topic: str) -> None:
+def test_a_sender_with_a_rate_uses_little_processor_time(topic: str) -> None:
     began_s, used_s = time.monotonic(), time.process_time()
     assert main(["--samples", "--loop", "--count", "1500", "--rate", "1000"]) == 0
     assert time.process_time() - used_s < promised(0.6) * (time.monotonic() - began_s)

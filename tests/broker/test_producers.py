@@ -1,4 +1,4 @@
-"""Producers that commit messages and offsets: their common contract, then transactions alone."""
+"""Producers that commit messages and offsets: their common contract, then transactions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def metadata(stream: Stream) -> object:
 
 
 def at(stream: Stream, offset: int, text: str = "") -> list[TopicPartition]:
-    """The offset to commit for the only partition, with its metadata."""
+    """Returns the offset to commit for the only partition, with its metadata."""
     return [TopicPartition(stream.settings.input_topic, 0, offset, metadata=text)]
 
 
@@ -70,7 +70,7 @@ NewProducer = Callable[..., OutputProducer]
 
 @pytest.fixture(params=["exactly once", "at least once"])
 def new_producer(request: pytest.FixtureRequest, stream: Stream, name: str) -> NewProducer:
-    """Makes producers of each kind."""
+    """Creates producers of each kind."""
 
     def at_least_once(**changes: object) -> OutputProducer:
         settings = dataclasses.replace(stream.settings, **changes)  # type: ignore[arg-type]
@@ -100,7 +100,7 @@ def test_messages_and_offsets_are_committed_with_their_metadata(
     producer.close()
 
 
-def test_other_work_is_done_while_the_brokers_are_waited_for(
+def test_other_work_is_done_during_a_request_to_the_brokers(
     stream: Stream, new_producer: NewProducer
 ) -> None:
     steps: list[int] = []
@@ -114,7 +114,9 @@ def test_other_work_is_done_while_the_brokers_are_waited_for(
     assert len(stream.replies(50)) == 50
 
 
-def test_room_in_a_full_queue_is_waited_for(stream: Stream, new_producer: NewProducer) -> None:
+def test_a_producer_waits_for_space_in_a_full_queue(
+    stream: Stream, new_producer: NewProducer
+) -> None:
     small = {"producer": {"queue.buffering.max.messages": "10"}}
     new_producer(librdkafka=small).commit(messages(stream, 500), at(stream, 500), metadata(stream))
     assert len(stream.replies(500)) == 500
@@ -163,13 +165,13 @@ def test_a_closed_producer_can_be_started_again(stream: Stream, new_producer: Ne
 def after_a_commit(
     stream: Stream, transactional_id: str, **changes: object
 ) -> tuple[TransactionalProducer, Any]:
-    """A producer that has committed once, and its client then."""
+    """Returns a producer after one commit, with its client."""
     tried = transactional(stream, transactional_id, **changes)
     tried.commit(messages(stream, 1), at(stream, 1), metadata(stream))
     return tried, tried._producer
 
 
-def test_a_fenced_producer_commits_nothing_and_then_makes_a_new_producer(
+def test_a_fenced_producer_commits_nothing_and_then_creates_a_new_producer(
     stream: Stream, name: str
 ) -> None:
     first, second = transactional(stream, name), transactional(stream, name)
@@ -189,7 +191,7 @@ def test_a_transaction_that_exceeds_its_time_out_is_fenced_and_repeated(
 
     def a_long_time() -> Iterator[OutputMessage]:
         yield from messages(stream, 1)
-        time.sleep(4)  # the broker looks for such transactions once a second
+        time.sleep(4)  # the broker checks for such transactions once a second
         yield from messages(stream, 1)
 
     with pytest.raises(NotCommitted):
@@ -244,7 +246,7 @@ def test_every_message_is_sent_however_long_the_brokers_take_for_the_offsets(
     assert len(stream.replies(500)) == 500
 
 
-def test_a_call_that_never_returns_is_given_up_and_repeated(
+def test_a_call_that_never_returns_times_out_and_is_repeated(
     stream: Stream, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     released = threading.Event()

@@ -1,4 +1,4 @@
-"""The README's examples, run as they stand on a real broker."""
+"""The README's examples run unchanged on a real broker."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def stream(new_stream: NewStream) -> Stream:
 
 
 def blocks() -> list[str]:
-    """The README's Python examples that speak to Kafka: producer, then consumer."""
+    """Returns the README's Python examples with Kafka: the producer, then the consumer."""
     text = (ROOT / "README.md").read_text("utf-8")
     return [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "Kafka" in block or
             "confluent" in block]  # fmt: skip
 
 
-def test_the_five_lines_that_feed_and_the_five_that_read_work(stream: Stream) -> None:
+def test_the_five_lines_that_send_and_the_five_that_read_work(stream: Stream) -> None:
     def run(block: str) -> str:
         for name, value in (
             ("localhost:9092", stream.environ["KAFKA_BROKER"]),

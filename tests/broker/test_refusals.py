@@ -1,4 +1,4 @@
-"""Brokers that don't let a client in: each program says why, in one line, and ends or waits."""
+"""Brokers that refuse a client: each program reports the reason in one line."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def wrong_mechanism(cluster: Cluster, folder: Path) -> dict[str, str]:
 
 
 def other_authority(cluster: Cluster, folder: Path) -> dict[str, str]:
-    """Trusts others than those who signed the brokers' certificate."""
+    """Returns settings that trust another authority than that of the brokers' certificate."""
     (folder / "ca.pem").write_text(make_authority().certificate)
     return {"KAFKA_SSL_CA_CERT_FILE": str(folder / "ca.pem")}
 
 
 def other_host(cluster: Cluster, folder: Path) -> dict[str, str]:
-    """The same address, under a name for which the brokers' certificate is not."""
+    """Returns the brokers' address under a name that their certificate does not have."""
     return {"KAFKA_BROKER": cluster.bootstrap.replace("127.0.0.1", "127.1")}
 
 
@@ -56,7 +56,7 @@ def expired(cluster: Cluster, folder: Path) -> dict[str, str]:
 
 
 def self_signed(cluster: Cluster, folder: Path) -> dict[str, str]:
-    """A certificate that an authority signed which the brokers don't know."""
+    """Returns a certificate of an authority that the brokers do not know."""
     identity = issue(make_authority(), "client")
     return {"KAFKA_SSL_CLIENT_CERT": identity.certificate, "KAFKA_SSL_CLIENT_KEY": identity.key,
             "KAFKA_SSL_CLIENT_CERT_FILE": "", "KAFKA_SSL_CLIENT_KEY_FILE": ""}  # fmt: skip
@@ -80,7 +80,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("security", "wrong", "words"), REFUSED)
-def test_every_command_says_in_one_line_why_it_is_not_let_in(
+def test_every_command_reports_a_refusal_in_one_line(
     security: str,
     wrong: Wrong,
     words: str,
@@ -110,7 +110,7 @@ def test_every_command_says_in_one_line_why_it_is_not_let_in(
 
 
 @pytest.mark.parametrize(("security", "wrong", "words"), REFUSED)
-def test_a_replica_is_not_ready_and_says_in_one_line_why_its_worker_is_not_let_in(
+def test_a_replica_is_not_ready_and_reports_a_refusal_in_one_line(
     security: str,
     wrong: Wrong,
     words: str,
@@ -136,7 +136,7 @@ def test_a_replica_is_not_ready_and_says_in_one_line_why_its_worker_is_not_let_i
 
 
 def unreadable_key(cluster: Cluster, folder: Path) -> dict[str, str]:
-    """A key whose password is not the one given."""
+    """Returns a key with another password than the given one."""
     text = Path(cluster.client_environment()["KAFKA_SSL_CLIENT_KEY_FILE"]).read_bytes()
     key = serialization.load_pem_private_key(text, None)
     locked = serialization.BestAvailableEncryption(b"the right one")
@@ -165,7 +165,7 @@ def no_pem(cluster: Cluster, folder: Path) -> dict[str, str]:
         pytest.param(no_pem, "KAFKA_SSL_CLIENT_KEY", marks=FULL),
     ],
 )
-def test_settings_that_no_client_can_use_end_every_program_with_the_variables_name(
+def test_every_program_ends_on_unusable_settings_and_names_the_variable(
     ssl: Cluster, new_stream_on: NewStream, tmp_path: Path, wrong: Wrong, named: str
 ) -> None:
     stream = new_stream_on(ssl)

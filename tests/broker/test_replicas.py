@@ -1,4 +1,4 @@
-"""Replicas on this machine: kept at their number, whoever dies, and told apart from the page."""
+"""Replicas on this machine: their number, their restarts and their logs on the dashboard."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LITE = {
 
 
 class Commands:
-    """`python -m kafka.replicas`, as a person types it."""
+    """Runs `python -m kafka.replicas` as a user does."""
 
     def __init__(self, stream: Stream, **environ: str) -> None:
         self._environ = {**stream.whole_environ, **LITE, **environ}
@@ -51,17 +51,17 @@ class Commands:
         return answer
 
     def starts(self, count: int) -> bool:
-        """Whether a manager is there, and has started so many."""
+        """Returns whether a manager runs and has started this number of replicas."""
         try:
             return len(self.status()["replicas"]) == count
         except AssertionError:
             return False
 
     def ready(self) -> dict[str, int]:
-        """Process ids of the replicas that are ready, by name."""
+        """Returns the process ids of the ready replicas, by name."""
         return {each["name"]: each["pid"] for each in self.status()["replicas"] if each["ready"]}
 
-    def await_ready(self, count: int) -> dict[str, int]:
+    def wait_until_ready(self, count: int) -> dict[str, int]:
         def there() -> bool:
             return len(self.ready()) == count == len(self.status()["replicas"])
 
@@ -94,7 +94,7 @@ def test_a_manager_answers_and_ends_while_its_replicas_are_not_ready(stream: Str
         [sys.executable, "-m", "kafka.replicas"],
         cwd=ROOT, env={**stream.whole_environ, **LITE, **waiting}, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    # Whoever started it has to notice its end.
+    # The parent process has to notice its end.
     reaper = threading.Thread(target=manager.wait)
     reaper.start()
     try:
@@ -108,7 +108,7 @@ def test_a_manager_answers_and_ends_while_its_replicas_are_not_ready(stream: Str
         reaper.join()
 
 
-def test_a_killed_replica_is_replaced_and_nothing_gets_lost(
+def test_a_killed_replica_is_replaced_and_no_message_is_lost(
     stream: Stream, replicas: Commands
 ) -> None:
     before = replicas.ready()
@@ -131,17 +131,17 @@ def test_a_killed_replica_is_replaced_and_nothing_gets_lost(
 
 def test_replicas_are_stopped_and_scaled(stream: Stream, replicas: Commands) -> None:
     replicas("scale", "--count", "3")
-    first = replicas.await_ready(3)
+    first = replicas.wait_until_ready(3)
     replicas("stop", "replica-2")
     wait_until(lambda: replicas.status()["gone"], 20, "it left")
     assert replicas.status()["gone"][0]["why"] == "stopped on purpose"
-    after = replicas.await_ready(3)
+    after = replicas.wait_until_ready(3)
     assert len(set(after.values()) - set(first.values())) == 1
     replicas("scale", "--minimum", "1", "--maximum", "1")
     left = wait_until(
         lambda: (now := replicas.status()["replicas"]) and len(now) == 1 and now, 20, "one is left"
     )
-    # The youngest go first.
+    # The newest replicas are stopped first.
     assert left[0]["pid"] == first["replica-1"]
     what = [event["what"] for event in replicas.status()["events"]]
     assert what.count("leaving") == 3
@@ -158,26 +158,28 @@ def test_workers_follow_the_lag_up_and_down(stream: Stream) -> None:
             "--stabilisation", "2", "--polling-interval", "0.2",
         )  # fmt: skip
         stream.send(numbers(1500))
-        replicas.await_ready(3)
+        replicas.wait_until_ready(3)
         assert_once_and_in_order(stream.replies(1500), 1500)
-        replicas.await_ready(1)
+        replicas.wait_until_ready(1)
         assert replicas.status()["lag"] == 0
     finally:
         replicas("down")
 
 
-def test_a_manager_that_died_leaves_its_replicas_to_the_next(replicas: Commands) -> None:
+def test_the_next_manager_takes_over_the_replicas_of_a_dead_one(replicas: Commands) -> None:
     before = replicas.ready()
     os.kill(replicas.status()["pid"], signal.SIGKILL)
     assert "python -m kafka.replicas up" in replicas("status", status=1)
     assert all(psutil.pid_exists(pid) for pid in before.values())
     replicas("up")
-    assert replicas.await_ready(2) == before
+    assert replicas.wait_until_ready(2) == before
     events = replicas.status()["events"]
     assert [event["what"] for event in events if event["what"] != "ready"] == ["taken over"] * 2
 
 
-def test_what_can_not_be_is_told_in_a_line(stream: Stream, replicas: Commands) -> None:
+def test_the_error_for_an_impossible_command_is_one_line(
+    stream: Stream, replicas: Commands
+) -> None:
     assert "there is no replica nobody" in replicas("kill", "nobody", status=1)
     assert "must be between 0 and the maximum of 2" in replicas(
         "scale", "--minimum", "5", "--maximum", "2", status=2
@@ -186,7 +188,7 @@ def test_what_can_not_be_is_told_in_a_line(stream: Stream, replicas: Commands) -
     assert "replica-1" in replicas("up")
 
 
-def test_replicas_of_a_class_that_is_not_there_do_not_start(stream: Stream, tmp_path: Path) -> None:
+def test_replicas_of_a_missing_class_do_not_start(stream: Stream, tmp_path: Path) -> None:
     replicas = Commands(stream, MODEL_NAME="no.such.Class")
     said = replicas("up", status=1)
     assert "no.such" in said
@@ -210,14 +212,14 @@ def test_a_replica_runs_another_class_that_imports_kafka_python(
     replicas = Commands(stream, MODEL_NAME="model.Mine")
     replicas("up", "--count", "1", "--app", str(app))
     try:
-        replicas.await_ready(1)
+        replicas.wait_until_ready(1)
         stream.send(numbers(20))
         assert_once_and_in_order(stream.replies(20), 20)
     finally:
         replicas("down")
 
 
-def test_a_replica_of_this_repository_sees_nothing_of_it_but_what_the_image_has(
+def test_a_replica_of_this_repository_sees_only_the_packages_of_the_image(
     stream: Stream, tmp_path: Path
 ) -> None:
     state = tmp_path / "state"
@@ -226,7 +228,7 @@ def test_a_replica_of_this_repository_sees_nothing_of_it_but_what_the_image_has(
     replicas.without("REPLICAS_APP")
     replicas("up", "--count", "1")
     try:
-        replicas.await_ready(1)
+        replicas.wait_until_ready(1)
         pid = replicas.status()["replicas"][0]["pid"]
         folder = Path(psutil.Process(pid).cwd())
         assert folder.parent == state

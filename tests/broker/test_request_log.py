@@ -1,4 +1,4 @@
-"""The request log on a real broker: one entry of each input, and each of them in an index."""
+"""The request log on a real broker: one entry of each input, and each entry in an index."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def entry(record: Record) -> Any:
 
 
 def place(record: Record) -> tuple[int, int]:
-    """Partition and offset of the input that an entry is about."""
+    """Returns partition and offset of the input of an entry."""
     read = entry(record)["input"]
     return read["partition"], read["offset"]
 
@@ -76,13 +76,13 @@ def assert_one_of_each(stream: Stream, count: int) -> list[Record]:
 
 
 def content(found: Any, part: str) -> Any:
-    """A request or reply: parsed if it is JSON, else its bytes."""
+    """Returns a request or reply: parsed if it is JSON, else its bytes."""
     if found[f"{part}_encoding"] == "base64":
         return base64.b64decode(found[part])
     return found[part].encode() if found[f"{part}_encoding"] == "text" else found[part]
 
 
-def test_each_input_of_any_format_is_logged_with_what_became_of_it(stream: Stream) -> None:
+def test_each_input_of_any_format_is_logged_with_its_outcome(stream: Stream) -> None:
     for wire_format in FORMATS.values():
         values = [encode(wire_format, IMAGES[n : n + 1]) for n in range(len(IMAGES))]
         stream.send(values, headers=wire_format.headers())
@@ -115,7 +115,7 @@ def assert_is_of(found: Any, part: str, value: bytes) -> None:
     assert kept == (value if isinstance(kept, bytes) else json.loads(value))
 
 
-def test_an_entry_stands_where_feedback_on_it_would(
+def test_an_entry_has_the_partition_of_its_feedback(
     stream: Stream, new_topic: Callable[..., str]
 ) -> None:
     new_topic("feedback", partitions=PARTITIONS)
@@ -130,7 +130,7 @@ def test_an_entry_stands_where_feedback_on_it_would(
 
 
 @pytest.mark.full
-def test_killing_workers_again_and_again_loses_and_doubles_no_entry(stream: Stream) -> None:
+def test_repeated_kills_of_workers_lose_and_double_no_entry(stream: Stream) -> None:
     stream.worker("Double", "steady")
     victim = stream.worker("Double", "victim")
     wait_until(lambda: len(stream.readers()) == 2, 30, "both workers read")
@@ -156,7 +156,7 @@ def test_at_least_once_logs_everything_too(stream: Stream) -> None:
     assert_one_of_each(stream, 200)
 
 
-def test_off_by_default_no_topic_is_touched(stream: Stream) -> None:
+def test_the_log_is_off_by_default(stream: Stream) -> None:
     stream.send(numbers(20))
     stream.worker("Double", KAFKA_LOG_REQUESTS="off")
     stream.replies(20)
@@ -164,7 +164,7 @@ def test_off_by_default_no_topic_is_touched(stream: Stream) -> None:
     assert logged(stream, 0) == []
 
 
-def test_a_worker_waits_for_the_log_topic_and_makes_none_itself(
+def test_a_worker_waits_for_the_log_topic_and_does_not_create_it(
     new_stream: NewStream, new_topic: Callable[..., str]
 ) -> None:
     stream = new_stream()
@@ -177,7 +177,7 @@ def test_a_worker_waits_for_the_log_topic_and_makes_none_itself(
     assert_one_of_each(stream, 10)
 
 
-def test_what_the_topic_does_not_take_is_left_out_even_if_it_takes_less_than_before(
+def test_parts_above_the_topic_limit_are_left_out_even_after_it_was_lowered(
     stream: Stream,
 ) -> None:
     stream.worker("Double")
@@ -201,7 +201,7 @@ def test_what_the_topic_does_not_take_is_left_out_even_if_it_takes_less_than_bef
 
 
 def predict(port: int, document: Any) -> tuple[int, Any]:
-    """Asks Seldon's server over REST."""
+    """Calls Seldon's server over REST."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/predict",
         data=json.dumps(document).encode(),
@@ -223,7 +223,7 @@ def test_requests_over_rest_and_grpc_are_logged_before_they_are_answered(stream:
     asked = {"data": {"ndarray": [[1, 2]]}, "meta": {"puid": "p"}}
     status, reply = predict(replica.http_port, asked)
     assert (status, reply["data"]["ndarray"]) == (200, [[2, 4]])
-    # It is there when the answer is.
+    # The entry exists before the answer is sent.
     (first,) = map(entry, logged(stream, 1))
     assert (first["request"], first["response"]) == (asked, reply)
     assert (first["puid"], first["transport"], first["input"]) == ("p", "rest", None)
@@ -250,7 +250,7 @@ def test_requests_over_rest_and_grpc_are_logged_before_they_are_answered(stream:
     assert content(over_grpc, "request") == message.SerializeToString()
 
 
-def test_over_rest_what_can_not_be_logged_is_not_answered(new_stream: NewStream) -> None:
+def test_a_rest_request_that_cannot_be_logged_is_not_answered(new_stream: NewStream) -> None:
     replica = Replica(
         new_stream(), "Double", KAFKA_SELDON_SERVER="on", KAFKA_LOG_REQUESTS="on"
     )  # fmt: skip
@@ -277,7 +277,7 @@ def sink(stream: Stream, url: str, *options: str, **environ: str) -> subprocess.
 
 
 @pytest.mark.full
-def test_a_sink_that_is_killed_loses_nothing_and_leaves_when_told(
+def test_a_killed_sink_loses_no_entry_and_a_terminated_one_exits(
     stream: Stream, engine: FakeEngine
 ) -> None:
     stream.send([*numbers(900), *[b"no JSON"] * 60])
@@ -312,11 +312,11 @@ def has_no_lag(stream: Stream, group: str) -> bool:
     environ = {**stream.environ, "KAFKA_GROUP_ID": group}
     environ["KAFKA_INPUT_TOPIC"] = environ["KAFKA_LOG_TOPIC"]
     environ["KAFKA_LOG_REQUESTS"] = "off"
-    # Behind the last entry stands the end of its transaction.
+    # The marker of its transaction follows the last entry.
     return all(lag <= 1 for lag in Stream(environ, Path(), PARTITIONS).lags().values())
 
 
-def test_a_sink_waits_for_its_search_engine_and_has_feedback_too(
+def test_a_sink_waits_for_its_search_engine_and_writes_feedback_too(
     stream: Stream, engine: FakeEngine, new_topic: Callable[..., str]
 ) -> None:
     new_topic("feedback", partitions=PARTITIONS)
@@ -337,7 +337,7 @@ def test_a_sink_waits_for_its_search_engine_and_has_feedback_too(
     assert process.wait(patient(10)) == 0
 
 
-def test_a_sink_can_be_told_to_leave_while_it_waits(stream: Stream) -> None:
+def test_a_waiting_sink_can_be_terminated(stream: Stream) -> None:
     process = sink(stream, f"http://127.0.0.1:{free_port()}")
     wait_until(lambda: "does not answer: Connection refused" in stream.log(), 30, "it waits")
     process.send_signal(signal.SIGINT)
@@ -345,7 +345,7 @@ def test_a_sink_can_be_told_to_leave_while_it_waits(stream: Stream) -> None:
     assert "Traceback" not in stream.log()
 
 
-def test_a_sink_tells_trouble_in_one_line(stream: Stream, engine: FakeEngine) -> None:
+def test_an_error_of_a_sink_is_one_line(stream: Stream, engine: FakeEngine) -> None:
     missing = sink(stream, engine.url, KAFKA_LOG_TOPIC="missing")
     assert missing.wait(patient(30)) == 1
     assert "error: topic missing does not exist; create it with" in stream.log()
@@ -358,7 +358,7 @@ def test_a_sink_tells_trouble_in_one_line(stream: Stream, engine: FakeEngine) ->
 
 
 @SASL_SSL
-def test_a_sink_does_its_work_with_the_rights_of_the_table_and_names_the_missing_one(
+def test_a_sink_works_with_the_rights_of_the_table_and_names_a_missing_one(
     sasl_ssl: Cluster,
     new_stream_on: NewStream,
     name: str,

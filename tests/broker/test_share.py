@@ -1,4 +1,4 @@
-"""Two deployments share a stream by its keys: a canary and the one that it is to replace."""
+"""Two deployments share a stream by its keys: a canary and the deployment before it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PASSED = "kafka_worker_passed_messages_total"
 NewStream = Callable[..., Stream]
 
 
-def test_two_groups_with_the_two_parts_of_a_stream_answer_all_of_it_once_and_keep_to_their_keys(
+def test_two_groups_with_two_shares_of_a_stream_answer_all_of_it_once(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=4)
@@ -29,7 +29,7 @@ def test_two_groups_with_the_two_parts_of_a_stream_answer_all_of_it_once_and_kee
     replies = stream.replies(800)
     sources = [source(reply) for reply in replies]
     assert len(set(sources)) == len(sources) == 800
-    # Neither waits for the other, so there is an order within a key only.
+    # The deployments do not wait for each other, so only messages of one key are in order.
     latest: dict[bytes | None, int] = {}
     for reply in replies:
         offset = source(reply)[1]
@@ -43,13 +43,13 @@ def test_two_groups_with_the_two_parts_of_a_stream_answer_all_of_it_once_and_kee
     canary = sum(found == {b"canary.0"} for found in workers.values())
     assert 70 < canary < 170
 
-    # What is the other's counts as done: lag goes to zero, and autoscaling can.
+    # Messages of the other share count as processed, so the lag reaches zero for autoscaling.
     wait_until(lambda: stream.lag() == 0, 20, "the stable group's lag is 0")
     stream.environ["KAFKA_GROUP_ID"] = f"{group}-canary"
     wait_until(lambda: stream.lag() == 0, 20, "the canary's lag is 0")
 
 
-def test_a_shadow_answers_all_to_a_topic_of_its_own(new_stream: NewStream) -> None:
+def test_a_shadow_deployment_answers_all_messages_to_its_own_topic(new_stream: NewStream) -> None:
     stream = new_stream(partitions=2)
     own = {
         "KAFKA_GROUP_ID": f"{stream.environ['KAFKA_GROUP_ID']}-shadow",
@@ -73,7 +73,7 @@ def _committed(stream: Stream) -> int:
         consumer.close()
 
 
-def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewStream) -> None:
+def test_messages_of_another_share_are_committed_while_they_arrive(new_stream: NewStream) -> None:
     stream = new_stream(partitions=2)
     port = free_port()
     stream.start(
@@ -88,7 +88,7 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     ended = threading.Event()
 
     def send() -> None:
-        # Oftener than the worker would call it quiet.
+        # The interval is shorter than the one after which the worker calls a partition idle.
         while not ended.wait(0.02):
             stream.send(numbers(5))
 
@@ -96,7 +96,7 @@ def test_what_is_anothers_is_committed_while_it_goes_on_coming(new_stream: NewSt
     sender.start()
     try:
         wait_until(lambda: _committed(stream) > 300, 30, "300 are committed")
-        # Lag is above 0 all the while; this tells an operator that it does not stand still.
+        # The lag is above 0 all the time; the committed offset shows that the worker advances.
         wait_until(
             lambda: sum(each.value for each in measured(port, PASSED)) > 300, 10, "300 are counted"
         )

@@ -1,4 +1,4 @@
-"""The container's first process: starts, watches, reports, drains."""
+"""The container's first process: it starts, watches, reports on and drains workers."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def get(port: int, path: str) -> tuple[int, str]:
 
 
 def measured(port: int, name: str) -> list[Sample]:
-    """What /metrics says under a name; nothing while nobody answers."""
+    """Returns the samples of a metric; none without an answer."""
     families = text_string_to_metric_families(get(port, "/metrics")[1])
     return [each for family in families for each in family.samples if each.name == name]
 
 
 def infer(port: int, model: str, rows: list[list[Any]]) -> tuple[int, Any]:
-    """Asks on the Open Inference path."""
+    """Calls the Open Inference path."""
     shape = [len(rows), len(rows[0])]
     tensor = {"name": "x", "shape": shape, "datatype": "INT64", "data": rows}
     request = urllib.request.Request(
@@ -160,7 +160,7 @@ def test_a_worker_that_dies_is_started_again_at_once(stream: Stream) -> None:
 @pytest.mark.parametrize(
     "deadly", [*(pytest.param(each, marks=pytest.mark.full) for each in (500, 505)), 777]
 )
-def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, deadly: int) -> None:
+def test_a_message_that_kills_workers_becomes_a_dead_letter(stream: Stream, deadly: int) -> None:
     values = numbers(40)
     values[17] = json.dumps({"data": {"ndarray": [[deadly, 0]]}}).encode()
     stream.send(values)
@@ -176,7 +176,7 @@ def test_a_message_at_which_workers_die_becomes_a_dead_letter(stream: Stream, de
 
 
 @pytest.mark.full
-def test_many_messages_at_which_workers_die_are_all_found(stream: Stream) -> None:
+def test_all_messages_that_kill_workers_are_found(stream: Stream) -> None:
     values = numbers(20)
     for place in (3, 4, 9, 10):
         values[place] = b'{"data":{"ndarray":[[500,0]]}}'
@@ -186,7 +186,7 @@ def test_many_messages_at_which_workers_die_are_all_found(stream: Stream) -> Non
     assert_once_and_in_order(stream.replies(16), 16)
 
 
-def test_a_class_that_fails_at_everything_stops_consumption_until_told_to_resume(
+def test_a_class_that_fails_on_every_message_stops_consumption_until_resumed(
     stream: Stream,
 ) -> None:
     stream.send(numbers(1000))
@@ -233,7 +233,7 @@ def test_when_consumption_stops_no_worker_that_was_killed_counts_as_reading(stre
     wait_until(lambda: read() == 0, 10, "nobody reads any partition")
 
 
-def test_a_replica_whose_input_topic_is_deleted_is_not_ready_until_it_is_there_again(
+def test_a_replica_is_not_ready_while_its_input_topic_is_deleted(
     stream: Stream, new_topic: Callable[..., str]
 ) -> None:
     replica = Replica(stream, "Double", KAFKA_CLIENT_TOPIC_METADATA_REFRESH_INTERVAL_MS="1000")
@@ -269,7 +269,7 @@ def test_a_killed_supervisor_leaves_no_worker_behind(stream: Stream) -> None:
     wait_until(lambda: not psutil.pid_exists(worker["pid"]), 10, "the worker left")
 
 
-def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
+def test_the_error_for_wrong_use_is_one_line(stream: Stream) -> None:
     taken = socket.socket()
     taken.bind(("127.0.0.1", 0))
     taken.listen()
@@ -284,7 +284,7 @@ def test_wrong_use_is_one_clear_line(stream: Stream) -> None:
     assert "Traceback" not in stream.log()
 
 
-def test_topics_without_brokers_are_refused_not_left_unread() -> None:
+def test_topics_without_a_broker_setting_are_refused() -> None:
     environ = {key: each for key, each in os.environ.items() if not key.startswith("KAFKA_")}
     ran = subprocess.run(
         [sys.executable, "-m", "seldon_kafka", "serve", "tests.support.classes.Double"],

@@ -1,4 +1,4 @@
-"""With three brokers any one may die: coordinators and leaders move, and nothing is lost."""
+"""With three brokers any one may die: coordinators and leaders move without losses."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def three(cluster_folder: Path) -> Iterator[Cluster]:
 @pytest.mark.full
 @pytest.mark.timeout(300)
 @pytest.mark.xdist_group("three brokers")
-def test_coordinators_and_leaders_that_move_lose_and_double_nothing(
+def test_moving_coordinators_and_leaders_lose_and_double_no_message(
     three: Cluster, tmp_path: Path
 ) -> None:
     environ = {
@@ -38,7 +38,7 @@ def test_coordinators_and_leaders_that_move_lose_and_double_nothing(
     settings = load_settings(environ)
     admin = AdminClient({"bootstrap.servers": three.bootstrap, "log_level": 2})
     names = [settings.input_topic, settings.output_topic, settings.dead_letter_topic]
-    # The messages of these tests are of long ago, and would be deleted for it.
+    # The tests' messages have old timestamps, and retention would delete them.
     config = {"retention.ms": "-1", "min.insync.replicas": "2"}
     made = admin.create_topics([NewTopic(name, PARTITIONS, 3, config=config) for name in names])
     for future in made.values():

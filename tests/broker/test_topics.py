@@ -31,7 +31,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> Any:
     return json.loads(said.out)
 
 
-def test_create_makes_four_topics_and_says_so(
+def test_create_creates_four_topics_and_reports_them(
     topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["create"]) == 0
@@ -42,7 +42,7 @@ def test_create_makes_four_topics_and_says_so(
         assert admin.describe_configs([asked])[asked].result()["retention.ms"].value == "-1"
 
 
-def test_create_makes_the_request_log_where_it_is_on(
+def test_create_creates_the_topic_of_the_request_log_if_it_is_on(
     topic: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KAFKA_LOG_REQUESTS", "on")
@@ -64,7 +64,7 @@ def test_create_leaves_existing_topics_as_they_are_and_names_the_differences(
     assert len(shown(capsys)["topics"][0]["partitions"]) == 2
 
 
-def test_show_says_what_is_missing_and_how_to_make_it(
+def test_show_names_missing_topics_and_the_command_that_creates_them(
     topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["show"]) == 1
@@ -73,7 +73,7 @@ def test_show_says_what_is_missing_and_how_to_make_it(
     assert "seldon-kafka topics create" in " ".join(out.split())
 
 
-def test_show_tells_offsets_and_the_groups_lag(
+def test_show_prints_offsets_and_the_lag_of_the_group(
     topic: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["create", "--partitions", "1"])
@@ -102,7 +102,7 @@ def test_show_tells_offsets_and_the_groups_lag(
     assert f"lag of {topic}: 6" in " ".join(capsys.readouterr().out.split())
 
 
-def test_add_partitions_widens_all_four_topics(
+def test_add_partitions_adds_them_to_all_four_topics(
     topic: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["create", "--partitions", "2"])
@@ -112,7 +112,7 @@ def test_add_partitions_widens_all_four_topics(
     assert "cannot take any away" in capsys.readouterr().err
 
 
-def test_brokers_that_do_not_answer_are_one_clear_line(
+def test_the_error_for_brokers_that_do_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")

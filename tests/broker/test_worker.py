@@ -1,4 +1,4 @@
-"""Workers between real topics: once each, in order, with the sender's identity."""
+"""Workers between real topics: answers once each, in order, with the message's identity."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _row(place: int) -> list[int]:
     return [1000 + place, -1000 - place]
 
 
-def test_killing_one_of_two_workers_again_and_again_loses_and_doubles_nothing(
+def test_repeated_kills_of_one_of_two_workers_lose_and_double_no_message(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=4)
@@ -68,7 +68,7 @@ def test_killing_one_of_two_workers_again_and_again_loses_and_doubles_nothing(
     wait_until(lambda: stream.lag() == 0, 20, "everything is committed")
 
 
-def test_a_zombie_that_comes_back_publishes_nothing(new_stream: NewStream) -> None:
+def test_a_resumed_zombie_commits_nothing(new_stream: NewStream) -> None:
     stream = new_stream(partitions=2)
     zombie = stream.worker("Double", "zombie")
     stream.send(numbers(100))
@@ -82,7 +82,7 @@ def test_a_zombie_that_comes_back_publishes_nothing(new_stream: NewStream) -> No
     assert_once_and_in_order(stream.replies(1100), 1100)
 
 
-def test_sigterm_commits_what_is_in_hand_and_exits_0_within_seconds(
+def test_sigterm_commits_the_batch_in_flight_and_exits_0_within_seconds(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream()
@@ -104,7 +104,7 @@ def test_at_least_once_answers_everything_too(new_stream: NewStream) -> None:
     wait_until(lambda: stream.lag() == 0, 10, "everything is committed")
 
 
-def test_passing_trouble_of_the_class_puts_nothing_on_the_dead_letter_topic(
+def test_a_temporary_error_of_the_model_causes_no_dead_letter(
     new_stream: NewStream, tmp_path: Path
 ) -> None:
     stream = new_stream()
@@ -118,7 +118,7 @@ def test_passing_trouble_of_the_class_puts_nothing_on_the_dead_letter_topic(
     assert stream.letters(0) == []
 
 
-def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
+def test_a_worker_waits_for_its_output_topic_and_does_not_create_it(
     new_stream: NewStream, new_topic: Callable[..., str]
 ) -> None:
     stream = new_stream(output=False)
@@ -131,7 +131,7 @@ def test_a_worker_waits_for_its_output_topic_and_makes_none_itself(
 
 
 def send_in_transactions(stream: Stream, partition: int) -> None:
-    """Five messages that are committed, and five that are aborted."""
+    """Sends five messages that are committed, and five that are aborted."""
     config = {"transactional.id": stream.settings.group_id + "-sender"}
     producer = Producer(stream.client(config))
     producer.init_transactions()
@@ -151,7 +151,7 @@ def test_lag_reaches_zero_past_transaction_markers(new_stream: NewStream) -> Non
     wait_until(lambda: stream.lag() == 0, 15, "no lag is left")
 
 
-def test_a_quiet_partition_has_no_lag_though_another_is_always_busy(new_stream: NewStream) -> None:
+def test_an_idle_partition_has_no_lag_while_another_is_busy(new_stream: NewStream) -> None:
     stream = new_stream(partitions=2)
     stream.worker("Double")
     enough = threading.Event()
@@ -170,7 +170,7 @@ def test_a_quiet_partition_has_no_lag_though_another_is_always_busy(new_stream: 
         feeder.join()
 
 
-def test_messages_deleted_before_they_were_read_are_said_and_not_skipped_in_silence(
+def test_messages_deleted_before_they_were_read_are_reported(
     new_stream: NewStream,
 ) -> None:
     stream = new_stream(partitions=1)
@@ -201,7 +201,7 @@ def test_a_new_group_may_start_at_the_end(new_stream: NewStream) -> None:
     assert sorted(source(reply)[1] for reply in replies) == [3, 3, 4, 5]
 
 
-def test_a_second_worker_of_the_same_id_on_one_machine_is_refused(new_stream: NewStream) -> None:
+def test_a_second_worker_with_the_same_id_on_one_machine_is_refused(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.worker("Double", "same")
     wait_until(lambda: "reads partitions" in stream.log(), 30, "the first worker reads")
@@ -209,7 +209,7 @@ def test_a_second_worker_of_the_same_id_on_one_machine_is_refused(new_stream: Ne
     assert "KAFKA_WORKER_ID of its own" in stream.log()
 
 
-def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
+def test_a_worker_recovers_from_a_deleted_topic(
     new_stream: NewStream, new_topic: Callable[..., str]
 ) -> None:
     stream = new_stream()
@@ -227,7 +227,7 @@ def test_a_topic_deleted_under_a_worker_stops_nothing_for_good(
     assert_once_and_in_order(stream.replies(30, within_s=60), 30)
 
 
-def test_the_class_that_takes_texts_is_served_as_well(new_stream: NewStream) -> None:
+def test_a_class_for_texts_is_served_as_well(new_stream: NewStream) -> None:
     stream = new_stream()
     stream.send([b'{"data":{"ndarray":["This is an input"]}}'] * 5)
     stream.start("seldon_kafka", "worker", "tests.image.text.TextClassifier.TextClassifier")
@@ -249,9 +249,9 @@ def test_sigterm_does_not_wait_for_a_slow_classs_backlog(new_stream: NewStream) 
 
 
 @pytest.mark.full
-def test_partitions_that_come_back_during_a_backlog_are_read_on(new_stream: NewStream) -> None:
+def test_partitions_that_return_during_a_backlog_are_read_on(new_stream: NewStream) -> None:
     stream = new_stream(partitions=4)
-    # Longer than what is waited for before the group is told that the worker lives.
+    # The call takes longer than the worker's limit between two polls of the group.
     stream.worker("Slow", "first", SLOW_S="0.03")
     stream.send(numbers(600))
     wait_until(lambda: stream.lag() < 550, 30, "work has begun")
@@ -263,7 +263,7 @@ def test_partitions_that_come_back_during_a_backlog_are_read_on(new_stream: NewS
     assert_once_and_in_order(stream.replies(600, within_s=60), 600)
 
 
-def test_a_topic_that_takes_less_than_before_gets_what_it_takes(new_stream: NewStream) -> None:
+def test_messages_fit_a_topic_whose_limit_was_lowered(new_stream: NewStream) -> None:
     stream = new_stream(partitions=1)
     stream.worker("Double")
     stream.send(numbers(1))

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: breaks everything that can be broken, and proves what held."""
+"""`python -m tests.faults`: injects faults under load, and checks that every promise holds."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from kafka.guard import Guard
 from tests.faults import link, report
 from tests.faults.catalogue import FAULTS
 from tests.faults.catalogue.brokers import unmount_fourth
+from tests.faults.context import NotRecovered, RunContext
 from tests.faults.environment import connection
-from tests.faults.fault import Fault, NotSeen
+from tests.faults.fault import Fault, FaultNotObserved
 from tests.faults.outcome import document
 from tests.faults.run import Run
-from tests.faults.scene import NotRecovered, Scene
 from tests.faults.soak import soak
 
 _EXAMPLES = """
@@ -39,24 +39,24 @@ examples:
   python -m tests.faults --list
   python -m tests.faults --soak 30
   KAFKA_BROKER=staging:9092 python -m tests.faults
-                                             on your brokers: topics of its own, which
-                                             it deletes; no broker is harmed
+                                             on your brokers: creates topics and deletes
+                                             them; no fault of brokers is injected
 
-A run without root leaves out the network, memory and disk faults, and says so.
+Without root, a run leaves out the network, memory and disk faults, and says so.
 """
-# To measure the drain rate, and to end the last fault and the replicas.
+# Time to measure the drain rate, and to end the last fault and the replicas.
 _RESERVE_S = 70.0
-# A quick run's backlogs are gone soon after each fault.
+# With the lower share, a quick run's backlogs are drained soon after each fault.
 _LOAD_SHARE, _QUICK_LOAD_SHARE = 0.5, 0.25
-# Reading a second's messages back takes so much of a second.
+# Seconds that it takes to read back one second's messages.
 _READ_BACK_SHARE = 0.18
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs it.
+    """Runs the harness.
 
     Returns:
-        0 if every promise was kept, 1 if not, 2 on wrong use, 130 after Ctrl-C.
+        0 if every promise was kept, 1 if not, 2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     faults = [f for f in FAULTS if any(part in f.name for part in options.only or [""])]
@@ -67,25 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(fault.name)
         return 0
     if not faults:
-        print("error: no fault has such a name; --list shows them all", file=sys.stderr)
+        print("error: no fault has such a name; --list prints all names", file=sys.stderr)
         return 2
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    # What the clients see of brokers that are broken on purpose is no news.
+    # The clients' errors are expected, because brokers are broken on purpose.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         with contextlib.closing(Guard()):
             return _run(options, faults)
-    except (ClusterError, NotRecovered, NotSeen, KafkaException) as error:
+    except (ClusterError, NotRecovered, FaultNotObserved, KafkaException) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; nothing that this run started is left", file=sys.stderr)
+        print("interrupted; everything that this run started has ended", file=sys.stderr)
         return 130
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Ctrl-C once: what then is taken away is taken away to the end."""
+    """Raises KeyboardInterrupt once; later signals do not interrupt the clean-up."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, lambda number, frame: None)
     raise KeyboardInterrupt
@@ -94,27 +94,27 @@ def _interrupt(number: int, frame: object) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
-        description="Injects faults under load, and proves by number that nothing is lost, "
-        "doubled, reordered or wrong.",
+        description="Injects faults under load, and checks that no message is lost, doubled, "
+        "reordered or answered wrongly.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=20, help="how long in all (20)")
-    parser.add_argument("--seed", type=int, help="of the schedule; a new one unless given")
+    parser.add_argument("--minutes", type=float, default=20, help="duration of the run (20)")
+    parser.add_argument("--seed", type=int, help="seed of the schedule (default: random)")
     parser.add_argument(
-        "--only", action="append", metavar="PART", help="faults with this in the name"
+        "--only", action="append", metavar="PART", help="faults with this text in their name"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="each of the quicker faults once, mixed"
+        "--quick", action="store_true", help="inject each of the quicker faults once, mixed"
     )
     parser.add_argument(
-        "--backlog", type=int, default=80_000, help="to measure the drain rate (80000)"
+        "--backlog", type=int, default=80_000, help="messages for the drain rate (80000)"
     )
     parser.add_argument(
-        "--soak", type=float, metavar="MINUTES", help="full load and no faults, and watch memory"
+        "--soak", type=float, metavar="MINUTES", help="measure memory under full load, no faults"
     )
-    parser.add_argument("--list", action="store_true", help="name the faults, and inject none")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all that was found")
+    parser.add_argument("--list", action="store_true", help="print the names of the faults")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome to this file")
     parser.add_argument("--keep", action="store_true", help="keep logs and topics")
     return parser
 
@@ -126,9 +126,9 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
     print(f"seed {seed}; logs in {folder}", flush=True)
     good = False
     try:
-        with _scene(folder, seed, options.keep) as scene:
+        with _context(folder, seed, options.keep) as context:
             if options.soak:
-                found = soak(scene, options.soak * 60, _say)
+                found = soak(context, options.soak * 60, _print_line)
                 report.show_soak(found)
                 if options.json:
                     options.json.write_bytes(document(found))
@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
                 left_s = options.minutes * 60 - (time.monotonic() - began) - _RESERVE_S
                 seconds = left_s / (1 + _READ_BACK_SHARE)
             share = _QUICK_LOAD_SHARE if options.quick else _LOAD_SHARE
-            outcome = Run(scene, faults, seed, seconds, share, _say).run(options.backlog)
+            outcome = Run(context, faults, seed, seconds, share, _print_line).run(options.backlog)
         good = not outcome.failures
         report.show(outcome)
         if options.json:
@@ -151,29 +151,29 @@ def _run(options: argparse.Namespace, faults: Sequence[Fault]) -> int:
 
 
 @contextlib.contextmanager
-def _scene(folder: Path, seed: int, keep: bool) -> Iterator[Scene]:
+def _context(folder: Path, seed: int, keep: bool) -> Iterator[RunContext]:
     name = f"faults-{seed}-{os.getpid()}"
     with contextlib.ExitStack() as stack:
         cluster: Cluster | None = None
-        line: link.Link | None = None
+        network: link.Link | None = None
         environ = connection(os.environ)
         if "KAFKA_BROKER" not in environ:
             if link.why_impossible() is None:
-                line = stack.enter_context(link.Link())
-            _say("starting three brokers")
+                network = stack.enter_context(link.Link())
+            _print_line("starting three brokers")
             cluster = stack.enter_context(
-                leased(folder / "cluster", brokers=3, host=line.here if line else None)
+                leased(folder / "cluster", brokers=3, host=network.here if network else None)
             )
             stack.callback(_unmount, cluster)
             environ = {"KAFKA_BROKER": cluster.bootstrap}
-        scene = Scene(environ, name, folder, cluster, line, seed)
+        context = RunContext(environ, name, folder, cluster, network, seed)
         try:
-            scene.make_topics()
-            yield scene
+            context.make_topics()
+            yield context
         finally:
-            scene.end()
+            context.end()
             if cluster is None and not keep:
-                scene.delete_topics()
+                context.delete_topics()
 
 
 def _unmount(cluster: Cluster) -> None:
@@ -181,7 +181,7 @@ def _unmount(cluster: Cluster) -> None:
     unmount_fourth(cluster)
 
 
-def _say(line: str) -> None:
+def _print_line(line: str) -> None:
     print(line, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What the class says of each image alone, and whether a reply says the same."""
+"""Compares replies with the user model's answers to each image alone."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from numpy.typing import NDArray
 from seldon_core.proto import prediction_pb2
 
 from tests.faults.images import count, images
-from tests.faults.served import answers_of_neighbours
+from tests.faults.user_models import answers_are_shifted
 from wrapper import KmnistClassifier
 
 TOLERANCE = 1e-5
-"""How far an answer may be off; design: the same alone or in any batch, to 1e-5."""
+"""Tolerance of a number: answers alone and in a batch agree to 1e-5."""
 
 _DATATYPES = {
     **{"label": "BYTES", "confidence": "FP64", "abstain": "BOOL"},
     **{"outlier": "BOOL", "outlier_score": "FP64"},
 }
-# What is before the one part of a reply that is another one each time, by its format.
+# The bytes before the puid, which differs in each reply, by format.
 _PUID_IN_JSON = b'"puid":"'
 _PUID_IN_V2 = b'{"id":"'
 _PUID_IN_PROTOBUF = re.compile(rb"\x12..?\x0a\x20", re.DOTALL)
 _PUID_BYTES = 32
-_MOST_REMEMBERED = 50_000
+_MAX_REMEMBERED = 50_000
 
 
 class Answers(NamedTuple):
-    """The class's answers to some images, each asked alone.
+    """The user model's answers to some images, each predicted alone.
 
     Attributes:
         rows: probabilities, (n, 10).
-        tags: those that the class has for each image, one of each.
-        names: of the classes.
+        tags: tags with a value for each image.
+        names: names of the classes.
         model: the tag `model`.
     """
 
@@ -48,8 +48,8 @@ class Answers(NamedTuple):
     model: str
 
 
-class _Said(NamedTuple):
-    """What a reply says; None for what its format has no place for."""
+class _Content(NamedTuple):
+    """The content of a reply; None for parts that its format does not have."""
 
     rows: NDArray[np.float64]
     tags: dict[str, Any] | None
@@ -59,10 +59,10 @@ class _Said(NamedTuple):
 
 @functools.cache
 def answers() -> Answers:
-    """The answers to all images."""
+    """Returns the answers to all images."""
     classifier = KmnistClassifier()
     classifier.load()
-    alone = [classifier.predict(images()[place : place + 1]) for place in range(count())]
+    alone = [classifier.predict(images()[index : index + 1]) for index in range(count())]
     return Answers(
         np.array([each.data[0] for each in alone], dtype=np.float64),
         {name: [each.tags[name][0] for each in alone] for name in alone[0].tags if name != "model"},
@@ -72,7 +72,7 @@ def answers() -> Answers:
 
 
 class Comparison:
-    """Compares replies with the answers, each different reply once."""
+    """Compares replies with the answers; equal replies are compared once."""
 
     def __init__(self) -> None:
         self._good: set[tuple[str, bool, bytes]] = set()
@@ -80,25 +80,25 @@ class Comparison:
     def is_answer(
         self, value: bytes, proto_name: bytes | None, shown: str, worker: str = ""
     ) -> bool:
-        """Whether a reply's value is the class's answer to each image that the message showed.
+        """Returns whether a reply is the answer to the images of its message.
 
         Args:
             value: the reply's value.
-            proto_name: its header `proto-name`, if it has one.
-            shown: which images the message held.
-            worker: the worker that answered; the class of some gives each image the answer of the
-                image before it.
+            proto_name: its header `proto-name`, if there is one.
+            shown: the images of the message.
+            worker: the worker that answered; the user model of some workers gives each image
+                the answer to the image before it.
         """
-        # Most replies to a message are the same to the last byte, but for the puid.
-        rolled = answers_of_neighbours(worker)
-        known = (shown, rolled, _without_puid(value))
+        # Replies to the same images are mostly equal, except for the puid.
+        shifted = answers_are_shifted(worker)
+        known = (shown, shifted, _without_puid(value))
         if known in self._good:
             return True
         try:
-            good = _agree(_said(value, proto_name), _expected(shown, rolled))
+            good = _agree(_parse(value, proto_name), _expected(shown, shifted))
         except (ValueError, KeyError, TypeError, IndexError):
             return False
-        if good and len(self._good) < _MOST_REMEMBERED:
+        if good and len(self._good) < _MAX_REMEMBERED:
             self._good.add(known)
         return good
 
@@ -117,54 +117,54 @@ def _without_puid(value: bytes) -> bytes:
     return value[:start] + value[start + _PUID_BYTES :] if puid.isalnum() else value
 
 
-def _expected(shown: str, rolled: bool) -> Answers:
-    first, images_in_it = (int(number) for number in shown.split("+"))
-    places = [(first + place) % count() for place in range(images_in_it)]
-    if rolled:
-        places = [places[-1], *places[:-1]]
+def _expected(shown: str, shifted: bool) -> Answers:
+    first, image_count = (int(number) for number in shown.split("+"))
+    indices = [(first + step) % count() for step in range(image_count)]
+    if shifted:
+        indices = [indices[-1], *indices[:-1]]
     found = answers()
-    tags = {name: [values[place] for place in places] for name, values in found.tags.items()}
-    return found._replace(rows=found.rows[places], tags=tags)
+    tags = {name: [values[index] for index in indices] for name, values in found.tags.items()}
+    return found._replace(rows=found.rows[indices], tags=tags)
 
 
-def _agree(said: _Said, expected: Answers) -> bool:
-    if said.rows.shape != expected.rows.shape:
+def _agree(content: _Content, expected: Answers) -> bool:
+    if content.rows.shape != expected.rows.shape:
         return False
     return (
-        _are_close(said.rows, expected.rows)
-        and said.names in (None, expected.names)
-        and said.model in (None, expected.model)
-        and (said.tags is None or _same_tags(said.tags, expected.tags))
+        _are_close(content.rows, expected.rows)
+        and content.names in (None, expected.names)
+        and content.model in (None, expected.model)
+        and (content.tags is None or _same_tags(content.tags, expected.tags))
     )
 
 
-def _same_tags(said: dict[str, Any], expected: dict[str, list[Any]]) -> bool:
-    return all(_same_tag(said[name], values) for name, values in expected.items())
+def _same_tags(content: dict[str, Any], expected: dict[str, list[Any]]) -> bool:
+    return all(_same_tag(content[name], values) for name, values in expected.items())
 
 
-def _same_tag(said: list[Any], expected: list[Any]) -> bool:
-    if len(said) == len(expected) and isinstance(expected[0], float):
-        return _are_close(said, expected)
-    return said == expected
+def _same_tag(content: list[Any], expected: list[Any]) -> bool:
+    if len(content) == len(expected) and isinstance(expected[0], float):
+        return _are_close(content, expected)
+    return content == expected
 
 
-def _are_close(said: Any, expected: Any) -> bool:
-    off = np.abs(np.asarray(said, dtype=np.float64) - np.asarray(expected, dtype=np.float64))
-    # Written so that NaN, which is no number to be close to, is not close.
-    return bool((off <= TOLERANCE).all())
+def _are_close(content: Any, expected: Any) -> bool:
+    difference = np.abs(np.asarray(content, np.float64) - np.asarray(expected, np.float64))
+    # This form of the comparison is false for NaN.
+    return bool((difference <= TOLERANCE).all())
 
 
-def _said(value: bytes, proto_name: bytes | None) -> _Said:
+def _parse(value: bytes, proto_name: bytes | None) -> _Content:
     if proto_name is not None:
         message = prediction_pb2.SeldonMessage.FromString(value)
-        return _of_seldon(json_format.MessageToDict(message))
+        return _parse_seldon(json_format.MessageToDict(message))
     document = orjson.loads(value)
     if "predictions" in document:
-        return _Said(_matrix(document["predictions"]), None, None, None)
-    return _of_v2(document) if "outputs" in document else _of_seldon(document)
+        return _Content(_matrix(document["predictions"]), None, None, None)
+    return _parse_v2(document) if "outputs" in document else _parse_seldon(document)
 
 
-def _of_seldon(document: dict[str, Any]) -> _Said:
+def _parse_seldon(document: dict[str, Any]) -> _Content:
     data, meta = document["data"], document["meta"]
     if not meta["puid"]:
         raise ValueError("a reply has a puid")
@@ -173,10 +173,10 @@ def _of_seldon(document: dict[str, Any]) -> _Said:
     else:
         rows = _matrix(data["ndarray"])
     tags = meta["tags"]
-    return _Said(rows, tags, data["names"], tags["model"])
+    return _Content(rows, tags, data["names"], tags["model"])
 
 
-def _of_v2(document: dict[str, Any]) -> _Said:
+def _parse_v2(document: dict[str, Any]) -> _Content:
     if not document["id"]:
         raise ValueError("a reply has an id")
     predicted, *others = document["outputs"]
@@ -188,14 +188,14 @@ def _of_v2(document: dict[str, Any]) -> _Said:
             raise ValueError("an output has an entry for each row")
     names = predicted["parameters"]["names"].split(",")
     tags = {other["name"]: other["data"] for other in others}
-    return _Said(rows, tags, names, document["parameters"]["model"])
+    return _Content(rows, tags, names, document["parameters"]["model"])
 
 
 def _matrix(values: Any, shape: Sequence[Any] | None = None) -> NDArray[np.float64]:
-    """The numbers (n, 10); of a tensor in the shape that it says it has."""
+    """Returns the values as (n, 10), in the declared shape if there is one."""
     found = np.asarray(values, dtype=np.float64)
     if shape is not None:
-        # protobuf's JSON has whole numbers of 64 bits as texts or numbers.
+        # protobuf's JSON writes integers of 64 bits as strings or numbers.
         found = found.reshape([int(size) for size in shape])
     if found.ndim != 2:
         raise ValueError("probabilities are rows")

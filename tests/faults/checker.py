@@ -1,4 +1,4 @@
-"""Proves by number what became of every message. Pure: it is handed records, and reads nothing."""
+"""Checks every message of a run. The checker is pure: it gets records, and reads no topic."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from tests.faults.numbers import Numbers
 from tests.faults.replays import Replays, is_copy
 
 IMAGE = "image"
-"""Header of an input: which images it holds."""
+"""Header of an input: the images that it contains."""
 NUMBER = "n"
 """Header of an input: its number, unique in the run."""
 EXPECT = "expect"
-"""Header of an input: `REPLY`, the reason of the dead letter that it is to become, or `EITHER`."""
+"""Header of an input: `REPLY`, the reason of the expected dead letter, or `EITHER`."""
 REPLY = "reply"
 EITHER = "either"
 
 _DESCRIBING = ("content-type", "proto-name")
 _SHOWN = 20
 
-Place = tuple[int, int]
+InputPosition = tuple[int, int]
 """Partition and offset of an input."""
 IsAnswer = Callable[[bytes, "bytes | None", str, str], bool]
 
 
 class Sent(NamedTuple):
-    """What the checker keeps of an input: digests, so that millions fit into memory."""
+    """A digest of an input, so that millions of inputs fit into memory."""
 
     number: int
     shown: str
@@ -52,23 +52,23 @@ class Sent(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What became of a run's messages.
+    """The result of the check.
 
     Attributes:
-        messages: inputs.
-        replies: messages of the output topic.
-        letters: messages of the dead-letter topic.
-        reasons: how many dead letters there are of each reason.
-        lost: inputs that neither topic answers, and messages that a replay says it sent again
-            and did not.
-        doubled: answers beyond the first to an input, and messages that a replay sent again
-            more often than it says.
+        messages: number of inputs.
+        replies: number of messages in the output topic.
+        letters: number of messages in the dead-letter topic.
+        reasons: number of dead letters by reason.
+        lost: inputs without an answer, and messages that a replay marked as sent and did not
+            send.
+        doubled: answers beyond the first to an input, and messages that a replay sent more often
+            than it marked.
         out_of_order: answers behind that of a later input of the same partition.
-        wrong: answers that differ from what the class says of the image alone, that are not the
-            sender's (key, headers, timestamp, a dead letter's value), that are a reply where a
-            dead letter was due or the other way round, or that nobody asked for.
-        uncommitted: partitions whose group offset is not at the end.
-        problems: the first of all these in words.
+        wrong: answers that differ from the user model's answer to the image alone; answers whose
+            key, headers, timestamp or dead-letter value differ from the input's; replies instead
+            of dead letters and the reverse; answers to no input.
+        uncommitted: partitions whose committed offset is not at the end.
+        problems: descriptions of the first of these.
     """
 
     messages: int
@@ -90,23 +90,23 @@ class Verdict:
 
 
 class Checker:
-    """Is told every input first, then every answer, each topic in its own order.
+    """Checks every input first, then every answer, each topic in its order.
+
+    Args:
+        is_answer: returns whether a value with the header `proto-name` is the answer of a worker
+            to the images of the header `IMAGE`.
+        output_partitions: number of partitions of the output topic.
+        dead_partitions: number of partitions of the dead-letter topic.
 
     Attributes:
         seen: the numbers of the inputs.
-
-    Args:
-        is_answer: whether a value, with the header `proto-name` beside it, is the answer to the
-            images that the header `IMAGE` names, of the worker that the reply names.
-        output_partitions: how many partitions the output topic has.
-        dead_partitions: how many the dead-letter topic has.
     """
 
     def __init__(self, is_answer: IsAnswer, output_partitions: int, dead_partitions: int) -> None:
         self._is_answer = is_answer
         self._partitions = {"reply": output_partitions, "letter": dead_partitions}
-        self._sent: dict[Place, Sent] = {}
-        self._answered: dict[Place, int] = {}
+        self._sent: dict[InputPosition, Sent] = {}
+        self._answered: dict[InputPosition, int] = {}
         self._latest: dict[tuple[str, int], int] = {}
         self._counts: collections.Counter[str] = collections.Counter()
         self._reasons: collections.Counter[str] = collections.Counter()
@@ -115,7 +115,7 @@ class Checker:
         self.seen = Numbers()
 
     def sent(self, record: Record) -> None:
-        """An input, as a `read_committed` reader sees it."""
+        """Adds an input, as a `read_committed` reader gets it."""
         headers = record.headers
         number = _number_of(headers)
         if number >= 0:
@@ -131,13 +131,13 @@ class Checker:
         )
 
     def reply(self, record: Record) -> None:
-        """A message of the output topic."""
+        """Checks a message of the output topic."""
         self._counts["replies"] += 1
         sent = self._answer("reply", record, _source(record.headers))
         if sent is None:
             return
         if sent.expect not in (REPLY, EITHER):
-            self._wrong(record, sent, f"was answered, though {sent.expect} was due")
+            self._wrong(record, sent, f"was answered instead of {sent.expect}")
             return
         identity = _identity(record.key, _of_sender(record.headers), record.timestamp_ms)
         if identity != sent.identity:
@@ -151,7 +151,7 @@ class Checker:
             self._wrong(record, sent, f"got the wrong answer: {record.value!r:.300}")
 
     def letter(self, record: Record) -> None:
-        """A message of the dead-letter topic: a letter, or the marker of a replay."""
+        """Checks a message of the dead-letter topic: a dead letter, or the marker of a replay."""
         letter = read_letter(record)
         if letter is None:
             replayed = replayed_position(record)
@@ -170,29 +170,31 @@ class Checker:
         headers, timestamp_ms = _as_sent(record.headers)
         if sent.expect not in (letter.reason, EITHER):
             why = f"{letter.reason} ({letter.message})"
-            self._wrong(record, sent, f"is a dead letter, {why}, and {sent.expect} was due")
+            self._wrong(record, sent, f"is a dead letter, {why}, instead of {sent.expect}")
         elif sent.content != _digest(record.value, _flat(headers)) or sent.identity != _identity(
             record.key, _described(headers), timestamp_ms
         ):
-            self._wrong(record, sent, "is a dead letter that is not what was sent")
+            self._wrong(record, sent, "is a dead letter that differs from the input")
 
     def verdict(self, committed: Mapping[int, int], ends: Mapping[int, int]) -> Verdict:
-        """The verdict, once all records have been told.
+        """Returns the verdict after all records.
 
         Args:
-            committed: the group's offset in each partition of the input topic.
-            ends: the offset after each partition's last record or marker.
+            committed: the group's committed offset by partition of the input topic.
+            ends: the offset after the last record or marker, by partition.
         """
-        lost = [place for place in self._sent if place not in self._answered]
-        for place in lost[:_SHOWN]:
-            self._note(f"lost: {_name(place, self._sent[place])} was never answered")
-        lost_copies, doubled_copies, notes = self._replays.verdict()
-        for note in notes:
-            self._note(note)
+        lost = [position for position in self._sent if position not in self._answered]
+        for position in lost[:_SHOWN]:
+            self._add_problem(f"lost: {_name(position, self._sent[position])} was never answered")
+        lost_copies, doubled_copies, problems = self._replays.verdict()
+        for problem in problems:
+            self._add_problem(problem)
         behind = {p: end for p, end in ends.items() if committed.get(p, 0) != end}
         for partition, end in behind.items():
             at = committed.get(partition, 0)
-            self._note(f"offset: partition {partition} stands at {at}, its end is {end}")
+            self._add_problem(
+                f"offset: partition {partition} is committed to {at}, its end is {end}"
+            )
         return Verdict(
             messages=len(self._sent),
             replies=self._counts["replies"],
@@ -206,21 +208,23 @@ class Checker:
             problems=tuple(self._problems),
         )
 
-    def _answer(self, kind: str, record: Record, place: Place) -> Sent | None:
-        """The input that a record answers, once it has been checked for number and order."""
-        sent = self._sent.get(place)
+    def _answer(self, kind: str, record: Record, position: InputPosition) -> Sent | None:
+        """Returns the input of an answer, after a check for doubles, order and partition."""
+        sent = self._sent.get(position)
         if sent is None:
-            self._wrong(record, None, f"answers {place}, which was never sent")
+            self._wrong(record, None, f"answers {position}, which was never sent")
             return None
-        if place in self._answered:
+        if position in self._answered:
             self._counts["doubled"] += 1
-            self._note(f"doubled: {_name(place, sent)} was answered again at {_where(record)}")
+            self._add_problem(
+                f"doubled: {_name(position, sent)} was answered again at {_where(record)}"
+            )
             return None
-        self._answered[place] = record.offset
-        partition, offset = place
+        self._answered[position] = record.offset
+        partition, offset = position
         if self._latest.get((kind, partition), -1) > offset:
             self._counts["out of order"] += 1
-            self._note(f"out of order: {_name(place, sent)} at {_where(record)}")
+            self._add_problem(f"out of order: {_name(position, sent)} at {_where(record)}")
         self._latest[kind, partition] = max(offset, self._latest.get((kind, partition), -1))
         if record.partition != partition % self._partitions[kind]:
             self._wrong(record, sent, f"of partition {partition} went to another partition")
@@ -228,33 +232,33 @@ class Checker:
 
     def _wrong(self, record: Record, sent: Sent | None, what: str) -> None:
         self._counts["wrong"] += 1
-        who = "a message" if sent is None else f"message {sent.number}"
-        self._note(f"wrong: {who} at {_where(record)} {what}")
+        subject = "a message" if sent is None else f"message {sent.number}"
+        self._add_problem(f"wrong: {subject} at {_where(record)} {what}")
 
-    def _note(self, problem: str) -> None:
+    def _add_problem(self, problem: str) -> None:
         if len(self._problems) < _SHOWN:
             self._problems.append(problem)
 
 
-def _name(place: Place, sent: Sent) -> str:
-    return f"message {sent.number} (partition {place[0]}, offset {place[1]})"
+def _name(position: InputPosition, sent: Sent) -> str:
+    return f"message {sent.number} (partition {position[0]}, offset {position[1]})"
 
 
 def _where(record: Record) -> str:
     return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def _source(headers: Headers) -> Place:
+def _source(headers: Headers) -> InputPosition:
     return _number(headers, INPUT_PARTITION), _number(headers, INPUT_OFFSET)
 
 
 def _first(headers: Headers, name: str) -> bytes | None:
-    """The harness's own headers come first; hostile ones behind them may be called the same."""
+    """Returns the first such header, which is the harness's; hostile ones may follow."""
     return next((value for found, value in headers if found == name), None)
 
 
 def _number_of(headers: Headers) -> int:
-    """An input's number, or -1."""
+    """Returns the number of an input, or -1."""
     return _whole(_first(headers, NUMBER))
 
 
@@ -270,12 +274,12 @@ def _whole(value: bytes | None) -> int:
 
 
 def _text(headers: Headers, name: str) -> str:
-    # Few different ones, and millions of them.
+    # Interned, because millions of inputs have a few different texts.
     return sys.intern((_first(headers, name) or b"").decode("utf-8", "replace"))
 
 
 def _described(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """An input's headers as they travel with the reply."""
+    """Returns an input's headers as the reply should have them."""
     return [
         (f"kafka-input-{name.lower()}" if name.lower() in _DESCRIBING else name, value)
         for name, value in headers
@@ -283,16 +287,16 @@ def _described(headers: Headers) -> list[tuple[str, bytes | None]]:
 
 
 def _of_sender(headers: Headers) -> list[tuple[str, bytes | None]]:
-    """The part of a reply's headers that came with the input: those before the reply's own."""
-    for place, (name, _) in enumerate(headers):
+    """Returns the input's part of a reply's headers, which is before the reply's own."""
+    for index, (name, _) in enumerate(headers):
         if name in _DESCRIBING:
-            return list(headers[:place])
+            return list(headers[:index])
     return list(headers)
 
 
 def _as_sent(headers: Headers) -> tuple[Headers, int]:
-    """The headers of a dead letter that came with the input, and the input's timestamp."""
-    added = max(place for place, (name, _) in enumerate(headers) if name == DEAD_REASON)
+    """Returns the input's headers and timestamp from the headers of a dead letter."""
+    added = max(index for index, (name, _) in enumerate(headers) if name == DEAD_REASON)
     return headers[:added], _number(headers[added:], INPUT_TIMESTAMP)
 
 

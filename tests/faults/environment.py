@@ -1,6 +1,6 @@
-"""What the processes of a run get of the caller's environment: how to reach brokers, no more.
+"""Environment variables of a run's processes: the connection to the brokers, and nothing else.
 
-Settings of a deployment, its topics and group above all, are not for the replicas under test.
+The replicas under test must not get settings of a deployment, such as its topics and group.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _CONNECTION_PREFIXES = ("KAFKA_SSL_", "KAFKA_SASL_", "KAFKA_CLIENT_")
 
 
 def connection(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that say where the caller's brokers are, and how to reach them."""
+    """Returns the variables with the addresses of the brokers and the connection to them."""
     return {
         name: value
         for name, value in environ.items()
@@ -23,6 +23,6 @@ def connection(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def with_settings(settings: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process with these settings, and with none of the caller's own."""
+    """Returns the environment of a process with these settings, without the caller's settings."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(_PREFIX)}
     return {**others, **settings}

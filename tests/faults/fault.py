@@ -1,37 +1,37 @@
-"""What a fault is, and what came of injecting it."""
+"""The description of a fault, and the result of an injection."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 
-from tests.faults.scene import Scene
+from tests.faults.context import RunContext
 
 
-def _always(scene: Scene) -> str | None:
+def _always(context: RunContext) -> str | None:
     return None
 
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """One way to break things.
+    """A fault that can be injected.
 
     Attributes:
-        name: as the report has it.
-        part: what it breaks; two faults of one part are not mixed, because what they break
-            together is more than was promised.
-        inject: breaks it and puts it right again; returns what was seen, in words. The stream
-            need not have recovered yet.
-        impossible: why it can't be injected here, or None.
-        mixes: whether it may come together with faults of other parts.
-        stall_s: the longest that readers may be held up by it, where that is promised.
-        quick: whether it is in the reduced run.
+        name: name in the report.
+        part: the part that it breaks. Two faults of one part are not mixed, because together
+            they may exceed the promises.
+        inject: injects the fault and repairs it; returns a description of its effect. The stream
+            may still be recovering.
+        impossible: returns why the fault cannot be injected here, or None.
+        mixes: whether it may be mixed with faults of other parts.
+        stall_s: promised limit of a stall in seconds, if there is one.
+        quick: whether it is part of the reduced run.
     """
 
     name: str
     part: str
-    inject: Callable[[Scene], str]
-    impossible: Callable[[Scene], str | None] = _always
+    inject: Callable[[RunContext], str]
+    impossible: Callable[[RunContext], str | None] = _always
     mixes: bool = True
     stall_s: float | None = None
     quick: bool = False
@@ -42,13 +42,13 @@ class Injection:
     """One injection of a fault.
 
     Attributes:
-        fault: its name.
-        at_s: when, in seconds from the start of the load.
-        took_s: until the stream had recovered.
-        stall_s: the longest that readers of a partition were held up meanwhile.
-        seen: what the fault says of itself.
-        mixed_with: the faults that came with it, if any did.
-        failure: what went wrong with the injection or the recovery, if something did.
+        fault: name of the fault.
+        at_s: seconds from the start of the load to the injection.
+        took_s: seconds until the stream had recovered.
+        stall_s: longest stall of a partition's readers in seconds.
+        seen: description of the effect.
+        mixed_with: names of the other faults, if there were any.
+        failure: error of the injection or the recovery, if there was one.
     """
 
     fault: str
@@ -60,5 +60,5 @@ class Injection:
     failure: str | None = None
 
 
-class NotSeen(Exception):
-    """A fault did not show what it should; the message says what."""
+class FaultNotObserved(Exception):
+    """A fault did not have the expected effect; the message says why."""

@@ -1,7 +1,7 @@
-"""The decoder under atheris: `python -m tests.faults.fuzz CORPUS -max_total_time=60`.
+"""Fuzzes the decoder with atheris: `python -m tests.faults.fuzz CORPUS -max_total_time=60`.
 
-Whatever the bytes, decoding ends in a payload or in a rejection with a known reason, soon, and
-within little memory; anything else ends the fuzzer, which prints the bytes.
+For any bytes, decoding must end in a payload or in a rejection with a known reason, within limits
+of time and memory. Anything else ends the fuzzer, which prints the bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import Headers, Record
 
 _MAX_BYTES = 1_000_000
-# The first byte of what the fuzzer makes chooses among them.
+# The first byte of the fuzzer's data selects the headers.
 _HEADERS: tuple[Headers, ...] = (
     (),
     (("content-type", b"application/json"),),
@@ -38,14 +38,14 @@ _RSS_MIB = 2048
 
 
 def why_impossible() -> str | None:
-    """Why atheris can't run here, or None."""
+    """Returns why atheris cannot run here, or None."""
     if importlib.util.find_spec("atheris") is None:
         return "atheris has no package for this Python and machine"
     return None
 
 
 def main() -> None:
-    """Fuzzes until its time is over; the first argument is a folder for what it finds."""
+    """Fuzzes for the given time; the first argument is a folder for the corpus."""
     atheris: Any = importlib.import_module("atheris")
     with atheris.instrument_imports(include=["seldon_kafka.codec"]):
         codec = importlib.import_module("seldon_kafka.codec")
@@ -59,8 +59,8 @@ def main() -> None:
         except Rejected as error:
             assert error.reason in REASONS, error.reason
 
-    for place, text in enumerate(_SEEDS):
-        Path(sys.argv[1], f"seed-{place}").write_bytes(text)
+    for index, text in enumerate(_SEEDS):
+        Path(sys.argv[1], f"seed-{index}").write_bytes(text)
     limits = (f"-timeout={_TIMEOUT_S}", f"-rss_limit_mb={_RSS_MIB}")
     atheris.Setup([*sys.argv, *limits, f"-artifact_prefix={sys.argv[1]}/"], decode)
     atheris.Fuzz()

@@ -1,4 +1,4 @@
-"""The images that a run sends, encoded in many formats."""
+"""The images of a run, encoded in several formats."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from producer.bundled_samples import load_samples
 from producer.formats import FORMATS, encode
 from seldon_kafka.messages import Headers
 
-# Format and images in a message, by its number. Mostly what people send, and enough work in each
-# for the workers rather than the brokers to be what is busy. No JPEG, which changes the image.
+# Format and number of images of a message, by its number. The mix is typical, with enough work for
+# each message that the workers are the bottleneck, not the brokers. JPEG changes images, so it is
+# left out.
 MIX = (
     ("ndarray", 4), ("ndarray", 8), ("raw", 2), ("ndarray", 1), ("ndarray", 6), ("bindata", 3),
     ("ndarray", 4), ("tensor", 5), ("ndarray", 2), ("png", 1), ("ndarray", 8), ("v2", 4),
     ("ndarray", 4), ("tfserving", 4), ("ndarray", 3), ("protobuf", 2),
 )  # fmt: skip
 
-# Samples that the default model is all but as sure of as it takes to abstain: how an answer is
-# rounded would decide.
+# Samples whose confidence is so close to the threshold to abstain that rounding would decide.
 _TOO_CLOSE = (37,)
 
 
 @dataclass(frozen=True)
-class Coded:
+class EncodedImages:
     """Images as a message.
 
     Attributes:
-        value: its value.
-        headers: what the value is.
-        shown: which images it holds, for `answers.is_answer`.
+        value: value of the message.
+        headers: headers that describe the value.
+        shown: the images, as `Comparison.is_answer` expects them.
     """
 
     value: bytes
@@ -42,25 +42,25 @@ class Coded:
 
 @functools.cache
 def images() -> NDArray[np.uint8]:
-    """uint8 (n, 28, 28), all different."""
+    """Returns the images, uint8 (n, 28, 28), all different."""
     return np.delete(load_samples().images, _TOO_CLOSE, axis=0)
 
 
 def count() -> int:
-    """How many images there are."""
+    """Returns the number of images."""
     return len(images())
 
 
-def message(number: int) -> Coded:
-    """The message of this number in the steady load."""
-    wire_format, images_in_it = MIX[number % len(MIX)]
-    return coded(wire_format, number % count(), images_in_it)
+def message(number: int) -> EncodedImages:
+    """Returns the message with this number in the steady load."""
+    wire_format, image_count = MIX[number % len(MIX)]
+    return encoded(wire_format, number % count(), image_count)
 
 
 @functools.cache
-def coded(wire_format: str, first: int, images_in_it: int = 1) -> Coded:
-    """Images from the first one on, as a message."""
+def encoded(wire_format: str, first: int, image_count: int = 1) -> EncodedImages:
+    """Returns consecutive images as a message, from the first one on."""
     chosen = FORMATS[wire_format]
-    places = [(first + place) % count() for place in range(images_in_it)]
-    value = encode(chosen, images()[places])
-    return Coded(value, chosen.headers(), f"{first}+{images_in_it}")
+    indices = [(first + step) % count() for step in range(image_count)]
+    value = encode(chosen, images()[indices])
+    return EncodedImages(value, chosen.headers(), f"{first}+{image_count}")

@@ -1,7 +1,7 @@
-"""A network between this machine and a namespace of it, whose packets can be delayed or lost.
+"""A network between this machine and one of its namespaces, which can delay or drop packets.
 
-Each end is a TUN device, and a process of ours carries the packets between them, as a bad line
-would: what TCP makes of it is real. (`tc netem` would do as much where the kernel has it.)
+Each end is a TUN device, and a process carries the packets between them. So TCP sees a real bad
+network. (`tc netem` could do the same where the kernel has it.)
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ _TUN = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA
 _IFF_TUN_NO_PI = 0x1001
 _MTU = 60_000
-_MOST_WAITING = 20_000
+_MAX_WAITING = 20_000
 
 
-class Line(NamedTuple):
-    """How the line is.
+class LinkState(NamedTuple):
+    """The state of the link.
 
     Attributes:
-        delay_ms: each packet takes at least so long.
-        jitter_ms: and up to so much more; packets do not overtake each other.
-        to_there: packets from this machine arrive.
-        to_here: packets from the namespace arrive.
+        delay_ms: delay of each packet in milliseconds.
+        jitter_ms: maximum of an additional random delay; packets keep their order.
+        to_there: whether packets from this machine arrive.
+        to_here: whether packets from the namespace arrive.
     """
 
     delay_ms: float = 0
@@ -46,7 +46,7 @@ class Line(NamedTuple):
 
 
 def why_impossible() -> str | None:
-    """Why there can be no such network here, or None."""
+    """Returns why there can be no such network here, or None."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if not _TUN.exists():
@@ -55,17 +55,17 @@ def why_impossible() -> str | None:
 
 
 class Link:
-    """A namespace and the line to it, as a context manager.
+    """A namespace and the link to it, as a context manager.
 
     Attributes:
         namespace: its name, for `ip netns exec`.
-        here: this machine's address on the line.
-        there: the namespace's.
+        here: address of this machine on the link.
+        there: address of the namespace.
     """
 
     def __init__(self) -> None:
         self.namespace = f"faults-{os.getpid()}"
-        # Runs beside each other have addresses of their own, four for each.
+        # Simultaneous runs have different addresses, four for each.
         third, fourth = divmod(4 * os.getpid() % 65_536, 256)
         self.here = f"10.213.{third}.{fourth + 1}"
         self.there = f"10.213.{third}.{fourth + 2}"
@@ -80,7 +80,7 @@ class Link:
         )
         assert self._process.stdout is not None
         if not self._process.stdout.readline():
-            raise OSError(f"the line to the namespace {self.namespace} can't be made")
+            raise OSError(f"the link to the namespace {self.namespace} cannot be created")
         return self
 
     def __exit__(
@@ -95,15 +95,15 @@ class Link:
         self._process.wait(10)
         self._process.stdout.close()
 
-    def be(self, line: Line) -> None:
-        """Changes the line."""
+    def set_state(self, state: LinkState) -> None:
+        """Changes the state of the link."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(line).encode() + b"\n")
+        self._process.stdin.write(json.dumps(state).encode() + b"\n")
         self._process.stdin.flush()
 
 
-class _Way:
-    """One direction: packets that wait until their time has come."""
+class _Direction:
+    """The packets of one direction, with their due times."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -113,12 +113,12 @@ class _Way:
 
     def put(self, packet: bytes, delay_s: float) -> None:
         due = self._latest = max(self._latest, time.monotonic() + delay_s)
-        if len(self._waiting) < _MOST_WAITING:
+        if len(self._waiting) < _MAX_WAITING:
             self._count += 1
             heapq.heappush(self._waiting, (due, self._count, packet))
 
     def deliver(self) -> float:
-        """Delivers what is due; returns the seconds until the next packet is."""
+        """Delivers the packets that are due; returns the seconds until the next one."""
         while self._waiting:
             wait_s = self._waiting[0][0] - time.monotonic()
             if wait_s > 0:
@@ -129,23 +129,23 @@ class _Way:
 
 def _carry(here: int, there: int) -> None:
     """Carries packets until standard input ends."""
-    line = Line()
-    ways = {here: _Way(there), there: _Way(here)}
-    orders = sys.stdin.fileno()
+    state = LinkState()
+    directions = {here: _Direction(there), there: _Direction(here)}
+    commands = sys.stdin.fileno()
     while True:
-        wait_s = min(way.deliver() for way in ways.values())
-        ready, _, _ = select.select([here, there, orders], [], [], wait_s)
+        wait_s = min(each.deliver() for each in directions.values())
+        ready, _, _ = select.select([here, there, commands], [], [], wait_s)
         for source in ready:
-            if source == orders:
+            if source == commands:
                 text = sys.stdin.readline()
                 if not text:
                     return
-                line = Line(*json.loads(text))
+                state = LinkState(*json.loads(text))
                 continue
             packet = os.read(source, 65536)
-            if line.to_there if source == here else line.to_here:
-                delay_ms = line.delay_ms + random.uniform(0, line.jitter_ms)
-                ways[source].put(packet, delay_ms / 1000)
+            if state.to_there if source == here else state.to_here:
+                delay_ms = state.delay_ms + random.uniform(0, state.jitter_ms)
+                directions[source].put(packet, delay_ms / 1000)
 
 
 def _device(name: str) -> int:
@@ -164,7 +164,7 @@ def _up(address: str, peer: str, device: str, *namespace: str) -> None:
 
 
 def main(namespace: str, near_address: str, far_address: str) -> None:
-    """Makes the namespace and its line, serves it, and takes all away again."""
+    """Creates the namespace and its link, carries packets, and removes both at the end."""
     number = os.getpid()
     near, far = f"near{number}", f"far{number}"
     here, there = _device(near), _device(far)

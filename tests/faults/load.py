@@ -1,4 +1,4 @@
-"""The steady load: keyed, numbered images, sent on a schedule whether or not answers come."""
+"""The steady load: numbered images with keys, sent on a schedule independent of the replies."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ KEYS = 97
 
 _TURN_S = 0.02
 _FLUSH_S = 60.0
-# Beyond this the load would only grow in memory while brokers are away.
-_MOST_QUEUED = 500_000
+# A limit of memory while the brokers are unavailable.
+_MAX_QUEUED = 500_000
 
 
 class Load:
-    """Sends numbered messages, from a thread of its own while it is on.
-
-    Attributes:
-        sent: how many messages were handed over.
-        confirmed: the numbers of those that the brokers have confirmed; of a transaction's
-            messages, once it is committed.
-        on_s: for how long the schedule was on, until it was stopped last.
+    """Sends numbered messages from a thread.
 
     Args:
-        settings: where to.
-        closing: once it is set, what there is no room for is dropped.
+        settings: brokers and topic.
+        closing: once it is set, messages that do not fit into the queue are dropped.
+
+    Attributes:
+        sent: number of messages that were given to a producer.
+        confirmed: numbers of the messages that the brokers confirmed; those of a transaction
+            after its commit.
+        on_s: seconds that the schedule was running, until its last stop.
     """
 
     def __init__(self, settings: Settings, closing: threading.Event) -> None:
@@ -51,12 +51,12 @@ class Load:
             producer_config(
                 settings,
                 client_id="load",
-                # As busy senders do: a request for each message would keep the brokers busy.
+                # Busy senders do the same; single requests would keep the brokers busy.
                 linger_ms=100,
-                # The images come again and again, and disks are small.
+                # The images repeat, and disks are small.
                 compression_type="zstd",
                 compression_level=1,
-                queue_buffering_max_messages=_MOST_QUEUED,
+                queue_buffering_max_messages=_MAX_QUEUED,
                 queue_buffering_max_kbytes=2 * 1024 * 1024,
             )
         )
@@ -66,13 +66,13 @@ class Load:
         self.on_s = 0.0
 
     def number(self) -> int:
-        """The next message's number."""
+        """Returns the number for the next message."""
         with self._lock:
             self.sent += 1
             return next(self._numbers)
 
     def start(self, rate: float) -> None:
-        """Begins to send so many messages a second."""
+        """Starts to send this number of messages a second."""
         self.rate = rate
         self._started = time.monotonic()
         self._on.set()
@@ -80,24 +80,24 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the schedule; what was handed over is still sent."""
+        """Stops the schedule; queued messages are still sent."""
         self._on.clear()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
             self.on_s += time.monotonic() - self._started
 
-    def go_on(self) -> None:
-        """Begins again at the same rate, if it was stopped."""
+    def resume(self) -> None:
+        """Starts again at the same rate, if it was stopped."""
         if self._thread is None:
             self.start(self.rate)
 
     def flush(self) -> int:
-        """Waits until all is sent; returns how many messages are not confirmed."""
+        """Waits until all messages are sent; returns the number of unconfirmed ones."""
         return int(self._producer.flush(_FLUSH_S))
 
     def burst(self, count: int) -> None:
-        """Sends so many messages of good images at once."""
+        """Sends this number of valid messages at once."""
         for _ in range(count):
             self._send_next()
 
@@ -113,14 +113,14 @@ class Load:
         """Sends one message of any kind.
 
         Args:
-            value: its value.
-            expect: what is to become of it, see `checker.EXPECT`.
-            headers: beside those that number it.
-            shown: which images it holds, see `images.Coded`.
-            key: its key; one by its number unless given, None for none.
+            value: value of the message.
+            expect: expected outcome, see `checker.EXPECT`.
+            headers: headers besides those of the harness.
+            shown: the images, see `images.EncodedImages`.
+            key: key of the message; default one by its number, None for none.
 
         Returns:
-            Its number.
+            The message's number.
         """
         number = self.number()
         self.produce(
@@ -135,10 +135,10 @@ class Load:
         )
         return number
 
-    def send_images(self, coded: images.Coded, key: bytes | None = b"") -> int:
-        """Sends good images as one message; returns its number."""
+    def send_images(self, encoded: images.EncodedImages, key: bytes | None = b"") -> int:
+        """Sends valid images as one message; returns its number."""
         return self.send(
-            coded.value, expect=REPLY, headers=coded.headers, shown=coded.shown, key=key
+            encoded.value, expect=REPLY, headers=encoded.headers, shown=encoded.shown, key=key
         )
 
     def produce(
@@ -152,7 +152,7 @@ class Load:
         key: bytes | None,
         on_delivery: Callable[[KafkaError | None, Message], None] | None = None,
     ) -> None:
-        """Hands a numbered message to any producer, which is to say what became of it."""
+        """Sends a numbered message with any producer, which reports the delivery."""
         named = [(NUMBER, b"%d" % number), (IMAGE, shown.encode()), (EXPECT, expect.encode())]
         while True:
             try:
@@ -171,7 +171,7 @@ class Load:
         producer.poll(0)
 
     def confirm(self, numbers: Iterable[int]) -> None:
-        """Notes that the brokers have confirmed messages of these numbers."""
+        """Stores that the brokers confirmed the messages of these numbers."""
         with self._lock:
             for number in numbers:
                 self.confirmed.add(number)
@@ -181,7 +181,7 @@ class Load:
             self.confirm((number,))
 
     def _send_next(self) -> None:
-        # Which images it is does not matter, only that all come.
+        # The choice of images does not matter, as long as all of them are sent.
         self.send_images(images.message(self.sent))
 
     def _send_on_schedule(self) -> None:

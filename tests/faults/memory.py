@@ -1,4 +1,4 @@
-"""A memory limit that the kernel enforces by killing, as in a container."""
+"""A memory limit that the kernel enforces, as for a container."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MIB = 1024 * 1024
 
 
 def why_impossible() -> str | None:
-    """Why no limit can be set here, or None."""
+    """Returns why no limit can be set here, or None."""
     try:
         with limited() as limit:
             limit.kills()
             return None
     except OSError as error:
-        return f"no memory cgroup can be made: {error}"
+        return f"no memory cgroup can be created: {error}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,22 +29,22 @@ class Limit:
     """A limit that is in force.
 
     Attributes:
-        events: the kernel's file that counts what it did for the limit.
+        events: the kernel's file with counts of its actions.
     """
 
     events: Path
 
     def kills(self) -> int:
-        """How many processes the kernel has killed for it."""
+        """Returns the number of processes that the kernel killed for the limit."""
         for line in self.events.read_text().splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":
                 return int(count)
-        raise OSError(f"{self.events} does not count what is killed")
+        raise OSError(f"{self.events} has no count of killed processes")
 
 
 class _Files(NamedTuple):
-    """Names of a cgroup's files, and what is written to them for no memory beyond the limit."""
+    """Names of a cgroup's files, and the value that disables swap."""
 
     limit: str
     swap: str
@@ -54,7 +54,7 @@ class _Files(NamedTuple):
 
 _V1 = _Files(
     "memory.limit_in_bytes",
-    # This one counts memory and swap together.
+    # This file counts memory and swap together.
     "memory.memsw.limit_in_bytes",
     lambda limit: limit,
     "memory.oom_control",
@@ -64,16 +64,16 @@ _V2 = _Files("memory.max", "memory.swap.max", lambda limit: 0, "memory.events")
 
 @contextlib.contextmanager
 def limited(pid: int | None = None, mib: int = 1024) -> Iterator[Limit]:
-    """Puts a process into a cgroup of its own with so much memory, until the block ends.
+    """Limits the memory of a process by a cgroup of its own, until the block ends.
 
     Args:
-        pid: the process; its children to come are in it as well.
-        mib: the limit; what is in use already does not count with version 1 of cgroups.
+        pid: the process; its new children are limited too.
+        mib: the limit in MiB; with version 1 of cgroups, memory already in use does not count.
 
     Raises:
-        OSError: cgroups can't be written here.
+        OSError: cgroups cannot be written here.
     """
-    home, files = _home()
+    home, files = _own_group()
     group = home.parent / f"faults-{os.getpid()}-{time.monotonic_ns()}"
     group.mkdir()
     try:
@@ -89,8 +89,8 @@ def limited(pid: int | None = None, mib: int = 1024) -> Iterator[Limit]:
         group.rmdir()
 
 
-def _home() -> tuple[Path, _Files]:
-    """The group that we are in ourselves, and the names of its files."""
+def _own_group() -> tuple[Path, _Files]:
+    """Returns the cgroup of this process, and the names of its files."""
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         number, controllers, path = line.split(":", 2)
         if "memory" in controllers.split(","):
@@ -101,7 +101,7 @@ def _home() -> tuple[Path, _Files]:
 
 
 def _leave(group: Path, home: Path) -> None:
-    """Moves what is in the group to where we are."""
+    """Moves the processes of the group to the cgroup of this process."""
     for _ in range(100):
         pids = (group / "cgroup.procs").read_text().split()
         if not pids:

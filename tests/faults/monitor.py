@@ -1,4 +1,4 @@
-"""Watches the output topic as a reader does, and says for how long it stood still."""
+"""Reads the output topic, and measures how long its partitions stall."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from seldon_kafka.config.settings import Settings
 
 
 class Monitor:
-    """A `read_committed` reader of the output topic, in a thread of its own.
+    """A `read_committed` reader of the output topic, in a thread.
 
-    Every partition gets messages all the time; so the time between two of them is how long its
-    readers were held up.
+    Every partition gets messages all the time, so the time between two of them is a stall of its
+    readers.
 
     Args:
-        settings: which topic, and where.
+        settings: brokers and topic.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._seen: dict[int, float] = {}
         self._stall_s = 0.0
-        self._places: AbstractSet[int] = frozenset()
+        self._partitions: AbstractSet[int] = frozenset()
         self._ending = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
-        """Begins to watch what comes from now on."""
+        """Starts to read new messages."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends watching, if it has begun."""
+        """Stops reading, if it was started."""
         self._ending.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def problems(self) -> list[str]:
-        """Why what it says can't be relied on; nothing if it can. To be asked before `stop`."""
+        """Returns why the measured stalls are unreliable, or nothing. Call it before `stop`."""
         found = []
         if not self._thread.is_alive():
-            found.append("the monitor of the output topic has ended")
-        unseen = sorted(self._places - self._seen.keys())
-        if unseen or not self._places:
-            found.append(f"the monitor saw nothing of output partitions {unseen or 'at all'}")
+            found.append("the monitor of the output topic ended early")
+        unseen = sorted(self._partitions - self._seen.keys())
+        if unseen or not self._partitions:
+            found.append(f"the monitor read nothing of output partitions {unseen or 'at all'}")
         return found
 
     def begin(self) -> None:
-        """A time of interest begins."""
+        """Starts a new measurement."""
         with self._lock:
             now = time.monotonic()
             self._stall_s = 0.0
             self._seen = dict.fromkeys(self._seen, now)
 
     def longest_stall_s(self) -> float:
-        """The longest that a partition stood still since `begin`, up to now."""
+        """Returns the longest stall of a partition since `begin`, in seconds."""
         with self._lock:
             now = time.monotonic()
             return max([self._stall_s, *(now - seen for seen in self._seen.values())])
@@ -74,21 +74,23 @@ class Monitor:
             )
         )
         topic = self._settings.output_topic
-        self._places = frozenset(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        self._partitions = frozenset(
+            consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        )
         starts = [
             TopicPartition(
-                topic, place, consumer.get_watermark_offsets(TopicPartition(topic, place))[1]
+                topic, number, consumer.get_watermark_offsets(TopicPartition(topic, number))[1]
             )
-            for place in self._places
+            for number in self._partitions
         ]
         consumer.assign(starts)
         try:
             while not self._ending.is_set():
-                self._note([m for m in consumer.consume(2000, 0.1) if m.error() is None])
+                self._record([m for m in consumer.consume(2000, 0.1) if m.error() is None])
         finally:
             consumer.close()
 
-    def _note(self, messages: list[object]) -> None:
+    def _record(self, messages: list[object]) -> None:
         now = time.monotonic()
         partitions = {message.partition() for message in messages}  # type: ignore[attr-defined]
         with self._lock:

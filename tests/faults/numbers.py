@@ -1,4 +1,4 @@
-"""Which numbers of messages there were, among millions."""
+"""A compact set of message numbers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ _ROOM = 65_536
 
 
 class Numbers:
-    """A set of whole numbers from 0 on: a byte for each up to the largest, so that all fit."""
+    """A set of integers from 0 on; a byte for each up to the largest, so that millions fit."""
 
     def __init__(self) -> None:
         self._there = bytearray()
 
     def add(self, number: int) -> None:
-        """Puts a number in."""
+        """Adds a number."""
         if number >= len(self._there):
             self._there.extend(bytes(number + _ROOM - len(self._there)))
         self._there[number] = 1
@@ -24,5 +24,5 @@ class Numbers:
         return self._there.count(1)
 
     def without(self, others: Numbers) -> list[int]:
-        """Those that are not in `others`, in order."""
+        """Returns the numbers that are not in `others`, in order."""
         return [n for n, there in enumerate(self._there) if there and n not in others]

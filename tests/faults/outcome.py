@@ -1,4 +1,4 @@
-"""What a run found, and whether that makes it a failure."""
+"""The outcome of a run, and the reasons for which it fails."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _SHOWN = 20
 
 @dataclasses.dataclass(frozen=True)
 class Figures:
-    """What was measured of the stream itself.
+    """Figures of the stream.
 
     Attributes:
-        drain_rate: messages a second that the replicas answer out of a backlog.
-        load_rate: messages a second that were sent on average, faults included.
-        load_s: for how long.
-        rested_s: for how long besides it rested, so that a backlog goes.
-        partitions: of the input topic, in the end.
-        replicas: how many answered any of the load before the first fault.
-        batch_messages: messages in a batch on average, under the load before the first fault.
-        left_after_s: the longest from SIGTERM to the exit of a replica.
+        drain_rate: messages a second that the replicas answer from a backlog.
+        load_rate: average of sent messages a second, during faults too.
+        load_s: duration of the load in seconds.
+        rested_s: further seconds in which the load paused for a backlog to drain.
+        partitions: number of partitions of the input topic at the end.
+        replicas: number of replicas that answered messages of the load before the first fault.
+        batch_messages: average number of messages in a batch before the first fault.
+        left_after_s: longest time from SIGTERM to the exit of a replica, in seconds.
     """
 
     drain_rate: float
@@ -41,16 +41,16 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """All that a run found.
+    """The results of a run.
 
     Attributes:
-        seed: of its schedule.
-        injections: in order.
-        impossible: faults that could not be injected here, and why.
-        figures: of the stream.
-        verdict: of the checker.
-        missing: messages that the brokers confirmed and that the input topic does not have.
-        failures: everything that makes the run a failure, in words.
+        seed: seed of the schedule.
+        injections: the injections, in order.
+        impossible: reasons by name of the faults that cannot be injected here.
+        figures: figures of the stream.
+        verdict: verdict of the checker.
+        missing: number of messages that the brokers confirmed and the input topic lacks.
+        failures: descriptions of all failures.
     """
 
     seed: int
@@ -70,40 +70,40 @@ def judge(
     injections: Sequence[Injection],
     load_share: float = 0.5,
 ) -> list[str]:
-    """Why a run is a failure, beside what went wrong with its injections; nothing if it is none.
+    """Returns why a run failed, without the failures of its injections; nothing on success.
 
-    How long a fault held readers up is no reason: machines are shared, and the report says it.
+    The length of a stall is no failure, because machines are shared; the report shows it.
 
     Args:
-        figures: what was measured.
-        verdict: of the checker.
-        missing: numbers of messages that were confirmed, and that the input topic does not have.
-        faults: all that could be injected.
-        injections: what was injected.
-        load_share: the least that the load had to be, as a part of the drain rate.
+        figures: figures of the stream.
+        verdict: verdict of the checker.
+        missing: numbers of confirmed messages that the input topic lacks.
+        faults: all possible faults.
+        injections: the injections.
+        load_share: minimum of the load, as a share of the drain rate.
     """
     failures = list(verdict.problems)
     if missing:
         first = ", ".join(map(str, missing[:_SHOWN]))
         failures.append(f"{len(missing)} confirmed messages are not in the input topic: {first}")
     if figures.replicas < 2:
-        failures.append(f"{figures.replicas} replicas answered the load, two were to")
+        failures.append(f"{figures.replicas} replicas answered the load, two were expected")
     if figures.load_rate < load_share * figures.drain_rate:
         failures.append(
             f"the load was {figures.load_rate:,.0f} messages a second, "
             f"less than {load_share:.0%} of the drain rate of {figures.drain_rate:,.0f}"
         )
     if figures.partitions < 4:
-        failures.append(f"{figures.partitions} partitions are less than four")
+        failures.append(f"{figures.partitions} partitions are fewer than four")
     if figures.batch_messages <= 1:
-        failures.append("batches held no more than one message")
+        failures.append("batches had no more than one message")
     injected = {each.fault for each in injections if each.failure is None}
     failures += [f"never injected: {fault.name}" for fault in faults if fault.name not in injected]
     return failures
 
 
 def text_of(together: Sequence[Injection]) -> str:
-    """A round in words: when, how long, and a line for each of its faults."""
+    """Returns a description of a round, with a line for each of its faults."""
     first = together[0]
     head = (
         f"{first.at_s:6.0f} s  longest stall {first.stall_s:.1f} s, "
@@ -117,5 +117,5 @@ def text_of(together: Sequence[Injection]) -> str:
 
 
 def document(outcome: Outcome | Soak) -> bytes:
-    """What was found as JSON."""
+    """Returns an outcome as JSON."""
     return orjson.dumps(dataclasses.asdict(outcome), option=orjson.OPT_INDENT_2)

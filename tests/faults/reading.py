@@ -1,4 +1,4 @@
-"""Reads whole topics as a `read_committed` reader, from the beginning to the end."""
+"""Reads topics from the beginning to the end with `read_committed`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from seldon_kafka.config.clients import consumer_config
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import record_of
-from tests.faults.scene import quiet
+from tests.faults.context import quiet
 
 _REQUEST_S = 20.0
 
 
 def read_all(settings: Settings, topic: str, handle: Callable[[Record], None]) -> int:
-    """Hands over every committed message of a topic, partition by partition in order.
+    """Passes every committed message of a topic to a function, in order of each partition.
+
+    Args:
+        settings: brokers.
+        topic: the topic.
+        handle: called with each message.
 
     Returns:
-        How many partitions the topic has.
+        The number of partitions.
 
     Raises:
-        KafkaException: the topic can't be read.
+        KafkaException: the topic cannot be read.
     """
     config = consumer_config(settings, f"{settings.group_id}.checker", enable_partition_eof=True)
     consumer: Any = Consumer(quiet(config))

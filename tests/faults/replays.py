@@ -1,4 +1,4 @@
-"""Proves that replays sent each dead letter as often as their markers say, by number."""
+"""Checks that replays sent each dead letter as often as their markers say."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _COPY_ENDS_WITH = [name for name, _ in replay_headers(1, 0)]
 
 
 class Replays:
-    """Is told every copy in the input topic, and every letter and marker in the other one."""
+    """Counts the copies in the input topic, and the dead letters and markers of replays."""
 
     def __init__(self) -> None:
         self._copies: collections.Counter[int] = collections.Counter()
@@ -19,41 +19,43 @@ class Replays:
         self._markers: collections.Counter[RecordPosition] = collections.Counter()
 
     def copy(self, number: int) -> None:
-        """A message of this number that a replay sent to the input topic."""
+        """Adds a message that a replay sent to the input topic."""
         self._copies[number] += 1
 
-    def letter(self, place: RecordPosition, number: int) -> None:
-        """A dead letter, and the number of the message in it."""
-        self._numbers[place] = number
+    def letter(self, position: RecordPosition, number: int) -> None:
+        """Adds a dead letter, with the number of its message."""
+        self._numbers[position] = number
 
-    def marker(self, place: RecordPosition) -> None:
-        """A marker, which says that the letter at a place was sent again."""
-        self._markers[place] += 1
+    def marker(self, position: RecordPosition) -> None:
+        """Adds a marker, which says that the dead letter at this position was sent again."""
+        self._markers[position] += 1
 
     def verdict(self) -> tuple[int, int, list[str]]:
-        """How many copies are lost and how many are doubled, and each message of them in words."""
+        """Returns the numbers of lost and doubled copies, and a description of each."""
         due: collections.Counter[int] = collections.Counter()
-        notes = []
+        problems = []
         lost = doubled = 0
-        for place, count in self._markers.items():
-            if place in self._numbers:
-                due[self._numbers[place]] += count
+        for position, count in self._markers.items():
+            if position in self._numbers:
+                due[self._numbers[position]] += count
             else:
                 lost += count
-                notes.append(f"lost: the dead letter at {place}, which a marker says was replayed")
+                problems.append(
+                    f"lost: the dead letter at {position}, which a marker says was replayed"
+                )
         for number in sorted(due | self._copies):
             sent, marked = self._copies[number], due[number]
             if sent != marked:
                 lost += max(0, marked - sent)
                 doubled += max(0, sent - marked)
                 what = "doubled" if sent > marked else "lost"
-                notes.append(
+                problems.append(
                     f"{what}: replays sent message {number} {sent} times, and say {marked} times"
                 )
-        return lost, doubled, notes
+        return lost, doubled, problems
 
 
 def is_copy(headers: Headers) -> bool:
-    """Whether these headers of an input are those of a message that a replay sent."""
+    """Returns whether an input with these headers was sent by a replay."""
     last = headers[-len(_COPY_ENDS_WITH) :]
     return [name for name, _ in last] == _COPY_ENDS_WITH

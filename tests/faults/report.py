@@ -1,6 +1,6 @@
-"""What a run found, for a terminal and for docs/faults.md.
+"""Prints the outcome of a run, and writes the tables of docs/faults.md.
 
-`python -m tests.faults.report RUN.json … SOAK.json` writes the latter's tables anew.
+`python -m tests.faults.report RUN.json … SOAK.json` writes the tables from saved outcomes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _HEAD = ("faults injected", "messages", "lost", "doubled", "out of order", "wron
 
 
 def show(outcome: Outcome) -> None:
-    """Prints the tables, and on failure the seed and the first offending messages."""
+    """Prints the tables, and after a failure the seed and the first failures."""
     console = _console()
     table = Table(title="Faults", title_justify="left")
     for name in _FAULT_HEAD:
@@ -41,7 +41,7 @@ def show(outcome: Outcome) -> None:
     console.print(table)
     for name, why in outcome.impossible.items():
         console.print(f"impossible here: {name}: {why}")
-    totals = Table(title="What became of the messages", title_justify="left")
+    totals = Table(title="Messages", title_justify="left")
     for name in _HEAD:
         totals.add_column(name, justify="right")
     totals.add_row(*total(outcome))
@@ -58,7 +58,7 @@ def show(outcome: Outcome) -> None:
 
 
 def missed(outcome: Outcome) -> list[str]:
-    """The promises of time that were not kept, in words: of faults alone, which have them."""
+    """Returns descriptions of the promised stalls that were exceeded by faults alone."""
     return [
         f"{fault.name} held readers up for {stall_s:.1f} s, not {fault.stall_s:.0f} s"
         for fault in FAULTS
@@ -68,16 +68,16 @@ def missed(outcome: Outcome) -> list[str]:
 
 
 def kept(seed: int, late: Sequence[str]) -> str:
-    """The last line of a run that did not fail: which promises it kept.
+    """Returns the last line of a run without failures, with the promises that it kept.
 
     Args:
-        seed: of the run.
-        late: what `missed` found.
+        seed: seed of the run.
+        late: result of `missed`.
     """
     if not late:
         return f"every promise was kept (seed {seed})"
     return (
-        "nothing was lost, doubled, reordered or wrong, but promises of time were missed: "
+        "no message was lost, doubled, reordered or wrong, but promised stalls were exceeded: "
         f"{'; '.join(late)} (seed {seed})"
     )
 
@@ -89,19 +89,19 @@ def _longest_alone_s(outcome: Outcome, fault: str) -> float:
 
 def _console() -> Console:
     console = Console()
-    # Into a file or a pipe: as wide as the tables are.
+    # A file or a pipe has no width, so the tables get theirs.
     return console if console.is_terminal else Console(width=120)
 
 
 def show_soak(found: Soak) -> None:
-    """Prints what a soak found."""
+    """Prints the result of a soak."""
     console = _console()
     for line in soak_lines(found):
         console.print(line)
 
 
 def soak_lines(found: Soak) -> list[str]:
-    """What a soak found as the rows of a Markdown table."""
+    """Returns the result of a soak as lines of Markdown."""
     rate = found.messages / found.seconds
     head = ("process", "after the warm-up", "in the end", "slope")
     lines = [
@@ -117,7 +117,7 @@ def soak_lines(found: Soak) -> list[str]:
 
 
 def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
-    """A row for each fault: how often it was injected, alone and mixed, and what it cost."""
+    """Yields a row for each fault, with its injections and its longest stall."""
     found: dict[str, list[Injection]] = collections.defaultdict(list)
     for injection in outcome.injections:
         found[injection.fault].append(injection)
@@ -126,7 +126,7 @@ def rows(outcome: Outcome) -> Iterator[tuple[str, ...]]:
         if not injections:
             continue
         alone = [each for each in injections if each.mixed_with is None]
-        # What is mixed stalls for both, so only those alone say what a fault costs.
+        # Mixed faults share a stall, so only faults alone show what each one costs.
         counted = alone or injections
         yield (
             fault.name,
@@ -144,7 +144,7 @@ def _stall(stall_s: float, promised_s: float | None) -> str:
 
 
 def total(outcome: Outcome) -> tuple[str, ...]:
-    """The row of the table of promises."""
+    """Returns the row of the table of messages."""
     verdict = outcome.verdict
     longest = max((each.stall_s for each in outcome.injections), default=0.0)
     return (
@@ -159,7 +159,7 @@ def total(outcome: Outcome) -> tuple[str, ...]:
 
 
 def figures(outcome: Outcome) -> list[str]:
-    """What was measured of the stream, a line each."""
+    """Returns the figures of the stream, a line each."""
     found, verdict = outcome.figures, outcome.verdict
     reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(verdict.reasons.items()))
     return [
@@ -176,7 +176,7 @@ def figures(outcome: Outcome) -> list[str]:
 
 
 def markdown(outcomes: Sequence[Outcome]) -> str:
-    """The tables of runs as Markdown."""
+    """Returns the tables of runs as Markdown."""
     lines = []
     for outcome in outcomes:
         lines += [f"## Seed {outcome.seed}", "", _row(_HEAD), _rule(len(_HEAD))]
@@ -192,7 +192,7 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
 
 
 def main(files: Sequence[str]) -> None:
-    """Puts the tables of these outcomes (JSON) into docs/faults.md."""
+    """Writes the tables of saved outcomes into docs/faults.md."""
     outcomes, soaks = [], []
     for file in files:
         found = orjson.loads(Path(file).read_bytes())

@@ -1,4 +1,4 @@
-"""Which fault comes when: each alone first, then mixed with others, all drawn from the seed."""
+"""The order of faults: each alone first, then mixed with others, drawn from the seed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Round = tuple[Fault, ...]
 
 
 def packed(faults: Sequence[Fault], seed: int) -> list[Round]:
-    """Few rounds that have every fault once, each round with as many parts as there are left.
+    """Returns few rounds with every fault once; each round has as many parts as possible.
 
     Args:
-        faults: those that can be injected.
-        seed: the same seed gives the same rounds.
+        faults: the possible faults.
+        seed: seed of the order.
     """
     chance = random.Random(seed)
     left: dict[str, list[Fault]] = {}
@@ -29,14 +29,14 @@ def packed(faults: Sequence[Fault], seed: int) -> list[Round]:
 
 
 def rounds(faults: Sequence[Fault], seed: int) -> Iterator[Round]:
-    """Rounds of faults, which end only where there is nothing to mix.
+    """Yields rounds of faults, without end unless there is nothing to mix.
 
-    The first ones have each fault alone, in an order drawn from the seed; what follows is mixed:
-    two faults that break different parts, with one alone now and then.
+    The first rounds have each fault alone, in random order. The next ones mix two faults of
+    different parts, and sometimes have one alone.
 
     Args:
-        faults: those that can be injected.
-        seed: the same seed gives the same rounds.
+        faults: the possible faults.
+        seed: seed of the order.
     """
     chance = random.Random(seed)
     alone = list(faults)

@@ -1,4 +1,4 @@
-"""What the harness takes for the right answer, and what it does not."""
+"""The comparison of replies with the right answers."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from seldon_kafka.messages import Reply, header
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.user_model import UserModel
 from tests.faults import answers, images
-from tests.faults.served import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
+from tests.faults.user_models import FOLDER, REPLICA, Buffered, Faulty, KillPoints, NotRowWise
 from tests.support.records import record
 from wrapper import KmnistClassifier
 
-# After so many messages the same one comes again.
+# Messages of the load repeat after this number.
 _PERIOD = math.lcm(len(images.MIX), images.count())
 
 
 def replies(numbers: range) -> list[Reply]:
-    """The replies to messages of the load, answered in one batch."""
+    """Returns the replies to messages of the load, from one batch."""
     classifier = KmnistClassifier()
     classifier.load()
-    coded = [(number, images.message(number)) for number in numbers]
-    records = [record(each.value, number, each.headers) for number, each in coded]
+    encoded = [(number, images.message(number)) for number in numbers]
+    records = [record(each.value, number, each.headers) for number, each in encoded]
     outcomes = Pipeline(UserModel(classifier), 1_000_000).run(records).outcomes
     return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
@@ -39,16 +39,16 @@ def is_answer(reply: Reply, shown: str) -> bool:
 
 
 def altered(reply: Reply, old: str, new: str) -> Reply:
-    """The reply with another text in it, of the same length in bytes."""
+    """Returns the reply with a text replaced by another one of the same length in bytes."""
     assert old.encode() in reply.value
     assert len(old.encode()) == len(new.encode())
     return reply._replace(value=reply.value.replace(old.encode(), new.encode(), 1))
 
 
 def in_format(wire_format: str) -> tuple[Reply, str, int]:
-    """A reply in a format, to several images if it carries several; which; and how many."""
-    most = max(images_in_it for name, images_in_it in images.MIX if name == wire_format)
-    number = images.MIX.index((wire_format, most))
+    """Returns a reply in a format with as many images as possible, its images, and its number."""
+    largest = max(image_count for name, image_count in images.MIX if name == wire_format)
+    number = images.MIX.index((wire_format, largest))
     (reply,) = replies(range(number, number + 1))
     return reply, images.message(number).shown, number
 
@@ -65,7 +65,7 @@ def test_each_message_of_the_load_has_its_answer_and_no_other() -> None:
         assert not is_answer(reply, f"{first}+{int(count) + 1}")
 
 
-def test_an_answer_that_is_off_by_little_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_with_a_small_difference_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     (reply,) = replies(range(1))
     shown = images.message(0).shown
     assert is_answer(reply, shown)
@@ -79,7 +79,7 @@ def test_an_answer_that_is_off_by_little_is_wrong(monkeypatch: pytest.MonkeyPatc
 def test_swapped_labels_of_neighbours_are_found(wire_format: str) -> None:
     reply, shown, _ = in_format(wire_format)
     labels = answers.answers().tags["label"]
-    first, second = (labels[int(shown.split("+")[0]) + place] for place in (0, 1))
+    first, second = (labels[int(shown.split("+")[0]) + step] for step in (0, 1))
     assert first != second
     assert is_answer(reply, shown)
     swapped = altered(altered(altered(reply, first, "@@@"), second, first), "@@@", second)
@@ -102,22 +102,22 @@ def test_a_wrong_abstain_is_found(wire_format: str) -> None:
 
 def test_a_wrong_abstain_confidence_or_model_in_a_protobuf_is_found() -> None:
     reply, shown, _ = in_format("protobuf")
-    for change in (_abstains, _is_surer, _is_another_model):
+    for change in (_change_abstain, _change_confidence, _change_model):
         message = prediction_pb2.SeldonMessage.FromString(reply.value)
         change(message.meta.tags)
         assert not is_answer(reply._replace(value=message.SerializeToString()), shown)
 
 
-def _abstains(tags: Any) -> None:
+def _change_abstain(tags: Any) -> None:
     value = tags["abstain"].list_value.values[1]
     value.bool_value = not value.bool_value
 
 
-def _is_surer(tags: Any) -> None:
+def _change_confidence(tags: Any) -> None:
     tags["confidence"].list_value.values[1].number_value += 1e-4
 
 
-def _is_another_model(tags: Any) -> None:
+def _change_model(tags: Any) -> None:
     tags["model"].string_value = "another"
 
 
@@ -128,7 +128,7 @@ def test_a_wrong_shape_is_found(wire_format: str) -> None:
     assert not is_answer(altered(reply, f"[{rows},10]", f"[10,{rows}]"), shown)
 
 
-def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> None:
+def test_right_replies_are_remembered_by_their_bytes_without_the_puid() -> None:
     comparison = answers.Comparison()
     for wire_format in ("ndarray", "v2", "protobuf", "tfserving"):
         reply, shown, number = in_format(wire_format)
@@ -143,7 +143,7 @@ def test_what_is_known_to_be_right_is_known_by_its_whole_text_but_the_puid() -> 
         assert not comparison.is_answer(again.value, proto_name, other)
 
 
-def test_no_image_is_so_close_that_its_label_abstention_or_flag_could_turn() -> None:
+def test_no_image_is_close_to_another_label_or_to_a_threshold() -> None:
     rows = np.sort(answers.answers().rows, axis=1)
     assert (rows[:, -1] - rows[:, -2]).min() > 10 * answers.TOLERANCE
     artefact = chosen_artefact()
@@ -153,7 +153,7 @@ def test_no_image_is_so_close_that_its_label_abstention_or_flag_could_turn() -> 
 
 
 @pytest.mark.parametrize(("kind", "worker"), [(Buffered, "a.0"), (NotRowWise, "b.0")])
-def test_each_class_of_the_replicas_gives_the_answers_that_are_expected_of_it(
+def test_each_user_model_of_the_replicas_gives_the_expected_answers(
     kind: type[Faulty], worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(FOLDER, str(tmp_path))
@@ -161,11 +161,11 @@ def test_each_class_of_the_replicas_gives_the_answers_that_are_expected_of_it(
     monkeypatch.setattr(KillPoints, "install", lambda self: None)
     instance = kind()
     instance.load()
-    coded = [images.message(number) for number in range(2 * len(images.MIX))]
-    records = [record(each.value, number, each.headers) for number, each in enumerate(coded)]
+    encoded = [images.message(number) for number in range(2 * len(images.MIX))]
+    records = [record(each.value, number, each.headers) for number, each in enumerate(encoded)]
     outcomes = Pipeline(UserModel(instance), 1_000_000).run(records).outcomes
     comparison = answers.Comparison()
-    for each, outcome in zip(coded, outcomes, strict=True):
+    for each, outcome in zip(encoded, outcomes, strict=True):
         assert isinstance(outcome, Reply)
         proto_name = header(outcome.headers, "proto-name")
         assert comparison.is_answer(outcome.value, proto_name, each.shown, worker)

@@ -1,4 +1,4 @@
-"""The checker finds what it is there to find: it is fed each kind of broken promise."""
+"""The checker detects each kind of broken promise."""
 
 from __future__ import annotations
 
@@ -109,7 +109,9 @@ def test_a_doubled_message_is_found(sent: list[Record], good: list[Record]) -> N
     assert not found.good
 
 
-def test_an_answer_beside_a_dead_letter_is_a_double(sent: list[Record], good: list[Record]) -> None:
+def test_an_answer_and_a_dead_letter_to_one_input_are_a_double(
+    sent: list[Record], good: list[Record]
+) -> None:
     assert verdict(sent, good, [letter(sent[9]), letter(sent[10], "worker_crash")]).doubled == 1
 
 
@@ -138,13 +140,13 @@ def test_an_altered_message_is_found(
     assert not found.good
 
 
-@pytest.mark.parametrize("place", [0, 1, 3])
+@pytest.mark.parametrize("index", [0, 1, 3])
 def test_an_altered_or_missing_header_is_found(
-    sent: list[Record], good: list[Record], place: int
+    sent: list[Record], good: list[Record], index: int
 ) -> None:
     for headers in (
-        [*good[5].headers[:place], ("n", b"77"), *good[5].headers[place + 1 :]],
-        [*good[5].headers[:place], *good[5].headers[place + 1 :]],
+        [*good[5].headers[:index], ("n", b"77"), *good[5].headers[index + 1 :]],
+        [*good[5].headers[:index], *good[5].headers[index + 1 :]],
     ):
         answers = [*good[:5], good[5]._replace(headers=headers), *good[6:]]
         assert verdict(sent, answers, [letter(sent[9])]).wrong == 1
@@ -159,7 +161,7 @@ def test_an_altered_dead_letter_is_found(sent: list[Record], good: list[Record])
 
 @pytest.fixture
 def replayed(sent: list[Record]) -> tuple[list[Record], list[Record]]:
-    """Inputs of which number 9 was replayed, and all that is in the dead-letter topic then."""
+    """Inputs with a replay of number 9, and the dead-letter topic after it."""
     headers = [*sent[9].headers, *replay_headers(1, 1_600_000_000_000)]
     sent[40 - 1] = sent[40 - 1]._replace(headers=headers, value=sent[9].value)
     first, again = letter(sent[9]), letter(sent[39])._replace(offset=2)
@@ -171,7 +173,7 @@ def answered(sent: list[Record]) -> list[Record]:
     return replies([record for record in sent if dict(record.headers)["n"] != b"9"])
 
 
-def test_a_replayed_message_is_as_good_as_any(
+def test_a_replayed_message_is_checked_like_any_other(
     replayed: tuple[list[Record], list[Record]],
 ) -> None:
     sent, dead = replayed
@@ -181,7 +183,7 @@ def test_a_replayed_message_is_as_good_as_any(
     assert (found.lost, found.doubled, found.wrong) == (0, 0, 1)
 
 
-def test_a_copy_that_no_marker_names_is_doubled(
+def test_a_replayed_copy_without_a_marker_is_doubled(
     replayed: tuple[list[Record], list[Record]],
 ) -> None:
     sent, dead = replayed
@@ -190,7 +192,7 @@ def test_a_copy_that_no_marker_names_is_doubled(
     assert "replays sent message 9 1 times, and say 0 times" in found.problems[0]
 
 
-def test_a_marker_without_its_copy_is_a_copy_lost(
+def test_a_copy_is_lost_if_only_its_marker_exists(
     replayed: tuple[list[Record], list[Record]],
 ) -> None:
     sent, dead = replayed
@@ -202,21 +204,23 @@ def test_a_marker_without_its_copy_is_a_copy_lost(
     assert verdict(sent, answered(sent), nowhere).lost == 1
 
 
-def test_what_is_neither_letter_nor_marker_is_found(sent: list[Record], good: list[Record]) -> None:
+def test_a_message_that_is_neither_dead_letter_nor_marker_is_found(
+    sent: list[Record], good: list[Record]
+) -> None:
     stray = Record("dead", 0, 5, 0, None, b"?", [])
     assert verdict(sent, good, [letter(sent[9]), stray]).wrong == 1
 
 
-def test_a_cut_dead_letter_is_found(sent: list[Record], good: list[Record]) -> None:
+def test_a_truncated_dead_letter_is_found(sent: list[Record], good: list[Record]) -> None:
     dead = letter(sent[9])
     cut = dead._replace(value=b"val", headers=[*dead.headers, (DEAD_CUT, b"7")])
     assert verdict(sent, good, [cut]).wrong == 1
-    # So that not even the sender's headers fitted.
+    # Without the sender's headers, as if not even they had fitted.
     bare = cut._replace(headers=cut.headers[len(sent[9].headers) :])
     assert verdict(sent, good, [bare]).wrong == 1
 
 
-def test_numbers_that_were_confirmed_and_not_seen_are_named(sent: list[Record]) -> None:
+def test_confirmed_numbers_that_are_missing_are_found(sent: list[Record]) -> None:
     checker = Checker(is_answer, OUT.partitions, DEAD.partitions)
     confirmed = Numbers()
     for n, record in enumerate(sent):
@@ -232,14 +236,14 @@ def test_numbers_that_were_confirmed_and_not_seen_are_named(sent: list[Record]) 
     assert len(confirmed) == COUNT + 1
 
 
-def test_a_dead_letter_where_an_answer_was_due_is_found(
+def test_a_dead_letter_instead_of_an_answer_is_found(
     sent: list[Record], good: list[Record]
 ) -> None:
     letters = [letter(sent[9]), letter(sent[10], "worker_crash")]
     assert verdict(sent, [*good[:9], *good[10:]], letters).wrong == 1
 
 
-def test_an_answer_to_nothing_is_found(sent: list[Record], good: list[Record]) -> None:
+def test_an_answer_to_no_input_is_found(sent: list[Record], good: list[Record]) -> None:
     aborted = replies([sent[0]._replace(offset=1000)])
     assert verdict(sent, [*good, *aborted], [letter(sent[9])]).wrong == 1
 

@@ -1,4 +1,4 @@
-"""What reaches the processes of a run from whoever starts it."""
+"""The environment of a run's processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CALLERS = {
 }
 
 
-def test_only_the_connection_is_taken_from_the_caller() -> None:
+def test_only_the_connection_comes_from_the_caller() -> None:
     assert sorted(connection(CALLERS)) == [
         "KAFKA_BROKER",
         "KAFKA_CLIENT_SOCKET_KEEPALIVE_ENABLE",
@@ -32,7 +32,7 @@ def test_only_the_connection_is_taken_from_the_caller() -> None:
     ]
 
 
-def test_no_setting_of_the_callers_leaks_into_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_setting_of_the_caller_reaches_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in CALLERS.items():
         monkeypatch.setenv(name, value)
     found = with_settings({"KAFKA_BROKER": "here:1", "FAULTS_REPLICA": "a"})

@@ -1,4 +1,4 @@
-"""Ctrl-C amid a fault: nothing of the run is left, and no fault goes on behind it."""
+"""Ctrl-C during a fault ends the whole run, and its injections."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.support.patience import patient
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Ran:
-    """A run of the harness in a session of its own, and what it has printed so far."""
+class HarnessRun:
+    """A run of the harness in a session of its own, with its output so far."""
 
     def __init__(self) -> None:
         environ = {k: v for k, v in os.environ.items() if not k.startswith("KAFKA_")}
@@ -46,7 +46,7 @@ class Ran:
             self.output += line
 
     def end(self) -> int:
-        """Waits until it has ended, and all is read; its exit status."""
+        """Waits until the run has ended and its output is read; returns the exit status."""
         status = self.process.wait(patient(60))
         self._reader.join(patient(10))
         assert self.process.stdout is not None
@@ -54,12 +54,12 @@ class Ran:
         return status
 
     def folder(self) -> str:
-        """Where its logs and brokers are, once it has said so."""
+        """Returns the folder of its logs and brokers, once it was printed."""
         found = re.search(r"logs in (\S+)", self.output)
         return found.group(1) if found else ""
 
     def supervisors(self) -> list[psutil.Process]:
-        """Its replicas."""
+        """Returns the supervisors of its replicas."""
         return [
             p
             for p in processes()
@@ -67,7 +67,7 @@ class Ran:
         ]
 
     def left(self) -> list[list[str]]:
-        """Command lines of whatever still runs of it."""
+        """Returns the command lines of its processes that still run."""
         return [words(p) for p in processes() if p.pid != os.getpid() and self._is_of_it(p)]
 
     def _is_of_it(self, process: psutil.Process) -> bool:
@@ -92,28 +92,28 @@ def words(process: psutil.Process) -> list[str]:
         return []
 
 
-def wait_for(condition: Callable[[], bool], ran: Ran, within_s: float) -> None:
+def wait_for(condition: Callable[[], bool], run: HarnessRun, within_s: float) -> None:
     give_up_at = time.monotonic() + patient(within_s)
     while not condition():
-        assert ran.process.poll() is None, ran.output
-        assert time.monotonic() < give_up_at, ran.output
+        assert run.process.poll() is None, run.output
+        assert time.monotonic() < give_up_at, run.output
         time.sleep(0.1)
 
 
 @pytest.mark.full
 @pytest.mark.timeout(240)
 @pytest.mark.xdist_group("faults")
-def test_an_interrupted_run_takes_all_of_it_away() -> None:
-    ran = Ran()
+def test_an_interrupted_run_leaves_no_process() -> None:
+    run = HarnessRun()
     try:
-        wait_for(lambda: "messages a second" in ran.output, ran, 120)
-        assert len(ran.supervisors()) == 2
-        wait_for(lambda: len(ran.supervisors()) == 1, ran, 60)
-        ran.process.send_signal(signal.SIGINT)
-        assert ran.end() == 130, ran.output
+        wait_for(lambda: "messages a second" in run.output, run, 120)
+        assert len(run.supervisors()) == 2
+        wait_for(lambda: len(run.supervisors()) == 1, run, 60)
+        run.process.send_signal(signal.SIGINT)
+        assert run.end() == 130, run.output
     finally:
-        ran.process.terminate()
-        ran.process.wait(patient(60))
-    assert "interrupted: ending what is under way" in ran.output
-    assert "Traceback" not in ran.output
-    assert ran.left() == []
+        run.process.terminate()
+        run.process.wait(patient(60))
+    assert "interrupted: ending the injections" in run.output
+    assert "Traceback" not in run.output
+    assert run.left() == []

@@ -1,4 +1,4 @@
-"""When a run is a failure, and what is said of one that is none."""
+"""The failures of a run, and the text about a run without failures."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def test_a_good_run_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"replicas": 1}, "1 replicas answered the load"),
+        ({"replicas": 1}, "1 replicas answered the load, two were expected"),
         ({"load_rate": 499.0}, "less than 50% of the drain rate"),
-        ({"partitions": 3}, "3 partitions are less than four"),
+        ({"partitions": 3}, "3 partitions are fewer than four"),
         ({"batch_messages": 1.0}, "no more than one message"),
     ],
 )
-def test_a_run_that_would_prove_too_little_is_a_failure(change: dict[str, Any], why: str) -> None:
+def test_a_run_that_proves_too_little_is_a_failure(change: dict[str, Any], why: str) -> None:
     figures = dataclasses.replace(FIGURES, **change)
     (found,) = judge(figures, VERDICT, [], [FAULT], [injection(3)])
     assert why in found
@@ -62,13 +62,13 @@ def test_a_broken_promise_is_a_failure() -> None:
     assert missing == "2 confirmed messages are not in the input topic: 17, 23"
 
 
-def test_a_fault_that_never_was_is_a_failure() -> None:
+def test_a_fault_that_was_never_injected_is_a_failure() -> None:
     assert judge(FIGURES, VERDICT, [], [FAULT], []) == [f"never injected: {FAULT.name}"]
-    failed = dataclasses.replace(injection(3), failure="NotSeen: it did not")
+    failed = dataclasses.replace(injection(3), failure="FaultNotObserved: it did not")
     assert judge(FIGURES, VERDICT, [], [FAULT], [failed]) == [f"never injected: {FAULT.name}"]
 
 
-def test_a_stall_beyond_what_is_promised_is_said_and_is_no_failure() -> None:
+def test_a_stall_above_its_promise_is_reported_and_is_no_failure() -> None:
     late = outcome(injection(12.2), injection(30, mixed_with="another"))
     assert not late.failures
     assert missed(late) == [f"{FAULT.name} held readers up for 12.2 s, not 10 s"]
@@ -76,12 +76,12 @@ def test_a_stall_beyond_what_is_promised_is_said_and_is_no_failure() -> None:
     assert row == (FAULT.name, "1", "1", "12.2 s (missed)", "10 s", "15.0 s")
     last = kept(7, missed(late))
     assert "every promise" not in last
-    assert "promises of time were missed" in last
+    assert "promised stalls were exceeded" in last
     assert "12.2 s, not 10 s" in last
     assert "- missed: " in markdown([late])
 
 
-def test_what_was_mixed_promised_nothing_about_time() -> None:
+def test_mixed_faults_have_no_promised_stall() -> None:
     mixed = outcome(injection(30, mixed_with="another"))
     assert missed(mixed) == []
     (row,) = rows(mixed)

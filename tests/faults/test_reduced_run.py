@@ -1,4 +1,4 @@
-"""The harness at work, on three brokers: each of the quicker faults once, mixed with others."""
+"""The harness runs on three brokers, with each of the quicker faults once, mixed with others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SEED = 20_261_123
 
 
-# Its load is a share of what the machine does alone: with a test beside it, backlogs may never go.
+# The load is a share of what the machine does alone; beside another test, backlogs might not drain.
 @pytest.mark.alone
 @pytest.mark.timeout(600)
-def test_nothing_is_lost_doubled_reordered_or_wrong_whatever_is_broken(tmp_path: Path) -> None:
+def test_no_message_is_lost_doubled_reordered_or_wrong_under_faults(tmp_path: Path) -> None:
     found = tmp_path / "outcome.json"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("KAFKA_")}
     command = (sys.executable, "-m", "tests.faults", "--quick", "--backlog", "20000")

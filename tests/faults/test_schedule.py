@@ -1,4 +1,4 @@
-"""The schedule: reproducible, complete, and within what was promised."""
+"""The schedule is reproducible and complete, and mixes only faults that may be mixed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def test_the_same_seed_gives_the_same_schedule_and_another_seed_another() -> Non
     assert names(7, 200) != names(8, 200)
 
 
-def test_every_fault_comes_alone_first() -> None:
+def test_every_fault_is_injected_alone_first() -> None:
     first = names(7, len(FAULTS))
     assert sorted(first) == sorted([fault.name] for fault in FAULTS)
 
 
-def test_then_faults_of_different_parts_are_mixed() -> None:
+def test_later_rounds_mix_faults_of_different_parts() -> None:
     mixed = list(itertools.islice(rounds(FAULTS, 7), len(FAULTS), len(FAULTS) + 200))
     assert sum(len(together) == 2 for together in mixed) > 100
     for together in mixed:
@@ -31,7 +31,7 @@ def test_then_faults_of_different_parts_are_mixed() -> None:
         assert len({fault.part for fault in together}) == len(together)
 
 
-def test_where_nothing_mixes_each_fault_comes_once() -> None:
+def test_each_fault_is_injected_once_if_none_can_be_mixed() -> None:
     alone = [fault for fault in FAULTS if not fault.mixes]
     assert alone
     assert sorted(f.name for r in rounds(alone, 7) for f in r) == sorted(f.name for f in alone)
@@ -45,5 +45,5 @@ def test_packed_rounds_have_every_fault_once_and_no_part_twice_at_a_time() -> No
         assert len({fault.part for fault in together}) == len(together)
 
 
-def test_every_fault_has_a_name_of_its_own() -> None:
+def test_every_fault_has_a_unique_name() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

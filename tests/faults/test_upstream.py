@@ -1,4 +1,4 @@
-"""The transactional sender, whose brokers are broken while it sends."""
+"""The transactional sender of the faults, with brokers that fail while it sends."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class FailingTwice:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
 
 
-def test_only_what_was_committed_is_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
-    def another(scene: Any) -> FailingTwice:
+def test_only_committed_messages_are_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def another(context: Any) -> FailingTwice:
         FailingTwice.made += 1
         return FailingTwice()
 
     monkeypatch.setattr(upstream, "_transactional", another)
     settings = load_settings({"KAFKA_BROKER": "127.0.0.1:1"})
     load = Load(settings, threading.Event())
-    scene: Any = SimpleNamespace(load=load, sleep=lambda seconds: None)
+    context: Any = SimpleNamespace(load=load, sleep=lambda seconds: None)
     (committed,) = (f for f in upstream.FAULTS if f.name == "upstream: a transactional producer")
-    assert committed.inject(scene) == "6 transactions of 60 messages; 2 more failed"
+    assert committed.inject(context) == "6 transactions of 60 messages; 2 more failed"
     assert FailingTwice.made == 3
     assert load.sent == 8 * 60
     assert [n for n in range(load.sent) if n in load.confirmed] == list(range(2 * 60, 8 * 60))

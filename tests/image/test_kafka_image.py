@@ -25,7 +25,7 @@ pytestmark = [
 FOLDER = Path(__file__).parent / "kafka"
 TESTS = [
     "tests/broker/test_worker.py::test_replies_carry_key_headers_and_timestamp_of_their_message",
-    "tests/broker/test_worker.py::test_killing_one_of_two_workers_again_and_again_loses_and_doubles_nothing",
+    "tests/broker/test_worker.py::test_repeated_kills_of_one_of_two_workers_lose_and_double_no_message",
 ]
 
 

@@ -1,7 +1,7 @@
-"""How much memory a hostile message takes, measured in a process of its own.
+"""Measures how much memory a hostile message takes, in a process of its own.
 
 `python -m tests.seldon_kafka.memory Module.Class name …` answers each of the named messages in
-a fork of itself, and prints a line of JSON for each.
+a fork, and prints a line of JSON for each.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ ROWS, END = b'{"data":{"ndarray":[', b"]}}"
 
 
 def repeated(unit: bytes, begin: bytes = ROWS, end: bytes = END) -> bytes:
-    """JSON of the full size: the unit again and again, without the last one's comma."""
+    """Returns JSON of the full size: the unit repeated, without the last comma."""
     return begin + (unit * ((SIZE - len(begin) - len(end)) // len(unit))).rstrip(b",") + end
 
 
 def field(number: int, content: bytes) -> bytes:
-    """A protobuf field with a length."""
+    """Returns a protobuf field with a length."""
     return varint(number << 3 | 2) + varint(len(content)) + content
 
 
@@ -44,7 +44,7 @@ def varint(number: int) -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """A protobuf `Value`: a list in a list in a list."""
+    """Returns a protobuf `Value`: a list in a list in a list."""
     value = b"\x20\x01"
     for _ in range(depth):
         value = field(6, field(1, value))
@@ -154,7 +154,7 @@ MESSAGES: dict[str, Callable[[], tuple[bytes, Headers]]] = {
 def main(class_name: str, *names: str) -> None:
     served = load_class(class_name)
     pipeline = Pipeline(served, SIZE * 2)
-    # What is loaded or made at first use is no message's doing.
+    # Memory that is allocated at the first use is not counted for a message.
     first = (ROWS + b"[1,2]" + END, ()), (field(3, field(3, field(1, NUMBER))), PROTO), (png(), ())
     pipeline.run([record(value, headers=headers) for value, headers in first])
     for name in names:
@@ -169,7 +169,7 @@ def main(class_name: str, *names: str) -> None:
 
 
 def _measured(pipeline: Pipeline, message: Record) -> dict[str, object]:
-    # The kernel's high-water mark begins anew.
+    # This resets the kernel's high-water mark.
     Path("/proc/self/clear_refs").write_text("5")
     before = _kilobytes("VmHWM")
     resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33))

@@ -1,4 +1,4 @@
-"""Answers are written alike in every format: missing values, metrics, errors of their own."""
+"""Answers in every format: missing values, metrics, and errors of the model's own."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PROTOBUF = (("proto-name", b"seldon.protos.SeldonMessage"),)
 
 
 class Returns:
-    """Returns one answer, whatever it gets."""
+    """Returns one answer to every call."""
 
     def __init__(self, answer: Any) -> None:
         self.answer = answer
@@ -98,7 +98,7 @@ def test_nan_and_infinity_are_refused_with_their_path(answer: Any, path: str) ->
         assert (found.reason, path in found.message) == ("bad_prediction", True)
 
 
-def test_or_they_become_null_where_the_format_has_a_word_for_it() -> None:
+def test_nan_and_infinity_become_null_in_formats_with_null() -> None:
     rows = Returns(np.array([[1.0, np.nan]]))
     assert document(outcome(rows, null=True))["data"]["ndarray"] == [[1.0, None]]
     values = message(outcome(rows, protobuf("ndarray"), null=True)).data.ndarray.values
@@ -134,7 +134,7 @@ class Refused(Exception):
         return {"status": {"info": str(self)}}
 
 
-def test_what_an_exception_says_goes_into_headers() -> None:
+def test_the_details_of_an_exception_become_headers() -> None:
     found = outcome(Raises(Refused("no such model")))
     assert isinstance(found, Rejection)
     assert (found.reason, found.failed) == ("bad_payload", False)
@@ -144,7 +144,7 @@ def test_what_an_exception_says_goes_into_headers() -> None:
     assert headers[DEAD_ERROR] == b'{"status": {"info": "no such model"}}'
 
 
-def test_the_error_handler_of_a_class_has_the_last_word() -> None:
+def test_the_error_handler_of_a_class_decides() -> None:
     flask = pytest.importorskip("flask")
 
     class Handled(Raises):
@@ -166,7 +166,7 @@ def test_the_error_handler_of_a_class_has_the_last_word() -> None:
 
 
 @pytest.mark.parametrize("code", [408, 425, 429, 502, 503, 504])
-def test_a_raw_reply_that_says_later_is_tried_again(code: int) -> None:
+def test_a_raw_reply_with_a_temporary_error_is_tried_again(code: int) -> None:
     with pytest.raises(Retriable):
         outcome(RepliesRaw({"status": {"code": code, "info": "busy"}}))
 
@@ -182,7 +182,7 @@ def test_a_raw_reply_of_an_error_becomes_a_dead_letter_with_its_reason() -> None
     assert failed.failed
 
 
-def test_failures_at_missing_values_are_the_senders_however_many() -> None:
+def test_failures_on_missing_values_are_always_the_senders_fault() -> None:
     pipeline = Pipeline(UserModel(Raises(ValueError("no NaN please"))), 100_000)
     records = [record(b'{"data":{"ndarray":[[1,null]]}}', offset) for offset in range(1000)]
     outcomes = pipeline.run(records).outcomes

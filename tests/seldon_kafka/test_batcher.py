@@ -30,7 +30,7 @@ NewBatcher = Callable[..., Batcher]
 
 @pytest.fixture
 def new_batcher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NewBatcher]:
-    """Makes batchers, each with a thread that runs its user model as a main thread does.
+    """Creates batchers, each with a thread that runs its user model as a main thread does.
 
     Stacks are not checked, so that calls can be counted.
     """
@@ -77,13 +77,13 @@ def commit(batcher: Batcher, batches: list[Batch]) -> None:
 
 
 def shrink_transactions(batcher: Batcher) -> None:
-    """Lets so many commits fail that a transaction has one message."""
+    """Simulates failed commits until a transaction has one message."""
     for _ in range(12):
         batcher.not_committed()
 
 
 def unanswered(batcher: Batcher) -> list[int]:
-    """Answers the records that are left, and returns their offsets."""
+    """Answers the remaining records, and returns their offsets."""
     found: list[int] = []
     while len(batcher):
         batches = batcher.answer()
@@ -92,7 +92,7 @@ def unanswered(batcher: Batcher) -> list[int]:
     return found
 
 
-def test_records_of_a_dead_worker_are_single_and_ever_more_share_a_transaction(
+def test_records_of_a_dead_worker_are_single_in_growing_transactions(
     new_batcher: NewBatcher, tmp_path: Path
 ) -> None:
     records = numbered(100)
@@ -140,7 +140,7 @@ def test_the_queue_is_bounded_by_records_and_by_bytes(new_batcher: NewBatcher) -
 
 
 class Clocked(classes.Double):
-    """Takes so many seconds for each row, by a clock of its own."""
+    """Takes this number of seconds for each row, by a clock of its own."""
 
     def __init__(self, seconds: float) -> None:
         self.calls: list[int] = []
@@ -172,7 +172,7 @@ def test_batches_of_a_slow_class_stay_small(
 
 
 class Gate(classes.Double):
-    """Waits at each call until it is let through, and notes in which thread it was called."""
+    """Waits in each call until it is released, and stores the thread of the call."""
 
     def __init__(self) -> None:
         self.let_through = threading.Semaphore(0)
@@ -194,7 +194,7 @@ class Gate(classes.Double):
 def quick(
     new_batcher: NewBatcher, gate: Gate, is_stopping: Callable[[], bool] = lambda: False
 ) -> Batcher:
-    """A batcher that has seen its class answer quickly; from now on the class waits."""
+    """Returns a batcher whose model answered quickly; from now on the model waits."""
     batcher = new_batcher(gate, is_stopping)
     gate.let_through.release()
     batcher.add(numbered(8))
@@ -206,12 +206,12 @@ def quick(
 
 
 def in_flight(folder: Path) -> list[tuple[int, int]]:
-    """Ranges of offsets that a successor would suspect if the worker died now."""
+    """Returns the offset ranges that a successor would suspect if the worker died now."""
     return [(each.first, each.last) for each in suspects_of(folder / "worker.in-hand.json")]
 
 
 class Answering:
-    """Answers in another thread."""
+    """Answers records in another thread."""
 
     def __init__(self, batcher: Batcher) -> None:
         self._batches: list[Batch] = []
@@ -226,7 +226,7 @@ class Answering:
         return offsets(self._batches)
 
 
-def test_only_the_records_of_the_call_under_way_are_in_flight(
+def test_only_the_records_of_the_running_call_are_in_flight(
     new_batcher: NewBatcher, tmp_path: Path
 ) -> None:
     gate = Gate()
@@ -235,7 +235,7 @@ def test_only_the_records_of_the_call_under_way_are_in_flight(
     answering = Answering(batcher)
     for batch in ((0, 15), (16, 31), (32, 39)):
         assert gate.waiting.acquire(timeout=30)
-        # Records that are decoded ahead are in flight for a moment only.
+        # Records that are decoded ahead are in flight only for a moment.
         wait_until(lambda now=[batch]: in_flight(tmp_path) == now, 30, f"{batch} is in flight")  # type: ignore[misc]
         gate.let_through.release()
     assert answering.offsets() == list(range(40))
@@ -273,15 +273,15 @@ def test_a_temporary_error_leaves_its_batch_and_all_after_it(
     assert (len(batcher), batcher.next_record.offset) == (40 - first, first)
     wait_until(lambda: in_flight(tmp_path) == [], 30, "no call is under way")
     gate.fails_at = None
-    # Its records are tried one by one, to find the one that meets the error again.
+    # Its records are tried one by one, to find the one that causes the error.
     batches = batcher.answer()
     assert offsets(batches) == [first]
     commit(batcher, batches)
     assert unanswered(batcher) == list(range(first + 1, 40))
 
 
-class AwayForNine(classes.Double):
-    """Its `to_rows` needs a store that is away for one of the images."""
+class UnavailableForNine(classes.Double):
+    """Its `to_rows` raises a ConnectionError for one of the images."""
 
     def to_rows(self, payload: Any) -> Any:
         if payload[0][0] == 9:
@@ -292,7 +292,7 @@ class AwayForNine(classes.Double):
 def test_a_temporary_error_ahead_leaves_the_batch_before_it_answered(
     new_batcher: NewBatcher,
 ) -> None:
-    batcher = new_batcher(AwayForNine())
+    batcher = new_batcher(UnavailableForNine())
     batcher.add(numbered(20))
     assert offsets(batcher.answer()) == list(range(8))
     assert batcher.next_record.offset == 8
@@ -304,7 +304,7 @@ def test_a_temporary_error_ahead_leaves_the_batch_before_it_answered(
 
 
 def test_another_record_is_probed_without_taking_any(new_batcher: NewBatcher) -> None:
-    batcher = new_batcher(AwayForNine())
+    batcher = new_batcher(UnavailableForNine())
     batcher.add(numbered(11, 9))
     with pytest.raises(Retriable):
         batcher.answer()
@@ -319,7 +319,7 @@ def test_another_record_is_probed_without_taking_any(new_batcher: NewBatcher) ->
     assert unanswered(batcher) == list(range(10, 20))
 
 
-def test_a_worker_that_is_told_to_leave_answers_the_batch_under_way_only(
+def test_a_worker_that_is_told_to_leave_answers_only_the_running_batch(
     new_batcher: NewBatcher, tmp_path: Path
 ) -> None:
     gate, stopping = Gate(), threading.Event()
@@ -340,7 +340,7 @@ def test_predictions_for_revoked_partitions_are_dropped(new_batcher: NewBatcher)
     gate = Gate()
     batcher = quick(new_batcher, gate)
     gate.let_through.release(100)
-    # A transaction of one batch, so that the class goes on with the next ones.
+    # A transaction of one batch, so that the model continues with the next ones.
     shrink_transactions(batcher)
     batcher.add([*numbered(100), *(record._replace(partition=4) for record in numbered(5, 200))])
     assert offsets(batcher.answer()) == [0]
@@ -351,7 +351,7 @@ def test_predictions_for_revoked_partitions_are_dropped(new_batcher: NewBatcher)
     assert offsets(batches) == list(range(200, 210))
 
 
-def test_a_prediction_under_way_at_a_revocation_is_not_waited_for(new_batcher: NewBatcher) -> None:
+def test_a_revocation_does_not_wait_for_a_running_prediction(new_batcher: NewBatcher) -> None:
     gate = Gate()
     batcher = quick(new_batcher, gate)
     batcher.add(numbered(16, 100))
@@ -359,7 +359,7 @@ def test_a_prediction_under_way_at_a_revocation_is_not_waited_for(new_batcher: N
     assert gate.waiting.acquire(timeout=30)
     batcher.drop({3})
     assert not len(batcher)
-    # The class still works on the dropped batch; the next one waits behind it.
+    # The model still predicts the dropped batch, and the next batch waits for it.
     batcher.add(numbered(4, 300))
     gate.let_through.release(100)
     assert offsets(batcher.answer()) == list(range(300, 304))
@@ -375,7 +375,7 @@ def test_predictions_made_ahead_are_used_in_the_next_transaction(new_batcher: Ne
     assert [number for seen in gate.seen for number in seen] == list(range(60))
 
 
-def test_ever_more_batches_are_submitted_while_brokers_are_waited_for(
+def test_further_batches_are_submitted_during_a_request_to_the_brokers(
     new_batcher: NewBatcher,
 ) -> None:
     gate, stopping = Gate(), threading.Event()
@@ -411,14 +411,14 @@ class Death(BaseException):
     pass
 
 
-def test_only_guilty_messages_are_rejected_whatever_is_predicted_ahead(
+def test_only_messages_that_kill_workers_are_rejected(
     new_batcher: NewBatcher,
 ) -> None:
     committed, rejected = 0, []
     for _ in range(30):
         batcher = new_batcher(Deadly({3, 4, 9, 10, 37}))
         batcher.add(numbered(60 - committed, committed))
-        # Its answers wait for a commit that it may not live to see.
+        # The answers wait for a commit that the worker may not reach.
         with contextlib.suppress(Death):
             while len(batcher):
                 batches = batcher.answer()
@@ -446,7 +446,7 @@ def test_a_worker_that_ends_with_an_error_still_names_its_records_in_flight(
     assert in_flight(tmp_path) == [(0, 7)]
 
 
-def test_signals_are_looked_after_at_a_call_and_while_no_record_comes(
+def test_signal_handlers_are_checked_at_a_call_and_while_idle(
     new_batcher: NewBatcher,
 ) -> None:
     looks: list[str] = []

@@ -1,4 +1,4 @@
-"""Consumption stops when the class fails at most of what it gets, and not before."""
+"""Consumption stops if the model fails on most of its messages, and not before."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_class_that_fails_in_a_row_stops_consumption_across_batches() -> None:
     assert "a bad deployment" in reason
 
 
-def test_one_answer_between_failures_starts_the_row_again() -> None:
+def test_one_answer_between_failures_resets_their_count() -> None:
     assert why([[FAILED] * 99, [GOOD], [FAILED] * 99]) is None
 
 
@@ -42,7 +42,7 @@ def test_a_class_that_fails_at_most_of_its_messages_stops_consumption() -> None:
     assert "of the last 200 messages" in reason
 
 
-def test_no_sender_can_halt_the_service_unless_asked_for() -> None:
+def test_no_sender_can_stop_consumption_by_default() -> None:
     assert why([[WRONG] * 1000]) is None
     assert why([[WRONG] * 10], KAFKA_MAX_REJECTED_CONSECUTIVE="10") is not None
 
@@ -52,7 +52,7 @@ def test_zero_switches_a_limit_off() -> None:
     assert why([[FAILED] * 1000], **off) is None
 
 
-def test_a_bad_stretch_inside_one_batch_is_noticed() -> None:
+def test_failures_in_a_row_inside_one_batch_are_noticed() -> None:
     good: list[Outcome] = [GOOD] * 200
     bad: list[Outcome] = [FAILED, FAILED, GOOD] * 66
     assert why([good + bad + good]) is not None
@@ -67,7 +67,7 @@ def test_failures_of_predecessors_count() -> None:
     assert worst.metadata == metadata
 
 
-def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
+def test_a_repaired_class_does_not_inherit_the_failures_of_its_predecessor() -> None:
     breaker = Breaker.of(load_settings({})).inheriting("failed=99")
     breaker, met = breaker.with_outcomes([FAILED, GOOD, FAILED])
     assert met is None
@@ -78,10 +78,10 @@ def test_a_mended_class_leaves_its_predecessors_failures_behind() -> None:
 
 
 @pytest.mark.parametrize("metadata", ["", "failed=", "failed=x", "another's", "failed=12345678901"])
-def test_metadata_of_others_mean_nothing(metadata: str) -> None:
+def test_metadata_of_other_programs_are_ignored(metadata: str) -> None:
     assert Breaker.of(load_settings({})).inheriting(metadata).metadata == ""
 
 
-def test_what_senders_got_wrong_does_not_hide_that_the_class_fails_at_all_it_gets() -> None:
+def test_bad_messages_of_senders_do_not_hide_that_the_class_always_fails() -> None:
     assert why([[FAILED, WRONG, WRONG] * 100]) is not None
     assert why([[FAILED, WRONG, GOOD] * 100]) is None

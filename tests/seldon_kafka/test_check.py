@@ -1,4 +1,4 @@
-"""`seldon-kafka check` says whether a class may be batched."""
+"""`seldon-kafka check` reports whether a class may be batched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seldon_kafka.cli import main
 
 
 def request(folder: Path, text: str) -> str:
-    """A file with a message's value."""
+    """Returns a file with the value of a message."""
     path = folder / "request.json"
     path.write_text(text)
     return str(path)
@@ -30,7 +30,7 @@ def run(capsys: Any, *arguments: str) -> tuple[int, str]:
     return status, captured.out + captured.err
 
 
-def test_a_class_that_works_row_by_row_is_found_fit(capsys: Any, payload: str) -> None:
+def test_a_row_wise_class_passes(capsys: Any, payload: str) -> None:
     status, said = run(capsys, "tests.support.classes.Double", "--payload", payload)
     assert status == 0
     assert "with many messages at once" in said
@@ -78,7 +78,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize(("name", "part"), KINDS, ids=[name for name, _ in KINDS])
-def test_each_kind_of_class_that_a_batch_may_harm_is_found(
+def test_each_kind_of_class_that_is_not_row_wise_is_found(
     capsys: Any, tmp_path: Path, name: str, part: str
 ) -> None:
     payloads = [[[1, 2]], [[0.5, 7]], [[-3, 4]]]
@@ -99,7 +99,7 @@ def test_a_false_declaration_fails(capsys: Any, payload: str, name: str) -> None
     assert "it declares that it is row-wise, and is not" in said
 
 
-def test_why_a_class_is_called_message_by_message_is_said(capsys: Any, payload: str) -> None:
+def test_the_reason_for_single_messages_is_printed(capsys: Any, payload: str) -> None:
     status, said = run(capsys, "tests.support.classes.TakesMeta", "--payload", payload)
     assert status == 0
     assert "message by message: its predict takes meta" in said
@@ -120,7 +120,7 @@ def test_rejected_payloads_are_shown(capsys: Any, tmp_path: Path) -> None:
         ("tests.support.classes.Double", "--payload FILE"),
     ],
 )
-def test_wrong_use_is_one_clear_line(capsys: Any, name: str, part: str) -> None:
+def test_the_error_for_wrong_use_is_one_line(capsys: Any, name: str, part: str) -> None:
     status, said = run(capsys, name)
     assert status == 2
     assert part in said
@@ -149,7 +149,7 @@ def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, t
     assert "it is called message by message, as it must be" in said
 
 
-def test_messages_that_are_alike_recommend_nothing(capsys: Any, tmp_path: Path) -> None:
+def test_equal_messages_give_no_recommendation(capsys: Any, tmp_path: Path) -> None:
     path = request(tmp_path, '{"data":{"ndarray":[[0, 0, 0]]}}')
     status, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
     assert status == 0

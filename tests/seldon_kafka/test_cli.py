@@ -1,4 +1,4 @@
-"""The command `seldon-kafka`: help, errors in one line, exit statuses, the folder it looks in."""
+"""The command `seldon-kafka`: help, errors in one line, exit statuses, and its module path."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def said_at_exit(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What argparse prints before it leaves."""
+def output_at_exit(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Returns the text that argparse prints before it exits."""
     with pytest.raises(SystemExit) as left:
         main(arguments)
     assert left.value.code == 0
@@ -34,7 +34,7 @@ def said_at_exit(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
-    said = said_at_exit(capsys, "--help")
+    said = output_at_exit(capsys, "--help")
     assert all(f"\n    {command} " in said for command in COMMANDS)
     assert "examples:" in said
 
@@ -43,7 +43,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_every_command_has_help_with_examples(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = said_at_exit(capsys, command, "--help")
+    said = output_at_exit(capsys, command, "--help")
     assert said.startswith(f"usage: seldon-kafka {command} ")
     assert f"  seldon-kafka {command}" in said.partition("examples:")[2]
 
@@ -59,13 +59,13 @@ def test_every_command_has_help_with_examples(
 def test_every_action_has_help_with_its_own_examples(
     command: str, action: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    examples = said_at_exit(capsys, command, action, "--help").partition("examples:")[2]
+    examples = output_at_exit(capsys, command, action, "--help").partition("examples:")[2]
     assert examples.strip()
     assert all(action in line for line in examples.strip().splitlines())
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    assert said_at_exit(capsys, "--version") == f"seldon-kafka {__version__}\n"
+    assert output_at_exit(capsys, "--version") == f"seldon-kafka {__version__}\n"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
@@ -108,7 +108,7 @@ def test_a_users_mistake_is_one_line_and_status_2(
     assert said in line
 
 
-def test_a_model_that_can_not_be_made_is_one_line_with_the_place(
+def test_the_error_for_a_model_that_cannot_be_created_is_one_line_with_its_location(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lacking.py").write_text(
@@ -148,7 +148,7 @@ def test_ctrl_c_is_status_130(tmp_path: Path) -> None:
 
 
 def test_a_user_model_is_looked_for_in_the_current_folder_first(tmp_path: Path) -> None:
-    """Also where the command was not started by `python -m`, which has the folder on its path."""
+    """It precedes other folders even without `python -m`, which adds it to the path."""
     (tmp_path / "model.py").write_text(
         "class Mine:\n    def predict(self, X, names):\n        return X\n", "utf-8"
     )

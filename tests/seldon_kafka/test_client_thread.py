@@ -1,4 +1,4 @@
-"""Calls of the client library in a thread of their own, and other work meanwhile."""
+"""Calls of the client library in a thread of their own, with other work meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_other_work_is_done_until_the_call_returns() -> None:
     assert 3 <= len(steps) < 1_000_000
 
 
-def test_a_call_is_waited_for_when_there_is_nothing_else_to_do() -> None:
+def test_a_caller_without_other_work_waits_for_the_call() -> None:
     asked, back, ended = [], threading.Event(), []
 
     def call() -> None:
@@ -56,7 +56,7 @@ def test_an_error_of_the_other_work_is_raised_once_the_call_has_returned() -> No
     assert ended == [True]
 
 
-def test_a_call_that_does_not_return_is_given_up() -> None:
+def test_a_call_that_does_not_return_times_out() -> None:
     back = threading.Event()
     with pytest.raises(KafkaException) as caught:
         ClientThread().call(back.wait, 30, within_s=0.01)

@@ -1,4 +1,4 @@
-"""Wire formats: what each takes, what it refuses and why, and what it answers."""
+"""Wire formats: the values that each accepts, rejects and writes."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_images_and_raw_bytes_go_to_the_class_as_they_are() -> None:
         (b'{"data":{"tftensor":{"dtype":"NONSENSE"}}}', "bad_value", "tftensor"),
     ],
 )
-def test_what_is_no_request_is_refused_with_a_reason_and_the_trouble(
+def test_an_invalid_request_is_refused_with_a_reason_and_a_message(
     value: Any, reason: str, part: str
 ) -> None:
     error = refused(value)
@@ -181,7 +181,7 @@ def test_null_among_anything_else_stays_none(values: str) -> None:
     assert found.tolist() == json.loads(values)
 
 
-def test_whole_numbers_are_exact_and_refused_where_null_would_round_them() -> None:
+def test_integers_are_exact_and_refused_where_null_would_round_them() -> None:
     exact = decode(record(b'{"data":{"ndarray":[73786976294838206465,1]}}'), MAX_BYTES).payload.data
     assert exact.tolist() == [73786976294838206465, 1]
     error = refused(b'{"data":{"ndarray":[[1,null],[9007199254740993,3]]}}')
@@ -206,13 +206,13 @@ def test_names_reach_the_class_as_they_were_sent() -> None:
     assert decode(record(b'{"data":{"names":7,"ndarray":[[1]]}}'), MAX_BYTES).payload.names == 7
 
 
-def test_an_unknown_content_type_is_refused_with_those_that_are_known() -> None:
+def test_the_error_for_an_unknown_content_type_lists_the_known_ones() -> None:
     error = refused(b"a,b", headers=(("content-type", b"text/csv"),))
     assert error.reason == "unknown_content_type"
     assert "application/json" in error.message
 
 
-def test_what_is_no_protobuf_is_refused() -> None:
+def test_invalid_protobuf_is_refused() -> None:
     assert refused(b"\x0a\xff", headers=PROTO).reason == "not_protobuf"
     empty = prediction_pb2.SeldonMessage().SerializeToString() or b"\x12\x00"
     assert refused(empty, headers=PROTO).reason == "no_payload"
@@ -325,7 +325,7 @@ def test_no_json_makes_the_decoder_raise_anything_but_a_rejection(document: Any)
         assert error.reason in REASONS
 
 
-def test_headers_that_cannot_be_read_are_said_whatever_the_value() -> None:
+def test_unreadable_headers_are_reported_for_any_value() -> None:
     good = b'{"data":{"ndarray":[[1]]}}'
     assert refused(good, UNREADABLE_HEADERS).reason == "bad_headers"
 
@@ -341,7 +341,7 @@ def test_headers_that_cannot_be_read_are_said_whatever_the_value() -> None:
         (b"\x1a\xe0\xd4\x03\x1a\xdc\xd4\x03" + b"\x0a\x00" * 150_010, PROTO, "too_large"),
     ],
 )
-def test_what_would_take_much_more_memory_than_its_bytes_is_refused(
+def test_a_message_that_would_take_much_more_memory_than_its_bytes_is_refused(
     value: bytes, headers: Any, reason: str
 ) -> None:
     with pytest.raises(Rejected) as caught:
@@ -349,7 +349,7 @@ def test_what_would_take_much_more_memory_than_its_bytes_is_refused(
     assert caught.value.reason == reason
 
 
-def test_brackets_in_texts_are_no_arrays_and_long_texts_stand_alone() -> None:
+def test_brackets_in_strings_are_not_counted_as_arrays() -> None:
     text = '[{"\\' * 300_000
     value = json.dumps({"strData": text}).encode()
     assert decode(record(value), 8 * MAX_BYTES).payload.data == text
@@ -358,7 +358,7 @@ def test_brackets_in_texts_are_no_arrays_and_long_texts_stand_alone() -> None:
     assert decode(record(value), 8 * MAX_BYTES).payload.data.tolist() == [texts]
 
 
-def test_an_empty_tensor_may_say_how_wide_it_is() -> None:
+def test_an_empty_tensor_may_have_a_width() -> None:
     assert payload_of({"data": {"tensor": {"shape": [0, 784], "values": []}}}).data.shape == (
         0,
         784,

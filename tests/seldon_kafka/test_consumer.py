@@ -51,7 +51,7 @@ class Message:
 
 
 class Library:
-    """The client library: hands out what it was given, and notes what it is told."""
+    """The client library: returns prepared records, and stores the calls."""
 
     def __init__(self) -> None:
         self.queue: list[Message] = []
@@ -121,7 +121,7 @@ class Library:
 
 
 class Queue:
-    """Keeps the records that it gets."""
+    """Stores the records that it gets."""
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -137,7 +137,7 @@ class Queue:
 
 
 class Clock:
-    """A clock that a test moves."""
+    """A clock that a test advances."""
 
     now = 0.0
 

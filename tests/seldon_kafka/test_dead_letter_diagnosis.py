@@ -1,4 +1,4 @@
-"""`show` points at the place in the payload that the reason speaks of."""
+"""`show` points at the part of the payload that the reason is about."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def nd(rows: object) -> bytes:
         ("not_protobuf", b"\x0a\xff", "0a ff"),
     ],
 )
-def test_the_place_of_the_trouble_is_shown(reason: str, value: bytes, expected: str) -> None:
+def test_the_part_with_the_error_is_shown(reason: str, value: bytes, expected: str) -> None:
     assert expected in diagnose(record(value), reason)
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[" * 900 + b"]" * 900, b"1"])
-def test_a_reason_that_does_not_fit_the_payload_shows_nothing_wrong(value: bytes | None) -> None:
+def test_a_reason_that_does_not_fit_the_payload_marks_no_part(value: bytes | None) -> None:
     for reason in (
         "not_json",
         "invalid_utf8",
@@ -64,7 +64,7 @@ def page(value: bytes, reason: str, headers: Headers = (), class_name: str | Non
     return shown(letter, 0, class_name)
 
 
-def test_a_page_has_reason_advice_trouble_and_payload() -> None:
+def test_a_page_has_reason_advice_error_and_payload() -> None:
     text = page(nd([[1, 2], [3]]), "ragged")
     assert "reason    ragged: why" in text
     assert "advice    Rows differ in length" in text
@@ -76,13 +76,13 @@ def test_the_class_shows_the_payload() -> None:
     assert "█" in page(nd([[255] * 784]), "predict_failed", class_name="wrapper.KmnistClassifier")
 
 
-def test_a_class_that_cannot_show_it_is_no_obstacle() -> None:
+def test_a_class_that_cannot_show_the_payload_does_no_harm() -> None:
     assert "not described" in page(nd([[1]]), "predict_failed", class_name="Missing")
     text = page(nd([[1]]), "predict_failed", class_name="tests.support.classes.Undescribing")
     assert "not described: RuntimeError: no words" in text
 
 
-def test_nothing_that_a_sender_wrote_steers_the_terminal() -> None:
+def test_no_text_of_a_sender_controls_the_terminal() -> None:
     text = page(b'{"\x1b[31m": }', "not_json", headers=(("\x1b]0;x\x07", b"\x1b"),))
     assert "\x1b" not in text
     assert "\x07" not in text

@@ -1,4 +1,4 @@
-"""What is known of dead letters, and which of them are meant, replayed and purged."""
+"""Dead letters: their fields, and the selection for a replay or a purge."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOON_MS = 1_717_156_800_000  # 2024-05-31T12:00Z
 
 
 def stored(source: Record, offset: int = 0, reason: str = "empty", at_ms: int = NOON_MS) -> Record:
-    """The dead letter of a record, as it stands in the topic."""
+    """Returns the dead letter of a record, as it is stored in the topic."""
     message = compose(Rejection(source, reason, "why"), TARGET, TARGET, "host.0")[1]
     return Record(
         message.topic,
@@ -59,13 +59,13 @@ def positions(letters: Any) -> list[str]:
 
 
 def replayed(source: Record, attempts: int) -> Record:
-    """A record as its replay is read from the input topic."""
+    """Returns a record as its replay is read from the input topic."""
     first = letter(source).original()
     headers = (*first.headers, *replay_headers(attempts, first.timestamp_ms))
     return source._replace(headers=headers, timestamp_ms=NOON_MS, offset=99)
 
 
-def test_a_letter_tells_how_often_its_message_was_replayed_and_when_it_was_first_sent() -> None:
+def test_a_letter_has_the_number_of_replays_and_the_first_timestamp() -> None:
     source = record(b"x", headers=(("truth", b"7"),))
     assert (letter(source).attempts, letter(source).sent_ms) == (0, source.timestamp_ms)
     again = letter(replayed(source, 2))
@@ -73,7 +73,7 @@ def test_a_letter_tells_how_often_its_message_was_replayed_and_when_it_was_first
     assert again.source == ("model_input", 3, 99)
 
 
-def test_what_replays_added_is_not_part_of_the_original() -> None:
+def test_headers_of_replays_are_not_part_of_the_original() -> None:
     source = record(b"x", headers=(("truth", b"7"),))
     once = letter(replayed(source, 1))
     assert once.original().headers == source.headers
@@ -85,15 +85,13 @@ HEADER = st.tuples(st.sampled_from(["a", "kafka-dead-reason"]), st.none() | st.b
 
 
 @given(st.lists(HEADER, max_size=4).map(tuple), st.none() | st.binary(max_size=8))
-def test_a_message_comes_back_as_it_was_whatever_its_headers(
-    headers: Headers, value: bytes | None
-) -> None:
+def test_a_message_is_restored_with_any_headers(headers: Headers, value: bytes | None) -> None:
     source = record(value, headers=headers)
     assert letter(source).original() == source
     assert letter(replayed(source, 3)).original().headers == headers
 
 
-def test_only_what_the_runtime_wrote_is_a_letter() -> None:
+def test_only_messages_of_the_runtime_are_letters() -> None:
     assert read_letter(record(b"x")) is None
     assert read_letter(record(b"x", headers=(("kafka-dead-reason", b"empty"),))) is None
     assert read_letter(marker("3:0", 1)) is None
@@ -106,7 +104,7 @@ def test_a_long_or_binary_key_is_shown_as_short_text() -> None:
 
 
 @pytest.mark.parametrize("text", ["3", "3:", ":3", "-1:3", "3:1:7", "a:b", "3:1x"])
-def test_a_place_is_a_partition_and_an_offset(text: str) -> None:
+def test_a_position_is_a_partition_and_an_offset(text: str) -> None:
     assert parse_position("3:17") == RecordPosition(3, 17)
     with pytest.raises(ValueError, match="PARTITION:OFFSET"):
         parse_position(text)
@@ -128,7 +126,7 @@ def test_times_are_spans_before_now_or_iso(text: str, expected: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2", "2y", "-1h", "2024-13-01"])
-def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
+def test_an_invalid_time_is_refused_with_examples(text: str) -> None:
     with pytest.raises(ValueError, match="2h, 7d"):
         parse_time(text, NOON_MS)
 
@@ -159,7 +157,7 @@ def test_a_letter_is_selected_if_it_meets_every_condition(
 
 
 def index_with_a_replayed_letter() -> Index:
-    """Letters at 0, 1, 3 and 5; 0 was replayed, and so was one that is deleted already."""
+    """Returns letters at 0, 1, 3 and 5; letter 0 and a deleted one were replayed."""
     records = [
         stored(record(b"x"), 0),
         stored(record(b"x"), 1),
@@ -187,10 +185,10 @@ def test_an_index_holds_no_message() -> None:
     assert len(repr(large)) < 1000
 
 
-def test_a_purge_deletes_what_stands_before_the_first_that_stays() -> None:
+def test_a_purge_deletes_the_letters_before_the_first_that_stays() -> None:
     index = index_with_a_replayed_letter()
     found = plan(index, {3: 7})
-    # The marker at 4 names no place, so it is somebody else's message; 3 stays already.
+    # The marker at 4 has no position, so it is another program's message; 3 stays anyway.
     assert found.before == {3: 3}
     assert (positions(found.deleted), positions(found.staying)) == (["3:0", "3:1"], ["3:5"])
     found = plan(index.only(replayed=True), {3: 7})
@@ -208,7 +206,7 @@ def test_nothing_is_deleted_where_no_letter_is_selected() -> None:
     assert plan(index_of(records, EVERYTHING), {3: 3}).before == {}
 
 
-def test_what_comes_while_a_purge_looks_is_neither_deleted_nor_in_its_way() -> None:
+def test_letters_that_arrive_during_a_purge_are_kept_and_do_not_disturb_it() -> None:
     records = [stored(record(b"x"), 0), marker("9:9", 1), stored(record(b"x"), 2)]
     found = plan(index_of(records, EVERYTHING), {3: 2})
     assert (found.before, positions(found.deleted), found.staying) == ({3: 2}, ["3:0"], [])
@@ -216,7 +214,7 @@ def test_what_comes_while_a_purge_looks_is_neither_deleted_nor_in_its_way() -> N
     assert plan(late, {3: 1}).before == {3: 1}
 
 
-def test_a_replay_leaves_out_letters_that_are_not_what_was_sent() -> None:
+def test_a_replay_leaves_out_letters_that_differ_from_the_original() -> None:
     records = [
         stored(record(b"x"), 0),
         stored(record(b"x"), 1, reason="unreadable"),
@@ -227,12 +225,12 @@ def test_a_replay_leaves_out_letters_that_are_not_what_was_sent() -> None:
     assert positions(item for item, _ in chosen.left_out) == ["3:1", "3:2"]
 
 
-def test_a_letter_with_an_impossible_time_is_shown_all_the_same() -> None:
+def test_a_letter_with_an_impossible_time_is_shown_too() -> None:
     source = record(b"x", headers=replay_headers(1, 10**20))
     assert "100000000000000000000 ms" in shown(letter(source), 0, None)
 
 
-def test_a_replay_leaves_out_what_was_replayed_cut_or_tried_too_often() -> None:
+def test_a_replay_leaves_out_replayed_truncated_and_often_tried_letters() -> None:
     cut = compose(Rejection(record(b"x" * 20_000), "empty", ""), TARGET, TARGET, "w")[1]
     records = [
         stored(record(b"x"), 0),

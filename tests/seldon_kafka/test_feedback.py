@@ -1,4 +1,4 @@
-"""Feedback as a message, and what is no feedback."""
+"""Feedback as a message, and messages that are not feedback."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ likely = st.recursive(
 
 
 def sent(feedback: Feedback) -> Record:
-    """The message of a feedback, as it is consumed."""
+    """Returns the message of a feedback as it is consumed."""
     key, value, headers = compose(feedback)
     return Record("model_feedback", 0, 7, feedback.given_ms, key, value, headers)
 
@@ -65,7 +65,7 @@ def posted(document: Any, headers: Headers = (), key: bytes | None = None) -> Re
 
 
 @given(feedbacks)
-def test_what_is_composed_is_read_again(feedback: Feedback) -> None:
+def test_composed_feedback_can_be_read(feedback: Feedback) -> None:
     found = read(sent(feedback))
     assert found.response is None or found.response["meta"] == {"puid": feedback.puid}
     for name in ("puid", "truth", "reward", "request", "position", "given_ms"):
@@ -101,7 +101,7 @@ def test_the_answer_is_named_by_the_response_else_the_request_else_the_key() -> 
     assert read(posted({"request": {"strData": "x"}, "reward": 1}, key=b"k")).puid == "k"
 
 
-def test_words_on_one_request_without_a_name_are_words_on_one_thing() -> None:
+def test_feedback_on_one_request_without_a_puid_has_one_key() -> None:
     one = read(posted({"request": {"strData": "x", "meta": {}}, "truth": {"strData": "a"}}))
     two = read(posted({"truth": {"strData": "b"}, "request": {"meta": {}, "strData": "x"}}))
     other = read(posted({"request": {"strData": "y", "meta": {}}}))
@@ -143,7 +143,7 @@ def test_headers_that_name_no_position_are_ignored(headers: Headers) -> None:
         ({"response": {"meta": {"puid": "p"}}, "truth": [1]}, "truth must be strData"),
     ],
 )
-def test_what_makes_no_sense_is_refused_with_what_to_change(document: Any, complaint: str) -> None:
+def test_invalid_feedback_is_refused_with_advice(document: Any, complaint: str) -> None:
     with pytest.raises(BadFeedback, match=complaint):
         read(posted(document))
 
@@ -178,12 +178,12 @@ def assert_read_or_refused(message: Record) -> None:
 
 
 @given(hostile_messages())
-def test_whatever_is_sent_it_is_feedback_or_refused(hostile: Hostile) -> None:
+def test_any_message_is_feedback_or_refused(hostile: Hostile) -> None:
     assert_read_or_refused(record(hostile.value, headers=hostile.headers))
 
 
 @given(st.dictionaries(PARTS, likely, min_size=1))
-def test_what_looks_like_feedback_is_feedback_or_refused(document: Any) -> None:
+def test_documents_like_feedback_are_feedback_or_refused(document: Any) -> None:
     assert_read_or_refused(posted(document, key=b"k"))
 
 
@@ -199,12 +199,12 @@ def test_what_looks_like_feedback_is_feedback_or_refused(document: Any) -> None:
         Feedback("p", request={"rows": [[] for _ in range(200_000)]}),
     ],
 )
-def test_what_could_not_be_read_again_is_not_composed(feedback: Feedback) -> None:
+def test_feedback_that_could_not_be_read_is_not_composed(feedback: Feedback) -> None:
     with pytest.raises(BadFeedback):
         compose(feedback)
 
 
-def test_nulls_are_as_if_they_were_not_there() -> None:
+def test_nulls_are_treated_as_missing() -> None:
     document = {"request": None, "response": {"meta": {"puid": "p", "tags": None}}}
     assert read(posted({**document, "reward": None, "truth": None})).reward == 0.0
 

@@ -1,4 +1,4 @@
-"""Whatever a sender sends, it is answered or rejected with a reason, and harms no neighbour."""
+"""Any message is answered or rejected with a reason, and harms no neighbour."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_hostile_messages_are_the_senders_fault_and_their_neighbours_are_answere
     assert value_of(outcomes[0]) == value_of(alone)
 
 
-def test_what_falls_through_the_decoder_is_not_held_against_the_class(
+def test_an_unexpected_error_of_the_decoder_is_not_a_failure_of_the_class(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def broken(message: Record, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""The supervisor's HTTP port: what it answers, whom, and what it can't be made to do."""
+"""The supervisor's HTTP port: its answers, its clients, and its limits."""
 
 from __future__ import annotations
 
@@ -40,9 +40,11 @@ class Port:
         return socket.create_connection((self.host, self.server.port), timeout=10)
 
     def send(self, request: bytes) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of what is answered; 0 if nothing is."""
+        """Returns status, headers and body of the answer; 0 without an answer."""
         with self.connect() as connection:
-            with contextlib.suppress(OSError):  # an answer may come before all is sent
+            with contextlib.suppress(
+                OSError
+            ):  # an answer may come before the whole request is sent
                 connection.sendall(request)
             return answer_on(connection)
 
@@ -81,7 +83,7 @@ def port(new_port: Callable[..., Port]) -> Port:
 
 
 @pytest.mark.parametrize("path", ["/live", "/ready", "/status", "/metrics", "/v2", "/ready?a=b"])
-def test_what_is_served_is_read_and_not_written(port: Port, path: str) -> None:
+def test_paths_can_be_read_and_not_written(port: Port, path: str) -> None:
     status, headers, body = port.ask("GET", path)
     assert status == 200
     assert int(headers["Content-Length"]) == len(body)
@@ -91,12 +93,12 @@ def test_what_is_served_is_read_and_not_written(port: Port, path: str) -> None:
     assert port.ask("POST", path, b"x")[0] in (404, 405)
 
 
-def test_metrics_are_read_while_a_worker_makes_its_file(
+def test_metrics_are_read_while_a_worker_creates_its_file(
     port: Port, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = tmp_path / "counter_7.db"
     made.touch()
-    # Prometheus' library makes it empty, and gives it its size a moment later.
+    # Prometheus' library creates an empty file, and sets its size a moment later.
     monkeypatch.setattr(
         "seldon_kafka.supervisor.http.time.sleep", lambda _: os.truncate(made, 2**20)
     )
@@ -109,7 +111,7 @@ def test_metrics_are_read_while_a_worker_makes_its_file(
 @pytest.mark.parametrize(
     "method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "NONSENSE"]
 )
-def test_other_methods_are_refused_with_those_that_there_are(port: Port, method: str) -> None:
+def test_the_answer_to_another_method_lists_the_allowed_ones(port: Port, method: str) -> None:
     for path in ("/ready", INFER, "/"):
         status, headers, _ = port.ask(method, path)
         assert status == 405
@@ -142,7 +144,7 @@ def test_each_path_says_which_method_it_takes(port: Port) -> None:
         "/" + "a" * 60_000,
     ],
 )
-def test_there_is_nothing_else(port: Port, path: str) -> None:
+def test_other_paths_do_not_exist(port: Port, path: str) -> None:
     for method in ("GET", "HEAD", "POST"):
         status, headers, body = port.ask(method, path, b"{}" if method == "POST" else b"")
         assert status == 404
@@ -187,7 +189,7 @@ def test_a_body_of_the_largest_size_is_read(port: Port) -> None:
         (b"GET /ready secret-word HTTP/1.1\r\n\r\n", 400),
     ],
 )
-def test_what_is_no_request_is_refused_in_a_line_that_tells_nothing(
+def test_an_invalid_request_is_refused_in_a_line_without_details(
     port: Port, request_bytes: bytes, status: int
 ) -> None:
     found, headers, body = port.send(request_bytes)
@@ -198,7 +200,7 @@ def test_what_is_no_request_is_refused_in_a_line_that_tells_nothing(
     assert "html" not in said.lower()
 
 
-def test_an_error_of_ours_is_no_stack_trace_for_who_asked(
+def test_an_internal_error_shows_no_stack_trace_to_the_client(
     port: Port, caplog: pytest.LogCaptureFixture
 ) -> None:
     port.report = Report(True, [], {"class": object()})
@@ -209,7 +211,7 @@ def test_an_error_of_ours_is_no_stack_trace_for_who_asked(
     assert port.ask("GET", "/status")[0] == 200
 
 
-def test_a_client_that_hangs_up_or_trickles_is_let_go(
+def test_a_client_that_hangs_up_or_sends_slowly_is_disconnected(
     port: Port, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -222,7 +224,7 @@ def test_a_client_that_hangs_up_or_trickles_is_let_go(
         with port.connect() as connection:
             connection.sendall(request)
             assert answer_on(connection)[0] == 0
-    # Bytes that keep coming put the end off no further.
+    # Later bytes do not extend the deadline.
     with port.connect() as connection, pytest.raises(OSError):
         for _ in range(200):
             connection.sendall(b"a: b\r\n" if _ else b"GET /ready HTTP/1.1\r\n")
@@ -231,7 +233,7 @@ def test_a_client_that_hangs_up_or_trickles_is_let_go(
     assert caplog.text == ""
 
 
-def test_many_connections_are_as_many_threads_at_most_and_then_told_to_come_again(
+def test_the_number_of_connections_is_limited_and_further_ones_are_told_to_retry(
     port: Port,
 ) -> None:
     before = threading.active_count()
@@ -248,7 +250,7 @@ def test_many_connections_are_as_many_threads_at_most_and_then_told_to_come_agai
     wait_until(lambda: port.ask("GET", "/ready")[0] == 200, 10, "there is room again")
 
 
-def test_only_the_address_of_the_settings_is_listened_on(new_port: Callable[..., Port]) -> None:
+def test_the_server_listens_only_on_the_configured_address(new_port: Callable[..., Port]) -> None:
     here = new_port("127.0.0.1")
     others = {"127.0.0.2"} | {
         address.address
@@ -265,7 +267,7 @@ def test_only_the_address_of_the_settings_is_listened_on(new_port: Callable[...,
         socket.create_connection(("127.0.0.1", there.server.port), timeout=2)
 
 
-def test_an_address_of_ipv6_is_listened_on(new_port: Callable[..., Port]) -> None:
+def test_the_server_listens_on_an_ipv6_address(new_port: Callable[..., Port]) -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -289,7 +291,7 @@ def test_an_address_of_ipv6_is_listened_on(new_port: Callable[..., Port]) -> Non
 )
 def test_a_bad_inference_is_a_client_error_that_says_why(tmp_path: Path, body: bytes) -> None:
     report = Report(True, [], {})
-    served = Served("model", 1)  # nothing is behind it: no bad request gets that far
+    served = Served("model", 1)  # it has no server: no bad request gets that far
     server = StatusServer("127.0.0.1", 0, lambda: report, str(tmp_path), served, MOST_BYTES)
     server.start()
     try:

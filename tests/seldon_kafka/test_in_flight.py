@@ -1,4 +1,4 @@
-"""What a worker had in hand when it died is known to its successor."""
+"""A successor knows the records that were in flight when a worker died."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def deaths(in_flight: InFlight, *offsets: int) -> list[int]:
     return [in_flight.deaths(record(b"x", offset)) for offset in offsets]
 
 
-def test_a_successor_suspects_what_its_predecessor_held(tmp_path: Path) -> None:
+def test_a_successor_suspects_the_records_of_its_predecessor(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "group.a.0", GROUP), [record(b"x", offset) for offset in (5, 6, 7)])
     successor = InFlight(tmp_path, "group.a.0", GROUP)
     assert deaths(successor, 4, 5, 6, 7, 8) == [0, 1, 1, 1, 0]
 
 
-def test_messages_of_a_stack_are_suspected_in_whatever_order_they_stand(tmp_path: Path) -> None:
+def test_messages_of_a_stack_are_suspected_in_any_order(tmp_path: Path) -> None:
     held = [
         record(b"x", offset, partition=partition) for offset in (9, 5, 7) for partition in (1, 2)
     ]
@@ -34,20 +34,22 @@ def test_messages_of_a_stack_are_suspected_in_whatever_order_they_stand(tmp_path
         assert successor.deaths(each) == 1
 
 
-def test_each_further_death_with_one_record_in_hand_counts_for_that_record(tmp_path: Path) -> None:
+def test_each_further_death_with_one_record_in_flight_counts_for_that_record(
+    tmp_path: Path,
+) -> None:
     die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", offset) for offset in (5, 6, 7)])
     die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 6)])
     assert deaths(InFlight(tmp_path, "w", GROUP), 5, 6, 7) == [1, 2, 1]
 
 
-def test_what_was_let_go_is_not_suspected(tmp_path: Path) -> None:
+def test_released_records_are_not_suspected(tmp_path: Path) -> None:
     first = InFlight(tmp_path, "w", GROUP)
     with first.holding([record(b"x", offset) for offset in range(1000, 2000)]):
         pass
     assert deaths(InFlight(tmp_path, "w", GROUP), 1000) == [0]
 
 
-def test_the_call_of_the_class_holds_the_latest_records_alone(tmp_path: Path) -> None:
+def test_a_call_of_the_class_holds_only_its_latest_records(tmp_path: Path) -> None:
     first = InFlight(tmp_path, "w", GROUP)
     first.hold([record(b"x", 5)])
     first.hold([record(b"x", 6)])
@@ -61,7 +63,7 @@ def test_a_call_that_has_ended_holds_nothing(tmp_path: Path) -> None:
     assert deaths(InFlight(tmp_path, "w", GROUP), 5) == [0]
 
 
-def test_two_threads_hold_something_each(tmp_path: Path) -> None:
+def test_two_threads_hold_records_independently(tmp_path: Path) -> None:
     first = InFlight(tmp_path, "w", GROUP)
     first.hold([record(b"x", 5)])
     with first.holding([record(b"x", 6)]):
@@ -97,7 +99,7 @@ def test_the_suspects_of_dead_neighbours_are_taken_over(tmp_path: Path) -> None:
     assert deaths(mine, 5) == [1]
 
 
-def test_what_a_living_neighbours_predecessor_died_of_is_taken_over(tmp_path: Path) -> None:
+def test_the_suspects_of_a_living_neighbours_predecessor_are_taken_over(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "w.1", GROUP), [record(b"x", 5), record(b"x", 6)])
     neighbour = InFlight(tmp_path, "w.1", GROUP)
     die_with(neighbour, [record(b"x", 9)])
@@ -108,7 +110,7 @@ def test_what_a_living_neighbours_predecessor_died_of_is_taken_over(tmp_path: Pa
     assert deaths(mine, 5, 6) == [0, 0], "both are answered"
 
 
-def test_what_workers_of_another_group_died_of_is_no_suspect(tmp_path: Path) -> None:
+def test_suspects_of_another_group_are_ignored(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "other.w.0", "other"), [record(b"x", 5)])
     as_of_a_dead_process(tmp_path / "other.w.0.in-hand.json")
     mine = InFlight(tmp_path, "w.0", GROUP)
@@ -116,19 +118,19 @@ def test_what_workers_of_another_group_died_of_is_no_suspect(tmp_path: Path) -> 
     assert deaths(mine, 5) == [0]
 
 
-def test_a_torn_or_foreign_file_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_truncated_or_foreign_file_is_ignored(tmp_path: Path) -> None:
     InFlight(tmp_path, "w", GROUP).close()
     (tmp_path / "w.in-hand.json").write_text('{"held": [')
     assert deaths(InFlight(tmp_path, "w", GROUP), 5) == [0]
 
 
-def test_a_worker_that_was_killed_for_leaving_slowly_leaves_no_suspicion(tmp_path: Path) -> None:
+def test_a_worker_that_was_killed_for_leaving_slowly_leaves_no_suspects(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 5)])
     clear_in_flight(tmp_path, "w")
     assert deaths(InFlight(tmp_path, "w", GROUP), 5) == [0]
 
 
-def test_a_suspicion_grows_old_however_busy_the_worker_is(tmp_path: Path) -> None:
+def test_a_suspicion_expires_even_in_a_busy_worker(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 5)])
     path = tmp_path / "w.in-hand.json"
     os.utime(path, (0, time.time() - 23 * 3600))
@@ -141,7 +143,7 @@ def test_a_suspicion_grows_old_however_busy_the_worker_is(tmp_path: Path) -> Non
     assert deaths(InFlight(tmp_path, "w", GROUP), 5, 9) == [0, 1]
 
 
-def test_suspicions_of_long_ago_are_dropped(tmp_path: Path) -> None:
+def test_old_suspicions_are_dropped(tmp_path: Path) -> None:
     die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 5)])
     path = tmp_path / "w.in-hand.json"
     os.utime(path, (0, 0))

@@ -1,4 +1,4 @@
-"""Messages of one layout are read together, and never otherwise than one by one."""
+"""Messages of one layout are decoded together, with the same result as one by one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def text(document: Any, **options: Any) -> bytes:
 
 
 def of_numbers(numbers: list[int], form: int = 0, **options: Any) -> bytes:
-    """A message that holds 100 numbers as 5 rows of 20, in one of the JSON formats."""
+    """Returns a message with 100 numbers as 5 rows of 20, in one of the JSON formats."""
     rows = [numbers[start : start + 20] for start in range(0, len(numbers), 20)]
     documents: list[Any] = [
         {"data": {"names": ["a"], "ndarray": rows}, "meta": {"tags": {"n": 1}}},
@@ -37,7 +37,7 @@ def of_numbers(numbers: list[int], form: int = 0, **options: Any) -> bytes:
 
 
 def taught(*values: bytes) -> BatchDecoder:
-    """A decoder that knows the layouts of these."""
+    """Returns a decoder that knows the layouts of these messages."""
     decoder = BatchDecoder(MAX_BYTES, keeps_requests=False)
     for value in values:
         for _ in range(2):
@@ -45,8 +45,8 @@ def taught(*values: bytes) -> BatchDecoder:
     return decoder
 
 
-def read_alone(value: bytes) -> Any:
-    """What a message is, read the general way: an array with all that belongs to it, or why not."""
+def decode_alone(value: bytes) -> Any:
+    """Returns the array and all parts of a message decoded alone, or the reason of a rejection."""
     try:
         payload, wire_format = decode(record(value), MAX_BYTES)
     except Exception as error:
@@ -56,8 +56,8 @@ def read_alone(value: bytes) -> Any:
     return payload.kind, array, payload.names, payload.meta, wire_format.name
 
 
-def read_together(decoder: BatchDecoder, values: list[bytes]) -> list[Any]:
-    """The same of messages that are read in one batch."""
+def decode_together(decoder: BatchDecoder, values: list[bytes]) -> list[Any]:
+    """Returns the same for messages that are decoded in one batch."""
     records: list[Record] = [record(value, offset) for offset, value in enumerate(values)]
     blocks, singles = decoder.decode(records)
     found: dict[int, Any] = {}
@@ -75,14 +75,14 @@ def read_together(decoder: BatchDecoder, values: list[bytes]) -> list[Any]:
             )
     for index, single in singles:
         if isinstance(single, Decoded):
-            found[index] = read_alone(values[index])
+            found[index] = decode_alone(values[index])
         else:
             found[index] = (type(single), str(single))
     assert sorted(found) == list(range(len(values)))
     return [found[index] for index in range(len(values))]
 
 
-def is_read_together(decoder: BatchDecoder, value: bytes) -> bool:
+def is_decoded_together(decoder: BatchDecoder, value: bytes) -> bool:
     return bool(decoder.decode([record(value)])[0])
 
 
@@ -90,13 +90,13 @@ def is_read_together(decoder: BatchDecoder, value: bytes) -> bool:
 @pytest.mark.parametrize("options", [{}, {"separators": (",", ":")}])
 def test_a_layout_is_known_from_its_third_message_on(form: int, options: Any) -> None:
     decoder = taught(of_numbers(ROW, form, **options))
-    assert is_read_together(decoder, of_numbers(ROW[::-1], form, **options))
+    assert is_decoded_together(decoder, of_numbers(ROW[::-1], form, **options))
 
 
 def test_numbers_of_a_type_that_does_not_hold_all_of_them_are_checked_one_by_one() -> None:
     small = [number % 100 for number in ROW]
     decoder = taught(of_numbers(small, 4))
-    assert not is_read_together(decoder, of_numbers(small, 4))
+    assert not is_decoded_together(decoder, of_numbers(small, 4))
 
 
 small = st.integers(0, 255)
@@ -104,11 +104,11 @@ hundred = st.lists(small, min_size=100, max_size=100)
 
 
 @given(form=st.integers(0, 3), batch=st.lists(hundred, min_size=1, max_size=5))
-def test_messages_of_a_layout_are_what_they_are_alone(form: int, batch: list[list[int]]) -> None:
+def test_messages_of_a_layout_are_decoded_as_alone(form: int, batch: list[list[int]]) -> None:
     decoder = taught(of_numbers(ROW, form))
     values = [of_numbers(numbers, form) for numbers in batch]
-    assert all(is_read_together(decoder, value) for value in values)
-    assert read_together(decoder, values) == [read_alone(value) for value in values]
+    assert all(is_decoded_together(decoder, value) for value in values)
+    assert decode_together(decoder, values) == [decode_alone(value) for value in values]
 
 
 TIGHT = {"separators": (",", ":")}
@@ -122,7 +122,7 @@ DIGITS_AND_MORE = st.text('0123456789,[] -.e"', min_size=1, max_size=6)
     instead=DIGITS_AND_MORE,
     tight=st.booleans(),
 )
-def test_what_only_looks_like_a_layout_is_what_it_is_alone(
+def test_messages_that_only_resemble_a_layout_are_decoded_as_alone(
     form: int, index: int, length: int, instead: str, tight: bool
 ) -> None:
     separators = (",", ":") if tight else None
@@ -130,7 +130,7 @@ def test_what_only_looks_like_a_layout_is_what_it_is_alone(
     altered = whole[:index] + instead.encode() + whole[index + length :]
     decoder = taught(whole)
     neighbours = [whole, altered, whole]
-    assert read_together(decoder, neighbours) == [read_alone(value) for value in neighbours]
+    assert decode_together(decoder, neighbours) == [decode_alone(value) for value in neighbours]
 
 
 ROWS = text({"data": {"ndarray": [ROW[:50], ROW[50:]]}})
@@ -155,19 +155,17 @@ ROWS = text({"data": {"ndarray": [ROW[:50], ROW[50:]]}})
         (b"48, 49], [50,", b"48, 49], 50[,"),
     ],
 )
-def test_ill_shaped_arrays_are_no_block(before: bytes, after: bytes) -> None:
+def test_arrays_with_wrong_shapes_are_not_decoded_together(before: bytes, after: bytes) -> None:
     assert before in ROWS
     altered = ROWS.replace(before, after)
     decoder = taught(ROWS)
-    assert is_read_together(decoder, ROWS)
-    assert not is_read_together(decoder, altered)
-    assert read_together(decoder, [altered, ROWS]) == [read_alone(altered), read_alone(ROWS)]
+    assert is_decoded_together(decoder, ROWS)
+    assert not is_decoded_together(decoder, altered)
+    assert decode_together(decoder, [altered, ROWS]) == [decode_alone(altered), decode_alone(ROWS)]
 
 
 @given(data=st.data(), tight=st.booleans())
-def test_a_digit_in_the_wrong_place_makes_up_for_none_that_is_missing(
-    data: st.DataObject, tight: bool
-) -> None:
+def test_a_misplaced_digit_does_not_replace_a_missing_one(data: st.DataObject, tight: bool) -> None:
     whole = text({"data": {"ndarray": [[1, 2, 3] * 20, [4, 5, 6] * 20]}}, **TIGHT if tight else {})
     indexes = [index for index, byte in enumerate(whole) if chr(byte).isdigit()]
     batch = []
@@ -178,18 +176,18 @@ def test_a_digit_in_the_wrong_place_makes_up_for_none_that_is_missing(
         if data.draw(st.booleans()):
             altered.insert(data.draw(st.integers(20, len(altered))), ord("7"))
         batch.append(bytes(altered))
-    assert read_together(taught(whole), batch) == [read_alone(value) for value in batch]
+    assert decode_together(taught(whole), batch) == [decode_alone(value) for value in batch]
 
 
 def test_a_missing_number_is_not_taken_from_another_message() -> None:
     short, long = ROWS.replace(b"[[0,", b"[[,"), ROWS.replace(b"99]]", b"99]9]")
     batch = [short, ROWS, long]
-    assert read_together(taught(ROWS), batch) == [read_alone(value) for value in batch]
+    assert decode_together(taught(ROWS), batch) == [decode_alone(value) for value in batch]
 
 
-def test_spaces_elsewhere_than_behind_commas_are_read_the_general_way() -> None:
+def test_messages_with_other_spaces_than_after_commas_are_decoded_one_by_one() -> None:
     odd = ROWS.replace(b"], [", b"] , [")
-    assert not is_read_together(taught(odd), odd)
+    assert not is_decoded_together(taught(odd), odd)
 
 
 @pytest.mark.parametrize(
@@ -207,10 +205,10 @@ def test_of_two_arrays_the_right_one_is_read(document: bytes) -> None:
     other = document % (second, text(ROW))
     decoder = taught(value, other)
     for each in (value, other):
-        assert read_together(decoder, [each]) == [read_alone(each)]
+        assert decode_together(decoder, [each]) == [decode_alone(each)]
 
 
-def test_layouts_do_not_pile_up() -> None:
+def test_the_number_of_layouts_is_limited() -> None:
     decoder = BatchDecoder(2**30, keeps_requests=False)
     for extra in range(40):
         value = text({"data": {"ndarray": [ROW * 2000]}, "n" * extra: None})

@@ -1,4 +1,4 @@
-"""No message makes a worker take more memory than is stated, whatever is in it."""
+"""No message makes a worker take more memory than the stated limit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.seldon_kafka.memory import MESSAGES, SIZE
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Those that once took the most of all, one for each way to do so.
+# The messages that once took the most memory, one of each kind.
 WORST = [
     "rows of one",
     "90 kB of texts",
@@ -46,15 +46,15 @@ def check(measured: list[dict[str, Any]], names: list[str]) -> None:
     assert too_much == []
 
 
-def test_what_once_took_the_most_memory_takes_no_more_than_is_stated() -> None:
+def test_the_messages_that_once_took_the_most_memory_stay_below_the_limit() -> None:
     measured = measure("wrapper.KmnistClassifier", WORST)
     check(measured, WORST)
-    # A sender's doing must not count against the class, whose failures stop consumption.
+    # The model did not cause the failure, so it must not count towards stopped consumption.
     assert [found for found in measured if found["failed"]] == []
 
 
 @pytest.mark.full
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("class_name", ["wrapper.KmnistClassifier", "tests.support.classes.Double"])
-def test_no_message_takes_more_memory_than_is_stated(class_name: str) -> None:
+def test_no_message_takes_more_memory_than_the_limit(class_name: str) -> None:
     check(measure(class_name, list(MESSAGES)), list(MESSAGES))

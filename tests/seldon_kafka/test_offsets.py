@@ -1,4 +1,4 @@
-"""Where a partition is read from, and when that is a gap."""
+"""The start of reading in a partition, and gaps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published carries the sender's key, headers and timestamp, and ours beside them."""
+"""Output messages have the sender's key, headers and timestamp, and the runtime's headers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_reply_has_the_identity_of_its_record() -> None:
     ]
 
 
-def test_a_dead_letter_keeps_the_message_untouched_and_says_why() -> None:
+def test_a_dead_letter_keeps_the_message_unchanged_and_has_a_reason() -> None:
     source = record(b"\xff", offset=9, headers=HEADERS)
     letter = letter_of(composed(Rejection(source, "not_json", "what is this? é")))
     assert letter.original() == source
@@ -61,7 +61,7 @@ def test_a_tombstone_stays_a_tombstone() -> None:
     assert composed(Rejection(record(None), "tombstone", "")).value is None
 
 
-def test_a_letter_that_was_dead_before_gives_back_what_was_sent() -> None:
+def test_a_replayed_dead_letter_restores_the_original() -> None:
     once = letter_of(composed(Rejection(record(b"x", headers=HEADERS), "empty", "first")))
     again = composed(Rejection(once.record, "not_json", "second"))
     assert letter_of(again).message == "second"
@@ -74,7 +74,7 @@ def test_a_reply_that_is_too_large_becomes_a_dead_letter() -> None:
     assert "10000" in letter.message
 
 
-def test_what_does_not_fit_into_the_dead_letter_topic_is_cut_and_says_so() -> None:
+def test_a_message_above_the_limit_of_the_dead_letter_topic_is_truncated_and_marked() -> None:
     source = record(b"z" * 30_000)
     message = composed(Rejection(source, "too_large", ""))
     assert size_of(message) <= LETTERS.max_bytes
@@ -84,7 +84,7 @@ def test_what_does_not_fit_into_the_dead_letter_topic_is_cut_and_says_so() -> No
     assert 0 < len(letter.record.value or b"") < 10_000
 
 
-def test_what_a_sender_wrote_under_our_names_is_the_senders() -> None:
+def test_headers_of_a_sender_with_the_runtimes_names_stay_the_senders() -> None:
     headers = (("kafka-dead-cut", b"abc"), ("kafka-dead-reason", b"mine"))
     letter = letter_of(composed(Rejection(record(b"x", headers=headers), "empty", "ours")))
     assert (letter.reason, letter.cut_from) == ("empty", None)

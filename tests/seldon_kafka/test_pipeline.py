@@ -1,4 +1,4 @@
-"""The pipeline answers each record once, alone or in any batch, and says why where it can't."""
+"""The pipeline answers each record once, alone or in a batch, or rejects it with a reason."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_rows_of_many_messages_go_into_one_call_and_come_back_to_their_messages(
         assert answer["meta"]["tags"] == {"parity": [parity] * (1 + n % 3), "model": "tagged"}
 
 
-def test_messages_of_other_shape_or_kind_are_stacked_apart() -> None:
+def test_messages_of_different_shapes_or_types_are_stacked_separately() -> None:
     tagged = classes.Tagged()
     records = [ndarray([[1, 2]]), ndarray([[1, 2, 3]]), ndarray([[1.5, 2]]), ndarray([[3, 4]])]
     replies = answers(pipeline(tagged, check=NoCheck()).run(records).outcomes)
@@ -56,7 +56,7 @@ def test_bad_messages_leave_their_neighbours_unharmed() -> None:
     assert (second, third) == ("not_json", "tombstone")
 
 
-def test_the_message_at_which_the_class_raises_is_found_and_the_others_are_answered() -> None:
+def test_the_message_that_makes_the_class_raise_is_found_and_the_others_are_answered() -> None:
     numbers = list(range(20, 50))
     numbers[17] = 666
     outcomes = pipeline(classes.Moody()).run([ndarray([[n]], n) for n in numbers]).outcomes
@@ -74,7 +74,7 @@ def test_nan_in_an_answer_is_a_failure_of_the_class_for_that_message_alone() -> 
     assert rejection(outcomes[1]).reason == "bad_prediction"
 
 
-def test_passing_trouble_is_no_messages_fault(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_temporary_error_rejects_no_message(tmp_path: Path, monkeypatch: Any) -> None:
     down = tmp_path / "down"
     down.touch()
     monkeypatch.setenv("MOODY_DOWN", str(down))
@@ -136,7 +136,7 @@ def test_the_answer_is_the_one_that_seldons_own_server_gives() -> None:
             assert answer == json.loads(json.dumps(expected, default=list))
 
 
-def test_puid_is_kept_or_made_and_is_the_same_when_done_again() -> None:
+def test_a_puid_is_kept_or_created_and_is_the_same_after_a_retry() -> None:
     double = pipeline(classes.Double())
     sent = record(b'{"meta":{"puid":"mine"},"data":{"ndarray":[[1]]}}')
     made = [ndarray([[1]], 5), ndarray([[1]], 6)]
@@ -163,7 +163,7 @@ def test_every_answer_is_the_same_alone_and_in_any_batch(numbers: list[list[int]
     assert together == apart
 
 
-def test_what_the_class_cannot_double_is_its_failure() -> None:
+def test_an_error_of_the_class_is_its_failure() -> None:
     (outcome,) = pipeline(classes.Double()).run([record(b'{"jsonData":{"a":1}}')]).outcomes
     assert rejection(outcome).reason == "predict_failed"
 
@@ -175,7 +175,7 @@ def test_seconds_and_rows_are_counted() -> None:
 
 
 class Leaves:
-    """Calls `sys.exit` at 3."""
+    """Calls `sys.exit` at a 3."""
 
     row_wise = True
 
@@ -186,7 +186,7 @@ class Leaves:
 
 
 class Lists:
-    """Its `to_rows` gives lists."""
+    """Its `to_rows` returns lists."""
 
     def to_rows(self, payload: Any) -> Any:
         return payload.tolist()
@@ -195,7 +195,7 @@ class Lists:
         return X
 
 
-def test_a_class_that_ends_the_process_fails_at_that_message_alone() -> None:
+def test_a_class_that_ends_the_process_fails_only_at_that_message() -> None:
     records = [ndarray([[1]], 0), ndarray([[3]], 1), ndarray([[5]], 2)]
     first, second, third = pipeline(Leaves()).run(records).outcomes
     assert isinstance(first, Reply)
@@ -220,7 +220,7 @@ def test_rows_of_narrow_types_are_not_widened_by_their_neighbours() -> None:
 
 
 @pytest.mark.parametrize("meta", [{"tags": [1]}, {"metrics": 5}])
-def test_what_a_sender_gets_wrong_in_meta_is_not_held_against_the_class(meta: Any) -> None:
+def test_invalid_meta_of_a_sender_is_not_a_failure_of_the_class(meta: Any) -> None:
     value = json.dumps({"meta": meta, "data": {"ndarray": [[1]]}}).encode()
     (outcome,) = pipeline(classes.Double()).run([record(value)]).outcomes
     assert rejection(outcome).reason == "bad_value"
@@ -228,7 +228,7 @@ def test_what_a_sender_gets_wrong_in_meta_is_not_held_against_the_class(meta: An
 
 
 class Picky:
-    """Says by `to_rows` that it answers row by row, and answers one row less where it sees a 7."""
+    """Declares by `to_rows` that it is row-wise, and answers one row less for a 7."""
 
     def __init__(self) -> None:
         self.calls: list[int] = []
@@ -292,7 +292,7 @@ class Raises:
 
 
 @pytest.mark.parametrize("error", [_Mute, _Wordless, _OddReason])
-def test_an_exception_that_cannot_be_written_fails_its_message_alone(
+def test_an_exception_that_cannot_be_written_rejects_only_its_message(
     error: type[Exception],
 ) -> None:
     raising = Raises()
@@ -312,7 +312,7 @@ class LeavesInToRows:
         return rows
 
 
-def test_a_class_that_ends_the_process_in_to_rows_fails_at_that_message_alone() -> None:
+def test_a_class_that_ends_the_process_in_to_rows_fails_only_at_that_message() -> None:
     outcomes = pipeline(LeavesInToRows()).run([ndarray([[n]], n) for n in range(3)]).outcomes
     assert "sys.exit(3)" in rejection(outcomes[1]).message
     assert [type(each) for each in outcomes].count(Reply) == 2
@@ -331,14 +331,14 @@ class WritesMeta:
     ("value", "written"),
     [(decimal.Decimal("1.5"), "1.5"), (datetime.date(2024, 2, 29), "Thu, 29 Feb 2024")],
 )
-def test_what_a_class_writes_into_meta_is_made_plain(value: Any, written: str) -> None:
+def test_values_that_a_class_writes_into_meta_become_plain(value: Any, written: str) -> None:
     sent = record(b'{"meta":{"tags":{"sent":1}},"data":{"ndarray":[[1]]}}')
     (reply,) = answers(pipeline(WritesMeta(value)).run([sent]).outcomes)
     assert str(reply["meta"]["tags"]["added"]).startswith(written)
     assert reply["meta"]["tags"]["sent"] == 1
 
 
-def test_numbers_that_json_has_not_are_refused_in_meta() -> None:
+def test_numbers_that_json_lacks_are_refused_in_meta() -> None:
     written = record(b'{"meta":{"tags":{"sent":1}},"data":{"ndarray":[[1]]}}')
     (outcome,) = pipeline(WritesMeta(float("nan"))).run([written]).outcomes
     assert rejection(outcome).message == "BadPrediction: meta.tags.added is nan"
@@ -348,7 +348,7 @@ def test_numbers_that_json_has_not_are_refused_in_meta() -> None:
 
 
 class AnswersRaw:
-    """Reports a metric that is no number, in the format of the message."""
+    """Reports a metric that is not a number, in the format of the message."""
 
     def predict_raw(self, message: Any) -> Any:
         metric = {"type": "GAUGE", "key": "k", "value": float("nan")}
@@ -368,7 +368,7 @@ _RAW = [
 
 
 @pytest.mark.parametrize("sent", _RAW, ids=["JSON", "protobuf"])
-def test_a_metric_that_is_no_number_refuses_a_raw_reply_or_is_left_out(sent: Record) -> None:
+def test_a_metric_that_is_not_a_number_rejects_a_raw_reply_or_is_left_out(sent: Record) -> None:
     (outcome,) = pipeline(AnswersRaw()).run([sent]).outcomes
     assert rejection(outcome).reason == "bad_prediction"
     assert "metrics[0]" in rejection(outcome).message
@@ -393,7 +393,7 @@ class AnswersListOfMasked:
 
 @pytest.mark.parametrize("kind", ["ndarray", "tensor"])
 @pytest.mark.parametrize("instance", [AnswersMaskedTexts(), AnswersListOfMasked()])
-def test_what_a_mask_hides_is_never_published(instance: Any, kind: str) -> None:
+def test_masked_values_are_never_published(instance: Any, kind: str) -> None:
     data = {"ndarray": [[1]], "tensor": {"shape": [1], "values": [1]}}[kind]
     sent = record(json.dumps({"data": {kind: data}}).encode())
     (outcome,) = pipeline(instance).run([sent]).outcomes
@@ -409,7 +409,7 @@ class TransformsWithToRows:
         return [[len(rows)]]
 
 
-def test_to_rows_is_about_predict_alone() -> None:
+def test_to_rows_concerns_only_predict() -> None:
     served = UserModel(TransformsWithToRows(), SERVICES["TRANSFORMER"])
     (reply,) = answers(Pipeline(served, 100_000).run([ndarray([[1], [2]])]).outcomes)
     assert reply["data"]["ndarray"] == [[2]]

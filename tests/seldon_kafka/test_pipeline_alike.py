@@ -1,4 +1,4 @@
-"""Messages that are read together, on their way through the pipeline."""
+"""Messages that are decoded together, in the pipeline."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.support.records import answers, ndarray, pipeline, record, rejection
 
 
 def alike(numbers: list[int], offset: int) -> Record:
-    """A message that is long enough to be read together with others of its layout."""
+    """Returns a message that is long enough to be decoded together with others of its layout."""
     return ndarray([[number] * 100 for number in numbers], offset)
 
 
-def why_one_is_refused(instance: Any, place: int) -> str:
-    """Why the class refuses the message at this place of twenty, and answers all others.
+def why_one_is_rejected(instance: Any, place: int) -> str:
+    """Returns why the model rejects the message at this index of twenty, and answers all others.
 
-    They are sent twice: the second time their layout is known, and they are read together.
+    They are sent twice, because they are decoded together once their layout is known.
     """
     under_test = pipeline(instance)
     records = [alike([n, 100], n) for n in range(20)]
@@ -31,7 +31,7 @@ def why_one_is_refused(instance: Any, place: int) -> str:
     return rejection(outcomes[place]).message
 
 
-def test_messages_read_together_reach_a_plain_class_as_seldon_gives_them() -> None:
+def test_messages_decoded_together_reach_a_plain_class_as_with_seldon() -> None:
     seen: list[Any] = []
 
     class Plain(classes.Double):
@@ -43,13 +43,13 @@ def test_messages_read_together_reach_a_plain_class_as_seldon_gives_them() -> No
     for _ in range(4):
         records = [alike([200, n], n) for n in range(10)]
         for n, answer in enumerate(answers(under_test.run(records).outcomes)):
-            # In uint8 twice 200 would be 144.
+            # In uint8, twice 200 would be 144.
             assert answer["data"]["ndarray"] == [[400] * 100, [2 * n] * 100]
     assert set(seen) == {np.dtype(np.int64)}
 
 
 class Stacks(classes.Double):
-    """Takes the payloads of many messages at once, but for those that hold a 9."""
+    """Takes the payloads of many messages at once, except those with a 9."""
 
     def __init__(self) -> None:
         self.stacks: list[int] = []
@@ -84,8 +84,8 @@ def test_a_class_turns_the_payloads_of_many_messages_into_rows_at_once() -> None
     assert (stacks.stacks, stacks.alone) == ([10], 0)
 
 
-def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come() -> None:
-    """On a scale from 0 to 1 a 1 is as much as a 255 on the other, so whole numbers won't do."""
+def test_floats_reach_a_class_as_floats_from_every_message() -> None:
+    """On a scale from 0 to 1, a 1 equals a 255 on the other scale, so integers would be wrong."""
     seen: list[Any] = []
 
     class Scaled(Stacks):
@@ -101,11 +101,11 @@ def test_numbers_sent_as_fractions_reach_a_class_as_such_however_often_they_come
     assert seen == [np.dtype(np.float32)] * 8
 
 
-def test_where_it_can_not_the_wrong_ones_are_found_and_the_others_answered() -> None:
-    assert why_one_is_refused(Stacks(), 9) == "nine is not taken"
+def test_payloads_that_cannot_be_stacked_are_found_and_the_others_answered() -> None:
+    assert why_one_is_rejected(Stacks(), 9) == "nine is not taken"
 
 
-def test_a_class_that_is_asked_message_by_message_gets_each_as_it_was_sent() -> None:
+def test_a_class_called_message_by_message_gets_each_as_it_was_sent() -> None:
     under_test = pipeline(classes.Double(), batching="off")
     records = [alike([200, n], n) for n in range(10)]
     for _ in range(2):
@@ -113,11 +113,11 @@ def test_a_class_that_is_asked_message_by_message_gets_each_as_it_was_sent() -> 
     assert [answer["data"]["ndarray"][1][0] for answer in found] == [2 * n for n in range(10)]
 
 
-def test_the_message_at_which_the_class_raises_is_found_among_alike_ones() -> None:
+def test_the_message_that_makes_the_class_raise_is_found_among_similar_ones() -> None:
     class Picky(classes.Double):
         def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
             if (np.asarray(X)[:, 0] == 7).any():
                 raise ValueError("not seven")
             return super().predict(X, names)
 
-    assert why_one_is_refused(Picky(), 7) == "ValueError: not seven"
+    assert why_one_is_rejected(Picky(), 7) == "ValueError: not seven"

@@ -1,4 +1,4 @@
-"""How requests stand in the log: a CloudEvent, with request and reply as they were."""
+"""Entries of the request log: CloudEvents with the original request and reply."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def entries(outcomes: Sequence[Outcome], target: TopicLimits = TOPIC) -> list[An
 
 
 def content(entry: Any, part: str) -> bytes | None:
-    """The bytes that a request or reply had; of JSON those that it would be written as anew."""
+    """Returns the bytes of a request or reply; JSON is written again."""
     encoding, value = entry[f"{part}_encoding"], entry[part]
     if encoding == "text":
         return str(value).encode()
@@ -103,7 +103,7 @@ def test_an_entry_is_a_cloud_event_of_request_and_reply(kmnist: Pipeline) -> Non
     }
 
 
-def test_where_seldon_says_what_it_serves_the_event_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_has_the_names_of_the_seldon_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SELDON_DEPLOYMENT_ID", "kmnist")
     monkeypatch.setenv("PREDICTOR_ID", "default")
     monkeypatch.setenv("PREDICTIVE_UNIT_ID", "classifier")
@@ -120,10 +120,10 @@ def test_a_source_is_a_uri_reference_whatever_the_groups_name() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_wire_format_is_kept_whole(name: str, kmnist: Pipeline) -> None:
+def test_every_wire_format_is_stored_completely(name: str, kmnist: Pipeline) -> None:
     wire_format = FORMATS[name]
     source = record(encode(wire_format, IMAGES[:1]), headers=wire_format.headers())
-    # The third one of a layout is read by it.
+    # From the third message of a layout on, it is decoded by its layout.
     outcomes = kmnist.run([source]).outcomes + kmnist.run([source] * 3).outcomes
     for outcome, entry in zip(outcomes, entries(outcomes), strict=True):
         assert isinstance(outcome, Reply)
@@ -140,7 +140,7 @@ def test_every_wire_format_is_kept_whole(name: str, kmnist: Pipeline) -> None:
         assert entry["puid"] == entry["id"]
 
 
-def test_what_bytes_are_is_seen_where_no_header_says_it(kmnist: Pipeline) -> None:
+def test_the_type_of_bytes_is_detected_without_a_header(kmnist: Pipeline) -> None:
     source = record(encode(FORMATS["png"], IMAGES[:1]))
     (entry,) = entries(kmnist.run([source]).outcomes)
     assert (entry["request_content_type"], entry["rejection"]) == ("image/png", None)
@@ -157,7 +157,7 @@ def test_what_bytes_are_is_seen_where_no_header_says_it(kmnist: Pipeline) -> Non
         (b"x" * (LIMIT + 1), "text", "too_large"),
     ],
 )
-def test_what_is_rejected_is_there_too_and_why(
+def test_a_rejected_message_is_logged_with_its_reason(
     value: bytes | None, encoding: str | None, reason: str, kmnist: Pipeline
 ) -> None:
     (message,) = logged(kmnist.run([record(value)]).outcomes)
@@ -179,7 +179,7 @@ def test_a_rejection_has_the_puid_that_could_be_read(kmnist: Pipeline) -> None:
     assert (entry["puid"], entry["rejection"]["reason"]) == ("mine", "bad_shape")
 
 
-def test_a_reply_that_is_too_large_for_its_topic_is_logged_as_what_became_of_it() -> None:
+def test_a_reply_that_is_too_large_for_its_topic_is_logged_as_a_rejection() -> None:
     asked = b'{"data":{"ndarray":[[1,2]]},"meta":{"puid":"mine"}}'
     (reply,) = Pipeline(UserModel(Double()), LIMIT).run([record(asked)]).outcomes
     outcome, _ = compose(reply, TopicLimits("out", 1, 100), TopicLimits("dead", 1, LIMIT), "host.0")
@@ -197,7 +197,7 @@ def test_a_puid_that_no_feedback_could_name_is_not_the_key() -> None:
     assert entry["request"] == asked
 
 
-def test_entries_are_told_apart_and_the_same_when_they_are_done_again() -> None:
+def test_entries_have_unique_ids_that_are_the_same_after_a_retry() -> None:
     sources = [record(b"x", offset, partition=part) for offset in range(3) for part in range(3)]
     outcomes = [Rejection(source, "not_json", "no") for source in sources]
     first, again = entries(outcomes), entries(outcomes)
@@ -206,7 +206,7 @@ def test_entries_are_told_apart_and_the_same_when_they_are_done_again() -> None:
 
 
 @pytest.mark.parametrize("most", [2_000, 70_000, 100_000])
-def test_what_does_not_fit_is_left_out_and_said_to_be(most: int) -> None:
+def test_parts_that_do_not_fit_are_left_out_and_marked(most: int) -> None:
     request = orjson.dumps({"data": {"ndarray": [[1] * 20_000]}})
     reply = Reply(record(request), b'{"a":"%b"}' % (b"b" * 30_000), JSON)
     (message,) = logged([reply], TOPIC._replace(max_bytes=most))
@@ -223,7 +223,7 @@ def test_what_does_not_fit_is_left_out_and_said_to_be(most: int) -> None:
 JSON = [("content-type", b"application/json")]
 
 
-def test_words_that_are_no_unicode_do_not_stop_a_worker() -> None:
+def test_text_that_is_not_unicode_does_not_stop_a_worker() -> None:
     source = record(b"x", key=b"\xff\x00k")
     (entry,) = entries([Rejection(source, "bad_payload", "half a pair: \ud800")])
     assert entry["rejection"]["message"] == "half a pair: ?"
@@ -250,7 +250,7 @@ ROWS = st.lists(st.lists(st.integers(0, 300), min_size=2, max_size=2), min_size=
 
 @st.composite
 def documents(draw: DrawFn) -> bytes:
-    """JSON text as senders write it, of requests and of what is nearly one."""
+    """Draws JSON text as senders write it, of requests and of invalid ones."""
     document: dict[str, Any] = draw(st.dictionaries(NAMES, VALUES, max_size=3))
     if draw(st.booleans()):
         document["data"] = {"ndarray": draw(ROWS)}
@@ -262,7 +262,7 @@ def documents(draw: DrawFn) -> bytes:
         ensure_ascii=draw(st.booleans()),
         separators=draw(st.sampled_from([None, (",", ":"), (" ,\r\n", "\t: ")])),
     )
-    if draw(st.booleans()):  # a doubled key: the last one wins
+    if draw(st.booleans()):  # a repeated key: the last one counts
         text = '{"data" : 1,' + text[1:] if len(text) > 2 else text
     value = text.encode("utf-8", "surrogatepass")
     for _ in range(draw(st.integers(0, 2))):
@@ -273,7 +273,7 @@ def documents(draw: DrawFn) -> bytes:
 
 
 @given(st.lists(documents(), min_size=1, max_size=4))
-def test_every_entry_is_json_and_holds_just_what_was_sent(values: list[bytes]) -> None:
+def test_every_entry_is_json_with_exactly_the_message_that_was_sent(values: list[bytes]) -> None:
     sources = [record(value, offset) for offset, value in enumerate(values)]
     outcomes = Pipeline(UserModel(Double()), LIMIT).run(sources).outcomes
     for outcome, message in zip(outcomes, logged(outcomes), strict=True):
@@ -291,7 +291,7 @@ def assert_same(entry: Any, outcome: Outcome) -> None:
     else:
         assert content(entry, "request") == value
     if isinstance(outcome, Reply):
-        # What readers of JSON in general can't read is kept as the text that it is.
+        # JSON that not every reader accepts is stored as text.
         assert entry["request_encoding"] == ("json" if is_strict_json(value) else "text")
         assert entry["response"] == orjson.loads(outcome.value)
         assert entry["puid"] in (outcome.sent_puid, entry["id"])
@@ -301,7 +301,7 @@ NUMBERS = st.sampled_from(["0", "7", "00", "07", "255", "256", "-0", "1e1", "1.0
 
 
 @given(st.lists(st.lists(NUMBERS, min_size=200, max_size=200), min_size=3, max_size=6))
-def test_what_is_read_by_its_layout_is_json_too(rows: list[list[str]]) -> None:
+def test_entries_of_messages_decoded_by_layout_are_json_too(rows: list[list[str]]) -> None:
     pipeline = Pipeline(UserModel(Double()), LIMIT)
     plain = [record(_request(["1"] * 200), offset) for offset in range(3)]
     for source in plain:
@@ -316,7 +316,7 @@ def _request(numbers: list[str]) -> bytes:
     return ('{"data":{"ndarray":[[' + ",".join(numbers) + "]]}}").encode()
 
 
-def test_every_message_of_a_batch_has_its_own_entry_in_its_place(kmnist: Pipeline) -> None:
+def test_every_message_of_a_batch_has_its_own_entry_in_order(kmnist: Pipeline) -> None:
     values = [encode(FORMATS["ndarray"], IMAGES[:1]), b"no JSON"] * 3
     outcomes = kmnist.run([record(value, offset) for offset, value in enumerate(values)]).outcomes
     for offset, message in enumerate(logged(outcomes)):

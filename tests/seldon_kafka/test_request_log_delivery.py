@@ -1,4 +1,4 @@
-"""From the log to a search engine that is busy, away, or takes not everything."""
+"""From the log to a search engine that is busy, unavailable, or rejects some documents."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ JSON = [("content-type", b"application/json")]
 
 
 def entry(offset: int, request: bytes = b'{"data":{"ndarray":[[1]]}}') -> Record:
-    """A record of the log topic."""
+    """Returns a record of the log topic."""
     reply = Reply(record(request, offset), REPLY, JSON, "p")
     (message,) = OutcomeLog(SETTINGS, TopicLimits("model_log", 1, 2**24), "w.0").compose([reply])
     return Record("model_log", 0, offset, message.timestamp_ms, message.key, message.value, ())
@@ -84,12 +84,12 @@ def test_line_breaks_and_doubled_keys_of_a_request_are_gone() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"", b"nonsense", b"[]", b"{}", b'{"id":1,"time":"x"}'])
-def test_what_is_no_entry_is_none(value: bytes | None) -> None:
+def test_another_message_is_not_an_entry(value: bytes | None) -> None:
     with pytest.raises(NoDocument):
         document_of_entry(record(value), "log")
 
 
-def test_feedback_becomes_a_document_for_each_word() -> None:
+def test_each_feedback_becomes_a_document() -> None:
     said = Feedback("p", ("ki", ""), 1.0, position=("model_input", 3, 41))
     key, value, headers = compose_feedback(said)
     first = Record("model_feedback", 0, 5, 1_700_000_000_000, key, value, headers)
@@ -115,21 +115,21 @@ def test_documents_are_written_once_however_often_they_come(engine: FakeEngine) 
     assert (made.written, made.refused) == (40, 0)
 
 
-def test_an_index_that_is_there_is_left_as_it_is(engine: FakeEngine) -> None:
+def test_an_existing_index_is_not_changed(engine: FakeEngine) -> None:
     engine.made["model_log"] = {"mappings": "of another's"}
     delivering(engine)
     assert engine.made["model_log"] == {"mappings": "of another's"}
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-def test_a_busy_engine_is_asked_again_until_it_answers(engine: FakeEngine, status: int) -> None:
+def test_requests_to_a_busy_engine_are_repeated(engine: FakeEngine, status: int) -> None:
     made = delivering(engine)
     engine.troubles += [(status, error("es_rejected_execution_exception", "queue full"))] * 4
     made.write(documents(5))
     assert len(engine.documents("model_log")) == 5
 
 
-def test_of_a_request_that_was_taken_in_part_only_the_rest_comes_again(engine: FakeEngine) -> None:
+def test_only_the_rejected_part_of_a_request_is_repeated(engine: FakeEngine) -> None:
     made = delivering(engine)
     busy = {"status": 429, **error("es_rejected_execution_exception", "queue full")}
     engine.troubles.append((200, {"errors": True, "items": [{"index": {"status": 201}}] * 3
@@ -139,7 +139,7 @@ def test_of_a_request_that_was_taken_in_part_only_the_rest_comes_again(engine: F
     assert (made.written, made.refused) == (5, 0)
 
 
-def test_an_engine_that_is_away_is_waited_for(engine: FakeEngine) -> None:
+def test_delivery_waits_for_an_unavailable_engine(engine: FakeEngine) -> None:
     url = f"http://127.0.0.1:{free_port()}"
     stopped = threading.Event()
     away = Delivery(SearchEngine(Access(url)), stopped)
@@ -149,7 +149,7 @@ def test_an_engine_that_is_away_is_waited_for(engine: FakeEngine) -> None:
     assert away.written == 0
 
 
-def test_a_refused_document_holds_nobody_up_and_is_kept_as_text(
+def test_a_refused_document_delays_no_other_and_is_stored_as_text(
     engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = delivering(engine)
@@ -170,7 +170,7 @@ def test_a_refused_document_holds_nobody_up_and_is_kept_as_text(
     assert "model_log/0/3 goes to index model_log-refused: 400" in caplog.text
 
 
-def test_trouble_of_one_document_alone_is_not_waited_for_for_ever(engine: FakeEngine) -> None:
+def test_repeated_errors_of_one_document_do_not_block_delivery(engine: FakeEngine) -> None:
     made = delivering(engine)
     engine.refuses = lambda index, document: (500, "no Thai") if index == "model_log" else None
     made.write(documents(2))
@@ -178,14 +178,14 @@ def test_trouble_of_one_document_alone_is_not_waited_for_for_ever(engine: FakeEn
     assert engine.requests == [2] * 6
 
 
-def test_where_nothing_is_taken_at_all_it_ends(engine: FakeEngine) -> None:
+def test_delivery_ends_if_every_document_is_refused(engine: FakeEngine) -> None:
     made = delivering(engine)
     engine.refuses = lambda index, document: (403, "read-only")
     with pytest.raises(Unusable, match="model_log-refused refuses model_log/0/0"):
         made.write(documents(1))
 
 
-def test_a_request_that_is_too_large_is_cut_in_two(engine: FakeEngine) -> None:
+def test_a_request_that_is_too_large_is_split(engine: FakeEngine) -> None:
     made = delivering(engine)
     size = len(documents(1)[0].body)
     engine.most_bytes = 5 * size
@@ -215,7 +215,7 @@ def test_credentials_are_sent_and_never_shown(engine: FakeEngine) -> None:
 @pytest.mark.parametrize(
     "url", ["", "host:9200", "ftp://host", "http://", "http://user:hunter2@host", "http://h?x=1"]
 )
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsError) as refusal:
         Access(url)
     if "hunter2" in url:
@@ -223,7 +223,7 @@ def test_a_url_that_is_none_is_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("found", [{}, {"items": [{}]}, {"items": []}, [], "x"])
-def test_what_does_not_speak_the_protocol_is_said_to(engine: FakeEngine, found: Any) -> None:
+def test_a_server_without_the_protocol_is_reported(engine: FakeEngine, found: Any) -> None:
     made = delivering(engine)
     engine.troubles.append((200, found))
     with pytest.raises(Unusable, match=r"does not speak the _bulk protocol|answered 0 of 1"):
@@ -241,7 +241,7 @@ def test_what_does_not_speak_the_protocol_is_said_to(engine: FakeEngine, found: 
         (["--url", "http://x"], {"REQUEST_LOG_CA_FILE": "none.pem"}, "none.pem can't be read"),
     ],
 )
-def test_wrong_use_is_one_clear_line(
+def test_the_error_for_wrong_use_is_one_line(
     arguments: list[str],
     environ: dict[str, str],
     complaint: str,
@@ -257,7 +257,9 @@ def test_wrong_use_is_one_clear_line(
     assert said.count("\n") == 1
 
 
-def test_the_index_can_be_printed_for_other_ways_there(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_index_template_can_be_printed_for_other_tools(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["--print-index"]) == 0
     assert json.loads(capsys.readouterr().out) == INDEX
 

@@ -1,4 +1,4 @@
-"""The class in Seldon's server, with every prediction logged before it is answered."""
+"""A class in Seldon's server, with every prediction logged before the answer."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_answers_are_those_of_the_class_and_are_logged() -> None:
     assert json.loads(response.json)["data"]["ndarray"] == [[2, 4]]
 
 
-def test_protobuf_is_logged_as_it_was() -> None:
+def test_protobuf_is_logged_unchanged() -> None:
     reply, kept = ask(Double(), TENSOR)
     assert list(reply.data.tensor.values) == [2, 4]
     ((transport, puid, request, response, _),) = kept.entries
@@ -94,7 +94,7 @@ def test_formats_that_the_class_answers_raw_are_logged() -> None:
     assert len(kept.entries) == 1
 
 
-def test_what_the_class_refuses_is_logged_and_still_refused() -> None:
+def test_a_request_that_the_class_refuses_is_logged_and_still_refused() -> None:
     instance = KmnistClassifier()
     with pytest.raises(BadPayload):
         ask(instance, {"data": {"ndarray": [[1]]}})
@@ -124,7 +124,7 @@ def test_a_failure_of_the_class_is_logged_as_one() -> None:
 
 
 @pytest.mark.parametrize("instance", [Double(), Fails()])
-def test_what_can_not_be_logged_is_not_answered(instance: Any) -> None:
+def test_a_request_that_cannot_be_logged_is_not_answered(instance: Any) -> None:
     kept = Kept()
     kept.is_away = True
     logged: Any = Logged(instance, kept)  # type: ignore[arg-type]
@@ -156,7 +156,7 @@ def test_a_classs_metrics_are_counted_once_as_without_the_log(
     assert replies[0] == replies[1]
 
 
-def test_all_else_of_the_class_is_its_own() -> None:
+def test_other_attributes_of_the_class_are_kept() -> None:
     instance = KmnistClassifier()
     logged = Logged(instance, Kept())  # type: ignore[arg-type]
     assert logged.class_names() == instance.class_names()
@@ -164,7 +164,7 @@ def test_all_else_of_the_class_is_its_own() -> None:
     assert not hasattr(logged, "custom_service")
 
 
-def test_numbers_that_fit_no_64_bits_are_logged_as_text() -> None:
+def test_numbers_above_64_bits_are_logged_as_text() -> None:
     _, kept = ask(Raw(), {"x": 2**70})
     ((_, _, request, _, _),) = kept.entries
     assert (request.encoding, json.loads(json.loads(request.json))) == ("text", {"x": 2**70})

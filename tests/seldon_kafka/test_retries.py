@@ -1,4 +1,4 @@
-"""How long temporary errors are waited for, and when a message is given up."""
+"""Pauses after temporary errors, and when a message is rejected for them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_waits_grow_to_thirty_seconds_and_are_spread(retries: Retries) -> None:
     assert len(set(delays[-20:])) > 1
 
 
-def test_what_the_error_asks_for_is_waited(retries: Retries, clock: Clock) -> None:
+def test_the_pause_of_an_error_is_respected(retries: Retries, clock: Clock) -> None:
     assert retries.failed(ndarray([[1]], 7), Retriable("busy", 120.0), single=True) == 120.0
     clock.now += 119
     assert retries.is_waiting
@@ -43,7 +43,7 @@ def test_what_the_error_asks_for_is_waited(retries: Retries, clock: Clock) -> No
     assert not retries.is_waiting
 
 
-def test_a_message_is_given_up_only_while_others_are_answered(
+def test_a_message_is_rejected_only_while_others_are_answered(
     retries: Retries, clock: Clock
 ) -> None:
     for tries in range(1, PROBE_AFTER + 1):
@@ -58,7 +58,7 @@ def test_a_message_is_given_up_only_while_others_are_answered(
     assert retries.is_exhausted
 
 
-def test_time_begins_again_with_another_message(retries: Retries, clock: Clock) -> None:
+def test_the_time_limit_starts_again_with_another_message(retries: Retries, clock: Clock) -> None:
     retries.failed(ndarray([[1]], 7), AWAY, single=True)
     clock.now += 400
     retries.committed({3: 8})

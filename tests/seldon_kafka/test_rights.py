@@ -14,7 +14,7 @@ SETTINGS = load_settings({"KAFKA_BROKER": "b:9092", "KAFKA_INPUT_TOPIC": "in"})
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_a_command_for_each_right_names_what_the_settings_name(
+def test_the_command_for_each_right_has_the_names_of_the_settings(
     role: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "b:9092")
@@ -31,7 +31,7 @@ def test_a_command_for_each_right_names_what_the_settings_name(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_role_has_a_right_twice_or_one_to_everything(role: str) -> None:
+def test_no_role_has_a_right_twice_or_to_every_resource(role: str) -> None:
     rights = ROLES[role](SETTINGS)
     assert len({(right.resource, right.name, right.operation) for right in rights}) == len(rights)
     for right in rights:
@@ -49,7 +49,7 @@ def test_the_request_log_takes_rights_only_where_it_is_on() -> None:
         assert len(more) - len(log) == len(ROLES[role](SETTINGS))
 
 
-def test_wrong_use_is_one_clear_line(
+def test_the_error_for_wrong_use_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["worker", "model"]) == 2
@@ -59,7 +59,7 @@ def test_wrong_use_is_one_clear_line(
     assert "did you mean KAFKA_INPUT_TOPIC?" in capsys.readouterr().err
 
 
-def test_what_is_missing_is_named_with_what_to_do() -> None:
+def test_the_error_for_a_missing_right_names_it_with_advice() -> None:
     rights = [Right("Topic", "out", "Write", ""), Right("TransactionalId", "g.", "Write", "", True)]
     assert str(RightMissing(rights)) == (
         "not allowed: Write on Topic out, Write on TransactionalId prefix g.; grant it to this "

@@ -1,4 +1,4 @@
-"""Seldon's objects are recognised, and treated as seldon_core treats them."""
+"""Seldon's objects are recognised, and handled as seldon_core handles them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from seldon_kafka.worker import model_metrics
 
 
 class Columns:
-    """Answers to the names of a response's parts, as a table of such columns does."""
+    """Has attributes with the names of a response's parts, as a table of such columns does."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "tags", "metrics"):
@@ -65,7 +65,7 @@ def test_a_method_that_a_component_only_inherits_does_not_count() -> None:
     assert has_method(instance, "metrics")
 
 
-def test_a_base_class_of_ones_own_may_have_seldons_name() -> None:
+def test_a_users_base_class_may_have_seldons_name() -> None:
     class SeldonComponent:
         def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
             return X
@@ -76,7 +76,7 @@ def test_a_base_class_of_ones_own_may_have_seldons_name() -> None:
     assert has_method(Mine(), "predict")
 
 
-def test_our_response_and_error_are_seldons_too_where_seldon_serves() -> None:
+def test_the_response_and_the_error_are_seldons_in_seldons_server() -> None:
     response = seldon_kafka.Response([1], tags={"a": 1})
     assert SeldonResponse.create(response) is response
     error = seldon_kafka.UserModelError("no", status_code=422, reason="odd")
@@ -86,7 +86,7 @@ def test_our_response_and_error_are_seldons_too_where_seldon_serves() -> None:
     assert error.to_dict()["status"]["reason"] == "odd"
 
 
-def test_seldons_word_for_a_method_that_is_not_there_is_known() -> None:
+def test_seldons_error_for_a_missing_method_is_known() -> None:
     assert says_not_implemented(SeldonNotImplementedError("predict is not implemented"))
     assert not says_not_implemented(NotImplementedError())
 

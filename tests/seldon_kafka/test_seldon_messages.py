@@ -1,4 +1,4 @@
-"""Seldon's messages as described here, beside seldon_core's own."""
+"""This package's descriptors of Seldon's messages agree with seldon_core's."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DOCUMENT = {
 
 
 def described(descriptor: Any) -> dict[str, Any]:
-    """Every message that a message may hold, with the fields of each by number."""
+    """Returns every nested message, with its fields by number."""
     found: dict[str, Any] = {}
     waiting = [descriptor]
     while waiting:
@@ -82,7 +82,7 @@ def test_bytes_and_json_are_the_same_as_seldon_cores(document: Any) -> None:
     assert SeldonMessage.FromString(theirs.SerializeToString()) == ours
 
 
-def test_a_raw_method_gets_seldon_cores_message_where_that_is_imported() -> None:
+def test_a_raw_method_gets_seldon_cores_message_if_seldon_core_is_imported() -> None:
     ours = json_format.ParseDict(DOCUMENT, SeldonMessage())
     given = for_user_model(ours)
     assert isinstance(given, prediction_pb2.SeldonMessage)
@@ -90,7 +90,7 @@ def test_a_raw_method_gets_seldon_cores_message_where_that_is_imported() -> None
     assert isinstance(own_copy(given), SeldonMessage)
 
 
-def test_a_raw_method_gets_our_message_where_seldon_core_is_not_imported(
+def test_a_raw_method_gets_this_packages_message_without_seldon_core(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delitem(__import__("sys").modules, "seldon_core.proto.prediction_pb2")

@@ -1,4 +1,4 @@
-"""Replies that are written together are those that are written one by one."""
+"""Replies that are written together equal those that are written one by one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ nested = entries | st.none() | st.lists(texts, max_size=2) | st.just(np.float32(
 
 @st.composite
 def predictions(draw: st.DrawFn) -> tuple[Prediction, list[tuple[int, int]]]:
-    """A prediction, and the parts of it: how many messages, and how many rows each has."""
+    """Draws a prediction, and its parts: numbers of messages, and of rows in each."""
     parts = draw(st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=3))
     total, columns = sum(messages * each for messages, each in parts), draw(st.integers(1, 3))
     dtype = draw(st.sampled_from(["float32", "float64", "float16", "int64", "uint8", ">f4"]))
@@ -60,7 +60,7 @@ def test_replies_are_the_same_to_the_byte(
 
 
 @pytest.mark.parametrize("meta", [{"tags": {"t": 1}}, {"metrics": []}, {"requestPath": {"a": "b"}}])
-def test_what_else_a_sender_put_into_meta_is_left_to_the_general_way(meta: Any) -> None:
+def test_other_parts_of_meta_use_the_general_encoder(meta: Any) -> None:
     writer = reply_writer(Prediction(np.ones((1, 1)), (), {}, (), []))
     assert writer is not None
     assert writer.write(Payload("ndarray", None, (), meta, None), 0, 1, [b"p"]) is None
@@ -79,5 +79,7 @@ def test_what_else_a_sender_put_into_meta_is_left_to_the_general_way(meta: Any) 
         Prediction("text", (), {}, (), []),
     ],
 )
-def test_what_is_no_table_of_numbers_is_left_to_the_general_way(prediction: Prediction) -> None:
+def test_data_that_is_not_a_table_of_numbers_uses_the_general_encoder(
+    prediction: Prediction,
+) -> None:
     assert reply_writer(prediction) is None

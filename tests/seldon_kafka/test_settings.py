@@ -1,4 +1,4 @@
-"""Settings come from the environment, checked, with errors that name the variable."""
+"""Settings are read from the environment and checked; errors name the variable."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_names_of_seldons_executor_are_understood() -> None:
     assert settings.dead_letter_topic == "in.dead"
 
 
-def test_a_typing_error_is_an_error_that_names_the_nearest_setting() -> None:
+def test_the_error_for_a_misspelt_variable_names_the_nearest_setting() -> None:
     with pytest.raises(SettingsError, match=r"KAFKA_INPUT_TOPC.*KAFKA_INPUT_TOPIC"):
         load(KAFKA_INPUT_TOPC="x")
 
@@ -83,7 +83,7 @@ def test_librdkafka_properties_are_passed_through() -> None:
     "variable",
     ["KAFKA_PRODUCER_ACKS", "KAFKA_CONSUMER_ISOLATION_LEVEL", "KAFKA_CLIENT_BOOTSTRAP_SERVERS"],
 )
-def test_properties_that_promises_rest_on_are_refused_by_name(variable: str) -> None:
+def test_properties_that_would_break_a_promise_are_refused_by_name(variable: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         load(**{variable: "x"})
 
@@ -107,7 +107,7 @@ def test_four_different_topics_are_needed(given: dict[str, str], complaint: str)
         load(**given)
 
 
-def test_the_request_logs_topic_counts_only_where_it_is_written() -> None:
+def test_the_topic_of_the_request_log_counts_only_if_the_log_is_on() -> None:
     assert not load().log_requests
     assert "model_input" not in load(KAFKA_LOG_TOPIC="model_input").topics[1:]
     on = {"KAFKA_LOG_REQUESTS": "on"}
@@ -116,7 +116,7 @@ def test_the_request_logs_topic_counts_only_where_it_is_written() -> None:
         load(**on, KAFKA_LOG_TOPIC="model_input")
 
 
-def test_a_missing_broker_is_said_with_what_to_do() -> None:
+def test_the_error_for_a_missing_broker_says_what_to_do() -> None:
     with pytest.raises(SettingsError, match="KAFKA_BROKER=host:port"):
         require_broker(load())
 
@@ -125,20 +125,20 @@ def test_every_setting_has_a_line_of_help() -> None:
     assert all(field.metadata["help"] for field in variables().values())
 
 
-def test_a_variable_of_the_class_is_left_to_it() -> None:
+def test_variables_of_the_class_are_ignored() -> None:
     settings = load(KAFKA_AUDIT_TOPIC="audit", KAFKA_CONSUMER_LAG_TOPIC="lags")
     assert settings.unknown == ("KAFKA_AUDIT_TOPIC", "KAFKA_CONSUMER_LAG_TOPIC")
     assert settings.librdkafka["consumer"] == {}
 
 
 @pytest.mark.parametrize("variable", ["KAFKA_BROKERS", "KAFKA_WORKER", "KAFKA_GROUP"])
-def test_what_is_nearly_a_setting_can_be_kept(variable: str) -> None:
+def test_a_variable_similar_to_a_setting_can_be_allowed(variable: str) -> None:
     with pytest.raises(SettingsError, match=f"KAFKA_IGNORE={variable}"):
         load(**{variable: "x"})
     assert load(**{variable: "x", "KAFKA_IGNORE": f"{variable},KAFKA_OTHER"}).unknown == ()
 
 
-def test_batching_is_automatic_unless_told_otherwise() -> None:
+def test_batching_is_automatic_by_default() -> None:
     assert [load(KAFKA_BATCHING=word).batching for word in ("auto", "on", "false")] == [
         "auto",
         "on",
@@ -147,6 +147,6 @@ def test_batching_is_automatic_unless_told_otherwise() -> None:
     assert load().batching == "auto"
 
 
-def test_a_call_may_take_its_time_out_without_leaving_the_group() -> None:
+def test_a_call_may_take_its_full_timeout_without_leaving_the_group() -> None:
     settings = load(KAFKA_BROKER="b:9092", KAFKA_PREDICT_TIMEOUT_S="600")
     assert fetching_config(settings)["max.poll.interval.ms"] > 1.25 * 600_000

@@ -1,4 +1,4 @@
-"""Shares of a stream: each key is in one of them, whichever way all of it is cut."""
+"""Shares of a stream: each key is in exactly one of them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def of(text: str) -> Share:
 
 
 @given(cuts, keys, st.integers(0, 11), st.integers(0, 2**40))
-def test_each_message_is_in_exactly_one_of_the_shares_that_make_up_all(
+def test_each_message_is_in_exactly_one_of_all_shares(
     ends: list[float], key: bytes | None, partition: int, offset: int
 ) -> None:
     edges = [0.0, *sorted(ends), 100.0]
@@ -36,14 +36,14 @@ def test_each_message_is_in_exactly_one_of_the_shares_that_make_up_all(
     assert sum(share.has(record(key, partition, offset)) for share in shares) == 1
 
 
-def test_a_key_stays_where_it_is_wherever_its_messages_lie() -> None:
+def test_a_key_stays_in_its_share_in_every_partition() -> None:
     canary = of("90-100")
     for number in range(200):
         found = {canary.has(record(b"camera-%d" % number, place, place)) for place in range(20)}
         assert len(found) == 1
 
 
-def test_a_share_has_its_part_of_the_keys_and_of_messages_without_one() -> None:
+def test_a_share_has_its_part_of_the_keys_and_of_messages_without_key() -> None:
     canary = of("90-100")
     keyed = Counter(canary.has(record(b"camera-%d" % number)) for number in range(20_000))
     assert 0.09 < keyed[True] / 20_000 < 0.11
@@ -65,7 +65,7 @@ def test_each_message_is_in_exactly_one_share_also_while_they_change(
     assert stable.has(found) != canary.has(found)
 
 
-def test_a_change_begins_with_the_messages_of_its_time() -> None:
+def test_a_change_applies_to_messages_from_its_time_on() -> None:
     canary = of("0-0,2026-12-01T10:00:00Z=0-100")
     assert not canary.has(record(b"key", timestamp_ms=1_796_119_199_999))
     assert canary.has(record(b"key", timestamp_ms=1_796_119_200_000))
@@ -95,6 +95,6 @@ def test_a_share_is_written_as_it_is_read(text: str) -> None:
         "0-100,2026-12-02T10:00:00Z=0-90,2026-12-01T10:00:00Z=0-100",
     ],
 )
-def test_what_is_no_share_is_refused_by_name(text: str) -> None:
+def test_an_invalid_share_is_refused_by_name(text: str) -> None:
     with pytest.raises(SettingsError, match="KAFKA_SHARE"):
         of(text)

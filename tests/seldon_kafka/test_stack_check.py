@@ -1,4 +1,4 @@
-"""A declaration of a row-wise class is checked, and what it costs is bounded."""
+"""The declaration of a row-wise class is checked at a limited cost."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_beyond_sixty_four_layouts_nothing_is_stacked() -> None:
 
 
 def checked(single_s: float, stacks: int) -> tuple[float, float]:
-    """Returns the seconds of a layout's first checks and of its samples, beside stacks of 3 ms."""
+    """Returns the seconds of a layout's first checks and of its samples, for stacks of 3 ms."""
     check = StackCheck(random.Random(1))
     for messages in (2, 8):
         check.limit("layout")
@@ -115,7 +115,7 @@ def test_tags_are_compared_too() -> None:
 
 
 class FromTen:
-    """Row by row at first; from ten rows on the mean of the stack is taken off."""
+    """Is row-wise at first; from ten rows on it subtracts the mean of the stack."""
 
     row_wise = True
 
@@ -125,13 +125,13 @@ class FromTen:
     def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
         self.calls.append(len(X))
         if len(X) > 1:
-            # What a stack takes is what checks have a share of.
+            # The duration of a stack; checks may take a share of it.
             time.sleep(0.001)
         return X - X.mean() if len(X) >= 10 else X * 1.0
 
 
 class Fails:
-    """Says that it is row-wise; by itself a 5 is an error, in a stack it is not."""
+    """Declares that it is row-wise; raises for a 5 alone, but not in a stack."""
 
     row_wise = True
 
@@ -172,7 +172,7 @@ def test_a_sample_finds_what_the_first_stacks_do_not_show() -> None:
     assert instance.calls == [1] * 50
 
 
-def test_on_a_difference_only_the_message_that_raises_by_itself_is_rejected() -> None:
+def test_after_a_difference_only_the_message_that_raises_alone_is_rejected() -> None:
     switches: list[str] = []
     outcomes = answers(
         pipeline(Fails(), on_switch=switches.append).run(numbered(range(8))).outcomes
@@ -241,7 +241,7 @@ class WrongFromFiveRowsOn:
         return rows * 2 if len(rows) < 5 else rows * 2 + 1
 
 
-def test_a_batch_that_ends_early_after_a_difference_holds_no_later_answers() -> None:
+def test_a_batch_that_ends_early_after_a_difference_has_no_later_answers() -> None:
     cautious = pipeline(WrongFromFiveRowsOn(), may_go_on=lambda: False)
     records = [ndarray([[number, 1]], number) for number in range(20)]
     found = []

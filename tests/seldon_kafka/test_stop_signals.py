@@ -1,4 +1,4 @@
-"""A worker hears of SIGTERM whatever the class did with signals."""
+"""A worker gets SIGTERM even if the user model changed signal handlers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ print(signals.requested())
 @pytest.mark.parametrize(
     "did", ["ignore", "default", "own_handler", "leaves", "closed_loop", "open_loop"]
 )
-def test_sigterm_is_heard_after_a_call_that_changed_its_handler(did: str) -> None:
+def test_sigterm_is_noticed_after_a_call_that_changed_its_handler(did: str) -> None:
     program = subprocess.run(
         [sys.executable, "-c", _PROGRAM.format(did=did)],
         capture_output=True,

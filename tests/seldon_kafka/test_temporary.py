@@ -1,4 +1,4 @@
-"""Which errors pass by themselves."""
+"""The errors that are temporary."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def kind(qualified: str, *bases: type[BaseException], **attributes: Any) -> type
 
 
 def library_error(qualified: str, above: str = "", **attributes: Any) -> BaseException:
-    """An exception of a client library that is not imported, below another one of its."""
+    """Returns an exception of a client library that is not imported, with its base class."""
     bases = (kind(above),) if above else ()
     return kind(qualified, *bases, **attributes)("away")
 
@@ -87,12 +87,12 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", TEMPORARY, ids=repr)
-def test_connection_errors_time_outs_and_their_codes_are_temporary(error: BaseException) -> None:
+def test_connection_errors_timeouts_and_their_codes_are_temporary(error: BaseException) -> None:
     assert is_temporary(error)
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_other_errors_and_those_that_somebody_must_mend_are_not(error: BaseException) -> None:
+def test_other_errors_and_those_that_need_a_repair_are_not_temporary(error: BaseException) -> None:
     assert not is_temporary(error)
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow's tensors are read and written as TensorFlow does it, without TensorFlow."""
+"""TensorFlow's tensors are read and written as by TensorFlow, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shaped(*sizes: int) -> dict[str, Any]:
 
 
 def is_written_by_json(array: Any) -> bool:
-    """protobuf's JSON writes the largest float32 with 8 digits, which is too large to be read."""
+    """Returns whether it can be read back: the largest float32 is too large with 8 digits."""
     return array.size != 1 or array.dtype.kind not in "fc" or bool(np.all(np.abs(array) < 3e38))
 
 
@@ -105,7 +105,7 @@ def test_values_may_be_bytes_or_numbers_and_the_last_one_is_repeated(
         ({"dtype": "DT_FLOAT", "tensor_shape": shaped(2**40)}, "bad_shape", "fewer values"),
     ],
 )  # fmt: skip
-def test_what_is_no_tensor_is_rejected(fields: dict[str, Any], reason: str, said: str) -> None:
+def test_an_invalid_tensor_is_rejected(fields: dict[str, Any], reason: str, said: str) -> None:
     with pytest.raises(Rejected) as refused:
         read(**fields)
     assert refused.value.reason == reason

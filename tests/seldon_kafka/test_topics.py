@@ -1,4 +1,4 @@
-"""What the topics should be like."""
+"""The wanted configuration of the topics."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_as_many_replicas_as_brokers_are_wanted_and_at_most_three(
         assert ("min.insync.replicas" in topic.config) == (replication == 3)
 
 
-def test_dead_letters_keep_for_ever_and_fit_with_their_headers() -> None:
+def test_the_dead_letter_topic_has_unlimited_retention_and_room_for_headers() -> None:
     taken, _, dead, _ = wanted_topics(SETTINGS, brokers=3)
     assert dead.config["retention.ms"] == "-1"
     assert "retention.ms" not in taken.config
@@ -39,13 +39,13 @@ def test_dead_letters_keep_for_ever_and_fit_with_their_headers() -> None:
     assert int(dead.config["max.message.bytes"]) == taken_bytes + 64 * 1024
 
 
-def test_feedback_keeps_for_ever() -> None:
+def test_the_feedback_topic_has_unlimited_retention() -> None:
     *_, feedback = wanted_topics(SETTINGS, brokers=3)
     assert feedback.config["retention.ms"] == feedback.config["retention.bytes"] == "-1"
     assert int(feedback.config["max.message.bytes"]) > SETTINGS.max_message_bytes
 
 
-def test_the_request_log_is_wanted_where_it_is_on_and_takes_request_and_reply() -> None:
+def test_the_topic_of_the_request_log_exists_if_it_is_on_and_fits_request_and_reply() -> None:
     settings = load_settings({"KAFKA_BROKER": "unused:1", "KAFKA_LOG_REQUESTS": "on"})
     *others, log = wanted_topics(settings, brokers=3)
     assert tuple(others) == wanted_topics(SETTINGS, brokers=3)
@@ -55,7 +55,7 @@ def test_the_request_log_is_wanted_where_it_is_on_and_takes_request_and_reply() 
     assert "retention.ms" not in log.config
 
 
-def test_its_records_fit_what_brokers_and_clients_take_in_one_piece() -> None:
+def test_records_of_the_request_log_fit_the_limits_of_brokers_and_clients() -> None:
     for largest in (1, 40 * 2**20, 512 * 2**20):
         environ = {"KAFKA_BROKER": "unused:1", "KAFKA_MAX_MESSAGE_BYTES": str(largest)}
         settings = load_settings(environ)
@@ -69,7 +69,7 @@ def test_an_existing_topic_that_is_as_wanted_has_no_differences() -> None:
         assert differences(topic, dataclasses.replace(topic, config=config)) == []
 
 
-def test_every_difference_of_an_existing_topic_is_said() -> None:
+def test_every_difference_of_an_existing_topic_is_reported() -> None:
     wanted = wanted_topics(SETTINGS, brokers=3)[2]
     found = dataclasses.replace(
         wanted, partitions=1, replication=1, config={**wanted.config, "retention.ms": "604800000"}
@@ -86,13 +86,13 @@ def test_every_difference_of_an_existing_topic_is_said() -> None:
     [
         (0, 10, 4, 6),
         (0, 10, 10, 0),
-        (8, 10, 4, 2),  # retention has deleted what was not read
+        (8, 10, 4, 2),  # retention has deleted unread messages
         (0, 10, None, None),
         (None, None, 4, None),
-        (0, 3, 10, 0),  # the topic was made anew
+        (0, 3, 10, 0),  # the topic was created again
     ],
 )
-def test_lag_is_what_is_left_to_read(
+def test_lag_is_the_number_of_unread_messages(
     first: int | None, end: int | None, committed: int | None, expected: int | None
 ) -> None:
     assert lag(first, end, committed) == expected

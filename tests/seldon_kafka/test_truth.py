@@ -1,4 +1,4 @@
-"""What senders say of the truth, in each way that Seldon's clients have."""
+"""The true labels of feedback, in each form that Seldon's clients have."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def test_of_one_number_for_each_class_the_largest_counts() -> None:
     assert labels_of({"data": {"tensor": tensor}}) == ("2", "1")
 
 
-def test_columns_go_by_their_names_if_they_have_any() -> None:
+def test_columns_are_matched_by_name_if_they_have_names() -> None:
     data = {"names": ["o", "ki", "su"], "ndarray": [[0, 0, 1]]}
     assert labels_of({"data": data}) == ("su",)
     assert labels_of({"data": {**data, "names": ["o", "ki"]}}) == ("2",)
 
 
-def test_numbers_of_which_several_are_the_largest_say_nothing() -> None:
+def test_several_largest_numbers_give_no_label() -> None:
     assert labels_of({"data": {"ndarray": [[0, 0, 0], [0.5, 0.5, 0]]}}) == ("", "")
 
 
@@ -71,7 +71,7 @@ def test_numbers_of_which_several_are_the_largest_say_nothing() -> None:
         {"data": {"tensor": {"shape": [10**9, 10**9], "values": []}}},
     ],
 )
-def test_what_names_no_labels_is_refused(truth: Any) -> None:
+def test_truth_without_labels_is_refused(truth: Any) -> None:
     with pytest.raises(Rejected) as refusal:
         labels_of(truth)
     assert refusal.value.reason in REASONS

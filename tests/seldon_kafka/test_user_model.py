@@ -1,4 +1,4 @@
-"""Wrapper classes are loaded as Seldon loads them."""
+"""User models are loaded as Seldon loads them."""
 
 from __future__ import annotations
 
@@ -41,25 +41,25 @@ def test_a_row_tag_with_too_few_entries_is_refused() -> None:
 @pytest.mark.parametrize(
     ("data", "tags"), [(np.float32(1), {}), (np.array(1), {}), (np.ones(2), {"t": np.array("a")})]
 )
-def test_a_single_value_is_no_answer_row_by_row(data: Any, tags: dict[str, Any]) -> None:
+def test_a_single_value_is_not_a_row_wise_answer(data: Any, tags: dict[str, Any]) -> None:
     with pytest.raises(BadPrediction):
         check_rows(Prediction(data, (), tags, ("t",), []), 2)
 
 
-def test_a_payload_is_described_in_the_classs_words_or_in_short() -> None:
+def test_a_payload_is_described_by_the_class_or_in_short() -> None:
     served = load_class("tests.support.classes.Double")
     assert served.describe("x" * 1000).endswith("…")
 
 
 @pytest.mark.parametrize("word", ["banana", "2", ""])
-def test_a_parameter_that_is_no_bool_is_refused(word: str) -> None:
+def test_a_parameter_that_is_not_a_bool_is_refused(word: str) -> None:
     environ = parameters({"name": "model", "type": "BOOL", "value": word})
     with pytest.raises(ClassNotUsable, match="no BOOL"):
         load_class("tests.support.classes.Tagged", environ)
 
 
 class Served:
-    """Has nothing that could be called."""
+    """Has no method that could be called."""
 
 
 class TakesRowsOnly:

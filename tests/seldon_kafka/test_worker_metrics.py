@@ -1,4 +1,4 @@
-"""Latency is counted for a whole batch at once, with the numbers that one by one would give."""
+"""Latencies of a whole batch are counted at once, with the same numbers as one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every fault that there is."""
+"""The list of all faults."""
 
 from tests.faults.catalogue import brokers, classes, inputs, machine, network, upstream, workers
 from tests.faults.fault import Fault

@@ -1,4 +1,4 @@
-"""Brokers that die, leaders that move, topics that change or are missing."""
+"""Faults of brokers: dead ones, moved leaders, changed and missing topics."""
 
 from __future__ import annotations
 
@@ -11,92 +11,92 @@ from confluent_kafka.admin import NewPartitions
 from kafka.cluster.local import Cluster
 from kafka.cluster.placement import Placement
 from kafka.cluster.state import QUORUM
-from tests.faults.fault import Fault, NotSeen
-from tests.faults.scene import Scene, set_config
-from tests.faults.side import Side, side_stream
+from tests.faults.context import RunContext, set_config
+from tests.faults.fault import Fault, FaultNotObserved
+from tests.faults.side import SideStream, side_stream
 
 FOURTH = QUORUM + 1
-"""The broker that is added while a run is under way; its data folder is a tmpfs, if it can be."""
+"""The broker that is added during a run; its data folder is a tmpfs, if that is possible."""
 
 _DOWN_S = 6.0
-_MOST_PARTITIONS = 12
+_MAX_PARTITIONS = 12
 
 
-def _not_ours(scene: Scene) -> str | None:
-    return None if scene.cluster is not None else "the brokers are not ours to break"
+def _no_own_cluster(context: RunContext) -> str | None:
+    return None if context.cluster is not None else "the brokers do not belong to the run"
 
 
-def _kill_broker(scene: Scene) -> str:
-    cluster = scene.ours()
+def _kill_broker(context: RunContext) -> str:
+    cluster = context.own_cluster()
     controller = cluster.controller()
-    return _kill(scene, scene.random.choice([n for n in (1, 2, 3) if n != controller]))
+    return _kill(context, context.random.choice([n for n in (1, 2, 3) if n != controller]))
 
 
-def _kill_controller(scene: Scene) -> str:
-    return _kill(scene, scene.ours().controller())
+def _kill_controller(context: RunContext) -> str:
+    return _kill(context, context.own_cluster().controller())
 
 
-def _kill(scene: Scene, node: int) -> str:
-    cluster = scene.ours()
+def _kill(context: RunContext, node: int) -> str:
+    cluster = context.own_cluster()
     cluster.kill(node)
-    scene.sleep(_DOWN_S + scene.random.uniform(0, 6))
+    context.sleep(_DOWN_S + context.random.uniform(0, 6))
     cluster.restart(node)
-    scene.brokers_whole()
+    context.wait_for_in_sync_replicas()
     return f"node {node}"
 
 
-def _restart(scene: Scene) -> str:
-    node = scene.random.choice((1, 2, 3))
-    scene.ours().restart(node)
-    scene.brokers_whole()
+def _restart(context: RunContext) -> str:
+    node = context.random.choice((1, 2, 3))
+    context.own_cluster().restart(node)
+    context.wait_for_in_sync_replicas()
     return f"node {node}"
 
 
-def _stop_all(scene: Scene) -> str:
-    cluster = scene.ours()
+def _stop_all(context: RunContext) -> str:
+    cluster = context.own_cluster()
     cluster.down()
-    scene.sleep(3)
+    context.sleep(3)
     Cluster.start(cluster.folder)
-    scene.brokers_whole()
-    return "all of them at once"
+    context.wait_for_in_sync_replicas()
+    return "all brokers at once"
 
 
-def _placements(scene: Scene, topic: str) -> list[Placement]:
-    partitions = scene.admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
+def _placements(context: RunContext, topic: str) -> list[Placement]:
+    partitions = context.admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
     return [Placement(topic, part.id, tuple(part.replicas)) for part in partitions]
 
 
-def _move_leader(scene: Scene) -> str:
-    topics = (scene.settings.input_topic, scene.settings.output_topic, "__transaction_state")
+def _move_leader(context: RunContext) -> str:
+    topics = (context.settings.input_topic, context.settings.output_topic, "__transaction_state")
     moves = []
     for topic in topics:
-        chosen = scene.random.choice(_placements(scene, topic))
+        chosen = context.random.choice(_placements(context, topic))
         first, *rest = chosen.replicas
         moves.append(Placement(topic, chosen.partition, (*rest, first)))
-    scene.ours().move(moves)
+    context.own_cluster().move(moves)
     return ", ".join(f"{move.topic}/{move.partition} to {move.replicas[0]}" for move in moves)
 
 
-def _reassign(scene: Scene) -> str:
-    cluster = scene.ours()
+def _reassign(context: RunContext) -> str:
+    cluster = context.own_cluster()
     if len(cluster.state.nodes) < FOURTH:
-        add_fourth(scene)
-        return "a fourth broker, given its share of all partitions"
+        add_fourth(context)
+        return "a fourth broker, with its share of all partitions"
     moves = []
-    for topic in (scene.settings.input_topic, scene.settings.output_topic):
-        chosen = scene.random.choice(_placements(scene, topic))
+    for topic in (context.settings.input_topic, context.settings.output_topic):
+        chosen = context.random.choice(_placements(context, topic))
         others = [node for node in range(1, FOURTH + 1) if node not in chosen.replicas]
-        gone = scene.random.randrange(len(chosen.replicas))
+        index = context.random.randrange(len(chosen.replicas))
         replicas = list(chosen.replicas)
-        replicas[gone] = others[0]
+        replicas[index] = others[0]
         moves.append(Placement(topic, chosen.partition, tuple(replicas)))
     cluster.move(moves)
     return ", ".join(f"{move.topic}/{move.partition} to {move.replicas}" for move in moves)
 
 
-def add_fourth(scene: Scene) -> None:
+def add_fourth(context: RunContext) -> None:
     """Adds the fourth broker, on a disk of its own where one can be mounted."""
-    cluster = scene.ours()
+    cluster = context.own_cluster()
     home = fourth_home(cluster)
     home.mkdir()
     mount = ["mount", "-t", "tmpfs", "tmpfs", str(home)]
@@ -105,122 +105,135 @@ def add_fourth(scene: Scene) -> None:
 
 
 def unmount_fourth(cluster: Cluster) -> None:
-    """Gives the disk of the fourth broker back, if there is one."""
+    """Unmounts the disk of the fourth broker, if there is one."""
     home = fourth_home(cluster)
     if home.is_mount():
-        # Lazily: a broker that is just ending may still be in it, and its data goes anyway.
+        # A lazy unmount: a broker that is just ending may still use the disk.
         subprocess.run(["umount", "-l", str(home)], stderr=subprocess.DEVNULL, check=False)
 
 
 def fourth_home(cluster: Cluster) -> Path:
-    """Where the fourth broker keeps everything."""
+    """Returns the folder of the fourth broker."""
     return cluster.folder / f"node-{FOURTH}"
 
 
-def _add_partitions(scene: Scene) -> str:
-    topic = scene.settings.input_topic
-    count = len(_placements(scene, topic)) + 1
-    if count > _MOST_PARTITIONS:
-        raise NotSeen(f"{topic} has {_MOST_PARTITIONS} partitions, and need not have more")
-    scene.admin.create_partitions([NewPartitions(topic, count)])[topic].result()
-    scene.wait_for(lambda: len(_placements(scene, topic)) == count, 15, "brokers know of it")
+def _add_partitions(context: RunContext) -> str:
+    topic = context.settings.input_topic
+    count = len(_placements(context, topic)) + 1
+    if count > _MAX_PARTITIONS:
+        raise FaultNotObserved(f"{topic} has {_MAX_PARTITIONS} partitions, which is the maximum")
+    context.admin.create_partitions([NewPartitions(topic, count)])[topic].result()
+    context.wait_for(lambda: len(_placements(context, topic)) == count, 15, "the brokers know it")
 
     def read() -> bool:
         try:
-            committed, ends = scene.positions()
+            committed, ends = context.positions()
         except KafkaException:
             return False
         return committed.get(count - 1, 0) > 0 or ends.get(count - 1, 1) == 0
 
-    scene.wait_for(read, 60, "the new partition is read")
+    context.wait_for(read, 60, "the new partition is read")
     return f"{count - 1} to {count}"
 
 
-def _too_few_in_sync(scene: Scene) -> str:
-    topic = scene.settings.output_topic
-    cluster = scene.ours()
-    node = scene.random.choice(_placements(scene, topic)[0].replicas)
-    set_config(scene.admin, topic, "min.insync.replicas", "3")
+def _too_few_in_sync(context: RunContext) -> str:
+    topic = context.settings.output_topic
+    cluster = context.own_cluster()
+    node = context.random.choice(_placements(context, topic)[0].replicas)
+    set_config(context.admin, topic, "min.insync.replicas", "3")
     try:
         cluster.kill(node)
-        scene.sleep(12)
-        seen = [replica.name for replica in scene.running() if not replica.is_ready()]
+        context.sleep(12)
+        seen = [replica.name for replica in context.running() if not replica.is_ready()]
     finally:
-        set_config(scene.admin, topic, "min.insync.replicas", "2")
-    scene.sleep(1)
+        set_config(context.admin, topic, "min.insync.replicas", "2")
+    context.sleep(1)
     cluster.restart(node)
-    scene.brokers_whole()
-    return f"3 wanted of {topic} with node {node} dead; not ready meanwhile: {seen or 'none'}"
+    context.wait_for_in_sync_replicas()
+    return f"3 required for {topic} with node {node} dead; not ready meanwhile: {seen or 'none'}"
 
 
-def _output_missing(scene: Scene) -> str:
-    with side_stream(scene, f"no-output-{scene.load.sent}", output=False) as side:
+def _output_missing(context: RunContext) -> str:
+    with side_stream(context, f"no-output-{context.load.sent}", output=False) as side:
         side.send(300)
         side.replica.start()
         topic = side.settings.output_topic
 
-        def told() -> bool:
+        def is_reported() -> bool:
             status, text = side.replica.ask("/ready")
             return status == 503 and topic in text and "does not exist" in text
 
-        scene.wait_for(told, 60, "/ready says that the output topic is missing")
+        context.wait_for(is_reported, 60, "/ready says that the output topic is missing")
         side.make(topic)
-        scene.wait_for(lambda: len(side.read(topic)) >= 300, 60, "all are answered then")
+        context.wait_for(lambda: len(side.read(topic)) >= 300, 60, "all messages are answered")
         _exactly(side, 300)
-    return "/ready said so; 300 of 300 answered once it was made"
+    return "/ready said so; 300 of 300 messages answered after it was created"
 
 
-def _retention(scene: Scene) -> str:
-    with side_stream(scene, f"retention-{scene.load.sent}") as side:
+def _retention(context: RunContext) -> str:
+    with side_stream(context, f"retention-{context.load.sent}") as side:
         side.send(300)
         side.replica.start()
         output = side.settings.output_topic
-        scene.wait_for(lambda: len(side.read(output)) >= 300, 60, "all are answered")
+        context.wait_for(lambda: len(side.read(output)) >= 300, 60, "all messages are answered")
         side.replica.terminate()
         side.replica.wait()
         side.send(200)
-        _delete_unread(scene, side)
+        _delete_unread(context, side)
         side.replica.start()
 
-        def told() -> bool:
+        def is_reported() -> bool:
             status, text = side.replica.ask("/ready")
             return status == 503 and "deleted before they were read" in text
 
-        scene.wait_for(told, 60, "/ready says what was deleted unread")
+        context.wait_for(is_reported, 60, "/ready reports the deleted messages")
         line = side.logged("deleted before they were read")
         if line is None or " ERROR " not in line:
-            raise NotSeen(f"the log does not say what was deleted unread: {line}")
+            raise FaultNotObserved(f"the log does not report the deleted messages: {line}")
         side.replica.terminate()
         side.replica.wait()
         side.replica.start(KAFKA_ON_GAP="continue")
         side.send(100)
-        scene.wait_for(lambda: len(side.read(output)) >= 400, 60, "it goes on when told to")
+        context.wait_for(
+            lambda: len(side.read(output)) >= 400, 60, "it continues with that setting"
+        )
         _exactly(side, 400)
-    return "200 messages; not ready, with partition and count, until told to go on"
+    return "200 messages; not ready, with partition and count, until KAFKA_ON_GAP=continue"
 
 
-def _delete_unread(scene: Scene, side: Side) -> None:
+def _delete_unread(context: RunContext, side: SideStream) -> None:
     topic = side.settings.input_topic
-    everything = [TopicPartition(topic, partition, -1) for partition in (0, 1)]
-    for future in scene.admin.delete_records(everything).values():
+    ends = [TopicPartition(topic, partition, -1) for partition in (0, 1)]
+    for future in context.admin.delete_records(ends).values():
         future.result()
 
 
-def _exactly(side: Side, count: int) -> None:
+def _exactly(side: SideStream, count: int) -> None:
     found = len(side.read(side.settings.output_topic))
     if found != count or side.letters():
-        raise NotSeen(f"{found} answers and {len(side.letters())} dead letters, {count} were due")
+        letters = len(side.letters())
+        raise FaultNotObserved(
+            f"{found} answers and {letters} dead letters, {count} answers were expected"
+        )
 
 
 FAULTS = (
-    Fault("broker: kill -9 of one", "brokers", _kill_broker, _not_ours, stall_s=10, quick=True),
-    Fault("broker: kill -9 of the controller", "brokers", _kill_controller, _not_ours, stall_s=10),
-    Fault("broker: restart", "brokers", _restart, _not_ours),
-    Fault("broker: all three stopped and started", "brokers", _stop_all, _not_ours),
-    Fault("broker: a leader moved", "brokers", _move_leader, _not_ours, quick=True),
-    Fault("broker: a partition reassigned to a new one", "brokers", _reassign, _not_ours),
+    Fault(
+        "broker: kill -9 of one", "brokers", _kill_broker, _no_own_cluster, stall_s=10, quick=True
+    ),
+    Fault(
+        "broker: kill -9 of the controller",
+        "brokers",
+        _kill_controller,
+        _no_own_cluster,
+        stall_s=10,
+    ),
+    Fault("broker: restart", "brokers", _restart, _no_own_cluster),
+    Fault("broker: all three stopped and started", "brokers", _stop_all, _no_own_cluster),
+    Fault("broker: a leader moved", "brokers", _move_leader, _no_own_cluster, quick=True),
+    Fault("broker: a partition reassigned to a new one", "brokers", _reassign, _no_own_cluster),
     Fault("broker: partitions added to the input", "brokers", _add_partitions, mixes=False),
-    Fault("broker: too few replicas in sync", "brokers", _too_few_in_sync, _not_ours),
+    Fault("broker: too few replicas in sync", "brokers", _too_few_in_sync, _no_own_cluster),
     Fault("broker: the output topic missing", "brokers", _output_missing, mixes=False),
     Fault("broker: retention deletes unread input", "brokers", _retention, mixes=False),
 )

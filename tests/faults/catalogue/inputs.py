@@ -1,4 +1,4 @@
-"""Input that no sender should send."""
+"""Faults of input: messages that no sender should send."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tests.faults import fuzz
 from tests.faults.checker import EITHER
+from tests.faults.context import RunContext
 from tests.faults.environment import with_settings
-from tests.faults.fault import Fault, NotSeen
-from tests.faults.scene import Scene
+from tests.faults.fault import Fault, FaultNotObserved
 from tests.support.hostile import Hostile, hostile_messages
 from tests.support.patience import patient
 from tests.support.poison import BAD
@@ -24,17 +24,17 @@ _FUZZ_S = 12
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def send_poison(scene: Scene) -> str:
-    """Sends every kind of bad message that we know of, once."""
+def send_poison(context: RunContext) -> str:
+    """Sends every known kind of bad message once."""
     for _, value, headers, reason, _ in BAD:
-        scene.load.send(value, expect=reason, headers=headers)
+        context.load.send(value, expect=reason, headers=headers)
     return f"{len(BAD)} kinds of bad messages among good ones"
 
 
-def _generated(scene: Scene) -> str:
-    """Hostile messages made by hypothesis; what is to become of each is not known before."""
+def _generated(context: RunContext) -> str:
+    """Sends hostile messages from hypothesis; their outcome is not known in advance."""
 
-    @seed(scene.random.getrandbits(64))
+    @seed(context.random.getrandbits(64))
     @settings(
         max_examples=_FUZZED,
         database=None,
@@ -44,19 +44,19 @@ def _generated(scene: Scene) -> str:
     )
     @given(hostile_messages(), st.sampled_from((b"", None, b"\x00\xff")))
     def send(message: Hostile, key: bytes | None) -> None:
-        scene.load.send(message.value, expect=EITHER, headers=message.headers, key=key)
+        context.load.send(message.value, expect=EITHER, headers=message.headers, key=key)
 
     send()
     return f"{_FUZZED} messages made by hypothesis"
 
 
-def _fuzzed_decoder(scene: Scene) -> str:
-    """The decoder alone, under a fuzzer that follows coverage, in a process of its own."""
+def _fuzzed_decoder(context: RunContext) -> str:
+    """Fuzzes the decoder alone, with coverage, in a process of its own."""
     with tempfile.TemporaryDirectory() as corpus:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "tests.faults.fuzz", corpus),
-                *(f"-max_total_time={_FUZZ_S}", f"-seed={scene.random.randrange(1, 2**31)}"),
+                *(f"-max_total_time={_FUZZ_S}", f"-seed={context.random.randrange(1, 2**31)}"),
             ],
             cwd=ROOT,
             env=with_settings({}),
@@ -67,12 +67,12 @@ def _fuzzed_decoder(scene: Scene) -> str:
             check=False,
         )
     if done.returncode != 0:
-        raise NotSeen(f"the fuzzer found something: {done.stdout[-1500:]}")
+        raise FaultNotObserved(f"the fuzzer found an error: {done.stdout[-1500:]}")
     last = [line for line in done.stdout.splitlines() if line.startswith("Done ")]
     return f"atheris: {last[-1].replace('second(s)', 'seconds') if last else 'done'}"
 
 
-def _no_atheris(scene: Scene) -> str | None:
+def _no_atheris(context: RunContext) -> str | None:
     return fuzz.why_impossible()
 
 

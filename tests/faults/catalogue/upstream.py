@@ -1,4 +1,4 @@
-"""What senders do that is allowed, and easily got wrong by a reader."""
+"""Faults of senders: unusual but valid, and easily handled wrongly by a reader."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 from confluent_kafka import KafkaException, Producer
 
 from seldon_kafka.config.clients import producer_config
-from tests.faults import images, served
+from tests.faults import images, user_models
 from tests.faults.checker import REPLY
+from tests.faults.context import NotRecovered, RunContext, quiet
 from tests.faults.environment import with_settings
-from tests.faults.fault import Fault, NotSeen
-from tests.faults.scene import NotRecovered, Scene, quiet
+from tests.faults.fault import Fault, FaultNotObserved
 from tests.support.patience import patient
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,31 +30,31 @@ _GIVE_UP_S = 120.0
 _REPLAYED = re.compile(r"^replayed ([\d,]+) dead letters?$", re.MULTILINE)
 
 
-def _transactional(scene: Scene) -> Producer:
-    config = quiet(producer_config(scene.settings))
-    producer = Producer({**config, "transactional.id": f"{scene.settings.group_id}-upstream"})
+def _transactional(context: RunContext) -> Producer:
+    config = quiet(producer_config(context.settings))
+    producer = Producer({**config, "transactional.id": f"{context.settings.group_id}-upstream"})
     producer.init_transactions(_WAIT_S)
     return producer
 
 
-def _one_transaction(scene: Scene, producer: Producer) -> list[int]:
-    """Begins a transaction, and sends messages in it; returns their numbers."""
+def _one_transaction(context: RunContext, producer: Producer) -> list[int]:
+    """Begins a transaction and sends messages in it; returns their numbers."""
     producer.begin_transaction()
-    numbers = [scene.load.number() for _ in range(_MESSAGES)]
+    numbers = [context.load.number() for _ in range(_MESSAGES)]
     for number in numbers:
-        coded = images.message(number)
-        scene.load.produce(
-            producer, number, coded.value, REPLY, coded.headers, coded.shown, b"%d" % number
+        encoded = images.message(number)
+        context.load.produce(
+            producer, number, encoded.value, REPLY, encoded.headers, encoded.shown, b"%d" % number
         )
     producer.flush(_WAIT_S)
     return numbers
 
 
-def _transactions(scene: Scene, end: Callable[[Producer, list[int]], None]) -> str:
-    """Has so many transactions end in this way, whatever else is broken meanwhile.
+def _transactions(context: RunContext, end: Callable[[Producer, list[int]], None]) -> str:
+    """Ends a number of transactions in this way, even if other faults disturb them.
 
     Returns:
-        How many failed, in words; nothing if none did.
+        The number of failures as text; empty without failures.
 
     Raises:
         KafkaException: they fail for too long.
@@ -64,66 +64,68 @@ def _transactions(scene: Scene, end: Callable[[Producer, list[int]], None]) -> s
     done = failed = 0
     while done < _TRANSACTIONS:
         try:
-            producer = producer or _transactional(scene)
-            end(producer, _one_transaction(scene, producer))
+            producer = producer or _transactional(context)
+            end(producer, _one_transaction(context, producer))
             done += 1
         except KafkaException:
             if time.monotonic() > give_up_at:
                 raise
-            # The next producer's init_transactions ends what this one left; its messages are
-            # neither confirmed nor sent again, others with new numbers are.
+            # The next producer's init_transactions ends this transaction. Its messages are neither
+            # confirmed nor sent again; new messages get new numbers.
             producer = None
             failed += 1
-            scene.sleep(_PAUSE_S)
+            context.sleep(_PAUSE_S)
     return f"; {failed} more failed" if failed else ""
 
 
-def _committed(scene: Scene) -> str:
+def _committed(context: RunContext) -> str:
     def commit(producer: Producer, numbers: list[int]) -> None:
         producer.commit_transaction(_WAIT_S)
-        scene.load.confirm(numbers)
+        context.load.confirm(numbers)
 
-    failed = _transactions(scene, commit)
+    failed = _transactions(context, commit)
     return f"{_TRANSACTIONS} transactions of {_MESSAGES} messages{failed}"
 
 
-def _aborted(scene: Scene) -> str:
-    failed = _transactions(scene, lambda producer, numbers: producer.abort_transaction(_WAIT_S))
-    return f"{_TRANSACTIONS} aborted transactions of {_MESSAGES} messages, for no answer{failed}"
+def _aborted(context: RunContext) -> str:
+    failed = _transactions(context, lambda producer, numbers: producer.abort_transaction(_WAIT_S))
+    return f"{_TRANSACTIONS} aborted transactions of {_MESSAGES} messages, not answered{failed}"
 
 
-def _keyless(scene: Scene) -> str:
+def _keyless(context: RunContext) -> str:
     for _ in range(_KEYLESS):
-        scene.load.send_images(images.message(scene.load.sent), key=None)
+        context.load.send_images(images.message(context.load.sent), key=None)
     return f"{_KEYLESS} messages without a key"
 
 
-def _replay(scene: Scene) -> str:
-    """Dead letters are sent again, and become dead letters again, each once for each try."""
-    value = served.marked(images.images()[0], served.RAISE).tobytes()
+def _replay(context: RunContext) -> str:
+    """Replays dead letters, which become dead letters again, once for each replay."""
+    value = user_models.marked(images.images()[0], user_models.RAISE).tobytes()
     for _ in range(_LETTERS):
-        scene.load.send(value, expect="predict_failed", headers=images.coded("raw", 0).headers)
-    scene.recovered()
+        context.load.send(value, expect="predict_failed", headers=images.encoded("raw", 0).headers)
+    context.wait_for_recovery()
     replayed = 0
-    said: list[str] = []
+    outputs: list[str] = []
 
-    def all_are() -> bool:
+    def is_replayed() -> bool:
         nonlocal replayed
-        done = _run_replay(scene)
-        said.append(f"{done.stdout}{done.stderr}".strip())
-        # Also what does not end well may have sent something before.
+        done = _run_replay(context)
+        outputs.append(f"{done.stdout}{done.stderr}".strip())
+        # A replay that fails may have sent some messages before.
         counts = _REPLAYED.findall(done.stdout)
         replayed += sum(int(count.replace(",", "")) for count in counts)
         return done.returncode == 0 and replayed >= _LETTERS
 
     try:
-        scene.wait_for(all_are, 60, "dead letters are replayed")
+        context.wait_for(is_replayed, 60, "dead letters are replayed")
     except NotRecovered as error:
-        raise NotSeen(f"{error}; {replayed} are, the replay says {said[-1]!r}") from error
-    return f"{replayed} dead letters; runs of the command: {len(said)}"
+        raise FaultNotObserved(
+            f"{error}; {replayed} were, the output is {outputs[-1]!r}"
+        ) from error
+    return f"{replayed} dead letters; runs of the command: {len(outputs)}"
 
 
-def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
+def _run_replay(context: RunContext) -> subprocess.CompletedProcess[str]:
     command = (
         sys.executable,
         "-m",
@@ -134,10 +136,10 @@ def _run_replay(scene: Scene) -> subprocess.CompletedProcess[str]:
         "predict_failed",
     )
     return subprocess.run(
-        # Those of earlier replays come back again and again.
+        # Dead letters of earlier replays have many attempts.
         [*command, "--attempts", "1000"],
         cwd=ROOT,
-        env=with_settings(scene.environ),
+        env=with_settings(context.environ),
         capture_output=True,
         text=True,
         timeout=patient(60),

@@ -1,100 +1,100 @@
-"""Workers that are killed, frozen, restarted, and made more or fewer."""
+"""Faults of workers: killed, frozen, restarted and scaled ones."""
 
 from __future__ import annotations
 
 import signal
 
-from tests.faults import memory, served
-from tests.faults.fault import Fault, NotSeen
-from tests.faults.fleet import Replica, signal_to
-from tests.faults.scene import LOCAL, REMOTE, Scene
+from tests.faults import memory, user_models
+from tests.faults.context import LOCAL, REMOTE, RunContext
+from tests.faults.fault import Fault, FaultNotObserved
+from tests.faults.replica import Replica, signal_to
 
 _SESSION_S = 6.0
-# A killed replica stays away for so long that the other one takes over all of its partitions.
+# A killed replica stays away until the other one has taken over all of its partitions.
 _AWAY_S = 14.0
 _LEAVE_S = 5.0
 _READY_S = 120.0
 _STORM = 12
 
 
-def _any(scene: Scene) -> Replica:
-    return scene.random.choice(scene.running())
+def _any(context: RunContext) -> Replica:
+    return context.random.choice(context.running())
 
 
-def _worker_of(scene: Scene, replica: Replica) -> int:
-    pid: int = scene.wait_for(replica.worker, 30, f"replica {replica.name} has a worker")
+def _worker_of(context: RunContext, replica: Replica) -> int:
+    pid: int = context.wait_for(replica.worker, 30, f"replica {replica.name} has a worker")
     return pid
 
 
-def _kill_worker(scene: Scene) -> str:
-    replica = _any(scene)
-    scene.sleep(scene.random.uniform(0, 1))
-    signal_to(_worker_of(scene, replica), signal.SIGKILL)
+def _kill_worker(context: RunContext) -> str:
+    replica = _any(context)
+    context.sleep(context.random.uniform(0, 1))
+    signal_to(_worker_of(context, replica), signal.SIGKILL)
     return f"the worker of {replica.name}, started again by its supervisor"
 
 
-def _kill_replica(scene: Scene) -> str:
-    replica = _any(scene)
-    scene.sleep(scene.random.uniform(0, 1))
+def _kill_replica(context: RunContext) -> str:
+    replica = _any(context)
+    context.sleep(context.random.uniform(0, 1))
     replica.kill()
-    scene.sleep(_AWAY_S)
+    context.sleep(_AWAY_S)
     replica.start()
     return f"all of {replica.name}, away for {_AWAY_S:.0f} s"
 
 
-def _kill_at(scene: Scene, point: str) -> str:
-    replica = scene.fleet[LOCAL]
-    pid = _worker_of(scene, replica)
-    order = served.order(scene.folder, point, replica.name)
-    order.touch()
-    scene.wait_for(lambda: not order.exists(), 60, f"a worker comes to the point {point}")
-    scene.wait_for(lambda: replica.worker() != pid, 10, "it dies there")
+def _kill_at(context: RunContext, point: str) -> str:
+    replica = context.replicas[LOCAL]
+    pid = _worker_of(context, replica)
+    trigger = user_models.trigger_file(context.folder, point, replica.name)
+    trigger.touch()
+    context.wait_for(lambda: not trigger.exists(), 60, f"a worker reaches the point {point}")
+    context.wait_for(lambda: replica.worker() != pid, 10, "it dies there")
     return f"the worker of {replica.name}"
 
 
-def _after_predict(scene: Scene) -> str:
-    return _kill_at(scene, served.AFTER_PREDICT)
+def _after_predict(context: RunContext) -> str:
+    return _kill_at(context, user_models.AFTER_PREDICT)
 
 
-def _before_commit(scene: Scene) -> str:
-    return _kill_at(scene, served.BEFORE_COMMIT)
+def _before_commit(context: RunContext) -> str:
+    return _kill_at(context, user_models.BEFORE_COMMIT)
 
 
-def _during_commit(scene: Scene) -> str:
-    return _kill_at(scene, served.DURING_COMMIT)
+def _during_commit(context: RunContext) -> str:
+    return _kill_at(context, user_models.DURING_COMMIT)
 
 
-def _freeze(scene: Scene) -> str:
-    replica = _any(scene)
-    pid = _worker_of(scene, replica)
+def _freeze(context: RunContext) -> str:
+    replica = _any(context)
+    pid = _worker_of(context, replica)
     signal_to(pid, signal.SIGSTOP)
-    frozen_s = _SESSION_S + scene.random.uniform(2, 5)
-    scene.sleep(frozen_s)
+    frozen_s = _SESSION_S + context.random.uniform(2, 5)
+    context.sleep(frozen_s)
     signal_to(pid, signal.SIGCONT)
     return f"the worker of {replica.name} for {frozen_s:.1f} s"
 
 
-def _storm(scene: Scene) -> str:
+def _storm(context: RunContext) -> str:
     left = []
     for name in (LOCAL, REMOTE):
-        replica = scene.fleet[name]
+        replica = context.replicas[name]
         for _ in range(_STORM):
             replica.terminate()
-            scene.sleep(0.01)
+            context.sleep(0.01)
         left.append(_leave(replica))
         replica.start()
-        scene.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
+        context.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"{_STORM} to each replica; left after {_seconds(left)}"
 
 
-def _rolling(scene: Scene) -> str:
+def _rolling(context: RunContext) -> str:
     left = []
     for name in (LOCAL, REMOTE):
-        replica = scene.fleet[name]
+        replica = context.replicas[name]
         replica.terminate()
         left.append(_leave(replica))
         replica.start()
-        scene.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
+        context.wait_for(replica.is_ready, _READY_S, f"{name} is ready again")
     return f"one replica after the other; left after {_seconds(left)}"
 
 
@@ -102,44 +102,46 @@ def _leave(replica: Replica) -> float:
     status = replica.wait()
     took_s = replica.left_after[-1]
     if status != 0:
-        raise NotSeen(f"replica {replica.name} left with exit status {status}")
+        raise FaultNotObserved(f"replica {replica.name} left with exit status {status}")
     if took_s > _LEAVE_S:
-        raise NotSeen(f"replica {replica.name} took {took_s:.1f} s to leave")
+        raise FaultNotObserved(f"replica {replica.name} took {took_s:.1f} s to leave")
     return took_s
 
 
-def _scale(scene: Scene) -> str:
-    scene.fleet[REMOTE].terminate()
-    scene.fleet[REMOTE].wait()
-    scene.start(REMOTE, "c", "d")
-    scene.sleep(2)
-    most = len(scene.running())
-    others = [scene.fleet[name] for name in (REMOTE, "c", "d")]
+def _scale(context: RunContext) -> str:
+    context.replicas[REMOTE].terminate()
+    context.replicas[REMOTE].wait()
+    context.start(REMOTE, "c", "d")
+    context.sleep(2)
+    highest = len(context.running())
+    others = [context.replicas[name] for name in (REMOTE, "c", "d")]
     for replica in others:
         replica.terminate()
     for replica in others:
         _leave(replica)
-    scene.sleep(3)
-    scene.start(REMOTE)
-    return f"1 replica, {most}, 1, and 2 again"
+    context.sleep(3)
+    context.start(REMOTE)
+    return f"1 replica, {highest}, 1, and 2 again"
 
 
-def _out_of_memory(scene: Scene) -> str:
-    replica = _any(scene)
-    pid = _worker_of(scene, replica)
-    order = served.order(scene.folder, served.HOARD, replica.name)
+def _out_of_memory(context: RunContext) -> str:
+    replica = _any(context)
+    pid = _worker_of(context, replica)
+    trigger = user_models.trigger_file(context.folder, user_models.FILL_MEMORY, replica.name)
     with memory.limited(pid, mib=64) as limit:
-        order.touch()
+        trigger.touch()
         try:
-            scene.wait_for(lambda: replica.worker() != pid, 30, "the worker dies")
+            context.wait_for(lambda: replica.worker() != pid, 30, "the worker dies")
         finally:
-            order.unlink(missing_ok=True)
+            trigger.unlink(missing_ok=True)
         if not limit.kills():
-            raise NotSeen(f"the worker of {replica.name} died, and the kernel killed nobody")
+            raise FaultNotObserved(
+                f"the worker of {replica.name} died, and the kernel killed no process"
+            )
     return f"the worker of {replica.name}, by the kernel"
 
 
-def _no_memory_limit(scene: Scene) -> str | None:
+def _no_memory_limit(context: RunContext) -> str | None:
     return memory.why_impossible()
 
 

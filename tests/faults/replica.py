@@ -1,4 +1,4 @@
-"""The replicas under test: started as the image starts them, and killed by pid."""
+"""The replicas under test: they are started as the image starts them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.faults import served
+from tests.faults import user_models
 from tests.faults.environment import with_settings
 from tests.support.patience import patient
 from tests.support.ports import free_port
@@ -28,17 +28,17 @@ _LEAVE_S = 30.0
 class Replica:
     """A supervisor and its worker.
 
-    Attributes:
-        name: its worker id.
-        left_after: seconds from each SIGTERM to the supervisor's exit.
-
     Args:
         name: its worker id.
         environ: settings.
-        folder: for its log, and the files that steer its class.
-        command: what starts the Python of this replica, such as `ip netns exec …`.
+        folder: folder for its log, and for the files that control its user model.
+        command: prefix of the command, such as `ip netns exec …`.
         host: address of its HTTP port.
-        class_name: the class that it serves; that of its name unless given.
+        class_name: name of the user model; default that of the replica's name.
+
+    Attributes:
+        name: its worker id.
+        left_after: seconds from each SIGTERM to the supervisor's exit.
     """
 
     def __init__(
@@ -57,23 +57,23 @@ class Replica:
         self._folder = folder
         self._command = command
         self._host = host
-        kind = served.CLASSES.get(name, served.Faulty)
-        self._class_name = class_name or f"{served.__name__}.{kind.__name__}"
+        kind = user_models.CLASSES.get(name, user_models.Faulty)
+        self._class_name = class_name or f"{user_models.__name__}.{kind.__name__}"
         self._port = 0
         self._process: subprocess.Popen[bytes] | None = None
-        self._told_at = 0.0
+        self._terminated_at = 0.0
 
     def start(self, **environ: str) -> None:
-        """Starts it, with further variables."""
+        """Starts the replica, with further variables."""
         self._port = free_port()
         own = {
             "KAFKA_WORKER_ID": self.name,
             "KAFKA_HTTP_HOST": self._host,
             "KAFKA_HTTP_PORT": str(self._port),
             "KAFKA_SELDON_SERVER": "off",
-            served.FOLDER: str(self._folder),
-            served.REPLICA: self.name,
-            # Two replicas, three brokers and a load on a few cores: one thread each.
+            user_models.FOLDER: str(self._folder),
+            user_models.REPLICA: self.name,
+            # One thread each, because replicas, brokers and load share a few cores.
             "OMP_NUM_THREADS": "1",
         }
         with self.log.open("ab") as output:
@@ -89,7 +89,7 @@ class Replica:
 
     @property
     def runs(self) -> bool:
-        """Whether its supervisor is alive."""
+        """Whether the supervisor is alive."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -99,7 +99,7 @@ class Replica:
         return self._process.pid
 
     def worker(self) -> int | None:
-        """Process id of its worker, or None while there is none."""
+        """Returns the process id of the worker, or None while there is none."""
         try:
             children = psutil.Process(self.pid).children()
         except psutil.NoSuchProcess:
@@ -107,11 +107,11 @@ class Replica:
         return next((child.pid for child in children if _is_worker(child)), None)
 
     def is_ready(self) -> bool:
-        """Whether `/ready` says so."""
+        """Returns whether `/ready` answers with 200."""
         return self.ask("/ready")[0] == 200
 
     def ask(self, path: str) -> tuple[int, str]:
-        """Status and text of a GET; status 0 where nobody answers."""
+        """Returns the status and text of a GET; status 0 without an answer."""
         try:
             with urllib.request.urlopen(self._url(path), timeout=2) as got:
                 return got.status, got.read().decode()
@@ -122,7 +122,7 @@ class Replica:
             return 0, ""
 
     def clock(self) -> float | None:
-        """What its supervisor takes for the time, by the `Date` of an answer; None without one."""
+        """Returns the supervisor's time, from the `Date` of an answer; None without one."""
         try:
             with urllib.request.urlopen(self._url("/live"), timeout=2) as got:
                 date = got.headers["Date"]
@@ -134,35 +134,35 @@ class Replica:
         return f"http://{self._host}:{self._port}{path}"
 
     def metric(self, name: str) -> float:
-        """The sum of a metric over its labels; 0 where nobody answers."""
+        """Returns the sum of a metric over its labels; 0 without an answer."""
         families = text_string_to_metric_families(self.ask("/metrics")[1])
         samples = [sample for family in families for sample in family.samples]
         return float(sum(sample.value for sample in samples if sample.name == name))
 
     def restarts(self) -> int:
-        """How often its worker was started again."""
+        """Returns the number of restarts of the worker."""
         status, text = self.ask("/status")
         return int(json.loads(text)["workers"][0]["restarts"]) if status == 200 else 0
 
     def terminate(self) -> None:
-        """SIGTERM to the supervisor, as Kubernetes does it."""
+        """Sends SIGTERM to the supervisor, as Kubernetes does."""
         assert self._process is not None
-        self._told_at = time.monotonic()
+        self._terminated_at = time.monotonic()
         self._process.terminate()
 
     def wait(self) -> int:
-        """Waits until it has left, and notes how long that took.
+        """Waits until the supervisor has exited, and stores how long that took.
 
         Raises:
-            subprocess.TimeoutExpired: it does not leave.
+            subprocess.TimeoutExpired: it did not exit in time.
         """
         assert self._process is not None
         status = self._process.wait(patient(_LEAVE_S))
-        self.left_after.append(time.monotonic() - self._told_at)
+        self.left_after.append(time.monotonic() - self._terminated_at)
         return status
 
     def kill(self) -> None:
-        """SIGKILL to the supervisor and its worker, as the death of a pod."""
+        """Sends SIGKILL to the supervisor and its worker, as when a pod dies."""
         assert self._process is not None
         worker = self.worker()
         self._process.kill()
@@ -172,7 +172,7 @@ class Replica:
 
 
 def signal_to(pid: int, number: signal.Signals) -> bool:
-    """Sends a signal; whether the process was there."""
+    """Sends a signal, and returns whether the process existed."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,10 +1,10 @@
-"""The shipped classifier with a grudge: marked images make it misbehave, and files kill it.
+"""User models that misbehave on marked images or if a file exists; otherwise they classify.
 
-The replicas serve three classes: one that is row-wise, one that is and reuses its buffers, and one
-that is not and declares nothing.
+There are three: a row-wise one, a row-wise one that reuses its buffers, and one that is not
+row-wise and declares nothing.
 
-A worker imports this class like any other, and so it is also where the harness
-gets a hook into the worker: at the chosen points of `KillPoints`.
+A worker imports this module as it imports any user model. So the module is also where the harness
+installs `KillPoints` in the worker.
 """
 
 from __future__ import annotations
@@ -27,42 +27,42 @@ from wrapper import KmnistClassifier
 from wrapper.payload import to_rows
 
 FOLDER = "FAULTS_FOLDER"
-"""Variable with the folder of the files that steer the class."""
+"""Variable with the folder of the files that control the user model."""
 REPLICA = "FAULTS_REPLICA"
-"""Variable with the name of the replica, for files that are for one of them."""
+"""Variable with the name of the replica, for files that control only one."""
 
 AFTER_PREDICT = "after-predict"
 BEFORE_COMMIT = "after-produce-before-commit"
 DURING_COMMIT = "during-commit"
-STORE_AWAY = "store-away"
-HOARD = "hoard"
+STORE_UNAVAILABLE = "store-away"
+FILL_MEMORY = "hoard"
 
 MARK = (251, 17, 93)
-"""The first three pixels of an image that makes the class misbehave; the fourth says how."""
+"""The first three pixels of an image that makes the model misbehave; the fourth says how."""
 RAISE, HANG, SEGFAULT, BLOAT, NAN, WRONG_SHAPE, LEAK = range(1, 8)
 
 _COMMIT_S = 0.004
 _FLUSH_S = 5.0
-_HOARD_MIB = 16
-_MOST_HOARDED_MIB = 2048
+_BLOCK_MIB = 16
+_MAX_ALLOCATED_MIB = 2048
 _MIB = 1024 * 1024
 _leaked: list[bytearray] = []
 
 
 def marked(image: NDArray[np.uint8], code: int) -> NDArray[np.uint8]:
-    """A copy of an image (28, 28) that asks for this misbehaviour."""
+    """Returns a copy of an image (28, 28) with the mark for this misbehaviour."""
     copy = image.copy()
     copy[0, :4] = (*MARK, code)
     return copy
 
 
-def order(folder: Path, point: str, replica: str) -> Path:
-    """The file that, once there, has the replica's worker die at a point; it then is gone."""
+def trigger_file(folder: Path, point: str, replica: str) -> Path:
+    """Returns the file whose existence kills the replica's worker at this point, once."""
     return folder / f"{point}.{replica}"
 
 
 class Faulty(KmnistClassifier):
-    """Answers as the shipped classifier does, unless an image or a file asks for trouble."""
+    """Answers as the shipped classifier does, unless a mark or a file makes it misbehave."""
 
     def load(self) -> None:
         super().load()
@@ -71,12 +71,12 @@ class Faulty(KmnistClassifier):
         KillPoints(self._folder, self._replica).install()
 
     def predict(self, X: Any, names: Any = None) -> SeldonResponse:  # noqa: N803
-        if (self._folder / STORE_AWAY).exists():
-            raise ConnectionError("the feature store is away")
-        hoard = order(self._folder, HOARD, self._replica)
-        if hoard.exists():
-            hoard.unlink(missing_ok=True)
-            _hoard()
+        if (self._folder / STORE_UNAVAILABLE).exists():
+            raise ConnectionError("the feature store is unavailable")
+        trigger = trigger_file(self._folder, FILL_MEMORY, self._replica)
+        if trigger.exists():
+            trigger.unlink(missing_ok=True)
+            _fill_memory()
         rows = to_rows(X)
         is_marked = (rows[:, 0, :3] == MARK).all(axis=1)
         codes = rows[is_marked, 0, 3].tolist()
@@ -93,7 +93,7 @@ class Faulty(KmnistClassifier):
 
 
 class Buffered(Faulty):
-    """Answers out of an array, a dict and lists that it uses again at each call."""
+    """Answers from an array, a dict and lists that it reuses in each call."""
 
     def load(self) -> None:
         super().load()
@@ -115,9 +115,9 @@ class Buffered(Faulty):
 
 
 class NotRowWise(Faulty):
-    """Gives each image of a call the answer of the one before it; declares nothing.
+    """Gives each image of a call the answer to the one before it, and declares nothing.
 
-    Its answers come in one array that it uses again.
+    Its answers are in an array that it reuses.
     """
 
     to_rows = None  # type: ignore[assignment]
@@ -125,7 +125,7 @@ class NotRowWise(Faulty):
 
     @property
     def predict_raw(self) -> Any:
-        """Not there: the runtime reads this class's messages, and says what is wrong with them."""
+        """Absent, so that the runtime decodes this model's messages and rejects bad ones."""
         raise AttributeError("predict_raw")
 
     def predict(self, X: Any, names: Any = None) -> SeldonResponse:  # noqa: N803
@@ -142,50 +142,50 @@ class NotRowWise(Faulty):
         return SeldonResponse(answer, tags=tags)
 
     def _misshapen(self, rows: Any) -> Any:
-        # One row less is an answer like any other of a class that declares nothing.
+        # For a model that declares nothing, a missing row would be a valid answer.
         return [[0.5], [0.25, 0.25]]
 
 
 CLASSES = {"a": Buffered, "b": NotRowWise}
-"""The class of each replica that always runs; all others serve `Faulty`."""
+"""The user model of each replica that always runs; other replicas serve `Faulty`."""
 
 
-def answers_of_neighbours(worker: str) -> bool:
-    """Whether the worker of this name serves `NotRowWise`."""
+def answers_are_shifted(worker: str) -> bool:
+    """Returns whether the worker of this name serves `NotRowWise`."""
     return CLASSES.get(worker.partition(".")[0]) is NotRowWise
 
 
 def _misbehave(codes: list[int]) -> None:
     if RAISE in codes:
-        raise ValueError("this image is beyond me")
+        raise ValueError("the model cannot predict this image")
     if HANG in codes:
         time.sleep(3600)
     if SEGFAULT in codes:
         ctypes.string_at(0)
     if BLOAT in codes:
-        _hoard()
+        _fill_memory()
     for _ in range(codes.count(LEAK)):
         _leaked.append(bytearray(os.urandom(_MIB)) * 8)
 
 
-def _hoard() -> None:
-    """Takes memory until the kernel has enough of it.
+def _fill_memory() -> None:
+    """Allocates memory until the kernel kills the process.
 
     Raises:
-        RuntimeError: it has not; the machine is not to suffer for a limit that is not in force.
+        RuntimeError: the limit is not in force; the machine must not run out of memory.
     """
-    hoard: list[bytearray] = []
-    while len(hoard) * _HOARD_MIB < _MOST_HOARDED_MIB:
-        hoard.append(bytearray(os.urandom(_MIB)) * _HOARD_MIB)
-    raise RuntimeError(f"nobody minds that {_MOST_HOARDED_MIB} MiB are hoarded")
+    blocks: list[bytearray] = []
+    while len(blocks) * _BLOCK_MIB < _MAX_ALLOCATED_MIB:
+        blocks.append(bytearray(os.urandom(_MIB)) * _BLOCK_MIB)
+    raise RuntimeError(f"{_MAX_ALLOCATED_MIB} MiB were allocated without being killed")
 
 
 class KillPoints:
-    """Kills this process where it is told to, which no signal from outside could hit.
+    """Kills this process at points that no signal from outside could hit.
 
     Args:
-        folder: where the orders are, see `order`.
-        replica: whose worker this is.
+        folder: folder of the trigger files, see `trigger_file`.
+        replica: name of the worker's replica.
     """
 
     def __init__(self, folder: Path, replica: str) -> None:
@@ -193,19 +193,19 @@ class KillPoints:
         self._replica = replica
 
     def install(self) -> None:
-        """Puts itself around what the worker does."""
+        """Wraps the worker's methods."""
         self._after(Pipeline, "predict", AFTER_PREDICT)
         call: Any = TransactionalProducer._call
 
         def hooked(producer: Any, function: Any, *arguments: Any, **others: Any) -> None:
             if function.__name__ == "commit_transaction":
-                if self._ordered(BEFORE_COMMIT):
-                    # What is not to be committed is to be in the log, where readers could see it.
+                if self._is_triggered(BEFORE_COMMIT):
+                    # Flushed, so that uncommitted messages are in the log, visible to readers.
                     function.__self__.flush(_FLUSH_S)
-                self._obey(BEFORE_COMMIT)
-                if self._ordered(DURING_COMMIT):
-                    # The request is on its way by then, or its answer.
-                    threading.Timer(_COMMIT_S, self._obey, [DURING_COMMIT]).start()
+                self._kill_if_triggered(BEFORE_COMMIT)
+                if self._is_triggered(DURING_COMMIT):
+                    # By then the request or its reply is on the way.
+                    threading.Timer(_COMMIT_S, self._kill_if_triggered, [DURING_COMMIT]).start()
             call(producer, function, *arguments, **others)
 
         TransactionalProducer._call = hooked  # type: ignore[assignment, method-assign]
@@ -215,15 +215,15 @@ class KillPoints:
 
         def hooked(*arguments: Any) -> Any:
             answer = original(*arguments)
-            self._obey(point)
+            self._kill_if_triggered(point)
             return answer
 
         setattr(owner, method, hooked)
 
-    def _ordered(self, point: str) -> bool:
-        return order(self._folder, point, self._replica).exists()
+    def _is_triggered(self, point: str) -> bool:
+        return trigger_file(self._folder, point, self._replica).exists()
 
-    def _obey(self, point: str) -> None:
-        if self._ordered(point):
-            order(self._folder, point, self._replica).unlink()
+    def _kill_if_triggered(self, point: str) -> None:
+        if self._is_triggered(point):
+            trigger_file(self._folder, point, self._replica).unlink()
             os.kill(os.getpid(), signal.SIGKILL)
