@@ -15,7 +15,7 @@ def nothing() -> bool:
 
 
 class ClientThread:
-    """Calls client methods in a thread of its own, one after the other, each with a time limit.
+    """Calls methods of the client library in a separate thread, each with a time limit.
 
     `send_offsets_to_transaction` hangs for ever, whatever its time-out, when the group's
     coordinator is gone (https://github.com/confluentinc/librdkafka/issues/5456). A new thread
@@ -32,16 +32,16 @@ class ClientThread:
         within_s: float,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Calls a client method in the thread, and waits for it at most this long.
+        """Calls a method in the thread, and waits until the call returns.
 
         After a time-out the producer must not be used again: the call may still be under way.
 
         Args:
             function: a method of a producer.
-            args: its arguments.
-            within_s: longest wait, in seconds.
-            while_waiting: a step of other work, repeated until the call returns; it returns whether
-                there is more to do.
+            args: arguments of the method.
+            within_s: longest wait after the other work, in seconds.
+            while_waiting: a step of other work, repeated until the call returns; the step returns
+                whether there is more to do.
 
         Raises:
             KafkaException: the call's own error; or a fatal time-out, if the call did not return.
@@ -57,7 +57,8 @@ class ClientThread:
         finally:
             if not call.wait(within_s):
                 self._calls = None
-                # This error comes first: it makes the producer unusable.
+                # This error replaces an error of the other work, because it makes the producer
+                # unusable.
                 name = getattr(function, "__name__", "a call")
                 why = f"{name} did not return within {within_s:.0f} s"
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, why, True))
@@ -72,17 +73,18 @@ class ClientThread:
 
 
 class _Call:
-    """One call.
+    """One call of a method.
 
     Attributes:
-        error: the exception that it raised, once it has returned.
+        error: the exception that the call raised, if any; valid once the call has returned.
     """
 
     def __init__(self, function: Callable[..., object], args: Tuple[object, ...]) -> None:
         self._function = function
         self._args = args
         self.error: Optional[BaseException] = None
-        # Released when the call returns. A lock takes half of the time of an event.
+        # The lock is released when the call returns. It takes half the time of a
+        # `threading.Event`.
         self._under_way = threading.Lock()
         self._under_way.acquire()
 

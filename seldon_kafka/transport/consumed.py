@@ -25,16 +25,16 @@ def record_of(message: Message) -> Record:
 
 
 def position_of(message: Message) -> Tuple[int, int]:
-    """Returns the partition and the offset of a message or of an error; -1 for none."""
+    """Returns the partition and the offset of a message or of an error; -1 if one is unknown."""
     partition, offset = message.partition(), message.offset()
     return -1 if partition is None else partition, -1 if offset is None else offset
 
 
 def reached(message: Message) -> int:
-    """Returns the offset up to which a partition was read; -1 if a message does not tell.
+    """Returns the offset up to which a partition was read, by its last message; -1 if unknown.
 
     Raises:
-        KafkaException: the message is an error that does not pass.
+        KafkaException: the message is an error that is not temporary.
     """
     error = message.error()
     _, offset = position_of(message)
@@ -42,7 +42,8 @@ def reached(message: Message) -> int:
         return offset + 1
     if error.code() == KafkaError._PARTITION_EOF:
         return offset
-    # The client looks for the coordinator of its group although it does not join.
+    # The client looks for the coordinator of its group although it does not join the group. So a
+    # missing right to the group is no error.
     if not error.retriable() and error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED:
         raise KafkaException(error)
     return -1

@@ -16,19 +16,20 @@ from seldon_kafka.transport.output_messages import OutputMessage, size_of
 if TYPE_CHECKING:
     from confluent_kafka._types import HeadersType
 
-# The longest wait for room in a full queue.
+# The longest wait while the producer's queue is full.
 _ROOM_WITHIN_S = 15.0
 _POLL_S = 0.05
 _QUEUE_KIB = 64 * 1024
 
-# Errors of the message itself or of its batch: sending it again in the same way can't help.
+# Errors of the message itself or of its record batch: the same message would fail again.
 _REFUSED = (
     KafkaError.MSG_SIZE_TOO_LARGE,
     KafkaError.INVALID_TIMESTAMP,
     KafkaError.INVALID_RECORD,
 )
-# A message that was purged, or was in one batch with a refused one, fails because of another.
-_OTHERS_FAULT = (
+# Errors of a message that another message caused: the producer purged its queue, or the record
+# batch had a refused message.
+_CAUSED_BY_ANOTHER = (
     KafkaError._PURGE_QUEUE,
     KafkaError._PURGE_INFLIGHT,
     KafkaError._INVALID_DIFFERENT_RECORD,
@@ -39,10 +40,10 @@ class Refusal(NamedTuple):
     """A message that a broker refused.
 
     Attributes:
-        topic: the topic that it was sent to.
+        topic: the topic that the message was sent to.
         source: partition and offset of the input record.
-        size: an upper bound of its bytes in the log.
-        why: the broker's text.
+        size: upper bound of the message's size in the log, in bytes.
+        why: text of the broker's error.
     """
 
     topic: str
@@ -55,9 +56,9 @@ class NotCommitted(Exception):
     """The records must be answered again from the committed offsets.
 
     Attributes:
-        refusal: the message that a broker refused, if that was the reason.
-        unknown: whether the commit may have succeeded; the committed offsets tell, once the
-            producer has been started again.
+        refusal: the message that a broker refused, if a refusal was the reason.
+        unknown: whether the commit may have succeeded. The committed offsets show its outcome once
+            the producer has been started again.
     """
 
     def __init__(
@@ -69,7 +70,7 @@ class NotCommitted(Exception):
 
 
 class Deliveries:
-    """The delivery errors of messages that were handed to a producer."""
+    """Hands messages to a producer, and keeps the errors of their deliveries."""
 
     def __init__(self) -> None:
         self._first: Optional[KafkaError] = None
@@ -84,7 +85,7 @@ class Deliveries:
         """Hands messages to the producer, and waits for room while its queue is full.
 
         Raises:
-            BufferError: the queue stayed full.
+            BufferError: the producer's queue stayed full for 15 s.
             KafkaException: the producer refuses a message.
         """
         for message in messages:
@@ -103,7 +104,7 @@ class Deliveries:
                 timestamp=max(0, message.timestamp_ms),
                 # The stubs want a list of exactly their own type.
                 headers=cast("HeadersType", message.headers),
-                # A delivery report has no headers, so the message itself is kept with it.
+                # A delivery report has no headers, so the callback keeps the message itself.
                 on_delivery=functools.partial(self._note, message),
             )
         except KafkaException as error:
@@ -124,7 +125,7 @@ class Deliveries:
     def _note(
         self, sent: OutputMessage, error: Optional[KafkaError], message: Optional[Message]
     ) -> None:
-        if error is None or error.code() in _OTHERS_FAULT:
+        if error is None or error.code() in _CAUSED_BY_ANOTHER:
             return
         self._first = self._first or error
         if error.code() in _REFUSED and self._refusal is None:
@@ -132,7 +133,12 @@ class Deliveries:
             self._refusal = Refusal(sent.topic, source, size_of(sent), error.str())
 
     def failure(self, fallback: str, *, unknown: bool = False) -> NotCommitted:
-        """Returns the error to raise, and forgets the delivery errors."""
+        """Returns the error to raise, and forgets the delivery errors.
+
+        Args:
+            fallback: text of the error if no delivery failed.
+            unknown: whether the commit may have succeeded.
+        """
         error, refusal = self._first, self._refusal
         self._first = self._refusal = None
         return NotCommitted(error.str() if error else fallback, refusal, unknown=unknown)
@@ -143,18 +149,18 @@ def output_config(settings: Settings, batch_bytes: int) -> JsonObject:
 
     Args:
         settings: the settings.
-        batch_bytes: largest batch that the topics take.
+        batch_bytes: largest record batch that every topic allows, in bytes.
     """
-    most = most_log_bytes(settings) if settings.log_requests else most_bytes(settings)
+    max_bytes = most_log_bytes(settings) if settings.log_requests else most_bytes(settings)
     config = producer_config(
         settings,
         client_id=settings.worker_id,
         batch_size=batch_bytes,
-        message_max_bytes=most,
-        # Transactions without a pause between them wait this long before they add partitions again.
+        message_max_bytes=max_bytes,
+        # A transaction that follows another at once adds its partitions only after this time.
         retry_backoff_ms=10,
-        # A larger message than the queue would never find room.
-        queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * most // 1024),
+        # A message that is larger than the queue could never be sent.
+        queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * max_bytes // 1024),
     )
     config["delivery.report.only.error"] = True
     return config

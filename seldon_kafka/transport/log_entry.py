@@ -1,10 +1,11 @@
 """Entries of the request log: a request and its outcome, as a CloudEvent with one JSON object.
 
-CloudEvents 1.0 in the binary mode of its Kafka binding: attributes are headers, the value is data.
+An entry is a message in the binary mode of the Kafka binding of CloudEvents 1.0: the event's
+attributes are headers, and its data is the value.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 
-Valid JSON is copied and not parsed: to parse and write it again would cost as much as to answer the
-request. So this module joins bytes.
+Entries are joined from bytes. A request or reply of valid JSON is copied into its entry, because
+parsing and writing it again would take as long as answering the request.
 """
 
 from __future__ import annotations
@@ -31,19 +32,20 @@ ANSWERED = b"model.request.answered"
 REJECTED = b"model.request.rejected"
 
 JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
-"""Content types of values without a content type."""
+"""Content types of JSON and protobuf values; used for values without a `content-type` header."""
 
 ENVELOPE_BYTES = 64 * 1024
-"""Assumed size of key, headers and framing; they are counted only near a limit."""
+"""Assumed size of key, headers and framing, in bytes; their true size is counted near a limit."""
 
 JSON, TEXT, BASE64, OMITTED = "json", "text", "base64", "omitted"
-"""Encodings of a request or reply in an entry: as JSON, as a string, in base64, or omitted."""
+"""Encodings of a request or reply in an entry: JSON, a string, a string in base64, or null."""
 
 EventHeaders = List[Tuple[str, Optional[bytes]]]
 
-# Seldon's own request logger has these attributes; its operator sets all of the variables but the
-# last one (https://docs.seldon.io/projects/seldon-core/en/v1.17.1/analytics/logging.html).
-_SELDONS = (
+# The attributes of Seldon's own request logger, and the variables with their values. Seldon's
+# operator sets all of these variables but the last one
+# (https://docs.seldon.io/projects/seldon-core/en/v1.17.1/analytics/logging.html).
+_SELDON_ATTRIBUTES = (
     ("ce_inferenceservicename", "SELDON_DEPLOYMENT_ID"),
     ("ce_endpoint", "PREDICTOR_ID"),
     ("ce_modelid", "PREDICTIVE_UNIT_ID"),
@@ -55,9 +57,9 @@ class Author(NamedTuple):
     """The author of entries.
 
     Attributes:
-        source: CloudEvents source, a URI reference.
+        source: `source` of the CloudEvents, a URI reference.
         worker: name of the worker.
-        headers: attributes of all its events.
+        headers: further attributes of all CloudEvents of the author, as headers.
     """
 
     source: str
@@ -69,8 +71,8 @@ class Content(NamedTuple):
     """The value of a request or a reply.
 
     Attributes:
-        json: its JSON text in the entry.
-        encoding: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty without a value.
+        json: JSON text of the value in the entry.
+        encoding: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty for a message without a value.
         content_type: content type of the original value.
         size: size of the original value, in bytes.
     """
@@ -96,14 +98,15 @@ class Entry(NamedTuple):
     """A request and its outcome.
 
     Attributes:
-        id: unique within the source; ASCII without characters that JSON escapes.
-        puid: `puid` of the reply, the same as in feedback on it; UTF-8.
+        id: `id` of the CloudEvent, unique within the source; ASCII without characters that JSON
+            escapes.
+        puid: `puid` of the reply, which feedback on the reply also has; UTF-8.
         transport: `kafka`, `rest` or `grpc`.
         position: JSON text of the request's position in Kafka, or `null`.
-        subject: the position for people, or empty.
+        subject: `subject` of the CloudEvent: the position as topic/partition/offset, or empty.
         request: the request.
         response: the reply.
-        verdict: why there is no reply.
+        verdict: why there is no reply; None for an answered request.
     """
 
     id: bytes
@@ -120,12 +123,12 @@ def author_of(group_id: str, channel: str, worker: str, environ: Mapping[str, st
     """Returns the author of entries.
 
     Args:
-        group_id: the consumer group; servers over REST and gRPC beside it have the same id.
+        group_id: the consumer group; Seldon's server of the same replica uses the same id.
         channel: the input topic, or the name of another channel.
         worker: name of the worker.
-        environ: environment variables, with those of Seldon.
+        environ: environment variables, among them Seldon's.
     """
-    known = ((name, environ.get(variable, "")) for name, variable in _SELDONS)
+    known = ((name, environ.get(variable, "")) for name, variable in _SELDON_ATTRIBUTES)
     headers = tuple((name, value.encode("utf-8")) for name, value in known if value)
     return Author(f"/{quote(group_id, safe='')}/{quote(channel, safe='')}", worker, headers)
 
@@ -150,12 +153,12 @@ def as_text_or_base64(value: bytes, content_type: str) -> Content:
 
 
 def written(entry: Entry, author: Author, time_text: bytes) -> bytes:
-    """Returns the value of an entry."""
+    """Returns the value of the message for an entry."""
     request, response, verdict = entry.request, entry.response, entry.verdict
     return b"".join(
         (
             b'{"id":"%b","time":"%b","puid":' % (entry.id, time_text),
-            # In most entries both are the same.
+            # In most entries `puid` and `id` are the same.
             b'"%b"' % entry.id if entry.puid == entry.id else json_text(entry.puid.decode("utf-8")),
             _origin(entry.transport, author.worker),
             entry.position,
@@ -197,12 +200,12 @@ def json_text(text: str) -> bytes:
     """Returns the JSON text of any string."""
     try:
         return orjson.dumps(text)
-    except TypeError:  # half of a surrogate pair
+    except TypeError:  # the string has an unpaired surrogate
         return orjson.dumps(text.encode("utf-8", "replace").decode("utf-8"))
 
 
 def common_headers(author: Author, time_text: bytes) -> EventHeaders:
-    """Returns the headers that all entries of one moment share."""
+    """Returns the headers that all entries with this time share."""
     return [
         ("ce_specversion", b"1.0"),
         ("ce_source", author.source.encode("ascii")),
@@ -213,21 +216,28 @@ def common_headers(author: Author, time_text: bytes) -> EventHeaders:
 
 
 def headers_of(entry: Entry, common: EventHeaders) -> EventHeaders:
-    """Returns the headers of an entry: shared ones and its own."""
-    own: EventHeaders = [
+    """Returns the headers of an entry: the common ones, and those of this entry only."""
+    own_headers: EventHeaders = [
         ("ce_type", ANSWERED if entry.verdict is None else REJECTED),
         ("ce_id", entry.id),
         ("ce_requestid", entry.puid),
     ]
     if entry.subject:
-        own.append(("ce_subject", entry.subject))
-    return common + own
+        own_headers.append(("ce_subject", entry.subject))
+    return common + own_headers
 
 
 def fitting(entry: Entry, author: Author, time_text: bytes, fits: Callable[[bytes], bool]) -> bytes:
-    """Returns the value of an entry; it omits the larger of request and reply until it fits.
+    """Returns the message value of an entry, without the larger of request and reply if needed.
 
-    The entry says what it omits. A value without both is returned even if it does not fit.
+    If the value still does not fit, both are omitted. The entry marks omitted parts. A value
+    without both parts is returned even if it does not fit.
+
+    Args:
+        entry: the entry.
+        author: the author of the entry.
+        time_text: time of the entry, as `rfc3339` returns it.
+        fits: returns whether a value fits.
     """
     value = written(entry, author, time_text)
     while not fits(value):
@@ -261,7 +271,8 @@ def rfc3339(time_ms: int) -> bytes:
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
 _BYTES = "application/octet-stream"
-# The partitioner chooses by key, so that an entry is in the same partition as its feedback.
+# The partitioner chooses the partition by the key, so that an entry and feedback on the same reply
+# have the same partition number.
 _BY_KEY = -1
 
 
@@ -281,8 +292,8 @@ class OutcomeLog:
     def compose(self, outcomes: Sequence[Outcome]) -> List[OutputMessage]:
         """Returns one message for each outcome.
 
-        An entry that is too large for the topic omits the request first, unless the reply is
-        larger. Both are in their own topics, at the position in `input`.
+        An entry that is too large for the topic omits the larger of request and reply. Both can be
+        read from their own topics, at the position in `input`.
         """
         now_ms = int(time.time() * 1000)
         now = rfc3339(now_ms)
@@ -313,7 +324,7 @@ class OutcomeLog:
 def entry_of(outcome: Outcome) -> Entry:
     """Returns the entry of an outcome."""
     record = outcome.record
-    own_id = puid = made_puid(record).encode("ascii")
+    entry_id = puid = made_puid(record).encode("ascii")
     sent = outcome.sent_puid
     if sent and len(sent) <= LONGEST_PUID:
         puid = sent.encode("utf-8", "replace")
@@ -328,11 +339,11 @@ def entry_of(outcome: Outcome) -> Entry:
     rest = record.offset, record.timestamp_ms, _key(record.key)
     position = partition.json + b'%d,"timestamp":%d,"key":%b}' % rest
     subject = partition.text + b"%d" % record.offset
-    return Entry(own_id, puid, b"kafka", position, subject, request, response, verdict)
+    return Entry(entry_id, puid, b"kafka", position, subject, request, response, verdict)
 
 
 class _Partition(NamedTuple):
-    """The common beginnings of positions in a partition."""
+    """The beginnings of the positions in a partition, as JSON text and as `ce_subject`."""
 
     json: bytes
     text: bytes
@@ -345,7 +356,7 @@ def _partition(topic: str, partition: int) -> _Partition:
 
 
 def _key(key: Optional[bytes]) -> bytes:
-    """Returns the sender's key as JSON text; null if people can't search for it."""
+    """Returns a record's key as JSON text; null if the key is missing or too long to search for."""
     if key is None or len(key) > _LONGEST_KEY:
         return b"null"
     return json_text(key.decode("utf-8", "backslashreplace"))

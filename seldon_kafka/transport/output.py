@@ -26,10 +26,10 @@ class Output:
     """Composes messages from outcomes and commits them.
 
     Args:
-        settings: topics, and how often a message may come.
+        settings: topics, and exactly-once or at-least-once processing.
         worker: name of the worker.
-        transactional_id: of its producer.
-        commit: commits offsets where that is not part of a transaction.
+        transactional_id: transactional id of the worker's producer.
+        commit: commits offsets without a transaction, for at-least-once processing.
         before_call: called before each call that may take long, for the watchdog.
 
     Raises:
@@ -52,15 +52,17 @@ class Output:
         self._dead_letters: TopicLimits
         self._log: Optional[OutcomeLog] = None
         self._look_up()
-        most = self._batch_bytes()
+        batch_bytes = self._batch_bytes()
         self._producer: OutputProducer
         if settings.processing == "exactly_once":
-            self._producer = TransactionalProducer(settings, transactional_id, most, before_call)
+            self._producer = TransactionalProducer(
+                settings, transactional_id, batch_bytes, before_call
+            )
         else:
-            self._producer = AtLeastOnceProducer(settings, commit, most, before_call)
+            self._producer = AtLeastOnceProducer(settings, commit, batch_bytes, before_call)
 
     def start(self) -> None:
-        """Starts the producer, and ends an open transaction of its id.
+        """Starts the producer, and ends an open transaction with its transactional id.
 
         Raises:
             NotCommitted: the brokers don't answer; try again.
@@ -69,7 +71,7 @@ class Output:
         self._producer.start()
 
     def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[OutputMessage]]:
-        """Returns the outcomes, with rejections for too large replies, and their messages."""
+        """Returns the outcomes and their messages; too large replies become rejections."""
         pairs = [
             compose(outcome, self._replies, self._dead_letters, self._worker)
             for outcome in outcomes
@@ -95,25 +97,26 @@ class Output:
         self._producer.commit(messages, offsets, group_metadata, while_waiting)
 
     def apply(self, refusal: Refusal) -> bool:
-        """Applies a broker's refusal of a message, so that the message is not sent again as it was.
+        """Applies a broker's refusal, so that the same message is not sent again in the same way.
 
         Returns:
             Whether the record is to be rejected, because its reply can't be sent at all.
         """
         self.look_up_again()
-        of_replies = refusal.topic == self._replies.topic
+        is_reply = refusal.topic == self._replies.topic
         if refusal.size > self._limits_of(refusal.topic).max_bytes:
-            # The topic's limit was lowered. It is known now, and `compose` keeps it.
+            # The topic's limit was lowered. `compose` applies the new limit from now on.
             return False
-        known = self._batch_bytes()
-        smaller = known if self._producer.batch_bytes > known else 1
+        allowed = self._batch_bytes()
+        smaller = allowed if self._producer.batch_bytes > allowed else 1
         if self._producer.batch_bytes > smaller:
-            # A broker refuses a whole batch. A batch of one message shows the refused one.
+            # A broker refuses a whole batch. With one message in each batch, the refused message
+            # is known.
             self._producer.send_smaller(smaller)
             return False
-        if not of_replies:
+        if not is_reply:
             self._cut_to(refusal.topic, refusal.size // 2)
-        return of_replies
+        return is_reply
 
     def _limits_of(self, topic: str) -> TopicLimits:
         if self._log is not None and topic == self._log.limits.topic:
@@ -129,10 +132,12 @@ class Output:
             self._log.limits = limits
 
     def look_up_again(self) -> None:
-        """Looks the topics up again; they may have been deleted and created with other limits.
+        """Looks up the topics' limits again, because a topic may have new limits.
+
+        The limits stay as they are if a topic is missing or the brokers don't answer.
 
         Raises:
-            RightMissing: the worker may no longer write to them.
+            RightMissing: the worker may no longer write to a topic.
         """
         with contextlib.suppress(TopicMissing, KafkaException):
             self._look_up()
@@ -148,12 +153,12 @@ class Output:
             self._log = OutcomeLog(settings, limits[settings.log_topic], self._worker)
 
     def _batch_bytes(self) -> int:
-        """Returns the largest batch, in bytes, that every topic takes."""
+        """Returns the size of the largest record batch that every topic allows, in bytes."""
         limits = [self._replies, self._dead_letters]
         if self._log is not None:
             limits.append(self._log.limits)
         return min(_MIB, *(each.max_bytes for each in limits))
 
     def close(self) -> None:
-        """Closes the producer; no transaction is open between calls."""
+        """Closes the producer, which has no open transaction between calls."""
         self._producer.close()

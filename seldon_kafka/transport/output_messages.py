@@ -26,7 +26,7 @@ from seldon_kafka.messages import (
     Reply,
 )
 
-# Headers that describe a value. The input's own are kept under `kafka-input-…`.
+# Headers that describe a value. A reply has those of the input record as `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")
 # Record batch header (61 bytes) and a record's own framing, rounded up
 # (https://kafka.apache.org/documentation/#recordbatch).
@@ -52,8 +52,8 @@ class TopicLimits(NamedTuple):
     Attributes:
         topic: its name.
         partitions: number of partitions.
-        max_bytes: size of the largest message, framing included.
-        is_compacted: whether every message needs a key.
+        max_bytes: size of the largest message, in bytes, framing included.
+        is_compacted: whether the topic is compacted, so that every message needs a key.
     """
 
     topic: str
@@ -67,8 +67,8 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessa
     record = reply.record
     headers: List[Tuple[str, Optional[bytes]]] = []
     for name, value in record.headers:
-        described = name.lower() in _DESCRIBING
-        headers.append((f"kafka-input-{name.lower()}" if described else name, value))
+        is_describing = name.lower() in _DESCRIBING
+        headers.append((f"kafka-input-{name.lower()}" if is_describing else name, value))
     headers.extend(reply.headers)
     headers.extend(_origin_headers(record, worker))
     return OutputMessage(
@@ -85,8 +85,8 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessa
 def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> OutputMessage:
     """Returns the dead letter: the rejected record, unchanged, with the reason in headers.
 
-    A record that is too large for the dead-letter topic is cut, and the header `kafka-dead-cut` has
-    the value's length.
+    A record that is too large for the dead-letter topic is cut. Its header `kafka-dead-cut` then
+    has the length of the original value, in bytes.
     """
     record = rejection.record
     headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
@@ -141,7 +141,7 @@ def size_of(message: OutputMessage) -> int:
 
 
 def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
-    """Cuts a dead letter to the topic's limit: the value first, then headers, then the key."""
+    """Cuts a dead letter to the topic's limit: first the value, then headers, then the key."""
     max_bytes = limits.max_bytes
     if size_of(letter) <= max_bytes:
         return letter
@@ -151,10 +151,10 @@ def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
         kept = max(0, length - (size_of(marked) - max_bytes))
         marked = marked._replace(value=letter.value[:kept])
     if size_of(marked) > max_bytes:
-        own = max(index for index, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
-        marked = marked._replace(headers=marked.headers[own:])
+        start = max(index for index, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
+        marked = marked._replace(headers=marked.headers[start:])
     if size_of(marked) > max_bytes:
-        # The user model's own error text may be the longest part that is left.
+        # The headers with the user model's error may be the longest part that is left.
         optional = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
         marked = marked._replace(
             headers=[each for each in marked.headers if each[0] not in optional]
@@ -170,7 +170,7 @@ def compose(
     """Composes the message for an outcome.
 
     Returns:
-        The outcome, or a rejection for a reply that is too large for its topic; and the message.
+        The outcome and its message; a reply that is too large for its topic becomes a rejection.
     """
     if isinstance(outcome, Reply):
         message = compose_reply(outcome, replies, worker)

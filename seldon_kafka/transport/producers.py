@@ -18,12 +18,13 @@ from seldon_kafka.transport.output_messages import OutputMessage
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# The limit of one attempt at a transactional call. A call that is not finished is repeated.
+# The time-out of one attempt at a transactional call. A call that times out is repeated.
 _CALL_S = 5.0
-# The extra time for a call that exceeds its own time-out.
+# The extra wait for a call that exceeds its own time-out.
 _GRACE_S = 1.0
 _PAUSE_S = 0.05
-# After this time the outcome of a call stays unknown, and a new producer finds it out.
+# After this time a call is not repeated any more. If its outcome is unknown, a new producer makes
+# it certain.
 _GIVE_UP_S = 15.0
 # librdkafka writes: "… Disconnected (after 1234ms in state UP)".
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
@@ -34,13 +35,13 @@ class OutputProducer(Protocol):
 
     @property
     def batch_bytes(self) -> int:
-        """Largest batch that is sent."""
+        """Limit of the size of a record batch, in bytes."""
 
     def send_smaller(self, batch_bytes: int) -> None:
-        """Limits the size of further batches, in bytes."""
+        """Limits the size of further record batches, in bytes."""
 
     def start(self) -> None:
-        """Makes the client, and ends what an earlier one left open.
+        """Creates the client, and ends a transaction that an earlier client left open.
 
         Raises:
             NotCommitted: the brokers don't answer; try again.
@@ -59,20 +60,20 @@ class OutputProducer(Protocol):
         Args:
             messages: replies and dead letters.
             offsets: offsets to commit, with their metadata; may be empty.
-            group_metadata: the generation under which the records were consumed.
-            while_waiting: a step of other work while the brokers are waited for; it returns
-                whether there is more to do.
+            group_metadata: the group metadata under which the records were consumed.
+            while_waiting: a step of other work, repeated while the producer waits for the brokers;
+                the step returns whether there is more to do.
 
         Raises:
-            NotCommitted: the offsets are not committed; or, if `unknown` is set, perhaps they are.
+            NotCommitted: the offsets are not committed; if `unknown` is set, they may be.
         """
 
     def close(self) -> None:
-        """Drops the client; nothing is under way between calls."""
+        """Drops the client, while no commit is under way."""
 
 
 class _Client:
-    """The common part of both producers: a client that is made at its first use."""
+    """The common part of both producers: a client that is created at its first use."""
 
     def __init__(
         self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
@@ -84,11 +85,11 @@ class _Client:
 
     @property
     def batch_bytes(self) -> int:
-        """Largest batch that is sent."""
+        """Limit of the size of a record batch, in bytes."""
         return int(self._config["batch.size"])
 
     def send_smaller(self, batch_bytes: int) -> None:
-        """Limits the size of further batches, in bytes."""
+        """Limits the size of further record batches, in bytes."""
         self._config["batch.size"] = batch_bytes
         self._producer = None
 
@@ -97,21 +98,21 @@ class TransactionalProducer(_Client):
     """Commits messages and offsets in one transaction: exactly once.
 
     The producer is replaced after a transaction during which a connection broke or a call was
-    repeated. Requests of that transaction may still be under way, and brokers could take them for
-    a part of the next one: librdkafka has only the first version of the transaction protocol, in
-    which all transactions of a producer look alike
+    repeated. Requests of that transaction may still be under way, and brokers could take such a
+    request for a part of the next transaction: librdkafka supports only the first version of the
+    transaction protocol, in which all transactions of a producer look alike
     (https://github.com/confluentinc/librdkafka/issues/5423). A new producer has a new epoch, and
     brokers refuse requests of an older epoch.
 
     Args:
-        settings: broker and time-outs.
-        transactional_id: the same after a restart, so that the next process ends an open
-            transaction at once.
-        batch_bytes: largest batch that the topics take.
+        settings: brokers and time-outs.
+        transactional_id: transactional id, which is the same after a restart, so that the next
+            process ends an open transaction at once.
+        batch_bytes: largest record batch that every topic allows, in bytes.
         before_call: called before each call that may take long, for the watchdog.
         renews: whether a new producer replaces one that can't be used any more. A new producer
-            fences any other user of the id, and records must be read again after that. A caller
-            that can't read again passes False.
+            fences any other producer with the id, and the caller must read the records again. A
+            caller that can't read records again passes False.
     """
 
     def __init__(
@@ -136,14 +137,14 @@ class TransactionalProducer(_Client):
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
 
     def start(self) -> None:
-        """Makes the producer, and ends an open transaction of the same id.
+        """Creates the producer, and ends an open transaction with the same transactional id.
 
         Raises:
             NotCommitted: the brokers don't answer; try again.
             RightMissing: the worker has no right to transactions.
         """
         if self._producer is not None:
-            # Serves the error callbacks since the last transaction.
+            # This call serves the error callbacks since the last transaction.
             self._producer.poll(0)
             if not self._disturbed:
                 return
@@ -175,9 +176,9 @@ class TransactionalProducer(_Client):
         """Commits the messages and the offsets in one transaction; see `OutputProducer.commit`.
 
         Raises:
-            NotCommitted: neither is committed; or, if `unknown` is set, perhaps both are.
+            NotCommitted: neither is committed; if `unknown` is set, both may be.
         """
-        # 1. A producer that no earlier transaction disturbed.
+        # 1. A new producer replaces one whose last transaction was disturbed.
         self.start()
         producer = self._producer
         rest = iter(messages)
@@ -190,34 +191,34 @@ class TransactionalProducer(_Client):
         try:
             # 2. This makes no request.
             producer.begin_transaction()
-            # 3. The offsets first: the group's coordinator takes them while messages are produced.
-            #    It fences a worker whose partitions were assigned to another.
+            # 3. The offsets are sent first: the group's coordinator adds them while messages are
+            #    produced. The coordinator fences a worker whose partitions were revoked.
             if offsets:
                 call = producer.send_offsets_to_transaction
                 self._call(call, list(offsets), group_metadata, while_waiting=produce_and_work_on)
-            # 4. The messages that are left: the call may have returned at once.
+            # 4. Messages are left if the call returned before all were produced.
             self._deliveries.produce(producer, rest)
-            # 5. Sends what is queued, waits for every delivery, and commits. From here on, an
-            #    error may hide a transaction that was committed.
+            # 5. This call sends the queued messages, waits for every delivery, and commits. From
+            #    here on, a transaction may be committed although the call raises an error.
             committing = True
             self._call(producer.commit_transaction, while_waiting=while_waiting)
             producer.poll(0)
         except (KafkaException, BufferError) as error:
-            # 6. Delivery reports first: they tell why the transaction failed.
+            # 6. Delivery reports are served first, because they show why the transaction failed.
             with contextlib.suppress(KafkaException):
                 producer.poll(0)
             unknown = committing and not _is_abortable(error)
             failure = self._deliveries.failure(client_error_text(error), unknown=unknown)
             # 7. Only after a refused message does this producer abort and stay in use. In all
-            #    other cases a new producer of the same id fences it and ends its transaction sooner
-            #    than an abort. After messages that timed out, its sequence has gaps, and brokers
-            #    refuse its next transactions too.
-            if failure.refusal is None or unknown or not self._aborted(error):
+            #    other cases a new producer with the same id replaces it, and ends the transaction
+            #    sooner than an abort. After messages that timed out, the sequence numbers of this
+            #    producer have gaps, and brokers would refuse its next transactions too.
+            if failure.refusal is None or unknown or not self._abort(error):
                 self._producer = None
             raise failure from error
 
     def _on_error(self, error: KafkaError) -> None:
-        """Receives errors of librdkafka, such as broken connections and time-outs."""
+        """Handles errors of librdkafka, such as broken connections and time-outs."""
         self._on_client_line(error.str())
 
     def _on_client_line(self, text: str) -> None:
@@ -231,7 +232,7 @@ class TransactionalProducer(_Client):
         *args: object,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Calls a client method, and repeats the call while its outcome is unknown."""
+        """Calls a client method, and repeats the call after retriable errors."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         while True:
             self._before_call()
@@ -251,7 +252,7 @@ class TransactionalProducer(_Client):
                 self._disturbed = True
                 time.sleep(_PAUSE_S)
 
-    def _aborted(self, error: Exception) -> bool:
+    def _abort(self, error: Exception) -> bool:
         if isinstance(error, KafkaException) and error.args[0].fatal():
             return False
         try:
@@ -262,7 +263,7 @@ class TransactionalProducer(_Client):
         return True
 
     def close(self) -> None:
-        """Drops the producer; a transaction is never open between calls."""
+        """Drops the producer, while no transaction is open."""
         self._producer = None
         self._client_thread.close()
 
@@ -271,9 +272,9 @@ class AtLeastOnceProducer(_Client):
     """Sends messages first, and commits the offsets after that: at least once.
 
     Args:
-        settings: broker.
+        settings: brokers.
         commit: commits offsets with their metadata.
-        batch_bytes: largest batch that the topics take.
+        batch_bytes: largest record batch that every topic allows, in bytes.
         before_call: called before each call that may take long, for the watchdog.
     """
 
@@ -288,7 +289,7 @@ class AtLeastOnceProducer(_Client):
         self._commit = commit
 
     def start(self) -> None:
-        """Makes the producer."""
+        """Creates the producer."""
         if self._producer is None:
             self._producer = Producer(self._config)
 
@@ -301,10 +302,10 @@ class AtLeastOnceProducer(_Client):
     ) -> None:
         """Sends the messages, then commits the offsets; see `OutputProducer.commit`.
 
-        It ignores `group_metadata`: the consumer commits under its own generation.
+        This producer ignores `group_metadata`: the consumer commits under its own generation.
 
         Raises:
-            NotCommitted: some messages may be sent, and the offsets are not committed.
+            NotCommitted: the offsets are not committed, but some messages may be written.
         """
         self.start()
         try:
@@ -320,7 +321,7 @@ class AtLeastOnceProducer(_Client):
             self._producer = None
             raise
         except (KafkaException, BufferError) as error:
-            # An idempotent producer may be unusable after an error; a new one is usable.
+            # An idempotent producer may be unusable after an error, so a new one replaces it.
             self._producer = None
             raise self._deliveries.failure(client_error_text(error)) from error
 
@@ -335,7 +336,7 @@ class AtLeastOnceProducer(_Client):
                 raise NotCommitted("the brokers did not take the replies in time")
 
     def close(self) -> None:
-        """Drops the producer; nothing is under way between calls."""
+        """Waits up to 5 s for deliveries, and drops the producer."""
         if self._producer is not None:
             self._producer.flush(_CALL_S)
             self._producer = None
@@ -347,7 +348,7 @@ def _is_abortable(error: Exception) -> bool:
 
 
 def client_error_text(error: BaseException) -> str:
-    """Returns the text of an error, of the client library or any other."""
+    """Returns the text of an error, whether the client library raised it or not."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
     return str(error)
@@ -367,9 +368,10 @@ class _ListeningLogger:
 
 
 def _is_broken_connection(text: str) -> bool:
-    """Returns whether a line reports that a connection in use broke.
+    """Returns whether a log line reports that an established connection broke.
 
-    Without a connection no request is under way: an unreachable broker disturbs nothing.
+    A broker that can't be reached has no connection, so no request to it is under way, and the
+    transaction is not disturbed.
     """
     state = _CONNECTION_STATE.search(text)
     return state is not None and state.group(1) == "UP"

@@ -24,21 +24,21 @@ from seldon_kafka.transport.consumed import position_of, reached, record_of
 _REQUEST_S = 10.0
 _PATIENCE_S = 30.0
 _BATCH = 500
-# Bounds the memory for fetched messages, for any size of messages.
+# The limit of the memory for fetched messages.
 _QUEUE_KIB = 16 * 1024
-# The largest gap between two wanted messages that is read and not skipped.
+# Two wanted messages are read together if their offsets differ by this much or less.
 _NEAR = 200
 
 
 class ReadError(CommandError):
-    """The topics can't be read; the text says what to do."""
+    """A topic can't be read; the text says what to do."""
 
 
 class Snapshot:
     """Reads current messages of topics, without joining a group; close it after use."""
 
     def __init__(self, settings: Settings, role: str) -> None:
-        """Makes a client, which connects later.
+        """Creates a consumer, which connects later.
 
         Args:
             settings: the settings.
@@ -68,7 +68,8 @@ class Snapshot:
 
         Args:
             topic: name of the topic.
-            watch: called with the number of read messages, and about how many there are.
+            watch: called with the number of messages that were read, and the approximate number of
+                all messages.
 
         Raises:
             ReadError: the topic does not exist or may not be read, or no broker answers.
@@ -85,11 +86,11 @@ class Snapshot:
             raise self._error(topic, error) from error
 
     def at(self, topic: str, positions: Iterable[tuple[int, int]]) -> Iterator[Record]:
-        """Yields the messages at these positions; deleted messages are left out.
+        """Yields the messages at these positions that are not deleted.
 
         Args:
             topic: name of the topic.
-            positions: partitions and offsets.
+            positions: partition and offset of each message.
 
         Raises:
             ReadError: the topic does not exist or may not be read, or no broker answers.
@@ -101,8 +102,8 @@ class Snapshot:
             ends = self._ends(topic) if wanted else {}
             for partition, offsets in wanted.items():
                 low, high = ends.get(partition, (0, 0))
-                there = [offset for offset in offsets if low <= offset < high]
-                for run in _runs(there):
+                present = [offset for offset in offsets if low <= offset < high]
+                for run in _runs(present):
                     yield from self._run(topic, partition, run)
         except KafkaException as error:
             raise self._error(topic, error) from error
@@ -134,7 +135,7 @@ class Snapshot:
                     left.pop(partition, None)
 
     def _ends(self, topic: str) -> dict[int, tuple[int, int]]:
-        """Returns the first and the next offset of each partition."""
+        """Returns the low and the high watermark of each partition."""
         topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
         if topic not in topics:
             raise ReadError(why_unreadable(self._consumer, topic, self._role))
@@ -151,7 +152,7 @@ class Snapshot:
 
 
 def _runs(offsets: list[int]) -> list[list[int]]:
-    """Groups sorted offsets that are read together."""
+    """Splits sorted offsets into runs, each of which is read with one seek."""
     runs: list[list[int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][-1] <= _NEAR:

@@ -1,4 +1,4 @@
-"""Looks up the limits of output topics, and the rights to them; it never creates a topic."""
+"""Looks up the limits of output topics, and the access rights to them; never creates a topic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import JsonObject
 from seldon_kafka.transport.output_messages import TopicLimits
 
-# Shorter than `KAFKA_STOP_TIMEOUT_S`, so that a worker that waits for brokers leaves in time.
+# Shorter than `KAFKA_STOP_TIMEOUT_S`, so that a worker that waits for brokers stops in time.
 _REQUEST_S = 3.0
 _OPERATIONS = {
     READ: AclOperation.READ,
@@ -40,11 +40,11 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, To
 
     Args:
         settings: brokers, and the topics of the role.
-        names: the topics.
+        names: topics whose limits are returned.
         role: the role whose rights are needed, a key of `seldon_kafka.config.rights.ROLES`.
 
     Raises:
-        TopicMissing: one of them, or of the role's topics, does not exist.
+        TopicMissing: one of these topics, or of the role's topics, does not exist.
         RightMissing: a right of the role is missing.
         KafkaException: the brokers don't answer, or refuse the request.
     """
@@ -64,8 +64,8 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, To
 
 
 def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
-    """Returns each topic's description with the rights to it; None for a hidden topic."""
-    # Unlike `list_topics` with a name, this never creates the topic.
+    """Returns each topic's description with the rights to it; None if the user may not see it."""
+    # Unlike `list_topics` with a name, this request never creates the topic.
     futures = inquiry.admin.describe_topics(
         TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
     )
@@ -88,7 +88,8 @@ def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
 
 def _is_allowed(right: Right, topic: Any) -> bool:
     if topic is None:
-        # A right to read or write shows the topic; the broker does not tell of further rights.
+        # The user may neither read nor write the topic, because either right shows the topic. The
+        # right to its configuration is not known.
         return right.operation == DESCRIBE_CONFIGS
     # Brokers older than 2.3 do not report rights.
     allowed = topic.authorized_operations

@@ -1,4 +1,4 @@
-"""Writes single messages to a topic, and waits until the brokers have each of them."""
+"""Writes single messages to a topic, and waits until the brokers confirm each of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from seldon_kafka.config.rights import Right, RightMissing
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Json, JsonObject
 
-# The client looks for timed-out messages once a second.
+# The client library checks only once a second whether a message has timed out.
 _GRACE_S = 2.0
 _POLL_S = 0.05
 # A topic that was created just now may be unknown to brokers for this time.
@@ -27,22 +27,22 @@ _NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRAN
 class NotWritten(Exception):
     """The brokers did not confirm a message; the text says why.
 
-    They may have it all the same.
+    The message may be in the topic all the same.
     """
 
 
 class TopicWriter:
-    """Writes to one topic; several threads may share one.
+    """Writes to one topic; several threads may share one writer.
 
-    It connects at the first message, so that it can be made before a process forks.
+    The writer connects at the first message, so that it can be created before a process forks.
 
     Args:
         settings: brokers.
         topic: the topic.
-        rights: the rights that writing needs.
+        rights: the access rights that writing needs.
         role: the role with these rights, a key of `seldon_kafka.config.rights.ROLES`.
         within_s: longest wait for the brokers, in seconds.
-        properties: librdkafka properties, with `_` for `.`, that this producer needs.
+        properties: further librdkafka properties of the producer, with `_` for `.`.
 
     Raises:
         SettingsError: no broker is set.
@@ -76,12 +76,12 @@ class TopicWriter:
         headers: List[Tuple[str, Optional[bytes]]],
         timestamp_ms: int,
     ) -> None:
-        """Writes a message, and waits until the brokers have it.
+        """Writes a message, and waits until the brokers confirm it.
 
         Raises:
-            NotWritten: the brokers refuse it, or don't answer in time.
+            NotWritten: the brokers refuse the message, or don't answer in time.
         """
-        outcome = _Outcome()
+        report = _DeliveryReport()
         try:
             producer = self._producer.produce(
                 self._topic,
@@ -89,12 +89,12 @@ class TopicWriter:
                 value=value,
                 headers=headers,
                 timestamp=max(0, timestamp_ms),
-                on_delivery=outcome.note,
+                on_delivery=report.store,
             )
-            self._wait(producer, outcome)
-        except NotMade as error:
+            self._wait(producer, report)
+        except NotCreated as error:
             why = error.args[0].str()
-            raise NotWritten(f"the Kafka client can't be made: {why}") from error
+            raise NotWritten(f"the Kafka client can't be created: {why}") from error
         except BufferError as error:
             raise NotWritten("too many messages wait for the brokers") from error
         except KafkaException as error:
@@ -104,15 +104,15 @@ class TopicWriter:
         """Disconnects, after a short wait for messages that are under way."""
         self._producer.close(_GRACE_S)
 
-    def _wait(self, producer: Producer, outcome: _Outcome) -> None:
+    def _wait(self, producer: Producer, report: _DeliveryReport) -> None:
         give_up_at = time.monotonic() + self._within_s + _GRACE_S
-        while not outcome.done.is_set():
+        while not report.done.is_set():
             # The delivery report may arrive in another thread's call.
             self._producer.poll(producer, _POLL_S)
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
-        if outcome.error is not None:
-            raise KafkaException(outcome.error)
+        if report.error is not None:
+            raise KafkaException(report.error)
 
     def _failure(self, error: KafkaError) -> NotWritten:
         if error.code() in MAY_NOT_WRITE:
@@ -123,30 +123,31 @@ class TopicWriter:
             )
         if error.code() in _NO_ANSWER:
             return NotWritten(f"the brokers do not answer within {self._within_s:g} s")
-        return NotWritten(f"the brokers do not take it: {error.str()}")
+        return NotWritten(f"the brokers refuse the message: {error.str()}")
 
 
-class _Outcome:
+class _DeliveryReport:
     """The delivery report of one message."""
 
     def __init__(self) -> None:
         self.done = threading.Event()
         self.error: Optional[KafkaError] = None
 
-    def note(self, error: Optional[KafkaError], message: Message) -> None:
+    def store(self, error: Optional[KafkaError], message: Message) -> None:
         self.error = error
         self.done.set()
 
 
-class NotMade(KafkaException):
-    """The client library can't make a producer of these settings."""
+class NotCreated(KafkaException):
+    """The client library can't create a producer with these properties."""
 
 
 class RenewedProducer:
-    """A producer that is made at its first use, and again after a fatal error.
+    """A producer that is created at its first use, and again after a fatal error.
 
-    A fatal error of librdkafka ends a producer for good, for example a missing right to write.
-    Once the right is granted, only a new producer works. Several threads may share one.
+    A fatal error of librdkafka makes a producer unusable for good. A missing right to write is such
+    an error: once the right is granted, only a new producer works. Several threads may share one
+    `RenewedProducer`.
 
     Args:
         config: properties of a `confluent_kafka.Producer`.
@@ -165,18 +166,18 @@ class RenewedProducer:
         """Sends a message, and returns the `Producer` that took it, to be polled.
 
         Raises:
-            NotMade: no producer can be made.
+            NotCreated: no producer can be created.
             KafkaException, BufferError: the producer refuses the message.
         """
-        producer = self._made()
+        producer = self._create_once()
         try:
             producer.produce(topic, **message)
         except KafkaException as error:
             if error.args[0].code() != KafkaError._FATAL:
                 raise
-            # It had a fatal error after its last call.
+            # The producer had a fatal error after its last call.
             self._discard(producer)
-            producer = self._made()
+            producer = self._create_once()
             producer.produce(topic, **message)
         return producer
 
@@ -184,7 +185,8 @@ class RenewedProducer:
         """Serves delivery reports of a producer that took a message.
 
         Raises:
-            KafkaException: it had a fatal error; its messages are reported all the same.
+            KafkaException: the producer had a fatal error; its delivery reports are served all the
+                same.
         """
         try:
             producer.poll(timeout_s)
@@ -197,17 +199,17 @@ class RenewedProducer:
         with self._lock:
             producer, self._current = self._current, None
         if producer is not None:
-            # Each message's delivery report has the error already.
+            # Each message's delivery report already has the error.
             with suppress(KafkaException):
                 producer.flush(within_s)
 
-    def _made(self) -> Producer:
+    def _create_once(self) -> Producer:
         with self._lock:
             if self._current is None:
                 try:
                     self._current = Producer(self._config)
                 except KafkaException as error:
-                    raise NotMade(*error.args) from error
+                    raise NotCreated(*error.args) from error
             return self._current
 
     def _discard(self, producer: Producer) -> None:
