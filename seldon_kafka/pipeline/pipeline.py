@@ -373,7 +373,7 @@ class Pipeline:
             if self._user_model.to_rows is not None:
                 # Such a user model always answers row by row, so a message caused the error.
                 return error
-            raise _NotRowWise(f"it does not answer row by row: {error}") from None
+            raise _NotRowWise(f"the class does not answer row by row: {error}") from None
         if message_count(parts) > 1:
             self._check_tags(prediction)
         return None
@@ -385,17 +385,17 @@ class Pipeline:
             _NotRowWise: the answer has such tags or metrics.
         """
         if prediction.metrics or prediction.reported:
-            raise _NotRowWise("its answers report metrics, which describe a whole call")
+            raise _NotRowWise("answers report metrics, which describe a whole call")
         for name, value in prediction.tags.items():
             if name in prediction.row_tags:
                 continue
             if name not in self._user_model.constant_tags:
                 raise _NotRowWise(
-                    f"its answers have the tag {name!r}, which it names neither in row_tags nor "
+                    f"answers have the tag {name!r}, which the class names neither in row_tags nor "
                     "in constant_tags"
                 )
             if differing(self._constants.setdefault(name, value), value, name):
-                raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
+                raise _NotRowWise(f"the tag {name!r} is in constant_tags, but changes")
 
     def _compare(self, batch: Batch, parts: List[Part], prediction: Prediction) -> None:
         """Compares answers from a stack with answers of single calls, for the chosen messages.

@@ -212,12 +212,12 @@ class UserModel:
         if self._service.method != "predict":
             return f"{self._service.method} is called with one message at a time"
         if self.takes_raw:
-            return "it has predict_raw, which gets one whole message"
+            return "the class has predict_raw, which gets one whole message"
         if self._takes_meta is not False:
-            return "its predict takes meta, which differs from message to message"
+            return "predict takes meta, which differs from message to message"
         for method in ("tags", "metrics"):
             if has_method(self.instance, method):
-                return f"it has a {method} method, which describes the latest call only"
+                return f"the class has a {method} method, which describes the latest call only"
         return None
 
     def predict_rows(self, rows: Json, names: Sequence[str]) -> Prediction:
@@ -428,7 +428,7 @@ class UserModel:
         return text if len(text) <= 200 else text[:200] + "…"
 
 
-UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_rows)"
+UNDECLARED = "the class does not declare that it is row-wise (row_wise = True, or to_rows)"
 """The value of `why_single` for a class without a declaration."""
 
 
