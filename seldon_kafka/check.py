@@ -22,7 +22,7 @@ from seldon_kafka.messages import Outcome, Payload, Record, Rejection, Reply
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, differing
-from seldon_kafka.pipeline.user_model import UserModel, own
+from seldon_kafka.pipeline.user_model import UserModel, copy_data
 
 BATCH_SIZES = (2, 3, 8, 33)
 """Numbers of messages in the compared batches; one more batch has all messages."""
@@ -159,7 +159,7 @@ class _SideEffects:
             Exception: an error of the class.
         """
         user_model = self._user_model
-        data = own(payload.data)
+        data = copy_data(payload.data)
         if user_model.to_rows is not None:
             data = user_model.to_rows(data)
         before = copy.deepcopy(data)

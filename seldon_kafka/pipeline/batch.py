@@ -23,12 +23,12 @@ class BatchState(enum.Enum):
 
 
 class Single(NamedTuple):
-    """A message for a call of its own.
+    """A message that is predicted by a call of its own.
 
     Attributes:
-        batch_index: its index in the batch.
-        payload: its payload.
-        wire_format: the format of its reply.
+        batch_index: index of the message in the batch.
+        payload: payload of the message.
+        wire_format: format of the reply.
     """
 
     batch_index: int
@@ -40,28 +40,28 @@ Answer = Tuple[Single, Prediction]
 
 
 class Batch:
-    """Consecutive records, what the pipeline made of them, and how far they are.
+    """Consecutive records, their decoded messages, predictions and outcomes.
 
-    The I/O thread makes the batch. The main thread owns it from its submission until `wait`
+    The I/O thread creates the batch. The main thread owns it from its submission until `wait`
     returns; then the I/O thread owns it again.
 
     Args:
-        records: its records.
+        records: the records.
 
     Attributes:
-        records: its records.
-        size: bytes of their values.
-        state: how far the batch is.
-        blocks: alike messages.
-        singles: the other messages that could be decoded.
-        stacks: answered stacks.
-        answers: answers of single messages, by index.
-        rejections: rejections by the user model, by index.
-        outcomes: one for each record, in their order, once the state is `ANSWERED`; after a cut,
-            one for each of the first records.
+        records: the records.
+        size: size of the records' values, in bytes.
+        state: state of the batch.
+        blocks: blocks of messages with one layout.
+        singles: decoded messages that are in no block.
+        stacks: parts and prediction of each answered stack.
+        answers: answers of single messages, by index in the batch.
+        rejections: rejections by the user model, by index in the batch.
+        outcomes: one outcome for each record, in their order, once the state is `ANSWERED`; after
+            `cut`, outcomes of the records before the cut only.
         rows: number of rows that the user model got.
-        seconds: time spent in `decode`, `predict` and `encode`.
-        is_decided: whether the records were rejected without a call of the user model.
+        seconds: duration of `decode`, `predict` and `encode`, in seconds.
+        is_decided: whether the record was rejected without a call of the user model.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -78,13 +78,14 @@ class Batch:
         self.is_decided = False
         self.outcomes = cast(List[Outcome], [None] * len(records))
         self._error: Optional[BaseException] = None
-        # Released when the prediction ends. A lock takes half of the time of an event.
+        # The lock is released when the prediction ends. It takes half the time of a
+        # `threading.Event`.
         self._under_way = threading.Lock()
         self._under_way.acquire()
 
     @property
     def left(self) -> Sequence[Record]:
-        """The records that were cut off."""
+        """The records that `cut` has cut off."""
         return self.records[len(self.outcomes) :]
 
     @property
@@ -94,11 +95,13 @@ class Batch:
 
     def cut(self, index: int) -> None:
         """Cuts off the record at this index and all records after it."""
-        # The I/O thread may read `records` meanwhile, so they stay.
+        # The I/O thread may read `records` meanwhile, so that list stays as it is.
         del self.outcomes[index:]
-        # Some of them may have answers already, from the check of a stack.
-        self.answers = {at: answer for at, answer in self.answers.items() if at < index}
-        self.rejections = {at: found for at, found in self.rejections.items() if at < index}
+        # The check of a stack may have answered some of these records already.
+        self.answers = {each: answer for each, answer in self.answers.items() if each < index}
+        self.rejections = {
+            each: rejection for each, rejection in self.rejections.items() if each < index
+        }
 
     def end(self, error: Optional[BaseException] = None) -> None:
         """Hands the batch back to the I/O thread.
@@ -113,7 +116,7 @@ class Batch:
         """Waits until the main thread has handed the batch back.
 
         Raises:
-            Retriable: the user model met a temporary error.
+            Retriable: the user model raised a temporary error.
             BaseException: any other exception that ended the prediction.
         """
         with self._under_way:

@@ -12,7 +12,7 @@ _MOST_CHARACTERS = 4000
 
 
 class ModelErrors:
-    """Describes exceptions, with the class's own `model_error_handler` if it has one.
+    """Describes exceptions, with the user model's `model_error_handler` if it has one.
 
     Args:
         instance: the user model.
@@ -23,7 +23,7 @@ class ModelErrors:
         self._app: Json = None
 
     def describe(self, error: Exception) -> ModelError:
-        """Returns the facts of an exception, with those of the class's handler."""
+        """Returns the facts of an exception, with those from the user model's handler."""
         code = _first(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
@@ -35,7 +35,7 @@ class ModelErrors:
         return described if handled is None else described._replace(**handled._asdict())
 
     def _handled(self, error: Exception) -> Json:
-        """Returns the handler's answer to the exception; None without a handler for it."""
+        """Returns the handler's answer to the exception; None if it is not handled."""
         if self._blueprint is None:
             return None
         try:

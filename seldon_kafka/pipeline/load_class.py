@@ -1,4 +1,4 @@
-"""Imports and makes a Seldon wrapper class as Seldon does, and refuses unusable classes."""
+"""Imports and instantiates a wrapper class as Seldon does, and refuses unusable classes."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
 _Call = Tuple[Tuple[None, ...], Dict[str, None]]
 _CALLS: Sequence[_Call] = (((None, None), {"meta": None}), ((None, None), {}))
-"""The calls of `predict` that Seldon tries in turn; the second one follows a TypeError."""
+"""The arguments of `predict` that Seldon tries in turn: after a TypeError it omits `meta`."""
 
 
 class ClassNotUsable(UsageError):
-    """The class can't be imported, made or used; the text says why."""
+    """The class can't be imported, instantiated or used; the text says why."""
 
 
 def load_class(
     name: str, environ: Optional[Mapping[str, str]] = None, *, null_non_finite: bool = False
 ) -> UserModel:
-    """Imports, makes and loads a wrapper class.
+    """Imports, instantiates and loads a wrapper class.
 
     Args:
         name: `Module.Class`, or `Name` for a class `Name` in a module `Name`, as in Seldon's
             `MODEL_NAME`.
         environ: environment variables with Seldon's `PREDICTIVE_UNIT_PARAMETERS` and
             `SERVICE_TYPE`; none by default.
-        null_non_finite: keep NaN and infinity in answers; they are refused by default.
+        null_non_finite: keep NaN and infinity in answers; by default such answers are refused.
 
     Raises:
         ClassNotUsable: the class does not exist, its parameters are invalid, or it has no method
@@ -55,7 +55,7 @@ def load_class(
     module_name, _, class_name = name.rpartition(".")
     module_name = module_name or class_name
     parameters = _parameters(environ.get(PARAMETERS_VARIABLE) or "[]")
-    with _explained_lack_of_seldon(name):
+    with _explain_missing_seldon(name):
         try:
             module = importlib.import_module(module_name)
         except ImportError as error:
@@ -66,14 +66,15 @@ def load_class(
         load(instance)
     check_servable(instance, service)
     if has_seldon_core() and any(has_method(instance, name) for name in service.raw_names):
-        # A raw method that imports seldon_core at its first call gets its message then, too.
+        # A raw method may import seldon_core at its first call only. Its first message must be a
+        # message of seldon_core too.
         importlib.import_module("seldon_core.proto.prediction_pb2")
     return UserModel(instance, service, null_non_finite=null_non_finite)
 
 
 @contextlib.contextmanager
-def _explained_lack_of_seldon(name: str) -> Iterator[None]:
-    """Explains what to install if a class imports seldon_core and it is not installed."""
+def _explain_missing_seldon(name: str) -> Iterator[None]:
+    """Explains what to install if a class imports seldon_core, which is not installed."""
     try:
         yield
     except (ClassNotUsable, ImportError) as error:
@@ -86,17 +87,18 @@ def _explained_lack_of_seldon(name: str) -> Iterator[None]:
 
 
 def load(instance: object) -> None:
-    """Calls `load()` as Seldon does; a class may lack it, or raise that it is not implemented."""
+    """Calls `load()` as Seldon does; a class may lack the method, or raise NotImplementedError."""
     if hasattr(instance, "load"):
         with contextlib.suppress(NotImplementedError):
             instance.load()
 
 
 def check_servable(instance: object, service: Service) -> None:
-    """Refuses an instance that would fail at every message.
+    """Refuses an instance that would fail for every message.
 
     Raises:
-        ClassNotUsable: it has no method for the service type, or one that can't be called.
+        ClassNotUsable: the instance has no method for the service type, or the method can't be
+            called.
     """
     kind = type(instance).__name__
     raw = [name for name in service.raw_names if has_method(instance, name)]
@@ -123,7 +125,7 @@ def _check_callable(method: object, name: str, *, is_raw: bool) -> None:
 
 
 def _is_async(method: object) -> bool:
-    # A partial function and an object with `__call__` hide the function that is called.
+    # `functools.partial` and an object with `__call__` hide the function that they call.
     hidden = getattr(method, "func", None), vars(type(method)).get("__call__")
     return any(
         inspect.iscoroutinefunction(each) or inspect.isasyncgenfunction(each)
@@ -151,7 +153,7 @@ def _parameters(text: str) -> JsonObject:
 
 
 def _boolean(value: str) -> bool:
-    """Parses a boolean as `distutils.util.strtobool`, which Seldon uses."""
+    """Parses a boolean like `distutils.util.strtobool`, which Seldon uses."""
     word = value.lower()
     if word in ("y", "yes", "t", "true", "on", "1"):
         return True

@@ -1,4 +1,4 @@
-"""Turns records into outcomes: decode, stack, predict, split, encode. It has no Kafka client."""
+"""Turns records into outcomes: decode, stack, predict, split, encode; it needs no Kafka client."""
 
 from __future__ import annotations
 
@@ -52,16 +52,16 @@ from seldon_kafka.pipeline.stacking import (
     split,
     stacked,
 )
-from seldon_kafka.pipeline.user_model import UserModel, own, raw_request
+from seldon_kafka.pipeline.user_model import UserModel, copy_data, raw_request
 
 _NUMERIC = "biuf"
 _MOST_WIDTHS = 1024
 BATCH_ROWS = 4096
-"""Default limit of rows in one call; a single message may have more."""
+"""Default limit of rows in one call of the user model; a single message may have more rows."""
 
 
 class _NotRowWise(Exception):
-    """A user model that declares itself row-wise is not; the text says how it showed."""
+    """A user model that declares itself row-wise is not row-wise; the text gives the evidence."""
 
 
 class Pipeline:
@@ -71,13 +71,14 @@ class Pipeline:
 
     Args:
         user_model: the user model.
-        max_message_bytes: larger values are rejected.
+        max_message_bytes: largest value of a record, in bytes; records with a larger value are
+            rejected.
         batching: `auto` stacks messages for a user model that declares itself row-wise, `on` counts
             as the declaration, `off` never stacks.
-        batch_rows: largest number of rows in one call.
-        before_call: called with the records before each call of the user model.
-        may_go_on: returns, between single calls, whether another call may follow; the rest of the
-            batch is left otherwise.
+        batch_rows: largest number of rows in one call of the user model.
+        before_call: called before each call of the user model, with the records of the call.
+        may_go_on: called between single calls; returns whether another call may follow. Otherwise
+            the rest of the batch is cut off.
         on_switch: called with the reason when a declaration turns out to be wrong.
         check: decides which stacks are checked; a new one by default.
         clock: returns the seconds of a monotonic clock.
@@ -114,10 +115,11 @@ class Pipeline:
             user_model.call_singly("KAFKA_BATCHING is off")
 
     def run(self, records: Sequence[Record]) -> Batch:
-        """Answers or rejects each record; returns the batch with an outcome for each.
+        """Answers or rejects each record, and returns the batch with their outcomes.
 
         Raises:
-            Retriable: the user model met a temporary error at the first record; try again later.
+            Retriable: the user model raised a temporary error, and no message is answered; try
+                again later.
         """
         batch = self.decode(records)
         self.predict(batch)
@@ -129,32 +131,32 @@ class Pipeline:
         batch = Batch(records)
         started = self._clock()
         batch.blocks, singles = self._decoder.decode(records)
-        for index, found in singles:
-            if isinstance(found, Exception):
-                batch.outcomes[index] = rejection_of(records[index], found)
+        for index, decoded in singles:
+            if isinstance(decoded, Exception):
+                batch.outcomes[index] = rejection_of(records[index], decoded)
             else:
-                batch.singles.append(Single(index, *found))
+                batch.singles.append(Single(index, *decoded))
         batch.seconds["decode"] = self._clock() - started
         return batch
 
     def predict(self, batch: Batch) -> None:
         """Calls the user model: the second step of `run`, which may run in another thread.
 
-        Between two single calls, `may_go_on` or a temporary error can end the batch early. The
-        batch then ends before the message that is left.
+        At single calls, `may_go_on` or a temporary error can end the prediction early. The batch is
+        then cut before the first message that is not answered.
 
         Raises:
-            Retriable: the user model met a temporary error; no message is answered, try again
-                later.
+            Retriable: the user model raised a temporary error, and no message is answered; try
+                again later.
         """
         batch.state = BatchState.PREDICTING
         started = self._clock()
         if self._user_model.stacks:
             try:
                 self._predict_stacked(batch)
-            except _NotRowWise as found:
-                self._user_model.call_singly(str(found))
-                self._on_switch(str(found))
+            except _NotRowWise as error:
+                self._user_model.call_singly(str(error))
+                self._on_switch(str(error))
                 batch.stacks.clear()
                 batch.rejections.clear()
                 self._predict_singly(batch)
@@ -182,7 +184,7 @@ class Pipeline:
         """Calls the user model message by message, in their order."""
         singles = {single.batch_index: single for single in batch.singles}
         for block in batch.blocks:
-            singles.update({single.batch_index: single for single in _apart(block)})
+            singles.update({single.batch_index: single for single in _singles_of(block)})
         is_first = True
         for index in sorted(singles):
             if index in batch.answers:
@@ -203,7 +205,7 @@ class Pipeline:
         """Answers one message by a call of its own, or rejects it.
 
         Raises:
-            Retriable: the user model met a temporary error.
+            Retriable: the user model raised a temporary error.
         """
         index = single.batch_index
         batch.rows += _row_count(single.payload.data)
@@ -214,7 +216,7 @@ class Pipeline:
             batch.rejections[index] = self._rejection(batch.records[index], error, single.payload)
 
     def _call_singly(self, batch: Batch, single: Single) -> Answer:
-        """Returns one message's answer.
+        """Returns the answer of one message.
 
         Raises:
             Exception: an error of the user model, or of the message.
@@ -231,14 +233,14 @@ class Pipeline:
             payload = decode_request(payload, single.wire_format)
         prediction = self._user_model.predict_payload(payload)
         if payload.meta and self._user_model.needs_request:
-            # The user model may have changed it. The reply gets a copy.
+            # The user model may have changed `meta`. The reply gets a copy of it.
             payload = payload._replace(meta=self._user_model.own_meta(payload.meta))
         return single._replace(payload=payload), prediction
 
     def _predict_stacked(self, batch: Batch) -> None:
         stacks: Dict[RowLayout, List[Part]] = {}
         if self._user_model.to_rows is not None:
-            # `to_rows` and `stack_to_rows` are code of the user model too.
+            # `to_rows` and `stack_to_rows` are calls of the user model too.
             self._before_call(batch.records)
         singles = self._stack(batch, stacks)
         for parts in stacks.values():
@@ -247,16 +249,16 @@ class Pipeline:
             self._answer_single(batch, single)
 
     def _stack(self, batch: Batch, stacks: Dict[RowLayout, List[Part]]) -> List[Single]:
-        """Groups rows that may be stacked; returns the messages that may not be."""
+        """Adds parts to `stacks` by their layout; returns the messages that can't be stacked."""
         singles = []
-        waiting = list(batch.singles)
+        candidates = list(batch.singles)
         for block in batch.blocks:
             part = self._part_of(block)
             if part is None:
-                waiting.extend(_apart(block))
+                candidates.extend(_singles_of(block))
             else:
                 stacks.setdefault(part.key, []).append(part)
-        for single in waiting:
+        for single in candidates:
             index, payload, wire_format = single
             try:
                 rows = self._rows(payload)
@@ -271,12 +273,12 @@ class Pipeline:
         return singles
 
     def _rows(self, payload: Payload) -> Optional[Array]:
-        """Returns the payload as rows that may be stacked, or None."""
+        """Returns the payload as rows that may be stacked; None if it can't be stacked."""
         user_model = self._user_model
         if not isinstance(payload.names, tuple):
             return None
         if user_model.to_rows is not None:
-            rows = _rows_of(user_model.to_rows(own(payload.data)))
+            rows = _rows_of(user_model.to_rows(copy_data(payload.data)))
             return rows if len(rows) else None
         data = payload.data
         if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
@@ -284,26 +286,26 @@ class Pipeline:
         return None
 
     def _part_of(self, block: Block) -> Optional[Part]:
-        """Returns alike messages as one part of a stack; None if each needs a look."""
+        """Returns a block as one part of a stack; None if it must be split into messages."""
         user_model, payloads = self._user_model, block.payload.data
         if user_model.to_rows is None:
             if not isinstance(payloads, np.ndarray) or payloads.ndim < 3:
                 return None
             rows = payloads.reshape(-1, *payloads.shape[2:])
-            return _whole(block, rows, block.payload.dtype)
+            return _block_part(block, rows, block.payload.dtype)
         if user_model.stack_to_rows is None or _is_fractional(block.payload.dtype):
             return None
         try:
-            rows = _rows_of(user_model.stack_to_rows(own(payloads)))
+            rows = _rows_of(user_model.stack_to_rows(copy_data(payloads)))
         except Exception:
-            # Perhaps only one of them is wrong.
+            # One message of the block may cause the error.
             return None
         if not len(rows) or len(rows) % len(block.indexes):
             return None
-        return _whole(block, rows, rows.dtype)
+        return _block_part(block, rows, rows.dtype)
 
     def _answer_parts(self, batch: Batch, parts: List[Part]) -> None:
-        """Answers messages of one layout, in stacks up to the allowed size."""
+        """Answers messages of one layout, in stacks up to the size that the check allows."""
         layout = parts[0].key
         while parts:
             limit = self._check.limit(layout)
@@ -337,7 +339,7 @@ class Pipeline:
         self._compare(batch, parts, prediction)
         batch.rows += len(rows)
         if message_count(parts) == 1 and self._user_model.to_rows is None:
-            # A single message may be answered with any number of rows.
+            # The answer to a single message may have any number of rows.
             ((index, payload),) = parts[0].messages()
             batch.answers[index] = Single(index, payload, parts[0].wire_format), prediction
         else:
@@ -349,18 +351,19 @@ class Pipeline:
     @staticmethod
     def _records_of(batch: Batch, parts: List[Part]) -> Sequence[Record]:
         if message_count(parts) == len(batch.records):
-            # `before_call` recognises the same list again.
+            # `before_call` recognises the same list by its identity, and does less work.
             return batch.records
         return [batch.records[index] for part in parts for index in part.indexes]
 
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
-        """Checks the form of an answer to a stack.
+        """Checks that the answer to a stack has one entry for each row.
 
         Returns:
-            The error of a user model with `to_rows`, or None.
+            The error if a user model with `to_rows` answers otherwise, or None.
 
         Raises:
-            _NotRowWise: a user model without `to_rows` does not answer row by row.
+            _NotRowWise: a user model without `to_rows` answers otherwise, or a tag or metric
+                describes the whole stack.
         """
         total = sum(len(part.rows) for part in parts)
         try:
@@ -368,9 +371,9 @@ class Pipeline:
                 check_rows(prediction, total)
         except BadPrediction as error:
             if self._user_model.to_rows is not None:
-                # It answers row by row in general, so one message causes this.
+                # Such a user model always answers row by row, so a message caused the error.
                 return error
-            raise _NotRowWise(f"it does not answer row by row: {error}") from None
+            raise _NotRowWise(f"the class does not answer row by row: {error}") from None
         if message_count(parts) > 1:
             self._check_tags(prediction)
         return None
@@ -382,49 +385,53 @@ class Pipeline:
             _NotRowWise: the answer has such tags or metrics.
         """
         if prediction.metrics or prediction.reported:
-            raise _NotRowWise("its answers report metrics, which describe a whole call")
+            raise _NotRowWise("answers report metrics, which describe a whole call")
         for name, value in prediction.tags.items():
             if name in prediction.row_tags:
                 continue
             if name not in self._user_model.constant_tags:
                 raise _NotRowWise(
-                    f"its answers have the tag {name!r}, which it names neither in row_tags nor "
+                    f"answers have the tag {name!r}, which the class names neither in row_tags nor "
                     "in constant_tags"
                 )
             if differing(self._constants.setdefault(name, value), value, name):
-                raise _NotRowWise(f"its tag {name!r} is in constant_tags, and changes")
+                raise _NotRowWise(f"the tag {name!r} is in constant_tags, but changes")
 
     def _compare(self, batch: Batch, parts: List[Part], prediction: Prediction) -> None:
         """Compares answers from a stack with answers of single calls, for the chosen messages.
 
         Raises:
             _NotRowWise: they differ.
-            Retriable: the user model met a temporary error.
+            Retriable: the user model raised a temporary error.
         """
         layout = parts[0].key
         chosen = self._check.chosen(layout, message_count(parts))
         if not chosen:
             return
         started = time.perf_counter()
-        found_singly: Dict[int, Answer] = {}
-        for single, answer in _picked(parts, chosen, prediction):
+        single_answers: Dict[int, Answer] = {}
+        for single, from_stack in _chosen_messages(parts, chosen, prediction):
             try:
-                found = self._call_singly(batch, single)
+                answer = self._call_singly(batch, single)
             except Exception as error:
                 if is_temporary(error):
                     raise retriable_of(error) from error
                 raise _NotRowWise(
                     _described(layout, f"a single call fails: {describe_error(error)}")
                 ) from error
-            found_singly[single.batch_index] = found
-            differs = difference(answer, found[1])
+            single_answers[single.batch_index] = answer
+            differs = difference(from_stack, answer[1])
             if differs:
-                batch.answers.update(found_singly)
+                batch.answers.update(single_answers)
                 raise _NotRowWise(_described(layout, differs))
         self._check.passed(layout, len(chosen), time.perf_counter() - started)
 
     def _isolate(self, batch: Batch, parts: List[Part], error: Exception) -> None:
-        """Rejects a single failing message, or answers each half of a failing stack."""
+        """Rejects the only message of a failing stack, or answers each half of a larger one.
+
+        Raises:
+            Retriable: the error is temporary.
+        """
         part = parts[0]
         if message_count(parts) == 1:
             ((index, payload),) = part.messages()
@@ -461,21 +468,23 @@ class Pipeline:
             self._widths.add(width)
 
 
-def _apart(block: Block) -> List[Single]:
-    """Returns alike messages one by one."""
+def _singles_of(block: Block) -> List[Single]:
+    """Returns the messages of a block as single messages."""
     return [
         Single(index, payload_of(block.payload, number), block.wire_format)
         for number, index in enumerate(block.indexes)
     ]
 
 
-def _picked(parts: List[Part], chosen: List[int], prediction: Prediction) -> Iterator[Answer]:
+def _chosen_messages(
+    parts: List[Part], chosen: List[int], prediction: Prediction
+) -> Iterator[Answer]:
     """Yields the chosen messages of a stack, each with its answer from the stack."""
-    waiting = list(reversed(chosen))
+    left = list(reversed(chosen))
     first = row = 0
     for part in parts:
-        while waiting and waiting[-1] < first + len(part.indexes):
-            number = waiting.pop() - first
+        while left and left[-1] < first + len(part.indexes):
+            number = left.pop() - first
             index, payload = part.message(number)
             start = row + number * part.rows_each
             own_rows = rows_of(prediction, start, start + part.rows_each)
@@ -491,11 +500,14 @@ def _described(layout: RowLayout, differs: str) -> str:
 
 
 def _is_fractional(dtype: DType) -> bool:
-    """Returns whether the type is a float, whose whole numbers a user model may read otherwise."""
+    """Returns whether a type is a float type.
+
+    A user model may read whole numbers of a float type otherwise than integers.
+    """
     return dtype is not None and dtype.kind == "f"
 
 
-def _whole(block: Block, rows: Array, dtype: DType) -> Part:
+def _block_part(block: Block, rows: Array, dtype: DType) -> Part:
     return Part(block.indexes, block.payload, True, block.wire_format, rows, dtype)
 
 

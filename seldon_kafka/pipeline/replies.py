@@ -15,9 +15,9 @@ from seldon_kafka.pipeline.stacking import Part, rows_of
 
 
 def puid_of(record: Record, payload: Payload) -> Json:
-    """Returns the sender's `meta.puid`, or one that is made of the record's position.
+    """Returns the sender's `meta.puid`, or else an id from the record's position and timestamp.
 
-    It is the same at each try, so that readers of `at_least_once` replies recognise repetitions.
+    The id is the same at each try, so that readers of `at_least_once` replies recognise duplicates.
     """
     return payload.meta.get("puid") or made_puid(record)
 
@@ -29,9 +29,9 @@ def sent_puid(payload: Payload) -> str:
 
 
 def made_puid(record: Record) -> str:
-    """Returns a unique id, made of the record's position and timestamp."""
-    where = _digest(record.topic, record.partition)
-    return f"{where}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
+    """Returns a unique id from the record's position and timestamp."""
+    digest = _digest(record.topic, record.partition)
+    return f"{digest}{max(0, record.timestamp_ms):011x}{record.offset:09x}"
 
 
 @functools.lru_cache(maxsize=4096)
@@ -45,8 +45,8 @@ def replies(
     """Yields the outcome of each message of a stack, with its index in the batch.
 
     Args:
-        records: the batch.
-        parts: the stack.
+        records: records of the batch.
+        parts: parts of the stack.
         prediction: the prediction for all rows of the stack.
     """
     writers: Dict[str, Optional[ManyReplies]] = {}
@@ -63,19 +63,19 @@ def replies(
         if values is None:
             for number, index in enumerate(part.indexes):
                 first = start + number * each
-                own = rows_of(prediction, first, first + each)
-                yield index, reply(records[index], payload, wire_format, own)
+                own_rows = rows_of(prediction, first, first + each)
+                yield index, reply(records[index], payload, wire_format, own_rows)
         else:
             for index, value in zip(part.indexes, values):
                 yield index, Reply(records[index], value, wire_format.headers, sent)
         start += len(part.rows)
 
 
-def _written(writer: ManyReplies, *what: Json) -> Optional[List[bytes]]:
+def _written(writer: ManyReplies, *args: Json) -> Optional[List[bytes]]:
     try:
-        return writer.write(*what)
+        return writer.write(*args)
     except Exception:
-        # Encoding one by one shows the message that can't be encoded.
+        # The caller then encodes the replies one by one, which shows the one that can't be encoded.
         return None
 
 
@@ -96,7 +96,7 @@ def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyRep
 def reply(
     record: Record, payload: Payload, wire_format: WireFormat, prediction: Prediction
 ) -> Outcome:
-    """Returns the outcome of one message with this prediction."""
+    """Returns the reply to one message; a rejection if the prediction can't be encoded."""
     sent = sent_puid(payload)
     try:
         value = wire_format.encode(payload, prediction, puid_of(record, payload))

@@ -1,7 +1,7 @@
 """The rules by which Seldon's Python wrapper calls user models, without seldon_core.
 
 Seldon's classes are recognised by their names and attributes, so seldon_core need not be installed.
-If a user model uses it, its objects are accepted.
+If a user model uses seldon_core, objects of seldon_core are accepted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from seldon_kafka.errors import UserModelError
 from seldon_kafka.messages import Json, JsonObject, Response
 
 INCLUDES_METRICS = os.environ.get("INCLUDE_METRICS_IN_CLIENT_RESPONSE", "true").lower() == "true"
-"""Whether replies contain the metrics of a class."""
+"""Whether replies contain the metrics of the user model."""
 
 INSTALL = (
     "pip install 'seldon-kafka[seldon]' "
@@ -38,7 +38,7 @@ class Service(NamedTuple):
         raw: the method that gets a whole message.
         raw_of_json: the older name of `raw` for messages in JSON.
         raw_of_proto: the older name of `raw` for messages in protobuf.
-        metrics_tag: the value of the tag `method` in its metrics.
+        metrics_tag: the value of the tag `method` in metrics of the service type.
     """
 
     method: str
@@ -71,7 +71,7 @@ def has_seldon_core() -> bool:
 
 
 def response_of(answer: Json) -> Json:
-    """Returns an answer as a response: the class's own, or a `Response` without tags."""
+    """Returns an answer that is a response, or a `Response` without tags for any other answer."""
     if isinstance(answer, Response) or getattr(answer, "__dict__", {}).keys() >= _PARTS:
         return answer
     return Response(answer)
@@ -79,7 +79,7 @@ def response_of(answer: Json) -> Json:
 
 def says_not_implemented(error: BaseException) -> bool:
     """Returns whether an exception is Seldon's error for a missing method."""
-    return _theirs(type(error), "SeldonNotImplementedError") is not None
+    return _seldon_base(type(error), "SeldonNotImplementedError") is not None
 
 
 class NotImplementedSuppressed:
@@ -89,35 +89,36 @@ class NotImplementedSuppressed:
         """Enters the context."""
 
     def __exit__(self, kind: object, error: Optional[BaseException], traceback: object) -> bool:
-        """Suppresses only that exception."""
+        """Suppresses Seldon's error for a missing method, and no other exception."""
         return error is not None and says_not_implemented(error)
 
 
-def _theirs(kind: type, name: str) -> Any:
-    """Returns the base class of this name in seldon_core, or None."""
+def _seldon_base(kind: type, name: str) -> Any:
+    """Returns the base class with this name from seldon_core, or None."""
     return next(
         (each for each in kind.__mro__ if (each.__module__, each.__name__) == (_MODULE, name)), None
     )
 
 
 def has_method(instance: object, name: str) -> bool:
-    """Returns whether the class itself has an attribute that Seldon looks for.
+    """Returns whether the user model itself has an attribute that Seldon looks for.
 
     Methods inherited from `SeldonComponent` raise `SeldonNotImplementedError`, and do not count.
     """
     if not hasattr(instance, name):
         return False
-    inherited = getattr(_theirs(type(instance), "SeldonComponent"), name, None)
+    inherited = getattr(_seldon_base(type(instance), "SeldonComponent"), name, None)
     if inherited is None:
         return True
     return name in vars(instance) or getattr(type(instance), name, None) is not inherited
 
 
 def checked_metrics(metrics: Json) -> List[JsonObject]:
-    """Checks and returns the metrics of a class.
+    """Checks and returns metrics of the user model.
 
     Raises:
-        UserModelError: they are no list of objects with `key`, `type` and a number as `value`.
+        UserModelError: the metrics are not a list of objects with `key`, `type` and a number as
+            `value`.
     """
     if not isinstance(metrics, list) or not all(map(_is_metric, metrics)):
         raise UserModelError(
@@ -139,13 +140,13 @@ def _is_metric(metric: Json) -> bool:
 
 
 def request_path() -> Mapping[str, str]:
-    """Returns Seldon's `meta.requestPath`: the node of the graph and its image."""
+    """Returns Seldon's `meta.requestPath`: the image of the graph's node, by the node's name."""
     node = os.environ.get("PREDICTIVE_UNIT_ID", _ABSENT)
     return {} if node == _ABSENT else {node: _image()}
 
 
 def metric_labels() -> Dict[str, str]:
-    """Returns the labels that Seldon adds to all metrics of a class."""
+    """Returns the labels that Seldon adds to all metrics of the user model."""
     model_image, _, model_version = _image().rpartition(":")
     predictor = json.loads(os.environ.get("PREDICTOR_LABELS", "{}"))
     deployment = os.environ.get("SELDON_DEPLOYMENT_ID", _ABSENT)
@@ -178,7 +179,7 @@ def signature_of(function: Callable[..., object]) -> Optional[inspect.Signature]
 
 
 def takes(function: Callable[..., object], *positional: object, **named: object) -> bool:
-    """Returns whether a function takes these arguments, as far as its signature tells."""
+    """Returns whether a function takes these arguments; True if its signature is unknown."""
     signature = signature_of(function)
     try:
         if signature is not None:

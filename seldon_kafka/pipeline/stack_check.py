@@ -1,7 +1,8 @@
 """Checks at run time that a user model which declares itself row-wise is row-wise.
 
 The first stacks of a layout are small, and each of their messages is also answered by a single
-call; later only a sample is. The answers must be alike before any of them is committed.
+call. Of later stacks, only a sample of the messages is. The answers must agree before any of them
+is committed.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from seldon_kafka.codec.plain import masked
 from seldon_kafka.messages import Array, Json, Prediction
 
 ABSOLUTE, RELATIVE = 1e-5, 1e-4
-"""Floats are alike if |a - b| <= ABSOLUTE + RELATIVE |b|."""
+"""Floats agree if |a - b| <= ABSOLUTE + RELATIVE |b|."""
 
 MOST_LAYOUTS = 64
-"""Number of layouts that are remembered; messages of further layouts are not stacked."""
+"""Limit of the number of layouts; messages of further layouts are not stacked."""
 
 FIRST_STACKS = (2, 8)
-"""Number of messages in the first stacks of a layout."""
+"""Limits of the number of messages in the first and in the second stack of a layout."""
 
 SAMPLE_CALLS = 2
-"""Number of single calls that check a later stack of a layout."""
+"""Number of single calls that check a later stack of a layout, if it is checked at all."""
 
 MOST_SHARE = 0.02
-"""Share of the model's time that all checks may take before a sample is checked."""
+"""Share of the time of stacked calls that all checks may take; above it no sample is checked."""
 
 SAMPLE_SHARE = 0.005
-"""Share of the model's time that the checks of samples may take.
+"""Limit of the time of checks of samples, as a share of the time of stacked calls.
 
 A check costs more than its own time: it empties the core's caches and delays the I/O thread. With
 a share of 2 % and eight calls a stack, a backlog took 3 to 7 % longer to drain.
@@ -67,7 +68,7 @@ class StackCheck:
         return FIRST_STACKS[passed] if passed < len(FIRST_STACKS) else NO_LIMIT
 
     def chosen(self, layout: Hashable, messages: int) -> List[int]:
-        """Returns the indexes of the messages in a stack that are to be checked."""
+        """Returns the indexes of the messages to check, in a stack with this number of messages."""
         if messages < 2:
             return []
         if self._passed[layout] < len(FIRST_STACKS):
@@ -85,17 +86,17 @@ class StackCheck:
         """Counts a call with a stack.
 
         Args:
-            seconds: duration of the call.
+            seconds: duration of the call, in seconds.
         """
         self._model_s += seconds
 
     def passed(self, layout: Hashable, calls: int, seconds: float) -> None:
-        """Counts a check whose answers were alike.
+        """Counts a check whose answers agreed.
 
         Args:
             layout: layout of the stack.
             calls: number of single calls.
-            seconds: duration of the check.
+            seconds: duration of the check, in seconds.
         """
         self._checked_s += seconds
         if self._passed[layout] >= len(FIRST_STACKS):
@@ -106,7 +107,7 @@ class StackCheck:
 
 
 class NoCheck(StackCheck):
-    """Allows every stack and checks none, for callers that compare answers themselves."""
+    """Allows stacks of any size and checks none, for callers that compare answers themselves."""
 
     def limit(self, layout: Hashable) -> int:
         """Returns no limit."""
@@ -121,12 +122,12 @@ def difference(stacked: Prediction, single: Prediction) -> Optional[str]:
     """Compares a message's answer from a stack with the answer of a single call.
 
     Returns:
-        A description of the difference; None if they are alike.
+        A description of the difference; None if the answers agree.
     """
     if stacked.names != single.names:
         return "the class names differ"
     if single.metrics or single.reported:
-        # An answer to a stack with metrics was refused before.
+        # The answer to the stack has no metrics: such an answer was refused before.
         return "a single message reports metrics"
     found = differing(stacked.data, single.data, "answer")
     return found or differing(stacked.tags, single.tags, "tags")
@@ -138,10 +139,10 @@ def differing(first: Json, second: Json, path: str) -> Optional[str]:
     Args:
         first: a value.
         second: another value.
-        path: their path in the answer.
+        path: path of both values in the answer.
 
     Returns:
-        A description of the difference; None if they are alike.
+        A description of the difference; None if the values agree.
     """
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
         return _of_arrays(first, second, path)

@@ -15,16 +15,16 @@ RowLayout = Tuple[Tuple[int, ...], DType, Json]
 
 
 class Part(NamedTuple):
-    """A part of a stack: a single message, or a block of alike messages.
+    """A part of a stack: a single message, or a block of messages with one layout.
 
     Attributes:
-        indexes: their indexes in the batch.
-        payload: the payload of the single message; or the common payload of alike messages, with
-            the arrays or bytes of all of them as `data`.
-        is_block: whether the part is a block of alike messages.
+        indexes: indexes of the messages in the batch.
+        payload: the payload of the single message; or the common payload of the block, with the
+            arrays or bytes of all messages as `data`.
+        is_block: whether the part is a block.
         wire_format: the format of the replies.
-        rows: their rows, the same number for each message.
-        dtype: the type of the rows that the user model gets.
+        rows: rows of all messages, the same number for each message.
+        dtype: the type to which the rows are converted for the user model.
     """
 
     indexes: List[int]
@@ -41,24 +41,28 @@ class Part(NamedTuple):
 
     @property
     def key(self) -> RowLayout:
-        """Parts with an equal key may be stacked.
+        """The layout of the rows; parts with an equal key may be stacked.
 
-        The key has the exact type: numpy would convert a narrower type beside a wider one.
+        The key has the exact type, because numpy would convert rows of a narrower type.
         """
         return self.rows.shape[1:], self.dtype, self.payload.names
 
     def messages(self) -> Iterator[Tuple[int, Payload]]:
-        """Yields each message's index and payload, as the user model gets it."""
+        """Yields each message's index in the batch, and its payload as the user model gets it."""
         return map(self.message, range(len(self.indexes)))
 
     def message(self, number: int) -> Tuple[int, Payload]:
-        """Returns one message's index and payload, as the user model gets it."""
+        """Returns a message's index in the batch, and its payload as the user model gets it.
+
+        Args:
+            number: index of the message in the part.
+        """
         payload = payload_of(self.payload, number) if self.is_block else self.payload
         return self.indexes[number], payload
 
 
 def payload_of(block: Payload, number: int) -> Payload:
-    """Returns one message's payload out of a block, with the type that the user model gets."""
+    """Returns the payload of one message of a block, with the type that the user model gets."""
     data = block.data[number]
     if isinstance(data, np.ndarray):
         data = np.asarray(data, dtype=block.dtype)
@@ -66,16 +70,16 @@ def payload_of(block: Payload, number: int) -> Payload:
 
 
 def merged(parts: List[Part]) -> List[Part]:
-    """Merges blocks of bytes that may be answered together; the parts have one key.
+    """Merges blocks of bytes with one wire format and number of rows; the parts have one key.
 
-    Pictures differ in length, so they arrive in many small blocks.
+    Bytes of different lengths, such as pictures, are in different blocks.
     """
-    found: Dict[Hashable, List[Part]] = {}
+    groups: Dict[Hashable, List[Part]] = {}
     for index, part in enumerate(parts):
-        alike = part.is_block and isinstance(part.payload.data, list)
-        key: Hashable = (part.wire_format.name, part.rows_each) if alike else index
-        found.setdefault(key, []).append(part)
-    return [_as_one(alike) for alike in found.values()]
+        is_bytes = part.is_block and isinstance(part.payload.data, list)
+        key: Hashable = (part.wire_format.name, part.rows_each) if is_bytes else index
+        groups.setdefault(key, []).append(part)
+    return [_as_one(group) for group in groups.values()]
 
 
 def _as_one(parts: List[Part]) -> Part:
@@ -92,7 +96,8 @@ def _as_one(parts: List[Part]) -> Part:
 def stacked(parts: List[Part]) -> Array:
     """Returns a copy of the rows of all parts, which have one key.
 
-    It is a copy because a user model may change its input, and the parts may be stacked again.
+    The rows are copied because a user model may change its input, and the parts may be stacked
+    again.
     """
     rows: Array = np.concatenate([part.rows for part in parts])
     converted: Array = rows.astype(parts[0].dtype, copy=False)
@@ -117,21 +122,21 @@ def fitting(parts: List[Part], messages: int, rows: int) -> int:
     """Returns how many of the first messages fit into one call; at least one.
 
     Args:
-        parts: the messages.
-        messages: limit of messages.
-        rows: limit of rows.
+        parts: parts with the messages, in their order.
+        messages: limit of the number of messages.
+        rows: limit of the number of rows.
     """
-    found = total = 0
+    message_total = row_total = 0
     for part in parts:
-        room = messages - found
+        room = messages - message_total
         if part.rows_each:
-            room = min(room, (rows - total) // part.rows_each)
+            room = min(room, (rows - row_total) // part.rows_each)
         taken = min(room, len(part.indexes))
-        found += max(0, taken)
-        total += max(0, taken) * part.rows_each
+        message_total += max(0, taken)
+        row_total += max(0, taken) * part.rows_each
         if taken < len(part.indexes):
             break
-    return max(1, found)
+    return max(1, message_total)
 
 
 def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
@@ -139,7 +144,7 @@ def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
 
     Args:
         parts: parts with one key.
-        messages: number of messages in the first result.
+        messages: number of messages in the first of the two lists.
     """
     first: List[Part] = []
     for index, part in enumerate(parts):
@@ -172,7 +177,7 @@ def check_rows(prediction: Prediction, total: int) -> None:
         total: number of rows in the call.
 
     Raises:
-        BadPrediction: the number of rows, or of entries in a row tag, differs.
+        BadPrediction: the number of rows in the answer, or of entries in a row tag, differs.
     """
     if _count(prediction.data) != total:
         raise BadPrediction("the number of rows differs")
@@ -185,14 +190,14 @@ def check_rows(prediction: Prediction, total: int) -> None:
 
 
 def _count(entries: Json) -> Optional[int]:
-    """Returns the number of entries; None if the value is no sequence."""
+    """Returns the number of entries; None if the value is not an array, a list or a tuple."""
     if isinstance(entries, np.ndarray):
         return len(entries) if entries.ndim else None
     return len(entries) if isinstance(entries, (list, tuple)) else None
 
 
 def rows_of(prediction: Prediction, start: int, stop: int) -> Prediction:
-    """Returns the prediction for rows `start` to `stop`, with their row tags."""
+    """Returns the prediction for the rows from `start` up to `stop`, with their row tags."""
     if start == 0 and stop == len(prediction.data):
         return prediction
     tags = {

@@ -60,8 +60,8 @@ class RawReplyFailed(Exception):
 
     Attributes:
         status_code: the reply's `status.code`.
-        reason: its `status.reason`.
-        status: the whole `status`.
+        reason: the reply's `status.reason`.
+        status: the reply's whole `status`.
     """
 
     def __init__(self, status: JsonObject) -> None:
@@ -71,7 +71,7 @@ class RawReplyFailed(Exception):
         self.status = status
 
     def to_dict(self) -> JsonObject:
-        """The status as the reply had it."""
+        """Returns the reply's `status`, as an object with this key."""
         return {"status": self.status}
 
 
@@ -82,9 +82,9 @@ _SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class _Metrics:
-    """Replaces `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
+    """Holds the metrics of one call until the message is answered.
 
-    It holds the metrics of one call until the message is answered.
+    It replaces `seldon_core.metrics.SeldonMetrics`, which starts a process of its own.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class _Metrics:
     def update(self, metrics: List[JsonObject], method: str) -> None:
         """Adds metrics that the user model reported."""
         for metric in metrics:
-            # As in Seldon: the tag is visible in the reply if the metric has tags.
+            # As in Seldon, the reply shows the tag `method` only if the metric already has tags.
             tags = metric.get("tags", {})
             tags["method"] = method
             reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
@@ -117,25 +117,27 @@ def _exit_as_error() -> Iterator[None]:
 class UserModel:
     """A user model and its capabilities.
 
-    Every method runs code of the user model, so only the thread that made it may call them.
+    Every method runs code of the user model, so only the thread that created the user model may
+    call the methods.
 
     Args:
         instance: the instance of the wrapper class.
-        service: the methods to call.
-        null_non_finite: keep NaN and infinity in answers; they are refused by default.
+        service: names of the methods to call.
+        null_non_finite: keep NaN and infinity in answers; by default such answers are refused.
 
     Attributes:
         instance: the instance of the wrapper class.
-        to_rows: turns any payload of `predict` into rows, if the class has it.
-        stack_to_rows: the same for the payloads of many messages at once, with an equal number of
-            rows: whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one
-            length.
+        to_rows: the class's `to_rows`, which turns a payload into rows for `predict`; None if the
+            class lacks it.
+        stack_to_rows: the class's `stack_to_rows`, which turns the payloads of many messages into
+            rows, an equal number for each message; None if the class lacks it. The payloads are
+            whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
         row_tags: names of the tags that have one entry for each row.
         constant_tags: names of the tags that are the same in every answer.
-        takes_raw: whether it composes whole replies (`predict_raw` and its older names).
-        needs_request: whether it gets more of a message than the payload.
-        why_single: why it is called message by message; None if rows may be stacked.
-        errors: describes its exceptions.
+        takes_raw: whether the class composes whole replies (`predict_raw` and its older names).
+        needs_request: whether the class gets more of a message than the payload.
+        why_single: why the class is called message by message; None if rows may be stacked.
+        errors: describes exceptions of the class.
     """
 
     def __init__(
@@ -152,8 +154,8 @@ class UserModel:
         self.stack_to_rows = self.to_rows and self._extra_function("stack_to_rows")
         self.row_tags = self._extra_names("row_tags")
         self.constant_tags = self._extra_names("constant_tags")
-        # `to_rows` declares that `predict` on rows is enough. Raw methods of such a class are for
-        # formats that Seldon's own server does not know.
+        # A class with `to_rows` declares that `predict` on rows is enough. Its raw methods are for
+        # formats that Seldon's own server does not support.
         self.takes_raw = self.to_rows is None and any(
             has_method(instance, name) for name in service.raw_names
         )
@@ -171,22 +173,22 @@ class UserModel:
         return getattr(self.instance, name)
 
     def _extra_function(self, name: str) -> Optional[Callable[[Json], Array]]:
-        """Returns an optional method with one argument; None if the name means something else."""
-        found = self._extra(name) if self._service.method == "predict" else None
-        if not callable(found) or not takes(found, None):
+        """Returns an optional method with one argument; None for any other attribute."""
+        method = self._extra(name) if self._service.method == "predict" else None
+        if not callable(method) or not takes(method, None):
             return None
 
         def call(payload: Json) -> Json:
             with _exit_as_error():
-                return found(payload)
+                return method(payload)
 
         return call
 
     def _extra_names(self, name: str) -> Tuple[str, ...]:
-        found = self._extra(name)
-        if not isinstance(found, (list, tuple, set, frozenset)):
+        names = self._extra(name)
+        if not isinstance(names, (list, tuple, set, frozenset)):
             return ()
-        return tuple(each for each in found if isinstance(each, str))
+        return tuple(each for each in names if isinstance(each, str))
 
     @property
     def stacks(self) -> bool:
@@ -198,7 +200,7 @@ class UserModel:
         self.why_single = self._why_never_stacked()
 
     def call_singly(self, why: str) -> None:
-        """Ends stacking for this reason: further calls are message by message."""
+        """Ends stacking; further calls are message by message, for the reason `why`."""
         self.why_single = why
 
     def _why_undeclared(self) -> Optional[str]:
@@ -210,12 +212,12 @@ class UserModel:
         if self._service.method != "predict":
             return f"{self._service.method} is called with one message at a time"
         if self.takes_raw:
-            return "it has predict_raw, which gets one whole message"
+            return "the class has predict_raw, which gets one whole message"
         if self._takes_meta is not False:
-            return "its predict takes meta, which differs from message to message"
+            return "predict takes meta, which differs from message to message"
         for method in ("tags", "metrics"):
             if has_method(self.instance, method):
-                return f"it has a {method} method, which describes the latest call only"
+                return f"the class has a {method} method, which describes the latest call only"
         return None
 
     def predict_rows(self, rows: Json, names: Sequence[str]) -> Prediction:
@@ -229,7 +231,7 @@ class UserModel:
             The prediction for all rows.
 
         Raises:
-            BadPrediction: the answer can't be a reply.
+            BadPrediction: the answer can't be sent as a reply.
             Exception: an error of the user model.
         """
         with _exit_as_error():
@@ -240,13 +242,12 @@ class UserModel:
         """Answers one message.
 
         Raises:
-            BadPrediction: the answer can't be a reply.
-            RawReplyFailed: a raw reply has an error status.
+            BadPrediction: the answer can't be sent as a reply.
             Exception: an error of the user model.
         """
         with _exit_as_error():
             self._metrics.take()
-            data = own(payload.data)
+            data = copy_data(payload.data)
             if self.to_rows is not None:
                 data = self.to_rows(data)
             names = list(payload.names) if isinstance(payload.names, tuple) else payload.names
@@ -257,7 +258,7 @@ class UserModel:
         return prediction
 
     def predict_raw(self, request: Json) -> Optional[Prediction]:
-        """Answers one whole message; returns None if the user model wants the payload instead.
+        """Answers one whole message; returns None if `predict_payload` must be called instead.
 
         Args:
             request: any JSON document, or a `SeldonMessage`.
@@ -282,11 +283,11 @@ class UserModel:
             return self._finished_raw(reply, counts_metrics=method == self._service.raw)
 
     def _raw_method(self, request: Json) -> Optional[str]:
-        """Returns the name of the raw method that Seldon calls for this message; None if none."""
+        """Returns the name of the raw method that Seldon calls for this message, or None."""
         service, is_proto = self._service, isinstance(request, SeldonMessage)
         older = [service.raw_of_proto if is_proto else service.raw_of_json]
         if service.method != "predict":
-            # Seldon calls either of a transformer's methods, whatever the format is.
+            # For a transformer, Seldon calls either of the older methods for any format.
             older = [service.raw_of_json, service.raw_of_proto]
         names = [name for name in (*older, service.raw) if has_method(self.instance, name)]
         return names[0] if names else None
@@ -295,7 +296,7 @@ class UserModel:
         metrics: List[Json] = []
         if is_seldon_message(reply):
             reply = self._copied_message(reply)
-            # Through JSON text, as in Seldon.
+            # The message is converted through JSON text, as in Seldon.
             document = json.loads(json_format.MessageToJson(reply))
         else:
             reply = document = self._plain(reply, "reply")
@@ -330,14 +331,14 @@ class UserModel:
         except Exception as error:
             if not says_not_implemented(error):
                 raise
-            # Seldon's answer for a class without the method.
+            # Seldon answers this for a class without the method.
             return response_of([] if self._service.method == "predict" else data)
 
     def own_meta(self, meta: Json) -> Json:
         """Returns a copy of a message's `meta` in plain values, after the call.
 
         Raises:
-            BadPrediction: the user model wrote values into it that can't be sent.
+            BadPrediction: the user model wrote values into `meta` that can't be sent.
         """
         return self._plain(meta, "meta")
 
@@ -350,7 +351,7 @@ class UserModel:
         return self._call(data, list(payload.names), meta_of(payload)).data
 
     def _finished(self, response: Json) -> Prediction:
-        """Returns the prediction of a response; it asks for names and tags in Seldon's order."""
+        """Returns the prediction of a response; asks for names and tags in Seldon's order."""
         data, columns = response.data, None
         frame = frame_rows(data)
         if frame is not None:
@@ -363,7 +364,7 @@ class UserModel:
             )
         metrics = self._reported(response.metrics)
         metrics = [each for each in self._plain(metrics, "metrics") if is_finite(each["value"])]
-        # Copied before further calls of the user model, which may change the answer.
+        # The answer is copied before further calls of the user model, which may change it.
         copied = (
             bytes(data) if isinstance(data, (bytes, bytearray)) else self._plain(data, "answer")
         )
@@ -382,7 +383,7 @@ class UserModel:
         )
 
     def _reported(self, metrics: Json) -> List[JsonObject]:
-        """Counts the metrics of an answer and of the class; returns the metrics for the reply."""
+        """Stores metrics of an answer and of the class; returns the metrics for the reply."""
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
         if has_method(self.instance, "metrics"):
@@ -401,13 +402,13 @@ class UserModel:
             raise BadPrediction(str(error)) from None
 
     def _class_names(self, rows: Array, columns: Optional[List[Json]]) -> Json:
-        """Returns class names as `seldon_core.user_model` does; a DataFrame's are its columns."""
+        """Returns class names as `seldon_core.user_model` does, or a DataFrame's columns."""
         if rows.ndim < 2:
             return ()
         if has_method(self.instance, "class_names"):
-            found = self.instance.class_names
+            attribute = self.instance.class_names
             with NotImplementedSuppressed():
-                names = found() if callable(found) else found
+                names = attribute() if callable(attribute) else attribute
                 return list(names) if isinstance(names, _SEQUENCES) else names
         return columns or [f"t:{number}" for number in range(rows.shape[1])]
 
@@ -420,19 +421,19 @@ class UserModel:
 
     def describe(self, payload: Json) -> str:
         """Returns a text about the payload: from the class's `describe`, or a short `repr`."""
-        own = self._extra("describe")
-        if own is not None:
-            return str(own(payload))
+        describe = self._extra("describe")
+        if describe is not None:
+            return str(describe(payload))
         text = repr(payload)
         return text if len(text) <= 200 else text[:200] + "…"
 
 
-UNDECLARED = "it does not declare that it is row-wise (row_wise = True, or to_rows)"
-"""The reason why a class without a declaration is called message by message."""
+UNDECLARED = "the class does not declare that it is row-wise (row_wise = True, or to_rows)"
+"""The value of `why_single` for a class without a declaration."""
 
 
-def own(data: Json) -> Json:
-    """Copies a payload's data, because a user model may change its input."""
+def copy_data(data: Json) -> Json:
+    """Returns a copy of a payload's data, because a user model may change its input."""
     if isinstance(data, np.ndarray):
         has_others = data.dtype.kind == "O" and not _are_single(data.flat)
         return copy.deepcopy(data) if has_others else np.array(data)
@@ -442,26 +443,26 @@ def own(data: Json) -> Json:
 
 
 def _are_single(values: Iterable[Json]) -> bool:
-    """Returns whether no value contains other values."""
+    """Returns whether all values are of simple types, which contain no other values."""
     return all(type(value) in _SINGLE for value in values)
 
 
 def meta_of(payload: Payload) -> Json:
-    """Returns the `meta` that Seldon passes: the sender's, or None if JSON has none."""
+    """Returns the `meta` that Seldon passes: the sender's, or None for JSON without `meta`."""
     if payload.meta or isinstance(payload.request, SeldonMessage):
         return payload.meta
     return payload.request.get("meta") if isinstance(payload.request, dict) else None
 
 
 def raw_request(payload: Payload) -> Json:
-    """Returns the whole message for raw methods; bare bytes become a Seldon message."""
+    """Returns the whole message for raw methods; raw bytes become a Seldon message."""
     if payload.request is not None:
         return payload.request
     return {"binData": base64.b64encode(payload.data).decode("ascii")}
 
 
 def _check_status(status: Json) -> None:
-    """Refuses a raw reply with an error status.
+    """Checks the status of a raw reply.
 
     Raises:
         RawReplyFailed: the status code is 400 or more.

@@ -1,4 +1,4 @@
-"""`seldon-kafka serve [Module.Class]`."""
+"""`seldon-kafka serve [Module.Class]`: one replica, with Seldon's server and workers."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from seldon_kafka.worker.command import configure_logging
 log = logging.getLogger("seldon_kafka.supervisor")
 
 _NO_SERVER = "no REST and gRPC server, because seldon_core is not installed"
-_OF_A_STREAM = ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_GROUP_ID")
+_STREAM_VARIABLES = ("KAFKA_INPUT_TOPIC", "KAFKA_OUTPUT_TOPIC", "KAFKA_GROUP_ID")
 
 EXAMPLES = """\
 examples:
   MODEL_NAME=wrapper.KmnistClassifier KAFKA_BROKER=broker:9092 seldon-kafka serve
   seldon-kafka serve MyModel            REST and gRPC only, without KAFKA_BROKER
   KAFKA_SELDON_SERVER=off KAFKA_BROKER=broker:9092 seldon-kafka serve MyModel
-  seldon-kafka serve --resume           after the class was mended
+  seldon-kafka serve --resume           after the class was fixed
 
 Settings are environment variables; the README has the table of them all.
 """
@@ -49,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="resume consumption that stopped because the class failed",
+        help="resume consumption that stopped because too many messages failed",
     )
     parser.set_defaults(run=_serve)
 
@@ -58,7 +58,7 @@ def _serve(options: argparse.Namespace) -> int:
     """Runs one replica until SIGTERM or Ctrl-C.
 
     Returns:
-        Exit status: 0 after a signal if all parts left in time, 1 after an error.
+        Exit status: 0 after a signal if all workers stopped in time, 1 otherwise.
     """
     settings = load_settings()
     if settings.broker:
@@ -84,10 +84,10 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_work(settings: Settings) -> None:
-    """Refuses settings that leave nothing to run, or less than they ask for.
+    """Refuses settings without any work, or with work that needs brokers although none is set.
 
     Raises:
-        UsageError: the settings are of this kind.
+        UsageError: the settings are refused.
     """
     if settings.broker:
         return
@@ -95,7 +95,7 @@ def _check_work(settings: Settings) -> None:
         raise UsageError("nothing to do: KAFKA_BROKER is not set and KAFKA_SELDON_SERVER is off")
     if settings.log_requests:
         raise UsageError("KAFKA_LOG_REQUESTS is on, and KAFKA_BROKER is not set")
-    stream = [variable for variable in _OF_A_STREAM if os.environ.get(variable)]
+    stream = [variable for variable in _STREAM_VARIABLES if os.environ.get(variable)]
     if stream:
         # The replica would serve REST and gRPC, be ready, and consume nothing.
         raise UsageError(

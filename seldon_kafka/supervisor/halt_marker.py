@@ -12,7 +12,7 @@ class HaltMarker:
     """The file with the reason why consumption stopped.
 
     Args:
-        settings: group, replica and state folder.
+        settings: name of the group, name of the replica, and state folder.
 
     Raises:
         SettingsError: the state folder can't be used.
@@ -30,7 +30,7 @@ class HaltMarker:
             return None
 
     def write(self, why: str) -> None:
-        """Writes the reason."""
+        """Writes the reason why consumption stops."""
         self.path.write_text(why, "utf-8")
 
     def remove(self) -> None:

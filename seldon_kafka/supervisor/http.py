@@ -23,18 +23,18 @@ _JSON = "application/json"
 _OWN_PATHS = ("/live", "/ready", "/status", "/metrics")
 _NOT_FOUND = line(404, "use /live, /ready, /status, /metrics or /v2/models/NAME/infer")
 
-_LOOK_EVERY_S = 0.05
+_CHECK_EVERY_S = 0.05
 _METRICS_TRIES = 50
 _METRICS_AGAIN_S = 0.01
 
 
 class Report(NamedTuple):
-    """The state of the supervisor.
+    """The state of the replica.
 
     Attributes:
-        live: whether it works.
-        why_not_ready: reasons why it is not ready; empty if it is ready.
-        status: the document of `/status`.
+        live: whether the loop of the supervisor runs.
+        why_not_ready: reasons why the replica is not ready; empty if it is ready.
+        status: the JSON document of `/status`.
     """
 
     live: bool
@@ -43,15 +43,15 @@ class Report(NamedTuple):
 
 
 class StatusServer:
-    """Serves the report over HTTP, in its own threads.
+    """Serves the replica's state, metrics and model over HTTP, in separate threads.
 
     Args:
         host: address to listen on.
         port: port to listen on; 0 for any free one.
-        report: called at each request.
+        report: returns the state of the replica; called at each GET request.
         metrics_folder: folder with the metrics of the workers.
         served: the model behind `/v2/…`.
-        max_bytes: larger requests are refused.
+        max_bytes: largest body of a request, in bytes.
 
     Raises:
         OSError: the port is not available.
@@ -70,14 +70,14 @@ class StatusServer:
         self._metrics_folder = metrics_folder
         self._served = served
         self._server = Listener(host, port, self._get, self._post, max_bytes)
-        # The interval at which it checks whether it is to stop; `stop` waits for the check.
+        # The server checks at this interval whether it was asked to stop; `stop` waits for that.
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_LOOK_EVERY_S,), daemon=True
+            target=self._server.serve_forever, args=(_CHECK_EVERY_S,), daemon=True
         )
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """The port that the server listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class StatusServer:
             try:
                 return bytes(generate_latest(registry))
             except struct.error:
-                # A starting worker has created its file, and the file is still empty.
+                # A starting worker has created its metrics file, which is still empty.
                 time.sleep(_METRICS_AGAIN_S)
         return bytes(generate_latest(registry))
 
@@ -129,7 +129,7 @@ def _guarded(answer: Callable[[], Answer]) -> Answer:
     try:
         return answer()
     except Exception:
-        # The reason is for the log, and not for the client.
+        # Only the log gets the reason, because a client must not see it.
         log.exception("a request can't be answered")
         return line(500, "internal error")
 

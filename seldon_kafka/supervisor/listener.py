@@ -1,7 +1,7 @@
-"""An HTTP server that clients can't exhaust: few connections, and a few seconds for each.
+"""An HTTP server that clients can't exhaust: it limits the number and duration of connections.
 
-It answers GET, HEAD and POST with its callbacks, and any other request with a status and a line of
-text. It does not tell which software it is.
+The server answers GET, HEAD and POST with callbacks, and refuses any other request with a status
+and a line of text. Its responses do not name its software.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = logging.getLogger("seldon_kafka.supervisor")
 
 TEXT = "text/plain; charset=utf-8"
 
-# Enough for probes, Prometheus and some clients; further connections are asked to retry.
+# Enough for probes, Prometheus and some clients; further connections get status 503.
 _MOST_CONNECTIONS = 32
 # The deadline of a request, however slowly its bytes arrive.
 _ARRIVES_WITHIN_S = 30.0
@@ -34,7 +34,7 @@ class Answer(NamedTuple):
         status: HTTP status.
         content_type: content type of the body.
         body: the body.
-        allow: methods of the path, if the request's method is not one of them.
+        allow: methods that the path supports, if the request has another method; empty otherwise.
     """
 
     status: int
@@ -49,14 +49,14 @@ def line(status: int, text: str, allow: str = "") -> Answer:
 
 
 class Listener(http.server.ThreadingHTTPServer):
-    """The server.
+    """The HTTP server.
 
     Args:
         host: the only address to listen on.
         port: port to listen on; 0 for any free one.
         get: returns the answer for a path.
         post: returns the answer for a path and a body.
-        max_bytes: larger bodies are refused before they are read.
+        max_bytes: largest body, in bytes; a larger one is refused before it is read.
 
     Raises:
         OSError: the port is not available.
@@ -79,7 +79,7 @@ class Listener(http.server.ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Starts a thread for a connection, unless there are too many."""
+        """Starts a thread for a connection, or refuses it if there are too many connections."""
         if not self._free.acquire(blocking=False):
             request.settimeout(0.0)
             try:
@@ -120,7 +120,7 @@ class _Arriving(io.RawIOBase):
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     server: Listener
-    # The base class names its software here.
+    # The header `Server` has these words; those of the base class would name Python.
     server_version, sys_version = "supervisor", ""
 
     def setup(self) -> None:
@@ -142,7 +142,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
         if len(body) < length:
-            return  # it hung up
+            return  # the client closed the connection
         self._answer(self.server.post(self._bare_path(), body))
 
     def _bare_path(self) -> str:
@@ -176,7 +176,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def send_error(self, code: int, message: Any = None, explain: Any = None) -> None:
-        """Answers in one line when the base class refuses; its own page quotes the request."""
+        """Answers a refused request in one line; the page of the base class would quote it."""
         self.close_connection = True
         # Until the base class has parsed a request line, it assumes HTTP/0.9, whose answers have no
         # status.

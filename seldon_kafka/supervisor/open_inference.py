@@ -1,7 +1,7 @@
 """The paths of the Open Inference Protocol (`/v2/models/…/infer`), answered by Seldon's server.
 
-Seldon's server knows only its own format. Requests and replies are converted by the same code that
-the workers use.
+Seldon's server supports only Seldon's own format. The codecs of the workers convert requests and
+replies.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 
@@ -22,7 +22,7 @@ from seldon_kafka.messages import JsonObject, Payload, Prediction
 
 _MODEL_PATH = re.compile(r"^/v2/models/([^/]+)(?:/versions/[^/]+)?(/ready|/infer)?$")
 _ANSWER_WITHIN_S = 60.0
-_READING = threading.Semaphore(2)
+_DECODING = threading.Semaphore(2)
 _OK, _BAD_REQUEST, _NOT_FOUND, _BAD_GATEWAY, _UNAVAILABLE = 200, 400, 404, 502, 503
 
 
@@ -30,8 +30,8 @@ class Served(NamedTuple):
     """The model behind the paths.
 
     Attributes:
-        name: its name in the paths.
-        port: port of Seldon's REST server on this machine; None without that server.
+        name: name of the model in the paths.
+        port: port of Seldon's REST server on this machine; None if that server is off.
     """
 
     name: str
@@ -42,34 +42,34 @@ Answer = Tuple[int, JsonObject]
 
 
 def answer_get(path: str, served: Served, ready: bool) -> Optional[Answer]:
-    """Answers health and metadata; returns None for a path of another protocol."""
+    """Answers a request for health or metadata; returns None for a path of another protocol."""
     if path == "/v2":
         return _OK, {"name": "seldon_kafka.supervisor", "version": "1", "extensions": []}
     if path in ("/v2/health/live", "/v2/health/ready"):
         up = ready or path.endswith("live")
         return (_OK if up else _UNAVAILABLE), {path.rsplit("/", 1)[1]: up}
-    found = _MODEL_PATH.match(path)
-    if found is None or found[2] == "/infer":
+    match = _MODEL_PATH.match(path)
+    if match is None or match[2] == "/infer":
         return None
-    if found[1] != served.name:
-        return _unknown(found[1], served)
-    if found[2] == "/ready":
+    if match[1] != served.name:
+        return _unknown(match[1], served)
+    if match[2] == "/ready":
         return (_OK if ready else _UNAVAILABLE), {"name": served.name, "ready": ready}
     return _OK, {"name": served.name, "platform": "seldon", "inputs": [], "outputs": []}
 
 
 def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
     """Answers an inference request; returns None for a path of another protocol."""
-    found = _MODEL_PATH.match(path)
-    if found is None or found[2] != "/infer":
+    match = _MODEL_PATH.match(path)
+    if match is None or match[2] != "/infer":
         return None
-    if found[1] != served.name:
-        return _unknown(found[1], served)
+    if match[1] != served.name:
+        return _unknown(match[1], served)
     if served.port is None:
         return _UNAVAILABLE, {"error": "KAFKA_SELDON_SERVER is off"}
     try:
-        # Decoding a request takes many times its bytes, so one is decoded at a time.
-        with _READING:
+        # Decoding takes many times a request's size in memory, so at most two are decoded at once.
+        with _DECODING:
             meta, request = _as_seldon_request(body)
     except Rejected as error:
         return _BAD_REQUEST, {"error": f"{error.reason}: {error.message}"}
@@ -78,15 +78,15 @@ def answer_post(path: str, body: bytes, served: Served) -> Optional[Answer]:
 
 def is_infer(path: str) -> bool:
     """Returns whether a path takes inference requests."""
-    found = _MODEL_PATH.match(path)
-    return found is not None and found[2] == "/infer"
+    match = _MODEL_PATH.match(path)
+    return match is not None and match[2] == "/infer"
 
 
 def _as_seldon_request(body: bytes) -> Tuple[JsonObject, bytes]:
     """Returns a request's `meta`, and the request in Seldon's format.
 
     Raises:
-        Rejected: it is no request of this protocol.
+        Rejected: the body is no request of this protocol.
     """
     payload, wire_format = decode_json(body)
     if wire_format is not v2.FORMAT:
@@ -96,7 +96,7 @@ def _as_seldon_request(body: bytes) -> Tuple[JsonObject, bytes]:
 
 
 def _unknown(name: str, served: Served) -> Answer:
-    return _NOT_FOUND, {"error": f"there is no model {name!r}, but {served.name!r}"}
+    return _NOT_FOUND, {"error": f"there is no model {name!r}; this server has {served.name!r}"}
 
 
 def _infer(meta: JsonObject, request: bytes, served: Served) -> Answer:
@@ -112,8 +112,8 @@ def _infer(meta: JsonObject, request: bytes, served: Served) -> Answer:
         connection.close()
     if answer.status != _OK:
         return answer.status, {"error": (reply.get("status") or {}).get("info", "")}
-    asked = Payload("ndarray", None, (), meta, None)
-    written = v2.encode(asked, _prediction(reply), str(meta.get("puid", "")))
+    payload = Payload("ndarray", None, (), meta, None)
+    written = v2.encode(payload, _prediction(reply), str(meta.get("puid", "")))
     return _OK, {"model_name": served.name, **json.loads(written)}
 
 
@@ -128,6 +128,6 @@ def _prediction(reply: JsonObject) -> Prediction:
             (reply[kind] for kind in ("jsonData", "strData", "binData") if kind in reply), ""
         )
     tags = reply.get("meta", {}).get("tags", {})
-    # Seldon's server does not name row tags; tags with one entry for each row count as such.
+    # Seldon's server does not name row tags. A tag with one entry for each row counts as a row tag.
     by_row = [name for name, tag in tags.items() if isinstance(tag, list) and len(tag) == len(rows)]
     return Prediction(rows, data.get("names", ()), tags, tuple(by_row), [])

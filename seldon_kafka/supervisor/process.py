@@ -1,4 +1,4 @@
-"""A child process in a session of its own, so that only this process sends signals to it."""
+"""A child process in its own session, so that it gets signals from this process only."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Dict, List, Optional, Sequence
 
 
 class Process:
-    """A running child and the processes that it starts.
+    """A child process, and the processes that it starts.
 
     Args:
         command: the program and its arguments.
-        environment: all of its environment variables.
-        pass_fds: file descriptors that it inherits.
+        environment: all environment variables of the child.
+        pass_fds: file descriptors that the child inherits.
     """
 
     def __init__(
@@ -33,15 +33,15 @@ class Process:
 
     @property
     def pid(self) -> int:
-        """Process id, which is also the id of its process group."""
+        """Process id of the child, which is also the id of its process group."""
         return self._popen.pid
 
     def poll(self) -> Optional[int]:
-        """Returns the exit status, negative for a signal; None while it runs."""
+        """Returns the exit status, negative for a signal; None while the child runs."""
         return self._popen.poll()
 
     def children(self) -> int:
-        """Returns its number of children; 0 if the system does not tell (only Linux does)."""
+        """Returns how many processes the child has started that still run; 0 if not on Linux."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         try:
             return len(path.read_text("ascii").split())
@@ -49,7 +49,7 @@ class Process:
             return 0
 
     def memory_bytes(self) -> Optional[int]:
-        """Returns its resident memory; None if the system does not tell (only Linux does)."""
+        """Returns the child's resident memory, in bytes; None if it is unknown (not on Linux)."""
         try:
             pages = Path(f"/proc/{self.pid}/statm").read_text("ascii").split()[1]
         except (OSError, IndexError):
@@ -73,7 +73,7 @@ class Process:
 
 
 def describe_exit(status: int) -> str:
-    """Describes an exit status."""
+    """Returns a description of an exit status."""
     if status < 0:
         try:
             return f"killed by {signal.Signals(-status).name}"
@@ -86,15 +86,15 @@ def reap_orphans(children: List[int]) -> None:
     """Reaps orphans, which the first process of a container inherits.
 
     Args:
-        children: own children, which are waited for elsewhere.
+        children: process ids of own children, which other code waits for.
     """
     if os.getpid() != 1 or sys.platform != "linux":
         return
     while True:
         try:
-            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if found is None or found.si_pid in children:
+        if ended is None or ended.si_pid in children:
             return
-        os.waitpid(found.si_pid, 0)
+        os.waitpid(ended.si_pid, 0)

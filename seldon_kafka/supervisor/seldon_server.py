@@ -12,7 +12,7 @@ from typing import Dict, List, Optional
 from seldon_kafka.supervisor.probe import answers_ok
 from seldon_kafka.supervisor.process import Process, describe_exit
 
-# Serves the class that MODEL_NAME names.
+# A wrapper class that logs the requests to the class in MODEL_NAME.
 _LOGGED = "seldon_kafka.request_log.over_seldon.logged"
 _DEFAULT_HTTP_PORT = 9000
 _RESTART_S = 1.0
@@ -23,15 +23,15 @@ _ASK_EVERY_S = 0.5
 class SeldonServer:
     """Runs `seldon-core-microservice`, and restarts it when it dies.
 
-    Its first process is the REST server. After SIGTERM it finishes its requests, ends the metrics,
-    and then waits for ever for the gRPC servers, which get no signal. So this class waits until the
-    requests are finished, and kills the rest of the process group. (SIGTERM to the whole group
-    would end the process with the metrics before the processes that clear them, each with a stack
-    trace.)
+    The first process of `seldon-core-microservice` is the REST server. After SIGTERM the REST
+    server finishes its requests, ends the metrics process, and then waits for ever for the gRPC
+    servers, which get no signal. So this class waits until the requests are finished, and kills
+    the rest of the process group. (SIGTERM to the whole group would end the metrics process first.
+    The other processes clear their metrics there, and each would end with a stack trace.)
 
     Args:
         class_name: the wrapper class.
-        environment: all of its environment variables; Seldon's variables name the ports.
+        environment: all environment variables of the server; Seldon's variables set the ports.
         logs_requests: whether each request is written to the request log.
     """
 
@@ -39,8 +39,8 @@ class SeldonServer:
         self, class_name: str, environment: Dict[str, str], *, logs_requests: bool = False
     ) -> None:
         self._served = class_name
-        # Seldon looks for the class in installed packages first; workers look in the working folder
-        # first.
+        # Workers look for the class in the working folder first. With this path Seldon does too,
+        # and not in installed packages first.
         path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
         if logs_requests:
@@ -56,12 +56,12 @@ class SeldonServer:
 
     @property
     def pid(self) -> Optional[int]:
-        """Process id of the running server."""
+        """Process id of the REST server; None while it does not run."""
         return self._process.pid if self._process is not None else None
 
     @property
     def is_ready(self) -> bool:
-        """Whether it answered the last probe."""
+        """Whether the server runs and answered the last probe."""
         return self._process is not None and self._answers
 
     def start(self) -> None:
@@ -69,20 +69,20 @@ class SeldonServer:
         script = Path(sys.executable).with_name("seldon-core-microservice")
         service_type = self._environment.get("SERVICE_TYPE", "MODEL")
         if service_type == "OUTPUT_TRANSFORMER":
-            # Seldon's server has the paths of every type, and no name for this type.
+            # Seldon's server does not accept this type, but has the paths of every type.
             service_type = "TRANSFORMER"
         command: List[str] = [sys.executable, str(script), self._served]
         if not script.exists():
-            # Scripts of packages in a user's home are elsewhere.
+            # Scripts of packages in a user's home folder are in another folder.
             command[1:2] = ["-c", "from seldon_core.microservice import main; main()"]
         self._process = Process([*command, "--service-type", service_type], self._environment)
         self._answers = False
 
     def check(self) -> Optional[str]:
-        """Probes the server, and restarts it if it died.
+        """Probes the server, and restarts it a second after it died.
 
         Returns:
-            A description, if it died since the last call.
+            A description of the exit if the server died since the last call, or None.
         """
         now = time.monotonic()
         if self._process is None:
@@ -101,17 +101,17 @@ class SeldonServer:
         return None
 
     def stop(self) -> None:
-        """Asks the REST server to finish its requests and leave."""
+        """Asks the REST server to finish its requests and exit."""
         if self._process is not None:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Returns whether, after `stop`, only the parent of the gRPC servers is left."""
+        """Returns whether the requests are finished: at most the gRPC servers' parent is left."""
         process = self._process
         return process is None or process.poll() is not None or process.children() <= 1
 
     def end(self) -> None:
-        """Kills its remaining processes."""
+        """Kills the server's remaining processes."""
         if self._process is not None:
             self._process.end()
             self._process = None

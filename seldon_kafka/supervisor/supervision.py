@@ -26,17 +26,17 @@ from seldon_kafka.worker.status import HALTED
 log = logging.getLogger("seldon_kafka.supervisor")
 
 _TURN_S = 0.1
-# A supervisor whose loop has not run for this time is stuck.
+# A supervisor whose loop has not run for this time is not live.
 _LIVE_S = 10.0
 
 
 class Supervisor:
-    """The parts of one replica.
+    """Runs Seldon's server and the workers of one replica.
 
     Args:
         settings: the settings; without a broker no workers are started.
         class_name: the wrapper class.
-        environment: environment variables of the parts.
+        environment: environment variables for Seldon's server and the workers.
 
     Raises:
         OSError: the HTTP port is not available.
@@ -58,7 +58,7 @@ class Supervisor:
             **environment,
             "KAFKA_BROKER": settings.broker,
             "KAFKA_WORKER_ID": settings.worker_id,
-            # Both spellings: prometheus-client changed it in 0.10.
+            # prometheus-client changed the spelling in 0.10, so both are set.
             "PROMETHEUS_MULTIPROC_DIR": self._metrics_folder,
             "prometheus_multiproc_dir": self._metrics_folder,
         }
@@ -84,16 +84,16 @@ class Supervisor:
         )
 
     def stop(self) -> None:
-        """Stops all parts in order; may be called from a signal handler."""
+        """Asks `run` to stop the replica; may be called from a signal handler."""
         if not self._stopping:
             self._stopping_since = time.monotonic()
             self._stopping = True
 
     def run(self) -> int:
-        """Works until `stop`, or until restarts of a worker do not help.
+        """Runs the replica until `stop`, or until restarts of a worker do not help.
 
         Returns:
-            Exit status: 0 after `stop` if all parts left by themselves.
+            Exit status: 0 after `stop` if all workers stopped in time, 1 otherwise.
         """
         self._http.start()
         log.info(
@@ -120,7 +120,7 @@ class Supervisor:
         if self._server is not None:
             self._log_event(self._server.check())
         for slot in self._slots:
-            # A worker that halts stops all workers, and none is restarted.
+            # When one worker halts, all workers are stopped, and none is restarted.
             if self._halted is None:
                 self._check_worker(slot)
         children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
@@ -148,16 +148,17 @@ class Supervisor:
             log.warning("%s", event)
 
     def _leave(self) -> bool:
-        """Stops all parts; returns whether the workers left in time."""
-        # Counted from the signal, even after a long turn: the sender of the signal may not wait.
-        told_at = self._stopping_since if self._stopping else time.monotonic()
-        give_up_at = told_at + self._settings.stop_timeout_s
+        """Stops Seldon's server and the workers; returns whether the workers stopped in time."""
+        # The time limit counts from the signal, even if the loop noticed the signal late, because
+        # the process that sent the signal may kill the replica after that time.
+        asked_at = self._stopping_since if self._stopping else time.monotonic()
+        give_up_at = asked_at + self._settings.stop_timeout_s
         if self._server is None:
             return self._leave_workers(give_up_at)
         self._server.stop()
         left = self._leave_workers(give_up_at)
         while not self._server.has_left():
-            # Does not change the exit status: an idle connection of a client causes it.
+            # The cause may be an idle connection of a client, so the exit status stays the same.
             if time.monotonic() > give_up_at:
                 log.warning("ending Seldon's server, which has not finished its requests in time")
                 break
@@ -168,7 +169,7 @@ class Supervisor:
         pids = [slot.pid for slot in self._slots if slot.pid is not None]
         left = self._await_workers(give_up_at)
         for pid in pids:
-            # Partitions and lag of a killed worker are out of date.
+            # The metrics of partitions and lag of a killed worker are out of date.
             mark_process_dead(pid, self._metrics_folder)
         return left
 
@@ -197,7 +198,7 @@ class Supervisor:
         shutil.rmtree(self._metrics_folder, ignore_errors=True)
 
     def report(self) -> Report:
-        """Returns the current report."""
+        """Returns the state of the replica."""
         workers: List[JsonObject] = [
             {
                 "index": slot.index,

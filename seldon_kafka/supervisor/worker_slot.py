@@ -1,4 +1,4 @@
-"""One worker under the supervisor: started, watched and restarted."""
+"""Starts, watches and restarts one worker of the supervisor."""
 
 from __future__ import annotations
 
@@ -27,8 +27,13 @@ class WorkerSlot:
 
     Args:
         class_name: the wrapper class.
-        index: number of the worker.
+        index: index of the worker among those of the supervisor.
         environment: all environment variables of the worker.
+
+    Attributes:
+        index: index of the worker.
+        status: last status that the worker sent.
+        restarts: number of restarts after the worker died.
     """
 
     def __init__(self, class_name: str, index: int, environment: Dict[str, str]) -> None:
@@ -46,17 +51,17 @@ class WorkerSlot:
 
     @property
     def pid(self) -> Optional[int]:
-        """Process id of the running worker."""
+        """Process id of the worker; None while it does not run."""
         return self._process.pid if self._process is not None else None
 
     @property
     def memory_bytes(self) -> Optional[int]:
-        """Resident memory of the running worker, if the system tells."""
+        """Resident memory of the running worker, in bytes; None if it is unknown."""
         return self._process.memory_bytes() if self._process is not None else None
 
     @property
     def is_ready(self) -> bool:
-        """Whether the worker runs and has joined its group."""
+        """Whether the worker runs, and its last status is `ready`."""
         return self._process is not None and self.status.state == READY
 
     def start(self) -> None:
@@ -71,13 +76,13 @@ class WorkerSlot:
         self.status = WorkerStatus()
 
     def check(self) -> Optional[str]:
-        """Reads the worker's status, and restarts a worker that died once its delay has passed.
+        """Reads the worker's status, and restarts a worker that died, after a delay.
 
         Returns:
-            A description, if it died since the last call.
+            A description of the exit if the worker ended since the last call, or None.
 
         Raises:
-            GaveUp: it dies again and again.
+            GaveUp: the worker keeps dying without a commit, or refuses its settings.
         """
         self._read()
         if self._process is None:
@@ -87,7 +92,7 @@ class WorkerSlot:
         status = self._process.poll()
         if status is None:
             return None
-        # Processes of the user model may hold the worker's lock, so they must not outlive it.
+        # Processes of the user model may hold the worker's lock, so they must end with the worker.
         self._process.end()
         pid, self._process = self._process.pid, None
         self._read()
@@ -96,12 +101,12 @@ class WorkerSlot:
 
     @property
     def stopped_on_purpose(self) -> bool:
-        """Whether the worker stopped because consuming on would do harm."""
+        """Whether the worker stopped because further consumption would do harm."""
         return self._process is None and bool(self._why_stopped)
 
     @property
     def why_stopped(self) -> str:
-        """The reason why it stopped on purpose, if it did."""
+        """The reason why the worker stopped on purpose; empty if it did not."""
         return self._why_stopped
 
     def _died(self, pid: int, status: int) -> str:
@@ -120,19 +125,19 @@ class WorkerSlot:
         return death
 
     def stop(self) -> None:
-        """Asks the worker to finish its batch and leave."""
+        """Asks the worker to finish its batch and exit."""
         if self._process is not None:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Whether the worker's process has ended."""
+        """Returns whether the worker's process has ended."""
         if self._process is not None and self._process.poll() is not None:
             self._process = None
             self._close_pipe()
         return self._process is None
 
     def end(self) -> None:
-        """Kills the worker."""
+        """Kills the worker and the processes that it started."""
         if self._process is not None:
             self._process.end()
             self._process = None

@@ -1,4 +1,4 @@
-"""`seldon-kafka topics`: create, show and widen topics."""
+"""`seldon-kafka topics`: creates and shows topics, and adds partitions."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _EXAMPLES = """
 examples:
   seldon-kafka topics create           input, output, dead-letter and feedback topic
   KAFKA_LOG_REQUESTS=on seldon-kafka topics create   the request log, too
-  seldon-kafka topics show                    where they and the workers stand
+  seldon-kafka topics show                    partitions, and the lag of the group
   seldon-kafka topics show --json | jq .lag
-  seldon-kafka topics add-partitions 24       of all of them
+  seldon-kafka topics add-partitions 24       24 partitions for each topic
 
 Names and brokers come from KAFKA_BROKER, KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC,
 KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID.
@@ -35,35 +35,46 @@ KAFKA_DEAD_LETTER_TOPIC, KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_I
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Creates, shows and widens the topics that workers read and write."
+    parser.description = (
+        "Creates and shows the topics that workers read and write, and adds partitions to them."
+    )
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_run_as_client)
     commands = parser.add_subparsers(dest="action", required=True, metavar="COMMAND")
-    make = add_action(
+    create_parser = add_action(
         commands, "create", _EXAMPLES, help="create missing topics; existing ones stay as they are"
     )
-    make.add_argument("--partitions", type=positive_integer, default=PARTITIONS, metavar="N")
-    make.add_argument(
-        "--replication", type=positive_integer, metavar="N", help="as many as brokers, at most 3"
+    create_parser.add_argument(
+        "--partitions", type=positive_integer, default=PARTITIONS, metavar="N"
     )
-    look = add_action(
+    create_parser.add_argument(
+        "--replication",
+        type=positive_integer,
+        metavar="N",
+        help="replicas of each partition; as many as brokers unless given, at most 3",
+    )
+    show_parser = add_action(
         commands, "show", _EXAMPLES, help="partitions, leaders, offsets and the group's lag"
     )
-    look.add_argument("--json", action="store_true", help="for programs")
-    look.add_argument("--group", help="whose lag (KAFKA_GROUP_ID)")
-    more = add_action(
+    show_parser.add_argument("--json", action="store_true", help="print JSON")
+    show_parser.add_argument(
+        "--group", help="group whose lag is shown; KAFKA_GROUP_ID unless given"
+    )
+    partitions_parser = add_action(
         commands,
         "add-partitions",
         _EXAMPLES,
-        help="give topics more partitions",
-        description="Give topics more partitions. Keys then go to other partitions than "
-        "before, so that messages of one key are in order again only when those sent "
-        "before have been answered.",
+        help="add partitions to topics",
+        description="Adds partitions to topics. New messages of a key may then go to another "
+        "partition than before. Messages of one key are in order again once all messages that "
+        "were sent before are answered.",
     )
-    more.add_argument(
-        "partitions", type=positive_integer, metavar="N", help="number of partitions afterwards"
+    partitions_parser.add_argument(
+        "partitions", type=positive_integer, metavar="N", help="new number of partitions"
     )
-    more.add_argument("--topic", action="append", help="only this one (all)")
+    partitions_parser.add_argument(
+        "--topic", action="append", help="change this topic only; may be repeated"
+    )
 
 
 def _run_as_client(options: argparse.Namespace) -> int:
@@ -88,16 +99,16 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 def _create(options: argparse.Namespace, settings: Settings, admin: AdminClient) -> int:
     brokers = broker_count(admin)
     wanted = wanted_topics(settings, brokers, options.partitions, options.replication)
-    for made in create(admin, wanted):
-        topic = made.topic
-        if made.created:
+    for result in create(admin, wanted):
+        topic = result.topic
+        if result.created:
             sys.stdout.write(
                 f"{topic.name}: created, {topic.partitions} partitions, "
                 f"replication {topic.replication}\n"
             )
             continue
         sys.stdout.write(f"{topic.name}: exists, unchanged\n")
-        for difference in made.differences:
+        for difference in result.differences:
             sys.stdout.write(f"  it {difference}\n")
     return 0
 

@@ -28,13 +28,13 @@ class TopicError(CommandError):
 
 
 @dataclass(frozen=True)
-class Made:
-    """The result for one wanted topic.
+class CreationResult:
+    """The result of `create` for one wanted topic.
 
     Attributes:
         topic: the wanted topic.
-        created: whether it was created now.
-        differences: how an existing topic differs from the wanted one; it was not changed.
+        created: whether `create` created the topic.
+        differences: how an existing topic, which was not changed, differs from the wanted topic.
     """
 
     topic: Topic
@@ -48,55 +48,56 @@ def broker_count(admin: AdminClient) -> int:
 
 
 def existing(admin: AdminClient, names: Sequence[str]) -> Dict[str, Topic]:
-    """Returns the named topics that exist, with all of their settings."""
+    """Returns the named topics that exist, by name, with their whole configuration."""
     topics = admin.list_topics(timeout=_TIMEOUT_S).topics
     present = [name for name in names if name in topics]
     if not present:
         return {}
-    asked = [ConfigResource(ResourceType.TOPIC, name) for name in present]
-    answers = admin.describe_configs(asked, request_timeout=_TIMEOUT_S)
-    found = {}
-    for resource, answer in answers.items():
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in present]
+    futures = admin.describe_configs(resources, request_timeout=_TIMEOUT_S)
+    described = {}
+    for resource, future in futures.items():
         partitions = topics[resource.name].partitions.values()
-        found[resource.name] = Topic(
+        described[resource.name] = Topic(
             name=resource.name,
             partitions=len(partitions),
             replication=min(len(p.replicas) for p in partitions),
-            config={key: entry.value for key, entry in answer.result().items()},
+            config={key: entry.value for key, entry in future.result().items()},
         )
-    return found
+    return described
 
 
-def create(admin: AdminClient, wanted: Sequence[Topic]) -> List[Made]:
-    """Creates missing topics, and does not change the others.
+def create(admin: AdminClient, wanted: Sequence[Topic]) -> List[CreationResult]:
+    """Creates the wanted topics that do not exist, and does not change the others.
 
     Args:
         admin: a `confluent_kafka.admin.AdminClient`.
         wanted: the topics.
 
     Raises:
-        TopicError: the brokers refuse a topic; the topics before it in `wanted` are created.
+        TopicError: the brokers refuse a topic, or the user may not describe it; the topics before
+            it in `wanted` are created. Or the topics are not ready after 10 s.
     """
-    found = existing(admin, [topic.name for topic in wanted])
-    made = []
+    known = existing(admin, [topic.name for topic in wanted])
+    results = []
     for topic in wanted:
-        if topic.name not in found and _create(admin, topic):
-            made.append(Made(topic, created=True))
+        if topic.name not in known and _create(admin, topic):
+            results.append(CreationResult(topic, created=True))
             continue
-        now = found.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
-        if now is None:
-            # The topic exists, and is hidden from this user.
+        present = known.get(topic.name) or existing(admin, [topic.name]).get(topic.name)
+        if present is None:
+            # The topic exists, but this user may not describe it.
             describe = Right(TOPIC, topic.name, DESCRIBE, "describing the topic")
             raise TopicError(str(RightMissing([describe], "topics")))
-        made.append(Made(topic, created=False, differences=tuple(differences(topic, now))))
+        results.append(CreationResult(topic, False, tuple(differences(topic, present))))
     await_usable(admin, [topic.name for topic in wanted])
-    return made
+    return results
 
 
 def await_usable(admin: AdminClient, names: Sequence[str], partitions: int = 1) -> None:
-    """Waits until brokers know the topics, and every partition has a leader.
+    """Waits until the brokers know the topics, and every partition has a leader.
 
-    The controller answers before the brokers know a new topic.
+    The controller confirms a new topic before the brokers know it.
 
     Args:
         admin: a `confluent_kafka.admin.AdminClient`.
@@ -148,30 +149,31 @@ def add_partitions(admin: AdminClient, names: Sequence[str], partitions: int) ->
     Args:
         admin: a `confluent_kafka.admin.AdminClient`.
         names: the topics; topics with `partitions` partitions are not changed.
-        partitions: wanted number of partitions of each.
+        partitions: wanted number of partitions of each topic.
 
     Returns:
         The names of the topics that were changed.
 
     Raises:
-        TopicError: a topic does not exist or has more partitions, or the brokers refuse.
+        TopicError: a topic does not exist or has more partitions, the brokers refuse the change, or
+            the topics are not ready after 10 s.
     """
-    found = existing(admin, names)
+    known = existing(admin, names)
     for name in names:
-        if name not in found:
+        if name not in known:
             raise TopicError(f"there is no topic {name}; create it: seldon-kafka topics create")
-        if found[name].partitions > partitions:
+        if known[name].partitions > partitions:
             raise TopicError(
-                f"topic {name} has {found[name].partitions} partitions; "
+                f"topic {name} has {known[name].partitions} partitions; "
                 "Kafka cannot reduce their number"
             )
-    short = [name for name in names if found[name].partitions < partitions]
-    if short:
-        more = [NewPartitions(name, partitions) for name in short]
-        for name, future in admin.create_partitions(more).items():
+    to_change = [name for name in names if known[name].partitions < partitions]
+    if to_change:
+        requests = [NewPartitions(name, partitions) for name in to_change]
+        for name, future in admin.create_partitions(requests).items():
             try:
                 future.result()
             except KafkaException as error:
                 raise TopicError(f"topic {name}: {error.args[0].str()}") from error
-        await_usable(admin, short, partitions)
-    return short
+        await_usable(admin, to_change, partitions)
+    return to_change

@@ -1,4 +1,4 @@
-"""Reports partitions of topics and the lag of a consumer group, and shows reports on a terminal."""
+"""Reports the partitions of topics and the lag of a group, and shows reports on a terminal."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ _PARTITION_S = 2
 
 @dataclass(frozen=True)
 class Partition:
-    """One partition.
+    """One partition of a topic.
 
     Attributes:
-        partition: its number.
-        leader: its leader's broker id, or None without a leader.
-        replicas: broker ids of its replicas.
+        partition: number of the partition.
+        leader: broker id of the leader; None without a leader.
+        replicas: broker ids of the replicas.
         in_sync: broker ids of the in-sync replicas.
-        first: offset of the oldest record.
-        end: offset of the next record.
-        committed: committed offset of the group, or None.
-        lag: records and transaction markers between `committed` and `end`; None without a commit.
+        first: offset of the oldest record; None without a leader.
+        end: offset of the next record; None without a leader.
+        committed: committed offset of the group; None without a commit.
+        lag: number of offsets from `committed` to `end`, transaction markers included; None without
+            a commit or a leader.
     """
 
     partition: int
@@ -40,7 +41,7 @@ class Partition:
 
     @property
     def behind(self) -> int:
-        """The number of records that the group has to process: its lag, or all without a commit."""
+        """The number of offsets that the group has to read: its lag, or all without a commit."""
         if self.lag is not None:
             return self.lag
         return max(0, (self.end or 0) - (self.first or 0))
@@ -48,33 +49,37 @@ class Partition:
 
 @dataclass(frozen=True)
 class TopicReport:
-    """A topic's partitions, in order; None if the topic does not exist."""
+    """The state of a topic.
+
+    Attributes:
+        topic: name of the topic.
+        partitions: the partitions, by number; None if the topic does not exist.
+    """
 
     topic: str
     partitions: Optional[Tuple[Partition, ...]]
 
     @property
     def lag(self) -> Optional[int]:
-        """The group's lag over all partitions; None without a commit."""
-        known = [p.lag for p in self.partitions or () if p.lag is not None]
-        return sum(known) if known else None
+        """The sum of the group's lag over all partitions; None without a commit."""
+        lags = [p.lag for p in self.partitions or () if p.lag is not None]
+        return sum(lags) if lags else None
 
 
 def report(consumer: Consumer, names: Sequence[str]) -> List[TopicReport]:
-    """Asks the brokers about topics.
+    """Asks the brokers about topics, and returns a report for each.
 
     Args:
-        consumer: a `confluent_kafka.Consumer`, which does not join its group; the report has the
-            group's commits. (`AdminClient.list_offsets` of confluent-kafka 2.16 could ask for all
-            partitions at once, and ends the process with a segmentation fault if a partition has
-            no leader.)
-        names: the topics; a missing one is reported as such.
+        consumer: a consumer of the group whose committed offsets are reported; it does not join the
+            group. (`AdminClient.list_offsets` of confluent-kafka 2.16 could ask for all partitions
+            at once, but ends the process with a segmentation fault if a partition has no leader.)
+        names: the topics; a missing topic is reported without partitions.
 
     Raises:
         KafkaException: the brokers do not answer.
     """
     topics = consumer.list_topics(timeout=_TIMEOUT_S).topics
-    every = [
+    topic_partitions = [
         TopicPartition(name, number)
         for name in names
         if name in topics
@@ -82,7 +87,9 @@ def report(consumer: Consumer, names: Sequence[str]) -> List[TopicReport]:
     ]
     committed = {
         (tp.topic, tp.partition): tp.offset
-        for tp in (consumer.committed(every, timeout=_TIMEOUT_S) if every else ())
+        for tp in (
+            consumer.committed(topic_partitions, timeout=_TIMEOUT_S) if topic_partitions else ()
+        )
         if tp.offset >= 0
     }
     reports = []
@@ -91,27 +98,29 @@ def report(consumer: Consumer, names: Sequence[str]) -> List[TopicReport]:
             reports.append(TopicReport(name, None))
             continue
         partitions = [
-            _partition(consumer, name, known, committed.get((name, number)))
-            for number, known in sorted(topics[name].partitions.items())
+            _partition(consumer, name, metadata, committed.get((name, number)))
+            for number, metadata in sorted(topics[name].partitions.items())
         ]
         reports.append(TopicReport(name, tuple(partitions)))
     return reports
 
 
 def lag(first: Optional[int], end: Optional[int], committed: Optional[int]) -> Optional[int]:
-    """Returns the lag of a group; records that retention has deleted do not count."""
+    """Returns the lag of a group in a partition; offsets that retention deleted do not count."""
     if end is None or committed is None:
         return None
     return max(0, end - max(committed, first or 0))
 
 
-def _partition(consumer: Consumer, topic: str, known: Any, committed: Optional[int]) -> Partition:
-    first, end = _offsets(consumer, TopicPartition(topic, known.id)) or (None, None)
+def _partition(
+    consumer: Consumer, topic: str, metadata: Any, committed: Optional[int]
+) -> Partition:
+    first, end = _offsets(consumer, TopicPartition(topic, metadata.id)) or (None, None)
     return Partition(
-        partition=known.id,
-        leader=known.leader if known.leader >= 0 else None,
-        replicas=tuple(known.replicas),
-        in_sync=tuple(sorted(known.isrs)),
+        partition=metadata.id,
+        leader=metadata.leader if metadata.leader >= 0 else None,
+        replicas=tuple(metadata.replicas),
+        in_sync=tuple(sorted(metadata.isrs)),
         first=first,
         end=end,
         committed=committed,
@@ -124,7 +133,7 @@ def _offsets(consumer: Consumer, partition: TopicPartition) -> Optional[Tuple[in
         offsets: Optional[Tuple[int, int]] = consumer.get_watermark_offsets(
             partition, timeout=_PARTITION_S
         )
-    except KafkaException:  # it has no leader now, which is shown
+    except KafkaException:  # the partition has no leader, and the report says so
         return None
     return offsets
 
@@ -149,26 +158,26 @@ def show(reports: Sequence[TopicReport], group: str, console: Console) -> None:
 def _table(topic: TopicReport, partitions: Sequence[Partition], group: str) -> Table:
     records = sum((p.end or 0) - (p.first or 0) for p in partitions)
     title = f"[bold]{topic.topic}[/]  {len(partitions)} partitions, {records} offsets"
-    followed = topic.lag is not None
-    if followed:
+    has_commits = topic.lag is not None
+    if has_commits:
         title += f", lag of {group}: {topic.lag}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for column in ("partition", "leader", "replicas", "in sync", "first", "end"):
         table.add_column(column, justify="right")
-    if followed:
+    if has_commits:
         table.add_column("committed", justify="right")
         table.add_column("lag", justify="right")
     for p in partitions:
-        thin = "[yellow]" if len(p.in_sync) < len(p.replicas) else ""
+        color = "[yellow]" if len(p.in_sync) < len(p.replicas) else ""
         cells = [
             str(p.partition),
             "[red]none[/]" if p.leader is None else str(p.leader),
             ",".join(map(str, p.replicas)),
-            thin + ",".join(map(str, p.in_sync)),
+            color + ",".join(map(str, p.in_sync)),
             _number(p.first),
             _number(p.end),
         ]
-        if followed:
+        if has_commits:
             cells += [_number(p.committed), _number(p.lag)]
         table.add_row(*cells)
     return table

@@ -1,4 +1,4 @@
-"""The wanted topics, and the differences of existing ones. It asks no broker."""
+"""The topics that the runtime needs, and how existing topics differ from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from seldon_kafka.config.settings import Settings
 
 PARTITIONS = 12
 _KIB = 1024
-# A message's key, headers and framing, beyond its value.
+# The allowance for a message's key, headers and framing, in addition to its value.
 _ENVELOPE_BYTES = 64 * _KIB
-# The headers that a dead letter adds to its message.
-_WHY_BYTES = 64 * _KIB
+# The allowance for the headers that a dead letter adds to its message.
+_REASON_BYTES = 64 * _KIB
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Topic:
     """A wanted or an existing topic.
 
     Attributes:
-        name: its name.
+        name: name of the topic.
         partitions: number of partitions.
         replication: number of replicas of each partition.
-        config: Kafka's topic settings; of a wanted topic, those that differ from the brokers'
-            defaults.
+        config: configuration of the topic; a wanted topic has only the properties that differ from
+            the brokers' defaults.
     """
 
     name: str
@@ -40,23 +40,23 @@ def wanted_topics(
     partitions: int = PARTITIONS,
     replication: Optional[int] = None,
 ) -> Tuple[Topic, ...]:
-    """Returns the wanted input, output, dead-letter and feedback topics, and the request log.
+    """Returns the input, output, dead-letter and feedback topics, and the request log if it is on.
 
     Args:
         settings: the settings with the topics' names and the largest message.
         brokers: number of brokers.
         partitions: number of partitions of each topic.
-        replication: number of replicas; None for one on each broker, at most three.
+        replication: number of replicas of each partition; None for as many as brokers, at most 3.
     """
     copies = replication or min(3, brokers)
     largest = settings.max_message_bytes + _ENVELOPE_BYTES
     common: Dict[str, str] = {"max.message.bytes": str(largest)}
     if copies >= 3:
-        # A write succeeds once two brokers have it: one broker may die, and nothing is lost.
+        # A write succeeds once two replicas have it, so nothing is lost if one broker dies.
         common["min.insync.replicas"] = "2"
-    # Dead letters wait for an operator, and feedback waits for the next training.
+    # Dead letters are kept until an operator handles them, and feedback until the next training.
     kept = {**common, "retention.ms": "-1", "retention.bytes": "-1"}
-    dead = {**kept, "max.message.bytes": str(largest + _WHY_BYTES)}
+    dead = {**kept, "max.message.bytes": str(largest + _REASON_BYTES)}
     topics = (
         Topic(settings.input_topic, partitions, copies, common),
         Topic(settings.output_topic, partitions, copies, common),
@@ -69,20 +69,20 @@ def wanted_topics(
     return (*topics, Topic(settings.log_topic, partitions, copies, log))
 
 
-def differences(wanted: Topic, found: Topic) -> List[str]:
-    """Returns the differences of an existing topic, one line each.
+def differences(wanted: Topic, present: Topic) -> List[str]:
+    """Returns how an existing topic differs from the wanted topic, one line each.
 
     Args:
         wanted: the wanted topic.
-        found: the existing topic, with all of its settings.
+        present: the existing topic, with its whole configuration.
     """
     lines = []
-    if found.partitions != wanted.partitions:
-        lines.append(f"has {found.partitions} partitions, wanted {wanted.partitions}")
-    if found.replication != wanted.replication:
-        lines.append(f"has replication {found.replication}, wanted {wanted.replication}")
+    if present.partitions != wanted.partitions:
+        lines.append(f"has {present.partitions} partitions, wanted {wanted.partitions}")
+    if present.replication != wanted.replication:
+        lines.append(f"has replication {present.replication}, wanted {wanted.replication}")
     for key, value in wanted.config.items():
-        is_now = found.config.get(key)
-        if is_now != value:
-            lines.append(f"has {key}={is_now}, wanted {value}")
+        current = present.config.get(key)
+        if current != value:
+            lines.append(f"has {key}={current}, wanted {value}")
     return lines

@@ -262,7 +262,7 @@ class Batcher:
         self._pending.clear()
 
     def _next_predicted(self, room: int) -> Optional[Batch]:
-        """Returns the next batch once it is predicted; None if it does not exist or does not fit.
+        """Returns the next batch once it is predicted; None if the queue or the room is exhausted.
 
         Args:
             room: number of messages that the transaction can still take.
@@ -319,7 +319,7 @@ class Batcher:
         return batch
 
     def _take(self, limit: int) -> List[Record]:
-        """Takes the records of the next batch out of the queue; a suspected one has its own."""
+        """Takes the next batch out of the queue; a suspected record is a batch of its own."""
         records = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         if self._any_may_be_single() or value_bytes(records) > _BATCH_BYTES:
             end = self._end_of_batch(records)
@@ -368,7 +368,7 @@ class Batcher:
         return False
 
     def give_up(self, record: Record, why: str) -> None:
-        """Rejects this record at its next try, because temporary errors do not end."""
+        """Rejects this record at its next try, because it keeps failing with temporary errors."""
         self._decided[_source(record)] = _Decision("retries_exhausted", why, True)
 
     def refuse(self, source: Tuple[int, int], why: str) -> None:
@@ -415,7 +415,7 @@ class Batcher:
         return bool(self._decided or self._try_single) or self._in_flight.has_suspects
 
     def _is_single(self, record: Record) -> bool:
-        """Returns whether the record needs a batch of its own: it is suspected or decided."""
+        """Returns whether the record needs a batch of its own: it is suspected, or rejected."""
         source = _source(record)
         is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))

@@ -55,7 +55,7 @@ def state_folder(settings: Settings) -> Path:
 
 
 def lock(settings: Settings, transactional_id: str) -> Optional[IO[str]]:
-    """Returns the locked file of this id, or None if another worker on this machine holds it.
+    """Returns the lock file of this id, locked; None if another worker on this machine holds it.
 
     Raises:
         SettingsError: the state folder can't be used.

@@ -112,7 +112,7 @@ class PartitionOffsets:
 
     @property
     def unanswered(self) -> bool:
-        """Whether the outcome of a consumed record is not committed."""
+        """Whether a consumed record has no committed outcome yet."""
         return any(
             end > self.positions.get(partition, end) for partition, end in self._consumed.items()
         )

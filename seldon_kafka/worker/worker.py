@@ -237,7 +237,7 @@ class Worker:
         if self._retries.is_exhausted:
             self._batcher.give_up(
                 record,
-                "it alone kept failing with temporary errors for "
+                "this message alone kept failing with temporary errors for "
                 f"{self._settings.retry_message_s:g} s: {error}",
             )
 

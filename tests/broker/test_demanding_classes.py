@@ -90,7 +90,7 @@ def test_a_class_that_reuses_its_buffer_gives_each_message_its_own_answer(
     replies = stream.replies(3000)
     assert_once_and_in_order(replies, 3000)
     assert_each_has_its_own_answer(replies)
-    assert "it does not declare that it is row-wise" in stream.log()
+    assert "the class does not declare that it is row-wise" in stream.log()
 
 
 def test_a_message_that_alone_meets_temporary_errors_is_rejected_in_order(
