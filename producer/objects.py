@@ -20,22 +20,22 @@ _MAX_REASON = 500
 
 
 class Objects:
-    """Makes the messages of a location, and counts objects that are no pictures.
+    """Makes the messages of a location, and counts objects that can't be read as pictures.
 
     At most `_AHEAD` objects are in memory.
 
     Args:
         location: the objects.
         wire_format: the format of the messages.
-        run: name of the run. With a run, an object that is no picture becomes a message without a
-            value and with the reason in a header, so that the results account for it. Without a
-            run it becomes no message.
+        run: name of the run. With a run, an object that can't be read becomes a message with an
+            empty value and the reason in a header, so that the results account for it. Without
+            a run it becomes no message.
         done: names of the objects to skip.
-        report: called with the name of each object that is no picture, and the reason.
+        report: called with a line for each object that can't be read: its name and the reason.
 
     Attributes:
         skipped: number of objects that already have a row in the results.
-        unreadable: number of objects that are no pictures.
+        unreadable: number of objects that can't be read as pictures; deleted ones are included.
         error: the error that ended the messages early, or None.
     """
 

@@ -11,7 +11,7 @@ from consumer.labels import HIRAGANA
 from seldon_kafka.messages import InputPosition
 
 MOST_RESULTS = 20_000
-"""Limit of the results that are kept."""
+"""Number of results to keep."""
 
 _ROMAJI = tuple(HIRAGANA)
 
@@ -26,8 +26,8 @@ class Result:
     Attributes:
         number: number of the result.
         received_s: the time at which it was read, in seconds since 1970.
-        answer: the message; for a refused file, an answer that the page composes.
-        at: the position of the reply or dead letter; None for a refused file.
+        answer: the reply or dead letter; for a file that was not sent, an answer of the page.
+        at: the position of the reply or dead letter; None for a file that was not sent.
         row: the row of the image in the message.
         latency_ms: the time from the sender's timestamp to the reading, if known.
         label: the label of the image; None if it was not answered.
@@ -59,7 +59,7 @@ class ResultLog:
     """The latest results; safe to use from several threads.
 
     Args:
-        most: limit of the results that are kept.
+        most: number of results to keep; up to an eighth more are kept between deletions.
 
     Attributes:
         corrections: number of corrections.
@@ -87,7 +87,7 @@ class ResultLog:
     def add(
         self, answer: Answer, at: InputPosition | None, received_s: float, latency_ms: float | None
     ) -> None:
-        """Adds a result for each image of an answer, or one result if it has no images."""
+        """Adds a result for each label of an answer, or one result if it has no labels."""
         with self._lock:
             for row, label in enumerate(answer.labels or (None,)):
                 self._results.append(
@@ -107,7 +107,7 @@ class ResultLog:
                 self._truth.pop(next(iter(self._truth)))
 
     def truth(self, result: Result) -> str:
-        """Returns the truth of a result by correction, else by its sender, or an empty text."""
+        """Returns the corrected truth of a result, else the sender's truth, else an empty text."""
         image = result.image
         corrected = self._truth.get(image) if image is not None else None
         return _as_class_name(
@@ -135,7 +135,7 @@ class ResultLog:
 
 
 def _as_class_name(truth: str, label: Label | None) -> str:
-    """Returns a truth as the model's class name; it may be hiragana or the class's number."""
+    """Converts a truth in hiragana or a class number to the model's class name, if it has one."""
     if not truth or label is None or truth == label.name:
         return truth
     names = [name for name, _ in label.probabilities]

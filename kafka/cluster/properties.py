@@ -22,8 +22,9 @@ TAKE_OVER: dict[str, str] = {
     # over before transactions (5 s) and sessions of workers (6 s) time out.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
-    # A controller that is silent for this time is replaced (Kafka: 2 s). The new controller starts
-    # the session timeouts of silent brokers again.
+    # A controller that is silent for this time is replaced (Kafka: 2 s). The new controller
+    # restarts
+    # the session timeouts of silent brokers, so both times add up.
     "controller.quorum.fetch.timeout.ms": "1000",
     # A group without workers keeps its committed offsets for one year (Kafka: 7 days).
     "offsets.retention.minutes": "525600",

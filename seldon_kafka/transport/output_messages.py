@@ -26,7 +26,7 @@ from seldon_kafka.messages import (
     Reply,
 )
 
-# Headers that describe a value. A reply has those of the input record as `kafka-input-…`.
+# Headers that describe a value. In a reply, the input's own are renamed to `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")
 # Record batch header (61 bytes) and a record's own framing, rounded up
 # (https://kafka.apache.org/documentation/#recordbatch).
@@ -83,9 +83,10 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessa
 
 
 def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> OutputMessage:
-    """Returns the dead letter: the rejected record, unchanged, with the reason in headers.
+    """Returns the dead letter: key, value and headers of the record, and headers with the reason.
 
-    A record that is too large for the dead-letter topic is cut. Its header `kafka-dead-cut` then
+    Its timestamp is the time of the rejection. On a compacted topic, a missing key is replaced. A
+    record that is too large for the dead-letter topic is cut. Its header `kafka-dead-cut` then
     has the length of the original value, in bytes.
     """
     record = rejection.record
@@ -177,6 +178,6 @@ def compose(
         size = size_of(message)
         if size <= replies.max_bytes:
             return outcome, message
-        text = f"the reply has {size} bytes, {replies.topic} takes {replies.max_bytes}"
+        text = f"the reply takes {size} bytes, {replies.topic} allows {replies.max_bytes}"
         outcome = Rejection(outcome.record, "reply_too_large", text, sent_puid=outcome.sent_puid)
     return outcome, compose_dead_letter(outcome, dead_letters, worker)

@@ -32,9 +32,10 @@ from seldon_kafka.worker.watchdog import Watchdog
 _QUEUED_TRANSACTIONS = 2
 # The same limit as `queued.max.messages.kbytes` of the consumer.
 _QUEUED_BYTES = 32 * 1024 * 1024
-# The limit of the values in one batch, in bytes.
+# The limit of the values in one batch of several records, in bytes. Above it, no more batches are
+# submitted ahead.
 _BATCH_BYTES = 8 * 1024 * 1024
-# The longest time that an answered message waits for others to share its transaction.
+# After this time, no further batch joins a transaction, and no further single call joins a batch.
 _COMMIT_INTERVAL_S = 0.2
 # After a batch that takes longer, batches become smaller, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
@@ -48,8 +49,8 @@ _AHEAD_DURING_COMMIT = 16
 # The limit of the time to decode and predict the submitted batches. A commit that fails makes this
 # work useless, and delays replies by this time.
 _MOST_AHEAD_S = 0.5
-# A user model that is called message by message may keep state, and a repeated call changes that
-# state twice. So fewer batches are submitted ahead.
+# Batches that are dropped are predicted again. A user model that is called message by message may
+# keep state, which then changes twice. So fewer batches are submitted ahead.
 _AHEAD_SINGLY = 2
 
 
@@ -108,13 +109,13 @@ class Batcher:
         self._queue: Deque[Record] = collections.deque()
         self._queued_bytes = 0
         self._message_limit = settings.commit_messages
-        # The number of single messages in a transaction. A crash loses answers that are not
-        # committed, so the first single message has a transaction of its own. Such a transaction
-        # for each single message would take long, so the number doubles with each commit. At least
-        # one commit lies between two crashes.
+        # The limit of single messages in a transaction. A crash loses answers that are not
+        # committed, so the limit is 1 at first, and a crash costs no other answer. One transaction
+        # for each single message would take long, so the limit doubles with each commit.
         self._single_limit = 1
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
-        # A worker that is asked to stop finishes its batch within half of the stop timeout.
+        # A batch should take half of the stop timeout at most, so that a worker that is asked to
+        # stop can finish its batch.
         self._long_batch_s = min(_LONG_BATCH_S, settings.stop_timeout_s / 2)
         self._keep_signals = keep_signals
         self._decided: Dict[Tuple[int, int], _Decision] = {}
@@ -202,7 +203,7 @@ class Batcher:
         self._queued_bytes = 0
 
     def settle(self) -> None:
-        """Drops all records, waits for the end of a prediction, and clears the in-flight file."""
+        """Drops all records, waits until no call is under way, and notes that none is in flight."""
         self.clear()
         self._prediction_thread.settle()
         self._in_flight.hold(())
@@ -240,7 +241,7 @@ class Batcher:
             answered.append(batch)
             messages += len(batch.outcomes)
         if answered:
-            # The user model predicts these batches during the commit.
+            # Further batches, which the user model predicts during the commit.
             self._submit_ahead(_AHEAD_BEFORE_COMMIT)
         return answered
 
@@ -319,7 +320,7 @@ class Batcher:
         return batch
 
     def _take(self, limit: int) -> List[Record]:
-        """Takes the next batch out of the queue; a suspected record is a batch of its own."""
+        """Takes the next batch out of the queue; a suspected record gets a batch of its own."""
         records = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         if self._any_may_be_single() or value_bytes(records) > _BATCH_BYTES:
             end = self._end_of_batch(records)
@@ -437,8 +438,8 @@ class Batcher:
                 self._release()
                 raise
             # Any other exception ends the worker, and is attributed to the records in flight.
+            # If another batch waits, its call replaces the records in flight.
             if not self._prediction_thread.has_more:
-                # Otherwise the next call replaces the records in flight.
                 self._release()
 
     def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
