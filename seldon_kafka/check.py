@@ -1,4 +1,4 @@
-"""`seldon-kafka check CLASS`: tries a user model with single and with stacked messages."""
+"""`seldon-kafka check CLASS`: compares replies to single messages and to stacked messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, diffe
 from seldon_kafka.pipeline.user_model import UserModel, copy_data
 
 BATCH_SIZES = (2, 3, 8, 33)
-"""Numbers of messages in the compared batches; one more batch has all messages."""
+"""Compared batch sizes, in messages; a further batch has all messages."""
 
 _WORTH_IT = 1.2
 _ENOUGH_DIFFERENT = 4
@@ -37,8 +37,9 @@ examples:
   seldon-kafka check MyModel --payload request.json --payload other.json
   seldon-kafka check MyModel --payload picture.png
 
-Without --payload, random rows of the shape that the class's `init_metadata` names are sent. Of a
-JSON payload with an array, further ones are made by drawing from its numbers.
+Without --payload, the check sends random rows in the input shape that `init_metadata` of the class
+declares. From a JSON payload with an array, the check makes further payloads, with numbers drawn
+from this array.
 """
 
 
@@ -46,12 +47,13 @@ class Finding(NamedTuple):
     """The result of a check.
 
     Attributes:
-        rejections: texts of rejections of single messages.
-        switch: why messages can't be stacked; empty if they can.
-        differences: descriptions of answers from stacks that differ from single answers.
-        side_effects: side effects of the class on its arrays, as texts.
-        singly_s: seconds for all messages one by one.
-        stacked_s: seconds for all messages in one batch.
+        rejections: descriptions of rejections of single messages.
+        switch: reason why messages can't be stacked; empty if they can be stacked.
+        differences: descriptions of replies in batches that differ from single replies; at most one
+            per batch size.
+        side_effects: descriptions of side effects of the class on its arrays.
+        singly_s: time for all messages one by one, in seconds.
+        stacked_s: time for all messages in one batch, in seconds.
     """
 
     rejections: List[str]
@@ -63,7 +65,7 @@ class Finding(NamedTuple):
 
     @property
     def is_row_wise(self) -> bool:
-        """Whether stacking changes no answer."""
+        """Whether messages can be stacked, and stacking changes no reply."""
         return not self.switch and not self.differences
 
 
@@ -71,12 +73,12 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
     """Sends payloads to instances of a class, one by one and in batches of several sizes.
 
     Args:
-        class_name: `Module.Class`.
-        payloads: values of messages.
+        class_name: the class, as `Module.Class`.
+        payloads: message values.
 
     Raises:
-        ClassNotUsable: the class can't be imported or made.
-        Retriable: the class met a temporary error.
+        ClassNotUsable: the class can't be imported or created.
+        Retriable: the class reported a temporary error.
     """
     records = [
         Record("check", 0, offset, 0, None, payload, ()) for offset, payload in enumerate(payloads)
@@ -131,21 +133,21 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
-    """Yields the side effects of the class on its arrays; all of them are allowed."""
+    """Yields descriptions of side effects of the class on its arrays; all of them are allowed."""
     if user_model.takes_raw:
         return
     seen = _SideEffects(user_model)
     for record in records:
         payload = _payload_of(record)
         if payload is not None:
-            # The rejections have its error already.
+            # `Finding.rejections` already has this error.
             with contextlib.suppress(Exception):
                 seen.observe(payload)
     yield from seen.found
 
 
 class _SideEffects:
-    """Finds side effects of a class on its arrays, message by message."""
+    """Finds side effects of a class on its input and output arrays, message by message."""
 
     def __init__(self, user_model: UserModel) -> None:
         self._user_model = user_model
@@ -153,7 +155,7 @@ class _SideEffects:
         self.found: Dict[str, None] = {}
 
     def observe(self, payload: Payload) -> None:
-        """Calls the class twice with a message.
+        """Calls the class twice with a message, and records side effects in `found`.
 
         Raises:
             Exception: an error of the class.
@@ -170,7 +172,7 @@ class _SideEffects:
         )
         self._add_if(
             bool(self._kept) and not _alike(*self._kept),
-            "it changes an answer after it returned it; answers are copied",
+            "it changes an answer after the call returned it; answers are copied",
         )
         self._add_if(
             bool(masked.is_masked(answer)),
@@ -179,7 +181,7 @@ class _SideEffects:
         copied = copy.deepcopy(answer)
         again = user_model.raw_answer(before, payload)
         self._add_if(
-            not _alike(copied, again), "it answers the same message differently at a second call"
+            not _alike(copied, again), "it answers the same message differently in a second call"
         )
         self._kept = [again, copy.deepcopy(again)]
 
@@ -209,28 +211,28 @@ def _alike(first: Any, second: Any) -> bool:
 
 
 def difference(first: Outcome, second: Outcome) -> str:
-    """Describes the difference of two outcomes; returns an empty text if they are alike."""
+    """Describes how two outcomes differ; returns an empty string if they are equal."""
     if isinstance(first, Reply) and isinstance(second, Reply):
         return differing(json.loads(first.value), json.loads(second.value), "reply") or ""
     if isinstance(first, Rejection) and isinstance(second, Rejection):
         return "" if first.reason == second.reason else f"{first.reason} and {second.reason}"
     rejected = first if isinstance(first, Rejection) else second
     assert isinstance(rejected, Rejection)
-    return f"one is rejected ({rejected.message}), the other is not"
+    return f"one message is rejected ({rejected.message}), the other is not"
 
 
 def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
-    """Returns random requests in the shape of the class's metadata.
+    """Returns random requests in the input shape that `init_metadata` of the class declares.
 
     Raises:
-        ClassNotUsable: the metadata has no shape.
+        ClassNotUsable: the metadata has no input shape.
     """
     metadata: Any = getattr(user_model.instance, "init_metadata", dict)()
     inputs = metadata.get("inputs") or []
     first = inputs[0] if isinstance(inputs, list) and inputs else {}
     shape = first.get("shape") or (first.get("schema") or {}).get("shape")
     if not shape:
-        raise ClassNotUsable("its init_metadata names no input shape; use --payload FILE")
+        raise ClassNotUsable("its init_metadata has no input shape; use --payload FILE")
     sizes = [size if size > 0 else 1 for size in shape]
     random = np.random.default_rng(0)
     return [
@@ -240,11 +242,11 @@ def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
 
 
 def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
-    """Returns the payloads, and variations with other numbers in their arrays.
+    """Returns the payloads, and variants of them with other numbers in their arrays.
 
     Args:
-        payloads: values of messages.
-        count: smallest number of payloads to return.
+        payloads: message values.
+        count: smallest number of payloads to return, variants included.
     """
     random = np.random.default_rng(0)
     found = list(payloads)
@@ -254,9 +256,10 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
 
 
 def _drawn_again(value: bytes, random: np.random.Generator) -> bytes:
-    """Returns a JSON message with numbers that are drawn at random from its own array.
+    """Returns a JSON message whose array has numbers drawn at random from the original array.
 
-    A new order of the same numbers would keep a message's mean and range.
+    The numbers are not merely reordered, because that would keep the mean and range of the message.
+    Other messages are returned unchanged.
     """
     try:
         document = json.loads(value)
@@ -278,21 +281,30 @@ def _drawn_again(value: bytes, random: np.random.Generator) -> bytes:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Tries a wrapper class with sample payloads, one by one and in batches."
+    parser.description = (
+        "Sends sample payloads to a wrapper class, one by one and in batches, and compares replies."
+    )
     parser.epilog = EXAMPLES
     parser.add_argument("class_name", metavar="Module.Class", help="the wrapper class")
     parser.add_argument(
-        "--payload", type=Path, action="append", default=[], help="a file with a message's value"
+        "--payload",
+        type=Path,
+        action="append",
+        default=[],
+        help="file with a message value; may be repeated",
     )
-    parser.add_argument("--count", type=positive_integer, default=64, help="messages to send (64)")
+    parser.add_argument(
+        "--count", type=positive_integer, default=64, help="number of messages to send (64)"
+    )
     parser.set_defaults(run=_check)
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Checks a class.
+    """Checks a class, and prints the findings.
 
     Returns:
-        Exit status: 0 if it answers, and stacking changes no answer; 1 if not.
+        Exit status: 1 if a message is rejected, or if stacking changes a reply of a class that
+            declares itself row-wise; otherwise 0.
     """
     try:
         user_model = _loaded(options.class_name)
@@ -301,7 +313,7 @@ def _check(options: argparse.Namespace) -> int:
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
         raise UsageError(
-            f"{options.class_name} can't be made: {describe_error(error)} "
+            f"{options.class_name} can't be created: {describe_error(error)} "
             f"({where.filename}, line {where.lineno})"
         ) from error
     payloads = _payloads(user_model, options)
@@ -330,7 +342,7 @@ def _print_capabilities(user_model: UserModel) -> None:
     found = [name for name in names if hasattr(user_model.instance, name)]
     print(f"class     {type(user_model.instance).__module__}.{type(user_model.instance).__name__}")
     print(f"has       {', '.join(found) or 'predict only'}")
-    how = "with many messages at once, as it declares"
+    how = "with many messages at once, as the class declares"
     if user_model.why_single:
         how = f"message by message: {user_model.why_single}"
     print(f"called    {how}")
@@ -358,7 +370,7 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: User
 
 
 def _count_different(payloads: Sequence[bytes]) -> int:
-    """Returns the number of different payloads."""
+    """Returns the number of different payloads; the format of JSON text makes no difference."""
     return len(set(map(_content, payloads)))
 
 
@@ -371,23 +383,25 @@ def _content(payload: bytes) -> bytes:
 
 def _print_verdict(finding: Finding, user_model: UserModel, *, is_tried: bool) -> int:
     if not finding.is_row_wise and user_model.stacks:
-        print("FAILED    it declares that it is row-wise, and is not; remove the declaration,")
+        print("FAILED    the class declares itself row-wise, and is not; remove the declaration,")
         print("          or set KAFKA_BATCHING=off")
         return 1
     if not finding.is_row_wise:
-        print("ok        it is called message by message, as it must be")
+        print("ok        the class is called message by message, as it must be")
         return 0
     if not is_tried:
-        print("ok        it answers; but the messages are too much alike to show whether a batch")
-        print("          changes an answer. Give it further ones: --payload FILE --payload FILE")
+        print(
+            "ok        the class answers, but the messages are too similar to show whether a batch"
+        )
+        print("          changes an answer. Add other payloads: --payload FILE --payload FILE")
         return 0
     if user_model.stacks:
         print("ok        the same answers singly and stacked")
         return 0
     times = finding.singly_s / max(finding.stacked_s, 1e-9)
     if times < _WORTH_IT:
-        print("ok        it is called message by message; a declaration would gain nothing")
+        print("ok        the class is called message by message; a declaration would gain nothing")
         return 0
-    print("ok        the same answers singly and stacked. If a call has no effect but its answer,")
-    print(f"          declare `row_wise = True`: stacked it was {times:.1f} times as fast")
+    print("ok        the same answers singly and stacked. If calls have no side effects, declare")
+    print(f"          `row_wise = True`: the stacked call was {times:.1f} times as fast")
     return 0

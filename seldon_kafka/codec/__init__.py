@@ -1,6 +1,6 @@
-"""Wire formats: they decode records to payloads, and encode predictions to the bytes of replies.
+"""Wire formats: decode records to payloads, and encode predictions to the bytes of replies.
 
-The headers `proto-name` and `content-type` choose the format; without them, the bytes do.
+The headers `proto-name` and `content-type` decide the format. Without them, the value decides it.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 class Decoded(NamedTuple):
-    """A record's payload, and the format of its reply."""
+    """The payload of a record, and the wire format of its reply."""
 
     payload: Payload
     wire_format: WireFormat
@@ -85,7 +85,7 @@ def decode_raw(record: Record, max_bytes: int) -> Decoded:
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        Rejected: the value is neither JSON nor a `SeldonMessage`, or it is null.
+        Rejected: the value can't be parsed in the format of its headers, or is JSON null.
     """
     value = checked_value(record, max_bytes)
     family = family_of(record, value)
@@ -104,10 +104,10 @@ def decode_raw(record: Record, max_bytes: int) -> Decoded:
 
 
 def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
-    """Returns the payload of a message that `decode_raw` has decoded.
+    """Decodes the payload of a message that `decode_raw` has parsed.
 
     Raises:
-        Rejected: the message is not a request in its format.
+        Rejected: the message is not a request in this format.
     """
     if payload.kind != "raw":
         return payload
@@ -120,14 +120,16 @@ def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
 
 
 def checked_value(record: Record, max_bytes: int) -> bytes:
-    """Returns a record's value.
+    """Returns a record's value, after checks of its presence and size.
 
     Raises:
-        Rejected: the value is missing, unreadable or too large.
+        Rejected: the value is missing, empty or too large, or the client could not read the record.
     """
     value = record.value
     if record.headers is UNREADABLE_BATCH:
-        raise Rejected("unreadable", "its batch can't be decompressed, or only to over 100 MB")
+        raise Rejected(
+            "unreadable", "its batch can't be decompressed, or has over 100 MB when decompressed"
+        )
     if record.headers is UNREADABLE_HEADERS:
         raise Rejected("bad_headers", "header names are not UTF-8, so the headers are lost")
     if value is None:
@@ -142,10 +144,10 @@ def checked_value(record: Record, max_bytes: int) -> bytes:
 
 
 def family_of(record: Record, value: bytes) -> str:
-    """Returns how to decode a value: `json`, `protobuf` or `binary`.
+    """Returns the family of formats of a value: `json`, `protobuf` or `binary`.
 
     Raises:
-        Rejected: its headers name an unknown format.
+        Rejected: the headers name an unknown format.
     """
     if record.headers:
         proto_name = header(record.headers, "proto-name")
@@ -171,10 +173,10 @@ def _family_of(content_type: bytes) -> str:
 
 
 def decode_json(value: bytes) -> Decoded:
-    """Decodes JSON text in any of the formats.
+    """Decodes JSON text in any of the JSON formats.
 
     Raises:
-        Rejected: it is not a request in any of them.
+        Rejected: the text is not a request in any of these formats.
     """
     document = parse_json(value)
     check_texts(value, _arrays(document))
@@ -191,11 +193,11 @@ def _json_format(document: Json) -> WireFormat:
 
 
 def array_place(document: JsonObject) -> Optional[Tuple[JsonObject, str]]:
-    """Returns the object and the field name that hold a request's array.
+    """Finds the field that holds the array of a request.
 
     Returns:
-        An object of the document and a field name, which the object may lack. None where
-        `decode_json` finds no object that can hold an array.
+        The object that contains the field, and the name of the field, which may be missing. None if
+        the document has no object that can contain it.
     """
     wire_format = _json_format(document)
     if wire_format is v2.FORMAT:
@@ -213,13 +215,13 @@ def array_place(document: JsonObject) -> Optional[Tuple[JsonObject, str]]:
 
 
 def array_field(document: JsonObject) -> Any:
-    """Returns the value that becomes a request's array, or None."""
+    """Returns the value that becomes the array of a request; None if there is none."""
     place = array_place(document)
     return None if place is None else place[0].get(place[1])
 
 
 def _arrays(document: JsonObject) -> Iterator[Json]:
-    """Yields the values of a request that may become arrays, in any format."""
+    """Yields the values that become arrays in one of the JSON formats; some are None."""
     data, inputs = document.get("data"), document.get("inputs")
     if isinstance(data, dict):
         yield data.get("ndarray")

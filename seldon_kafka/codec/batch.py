@@ -1,4 +1,4 @@
-"""Decodes the values of a batch, and values of one layout together."""
+"""Decodes the values of a batch, and decodes values of one layout together."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from seldon_kafka.messages import Payload, Record
 
 
 class Block(NamedTuple):
-    """Alike messages: they differ only in the numbers of their array, or in bytes of one length.
+    """Messages that differ only in the numbers of their array, or in bytes of equal length.
 
     Attributes:
-        indexes: their indexes in the batch.
-        payload: their common payload; its `data` has all of their arrays, uint8 (messages, ...), or
-            a list of their bytes.
-        wire_format: the format of their replies.
+        indexes: indexes of the messages in the batch.
+        payload: common payload of the messages. `data` is the array of all messages, uint8
+            (messages, ...), or a list with the bytes of each message.
+        wire_format: wire format of the replies.
     """
 
     indexes: List[int]
@@ -35,16 +35,16 @@ class Block(NamedTuple):
 
 
 Single = Tuple[int, Union[Decoded, Exception]]
-"""An index in the batch, and the decoded message or the error."""
+"""Index of a message in the batch, and the decoded message or the error."""
 
 
 class BatchDecoder:
-    """Decodes batches, and learns the layouts of alike messages.
+    """Decodes batches, and learns the layouts of messages that differ only in their numbers.
 
     Args:
         max_bytes: larger values are refused before they are parsed.
         keeps_requests: whether payloads keep the parsed message.
-        raw: whether whole messages are decoded, for raw methods.
+        raw: whether messages are decoded for raw methods of the user model.
     """
 
     def __init__(self, max_bytes: int, *, keeps_requests: bool, raw: bool = False) -> None:
@@ -54,7 +54,11 @@ class BatchDecoder:
         self._layouts = Layouts(array_field)
 
     def decode(self, records: Sequence[Record]) -> Tuple[List[Block], List[Single]]:
-        """Decodes each record's value; errors of senders are returned, and never raised."""
+        """Decodes the values of records.
+
+        Returns:
+            The blocks, and the messages outside of blocks. An error is returned, and never raised.
+        """
         singles: List[Single] = []
         alike: Dict[int, Tuple[Layout, List[int]]] = {}
         of_length: Dict[int, List[int]] = {}
@@ -83,13 +87,13 @@ class BatchDecoder:
         return blocks + of_bytes, others
 
     def _family_of(self, record: Record) -> Optional[str]:
-        """Returns the family of a message that may be decoded with others, else None."""
+        """Returns the format family of a message that may be decoded with others, else None."""
         if self._keeps_requests:
             return None
         try:
             return family_of(record, checked_value(record, self._max_bytes))
         except Exception:
-            # Decoding the single message rejects it, with the reason.
+            # `_decode_one` finds the same error, and returns it.
             return None
 
     def _decode_one(self, record: Record) -> Union[Decoded, Exception]:
@@ -98,7 +102,7 @@ class BatchDecoder:
         except Rejected as error:
             return error
         except Exception as error:
-            # An error of the decoder. It counts as the sender's error, because failures of the
+            # The decoder has a bug. The error counts as the sender's error, because errors of the
             # user model can stop consumption.
             return Rejected("undecodable", describe_error(error)[:MESSAGE_LIMIT])
         value = record.value
@@ -108,7 +112,7 @@ class BatchDecoder:
 
 
 def _block_of_bytes(records: Sequence[Record], indexes: List[int]) -> Block:
-    """Returns the block of messages that are bytes of one length."""
+    """Returns the block of binary messages of equal length."""
     values = [_value(records[index]) for index in indexes]
     payload = binary.FORMAT.decode(values[0])._replace(data=values)
     return Block(indexes, payload, binary.FORMAT)
@@ -120,7 +124,7 @@ def _value(record: Record) -> bytes:
 
 
 def _bytes_together(singles: List[Single]) -> Tuple[List[Block], List[Single]]:
-    """Returns blocks of the messages whose payload is bytes, and the other messages."""
+    """Returns blocks of the messages whose payload is bytes, and the remaining messages."""
     others: List[Single] = []
     alike: Dict[Tuple[int, str], Tuple[Decoded, List[int], List[bytes]]] = {}
     for index, found in singles:

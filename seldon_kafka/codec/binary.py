@@ -1,4 +1,4 @@
-"""Raw bytes (images, raw rows), which `to_rows` or `predict` of the user model decodes."""
+"""Binary values (images, raw rows), which `to_rows` or `predict` of the user model decodes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seldon_kafka.messages import Payload
 
 
 def decode(value: bytes) -> Payload:
-    """Returns the bytes as a payload, as Seldon passes `binData` to a user model."""
+    """Returns the bytes as a payload of kind `binData`, as in a Seldon message."""
     return Payload("binData", value, (), {}, None)
 
 

@@ -1,7 +1,7 @@
-"""Feedback: composes and reads messages that tell which answers were right, and their labels.
+"""Composes and parses feedback messages, which have the correct labels or a reward of a reply.
 
-A message is Seldon's Feedback in JSON. Its key is the `puid` of the answer, so all feedback on one
-answer is in one partition, in order.
+A message is Seldon's `Feedback` in JSON. Its key is the `puid` of the reply, so all feedback on one
+reply is in one partition, in order.
 https://docs.seldon.io/projects/seldon-core/en/v1.17.1/reference/apis/prediction.html
 """
 
@@ -30,33 +30,33 @@ from seldon_kafka.messages import (
 )
 
 MOST_BYTES = 8 * 1024 * 1024
-"""Default of the largest value that is read; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
+"""Default size limit of a value, in bytes; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
 
 _PARTS = ("request", "response", "reward", "truth")
 LONGEST_PUID = 1024
-"""Longest `puid`, in characters; feedback on longer ones can't be told apart."""
+"""Length limit of a `puid`, in characters; feedback with a longer `puid` is refused."""
 
-# Digits of the largest offset, 2**63 - 1.
+# The number of digits of the largest offset, 2**63 - 1.
 _MOST_DIGITS = 19
 
 
 class BadFeedback(Exception):
-    """A document is no feedback; the text says what its sender must change."""
+    """A document is not valid feedback; the message says what the sender must change."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Feedback:
-    """Feedback on one answer.
+    """Feedback on one reply.
 
     Attributes:
-        puid: `meta.puid` of the answer.
-        truth: the right label of each row, "" for a row without one; empty if there is only a
-            reward.
-        reward: how good the answer was, in the sender's own measure.
-        request: the request in Seldon JSON, if the sender has it.
-        response: the reply in Seldon JSON, if the sender has it.
-        position: topic, partition and offset of the request, if they are known.
-        given_ms: time of the feedback, in milliseconds since 1970; -1 if it is unknown.
+        puid: `meta.puid` of the reply.
+        truth: correct label of each row, "" for a row without a label; empty if the feedback has no
+            labels.
+        reward: quality of the reply, in the sender's own measure; 0 if there is none.
+        request: the request in Seldon JSON; None if the sender does not send it.
+        response: the reply in Seldon JSON; None if the sender does not send it.
+        position: topic, partition and offset of the request; None if unknown.
+        given_ms: time of the feedback, in milliseconds since 1970; -1 if unknown.
     """
 
     puid: str
@@ -69,13 +69,13 @@ class Feedback:
 
 
 def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[bytes]]]]:
-    """Composes the message of a feedback; its timestamp must be `given_ms`.
+    """Composes a feedback message; the caller must send it with the timestamp `given_ms`.
 
     Returns:
-        Key, value and headers. The response in the value gets the feedback's `puid`.
+        Key, value and headers. `response.meta.puid` in the value is the `puid` of the feedback.
 
     Raises:
-        BadFeedback: it can't be written as JSON, or could not be read again.
+        BadFeedback: the feedback can't be written as JSON, or `read` would refuse it.
     """
     response = feedback.response or {}
     document: JsonObject = {
@@ -102,14 +102,14 @@ def compose(feedback: Feedback) -> Tuple[bytes, bytes, List[Tuple[str, Optional[
 
 
 def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
-    """Reads the feedback in a message of the feedback topic.
+    """Parses a message of the feedback topic.
 
     Args:
-        record: the message. The `puid` may be in its key only.
+        record: the message. The key is the `puid` if the value has no `puid`.
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        BadFeedback: the message is no feedback.
+        BadFeedback: the message is not valid feedback.
     """
     value = record.value
     if value is None:
@@ -133,15 +133,15 @@ def feedback_of(
     position: Optional[InputPosition] = None,
     puid: str = "",
 ) -> Feedback:
-    """Reads the feedback in Seldon's JSON, as clients post it to `/send-feedback`.
+    """Parses feedback in Seldon's JSON, as clients post it to `/send-feedback`.
 
     Args:
-        document: the JSON. The `puid` is that of `response.meta`, or of `request.meta`. `truth` is
-            read by `seldon_kafka.codec.feedback.labels_of`.
+        document: the parsed JSON. The `puid` comes from `response.meta`, or else from
+            `request.meta`. `labels_of` describes the forms of `truth`.
         given_ms: time of the feedback, in milliseconds since 1970.
-        position: topic, partition and offset of the request, if they are known.
-        puid: the `puid` if the JSON has none. Without both, one is made of the request, so that
-            several feedbacks on one request have the same `puid`.
+        position: topic, partition and offset of the request; None if unknown.
+        puid: the `puid` if the JSON has none. If both are missing, the `puid` is a hash of the
+            request, so all feedback on equal requests has the same `puid`.
 
     Raises:
         BadFeedback: a part is missing or malformed.
@@ -171,7 +171,7 @@ def _feedback_of(
 
 
 def _message(document: JsonObject, part: str) -> Optional[JsonObject]:
-    """Returns the request or the response; None if it is missing or empty."""
+    """Returns the request or response in the feedback; None if it is missing or empty."""
     message = document.get(part)
     if not message:
         return None
@@ -183,13 +183,15 @@ def _message(document: JsonObject, part: str) -> Optional[JsonObject]:
 def _puid_in(message: Optional[JsonObject]) -> str:
     puid = ((message or {}).get("meta") or {}).get("puid") or ""
     if not isinstance(puid, str):
-        raise Rejected("bad_value", "meta.puid must be a text")
+        raise Rejected("bad_value", "meta.puid must be a string")
     return puid
 
 
 def _made_of(request: Optional[JsonObject]) -> str:
     if request is None:
-        raise Rejected("no_payload", "it names no request: send response.meta.puid, or the request")
+        raise Rejected(
+            "no_payload", "the feedback has no puid: send response.meta.puid, or the request"
+        )
     return hashlib.blake2b(_dumped(request, orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
 
 
@@ -200,7 +202,7 @@ def _reward_in(document: JsonObject) -> float:
     try:
         if isinstance(reward, (int, float)) and math.isfinite(reward):
             return float(reward)
-    except OverflowError:  # a whole number of hundreds of digits
+    except OverflowError:  # an integer of hundreds of digits
         pass
     raise Rejected("bad_value", "reward must be a finite number")
 
@@ -209,7 +211,7 @@ def _dumped(document: JsonObject, option: int = 0) -> bytes:
     try:
         return orjson.dumps(document, option=option)
     except orjson.JSONEncodeError as error:
-        raise Rejected("bad_value", f"it can't be written as JSON: {error}") from error
+        raise Rejected("bad_value", f"the feedback can't be written as JSON: {error}") from error
 
 
 def _headers_of(position: Optional[InputPosition]) -> Headers:
@@ -224,7 +226,7 @@ def _headers_of(position: Optional[InputPosition]) -> Headers:
 
 
 def _position_in(headers: Headers) -> Optional[InputPosition]:
-    """Returns the position of the request in headers; None if they have none."""
+    """Returns the position of the request from headers; None if it is missing or malformed."""
     topic = header(headers, INPUT_TOPIC)
     numbers = [header(headers, name) or b"" for name in (INPUT_PARTITION, INPUT_OFFSET)]
     if not topic or not all(each.isdigit() and len(each) <= _MOST_DIGITS for each in numbers):
@@ -237,18 +239,18 @@ _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 
 
 def labels_of(truth: Json) -> Tuple[str, ...]:
-    """Returns the labels in the truth of a feedback.
+    """Returns the labels in `truth` of a feedback message.
 
     Args:
-        truth: a Seldon message as JSON. The text of `strData` is the single label. An entry of an
-            `ndarray` or `tensor` is the label of a row: a name or a number. A list of several
-            numbers (one-hot or probabilities) means the largest one: its name in `data.names` if
-            there are as many names, else its index from 0.
+        truth: a Seldon message as JSON. `strData` is a single label. An entry of an `ndarray` or
+            `tensor` is the label of a row: a name or a number. If an entry is a list of several
+            numbers (one-hot or probabilities), the largest number decides the label. The label is
+            its name in `data.names` if there are as many names as numbers, else its index from 0.
 
     Returns:
-        A text for each row. Whole numbers have no point (`3`, not `3.0`: protobuf has no whole
-        numbers in an ndarray). "" for null, and for numbers with several largest ones. Empty if
-        there is no truth.
+        One label for each row; empty if there is no truth. An integral number is written without a
+        point (`3`, not `3.0`), because protobuf has no integers in an ndarray. The label is "" for
+        null, and for a list whose largest number occurs twice.
 
     Raises:
         Rejected: the truth has another form.
@@ -264,7 +266,7 @@ def labels_of(truth: Json) -> Tuple[str, ...]:
         raise Rejected("bad_value", _EXPECTED)
     names = data.get("names") or []
     if not isinstance(names, list):
-        raise Rejected("bad_value", "truth.data.names must be an array of texts")
+        raise Rejected("bad_value", "truth.data.names must be an array of strings")
     return tuple(_of_entry(entry, names) for entry in _entries(data))
 
 
@@ -315,7 +317,7 @@ def _label(label: Json) -> str:
         is_whole = isinstance(label, float) and label.is_integer() and abs(label) < 2**53
         return str(int(label)) if is_whole else str(label)
     if not isinstance(label, str):
-        raise Rejected("bad_value", "a label must be a text or a number")
+        raise Rejected("bad_value", "a label must be a string or a number")
     if len(label) > _LONGEST_LABEL:
         raise Rejected("too_large", f"a label has {len(label)} characters, over {_LONGEST_LABEL}")
     return label

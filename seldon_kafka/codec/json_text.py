@@ -20,26 +20,26 @@ JSON_HEADERS = (("content-type", b"application/json"),)
 MAX_DEPTH = 32
 
 
-# orjson rounds whole numbers beyond 64 bits; the largest has 20 digits.
+# orjson rounds integers beyond 64 bits, the largest of which has 20 digits.
 _DIGITS_ONLY = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 _MANY_DIGITS = b"0" * 19
-# Python's parser accepts these numbers, and JSON has no words for them.
+# Python's parser accepts NaN, Infinity and numbers beyond float64, which JSON does not have.
 _PYTHON_ONLY = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TEXT = frozenset([str])
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-# Beyond this, float64 does not hold every whole number.
+# Above this, float64 does not have every integer.
 _EXACT = 2**53
 
 
 def parse_json(value: bytes) -> JsonObject:
-    """Parses a JSON object; the last one of duplicate keys wins.
+    """Parses a JSON object; of duplicate keys, the last one wins.
 
     Args:
         value: JSON text in UTF-8.
 
     Raises:
-        Rejected: the text is not UTF-8, not JSON, not an object, or has too many arrays.
+        Rejected: the text is not a JSON object in UTF-8, or exceeds a limit.
     """
     document = parse_any_json(value)
     if not isinstance(document, dict):
@@ -50,13 +50,13 @@ def parse_json(value: bytes) -> JsonObject:
 def parse_any_json(value: bytes) -> Json:
     """Parses any JSON document as Python's own parser does, which Seldon uses.
 
-    `NaN` and `Infinity` are numbers, and whole numbers are exact whatever their length.
+    `NaN` and `Infinity` are numbers. Integers are exact at any length.
 
     Args:
         value: JSON text in UTF-8.
 
     Raises:
-        Rejected: the text is not UTF-8, not JSON, or has too many arrays.
+        Rejected: the text is not JSON in UTF-8, or exceeds a limit.
     """
     if value.startswith(_BYTE_ORDER_MARK):
         value = value[len(_BYTE_ORDER_MARK) :]
@@ -67,21 +67,21 @@ def parse_any_json(value: bytes) -> Json:
         if not _PYTHON_ONLY.search(value):
             raise _why_not(value, error) from None
         return _parse_exactly(value)
-    # A search of bytes takes a tenth of the time of a regular expression.
+    # A search for bytes takes a tenth of the time of a regular expression.
     if _holds_texts_alone(document) or _MANY_DIGITS not in value.translate(_DIGITS_ONLY):
         return document
-    # Two documents at a time would take twice the memory.
+    # Two parsed documents at a time would take twice the memory.
     del document
     return _parse_exactly(value)
 
 
 def _holds_texts_alone(document: Json) -> bool:
-    """Returns whether all values of an object are texts, so that it has no number."""
+    """Returns whether the document is an object of strings only, so that it has no number."""
     return isinstance(document, dict) and _TEXT.issuperset(map(type, document.values()))
 
 
 def is_strict_json(value: bytes) -> bool:
-    """Returns whether parsed JSON text follows the standard, without NaN and infinity."""
+    """Returns whether JSON text has neither NaN nor infinity; `parse_any_json` accepts the text."""
     return not _PYTHON_ONLY.search(value) or _is_parsed_by_orjson(value)
 
 
@@ -109,7 +109,7 @@ def _parse_exactly(value: bytes) -> Json:
     try:
         document = json.loads(value.decode("utf-8"))
         if _SURROGATE.search(value):
-            # Half of a character can't be written in UTF-8.
+            # A lone surrogate can't be encoded in UTF-8.
             json.dumps(document, ensure_ascii=False).encode("utf-8")
         return document
     except UnicodeEncodeError as error:
@@ -128,10 +128,10 @@ def _parse_exactly(value: bytes) -> Json:
 
 
 def dump_json(document: Json) -> bytes:
-    """Writes JSON text; missing and infinite numbers become `null`.
+    """Writes JSON text; NaN and infinity become `null`.
 
     Args:
-        document: plain values (`seldon_kafka.codec.plain`); it may hold numpy arrays.
+        document: plain values (`seldon_kafka.codec.plain`), which may be numpy arrays.
 
     Raises:
         TypeError: a value has a type that JSON does not have.
@@ -139,7 +139,7 @@ def dump_json(document: Json) -> bytes:
     try:
         return orjson.dumps(document, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:
-        # Whole numbers beyond 64 bits, lone surrogates, and more than 255 objects in objects.
+        # orjson refuses integers beyond 64 bits, lone surrogates, and more than 255 nested objects.
         text = json.dumps(_finite(document), separators=(",", ":"), allow_nan=False)
         return text.encode("ascii")
 
@@ -157,18 +157,18 @@ def _finite(value: Json) -> Json:
 
 
 def array_of(values: Json, what: str) -> Array:
-    """Returns the array that numpy makes of nested lists.
+    """Converts nested lists to the array that numpy makes of them.
 
-    `None` among numbers is a missing value and becomes NaN in a float64 array. Among other values
-    it stays `None` in an object array.
+    `None` among numbers is a missing value and becomes NaN in a float64 array. `None` among other
+    values stays `None` in an object array.
 
     Args:
-        values: nested lists of numbers, booleans, strings and `None`; or a single one of these.
-        what: the sender's name for the values, for the error message.
+        values: nested lists of numbers, booleans, strings and `None`, or a single such value.
+        what: name of the values in the message of the sender, for the error message.
 
     Raises:
-        Rejected: the lists are ragged or nested too deeply, or a whole number beside `None` is
-            too large for a float64.
+        Rejected: the lists are ragged or nested too deeply, or an integer in lists with
+            `None` is not exact in float64.
     """
     depth, inner = 0, values
     while isinstance(inner, list) and inner:
@@ -188,10 +188,10 @@ def array_of(values: Json, what: str) -> Array:
 
 
 def list_of(values: Json, what: str) -> Array:
-    """Returns the array of a list, as `array_of` does.
+    """Converts a list to an array, as `array_of` does.
 
     Raises:
-        Rejected: the value is no list, or as in `array_of`.
+        Rejected: the value is not a list, or `array_of` refuses it.
     """
     if not isinstance(values, list):
         raise Rejected("bad_shape", f"{what} must be an array, got {_kind(values)}")
@@ -199,7 +199,7 @@ def list_of(values: Json, what: str) -> Array:
 
 
 def _with_missing(array: Array, what: str) -> Array:
-    """Returns an object array of numbers and `None` as float64, and any other array unchanged."""
+    """Converts an object array of numbers and `None` to float64; returns others unchanged."""
     kinds = set(map(type, array.flat))
     if (
         type(None) not in kinds
@@ -233,7 +233,7 @@ def _kind(document: Json) -> str:
 
 
 def _plain(value: Json) -> Json:
-    """Converts values for orjson: numpy scalars, and arrays of types that it does not know."""
+    """Converts values that orjson does not support, such as numpy scalars and some arrays."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
     if isinstance(value, (set, tuple)):

@@ -1,13 +1,14 @@
-"""Decodes messages that differ from an earlier one only in the numbers of their array.
+"""Decodes messages that differ from an earlier message only in the numbers of their array.
 
-Most messages of a sender do. A JSON text without its digits shows the position of every bracket
-and comma. So one look in a dictionary checks the array's shape exactly (28 rows of 28; a parser
-that flattens would accept rows of 27 and 29), and the numbers of many messages are read at once.
-Measured for a KMNIST image in 2 kB of JSON: 3 microseconds for the shape and 5 for the numbers;
-orjson and numpy take 36 for both.
+Most messages of a sender are of this kind. A JSON text without its digits has the same brackets and
+commas in the same order. So one dictionary lookup checks the exact shape of the array, such as 28
+rows of 28. A parser that flattens the array would accept rows of 27 and 29. The numbers of many
+messages are then parsed at once. A KMNIST image in 2 kB of JSON takes 3 microseconds for the shape
+and 5 for the numbers. orjson and numpy take 36 microseconds for both.
 
-Other messages (fractions, negative or larger numbers, a `puid` in each) are decoded the general
-way, and so is the first one of each layout. Both ways give the same payload.
+Other messages are decoded in the general way: those with fractions, negative or larger numbers, or
+a `puid` each. The first two messages of each layout are decoded in the general way too. Both ways
+give the same payload.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from numpy.typing import NDArray
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.messages import Array, JsonObject, Payload
 
-# Shorter messages are decoded the general way as quickly.
+# The general way is as fast for shorter messages.
 _SHORTEST = 256
-# The memory for layouts is bounded.
+# These two limits bound the memory for layouts.
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_SEEN = 4096
-# Types that hold every whole number from 0 to 255.
+# Types that have every integer from 0 to 255.
 _WIDE_ENOUGH = frozenset(
     np.dtype(name)
     for name in (
@@ -36,7 +37,7 @@ _WIDE_ENOUGH = frozenset(
         *("float16", "float32", "float64"),
     )
 )
-# The reader of small numbers takes spaces only after commas.
+# `read_small_numbers` supports spaces only after commas.
 _ODD_SPACE = re.compile(rb"[^,] ")
 _ARRAY = re.compile(rb'"(?:ndarray|values|instances|data)" ?: ?(\[[0-9, \[\]]*\])')
 
@@ -48,9 +49,9 @@ class Layout(NamedTuple):
         head: the text before the array.
         tail: the text after the array.
         shape: the shape of the array.
-        spaces: whether the array's text has spaces.
-        payload: the payload, without the array.
-        wire_format: the format of the reply.
+        spaces: whether the text of the array has spaces.
+        payload: the common payload, without the array.
+        wire_format: wire format of the replies.
     """
 
     head: bytes
@@ -62,10 +63,10 @@ class Layout(NamedTuple):
 
 
 class Layouts:
-    """The layouts of recent messages.
+    """Stores the layouts of recent messages.
 
     Args:
-        field: returns the value of a parsed message that becomes its array.
+        field: returns the value that becomes the array, from a parsed message.
     """
 
     def __init__(self, field: Callable[[JsonObject], Any]) -> None:
@@ -89,12 +90,15 @@ class Layouts:
         return None
 
     def learn(self, value: bytes, payload: Payload, wire_format: WireFormat) -> None:
-        """Stores the layout of a message that was decoded the general way, the second time."""
+        """Stores the layout of a message that was decoded in the general way.
+
+        A layout is stored only at its second message, because many layouts occur once.
+        """
         if not self._is_worth_it(value, payload):
             return
         skeleton = value.translate(None, DIGITS)
         if skeleton in self._known:
-            # A digit outside of the array differs, such as an `id`: these messages have no layout.
+            # A digit outside the array differs, such as in an `id`. Such messages share no layout.
             return
         seen = hash(skeleton)
         if seen not in self._seen_once:
@@ -132,7 +136,7 @@ class Layouts:
         numbers = read_small_numbers([array], payload.data.size, spaces=spaces)
         if numbers is None or not np.array_equal(numbers.ravel(), payload.data.ravel()):
             return None
-        # Checks that this array becomes the payload, and no other field that looks like it.
+        # Checks that this array becomes the payload, and not another field that looks like it.
         mark = secrets.token_hex(16)
         try:
             document = orjson.loads(head + orjson.dumps(mark) + tail)
@@ -145,10 +149,10 @@ class Layouts:
 
 
 def read(layout: Layout, values: Sequence[bytes]) -> Optional[NDArray[np.uint8]]:
-    """Reads the arrays of messages of one layout.
+    """Parses the arrays of messages of one layout.
 
     Returns:
-        uint8 (messages, *shape); None if the array of a message can't be read this way.
+        The arrays, uint8 (messages, *shape); None if any array has other numbers than 0 to 255.
     """
     start, stop = len(layout.head), -len(layout.tail)
     texts: List[bytes] = [value[start:stop] for value in values]
@@ -159,23 +163,24 @@ def read(layout: Layout, values: Sequence[bytes]) -> Optional[NDArray[np.uint8]]
 
 DIGITS = b"0123456789"
 _SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
-# The size of one piece of text, so that intermediate arrays stay in a core's cache.
+# The size of text to parse at once, so that intermediate arrays fit the cache of a CPU core.
 _PIECE_BYTES = 128 * 1024
 
 
 def read_small_numbers(
     texts: Sequence[bytes], numbers_a_text: int, *, spaces: bool
 ) -> Optional[NDArray[np.uint8]]:
-    """Reads the numbers of JSON arrays whose brackets and commas are known.
+    """Parses the numbers of JSON arrays whose brackets and commas are already checked.
 
     Args:
-        texts: arrays. Without digits, each is the text of an array that was parsed before, so only
-            digits are checked. Spaces follow commas only.
+        texts: JSON texts of arrays. Without its digits, each text equals that of an array that was
+            parsed before, so only digits are checked. Spaces occur only after commas.
         numbers_a_text: number of numbers in each text.
-        spaces: whether spaces follow the commas.
+        spaces: whether spaces follow commas.
 
     Returns:
-        uint8 (texts, numbers_a_text); None if a value is no number from 0 to 255 in JSON.
+        The numbers, uint8 (texts, numbers_a_text); None if a value is not a JSON number from 0 to
+        255.
     """
     block = np.empty((len(texts), numbers_a_text), np.uint8)
     at_once = max(1, _PIECE_BYTES // max(1, len(texts[0])))
@@ -189,11 +194,11 @@ def read_small_numbers(
 
 
 def _read(text: bytes, spaces: bool) -> Optional[Array]:
-    """Computes the number at every byte at once, and takes those where a number ends."""
+    """Computes a number at every byte in one pass, and returns those at which a number ends."""
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10
-    # A number ends before `,` or `]`, and begins after `[`, `,` or a space after a comma. Elsewhere
-    # it would replace a missing number, in the same text or in another one.
+    # A number ends before `,` or `]`, and begins after `[`, `,` or a space after a comma. A number
+    # in another place could hide a missing number, in the same text or in another text.
     if (is_digit[:-1] & (digits[1:] == _OPENING)).any():
         return None
     if (is_digit[1:] & (digits[:-1] == _CLOSING)).any():
@@ -219,5 +224,5 @@ def _read(text: bytes, spaces: bool) -> Optional[Array]:
     hundreds *= np.uint8(100)
     values[1:] += tens
     values[2:] += hundreds
-    # uint8 overflows beyond 255.
+    # A uint8 overflows above 255, so the sum is less than the hundreds.
     return None if (values[2:] < hundreds).any() else values.take(ends)

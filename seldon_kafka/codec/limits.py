@@ -1,8 +1,8 @@
-"""Limits of the memory that decoding a message takes, beyond its own bytes.
+"""Limits the memory for decoding a message, beyond the bytes of the message.
 
 The size of a message does not bound this memory: two bytes of protobuf can become a kilobyte of
-Python objects, and numpy gives every value of an array of texts the room of the longest one. These
-limits refuse a message before the memory is allocated. With them and the limits on nesting,
+Python objects, and numpy allocates for every string of an array the size of the longest string.
+These limits refuse a message before the memory is allocated. With them and the limits on nesting,
 decoding and answering a message takes at most `MOST_TIMES` times `KAFKA_MAX_MESSAGE_BYTES` at its
 default; `tests/seldon_kafka/test_memory.py` measures it.
 """
@@ -18,20 +18,22 @@ from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Json
 
 MOST_TIMES = 32
-"""Limit of the memory for decoding a message, in multiples of the largest message."""
+"""Limit of the memory for decoding a message, in multiples of the maximum message size."""
 
-# Arrays and objects of JSON: a Python list or dict takes about 200 bytes. Beyond some, each
-# needs this many bytes of text. Rows of images have 60 and more.
+# The limit of arrays and objects in JSON, because a Python list or dict takes about 200 bytes. A
+# message may have the free number, and one more for each 16 bytes of its text. A row of an image has
+# 60 bytes and more.
 _FREE_CONTAINERS = 65_536
 _BYTES_A_CONTAINER = 16
-# The JSON parser's own limit.
+# The nesting limit of the JSON parser.
 _DEEPEST = 1024
-# Fields of a protobuf message; protobuf's Python parser takes up to 2 KiB for one.
+# The limit of fields in a protobuf message. protobuf's Python parser takes up to 2 KiB for a field.
 _MOST_FIELDS = 150_000
-# An array of texts: numpy gives each value the room of the longest one, 4 bytes a character.
+# The limit of an array of strings. numpy allocates for each string the size of the longest one, 4
+# bytes per character.
 _MOST_TEXT_BYTES = 128 * 1024 * 1024
 _BYTES_A_CHARACTER = 4
-# Numbers in an array with texts become texts of this many characters.
+# numpy converts a number in an array with strings to a string of this many characters.
 _NUMBER_CHARACTERS = 32
 
 _STRING = re.compile(rb'"[^"]*"')
@@ -41,7 +43,7 @@ def check_containers(value: bytes) -> None:
     """Refuses JSON text with too many arrays and objects.
 
     Raises:
-        Rejected: it has too many.
+        Rejected: the text has too many arrays and objects, or is nested too deeply.
     """
     most = _FREE_CONTAINERS + len(value) // _BYTES_A_CONTAINER
     if len(value) <= most or _containers(value) <= most:
@@ -65,7 +67,7 @@ def _containers(text: bytes) -> int:
 
 
 def check_texts(value: bytes, arrays: Iterable[Json]) -> None:
-    """Refuses arrays in which each value would take the room of a long text.
+    """Refuses arrays in which every value would take the memory of a long string.
 
     Args:
         value: the JSON text.
@@ -74,7 +76,7 @@ def check_texts(value: bytes, arrays: Iterable[Json]) -> None:
     Raises:
         Rejected: an array would take too much memory.
     """
-    # In the worst case half of the bytes are one text, and the rest are values of two bytes.
+    # In the worst case, half of the bytes are one string, and the rest are values of two bytes.
     if len(value) ** 2 // 2 <= _MOST_TEXT_BYTES:
         return
     longest = max(_longest_string(value), _NUMBER_CHARACTERS)
@@ -84,7 +86,7 @@ def check_texts(value: bytes, arrays: Iterable[Json]) -> None:
 
 
 def _longest_string(value: bytes) -> int:
-    """Returns an upper bound of the bytes of each string in JSON text."""
+    """Returns an upper bound of the size of the strings in JSON text, in bytes."""
     if b"\\" in value:
         return len(value)
     return max((found.end() - found.start() for found in _STRING.finditer(value)), default=0)
@@ -95,10 +97,10 @@ def _room(values: int, longest: int) -> int:
 
 
 def check_array_of_texts(nested: Json) -> None:
-    """Refuses nested lists in which each value would take the room of a long text.
+    """Refuses nested lists in whose array every value would take the memory of a long string.
 
     Raises:
-        Rejected: their array would take too much memory.
+        Rejected: the array would take too much memory.
     """
     values = longest = 0
     kinds: Set[type] = set()
@@ -119,7 +121,7 @@ def check_array_of_texts(nested: Json) -> None:
 
 
 def lists_in(nested: Json) -> Iterator[Sequence[Json]]:
-    """Yields all nested lists and the values of all nested objects."""
+    """Yields every list in a JSON value, and the values of every object, at any depth."""
     waiting = [nested]
     while waiting:
         found = waiting.pop()
@@ -133,14 +135,14 @@ def lists_in(nested: Json) -> Iterator[Sequence[Json]]:
 
 
 def check_fields(value: bytes, descriptor: Descriptor) -> None:
-    """Refuses a protobuf message with too many fields; the bytes need not be a valid message.
+    """Refuses a protobuf message with too many fields.
 
     Args:
-        value: the message's bytes.
+        value: bytes of the message, which may be invalid.
         descriptor: descriptor of the message type.
 
     Raises:
-        Rejected: it has too many.
+        Rejected: the message has too many fields.
     """
     # A field takes at least two bytes.
     if (
@@ -155,7 +157,7 @@ def check_fields(value: bytes, descriptor: Descriptor) -> None:
 
 
 _VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
-# Text, bytes, and packed lists of floats.
+# Strings, bytes, and packed lists of floats take about as much memory as their bytes.
 _AS_LARGE_AS_THEIR_BYTES = (
     FieldDescriptor.CPPTYPE_STRING,
     FieldDescriptor.CPPTYPE_DOUBLE,
@@ -167,14 +169,14 @@ _FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:
     """Counts the fields of a protobuf message and its nested messages, without parsing it.
 
-    Packed numbers count one by one. The encoding is described at
-    https://protobuf.dev/programming-guides/encoding/. A packed list of fixed size (floats) counts
-    as one field, because its memory follows its bytes.
+    A packed list of varints counts as one field per byte. A packed list of floats counts as one
+    field, because its memory is proportional to its bytes. See
+    https://protobuf.dev/programming-guides/encoding/ for the encoding.
 
     Args:
-        value: the message's bytes; invalid bytes are counted up to the first error.
+        value: bytes of the message, which may be invalid.
         descriptor: descriptor of the message type.
-        most: the count at which counting ends.
+        most: the limit; counting ends above this count.
     """
     count = 0
     waiting: List[Tuple[int, int, Descriptor]] = [(0, len(value), descriptor)]
@@ -202,10 +204,10 @@ def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:
 
 
 def ends_early(value: bytes) -> bool:
-    """Returns whether a message ends before its bytes do, at an end of a group without a begin.
+    """Returns whether a message ends before its last byte, at a group end without a start.
 
     Args:
-        value: the message's bytes; the result is False for invalid bytes.
+        value: bytes of the message; the result is False for bytes that are invalid before that.
     """
     at = 0
     while at < len(value):
@@ -221,13 +223,13 @@ def ends_early(value: bytes) -> bool:
         elif wire_type in _FIXED_BYTES:
             at += _FIXED_BYTES[wire_type]
         else:
-            # A group, or an unknown type: the parser decides.
+            # The parser checks groups and unknown wire types.
             return False
     return False
 
 
 def _varint(value: bytes, at: int) -> Tuple[int, int]:
-    """Returns the number that begins at a position, and its end; missing bytes count as zero."""
+    """Returns the varint at an index, and the index after it; missing bytes count as zero."""
     number = shift = 0
     for byte in value[at : at + 10]:
         at += 1

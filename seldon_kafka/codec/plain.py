@@ -1,8 +1,8 @@
-"""Copies a user model's answers to plain values.
+"""Copies the answers of a user model to plain values.
 
 A user model may keep and reuse its answer, so the answer is copied before the next call. The copy
-has only values of JSON: objects with text keys, lists, texts, numbers, booleans, `None`, and numpy
-arrays. Other values are converted as Seldon's server does
+has only dicts with string keys, lists, strings, numbers, booleans, `None`, numpy arrays, and
+protobuf's `Any`. Other values are converted as Seldon's server does
 (`flask.json.provider.DefaultJSONProvider`): a date to an HTTP date, a `Decimal` to its text.
 """
 
@@ -26,29 +26,29 @@ _NUMBERS = "biuf"
 _WORDS = frozenset((int, bool, str, type(None)))
 _FRAME, _SERIES = "pandas.DataFrame", "pandas.Series"
 masked: Any = np.ma
-"""numpy's module of masked arrays, which has no type hints."""
+"""The module of masked arrays in numpy, which has no type hints."""
 
 _MISSING = ("NaTType", "NAType")
 
 
 class NotPlain(Exception):
-    """An answer has a value that can't be sent; the text names its path in the answer."""
+    """An answer has a value that can't be sent; the message has the path of the value."""
 
 
 def plain(value: Json, path: str, *, non_finite: bool) -> Json:
     """Copies an answer, or a part of one.
 
     Args:
-        value: the answer.
-        path: its name in error messages.
-        non_finite: keep NaN and infinity; they are refused by default.
+        value: the answer, or a part of it.
+        path: path of the value, for error messages.
+        non_finite: whether NaN, infinity and missing values are allowed.
 
     Returns:
         A copy that shares no mutable memory with `value`.
 
     Raises:
-        NotPlain: it has NaN, infinity or a missing value, and `non_finite` is False; or a type that
-            can't be sent.
+        NotPlain: the answer has a value of a type that can't be sent, or is nested too deeply; or
+            it has NaN, infinity or a missing value, and `non_finite` is False.
     """
     try:
         return _Copy(non_finite).of(value, path)
@@ -57,7 +57,7 @@ def plain(value: Json, path: str, *, non_finite: bool) -> Json:
 
 
 def _http_date(moment: datetime.date) -> str:
-    """Returns an HTTP date (RFC 9110): in UTC, to the second; a date without a zone is UTC."""
+    """Formats an HTTP date (RFC 9110), in UTC and whole seconds; a time without a zone is UTC."""
     if not isinstance(moment, datetime.datetime):
         moment = datetime.datetime.combine(moment, datetime.time())
     zone = datetime.timezone.utc
@@ -68,7 +68,7 @@ def _http_date(moment: datetime.date) -> str:
 def frame_rows(value: Json) -> Optional[Tuple[Array, List[Json]]]:
     """Returns the rows and column names of a pandas DataFrame or Series, else None.
 
-    It recognises the classes by their names, and does not import pandas.
+    The function recognises the classes by their names, and does not import pandas.
     """
     # Before pandas 3 the qualified names contain submodules.
     names = {
@@ -83,7 +83,7 @@ def frame_rows(value: Json) -> Optional[Tuple[Array, List[Json]]]:
 
 
 class _Copy:
-    """Makes one copy."""
+    """Copies one answer, recursively."""
 
     def __init__(self, non_finite: bool) -> None:
         self._non_finite = non_finite
@@ -101,7 +101,7 @@ class _Copy:
         return self._of_subclass(value, path)
 
     def _of_subclass(self, value: Json, path: str) -> Json:
-        # By the methods of the plain type: an enumeration of texts overrides them.
+        # Calls the methods of the plain type, because a subclass may override them.
         if isinstance(value, str):
             return str.__str__(value)
         if isinstance(value, int):
@@ -154,13 +154,13 @@ class _Copy:
 
     def _item(self, item: Json, path: str) -> Json:
         copied = self.of(item, path)
-        # An array made of the list would show masked values.
+        # numpy would unmask masked values in an array that it makes of the list.
         return copied.tolist() if masked.is_masked(copied) else copied
 
     def _scalar(self, value: Json, path: str) -> Json:
         item = value.item()
         if isinstance(item, np.generic):
-            # Python has no number for the widest float of the machine.
+            # `item` does not convert a numpy.longdouble to a Python float.
             item = float(value)
         return self.of(item, path)
 
@@ -172,7 +172,7 @@ class _Copy:
             return np.array(array, order="C", subok=False)
         copied = np.empty(array.shape, object)
         flat = copied.reshape(-1)
-        # As Python values: JSON has no types for arrays of dates and bytes.
+        # Converts each item, because JSON has no arrays of dates or bytes.
         for index, item in enumerate(_flat_list(array)):
             where = np.unravel_index(index, array.shape) if array.ndim else ()
             flat[index] = self.of(item, path + index_text(where))
@@ -227,7 +227,7 @@ def _flat_list(array: Array) -> Json:
 
 
 def check_unmasked(array: Any, form: str) -> None:
-    """Refuses masked values, for which a form of arrays has no word.
+    """Refuses masked values, for an array form that can't express them.
 
     Raises:
         ValueError: the array has masked values.
@@ -237,7 +237,7 @@ def check_unmasked(array: Any, form: str) -> None:
 
 
 def is_finite(value: Json) -> bool:
-    """Returns whether a metric's value is a finite number."""
+    """Returns whether a value, such as that of a metric, converts to a finite number."""
     try:
         return math.isfinite(float(value))
     except (TypeError, ValueError):

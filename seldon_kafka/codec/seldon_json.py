@@ -20,12 +20,12 @@ from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 
-# An array without values may have any shape, and a user model may allocate for each row or column.
+# An empty array may have any shape, and a user model may allocate memory for each row or column.
 _LARGEST_EMPTY = 65_536
 
 
 def decode(document: JsonObject) -> Payload:
-    """Returns the payload of a Seldon request, decoded as Seldon decodes it.
+    """Decodes a Seldon request to a payload, as Seldon does.
 
     Raises:
         Rejected: a field is missing or malformed.
@@ -60,7 +60,7 @@ def _check_meta(meta: Json) -> None:
         try:
             plain(meta, "meta", non_finite=False)
         except NotPlain as error:
-            # The reply contains them, and JSON has no word for them.
+            # The reply contains the meta of the request, and JSON can't express such values.
             raise Rejected("bad_value", str(error)) from None
 
 
@@ -68,7 +68,7 @@ def decode_base64(value: Json) -> bytes:
     """Decodes base64 text; white space is allowed, as in Seldon.
 
     Raises:
-        Rejected: the value is no base64 text.
+        Rejected: the value is not base64 text.
     """
     if not isinstance(value, str):
         raise Rejected("bad_base64", "binData must be base64 text")
@@ -89,12 +89,12 @@ def _decode_data(document: JsonObject, meta: JsonObject) -> Payload:
         return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
     if "tftensor" in data:
         return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
-    # As in Seldon: an array without values.
+    # As in Seldon, the array is empty.
     return Payload("ndarray", np.array([]), names, meta, document)
 
 
 def _names(names: Json) -> Json:
-    """Returns texts as a tuple, which alike messages can share, and any other value unchanged."""
+    """Converts a list of strings to a tuple, which messages can share; returns others unchanged."""
     if isinstance(names, (list, tuple)) and all(isinstance(name, str) for name in names):
         return tuple(names)
     return names
@@ -108,7 +108,7 @@ def _tensor(tensor: Json) -> Array:
 
 
 def reshaped(values: Array, shape: Json, what: str) -> Array:
-    """Returns the values in a shape.
+    """Returns the values in the given shape, where a size of -1 means the remaining size.
 
     Raises:
         Rejected: the shape is invalid, or does not match the number of values.
@@ -123,7 +123,7 @@ def reshaped(values: Array, shape: Json, what: str) -> Array:
     for size in shape:
         count *= max(1, size) if size else 0
     if -1 in shape and count:
-        # As in numpy: -1 stands for the remaining size.
+        # As in numpy, -1 means the remaining size.
         shape = [values.size // count if size == -1 else size for size in shape]
         count *= values.size // count
     if count != values.size:
@@ -134,7 +134,7 @@ def reshaped(values: Array, shape: Json, what: str) -> Array:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """Encodes the reply as Seldon does: rows have the form of the request."""
+    """Encodes the reply as Seldon does, with rows in the form of the request."""
     if prediction.raw:
         return dump_json(_with_puid(prediction.data, puid))
     document = _body(payload.kind, prediction)
@@ -162,7 +162,7 @@ def _body(kind: str, prediction: Prediction) -> JsonObject:
         raise TypeError("JSON has no customData; ask for it in protobuf")
     rows = data if isinstance(data, np.ndarray) else np.asarray(data)
     names = listed(prediction.names)
-    # Values that are no numbers are an ndarray.
+    # Rows without numbers become an ndarray, whatever the form of the request.
     is_number = np.issubdtype(rows.dtype, np.number)
     if is_number and kind == "tftensor":
         return {"data": {"names": names, "tftensor": tf_tensor.to_json(rows)}}
@@ -175,7 +175,7 @@ def _body(kind: str, prediction: Prediction) -> JsonObject:
 
 
 def listed(names: Json) -> Json:
-    """Returns class names as JSON values."""
+    """Returns class names for `dump_json`, a tuple as a list."""
     return list(names) if isinstance(names, tuple) else names
 
 
@@ -189,7 +189,7 @@ def values_of(data: Json) -> Union[Array, List[Json], Any]:
 
 
 def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> JsonObject:
-    """Returns `meta` of the reply: the tags and metrics of the sender and of the user model."""
+    """Returns `meta` of the reply, which merges that of the request and of the prediction."""
     meta: JsonObject = {"puid": puid}
     sent = payload.meta
     if sent.get("tags") or prediction.tags:

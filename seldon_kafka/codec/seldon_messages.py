@@ -1,4 +1,4 @@
-"""Seldon's protobuf messages, in a descriptor pool of their own.
+"""Defines Seldon's protobuf messages in a separate descriptor pool.
 
 Other code in the process (seldon_core, TensorFlow) may register messages of the same names in the
 default pool, in any version. Field names and numbers are those of `prediction.proto` of Seldon Core
@@ -26,7 +26,7 @@ from seldon_kafka.messages import Json
 
 NAME = "seldon.protos.SeldonMessage"
 ProtoMessage = Any
-"""A message, or its class, which is made at run time."""
+"""A protobuf message, or its class, which is created at run time."""
 
 ANY_NAME = "google.protobuf.Any"
 _MODULE = "seldon_core.proto.prediction_pb2"
@@ -211,12 +211,12 @@ TensorProto: ProtoMessage = _class_of("tensorflow.TensorProto")
 
 
 def is_seldon_message(value: Json) -> bool:
-    """Returns whether a value is a `SeldonMessage`, of any descriptor pool."""
+    """Returns whether a value is a `SeldonMessage` from any descriptor pool."""
     return _name_of(value) == NAME
 
 
 def is_any(value: Json) -> bool:
-    """Returns whether a value is protobuf's `Any`, of any descriptor pool."""
+    """Returns whether a value is protobuf's `Any` from any descriptor pool."""
     return _name_of(value) == ANY_NAME
 
 
@@ -227,7 +227,7 @@ def _name_of(value: Json) -> str:
 
 
 def own_copy(message: ProtoMessage) -> ProtoMessage:
-    """Returns a copy of a `SeldonMessage`, in this module's descriptor pool."""
+    """Returns a copy of a `SeldonMessage`, of the class in this module's descriptor pool."""
     if not isinstance(message, SeldonMessage):
         return SeldonMessage.FromString(message.SerializeToString())
     copied = SeldonMessage()
@@ -236,11 +236,11 @@ def own_copy(message: ProtoMessage) -> ProtoMessage:
 
 
 def for_user_model(message: ProtoMessage) -> ProtoMessage:
-    """Returns a `SeldonMessage` for raw methods: seldon_core's class, if that is imported."""
+    """Returns a `SeldonMessage` for raw methods, of seldon_core's class if that is imported."""
     theirs = getattr(sys.modules.get(_MODULE), "SeldonMessage", None)
     return message if theirs is None else theirs.FromString(message.SerializeToString())
 
 
 def any_for_user_model(value: ProtoMessage) -> ProtoMessage:
-    """Returns an `Any` of the default pool, whose class user models import."""
+    """Returns a copy of an `Any`, of the class `any_pb2.Any` that user models import."""
     return any_pb2.Any(type_url=value.type_url, value=value.value)

@@ -44,7 +44,8 @@ def parse(value: bytes) -> ProtoMessage:
     """Parses a `SeldonMessage`.
 
     Raises:
-        Rejected: the bytes are no such message, or are nested too deeply, or have too many fields.
+        Rejected: the bytes are not a `SeldonMessage`, are nested too deeply, or have too many
+            fields.
     """
     check_fields(value, SeldonMessage.DESCRIPTOR)
     if ends_early(value):
@@ -65,7 +66,7 @@ def decode(value: bytes) -> Payload:
     """Decodes the payload of a `SeldonMessage`.
 
     Raises:
-        Rejected: the bytes are no such message, or it has no data.
+        Rejected: the bytes are not a `SeldonMessage` with data that can be decoded.
     """
     return payload_of(parse(value))
 
@@ -74,12 +75,12 @@ def payload_of(message: ProtoMessage) -> Payload:
     """Returns the payload of a parsed `SeldonMessage`.
 
     Raises:
-        Rejected: it has no data, or data that can't be decoded.
+        Rejected: the message has no data, or data that can't be decoded.
     """
     try:
         return _payload(message)
     except UnicodeDecodeError as error:
-        # One of protobuf's parsers checks texts at once, and another one at their first use.
+        # One of protobuf's parsers checks strings while parsing, another one at their first use.
         raise _no_text(error) from None
     except json_format.Error as error:
         raise Rejected(
@@ -115,16 +116,16 @@ def _decode_data(message: ProtoMessage, meta: JsonObject) -> Payload:
     elif kind == "tftensor":
         data = tf_tensor.of_proto(message.data)
     else:
-        # As in Seldon: an array without values.
+        # As in Seldon, the array is empty.
         data = np.array([])
     return Payload(kind or "ndarray", data, names, meta, message)
 
 
 def _list_of(values: Json) -> List[Json]:
-    """Returns the nested lists of a `ListValue`; protobuf's own JSON turns NaN into text.
+    """Converts a `ListValue` to nested lists. protobuf's JSON conversion turns NaN into a string.
 
     Raises:
-        Rejected: it is nested too deeply.
+        Rejected: the `ListValue` is nested too deeply.
     """
     try:
         return [_value_of(value) for value in values.values]
@@ -146,10 +147,10 @@ def _no_text(error: UnicodeDecodeError) -> Rejected:
 
 
 def not_finite(message: ProtoMessage) -> str:
-    """Replaces NaN and infinity in a `SeldonMessage` by null, where protobuf has null.
+    """Replaces NaN and infinity in a `SeldonMessage` by null, in fields that can be null.
 
     Returns:
-        The path of the first number that is not finite, and the number; empty if all are finite.
+        A text with the path and value of one non-finite number; empty if all numbers are finite.
     """
     values = np.array(message.data.tensor.values)
     bad = np.flatnonzero(~np.isfinite(values))
@@ -213,7 +214,8 @@ def _body(kind: str, prediction: Prediction) -> ProtoMessage:
     if is_any(data):
         return SeldonMessage(customData={"type_url": data.type_url, "value": data.value})
     rows = data if isinstance(data, np.ndarray) else np.array(data)
-    # As in seldon_core.utils.construct_response: numbers in the form of the request, else a tensor.
+    # As in seldon_core.utils.construct_response, numbers have the array form of the request. If the
+    # request has no array, they become a tensor.
     form = kind if kind in ("ndarray", "tensor", "tftensor") else "tensor"
     if not np.issubdtype(rows.dtype, np.number):
         form = "ndarray"
@@ -221,7 +223,7 @@ def _body(kind: str, prediction: Prediction) -> ProtoMessage:
     if form != "ndarray":
         return _as_tensor(form, rows, names)
     if not rows.ndim:
-        raise ValueError("an ndarray has one dimension at least, the answer has none")
+        raise ValueError("an ndarray needs at least one dimension, and the answer has none")
     ndarray = ListValue()
     ndarray.extend(_json_values(rows))
     return SeldonMessage(data={"names": names, "ndarray": ndarray})
@@ -236,7 +238,7 @@ def _as_tensor(form: str, rows: Json, names: List[str]) -> ProtoMessage:
 
 
 def _json_values(value: ProtoMessage) -> ProtoMessage:
-    """Returns a value with Python's numbers and lists, and None for NaN and infinity."""
+    """Converts numpy values to Python numbers and lists, and NaN and infinity to None."""
     if isinstance(value, (np.ndarray, np.generic)):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):

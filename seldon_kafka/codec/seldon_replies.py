@@ -1,7 +1,7 @@
 """Encodes the Seldon JSON replies to many messages of one call.
 
-The replies are those of `codec.seldon_json.encode`, in a fifth of the time: rows and tags of all
-messages become text at once, and each reply is joined from pieces of it.
+The replies equal those of `codec.seldon_json.encode`, and take a fifth of the time. The rows and
+tags of all messages are converted to JSON text at once, and each reply joins pieces of this text.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import orjson
 from seldon_kafka.codec.json_text import dump_json
 from seldon_kafka.messages import Json, Payload, Prediction
 
-# Seldon's reply has the request's form, and a tensor if the request had no array
-# (seldon_core.utils.construct_response_json).
+# Kinds of requests whose reply has a tensor. Seldon replies in the array form of the request, and
+# with a tensor if the request has no array (seldon_core.utils.construct_response_json).
 AS_TENSOR = ("tensor", "binData", "strData", "jsonData")
 _NUMBERS = frozenset((int, float, bool))
 
@@ -25,7 +25,7 @@ class ReplyWriter:
     """Encodes the replies to messages whose rows are in one prediction.
 
     Args:
-        prediction: the prediction for the rows of all messages: numbers in two dimensions, without
+        prediction: prediction for the rows of all messages; a numeric array (rows, columns) without
             metrics.
     """
 
@@ -35,7 +35,7 @@ class ReplyWriter:
         self._rows = dump_json(rows)[2:-2].split(b"],[")
         names = None if prediction.names is None else list(prediction.names)
         self._names = b'{"data":{"names":' + dump_json(names)
-        # In turn: text that all replies share, and pieces of each reply.
+        # Pairs of a text that all replies share, and of the pieces that follow it, one per row.
         self._tags: List[Tuple[bytes, Optional[List[bytes]]]] = []
         text = b'","tags":{'
         for name, entries in prediction.tags.items():
@@ -50,7 +50,17 @@ class ReplyWriter:
     def write(
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
-        """Returns replies; None without rows, or if the reply needs the sender's meta."""
+        """Encodes the replies to messages with the same payload, except for their arrays.
+
+        Args:
+            payload: common payload of the messages.
+            start: index of the first row of the first message.
+            each: number of rows of each message.
+            puids: `puid` of each message.
+
+        Returns:
+            The replies; None if they must be encoded one by one.
+        """
         if not each or payload.kind == "tftensor" or not payload.meta.keys() <= {"puid"}:
             return None
         stop = start + each * len(puids)
@@ -69,14 +79,14 @@ class ReplyWriter:
 
 
 def _joined(pieces: List[bytes], each: int, between: bytes) -> List[bytes]:
-    """Joins the pieces of the rows of each message."""
+    """Joins the pieces of each message, which has `each` rows."""
     if each == 1:
         return pieces
     return [between.join(pieces[index : index + each]) for index in range(0, len(pieces), each)]
 
 
 def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
-    """Returns a writer for these replies; None if they must be encoded one by one."""
+    """Returns a writer for the replies of a prediction; None if it can't encode them."""
     rows = prediction.data
     if (
         prediction.raw
@@ -95,7 +105,7 @@ def reply_writer(prediction: Prediction) -> Optional[ReplyWriter]:
 
 
 def _pieces(entries: Json) -> List[bytes]:
-    """Returns the JSON text of each entry."""
+    """Returns one JSON text for each entry."""
     entries = entries.tolist() if isinstance(entries, np.ndarray) else list(entries)
     if _NUMBERS.issuperset(map(type, entries)):
         return dump_json(entries)[1:-1].split(b",")

@@ -1,4 +1,4 @@
-"""`tftensor`, TensorFlow's own tensors, read and written without TensorFlow.
+"""Decodes and encodes `tftensor`, the tensors of TensorFlow, without TensorFlow.
 
 The rules are those of `tf.make_ndarray` and `tf.make_tensor_proto`
 (tensorflow/python/framework/tensor_util.py).
@@ -20,11 +20,12 @@ from seldon_kafka.codec.seldon_messages import DefaultData, TensorProto
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Array, Json
 
-# A tensor may be written shorter than it is: its last value stands for all further ones.
+# A message may omit the last values of a tensor if they equal the last value that it has. This
+# limits the omitted values.
 _MOST_VALUES_UNWRITTEN = 2**20
 _MOST_PARTS = 1000
 
-# numpy's type, and the field that has the values where they are not one piece of bytes.
+# The numpy type, and the field with the values of a tensor without `tensor_content`.
 _TYPES: Mapping[str, Tuple[str, str]] = {
     "DT_FLOAT": ("float32", "float_val"),
     "DT_DOUBLE": ("float64", "double_val"),
@@ -43,9 +44,9 @@ _TYPES: Mapping[str, Tuple[str, str]] = {
     "DT_STRING": ("object", "string_val"),
 }
 _NAMES = {numpy_name: name for name, (numpy_name, _) in _TYPES.items()}
-# The parts of a complex number lie side by side.
+# A complex number is written as two numbers of this type.
 _PARTS = {"complex64": "float32", "complex128": "float64"}
-# TensorFlow writes these, and any single value, number by number.
+# TensorFlow writes these types, and any single value, without `tensor_content`.
 _NEVER_BYTES = ("uint16", *_PARTS)
 
 
@@ -53,7 +54,7 @@ def of_json(tensor: Json) -> Array:
     """Decodes the array of a tensor in JSON.
 
     Raises:
-        Rejected: the JSON is no tensor.
+        Rejected: the JSON is not a valid tensor.
     """
     parts = sum(1 for _ in lists_in(tensor))
     if parts > _MOST_PARTS:
@@ -70,7 +71,7 @@ def of_proto(data: Json) -> Array:
     """Decodes the array of the tensor in a `DefaultData`, in the tensor's type and shape.
 
     Raises:
-        Rejected: the message is no tensor.
+        Rejected: the tensor is invalid, or its type is not supported.
     """
     tensor = data.tftensor
     sizes = [dimension.size for dimension in tensor.tensor_shape.dim]
@@ -83,7 +84,7 @@ def of_proto(data: Json) -> Array:
     if 0 < values.size < count:
         values = np.concatenate([values, np.repeat(values[-1:], count - values.size)])
     elif not values.size:
-        # Nothing is written of a tensor of zeros, or of empty texts.
+        # TensorFlow may write a tensor of zeros or empty strings without any value.
         values = np.full(count, "" if values.dtype == object else 0, values.dtype)
     if values.size != count:
         raise Rejected("bad_shape", f"data.tftensor has {values.size} values, its shape {sizes}")
@@ -91,7 +92,7 @@ def of_proto(data: Json) -> Array:
 
 
 def to_proto(array: Array) -> Json:
-    """Returns the `TensorProto` of an array of numbers.
+    """Encodes an array of numbers as a `TensorProto`.
 
     Raises:
         ValueError: TensorFlow has no such type, or values are masked.
@@ -116,7 +117,7 @@ def to_proto(array: Array) -> Json:
 
 
 def to_json(array: Array) -> Json:
-    """Returns the tensor of an array of numbers as JSON.
+    """Encodes an array of numbers as a tensor in JSON.
 
     Raises:
         ValueError: TensorFlow has no such type, or values are masked.
@@ -125,7 +126,7 @@ def to_json(array: Array) -> Json:
 
 
 def _values_of(tensor: Json) -> Array:
-    """Returns the written values of a tensor, as a new array of one dimension."""
+    """Returns the values that a message has for a tensor, as a new array of one dimension."""
     field = tensor.DESCRIPTOR.fields_by_name["dtype"]
     known = field.enum_type.values_by_number.get(tensor.dtype)
     name = known.name if known else str(tensor.dtype)
@@ -154,7 +155,7 @@ def _little_endian(dtype: str) -> np.dtype[Any]:
 
 
 def _narrowed(written: Json, dtype: str) -> Array:
-    """Returns whole numbers in the tensor's type, which is narrower than the field's."""
+    """Converts integers to the type of the tensor, which is narrower than that of the field."""
     values = np.array(written, np.int64)
     bounds = np.iinfo(dtype)
     if values.size and not bounds.min <= values.min() <= values.max() <= bounds.max:
@@ -163,7 +164,7 @@ def _narrowed(written: Json, dtype: str) -> Array:
 
 
 def _of_objects(written: Json) -> Array:
-    # numpy would make an array of fixed width of bytes, which loses zeros at their end.
+    # numpy would convert bytes to a fixed-width type, which loses zero bytes at the end.
     values = np.empty(len(written), object)
     values[:] = written
     return values

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST format: `{"instances": […]}` -> `{"predictions": […]}`.
+"""The REST format of TensorFlow Serving: `{"instances": […]}` and `{"predictions": […]}`.
 
 https://www.tensorflow.org/tfx/serving/api_rest#predict_api (row format)
 """
@@ -18,7 +18,7 @@ def decode(document: JsonObject) -> Payload:
     """Decodes the instances as an array, or the bytes of one `{"b64": …}` instance.
 
     Raises:
-        Rejected: they are no rectangular array.
+        Rejected: the instances are not a rectangular array.
     """
     instances = document["instances"]
     if isinstance(instances, list) and instances and isinstance(instances[0], dict):
@@ -36,7 +36,7 @@ def _bytes_of(instances: Json) -> bytes:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """Encodes the reply; the format has no tags and no names."""
+    """Encodes the reply without tags and names, which this format does not have."""
     if prediction.raw:
         return dump_json(prediction.data)
     data = prediction.data

@@ -1,4 +1,4 @@
-"""Open Inference Protocol (V2) JSON.
+"""The JSON format of the Open Inference Protocol (V2).
 
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
@@ -71,7 +71,7 @@ def _typed(values: Array, datatype: Json) -> Array:
         )
     if np.issubdtype(dtype, np.integer) and values.size:
         limits = np.iinfo(dtype)
-        # As Python numbers: in floating point 2^64 is not larger than the largest UINT64.
+        # Compares Python integers, because the largest UINT64 becomes 2^64 in floating point.
         if int(values.min()) < limits.min or int(values.max()) > limits.max:
             raise Rejected(
                 "bad_value", f"inputs[0].data holds a value that does not fit {datatype}"
@@ -86,7 +86,7 @@ def _typed(values: Array, datatype: Json) -> Array:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """Encodes the reply: rows are the first output, and row tags are further outputs."""
+    """Encodes the reply, with the rows as the first output and row tags as further outputs."""
     if prediction.raw:
         return dump_json(prediction.data)
     outputs = [_output("predict", prediction.data)]
@@ -111,7 +111,7 @@ def _output(name: str, data: Json) -> JsonObject:
 
 
 def _error_text(data: bytes) -> str:
-    """Returns bytes for JSON: as text if they are UTF-8, else in base64."""
+    """Converts bytes to a string for JSON, by UTF-8 if they are valid UTF-8, else by base64."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

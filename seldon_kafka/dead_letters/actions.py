@@ -1,4 +1,4 @@
-"""The actions of `seldon-kafka dead-letters`, and their output."""
+"""Runs the actions of `seldon-kafka dead-letters`, and prints their results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINES = 20
 
 
 def list_letters(settings: Settings, options: argparse.Namespace) -> int:
-    """Lists dead letters, the newest last."""
+    """Prints the selected dead letters, the newest last; returns the exit status."""
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), _selection(options))
     if options.replayed or options.waiting:
@@ -44,7 +44,7 @@ def list_letters(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_letter(settings: Settings, options: argparse.Namespace) -> int:
-    """Shows one dead letter."""
+    """Prints one dead letter with its payload; returns the exit status."""
     position, letter, replays = options.position, None, 0
     with Mailbox(settings) as mailbox:
         if position.partition in mailbox.partitions():
@@ -59,7 +59,7 @@ def show_letter(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
-    """Sends dead letters to the input topic again."""
+    """Sends dead letters to their input topics again; returns the exit status."""
     selection = _some(options, options.all)
     if options.dry_run:
         with Mailbox(settings) as mailbox:
@@ -71,7 +71,8 @@ def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
     replay = Replay(settings)
     try:
         with Mailbox(settings) as mailbox:
-            # After the replay has fenced others, and up to the end: all markers are there.
+            # Other replays are fenced, and `settled` reads up to the end of the topic. So the index
+            # has all markers.
             index = index_of(mailbox.everything(settled=True), selection)
             chosen = choose(index, options.attempts, options.again)
             left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
@@ -83,7 +84,11 @@ def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
 def _send(
     replay: Replay, mailbox: Mailbox, index: Index, chosen: Chosen
 ) -> List[Tuple[Envelope, str]]:
-    """Sends the chosen dead letters, and prints their number; returns those that were left out."""
+    """Sends the chosen dead letters, and prints the number sent.
+
+    Returns:
+        The dead letters that were left out, each with the reason.
+    """
     notice, passed = Notice(), 0
     left_out: List[Tuple[Envelope, str]] = []
     try:
@@ -95,7 +100,7 @@ def _send(
         print(f"replayed {count(replay.sent)}", flush=True)
     if passed < len(chosen.letters):
         gone = len(chosen.letters) - passed
-        print(f"{count(gone)} deleted by somebody else meanwhile", file=sys.stderr)
+        print(f"{count(gone)} deleted by another process during the replay", file=sys.stderr)
     return left_out
 
 
@@ -114,12 +119,12 @@ def _print_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int
 
 
 def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
-    """Deletes dead letters."""
+    """Deletes the selected dead letters, as far as possible; returns the exit status."""
     selection = _some(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
         raise UsageError(
-            "there is no terminal to confirm at; add --yes to delete, or --dry-run to see what "
-            "would go"
+            "there is no terminal to ask for confirmation; add --yes to delete, or --dry-run to "
+            "see what would be deleted"
         )
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), selection)
@@ -147,7 +152,7 @@ def _print_plan(purge: Plan, index: Index) -> None:
         blocker = f"{first.at.partition}:{index.kept_from[first.at.partition]}"
         print(
             f"{count(len(purge.staying))} can't: Kafka deletes from the start of a partition, and "
-            f"messages that stay come before them (before {first.position}: {blocker})",
+            f"messages that stay precede them (before {first.position}: {blocker})",
             file=sys.stderr,
         )
 
@@ -158,7 +163,7 @@ def _confirmed() -> bool:
 
 
 def _selection(options: argparse.Namespace) -> Selection:
-    """Returns the selection of the command line."""
+    """Returns the selection that the command line asks for."""
     return Selection(
         positions=frozenset(options.positions),
         reasons=frozenset(options.reason),
@@ -177,7 +182,7 @@ def _some(options: argparse.Namespace, all_of_them: bool) -> Selection:
 
 
 def _print_missing(selection: Selection, index: Index) -> int:
-    """Prints the named positions without a selected dead letter; returns the exit status."""
+    """Prints the given positions that have no selected dead letter; returns the exit status."""
     missing = sorted(selection.positions - {letter.at for letter in index.letters})
     if missing:
         listed = ", ".join(map(str, missing[:_LINES]))
@@ -208,7 +213,7 @@ def _line(letter: Envelope, index: Index) -> str:
 
 def _summary(index: Index) -> str:
     if not index.letters:
-        return f"no dead letters{f' of {index.others:,} are meant' if index.others else ''}"
+        return f"no dead letters{f' of {index.others:,} are selected' if index.others else ''}"
     by_reason = collections.Counter(letter.reason for letter in index.letters)
     kinds = ", ".join(f"{number:,} {plain(reason)}" for reason, number in by_reason.most_common())
     replayed = sum(index.is_replayed(letter) for letter in index.letters)

@@ -25,22 +25,23 @@ examples:
   seldon-kafka dead-letters replay 3:17 3:18
   seldon-kafka dead-letters purge --replayed --until 30d
 
-exit status: 0 done; 1 there was nothing to do, something was left out (stderr says what and why),
+exit status: 0 success; 1 nothing was to do, some letters were left out (stderr has the reasons),
 or the brokers don't answer; 2 wrong use; 130 Ctrl-C.
 """
 _REPLAY = """\
-Sends letters to the topic and partition that they came from, with their key, value and headers,
-and marks them, each exactly once: a replay that was interrupted can simply be run again, and one
-that starts ends any other of the same topic.
+Sends dead letters to their original topic and partition, with their key, value and headers. Each
+letter is sent exactly once, and a marker in the dead-letter topic records this. So an interrupted
+replay can be run again. A new replay ends any other replay of the same dead-letter topic.
 
-A replayed message has the time of the replay as its timestamp, since its own may be so old that
-retention would delete it unread. Behind its headers stand kafka-dead-attempts, how often it has
-been replayed, and kafka-input-timestamp, when it was first sent; both travel with its reply. If it
-is rejected again, the new letter has them too.
+The timestamp of a replayed message is the time of the replay. With the original timestamp,
+retention could delete the message before it is read. Two headers are added: kafka-dead-attempts,
+the number of replays, and kafka-input-timestamp, the time of the first sending. The reply has both.
+If the message is rejected again, the new dead letter has both too.
 """
 _PURGE = """\
-Deletes letters for good. Kafka deletes from the start of a partition only, so a letter goes if it
-and all before it are selected; those that stay are counted.
+Deletes dead letters for good. Kafka deletes only from the start of a partition. So a selected
+letter is deleted only if all letters before it are selected too. The output counts selected
+letters that stay.
 """
 
 
@@ -53,15 +54,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     def add(name: str, help_text: str, description: Optional[str] = None) -> Json:
         return add_action(actions, name, EXAMPLES, help=help_text, description=description)
 
-    _add_list(add("list", "list letters with their reasons"))
-    _add_show(add("show", "show one letter and its payload"))
-    _add_replay(add("replay", "send letters to the input topic again", _REPLAY))
-    _add_purge(add("purge", "delete letters for good", _PURGE))
+    _add_list(add("list", "list dead letters with their reasons"))
+    _add_show(add("show", "show one dead letter and its payload"))
+    _add_replay(add("replay", "send dead letters to the input topic again", _REPLAY))
+    _add_purge(add("purge", "delete dead letters for good", _PURGE))
 
 
 def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace], int]:
     def run(options: argparse.Namespace) -> int:
-        # A replay uses the producer of workers, whose log does not help here.
+        # A replay uses the producer of workers, and the log of this producer does not help here.
         logging.getLogger("seldon_kafka.worker").setLevel(logging.CRITICAL)
         with one_shot_client() as settings:
             return action(settings, options)
@@ -72,31 +73,38 @@ def _run(action: Callable[[Settings, Any], int]) -> Callable[[argparse.Namespace
 def _add_list(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--replayed", action="store_true", help="only those that were replayed")
-    which.add_argument("--waiting", action="store_true", help="only those that were not")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    which.add_argument("--replayed", action="store_true", help="only letters that were replayed")
+    which.add_argument("--waiting", action="store_true", help="only letters that were not replayed")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser.add_argument(
-        "--limit", type=_natural, default=50, metavar="N", help="the newest N; 0: all (50)"
+        "--limit",
+        type=_natural,
+        default=50,
+        metavar="N",
+        help="list the newest N; 0 lists all (50)",
     )
     parser.set_defaults(run=_run(actions.list_letters))
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "position", type=_position, metavar="PARTITION:OFFSET", help="as `list` shows it"
+        "position",
+        type=_position,
+        metavar="PARTITION:OFFSET",
+        help="position of the letter, as `list` shows it",
     )
     parser.add_argument(
         "--class",
         dest="class_name",
         metavar="Module.Class",
-        help="shows the payload through this class's `describe` (MODEL_NAME)",
+        help="class whose `describe` shows the payload (MODEL_NAME)",
     )
     parser.set_defaults(run=_run(actions.show_letter))
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
-    parser.add_argument("--all", action="store_true", help="every letter")
+    parser.add_argument("--all", action="store_true", help="select every letter")
     parser.add_argument(
         "--again", action="store_true", help="include letters that were replayed before"
     )
@@ -115,9 +123,9 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
 
 def _add_purge(parser: argparse.ArgumentParser) -> None:
     _add_selection(parser)
-    parser.add_argument("--replayed", action="store_true", help="only those that were replayed")
-    parser.add_argument("--all", action="store_true", help="every letter")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--replayed", action="store_true", help="only letters that were replayed")
+    parser.add_argument("--all", action="store_true", help="select every letter")
+    parser.add_argument("--yes", action="store_true", help="do not ask for confirmation")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be deleted, and delete nothing"
     )
@@ -131,7 +139,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         type=_position,
         nargs="*",
         metavar="PARTITION:OFFSET",
-        help="as `list` shows them",
+        help="positions, as `list` shows them",
     )
     group.add_argument(
         "--reason", action="append", default=[], metavar="WORD", help="reason word; may be repeated"
@@ -148,7 +156,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         default=[],
         type=_natural,
         metavar="N",
-        help="partition of the input topic that they came from; may be repeated",
+        help="partition of the input topic; may be repeated",
     )
 
 

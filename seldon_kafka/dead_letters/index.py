@@ -1,4 +1,4 @@
-"""An index of the dead-letter topic without its messages, and the plan of a purge."""
+"""Indexes the dead-letter topic without the values of its messages, and plans a purge."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class Index:
     """The selected dead letters, and counts of the others.
 
     Attributes:
-        letters: the selected dead letters, in order within each partition.
+        letters: the selected dead letters, in offset order within each partition.
         others: number of dead letters that were not selected.
-        replays: number of replays of each replayed dead letter.
+        replays: number of replays, by the position of the replayed dead letter.
         kept_from: by partition, the offset of the first message that is neither a selected dead
-            letter nor a marker; messages from there on can't be deleted.
+            letter nor a marker. Messages from this offset on can't be deleted.
     """
 
     letters: List[Envelope] = dataclasses.field(default_factory=list)
@@ -37,11 +37,11 @@ class Index:
         return letter.at in self.replays
 
     def attempts(self, letter: Envelope) -> int:
-        """Returns the number of replays of a message, before and after this dead letter."""
+        """Returns the number of replays of the message, before and after this rejection."""
         return letter.attempts + self.replays.get(letter.at, 0)
 
     def only(self, *, replayed: bool) -> Index:
-        """Keeps only the selected dead letters that were replayed, or only the others."""
+        """Returns an index that selects only replayed dead letters, or only those not replayed."""
         kept_from = dict(self.kept_from)
         letters = []
         for letter in self.letters:
@@ -54,7 +54,7 @@ class Index:
 
 
 def index_of(records: Iterable[Record], selection: Selection) -> Index:
-    """Indexes messages of the dead-letter topic; messages of a partition must be in order."""
+    """Indexes messages of the dead-letter topic, which are in offset order per partition."""
     index = Index()
     for record in records:
         letter = read_envelope(record)
@@ -79,8 +79,9 @@ class Plan(NamedTuple):
 
     Attributes:
         before: by partition, the offset before which messages are deleted.
-        deleted: the selected dead letters that are deleted.
-        staying: the selected dead letters after one that was not selected.
+        deleted: the selected dead letters that the purge can delete.
+        staying: the selected dead letters that can't be deleted, because a message before them
+            stays.
     """
 
     before: Dict[int, int]
@@ -89,11 +90,11 @@ class Plan(NamedTuple):
 
 
 def plan(index: Index, ends: Mapping[int, int]) -> Plan:
-    """Plans to delete each partition's first dead letters, up to the first one that stays.
+    """Plans to delete the first messages of each partition, up to the first one that stays.
 
     Args:
         index: the dead letters.
-        ends: by partition, the offset up to which messages were read.
+        ends: by partition, the offset after the last message that was read.
     """
     before: Dict[int, int] = {}
     deleted: List[Envelope] = []
@@ -101,7 +102,7 @@ def plan(index: Index, ends: Mapping[int, int]) -> Plan:
     for letter in index.letters:
         partition, offset = letter.at
         if offset >= ends[partition]:
-            # It arrived during the reading, so this purge does not concern it.
+            # The letter arrived after the end was read, so this purge ignores it.
             continue
         limit = min(ends[partition], index.kept_from.get(partition, ends[partition]))
         if offset < limit:

@@ -1,4 +1,4 @@
-"""Reads messages of the dead-letter topic: the original message, and why it was rejected."""
+"""Parses messages of the dead-letter topic: the original message, and why it was rejected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from seldon_kafka.messages import (
 )
 
 REPLAYED = "kafka-dead-replayed"
-"""Header of the marker of a replayed dead letter: its `partition:offset`."""
+"""Header of a marker; its value is the `partition:offset` of the replayed dead letter."""
 
 _KEY_CHARACTERS = 200
 _ERROR_HEADERS = {
@@ -53,7 +53,7 @@ def parse_position(text: str) -> RecordPosition:
     """Parses `PARTITION:OFFSET`.
 
     Raises:
-        ValueError: the text is no position.
+        ValueError: the text is not of this form.
     """
     partition, _, offset = text.partition(":")
     if not (partition.isdecimal() and offset.isdecimal()):
@@ -63,20 +63,20 @@ def parse_position(text: str) -> RecordPosition:
 
 @dataclasses.dataclass(frozen=True)
 class Envelope:
-    """The facts about a dead letter without its value: small for every message.
+    """A dead letter without its value and headers, so it is small for every message.
 
     Attributes:
-        at: its position in the dead-letter topic.
+        at: position in the dead-letter topic.
         rejected_ms: time of the rejection, in milliseconds since 1970.
         reason: the stable reason word.
         message: the text of the reason.
-        key: the key as text, or None; a long key is cut.
+        key: the key as text, or None for a message without a key; a long key is cut.
         source: topic, partition and offset of the original message.
-        sent_ms: time of the first sending, or -1.
+        sent_ms: time when the message was first sent, in milliseconds since 1970; -1 if unknown.
         worker: name of the worker that rejected it.
-        attempts: number of replays before it was rejected.
-        size: size of the whole message, in bytes.
-        cut_from: size of the original value, in bytes, if it was cut.
+        attempts: number of replays before this rejection.
+        size: size of the dead letter (key, value and headers), in bytes.
+        cut_from: size of the original value, in bytes, if the value was cut; otherwise None.
     """
 
     at: RecordPosition
@@ -93,7 +93,7 @@ class Envelope:
 
     @property
     def position(self) -> str:
-        """Its position in the dead-letter topic: `partition:offset`."""
+        """Position in the dead-letter topic, as `partition:offset`."""
         return str(self.at)
 
     def as_dict(self) -> JsonObject:
@@ -119,13 +119,13 @@ class Letter(Envelope):
     """A dead letter with its value.
 
     Attributes:
-        record: the message of the dead-letter topic.
+        record: the message in the dead-letter topic.
     """
 
     record: Record
 
     def original(self) -> Record:
-        """Returns the original message, without the headers of the runtime."""
+        """Returns the original message, without the headers that the runtime added."""
         theirs = self.record.headers[: _added_from(self.record.headers)]
         earlier = _earlier_replay(theirs)
         topic, partition, offset = self.source
@@ -141,18 +141,18 @@ class Letter(Envelope):
         )
 
     def error(self) -> Dict[str, str]:
-        """Returns the parts of the user model's exception, by name."""
+        """Returns the details of the user model's exception, by name; empty ones are left out."""
         added = self.record.headers[_added_from(self.record.headers) :]
         found = {word: _text(added, name) for word, name in _ERROR_HEADERS.items()}
         return {word: text for word, text in found.items() if text}
 
 
 def read_envelope(record: Record) -> Optional[Envelope]:
-    """Returns the facts of a dead letter; None for a message that the runtime did not write."""
+    """Parses a dead letter without its value; returns None for any other message."""
     added = _added_from(record.headers)
     if added < 0:
         return None
-    # Headers of the same names before the reason are the sender's.
+    # The sender may have set headers of the same names; they precede the reason.
     ours = record.headers[added:]
     topic = _text(ours, INPUT_TOPIC)
     if not topic:
@@ -165,7 +165,7 @@ def read_envelope(record: Record) -> Optional[Envelope]:
     return Envelope(
         at=RecordPosition(record.partition, record.offset),
         rejected_ms=record.timestamp_ms,
-        # Thousands of dead letters often share these.
+        # Thousands of dead letters often have the same texts, so interning saves memory.
         reason=sys.intern(_text(ours, DEAD_REASON)),
         message=sys.intern(_text(ours, DEAD_MESSAGE)),
         key=_key_text(record.key),
@@ -183,7 +183,7 @@ def read_envelope(record: Record) -> Optional[Envelope]:
 
 
 def read_letter(record: Record) -> Optional[Letter]:
-    """Returns a dead letter; None for a message that the runtime did not write."""
+    """Parses a dead letter with its value; returns None for any other message."""
     envelope = read_envelope(record)
     return None if envelope is None else Letter(**vars(envelope), record=record)
 
@@ -192,8 +192,9 @@ def replay_headers(attempts: int, sent_ms: int) -> Headers:
     """Returns the headers that follow the sender's headers in a replayed message.
 
     Args:
-        attempts: number of replays, with this one.
-        sent_ms: time of the first sending; the message's timestamp is the time of the replay.
+        attempts: number of replays, including this one.
+        sent_ms: time when the message was first sent, in milliseconds since 1970. The timestamp of
+            the replayed message is the time of the replay.
     """
     return ((DEAD_ATTEMPTS, b"%d" % attempts), (INPUT_TIMESTAMP, b"%d" % sent_ms))
 
@@ -202,7 +203,10 @@ _REPLAY_HEADERS = len(replay_headers(1, 0))
 
 
 def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
-    """Returns attempts and first timestamp from the headers of a replayed input message."""
+    """Returns the number of replays and the first timestamp of a replayed input message.
+
+    Returns None if the message was not replayed.
+    """
     last = headers[-_REPLAY_HEADERS:]
     if [name for name, _ in last] != [DEAD_ATTEMPTS, INPUT_TIMESTAMP]:
         return None
@@ -211,7 +215,7 @@ def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
 
 
 def replayed_position(record: Record) -> Optional[RecordPosition]:
-    """Returns the position of the dead letter in a marker; None for another message."""
+    """Returns the dead letter's position that a marker has; None for any other message."""
     position = header(record.headers, REPLAYED)
     try:
         return None if position is None else parse_position(position.decode("ascii"))
@@ -220,7 +224,10 @@ def replayed_position(record: Record) -> Optional[RecordPosition]:
 
 
 def _added_from(headers: Headers) -> int:
-    """Returns the index of the last reason, the runtime's first header; -1 if there is none."""
+    """Returns the index of the first header that the runtime added; -1 if there is none.
+
+    This header has the reason. The sender may have set headers of the same name before it.
+    """
     indexes = [index for index, item in enumerate(headers) if item[0] == DEAD_REASON]
     return indexes[-1] if indexes else -1
 

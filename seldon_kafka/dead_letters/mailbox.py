@@ -20,23 +20,24 @@ from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import position_of, reached, record_of
 
 _REQUEST_S = 10.0
-# The time beyond a worker's transaction time-out, for brokers to end a transaction or to restart.
+# Brokers may need this time to end an expired transaction, or to restart. It is added to a worker's
+# transaction timeout.
 _PATIENCE_S = 30.0
 _QUEUE_KIB = 16 * 1024
 
 
 class MailboxError(CommandError):
-    """The dead-letter topic can't be read or written; the text says why."""
+    """The dead-letter topic can't be read or written; the message has the reason."""
 
 
 class Mailbox:
-    """The dead-letter topic; close it after use.
+    """Reads the dead-letter topic, and deletes from it; a context manager closes the consumer.
 
     Args:
-        settings: the settings with the topic's name.
+        settings: dead-letter topic, brokers and limits.
 
     Attributes:
-        ends: by partition, the offset after the last message that `records` has read.
+        ends: by partition, the end offset up to which `records` has read.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -65,15 +66,15 @@ class Mailbox:
         self._consumer.close()
 
     def records(self, starts: Mapping[int, int], settled: bool = False) -> Iterator[Record]:
-        """Yields the current messages, in order within each partition.
+        """Yields the messages up to the end of each partition, in offset order per partition.
 
         Args:
-            starts: by partition, the offset to read from.
-            settled: whether to wait until open transactions of workers end, because they hide later
-                messages.
+            starts: by partition, the offset of the first message to read.
+            settled: whether to wait for the end of open transactions, which hide later messages.
 
         Raises:
-            MailboxError: the brokers don't answer, or a transaction stays open.
+            MailboxError: the topic can't be read, the brokers don't answer, or a transaction stays
+                open.
         """
         try:
             until = self._high_watermarks(starts) if settled else {}
@@ -82,7 +83,7 @@ class Mailbox:
             raise self._error("the dead letters can't be read", error) from error
 
     def everything(self, settled: bool = False) -> Iterator[Record]:
-        """Yields all current messages, and stores their ends in `ends`; see `records`."""
+        """Yields the messages of all partitions from their beginning, as `records` does."""
         beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
         notice = Notice()
         for number, record in enumerate(self.records(beginning, settled), 1):
@@ -90,7 +91,7 @@ class Mailbox:
             yield record
 
     def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
-        """Yields the dead letters at these positions; deleted ones are left out.
+        """Yields these dead letters with their values, without those deleted since.
 
         Raises:
             MailboxError: the brokers don't answer.
@@ -107,10 +108,10 @@ class Mailbox:
                     break
 
     def partitions(self) -> List[int]:
-        """Returns the topic's partitions.
+        """Returns the partition numbers of the topic, in ascending order.
 
         Raises:
-            MailboxError: the topic does not exist, or the brokers don't answer.
+            MailboxError: the topic can't be read, or the brokers don't answer.
         """
         try:
             topics = self._consumer.list_topics(timeout=_REQUEST_S).topics
@@ -121,10 +122,10 @@ class Mailbox:
         return sorted(topics[self._topic].partitions)
 
     def delete(self, before: Mapping[int, int]) -> None:
-        """Deletes the messages before an offset, in each partition.
+        """Deletes the messages before the given offset of each partition.
 
         Raises:
-            MailboxError: the brokers refuse, or don't answer.
+            MailboxError: the brokers refuse the deletion, or don't answer.
         """
         admin = AdminClient(admin_config(self._settings))
         offsets = [TopicPartition(self._topic, *item) for item in before.items()]
@@ -133,7 +134,7 @@ class Mailbox:
             for answer in answers.values():
                 answer.result()
         except KafkaException as error:
-            raise self._error("not all could be deleted", error) from error
+            raise self._error("not all letters could be deleted", error) from error
 
     def _records(self, starts: Mapping[int, int], until: Mapping[int, int]) -> Iterator[Record]:
         self._consumer.assign([TopicPartition(self._topic, *item) for item in starts.items()])
@@ -161,12 +162,12 @@ class Mailbox:
     def _why_no_end(self, partitions: Iterable[int]) -> str:
         listed = ", ".join(str(partition) for partition in sorted(partitions))
         return (
-            f"the end of partition {listed} did not come within {self._patience_s:.0f} s; "
-            "the brokers are away, or a transaction is left open there"
+            f"the end of partition {listed} was not reached within {self._patience_s:.0f} s; "
+            "the brokers don't answer, or a transaction is still open"
         )
 
     def _high_watermarks(self, partitions: Mapping[int, int]) -> Dict[int, int]:
-        """Returns the offsets after the last messages, open transactions included."""
+        """Returns the high watermark of each partition, which is after open transactions too."""
         consumer = Consumer(
             consumer_config(self._settings, self._group, isolation_level="read_uncommitted")
         )

@@ -1,8 +1,8 @@
 """Sends dead letters back to their input topic, each exactly once.
 
-Copies and their markers commit together, some hundred dead letters at a time. All replays of one
-dead-letter topic have the same transactional id. So a new replay ends the open transaction of an
-interrupted one, and fences a running one. Only after that it reads the markers.
+One transaction has some hundred copies of dead letters and their markers. All replays of one
+dead-letter topic have the same transactional id. So a new replay aborts the open transaction of an
+interrupted replay, and fences a running replay. Only then does it read the markers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from seldon_kafka.transport.producers import TransactionalProducer, client_error
 from seldon_kafka.transport.topic_limits import TopicMissing, look_up
 
 ATTEMPTS = 3
-"""Default limit of replays of one message."""
+"""Default limit of the number of replays of one message."""
 
 _CHUNK_LETTERS = 500
 _CHUNK_BYTES = 8 * 1024 * 1024
@@ -51,12 +51,12 @@ _FENCED = (
 
 
 class Chosen(NamedTuple):
-    """The dead letters to replay, and the others.
+    """The selected dead letters, split into those to replay and the others.
 
     Attributes:
         letters: the dead letters to replay.
-        done: number of dead letters that were replayed before.
-        left_out: dead letters that can't be replayed, with the reason.
+        done: number of dead letters that are skipped because they were replayed before.
+        left_out: dead letters that can't be replayed, each with the reason.
     """
 
     letters: List[Envelope]
@@ -65,11 +65,11 @@ class Chosen(NamedTuple):
 
 
 def choose(index: Index, attempts: int, again: bool) -> Chosen:
-    """Chooses the selected dead letters to replay.
+    """Decides which of the selected dead letters to replay.
 
     Args:
         index: the dead letters.
-        attempts: limit of replays of one message.
+        attempts: limit of the number of replays of one message.
         again: whether to include dead letters that were replayed before.
     """
     letters, done, left_out = [], 0, []
@@ -78,7 +78,7 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
         if index.is_replayed(letter) and not again:
             done += 1
         elif letter.cut_from is not None:
-            left_out.append((letter, "it was cut"))
+            left_out.append((letter, "its value was cut"))
         elif letter.reason in _INCOMPLETE:
             left_out.append((letter, _INCOMPLETE[letter.reason]))
         elif tried >= attempts:
@@ -89,7 +89,7 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
 
 
 def chunks(letters: Iterable[Letter]) -> Iterator[List[Letter]]:
-    """Splits dead letters into chunks that a transaction sends in far less than its time-out."""
+    """Splits dead letters into chunks. One transaction sends a chunk well before its timeout."""
     chunk: List[Letter] = []
     size = 0
     for letter in letters:
@@ -103,16 +103,16 @@ def chunks(letters: Iterable[Letter]) -> Iterator[List[Letter]]:
 
 
 class Replay:
-    """One replay. Its constructor ends any other replay of the same dead-letter topic.
+    """Sends dead letters; the constructor ends any other replay of the same dead-letter topic.
 
     Args:
-        settings: topics and brokers.
+        settings: topics, brokers and limits.
 
     Attributes:
-        sent: number of dead letters that were sent.
+        sent: number of dead letters that were sent so far.
 
     Raises:
-        MailboxError: a topic does not exist, or the brokers don't answer.
+        MailboxError: a topic does not exist, a right is missing, or the brokers don't answer.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -129,7 +129,7 @@ class Replay:
             f"{settings.dead_letter_topic}.replay",
             most,
             lambda: None,
-            # Another replay may have sent dead letters of this index meanwhile.
+            # A fenced replay must end, because the other replay may send the same dead letters.
             renews=False,
         )
         try:
@@ -143,17 +143,18 @@ class Replay:
     def send(
         self, letters: List[Letter], replays: Dict[RecordPosition, int]
     ) -> List[Tuple[Envelope, str]]:
-        """Sends dead letters in one transaction; Ctrl-C waits for its end.
+        """Sends dead letters in one transaction; Ctrl-C takes effect after the transaction.
 
         Args:
-            letters: at most one chunk.
-            replays: number of earlier replays of each.
+            letters: dead letters of one chunk.
+            replays: number of earlier replays, by position; 0 for a missing position.
 
         Returns:
-            The dead letters that were left out, with the reason.
+            The dead letters that were left out, each with the reason.
 
         Raises:
-            MailboxError: none was sent, or the outcome is unknown; the text says which.
+            MailboxError: no dead letter was sent, or the outcome is unknown; the message says
+                which.
         """
         now_ms = int(time.time() * 1000)
         messages: List[OutputMessage] = []
@@ -186,7 +187,7 @@ class Replay:
         topic = self._settings.dead_letter_topic
         key = None
         if self._limits_of(topic).is_compacted:
-            # A key of its own, so that compaction keeps every marker.
+            # Each marker has a unique key, so that compaction keeps it.
             key = f"replayed/{letter.position}/{now_ms}".encode("ascii")
         return OutputMessage(
             topic, letter.at.partition, now_ms, key, None, [*headers], letter.record
@@ -213,9 +214,9 @@ def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Output
     original = letter.original()
     return OutputMessage(
         original.topic,
-        # The original partition, however its sender chose it.
+        # The original partition, in whatever way the sender chose it.
         original.partition if 0 <= original.partition < partitions else _BY_KEY,
-        # Retention could delete a message with the old timestamp before it is read.
+        # With the original timestamp, retention could delete the message before it is read.
         now_ms,
         original.key,
         original.value,
@@ -226,7 +227,7 @@ def _copy(letter: Letter, partitions: int, attempts: int, now_ms: int) -> Output
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Delays Ctrl-C: an open transaction would block readers of the input topic."""
+    """Delays Ctrl-C, because an open transaction would block consumers of the input topic."""
     pressed: List[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
     try:
@@ -238,21 +239,21 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def describe_failure(error: NotCommitted) -> str:
-    """Describes a failed transaction: why, whether dead letters were sent, and what to do."""
+    """Describes why a transaction failed, whether dead letters were sent, and what to do."""
     cause = error.__cause__
     if isinstance(cause, KafkaException) and cause.args[0].code() in _FENCED:
         return (
-            "another replay of this topic has taken over, or the brokers gave this one up; "
-            "run it again for the rest; nothing is sent twice"
+            "another replay of this topic has started, or the brokers fenced this one; "
+            "run it again for the remaining letters; nothing is sent twice"
         )
     if error.unknown:
         return (
             f"it is not known whether the last letters were sent: {error}; "
-            "run it again for the rest; nothing is sent twice"
+            "run it again for the remaining letters; nothing is sent twice"
         )
     if error.refusal is not None:
         position = RecordPosition(*error.refusal.source)
         return (
             f"the brokers refuse the letter at {position}: {error}; nothing of its chunk was sent"
         )
-    return f"the last letters were not sent: {error}; run it again for what is left"
+    return f"the last letters were not sent: {error}; run it again for the remaining letters"

@@ -1,4 +1,4 @@
-"""The selection of dead letters, the same for every action."""
+"""Selects dead letters, in the same way for every action."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """Conditions for dead letters; an empty condition is true for all.
+    """Conditions on dead letters; an empty condition is true for every dead letter.
 
     Attributes:
         positions: positions in the dead-letter topic.
         reasons: reason words.
-        since_ms: rejected at this time or later.
-        until_ms: rejected before this time.
-        keys: keys as text.
-        partitions: partitions of the input topic.
+        since_ms: earliest time of rejection, in milliseconds since 1970.
+        until_ms: time before which the rejection lies, in milliseconds since 1970.
+        keys: message keys as text.
+        partitions: partition numbers of the input topic.
     """
 
     positions: FrozenSet[RecordPosition] = frozenset()
@@ -35,7 +35,7 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether there is no condition."""
+        """Whether all conditions are empty."""
         return self == Selection()
 
     def selects(self, letter: Envelope) -> bool:
@@ -51,15 +51,15 @@ class Selection:
 
 
 def parse_time(text: str, now_ms: int) -> int:
-    """Parses a time to milliseconds since 1970.
+    """Converts a time to milliseconds since 1970.
 
     Args:
-        text: a span before now (`90s`, `15m`, `2h`, `7d`, `1w`), or an ISO date or time, in local
-            time unless it has a zone.
+        text: a duration before now (`90s`, `15m`, `2h`, `7d`, `1w`), or an ISO date or time. An
+            ISO time without a zone is local time.
         now_ms: current time, in milliseconds since 1970.
 
     Raises:
-        ValueError: the text is neither.
+        ValueError: the text has neither form.
     """
     ago = _AGO.fullmatch(text.strip())
     if ago:
@@ -68,5 +68,5 @@ def parse_time(text: str, now_ms: int) -> int:
         return int(parse_iso(text).timestamp() * 1000)
     except (ValueError, OverflowError):
         raise ValueError(
-            f"{text!r} is no time like 2h, 7d, 2024-05-31 or 2024-05-31T12:30"
+            f"{text!r} is not a time such as 2h, 7d, 2024-05-31 or 2024-05-31T12:30"
         ) from None

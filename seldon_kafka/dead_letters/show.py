@@ -1,4 +1,4 @@
-"""Shows one dead letter to an operator, with the position of the error in its payload."""
+"""Describes one dead letter to an operator, with the position of the error in its value."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _INDENT = " " * 10
 
 
 def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
-    """Returns the text about a dead letter: its reason, the error in the value, and the payload.
+    """Describes a dead letter: its reason, the error in its value, its metadata and its payload.
 
     Args:
         letter: the dead letter.
-        replays: number of its replays.
-        class_name: class whose `describe` shows the payload; None for Python's `repr`.
+        replays: number of replays of this dead letter.
+        class_name: class whose `describe` converts the payload to text; None for Python's `repr`.
     """
     original = letter.original()
     topic, partition, offset = letter.source
@@ -36,7 +36,7 @@ def shown(letter: Letter, replays: int, class_name: Optional[str]) -> str:
     lines: List[Tuple[str, str]] = [
         ("reason", f"{letter.reason}: {letter.message}"),
         *letter.error().items(),
-        ("advice", REASONS.get(letter.reason, "This reason is one of the class itself.")),
+        ("advice", REASONS.get(letter.reason, "The class itself defines this reason.")),
         ("trouble", diagnose(original, letter.reason)),
         ("from", f"{topic} partition {partition} offset {offset}"),
         ("sent", when(letter.sent_ms) if letter.sent_ms >= 0 else "without a timestamp"),
@@ -68,7 +68,7 @@ def _payload(letter: Letter, class_name: Optional[str]) -> str:
     except ClassNotUsable as error:
         return f"{_short(payload)}\n(not described: {error})"
     except Exception as error:
-        # An error of the class, perhaps the one that caused the dead letter.
+        # The class raised an error, perhaps the same error that caused the dead letter.
         return f"{_short(payload)}\n(not described: {type(error).__name__}: {plain(str(error))})"
 
 
@@ -84,19 +84,19 @@ def _short(payload: Json) -> str:
 _AROUND = 40
 _FIRST_BYTES = 24
 _FIRST_KEYS = 10
-# Skips strings, so that text in them is not found.
+# Matches strings first, so that text within a string is not found.
 _NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 
 
 def diagnose(record: Record, reason: str) -> str:
-    """Describes the part of the value that the reason is about.
+    """Describes the part of the value that caused the rejection.
 
     Args:
         record: the rejected message.
-        reason: its reason word.
+        reason: the reason word of the rejection.
 
     Returns:
-        A line or two; "" if the value shows nothing more than the reason.
+        One or two lines; "" if the value tells no more than the reason.
     """
     if not record.value:
         return ""
@@ -116,7 +116,7 @@ def _invalid_utf8(record: Record, value: bytes) -> str:
     try:
         value.decode("utf-8")
     except UnicodeDecodeError as error:
-        # Latin-1 has one character for each byte, so positions stay the same.
+        # Latin-1 has one character for each byte, so the byte offset is the character offset.
         return f"byte {error.start}\n{_around(value.decode('latin-1'), error.start)}"
     return ""
 
@@ -128,7 +128,7 @@ def _not_finite(record: Record, value: bytes) -> str:
 
 
 def _around(text: str, position: int) -> str:
-    """Returns the text around a position, with a mark below it."""
+    """Returns the text around a position, with a caret below the position."""
     before = plain(text[max(0, position - _AROUND) : position])
     after = plain(text[position : position + _AROUND])
     before = ("…" if position > _AROUND else "") + before
@@ -174,7 +174,7 @@ def _bytes(record: Record, value: bytes) -> str:
 
 
 def _numbers(record: Record, value: bytes) -> str:
-    """Describes the numbers of a payload, if it has any."""
+    """Describes the array of a payload; "" if the payload is not an array of numbers."""
     try:
         data = decode(record, sys.maxsize).payload.data
     except Rejected:
@@ -198,7 +198,7 @@ def _parsed(value: bytes) -> Json:
 
 
 def _walk(item: Json, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Json]]:
-    """Yields every value of a JSON document with its path, parents first."""
+    """Yields the path and value of every item of a JSON document, parents first."""
     yield path, item
     if depth > MAX_DEPTH:
         return

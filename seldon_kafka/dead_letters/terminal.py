@@ -1,4 +1,4 @@
-"""Writes values to a terminal."""
+"""Formats values for a terminal, and prints progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EVERY_S = 2.0
 
 
 def plain(text: str) -> str:
-    """Escapes control characters, so that a sender's text can't control the terminal."""
+    """Escapes control characters, so that text from a sender can't control the terminal."""
     if text.isprintable():
         return text
     return "".join(
@@ -19,11 +19,11 @@ def plain(text: str) -> str:
 
 
 def when(timestamp_ms: int) -> str:
-    """Returns a time (milliseconds since 1970) as local time, in a form that `--since` takes."""
+    """Converts milliseconds since 1970 to local time, in a form that `--since` accepts."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp_ms / 1000))
     except (OverflowError, OSError, ValueError):
-        # Senders can write any number.
+        # A sender can set any timestamp.
         return f"{timestamp_ms} ms after 1970"
 
 
@@ -33,13 +33,13 @@ def count(number: int, noun: str = "dead letter") -> str:
 
 
 class Notice:
-    """Writes a progress line to stderr every two seconds."""
+    """Writes a progress line to stderr at most every two seconds."""
 
     def __init__(self) -> None:
         self._next = time.monotonic() + _EVERY_S
 
     def update(self, what: str, done: int, total: int = 0) -> None:
-        """Reports the number of finished items, and the total if it is known."""
+        """Reports the number of finished items, and their total; 0 if it is unknown."""
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S

@@ -1,1 +1,1 @@
-"""The feedback topic: `seldon-kafka feedback`."""
+"""Writes and lists the feedback topic with `seldon-kafka feedback`."""

@@ -18,30 +18,34 @@ from seldon_kafka.transport.topic_writer import NotWritten
 
 _EXAMPLES = """
 examples:
-  seldon-kafka feedback send 5f3a --truth ki             one row, and its right label
+  seldon-kafka feedback send 5f3a --truth ki             one row with its correct label
   seldon-kafka feedback send 5f3a --truth ki --truth o   two rows
   seldon-kafka feedback send 5f3a --reward 0.5
   seldon-kafka feedback list | tail -1
 
-The puid of an answer is in its `meta`. Brokers and topic come from KAFKA_BROKER and
-KAFKA_FEEDBACK_TOPIC; of one answer the latest feedback counts.
+The `puid` of a reply is in its `meta`. Brokers and topic come from KAFKA_BROKER and
+KAFKA_FEEDBACK_TOPIC. If a reply has several feedback messages, the latest one counts.
 """
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
-    parser.description = "Sends feedback on an answer, or lists feedback."
+    parser.description = "Sends feedback on a reply, or lists feedback."
     parser.epilog = _EXAMPLES
     actions = parser.add_subparsers(metavar="ACTION", required=True)
-    send = add_action(actions, "send", _EXAMPLES, help="write one feedback to the topic")
-    send.add_argument("puid", help="`meta.puid` of the answer")
+    send = add_action(actions, "send", _EXAMPLES, help="write feedback on one reply to the topic")
+    send.add_argument("puid", help="`meta.puid` of the reply")
     send.add_argument(
-        "--truth", action="append", default=[], metavar="LABEL", help="of a row; once for each row"
+        "--truth",
+        action="append",
+        default=[],
+        metavar="LABEL",
+        help="correct label of a row; repeat it for each row",
     )
-    send.add_argument("--reward", type=float, help="how good the answer was")
+    send.add_argument("--reward", type=float, help="how good the reply was, as a number")
     send.set_defaults(run=_send)
     listed = add_action(
-        actions, "list", _EXAMPLES, help="print what is on the topic, one JSON object a line"
+        actions, "list", _EXAMPLES, help="print the feedback on the topic, one JSON object per line"
     )
     listed.set_defaults(run=_list)
 

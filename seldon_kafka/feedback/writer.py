@@ -1,4 +1,4 @@
-"""Writes feedback to its topic."""
+"""Writes feedback to the feedback topic."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _WITHIN_S = 10.0
 
 
 class FeedbackWriter:
-    """Writes feedback to its topic; several threads may share one.
+    """Writes feedback to the feedback topic; several threads may share a writer.
 
-    It connects at the first feedback, so that it can be made before a process forks.
+    The writer connects at the first feedback, so it can be created before a process forks.
 
     Args:
-        settings: brokers, topic, and the largest message.
+        settings: brokers, topic, and size limits.
         within_s: longest wait for the brokers, in seconds.
 
     Raises:
@@ -36,20 +36,21 @@ class FeedbackWriter:
         self.close()
 
     def send(self, feedback: Feedback) -> None:
-        """Writes a feedback, and waits until the brokers have it.
+        """Writes feedback, and waits until the brokers acknowledge it.
 
         Raises:
-            BadFeedback: it is invalid, or larger than `KAFKA_MAX_MESSAGE_BYTES`.
-            NotWritten: the brokers refuse it, or don't answer in time. It may be sent again.
+            BadFeedback: the feedback is invalid, or larger than `KAFKA_MAX_MESSAGE_BYTES`.
+            NotWritten: the brokers refuse the feedback, or don't answer in time. The caller may
+                send it again.
         """
         key, value, headers = compose(feedback)
         if len(value) > self._max_bytes:
             raise BadFeedback(
-                f"it has {len(value)} bytes, more than the {self._max_bytes} allowed; "
-                "leave the request or the response out"
+                f"the feedback has {len(value)} bytes, more than the {self._max_bytes} allowed; "
+                "omit the request or the response"
             )
         self._writer.write(key, value, headers, feedback.given_ms)
 
     def close(self) -> None:
-        """Disconnects, after a short wait for feedback that is under way."""
+        """Closes the producer, after a short wait for unacknowledged feedback."""
         self._writer.close()

@@ -1,4 +1,4 @@
-"""The request log: each request with its reply on a topic.
+"""Copies the request log to OpenSearch or Elasticsearch, and logs requests to Seldon's server.
 
-`seldon-kafka request-log` writes the topic to OpenSearch or Elasticsearch.
+The request log is a topic with one record for each request and its reply.
 """

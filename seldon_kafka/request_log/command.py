@@ -25,15 +25,16 @@ examples:
   seldon-kafka request-log --url https://search:9200 --ca-file ca.pem --feedback
   seldon-kafka request-log --print-index > index.json    for a Kafka Connect sink
 
-Every record becomes a document of index `model_log` (or --index), under an id of its own, so that
-one that comes twice is written over itself. The index is made if it isn't there. What the search
-engine refuses goes as text to index `model_log-refused`, with the reason, and to stderr.
+Every record becomes a document in index `model_log` (or --index). The id of the document is
+stable, so a record that is read twice replaces its own document. A missing index is created. If the
+search engine refuses a document, index `model_log-refused` gets the record as text, with the
+reason. The reason also goes to stderr.
 
 Variables: REQUEST_LOG_URL; REQUEST_LOG_USERNAME with REQUEST_LOG_PASSWORD, or REQUEST_LOG_API_KEY;
 REQUEST_LOG_CA_FILE. Brokers and topics come from KAFKA_BROKER,
 KAFKA_LOG_TOPIC and KAFKA_FEEDBACK_TOPIC.
 
-exit status: 0 told to stop; 1 the topics can't be read, or the search engine takes nothing;
+exit status: 0 asked to stop; 1 the topics can't be read, or the search engine refuses everything;
 2 wrong use.
 """
 # https://docs.opensearch.org/latest/api-reference/index-apis/create-index/#index-naming-restrictions
@@ -45,29 +46,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = "Writes the request log to OpenSearch or Elasticsearch."
     parser.epilog = _EXAMPLES
     parser.set_defaults(run=_carry)
-    parser.add_argument("--url", help="of the search engine (REQUEST_LOG_URL)")
-    parser.add_argument("--index", help="index of the log (the topic's name)")
+    parser.add_argument("--url", help="URL of the search engine (REQUEST_LOG_URL)")
+    parser.add_argument("--index", help="index for the request log (the topic's name)")
     parser.add_argument(
-        "--feedback", action="store_true", help="the feedback topic too, in an index of its own"
+        "--feedback", action="store_true", help="write the feedback topic too, to a separate index"
+    )
+    parser.add_argument("--group", default=LOG_READER_GROUP, help="consumer group (%(default)s)")
+    parser.add_argument(
+        "--batch",
+        type=positive_integer,
+        default=500,
+        metavar="N",
+        help="largest number of documents in a request (%(default)s)",
     )
     parser.add_argument(
-        "--group", default=LOG_READER_GROUP, help="consumer group (%(default)s); members share"
-    )
-    parser.add_argument(
-        "--batch", type=positive_integer, default=500, metavar="N", help="documents in a request"
-    )
-    parser.add_argument(
-        "--ca-file", metavar="FILE", help="certificate authority, PEM (REQUEST_LOG_CA_FILE)"
+        "--ca-file", metavar="FILE", help="certificate authority as PEM (REQUEST_LOG_CA_FILE)"
     )
     parser.add_argument(
         "--print-index",
         action="store_true",
-        help="print the index's settings and mappings, and exit",
+        help="print the settings and mappings of the index, and exit",
     )
 
 
 def _carry(options: argparse.Namespace) -> int:
-    """Writes records until SIGTERM or Ctrl-C."""
+    """Writes records until SIGTERM or Ctrl-C; returns the exit status."""
     if options.print_index:
         sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")
         return 0
@@ -96,10 +99,10 @@ def _run(
 def _access(options: argparse.Namespace, environ: Mapping[str, str]) -> Access:
     url = options.url or environ.get("REQUEST_LOG_URL", "")
     if not url:
-        raise SettingsError("no search engine is named: set REQUEST_LOG_URL or use --url")
+        raise SettingsError("no search engine is set: set REQUEST_LOG_URL or use --url")
     ca_file = options.ca_file or environ.get("REQUEST_LOG_CA_FILE", "")
     if ca_file and not os.access(ca_file, os.R_OK):
-        raise SettingsError(f"{ca_file} can't be read; it is to be a certificate authority (PEM)")
+        raise SettingsError(f"{ca_file} can't be read; it must be a certificate authority (PEM)")
     return Access(
         url,
         environ.get("REQUEST_LOG_USERNAME", ""),
@@ -116,5 +119,7 @@ def _readings(options: argparse.Namespace, settings: Settings) -> Dict[str, Read
         readings[settings.feedback_topic] = (settings.feedback_topic.lower(), document_of_feedback)
     for name, _ in readings.values():
         if not _INDEX_NAME.match(name):
-            raise SettingsError(f"{name!r} is no name of an index: small letters, digits, - and _")
+            raise SettingsError(
+                f"{name!r} is not an index name: use lower-case letters, digits, - and _"
+            )
     return readings

@@ -1,4 +1,4 @@
-"""Writes documents to a busy search engine, and handles refused documents."""
+"""Writes documents to a search engine, with retries, and replaces refused documents."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _Found = TypeVar("_Found")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 30.0
 _BUSY = 429
-# The number of tries for an error of a single document.
+# The limit of the number of tries for a document with a temporary error.
 _MOST_TRIES = 5
 
 
 class Stopped(Exception):
-    """The wait was stopped before all documents were written."""
+    """A wait for the search engine was stopped before all documents were written."""
 
 
 class Delivery:
-    """Writes documents, and retries where that helps.
+    """Writes documents, and retries after temporary errors.
 
-    A document that is refused for good does not delay the others: its text goes to another index,
-    with the reason.
+    A document that is refused for good does not delay the others. A replacement with the record and
+    the reason goes to the index for refused documents.
 
     Args:
         engine: the search engine.
-        stopped: an event that ends waiting.
+        stopped: ends every wait for the search engine when it is set.
 
     Attributes:
-        written: number of written documents.
+        written: number of written documents, without replacements.
         refused: number of refused documents.
     """
 
@@ -51,18 +51,18 @@ class Delivery:
 
         Raises:
             Stopped: the wait for the search engine was stopped.
-            Unusable: they can't be created.
+            Unusable: an index can't be created.
         """
         for name in (index, refused_index(index)):
             if self._until_available(partial(self._engine.make_index, name, INDEX)):
-                log.info("made index %s", name)
+                log.info("created index %s", name)
 
     def write(self, documents: Sequence[Document]) -> None:
         """Writes documents, in as many requests as necessary.
 
         Raises:
             Stopped: the wait for the search engine was stopped.
-            Unusable: the search engine refuses everything.
+            Unusable: the search engine refuses all documents, or a replacement.
         """
         waiting, tries = list(documents), 0
         while waiting:
@@ -82,10 +82,17 @@ class Delivery:
             self.written += sum(each.is_own for each in written)
             waiting = busy + replaced
             if busy:
-                self._pause("it is busy")
+                self._pause("some documents had temporary errors")
 
     def refusal(self, record: Record, index: str, why: str, *, whole: bool = True) -> Document:
-        """Returns the document that replaces a refused one, so that none is lost silently."""
+        """Returns the replacement of a refused document, and logs the refusal.
+
+        Args:
+            record: the record of the refused document.
+            index: the index of the refused document.
+            why: the reason.
+            whole: whether the replacement has the record's value.
+        """
         self.refused += 1
         stands_for = refused(record, index, why, whole=whole)
         log.warning("%s goes to index %s: %s", stands_for.source, stands_for.index, why)
@@ -104,7 +111,7 @@ class Delivery:
             self.write(documents[middle:])
             return
         (document,) = documents
-        why = "it is larger than the search engine takes"
+        why = "the document is larger than the search engine accepts"
         if document.is_own:
             self.write([self.refusal(document.record, document.index, why)])
         elif document.is_whole:
@@ -123,12 +130,12 @@ class Delivery:
                 self._pause(str(error))
                 continue
             if self._wait_s:
-                log.info("the search engine answers again")
+                log.info("the search engine accepts requests again")
             self._wait_s = 0.0
             return found
 
     def _pause(self, why: str) -> None:
-        """Waits, longer at each try."""
+        """Waits before the next try; each wait is twice as long, up to 30 seconds."""
         if not self._wait_s:
             log.warning("waiting for the search engine: %s", why)
         self._wait_s = min(_LONGEST_WAIT_S, max(_FIRST_WAIT_S, 2 * self._wait_s))

@@ -14,13 +14,14 @@ from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc33
 
 _REFUSED = "-refused"
 _KEYWORD, _DATE, _WHOLE = {"type": "keyword"}, {"type": "date"}, {"type": "long"}
-# Shown, and not searched: such values have any shape, and two of them may contradict each other.
+# The index stores such a value and does not index its fields, because two values may give one field
+# different types.
 _SHOWN: JsonObject = {"type": "object", "enabled": False}
 
 INDEX: JsonObject = {
     "settings": {"index.mapping.ignore_malformed": True},
     "mappings": {
-        # A tag may look like a date in one reply, and be a word in another.
+        # A tag may look like a date in one reply, and have other text in the next reply.
         "date_detection": False,
         "properties": {
             "@timestamp": _DATE,
@@ -68,11 +69,11 @@ class Document:
 
     Attributes:
         index: name of the index.
-        id: its id; a repeated record has the same id.
-        body: one line of JSON.
-        record: the record that it is made of.
-        is_own: whether it is the record's own document, and not a replacement.
-        is_whole: whether it has everything of the record.
+        id: id of the document; a record that is read twice gives the same id.
+        body: the document as one line of JSON.
+        record: the Kafka record that the document describes.
+        is_own: whether the document is the record's regular document, and not a replacement.
+        is_whole: whether the document has the value of the record.
     """
 
     index: str
@@ -84,29 +85,29 @@ class Document:
 
     @property
     def source(self) -> str:
-        """Topic, partition and offset of its record."""
+        """Topic, partition and offset of the record, as `topic/partition/offset`."""
         return f"{self.record.topic}/{self.record.partition}/{self.record.offset}"
 
     @property
     def own_index(self) -> str:
-        """The index of the record's own document."""
+        """Name of the index for the regular document of the record."""
         return self.index if self.is_own else self.index[: -len(_REFUSED)]
 
 
 class NoDocument(Exception):
-    """A record is no entry of these topics; the text says why."""
+    """A record can't be converted to a document; the message has the reason."""
 
 
 def document_of_entry(record: Record, index: str) -> Document:
     """Returns the document of a record of the request log.
 
     Raises:
-        NoDocument: the record is no entry.
+        NoDocument: the record is not a valid entry of the request log.
     """
     entry = _parsed(record)
     own_id, time = entry.get("id"), entry.get("time")
     if not isinstance(own_id, str) or not isinstance(time, str):
-        raise NoDocument("it has no id and time")
+        raise NoDocument("it lacks the string id or time")
     document = {"@timestamp": time, **entry}
     tags = _tags_in(entry.get("response"))
     if tags is not None:
@@ -118,7 +119,7 @@ def document_of_feedback(record: Record, index: str) -> Document:
     """Returns the document of a record of the feedback topic.
 
     Raises:
-        NoDocument: the record is no feedback.
+        NoDocument: the record is not valid feedback.
     """
     try:
         feedback = read(record)
@@ -142,9 +143,9 @@ def refused(record: Record, index: str, why: str, *, whole: bool = True) -> Docu
 
     Args:
         record: the record.
-        index: the index of the refused document; the replacement goes to the index beside it.
+        index: the index of the refused document; `refused_index` names the replacement's index.
         why: the reason, from the search engine or the runtime.
-        whole: whether the replacement has the record as text.
+        whole: whether the replacement has the record's value, as text or base64.
     """
     text = as_text_or_base64(record.value or b"", "").json if whole else b"null"
     source = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
@@ -157,7 +158,7 @@ def refused(record: Record, index: str, why: str, *, whole: bool = True) -> Docu
 
 
 def refused_index(index: str) -> str:
-    """Returns the name of the index for refused documents."""
+    """Returns the name of the index for replacements of refused documents."""
     return index + _REFUSED
 
 
@@ -167,7 +168,7 @@ def _parsed(record: Record) -> JsonObject:
     except orjson.JSONDecodeError as error:
         raise NoDocument(f"it is not JSON: {error}") from error
     if not isinstance(entry, dict):
-        raise NoDocument("it is no JSON object")
+        raise NoDocument("it is not a JSON object")
     return entry
 
 
@@ -178,9 +179,9 @@ def _tags_in(response: Json) -> Optional[JsonObject]:
 
 
 def _line(document: JsonObject) -> bytes:
-    # Written again and not copied: a sender's JSON may have line breaks and duplicate keys, which
-    # search engines refuse.
+    # The JSON of a sender is not copied, because it may have line breaks and duplicate keys. Search
+    # engines refuse both.
     try:
         return orjson.dumps(document)
     except TypeError as error:
-        raise NoDocument(f"it can't be written in one line: {error}") from error
+        raise NoDocument(f"it can't be written as JSON: {error}") from error

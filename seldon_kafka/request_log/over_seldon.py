@@ -1,8 +1,8 @@
 """Logs requests to Seldon's server over REST and gRPC, and answers only logged requests.
 
 `seldon-core-microservice seldon_kafka.request_log.over_seldon.logged` serves the class that
-`MODEL_NAME` names. Seldon's server calls methods of an object, and this object has a `predict_raw`
-around the class. (A hook in the REST server, such as `model_error_handler`, would miss gRPC.)
+`MODEL_NAME` names. Seldon's server calls `predict_raw` of a `Logged` object, which calls the class.
+A hook in the REST server, such as `model_error_handler`, would miss requests over gRPC.
 """
 
 from __future__ import annotations
@@ -50,39 +50,42 @@ from seldon_kafka.transport.topic_writer import NotWritten, TopicWriter
 
 log = logging.getLogger("seldon_kafka.request_log")
 
-# Seldon's executor puts the id of a request in this header, and returns it to the sender.
+# Seldon's executor sets this header to the id of the request, and returns the id to the sender.
 _PUID_HEADER = "Seldon-Puid"
 
 
 class NotLogged(SeldonMicroserviceException):  # type: ignore[misc]
-    """A request can't be logged now, and so is not answered: status 503."""
+    """A request can't be logged, so the server answers with status 503 and no prediction."""
 
     def __init__(self, why: str) -> None:
         message = f"the request can't be logged, so it is not answered: {why}"
         super().__init__(message, status_code=503, reason="request_not_logged")
 
     def __str__(self) -> str:
-        """Returns the text, which the base class leaves out; gRPC errors would be empty."""
+        """Returns the message, which the base class omits, so that a gRPC error has a text."""
         return str(self.message)
 
 
 class _Metrics:
-    """Replaces `seldon_core.metrics.SeldonMetrics`, because the server counts metrics later."""
+    """Collects metrics in place of `seldon_core.metrics.SeldonMetrics`.
+
+    The server counts the metrics later, from the reply.
+    """
 
     def __init__(self) -> None:
         self.found: List[JsonObject] = []
 
     def update(self, metrics: List[JsonObject], method: str) -> None:
-        """Adds metrics of the class; Seldon's functions call it."""
+        """Adds metrics of one call; `seldon_methods.predict` calls this method."""
         self.found.extend(metrics)
 
 
 class Logged:
-    """A wrapper class's instance, with every prediction logged.
+    """Wraps an instance of the user model, and logs every prediction.
 
     Args:
-        instance: the instance that Seldon's server would serve.
-        call_log: the log.
+        instance: the instance that Seldon's server would otherwise serve.
+        call_log: writes the entries.
     """
 
     def __init__(self, instance: Any, call_log: CallLog) -> None:
@@ -91,22 +94,22 @@ class Logged:
 
     def __getattr__(self, name: str) -> Any:
         """Returns any other attribute of the instance."""
-        # Seldon's server would call older names of predict_raw on the instance.
+        # If these older names of predict_raw existed, Seldon's server would call them.
         if name in ("predict_rest", "predict_grpc"):
             raise AttributeError(name)
         return getattr(self._instance, name)
 
     def predict_raw(self, msg: Json) -> Any:
-        """Answers as Seldon's server does without the log, and logs the request.
+        """Predicts as Seldon's server does without `Logged`, and logs the request with its outcome.
 
         Args:
-            msg: the message: parsed JSON, a `SeldonMessage`, or bytes.
+            msg: the request as parsed JSON, as a `SeldonMessage`, or as bytes.
 
         Raises:
-            NotLogged: the brokers don't take the record.
-            Exception: an error of the class, or of Seldon's code around it.
+            NotLogged: the entry can't be written.
+            Exception: an error of the class, or of Seldon's code that calls it.
         """
-        # Before the class can change it.
+        # The class may change the message, so the content is copied first.
         request = _content(msg)
         metrics = _Metrics()
         try:
@@ -114,7 +117,7 @@ class Logged:
         except Exception as error:
             self._write(msg, None, request, NO_CONTENT, _verdict(error))
             if isinstance(error, SeldonNotImplementedError):
-                # With this exception, a predict_raw asks the server to call another method.
+                # On this exception from predict_raw, the server would call another method.
                 raise RuntimeError(describe_error(error)) from error
             raise
         self._write(msg, reply, request, _content(reply), None)
@@ -140,7 +143,10 @@ class Logged:
 
 
 def logged(**parameters: Any) -> Logged:
-    """Returns an instance of the class that `MODEL_NAME` names, with Seldon's parameters.
+    """Creates an instance of the class that `MODEL_NAME` names, and wraps it in `Logged`.
+
+    Args:
+        parameters: the parameters that Seldon passes to the constructor of the class.
 
     Raises:
         SettingsError: a setting is wrong, or no broker is set.
@@ -160,7 +166,7 @@ def _content(message: Json) -> Content:
     try:
         return as_json(orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY), JSON_TYPE)
     except TypeError:
-        # For numbers beyond 64 bits, among others, which readers of JSON may round.
+        # For example, a number beyond 64 bits; readers of JSON may round it, so the entry has text.
         return as_text_or_base64(json.dumps(message, default=str).encode("utf-8"), JSON_TYPE)
 
 
@@ -175,7 +181,7 @@ def _puid_in(message: Json) -> str:
 
 
 def _puid_beside() -> str:
-    """Returns the `puid` that Seldon's executor gave to a REST request without one."""
+    """Returns the `puid` from the header that Seldon's executor sets; empty if there is none."""
     return flask.request.headers.get(_PUID_HEADER, "") if flask.has_request_context() else ""
 
 
@@ -187,7 +193,7 @@ def _verdict(error: Exception) -> Verdict:
 
 
 def _add_metrics(reply: Json, metrics: List[JsonObject]) -> None:
-    """Adds metrics to the reply; the server counts them and removes them from it."""
+    """Adds metrics to the reply; the server counts them and removes them from the reply."""
     if isinstance(reply, SeldonMessage):
         json_format.ParseDict({"metrics": metrics}, reply.meta)
     elif isinstance(reply, dict):
@@ -198,10 +204,10 @@ _WITHIN_S = 10.0
 
 
 class CallLog:
-    """Logs requests over REST and gRPC; several threads may share one.
+    """Writes entries of requests over REST and gRPC; several threads may share an instance.
 
     Args:
-        settings: brokers, topic, and the largest record.
+        settings: brokers, topic, and size limits.
         within_s: longest wait for the brokers, in seconds.
 
     Raises:
@@ -225,19 +231,20 @@ class CallLog:
         response: Content,
         verdict: Optional[Verdict] = None,
     ) -> None:
-        """Writes an entry, and waits until the brokers have it.
+        """Writes an entry, and waits until the brokers acknowledge it.
 
-        The entry omits a request or reply that does not fit, and says so.
+        If the request or the reply does not fit, the entry omits it and says so.
 
         Args:
             transport: `rest` or `grpc`.
-            puid: `puid` of the reply or the request; one is made if it is empty.
+            puid: `puid` of the reply or the request; the entry gets a new one if it is empty or too
+                long.
             request: the request.
             response: the reply.
-            verdict: why there is no reply.
+            verdict: the reason for a missing reply; None if there is a reply.
 
         Raises:
-            NotWritten: the brokers refuse it, or don't answer in time.
+            NotWritten: the brokers refuse the entry, or don't answer in time.
         """
         own_id = uuid.uuid4().hex.encode("ascii")
         key = puid.encode("utf-8", "replace") if 0 < len(puid) <= LONGEST_PUID else own_id
@@ -251,5 +258,5 @@ class CallLog:
         self._writer.write(entry.puid, value, headers, now_ms)
 
     def close(self) -> None:
-        """Disconnects, after a short wait for entries that are under way."""
+        """Closes the producer, after a short wait for unacknowledged entries."""
         self._writer.close()

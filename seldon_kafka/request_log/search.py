@@ -1,4 +1,4 @@
-"""A client of the `_bulk` protocol, for OpenSearch and Elasticsearch.
+"""Writes documents to OpenSearch or Elasticsearch with the bulk API.
 
 https://docs.opensearch.org/latest/api-reference/document-apis/bulk/
 """
@@ -28,7 +28,7 @@ _WORDS = 300
 
 
 class Unavailable(Exception):
-    """The search engine does not answer, or asks for a pause; the text says why."""
+    """The search engine does not answer, or is overloaded; the message has the reason."""
 
 
 class TooLarge(Exception):
@@ -36,7 +36,7 @@ class TooLarge(Exception):
 
 
 class Unusable(CommandError):
-    """The search engine refuses for good; the text says what to change."""
+    """The search engine refuses for good; the message has the reason, or what to change."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Access:
     """The address and credentials of a search engine.
 
     Attributes:
-        url: for example `https://search:9200`.
-        username: the user, or empty.
-        password: the password; never shown.
-        api_key: an API key of Elasticsearch, in place of both; never shown.
-        ca_file: file with the certificate authority (PEM); empty for those of the system.
+        url: base URL, for example `https://search:9200`.
+        username: name of the user; empty for no user.
+        password: password of the user; `repr` omits it.
+        api_key: API key, used in place of username and password; `repr` omits it.
+        ca_file: path of the certificate authority (PEM); empty for the default authorities.
     """
 
     url: str
@@ -61,14 +61,17 @@ class Access:
         """Checks the URL.
 
         Raises:
-            SettingsError: it is invalid, or contains a password, which would be shown.
+            SettingsError: the URL is invalid, or contains a user or password.
         """
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise SettingsError(f"{self.url!r} is no URL of a search engine: https://host:9200")
+            raise SettingsError(
+                f"{self.url!r} is not the URL of a search engine, such as https://host:9200"
+            )
         if parts.username or parts.password:
             raise SettingsError(
-                "the URL has a user in it; use REQUEST_LOG_USERNAME and REQUEST_LOG_PASSWORD"
+                "the URL contains a user or password; use REQUEST_LOG_USERNAME and "
+                "REQUEST_LOG_PASSWORD"
             )
 
 
@@ -76,8 +79,8 @@ class Refusal(NamedTuple):
     """The refusal of one document.
 
     Attributes:
-        status: HTTP status of the item.
-        why: the search engine's text.
+        status: HTTP status of this document in the response.
+        why: error text of the search engine.
     """
 
     status: int
@@ -85,38 +88,38 @@ class Refusal(NamedTuple):
 
     @property
     def is_for_later(self) -> bool:
-        """Whether a later try may succeed."""
+        """Whether the status is that of a temporary error."""
         return self.status in _LATER
 
 
 class SearchEngine:
-    """A connection to a search engine.
+    """Sends requests to a search engine over one session.
 
     Args:
-        access: address and credentials.
+        access: address and credentials of the search engine.
     """
 
     def __init__(self, access: Access) -> None:
         self._url = access.url.rstrip("/")
         self._session = requests.Session()
-        # Overrides credentials of a .netrc file.
+        # Set even without credentials, so that `requests` does not use those of a .netrc file.
         self._session.auth = _authorization(access)
         if access.ca_file:
             self._session.verify = access.ca_file
 
     def close(self) -> None:
-        """Disconnects."""
+        """Closes the session."""
         self._session.close()
 
     def make_index(self, name: str, definition: JsonObject) -> bool:
         """Creates an index, unless an index or alias of this name exists.
 
         Returns:
-            Whether it was created.
+            Whether the index was created.
 
         Raises:
-            Unavailable: try again later.
-            Unusable: it can't be created.
+            Unavailable: a later try may succeed.
+            Unusable: the index can't be created.
         """
         if self._ask("HEAD", f"/{name}").status_code == _OK:
             return False
@@ -126,18 +129,18 @@ class SearchEngine:
         why = _why(answer)
         if "resource_already_exists" in why:
             return False
-        raise Unusable(f"index {name} can't be made: {why}")
+        raise Unusable(f"index {name} can't be created: {why}")
 
     def write(self, documents: Sequence[Document]) -> List[Optional[Refusal]]:
-        """Writes documents in one request; they replace documents of the same ids.
+        """Writes documents in one request; a document replaces an earlier one with the same id.
 
         Returns:
-            For each document None, or its refusal.
+            One item per document, in order: None if it was written, otherwise its refusal.
 
         Raises:
-            Unavailable: perhaps none is written; try again later.
-            TooLarge: try fewer documents.
-            Unusable: the search engine refuses all of them.
+            Unavailable: it is unknown whether documents were written; a later try may succeed.
+            TooLarge: the request is too large; fewer documents may fit.
+            Unusable: the search engine refuses the request, or its response is invalid.
         """
         lines = []
         for each in documents:
@@ -145,13 +148,13 @@ class SearchEngine:
             lines += [orjson.dumps(action), b"\n", each.body, b"\n"]
         answer = self._ask("POST", "/_bulk", b"".join(lines), "application/x-ndjson")
         if answer.status_code != _OK:
-            raise Unusable(f"it takes no documents: {_why(answer)}")
+            raise Unusable(f"{self._url} refuses all documents: {_why(answer)}")
         try:
             found = orjson.loads(answer.content)
             items = [next(iter(item.values())) for item in found["items"]]
             refusals = [_refusal(item) for item in items]
         except (ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
-            raise Unusable(f"{self._url} does not speak the _bulk protocol") from error
+            raise Unusable(f"{self._url} does not support the bulk API") from error
         if len(refusals) != len(documents):
             raise Unusable(f"{self._url} answered {len(refusals)} of {len(documents)} documents")
         return refusals
@@ -170,15 +173,15 @@ class SearchEngine:
             )
         except requests.exceptions.SSLError as error:
             raise Unusable(
-                f"{self._url} shows no certificate that is trusted ({_brief(error)}); "
-                "name its authority with --ca-file"
+                f"{self._url} has no trusted certificate ({_brief(error)}); "
+                "set its certificate authority with --ca-file"
             ) from error
-        except OSError as error:  # of which requests' own are a kind
+        except OSError as error:  # exceptions of requests are subclasses
             raise Unavailable(f"{self._url} does not answer: {_brief(error)}") from error
         if answer.status_code in _UNAUTHORIZED:
             raise Unusable(
-                f"{self._url} does not let us in ({answer.status_code}); see REQUEST_LOG_USERNAME, "
-                "REQUEST_LOG_PASSWORD or REQUEST_LOG_API_KEY, and what they may do"
+                f"{self._url} denies access ({answer.status_code}); check REQUEST_LOG_USERNAME, "
+                "REQUEST_LOG_PASSWORD or REQUEST_LOG_API_KEY, and the permissions of this user"
             )
         if answer.status_code == _TOO_LARGE:
             raise TooLarge
@@ -227,7 +230,7 @@ def _describe(error: Json) -> str:
 
 
 def _brief(error: BaseException) -> str:
-    """Returns the innermost reason of an error document."""
+    """Returns the text of the innermost cause of an exception."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__ or error
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:_WORDS]

@@ -1,4 +1,4 @@
-"""Writes records of topics to a search engine: at least once, each with a stable id."""
+"""Writes the records of topics to a search engine, at least once, with stable document ids."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from seldon_kafka.transport.consumed import record_of
 log = logging.getLogger("seldon_kafka.request_log")
 
 Reading = Tuple[str, Callable[[Record, str], Document]]
-"""An index, and the function that makes its documents."""
+"""Name of an index, and the function that converts a record to a document for it."""
 
 _ROLE = "request-log"
 _BATCH_BYTES = 8 * 1024 * 1024
@@ -33,16 +33,16 @@ _QUEUE_KIB = 64 * 1024
 
 
 class Unreadable(CommandError):
-    """The topics can't be read; the text says what to do."""
+    """The topics can't be read; the message has the reason."""
 
 
 class Sink:
-    """Reads as a member of a consumer group; offsets are committed after documents are written.
+    """Consumes topics as a group member, and commits offsets after documents are written.
 
     Args:
-        settings: brokers.
-        group_id: the consumer group.
-        readings: index and conversion for each topic.
+        settings: brokers, session timeout and size limits.
+        group_id: id of the consumer group.
+        readings: index and conversion function, by topic.
         engine: the search engine.
         batch: largest number of documents in one request.
     """
@@ -65,7 +65,8 @@ class Sink:
                 settings,
                 group_id,
                 auto_offset_reset="earliest",
-                # Takes over a killed member's partitions as quickly as a worker does.
+                # The session timeout of workers, so that partitions of a killed member are
+                # reassigned as quickly.
                 session_timeout_ms=settings.session_timeout_ms,
                 fetch_message_max_bytes=most_log_bytes(settings),
                 queued_max_messages_kbytes=_QUEUE_KIB,
@@ -74,7 +75,7 @@ class Sink:
 
     @property
     def written(self) -> int:
-        """Number of written documents."""
+        """Number of written documents, without replacements of refused ones."""
         return self._delivery.written
 
     @property
@@ -83,15 +84,15 @@ class Sink:
         return self._delivery.refused
 
     def stop(self) -> None:
-        """Ends `run` after the current batch; may be called from a signal handler."""
+        """Ends `run` after the current batch or wait; may be called from a signal handler."""
         self._stopped.set()
 
     def run(self) -> None:
-        """Writes records until `stop`.
+        """Writes records until `stop` is called.
 
         Raises:
             Unreadable: the topics can't be read.
-            Unusable: the search engine refuses everything.
+            Unusable: the search engine refuses all documents.
             KafkaException: no broker answers.
         """
         try:
@@ -105,7 +106,7 @@ class Sink:
                     self._write_documents(records)
                     self._commit(records)
         except Stopped:
-            log.info("stopped while waiting; unwritten records are read again")
+            log.info("stopped while waiting; records without a committed offset will be read again")
         finally:
             self._consumer.close()
 
@@ -115,7 +116,7 @@ class Sink:
             raise Unreadable(why_unreadable(self._consumer, topic, _ROLE))
 
     def _read(self) -> List[Record]:
-        """Polls records for at most a second, up to the limits of one request."""
+        """Polls for at most a second, and returns the records for one request."""
         records: List[Record] = []
         size = 0
         until = time.monotonic() + _BATCH_WITHIN_S
@@ -144,8 +145,8 @@ class Sink:
             rights = [Right(TOPIC, str(name), READ, "") for name in names]
             raise Unreadable(str(RightMissing(rights, _ROLE)))
         if error.fatal():
-            raise Unreadable(f"the topics can't be read any more: {error.str()}")
-        log.debug("the Kafka client says: %s", error.str())
+            raise Unreadable(f"the consumer failed: {error.str()}")
+        log.debug("error of the Kafka client: %s", error.str())
 
     def _write_documents(self, records: Sequence[Record]) -> None:
         documents = []
@@ -165,5 +166,6 @@ class Sink:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
-            # Other members have the partitions now, or a broker is away: records are written again.
+            # Another member has the partitions now, or a broker does not answer. Records without
+            # a committed offset are read and written again.
             log.info("the offsets are not committed: %s", error.args[0].str())

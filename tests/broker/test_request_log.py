@@ -352,7 +352,7 @@ def test_an_error_of_a_sink_is_one_line(stream: Stream, engine: FakeEngine) -> N
     engine.authorization = "Basic ?"
     locked = sink(stream, engine.url, REQUEST_LOG_USERNAME="me", REQUEST_LOG_PASSWORD="hunter2")
     assert locked.wait(patient(30)) == 1
-    assert "does not let us in (401)" in stream.log()
+    assert "denies access (401)" in stream.log()
     assert "hunter2" not in stream.log()
     assert "Traceback" not in stream.log()
 

@@ -186,7 +186,10 @@ def test_rows_of_excluded_objects_are_not_written(parts: Parts, tmp_path: Path) 
         (["--since", "2h"], "go with --run"),
         (["--parquet", "p", "--json"], "not allowed with"),
         (["--run", "x", "--parquet", "p", "--of", "o", "--group", "g"], "--group does not go"),
-        (["--run", "x", "--parquet", "p", "--of", "o", "--since", "soon"], "is no time like 2h"),
+        (
+            ["--run", "x", "--parquet", "p", "--of", "o", "--since", "soon"],
+            "is not a time such as 2h",
+        ),
     ],
 )
 def test_options_that_exclude_each_other_are_a_usage_error(

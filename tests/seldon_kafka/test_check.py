@@ -50,12 +50,12 @@ def test_a_class_whose_answers_change_in_a_batch_is_found(
     )
     assert status == 0
     assert "in batches of 2: reply.data.ndarray[0][0] differs by" in said
-    assert "it is called message by message, as it must be" in said
+    assert "the class is called message by message, as it must be" in said
 
 
 KINDS = [
-    ("state.KeptBuffer", "it changes an answer after it returned it"),
-    ("state.ReusedList", "it changes an answer after it returned it"),
+    ("state.KeptBuffer", "it changes an answer after the call returned it"),
+    ("state.ReusedList", "it changes an answer after the call returned it"),
     ("rows.TagsOfAll", "tag 'rows'"),
     ("rows.MetricsOfAll", "metrics, which describe a whole call"),
     ("rows.FirstRow", "does not answer row by row"),
@@ -72,7 +72,7 @@ KINDS = [
     ("state.DoublesInPlace", "it changes its input array"),
     ("rows.Squeezed", "in batches of 2"),
     ("rows.AnyWholeOrFraction", "in batches of 2"),
-    ("state.CountsCalls", "it answers the same message differently at a second call"),
+    ("state.CountsCalls", "it answers the same message differently in a second call"),
     ("rows.MaskedRows", "its answers have masked values"),
 ]
 
@@ -96,7 +96,7 @@ def test_each_kind_of_class_that_is_not_row_wise_is_found(
 def test_a_false_declaration_fails(capsys: Any, payload: str, name: str) -> None:
     status, said = run(capsys, f"tests.compatibility.classes.declared.{name}", "--payload", payload)
     assert status == 1
-    assert "it declares that it is row-wise, and is not" in said
+    assert "the class declares itself row-wise, and is not" in said
 
 
 def test_the_reason_for_single_messages_is_printed(capsys: Any, payload: str) -> None:
@@ -133,7 +133,7 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
     path = request(tmp_path, '{"data":{"ndarray":[[1,2,3]]}}')
     status, said = run(capsys, f"tests.support.classes.{name}", "--payload", path)
     assert status == 0
-    assert "it is called message by message, as it must be" in said
+    assert "the class is called message by message, as it must be" in said
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_class_that_scales_by_the_whole_call_is_found(
 def test_messages_of_other_formats_are_varied_too(capsys: Any, tmp_path: Path, text: str) -> None:
     path = request(tmp_path, text)
     _, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
-    assert "it is called message by message, as it must be" in said
+    assert "the class is called message by message, as it must be" in said
 
 
 def test_equal_messages_give_no_recommendation(capsys: Any, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_equal_messages_give_no_recommendation(capsys: Any, tmp_path: Path) -> N
     status, said = run(capsys, "tests.support.classes.MeanTaken", "--payload", path)
     assert status == 0
     assert "64 messages (1 different)" in said
-    assert "too much alike" in said
+    assert "too similar" in said
 
 
 def test_missing_values_are_answered_as_the_setting_says(

@@ -92,7 +92,7 @@ def test_completion_knows_the_commands_and_their_options(
         ),
         (["acls", "worker", "model"], "Kafka calls it User:model"),
         (["feedback", "send", "p-1"], "use --truth LABEL or --reward NUMBER"),
-        (["request-log"], "no search engine is named: set REQUEST_LOG_URL or use --url"),
+        (["request-log"], "no search engine is set: set REQUEST_LOG_URL or use --url"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_status_2(

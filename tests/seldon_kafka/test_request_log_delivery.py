@@ -194,7 +194,7 @@ def test_a_request_that_is_too_large_is_split(engine: FakeEngine) -> None:
     assert len(engine.documents("model_log")) == 20
     ((_, kept),) = engine.documents("model_log-refused").items()
     assert kept["refused"] == {
-        "why": "it is larger than the search engine takes",
+        "why": "the document is larger than the search engine accepts",
         "document": None,
     }
     engine.most_bytes = 10
@@ -207,7 +207,7 @@ def test_credentials_are_sent_and_never_shown(engine: FakeEngine) -> None:
     delivering(engine, username="ü", password="hunter2").write(documents(1))
     engine.authorization = "ApiKey hunter3"
     delivering(engine, api_key="hunter3").write(documents(1))
-    with pytest.raises(Unusable, match=r"does not let us in \(401\); see REQUEST_LOG_USERNAME"):
+    with pytest.raises(Unusable, match=r"denies access \(401\); check REQUEST_LOG_USERNAME"):
         delivering(engine, username="ü", password="wrong")
     assert "hunter" not in repr(Access(engine.url, "ü", "hunter2", "hunter3"))
 
@@ -226,16 +226,16 @@ def test_an_invalid_url_is_refused(url: str) -> None:
 def test_a_server_without_the_protocol_is_reported(engine: FakeEngine, found: Any) -> None:
     made = delivering(engine)
     engine.troubles.append((200, found))
-    with pytest.raises(Unusable, match=r"does not speak the _bulk protocol|answered 0 of 1"):
+    with pytest.raises(Unusable, match=r"does not support the bulk API|answered 0 of 1"):
         made.write(documents(1))
 
 
 @pytest.mark.parametrize(
     ("arguments", "environ", "complaint"),
     [
-        ([], {}, "no search engine is named: set REQUEST_LOG_URL or use --url"),
-        (["--url", "x"], {}, "'x' is no URL of a search engine"),
-        (["--url", "http://x", "--index", "Log"], {}, "'Log' is no name of an index"),
+        ([], {}, "no search engine is set: set REQUEST_LOG_URL or use --url"),
+        (["--url", "x"], {}, "'x' is not the URL of a search engine"),
+        (["--url", "http://x", "--index", "Log"], {}, "'Log' is not an index name"),
         (["--url", "http://x", "--ca-file", "none.pem"], {}, "none.pem can't be read"),
         (["--url", "http://x"], {"KAFKA_LOG_TPIC": "x"}, "did you mean KAFKA_LOG_TOPIC?"),
         (["--url", "http://x"], {"REQUEST_LOG_CA_FILE": "none.pem"}, "none.pem can't be read"),

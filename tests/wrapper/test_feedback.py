@@ -56,7 +56,7 @@ def test_feedback_without_a_puid_gets_one(server: Served) -> None:
 
 BAD = [
     ({"response": {"meta": {"puid": "p"}}, "truth": {"binData": "AAAA"}}, "truth must be strData"),
-    ({"reward": 1}, "it names no request"),
+    ({"reward": 1}, "the feedback has no puid"),
     ({}, "none of request, response, reward, truth"),
     ({"response": {"meta": {"puid": "p"}}, "reward": "NaN"}, "reward must be a finite number"),
 ]
