@@ -21,8 +21,8 @@ MOST_TIMES = 32
 """Limit of the memory for decoding a message, in multiples of the maximum message size."""
 
 # The limit of arrays and objects in JSON, because a Python list or dict takes about 200 bytes. A
-# message may have the free number, and one more for each 16 bytes of its text. A row of an image has
-# 60 bytes and more.
+# message may have the free number, and one more for each 16 bytes of its text. A row of an image
+# has 60 bytes and more.
 _FREE_CONTAINERS = 65_536
 _BYTES_A_CONTAINER = 16
 # The nesting limit of the JSON parser.
