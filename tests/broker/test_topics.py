@@ -109,7 +109,7 @@ def test_add_partitions_adds_them_to_all_four_topics(
     assert main(["add-partitions", "5"]) == 0
     assert [len(t["partitions"]) for t in shown(capsys)["topics"]] == [5, 5, 5, 5]
     assert main(["add-partitions", "4"]) == 1
-    assert "cannot take any away" in capsys.readouterr().err
+    assert "cannot reduce their number" in capsys.readouterr().err
 
 
 def test_the_error_for_brokers_that_do_not_answer_is_one_line(
