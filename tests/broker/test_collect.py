@@ -168,10 +168,8 @@ def test_a_later_collector_takes_over_at_once(run: Run) -> None:
     wait_until(run.written, ENDED_S, "the first part")
     later = run.collect()
     status, said = run.end(earlier)
-    assert (status, f"same group.instance.id joined the group {group_of(run.name)}" in said) == (
-        1,
-        True,
-    ), said
+    why = f"same group.instance.id joined the group {group_of(run.name)}"
+    assert (status, why in said) == (1, True), said
     run.answer(run.names)
     status, said = run.end(later)
     assert status == 0, said
