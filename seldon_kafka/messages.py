@@ -7,9 +7,19 @@ tuple takes a fifth of the time.
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
-
-from numpy.typing import NDArray
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
 from seldon_kafka.seldon_types import known_to_seldon
 
@@ -19,8 +29,14 @@ Json = Any
 JsonObject = Dict[str, Any]
 """A JSON object."""
 
-Array = NDArray[Any]
-"""An array of any type."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    """An array of any type."""
+else:
+    # The command line and classes that import `Response` start without numpy.
+    Array = Any
 
 DType = Any
 """A `np.dtype`; numpy for Python 3.8 has no generic one."""

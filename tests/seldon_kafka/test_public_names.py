@@ -25,3 +25,9 @@ def test_importing_the_response_imports_no_kafka_client() -> None:
     code = "import sys; from seldon_kafka import Response; print('confluent_kafka' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"
+
+
+def test_the_command_line_starts_without_numpy() -> None:
+    code = "import sys; import seldon_kafka.cli; print('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
