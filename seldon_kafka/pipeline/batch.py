@@ -88,11 +88,6 @@ class Batch:
         """The records that `cut` has cut off."""
         return self.records[len(self.outcomes) :]
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the prediction reached every record."""
-        return not (self._error or self.left or self.state is BatchState.DROPPED)
-
     def cut(self, index: int) -> None:
         """Cuts off the record at this index and all records after it."""
         # The I/O thread may read `records` meanwhile, so that list stays as it is.

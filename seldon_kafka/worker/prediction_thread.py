@@ -88,7 +88,9 @@ class PredictionThread:
                 batch.state = BatchState.DROPPED
             else:
                 error = self._error_of(batch)
-            sequence.has_ended = sequence.has_ended or error is not None or not batch.is_whole
+                if error is not None or batch.left:
+                    # Only set here, and never cleared: `drop` may set it meanwhile.
+                    sequence.has_ended = True
             batch.end(error)
 
     def _next(self) -> Optional[Tuple[Batch, _Sequence]]:

@@ -365,6 +365,20 @@ def test_a_revocation_does_not_wait_for_a_running_prediction(new_batcher: NewBat
     assert offsets(batcher.answer()) == list(range(300, 304))
 
 
+def test_batches_that_wait_at_a_revocation_are_never_predicted(new_batcher: NewBatcher) -> None:
+    gate = Gate()
+    batcher = quick(new_batcher, gate)
+    batcher.add(numbered(32, 100))
+    assert batcher.submit_one_more()
+    assert batcher.submit_one_more()
+    assert gate.waiting.acquire(timeout=30)
+    batcher.drop({3})
+    batcher.add(numbered(4, 300))
+    gate.let_through.release(100)
+    assert offsets(batcher.answer()) == list(range(300, 304))
+    assert gate.seen == [list(range(100, 116)), list(range(300, 304))]
+
+
 def test_predictions_made_ahead_are_used_in_the_next_transaction(new_batcher: NewBatcher) -> None:
     gate = Gate()
     batcher = quick(new_batcher, gate)
