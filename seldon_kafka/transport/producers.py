@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import logging
 import re
 import time
-from typing import Any, Callable, Iterable, Protocol, Sequence
+from typing import Any, Callable, Iterable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -30,16 +31,36 @@ _GIVE_UP_S = 15.0
 _CONNECTION_STATE = re.compile(r"in state (\w+)")
 
 
-class OutputProducer(Protocol):
-    """A producer that commits messages together with consumed offsets."""
+class OutputProducer(abc.ABC):
+    """A producer that commits messages together with consumed offsets.
+
+    Its client is created at the first use.
+
+    Args:
+        settings: brokers and time-outs.
+        batch_bytes: largest record batch that every topic allows, in bytes.
+        before_call: called before each call that may take long, for the watchdog.
+    """
+
+    def __init__(
+        self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
+    ) -> None:
+        self._deliveries = Deliveries()
+        self._config = output_config(settings, batch_bytes)
+        self._before_call = before_call
+        self._producer: Any = None
 
     @property
     def batch_bytes(self) -> int:
         """Limit of the size of a record batch, in bytes."""
+        return int(self._config["batch.size"])
 
     def send_smaller(self, batch_bytes: int) -> None:
         """Limits the size of further record batches, in bytes."""
+        self._config["batch.size"] = batch_bytes
+        self._producer = None
 
+    @abc.abstractmethod
     def start(self) -> None:
         """Creates the client, and ends a transaction that an earlier client left open.
 
@@ -48,6 +69,7 @@ class OutputProducer(Protocol):
             RightMissing: the worker has no right to transactions.
         """
 
+    @abc.abstractmethod
     def commit(
         self,
         messages: Iterable[OutputMessage],
@@ -68,33 +90,12 @@ class OutputProducer(Protocol):
             NotCommitted: the offsets are not committed; if `unknown` is set, they may be.
         """
 
+    @abc.abstractmethod
     def close(self) -> None:
         """Drops the client, while no commit is under way."""
 
 
-class _Client:
-    """The common part of both producers: a client that is created at its first use."""
-
-    def __init__(
-        self, settings: Settings, batch_bytes: int, before_call: Callable[[], None]
-    ) -> None:
-        self._deliveries = Deliveries()
-        self._config = output_config(settings, batch_bytes)
-        self._before_call = before_call
-        self._producer: Any = None
-
-    @property
-    def batch_bytes(self) -> int:
-        """Limit of the size of a record batch, in bytes."""
-        return int(self._config["batch.size"])
-
-    def send_smaller(self, batch_bytes: int) -> None:
-        """Limits the size of further record batches, in bytes."""
-        self._config["batch.size"] = batch_bytes
-        self._producer = None
-
-
-class TransactionalProducer(_Client):
+class TransactionalProducer(OutputProducer):
     """Commits messages and offsets in one transaction: exactly once.
 
     The producer is replaced after a transaction during which a connection broke or a call was
@@ -268,7 +269,7 @@ class TransactionalProducer(_Client):
         self._client_thread.close()
 
 
-class AtLeastOnceProducer(_Client):
+class AtLeastOnceProducer(OutputProducer):
     """Sends messages first, and commits the offsets after that: at least once.
 
     Args:
