@@ -150,11 +150,12 @@ class Mailbox:
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._TIMED_OUT, self._why_no_end(left)))
             for message in messages:
-                partition, _ = position_of(message)
-                end = reached(message)
                 if message.error() is None:
                     yield record_of(message)
-                elif end >= 0:
+                    continue
+                partition, _ = position_of(message)
+                end = reached(message)
+                if end >= 0:
                     self.ends[partition] = end
                     if end >= until.get(partition, 0):
                         left.discard(partition)
