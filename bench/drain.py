@@ -55,7 +55,7 @@ def drain(
     share: float | None = None,
     within_s: float = 600.0,
 ) -> Drain:
-    """Lets a system answer all messages in a topic.
+    """Starts a system, and measures how it answers all messages of a topic.
 
     Args:
         cluster: the brokers.

@@ -32,6 +32,8 @@ from seldon_kafka.messages import (
 MOST_BYTES = 8 * 1024 * 1024
 """Default size limit of a value, in bytes; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
 
+_LONGEST_LABEL = 256
+_EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 _PARTS = ("request", "response", "reward", "truth")
 LONGEST_PUID = 1024
 """Length limit of a `puid`, in characters; feedback with a longer `puid` is refused."""
@@ -232,10 +234,6 @@ def _position_in(headers: Headers) -> Optional[InputPosition]:
     if not topic or not all(each.isdigit() and len(each) <= _MOST_DIGITS for each in numbers):
         return None
     return topic.decode("utf-8", "backslashreplace"), int(numbers[0]), int(numbers[1])
-
-
-_LONGEST_LABEL = 256
-_EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 
 
 def labels_of(truth: Json) -> Tuple[str, ...]:

@@ -24,6 +24,10 @@ from numpy.typing import NDArray
 from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.messages import Array, JsonObject, Payload
 
+DIGITS = b"0123456789"
+_SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
+# The size of text to parse at once, so that intermediate arrays fit the cache of a CPU core.
+_PIECE_BYTES = 128 * 1024
 # The general way is as fast for shorter messages.
 _SHORTEST = 256
 # These two limits bound the memory for layouts.
@@ -159,12 +163,6 @@ def read(layout: Layout, values: Sequence[bytes]) -> Optional[NDArray[np.uint8]]
     size = int(np.prod(layout.shape))
     numbers = read_small_numbers(texts, size, spaces=layout.spaces)
     return None if numbers is None else numbers.reshape(len(values), *layout.shape)
-
-
-DIGITS = b"0123456789"
-_SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
-# The size of text to parse at once, so that intermediate arrays fit the cache of a CPU core.
-_PIECE_BYTES = 128 * 1024
 
 
 def read_small_numbers(

@@ -36,6 +36,14 @@ _BYTES_A_CHARACTER = 4
 # numpy converts a number in an array with strings to a string of this many characters.
 _NUMBER_CHARACTERS = 32
 
+_VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
+# Strings, bytes, and packed lists of floats take about as much memory as their bytes.
+_AS_LARGE_AS_THEIR_BYTES = (
+    FieldDescriptor.CPPTYPE_STRING,
+    FieldDescriptor.CPPTYPE_DOUBLE,
+    FieldDescriptor.CPPTYPE_FLOAT,
+)
+_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 _STRING = re.compile(rb'"[^"]*"')
 
 
@@ -154,16 +162,6 @@ def check_fields(value: bytes, descriptor: Descriptor) -> None:
             f"the message has more than {_MOST_FIELDS} fields and repeated numbers; send a tensor "
             "in place of an ndarray, or fewer rows",
         )
-
-
-_VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
-# Strings, bytes, and packed lists of floats take about as much memory as their bytes.
-_AS_LARGE_AS_THEIR_BYTES = (
-    FieldDescriptor.CPPTYPE_STRING,
-    FieldDescriptor.CPPTYPE_DOUBLE,
-    FieldDescriptor.CPPTYPE_FLOAT,
-)
-_FIXED_BYTES = {_FIXED64: 8, _FIXED32: 4}
 
 
 def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:

@@ -18,6 +18,11 @@ from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import Json, Record
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 
+_AROUND = 40
+_FIRST_BYTES = 24
+_FIRST_KEYS = 10
+# Matches strings first, so that text within a string is not found.
+_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 _MOST_CHARACTERS = 400
 _INDENT = " " * 10
 
@@ -79,13 +84,6 @@ def _described(class_name: str, payload: Json) -> str:
 def _short(payload: Json) -> str:
     text = repr(payload)
     return text if len(text) <= _MOST_CHARACTERS else text[:_MOST_CHARACTERS] + "…"
-
-
-_AROUND = 40
-_FIRST_BYTES = 24
-_FIRST_KEYS = 10
-# Matches strings first, so that text within a string is not found.
-_NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 
 
 def diagnose(record: Record, reason: str) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from seldon_kafka.codec.feedback import BadFeedback, Feedback, compose
 from seldon_kafka.config.rights import feedback_rights
 from seldon_kafka.config.settings import Settings
-from seldon_kafka.transport.topic_writer import TopicWriter
-
-_WITHIN_S = 10.0
+from seldon_kafka.transport.topic_writer import WITHIN_S, TopicWriter
 
 
 class FeedbackWriter:
@@ -23,7 +21,7 @@ class FeedbackWriter:
         SettingsError: no broker is set.
     """
 
-    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+    def __init__(self, settings: Settings, within_s: float = WITHIN_S) -> None:
         self._max_bytes = settings.max_message_bytes
         rights = feedback_rights(settings)
         topic = settings.feedback_topic

@@ -46,7 +46,7 @@ from seldon_kafka.transport.log_entry import (
     headers_of,
     rfc3339,
 )
-from seldon_kafka.transport.topic_writer import NotWritten, TopicWriter
+from seldon_kafka.transport.topic_writer import WITHIN_S, NotWritten, TopicWriter
 
 log = logging.getLogger("seldon_kafka.request_log")
 
@@ -200,9 +200,6 @@ def _add_metrics(reply: Json, metrics: List[JsonObject]) -> None:
         reply.setdefault("meta", {})["metrics"] = metrics
 
 
-_WITHIN_S = 10.0
-
-
 class CallLog:
     """Writes entries of requests over REST and gRPC; several threads may share an instance.
 
@@ -214,7 +211,7 @@ class CallLog:
         SettingsError: no broker is set.
     """
 
-    def __init__(self, settings: Settings, within_s: float = _WITHIN_S) -> None:
+    def __init__(self, settings: Settings, within_s: float = WITHIN_S) -> None:
         most = most_log_bytes(settings)
         self._most = most - ENVELOPE_BYTES
         self._author = author_of(settings.group_id, "calls", settings.worker_id, os.environ)

@@ -28,6 +28,12 @@ from seldon_kafka.messages import Outcome, Record, Reply, header
 from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, size_of
 
+_LONGEST_KEY = 1024
+_MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
+_BYTES = "application/octet-stream"
+# The partitioner chooses the partition by the key, so that an entry and feedback on the same reply
+# have the same partition number.
+_BY_KEY = -1
 ANSWERED = b"model.request.answered"
 REJECTED = b"model.request.rejected"
 
@@ -266,14 +272,6 @@ def rfc3339(time_ms: int) -> bytes:
     """Returns a time in UTC for CloudEvents, such as `2026-11-26T12:00:00.000Z`."""
     moment = datetime.datetime.fromtimestamp(time_ms / 1000, datetime.timezone.utc)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z").encode("ascii")
-
-
-_LONGEST_KEY = 1024
-_MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
-_BYTES = "application/octet-stream"
-# The partitioner chooses the partition by the key, so that an entry and feedback on the same reply
-# have the same partition number.
-_BY_KEY = -1
 
 
 class OutcomeLog:

@@ -24,6 +24,10 @@ _NO_TOPIC = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _NO_ANSWER = (KafkaError._MSG_TIMED_OUT, KafkaError._TIMED_OUT, KafkaError._TRANSPORT)
 
 
+WITHIN_S = 10.0
+"""Default of the longest wait for the brokers, in seconds."""
+
+
 class NotWritten(Exception):
     """The brokers did not confirm a message; the text says why.
 
@@ -54,7 +58,7 @@ class TopicWriter:
         topic: str,
         rights: Sequence[Right],
         role: str,
-        within_s: float,
+        within_s: float = WITHIN_S,
         **properties: object,
     ) -> None:
         self._topic, self._rights, self._role = topic, rights, role

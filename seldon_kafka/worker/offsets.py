@@ -11,6 +11,16 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from seldon_kafka.config.settings import Settings
 
+log = logging.getLogger("seldon_kafka.worker")
+
+# The open transaction of a worker that died hides its group's offsets, and partitions may have no
+# leader for a while. After this time the worker exits, and its supervisor starts it again.
+_WITHIN_S = 60.0
+_REQUEST_S = 3.0
+# The time-out of a frequent request, which must not delay a worker that was asked to stop.
+_SHORT_REQUEST_S = 1.0
+_NO_OFFSET = confluent_kafka.OFFSET_INVALID
+
 
 class Gap(NamedTuple):
     """Offsets that were deleted before the group read them.
@@ -147,17 +157,6 @@ class PartitionOffsets:
             if end > position >= self._consumed.get(partition, -1):
                 ends[partition] = end
         return ends
-
-
-log = logging.getLogger("seldon_kafka.worker")
-
-# The open transaction of a worker that died hides its group's offsets, and partitions may have no
-# leader for a while. After this time the worker exits, and its supervisor starts it again.
-_WITHIN_S = 60.0
-_REQUEST_S = 3.0
-# The time-out of a frequent request, which must not delay a worker that was asked to stop.
-_SHORT_REQUEST_S = 1.0
-_NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
 
 class GapFound(Exception):

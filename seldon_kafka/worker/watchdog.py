@@ -15,18 +15,13 @@ import os
 import sys
 import threading
 import time
-from typing import Callable, Optional
+from typing import Optional
 
 
 class Watchdog:
-    """The deadlines of the main thread and of the I/O thread.
+    """The deadlines of the main thread and of the I/O thread."""
 
-    Args:
-        clock: returns the seconds of a monotonic clock.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._timeout_s = 0.0
         self._armed_at = 0.0
@@ -39,7 +34,7 @@ class Watchdog:
         Args:
             timeout_s: time limit of the call, in seconds.
         """
-        now = self._clock()
+        now = time.monotonic()
         slack_s = timeout_s / 4
         if self._call_began_at is None:
             self._call_began_at = now
@@ -59,7 +54,7 @@ class Watchdog:
         if self._call_began_at is not None:
             with self._lock:
                 if self._io_deadline is not None:
-                    self._io_deadline += self._clock() - self._call_began_at
+                    self._io_deadline += time.monotonic() - self._call_began_at
             self._call_began_at = None
 
     def guard_io(self, timeout_s: float) -> None:
@@ -69,7 +64,7 @@ class Watchdog:
             timeout_s: time limit of the call, in seconds.
         """
         with self._lock:
-            self._io_deadline = self._clock() + timeout_s
+            self._io_deadline = time.monotonic() + timeout_s
 
     def release_io(self) -> None:
         """Clears the deadline after a call to the brokers."""
@@ -82,7 +77,7 @@ class Watchdog:
         The main thread calls this while no call of the user model is under way.
         """
         with self._lock:
-            is_late = self._io_deadline is not None and self._clock() > self._io_deadline
+            is_late = self._io_deadline is not None and time.monotonic() > self._io_deadline
         if is_late:
             print("a call to the brokers did not return in time", file=sys.stderr)
             faulthandler.dump_traceback(all_threads=True)

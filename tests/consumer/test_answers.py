@@ -27,7 +27,7 @@ TAGS: dict[str, list[Any]] = {
 
 @dataclass
 class FakeMessage:
-    """Stands in for `confluent_kafka.Message`, which tests cannot construct."""
+    """A fake of `confluent_kafka.Message`, which tests cannot construct."""
 
     content: bytes | None
     its_headers: list[tuple[str, bytes]] = field(default_factory=list)

@@ -115,7 +115,7 @@ class Load:
         Args:
             value: value of the message.
             expect: expected outcome, see `checker.EXPECT`.
-            headers: headers besides those of the harness.
+            headers: headers to send in addition to the headers of the harness.
             shown: the images, see `images.EncodedImages`.
             key: key of the message; default one by its number, None for none.
 

@@ -29,7 +29,7 @@ from seldon_kafka.worker import model_metrics
 
 
 class Columns:
-    """Has attributes with the names of a response's parts, as a table of such columns does."""
+    """A table whose columns have the names of the attributes of a response."""
 
     def __getattr__(self, name: str) -> Any:
         if name in ("data", "tags", "metrics"):

@@ -59,7 +59,7 @@ def test_a_parameter_that_is_not_a_bool_is_refused(word: str) -> None:
 
 
 class Served:
-    """Has no method that could be called."""
+    """A class without any method."""
 
 
 class TakesRowsOnly:

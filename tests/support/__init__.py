@@ -1,1 +1,1 @@
-"""What tests of several houses share."""
+"""Helpers that the tests of several houses share."""

@@ -22,7 +22,7 @@ HERE = "http://127.0.0.1:8090"
 
 
 async def inside(scope: Scope, receive: Receive, send: Send) -> None:
-    """Stands in for the application behind the guard."""
+    """A fake of the application behind the guard."""
     if scope["type"] == "websocket":
         socket = WebSocket(scope, receive, send)
         await socket.accept()
