@@ -80,9 +80,11 @@ trap quiet EXIT
 
 tick
 rm -f "$stamp"
-if [ "$("$folder/bin/python" -VV 2>/dev/null)" != "$("$python" -VV)" ]; then
+# An interrupted `venv` leaves a Python whose pip is incomplete.
+if [ ! -e "$folder/created" ] || [ "$("$folder/bin/python" -VV 2>/dev/null)" != "$("$python" -VV)" ]; then
     "$python" -m venv --clear "$folder" >/dev/null ||
         failed "can't make a virtual environment with $python; on Debian and Ubuntu: apt install python3-venv"
+    : >"$folder/created"
 fi
 pip="$folder/bin/python -m pip --disable-pip-version-check"
 get_uv "$folder/bin/python"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -41,3 +42,12 @@ def test_pip_takes_a_file_too(file: str) -> None:
     assert int(run(sys.executable, "-m", "pip", "--version").split()[1].split(".")[0]) >= 23
     options = ["--dry-run", "--ignore-installed", "--no-deps", "--require-hashes", "--quiet"]
     run(sys.executable, "-m", "pip", "install", *options, "-r", locks.ROOT / file)
+
+
+def test_an_interrupted_environment_is_created_again(tmp_path: Path) -> None:
+    folder, lock = tmp_path / "env", tmp_path / "requirements.txt"
+    lock.write_text("# nothing\n")
+    # An environment as it is before `venv` has installed pip.
+    run(sys.executable, "-m", "venv", "--without-pip", folder)
+    run(locks.ROOT / "environment.sh", folder, sys.executable, lock)
+    assert run(folder / "bin" / "python", "-m", "pip", "--version").startswith("pip ")
