@@ -1,1 +1,1 @@
-"""Settings, configurations of the Kafka clients, and access rights."""
+"""Settings, properties of the Kafka clients, and access rights."""

@@ -1,4 +1,4 @@
-"""Command-line arguments: types, times in ISO format, and parsers of actions with examples."""
+"""Types of command-line arguments, and parsers of actions with examples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import Any
 
 
 def add_action(actions: Any, name: str, examples: str, **options: Any) -> Any:
-    """Adds the parser of a subcommand's action, with the examples of the action.
+    """Adds the parser of an action, for example `list` of `seldon-kafka dead-letters`.
 
     Args:
         actions: the result of `add_subparsers`.
         name: name of the action.
-        examples: the subcommand's epilog.
+        examples: epilog of the subcommand. Its lines with this action become the epilog of the
+            action.
         options: options of `add_parser`.
+
+    Returns:
+        The parser of the action.
     """
     lines = [
         line for line in examples.splitlines() if f" {name}" in line and "seldon-kafka" in line
@@ -32,7 +36,7 @@ def positive_integer(text: str) -> int:
     """Parses a whole number of at least 1.
 
     Raises:
-        argparse.ArgumentTypeError: the number is less.
+        argparse.ArgumentTypeError: the number is less than 1.
         ValueError: the text is not a whole number.
     """
     number = int(text)
@@ -60,5 +64,5 @@ def parse_iso(text: str) -> datetime.datetime:
     Raises:
         ValueError: the text is not a date or time.
     """
-    # Python 3.8 does not know the Z.
+    # `fromisoformat` accepts `Z` only from Python 3.11 on.
     return datetime.datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", text.strip()))

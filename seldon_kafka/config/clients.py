@@ -1,4 +1,4 @@
-"""Properties of the Kafka clients, made from the settings, and a check of them."""
+"""Composes the properties of Kafka clients from the settings, and checks them."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _QUIET = logging.getLogger("seldon_kafka.config.clients.check")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
 
-# Room for a message's key, headers and framing beyond the largest value.
+# Added to the limit of a value: room for the key, the headers and the framing of a message.
 _FRAMING_BYTES = 1024 * 1024
-# Brokers and clients take requests up to 100 MB by default.
-_ONE_PIECE_BYTES = 90 * 1024 * 1024
+# Limit of a request-log record. Brokers and clients refuse requests above 100 MB by default.
+_LOG_RECORD_BYTES = 90 * 1024 * 1024
 
-# The settings of TLS and SASL, by librdkafka's property.
+# Fields of `Settings` for TLS and SASL, by librdkafka property.
 _TLS = {
     "ssl.ca.location": "ssl_ca_cert_file",
     "ssl.certificate.location": "ssl_client_cert_file",
@@ -41,13 +41,14 @@ _SASL = {
 
 
 def checked(settings: Settings) -> Settings:
-    """Checks that the client library takes the keys, certificates and properties.
+    """Checks that the client library accepts the properties of each kind of client.
 
     Returns:
         The same settings.
 
     Raises:
-        SettingsError: the library refuses them, or no broker is set; the text names the variable.
+        SettingsError: the library refuses a property, key or certificate, or `KAFKA_BROKER` is not
+            set. The text names the variable or the property.
     """
     made: Tuple[Tuple[Callable[..., object], JsonObject], ...] = (
         (AdminClient, admin_config(settings)),
@@ -65,26 +66,32 @@ def checked(settings: Settings) -> Settings:
 def _why_unusable(text: str) -> str:
     why = with_variables(re.sub(r"^Failed to create [a-z ]+: ", "", text))
     if "KAFKA_SSL_" in why:
-        why += "; is it there, is it PEM, and is KAFKA_SSL_CLIENT_KEY_PASS the key's?"
+        why += (
+            "; check that it exists, that it is PEM, "
+            "and that KAFKA_SSL_CLIENT_KEY_PASS is the password of the key"
+        )
     return why
 
 
 def with_variables(text: str) -> str:
-    """Returns a text of the client library, with variables in place of its properties."""
+    """Replaces librdkafka properties in a text by the environment variables that set them."""
     for name, field in {**_TLS, **_SASL}.items():
         text = text.replace(name, f"KAFKA_{field.upper()}")
     return text
 
 
 def most_bytes(settings: Settings) -> int:
-    """Returns the size of the largest message that clients send and fetch, framing included."""
+    """Returns the size limit of a message in the clients, in bytes, with key and headers."""
     return settings.max_message_bytes + _FRAMING_BYTES
 
 
 def most_log_bytes(settings: Settings) -> int:
-    """Returns the size of the largest request-log record: a request and its reply in base64."""
+    """Returns the size limit of a request-log record, in bytes.
+
+    A record has a request and its reply in base64.
+    """
     most = most_bytes(settings)
-    return max(most, min(_ONE_PIECE_BYTES, 2 * (most // 3 * 4)))
+    return max(most, min(_LOG_RECORD_BYTES, 2 * (most // 3 * 4)))
 
 
 def _base(settings: Settings) -> JsonObject:
@@ -93,7 +100,7 @@ def _base(settings: Settings) -> JsonObject:
         "bootstrap.servers": settings.broker,
         "security.protocol": settings.security_protocol,
         "logger": log,
-        # Reconnects soon after a broker is back: the defaults wait up to 10 s.
+        # By default, librdkafka waits up to 10 s before it reconnects to a broker.
         "reconnect.backoff.ms": 50,
         "reconnect.backoff.max.ms": 1000,
         "topic.metadata.refresh.interval.ms": 30_000,
@@ -107,7 +114,11 @@ def _base(settings: Settings) -> JsonObject:
 
 
 def admin_config(settings: Settings) -> JsonObject:
-    """Returns the properties of a `confluent_kafka.admin.AdminClient`."""
+    """Returns the properties of a `confluent_kafka.admin.AdminClient`.
+
+    Raises:
+        SettingsError: `KAFKA_BROKER` is not set.
+    """
     return merged(_base(settings), settings.librdkafka.get("client", {}))
 
 
@@ -115,15 +126,19 @@ def producer_config(settings: Settings, **properties: object) -> JsonObject:
     """Returns the properties of a producer that neither loses nor reorders messages.
 
     Args:
-        settings: the settings.
+        settings: the settings; their librdkafka properties override all others.
         properties: librdkafka properties, with `_` for `.`, that this producer needs.
+
+    Raises:
+        SettingsError: `KAFKA_BROKER` is not set.
     """
     base = _base(settings)
     base.update(
         {
             "enable.idempotence": True,
             "acks": "all",
-            # Kafka's own tools use it too, so every message with one key is in one partition.
+            # Kafka's own tools choose partitions by the same hash, so all messages with equal keys
+            # are in one partition.
             "partitioner": "murmur2_random",
             "linger.ms": 0,
             "message.max.bytes": most_bytes(settings),
@@ -137,12 +152,17 @@ def producer_config(settings: Settings, **properties: object) -> JsonObject:
 
 
 def consumer_config(settings: Settings, group_id: str, **properties: object) -> JsonObject:
-    """Returns the properties of a consumer that reads committed messages and commits by itself.
+    """Returns the properties of a consumer that reads only committed messages.
+
+    The consumer does not commit offsets automatically.
 
     Args:
-        settings: the settings.
-        group_id: the consumer group.
+        settings: the settings; their librdkafka properties override all others.
+        group_id: id of the consumer group.
         properties: librdkafka properties, with `_` for `.`, that this consumer needs.
+
+    Raises:
+        SettingsError: `KAFKA_BROKER` is not set.
     """
     base = _base(settings)
     base.update(

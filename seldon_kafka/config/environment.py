@@ -1,4 +1,4 @@
-"""Parses environment variables; errors name the variable."""
+"""Parsers of environment variables, and a check for misspelled variables."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SERVICE_LINK = re.compile(
 
 
 class SettingsError(UsageError):
-    """A setting is missing, unknown or wrong; the text names it and says what to do."""
+    """A setting is missing, unknown or invalid; the text names the setting."""
 
 
 def text(variable: str, value: str) -> str:
@@ -42,7 +42,7 @@ def text(variable: str, value: str) -> str:
 
 
 def choice(*allowed: str) -> Parser:
-    """Returns a parser that accepts one of `allowed`, in any case."""
+    """Returns a parser that accepts one of `allowed`; upper and lower case are equal."""
 
     def parse(variable: str, value: str) -> str:
         for option in allowed:
@@ -54,7 +54,7 @@ def choice(*allowed: str) -> Parser:
 
 
 def on_off(variable: str, value: str) -> bool:
-    """Parses `on` or `off`; also true/false, yes/no, 1/0."""
+    """Parses `on` or `off`; true/false, yes/no and 1/0 are accepted too."""
     word = value.strip().lower()
     if word in ("on", "true", "yes", "1"):
         return True
@@ -64,7 +64,7 @@ def on_off(variable: str, value: str) -> bool:
 
 
 def auto_on_off(variable: str, value: str) -> str:
-    """Parses `auto`, `on` or `off`; see `on_off`."""
+    """Parses `auto`, or any word that `on_off` accepts; returns `auto`, `on` or `off`."""
     if value.strip().lower() == "auto":
         return "auto"
     try:
@@ -108,6 +108,7 @@ def is_foreign(variable: str, value: str) -> bool:
 IGNORE = "KAFKA_IGNORE"
 """The variable that names the user model's own variables that look like settings."""
 
+# The largest edit distance at which a variable counts as a misspelled setting.
 _MOST_EDITS = 2
 
 
@@ -122,12 +123,12 @@ def unknown_variables(
     """Returns the `KAFKA_*` variables that are not settings; they may belong to the user model.
 
     Args:
-        environ: all variables.
-        known: the settings' variables.
+        environ: all environment variables.
+        known: variables of settings.
         prefixes: prefixes of variables that set properties of librdkafka.
 
     Raises:
-        SettingsError: a variable looks like a misspelled setting; the text names the setting, and
+        SettingsError: a variable looks like a misspelled setting. The text names the setting, and
             says how to keep the variable.
     """
     names = sorted(known)
@@ -149,7 +150,11 @@ def unknown_variables(
 
 
 def _near(variable: str, names: Iterable[str]) -> Optional[str]:
-    """Returns the name that a variable misspells, or the only name that begins with it."""
+    """Returns the name that the variable probably misspells, or None.
+
+    It is the nearest name if that is near enough. Otherwise it is the only name that begins with
+    the variable and `_`.
+    """
     found = min(names, key=lambda name: edits(variable, name))
     if edits(variable, found) <= _MOST_EDITS:
         return found
@@ -160,8 +165,9 @@ def _near(variable: str, names: Iterable[str]) -> Optional[str]:
 def edits(first: str, second: str) -> int:
     """Returns the edit distance of two texts (Levenshtein)."""
     row = list(range(len(second) + 1))
-    for place, letter in enumerate(first, 1):
-        last, row = row, [place]
-        for other, wanted in enumerate(second):
-            row.append(min(last[other + 1] + 1, row[other] + 1, last[other] + (letter != wanted)))
+    for index, letter in enumerate(first, 1):
+        above, row = row, [index]
+        for column, other in enumerate(second):
+            replaced = above[column] + (letter != other)
+            row.append(min(above[column + 1] + 1, row[column] + 1, replaced))
     return row[-1]

@@ -1,7 +1,7 @@
-"""Properties of librdkafka from environment variables, and the properties that are refused.
+"""Reads librdkafka properties from environment variables, and refuses some of them.
 
-`KAFKA_CONSUMER_FETCH_MIN_BYTES=1` sets `fetch.min.bytes` for the consumer, `KAFKA_PRODUCER_…`
-a property of the producer, `KAFKA_CLIENT_…` one of every client. Reference for the names:
+`KAFKA_CONSUMER_FETCH_MIN_BYTES=1` sets `fetch.min.bytes` of consumers. `KAFKA_PRODUCER_…` sets a
+property of producers, and `KAFKA_CLIENT_…` sets a property of every client. All properties:
 https://github.com/confluentinc/librdkafka/blob/master/CONFIGURATION.md
 """
 
@@ -61,11 +61,11 @@ _REFUSED = {
 
 
 class Properties(NamedTuple):
-    """Properties of the client library from environment variables.
+    """Librdkafka properties from environment variables.
 
     Attributes:
-        by_client: properties by client (`client`, `consumer`, `producer`).
-        unknown: variables that name no property.
+        by_client: properties by name, by kind of client: `client` (all), `consumer`, `producer`.
+        unknown: variables that begin as one for a property, but name no property of librdkafka.
     """
 
     by_client: Dict[str, Dict[str, str]]
@@ -76,11 +76,12 @@ def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Pr
     """Returns the properties that environment variables set.
 
     Args:
-        environ: all variables.
-        known: variables that are settings, and so no properties.
+        environ: all environment variables.
+        known: variables of settings; they are skipped.
 
     Raises:
-        SettingsError: a promise of the runtime depends on the property.
+        SettingsError: a variable names a refused property: a promise of the runtime depends on the
+            property, or a setting replaces it.
     """
     own = frozenset(known) | ignored_by(environ)
     found: Dict[str, Dict[str, str]] = {client: {} for client in _PREFIXES}
@@ -101,8 +102,8 @@ def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Pr
 
 
 def _is_property(name: str, value: str) -> bool:
-    """Returns whether the client library knows the property; its value is checked later."""
-    # Imported late: processes that only read settings do not need the library.
+    """Returns whether librdkafka knows the property; its value may be invalid."""
+    # Imported late: processes without these variables do not need the client library.
     from confluent_kafka import KafkaException, Producer
 
     try:
@@ -115,7 +116,7 @@ def _is_property(name: str, value: str) -> bool:
 
 
 def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> JsonObject:
-    """Returns `base` with the properties of `overrides`; later ones win."""
+    """Returns a copy of `base` with the properties of `overrides`; the last value wins."""
     config = dict(base)
     for override in overrides:
         config.update(override)

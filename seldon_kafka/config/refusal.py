@@ -1,7 +1,7 @@
 """Finds out why brokers refuse a client.
 
-librdkafka retries when brokers refuse it, and a waiting call only reports a time-out. The reason
-arrives in the error callback.
+librdkafka retries after a refusal, and the call that waits for an answer reports only a time-out.
+The error callback gets the reason.
 """
 
 from __future__ import annotations
@@ -21,34 +21,40 @@ from seldon_kafka.config.settings import Settings, load_settings
 from seldon_kafka.errors import CommandError
 from seldon_kafka.messages import JsonObject
 
-_WAIT_S = 3.0
-_LATE_S = 0.5
-_PATIENCE_S = 10.0
-_LOOK_S = 0.05
+# Time-out of a request that only finds out the reason of an earlier error.
+_REASON_S = 3.0
+# The reason of a refusal may arrive so long after the error that all brokers are down.
+_REASON_DELAY_S = 0.5
+_REQUEST_S = 10.0
+_POLL_S = 0.05
 MAY_NOT_WRITE = (
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
-    # An idempotent producer asks for an id first, and needs the right to write any topic for it.
+    # An idempotent producer first requests a producer id. Brokers deny it to a user who may not
+    # write to any topic.
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 )
-"""The errors of a producer without the right to write to its topic."""
+"""Error codes of a producer without the right to write to its topic."""
 
-_NOBODY_ANSWERED = (
+_NO_ANSWER = (
     KafkaError._TRANSPORT,
     KafkaError._TIMED_OUT,
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._TIMED_OUT_QUEUE,
 )
-# Prefixes of the properties that an administration client shares with other clients.
+# Prefixes of properties that are valid for every kind of client.
 _CONNECTION = ("bootstrap.", "broker.", "client.", "enable.ssl.", "sasl.", "security.", "ssl.")
+# Settings to check, by error code. Other errors are not refusals.
 _ADVICE: Dict[int, str] = {
     KafkaError._AUTHENTICATION: "KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD",
     KafkaError._SSL: "KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER",
 }
-_TLS_WORDS = "SSL routines::"
+# OpenSSL's texts of errors contain this.
+_OPENSSL_MARK = "SSL routines::"
 _NOT_VERIFIED = "certificate verify failed"
+# The address of the broker, at the beginning of an error's text.
 _BROKER = re.compile(r"^\w+://[^ ]+: ")
 
-# Retries would repeat the log lines; the result has the reason in one line.
+# Each retry of librdkafka would repeat the log line.
 _QUIET = logging.getLogger("seldon_kafka.config.refusal.client")
 _QUIET.addHandler(logging.NullHandler())
 _QUIET.propagate = False
@@ -58,11 +64,10 @@ class Inquiry:
     """An administration client that detects a refusal by the brokers.
 
     Args:
-        config: properties of `config.clients.admin_config`, or another client's properties of the
-            connection.
+        config: properties of the client: addresses, TLS and SASL.
 
     Attributes:
-        admin: the `confluent_kafka.admin.AdminClient` for requests.
+        admin: the client, for requests.
     """
 
     def __init__(self, config: Mapping[str, Any]) -> None:
@@ -71,26 +76,27 @@ class Inquiry:
         self.admin: AdminClient = AdminClient({**config, **own})
 
     def wait(self, futures: Iterable[Any], when_down_s: Optional[float] = None) -> None:
-        """Waits for all answers; the time-out of the requests bounds the wait.
+        """Waits until all requests have an answer or an error; their time-out bounds the wait.
 
         Args:
-            futures: the futures of the requests.
-            when_down_s: longest wait in seconds once no broker can be reached.
+            futures: futures of requests of `admin`; their results are not read.
+            when_down_s: limit of the wait, in seconds, from the error that all brokers are down;
+                None for no such limit.
 
         Raises:
             Refused: the brokers refuse the client.
-            KafkaException: no broker can be reached.
+            KafkaException: all brokers were down for `when_down_s`.
         """
         give_up_at: Optional[float] = None
         waiting = list(futures)
         while not all(future.done() for future in waiting):
-            self.admin.poll(_LOOK_S)
+            self.admin.poll(_POLL_S)
             for error in self._errors:
                 refusal = refusal_of(error)
                 if refusal is not None:
                     raise Refused(refusal)
                 if error.code() == KafkaError._ALL_BROKERS_DOWN and when_down_s is not None:
-                    # No broker is there, or its refusal has not arrived yet.
+                    # All brokers are down, or the reason of a refusal has not arrived yet.
                     give_up_at = give_up_at or time.monotonic() + when_down_s
             self._errors.clear()
             if give_up_at is not None and time.monotonic() > give_up_at:
@@ -102,19 +108,20 @@ class Refused(KafkaException):
 
 
 def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaException:
-    """Returns the same error, or the brokers' refusal that caused it.
+    """Returns the refusal by the brokers that caused an error, or else the same error.
 
-    It asks the brokers once more, for at most three seconds.
+    If no broker answered, this function sends another request to find out the reason. The request
+    takes at most three seconds.
 
     Args:
-        error: the error of a first call.
-        config: properties of the client that made the call.
+        error: the error of a client.
+        config: properties of this client.
     """
-    if error.args[0].code() not in _NOBODY_ANSWERED:
+    if error.args[0].code() not in _NO_ANSWER:
         return error
     inquiry = Inquiry({n: value for n, value in config.items() if n.startswith(_CONNECTION)})
     try:
-        inquiry.wait([inquiry.admin.describe_cluster(request_timeout=_WAIT_S)], _LATE_S)
+        inquiry.wait([inquiry.admin.describe_cluster(request_timeout=_REASON_S)], _REASON_DELAY_S)
     except Refused as refused:
         return KafkaException(*refused.args)
     except KafkaException:
@@ -125,18 +132,18 @@ def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaExceptio
 def admitted(settings: Settings) -> Settings:
     """Checks that a broker accepts a client with these settings.
 
-    Commands call it first, so that they report a refusal at once, and wait for brokers that are
-    only unreachable.
+    Commands call this function before all else. So they report a refusal at once, and wait for
+    brokers that start or restart.
 
     Returns:
         The same settings.
 
     Raises:
-        SettingsError: the client library can't use the settings.
-        KafkaException: the brokers refuse the client, or none answers within ten seconds.
+        SettingsError: the client library refuses the settings, or no broker is set.
+        KafkaException: the brokers refuse the client, or no broker answers within ten seconds.
     """
     inquiry = Inquiry(admin_config(checked(settings)))
-    answer = inquiry.admin.describe_cluster(request_timeout=_PATIENCE_S)
+    answer = inquiry.admin.describe_cluster(request_timeout=_REQUEST_S)
     inquiry.wait([answer])
     answer.result()
     return settings
@@ -144,13 +151,14 @@ def admitted(settings: Settings) -> Settings:
 
 @contextlib.contextmanager
 def one_shot_client() -> Iterator[Settings]:
-    """Loads and checks the settings of a command, and turns errors of clients into one line.
+    """Loads and checks the settings of a command, and turns errors of clients into `CommandError`.
 
-    The clients' log is off in this context, because it repeats the error at each retry.
+    The log of the clients is off from here on, because it repeats an error at each retry.
 
     Raises:
-        SettingsError: the settings are wrong.
-        CommandError: the brokers refuse the client, or don't answer.
+        SettingsError: a setting is invalid, or no broker is set.
+        CommandError: the brokers refuse the client or do not answer, or the context raises a
+            `KafkaException`.
     """
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     settings = load_settings()
@@ -158,42 +166,50 @@ def one_shot_client() -> Iterator[Settings]:
         yield admitted(settings)
     except KafkaException as error:
         refusal = explained(error, admin_config(settings)).args[0]
-        nobody = f"the brokers at {settings.broker} do not answer: "
-        begins = nobody if refusal.code() in _NOBODY_ANSWERED else ""
-        raise CommandError(begins + refusal.str()) from error
+        no_answer = refusal.code() in _NO_ANSWER
+        prefix = f"the brokers at {settings.broker} do not answer: " if no_answer else ""
+        raise CommandError(prefix + refusal.str()) from error
 
 
 def why_unreadable(consumer: Consumer, topic: str, role: str) -> str:
-    """Returns why brokers don't list a topic: it does not exist, or it is hidden from this user.
+    """Returns why brokers don't list a topic: the topic is missing, or this user may not read it.
 
     Args:
-        consumer: a `confluent_kafka.Consumer`; a producer's request could create the topic.
-        topic: its name.
-        role: role of the client, a key of `seldon_kafka.config.rights.ROLES`.
+        consumer: sends the request; the request of a producer could create the topic.
+        topic: name of the topic.
+        role: role of the user, a key of `seldon_kafka.config.rights.ROLES`.
 
     Raises:
         KafkaException: the brokers don't answer.
     """
-    found = consumer.list_topics(topic, timeout=_PATIENCE_S).topics[topic].error
+    found = consumer.list_topics(topic, timeout=_REQUEST_S).topics[topic].error
     if found is not None and found.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
         return str(RightMissing([Right(TOPIC, topic, READ, "")], role))
     return f"topic {topic} does not exist; create it with `seldon-kafka topics create`"
 
 
 def refusal_of(answer: KafkaError) -> Optional[KafkaError]:
-    """Returns a refusal in one line, with the settings to check; None for other errors.
+    """Returns a refusal as an error whose text names the settings to check.
 
-    The line is the same for every broker and try, so that it need not be logged again.
+    The text is the same for every broker and retry, so callers can skip texts that they have
+    logged.
+
+    Returns:
+        The error. None if `answer` is not a refusal of the client.
     """
     code = answer.code()
-    # With TLS 1.3 a broker checks the client's certificate after the handshake.
-    if code == KafkaError._TRANSPORT and _TLS_WORDS in answer.str():
+    # With TLS 1.3, a broker checks the client's certificate after the handshake, so librdkafka
+    # reports a lost connection.
+    if code == KafkaError._TRANSPORT and _OPENSSL_MARK in answer.str():
         code = KafkaError._SSL
     if code not in _ADVICE:
         return None
-    # The broker comes before the reason, and the time and state come after it.
-    words = _BROKER.sub("", answer.str()).partition(" (after ")[0].rpartition(_TLS_WORDS)[2]
+    # Removes the broker before the reason, and the time and state after the reason.
+    words = _BROKER.sub("", answer.str()).partition(" (after ")[0].rpartition(_OPENSSL_MARK)[2]
     if words.startswith(_NOT_VERIFIED):
-        # The text differs, depending on whether the library or its OpenSSL detects it first.
-        words = f"{_NOT_VERIFIED}: the broker's is of another authority, for another host, or old"
+        # The rest of the text differs: librdkafka or OpenSSL may detect the error first.
+        words = (
+            f"{_NOT_VERIFIED}: the broker's certificate is of another authority, for another host, "
+            "or expired"
+        )
     return KafkaError(code, f"{with_variables(words)}; see {_ADVICE[code]}")

@@ -1,8 +1,8 @@
 """The access rights of each role, for brokers with access control lists.
 
-`seldon-kafka acls worker User:model` prints them for Kafka's own tool. The README's table, the
-users of the local cluster and the tests use the same list. Read, Write and Alter include Kafka's
-Describe.
+`seldon-kafka acls worker User:model` prints the commands that grant the rights of a worker. The
+README's table, the users of the local cluster and the tests use the same lists. No list has
+Describe beside Read, Write, Alter or Delete, because these operations include Describe in Kafka.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class Right(NamedTuple):
     """One entry of an access control list.
 
     Attributes:
-        resource: `Topic`, `Group` or `TransactionalId`.
-        name: name of the resource, or a prefix of names.
-        operation: Kafka's name of the operation.
-        purpose: what the right is needed for.
+        resource: type of the resource: `Topic`, `Group` or `TransactionalId`.
+        name: name of the resource, or a prefix of the names of several resources.
+        operation: Kafka's name of the allowed operation.
+        purpose: reason why the role needs the right.
         prefixed: whether `name` is a prefix.
     """
 
@@ -42,7 +42,7 @@ class Right(NamedTuple):
 
 
 class RightMissing(Exception):
-    """Rights are missing.
+    """The brokers deny an operation that a role needs.
 
     Args:
         rights: the missing rights.
@@ -74,7 +74,10 @@ def worker_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Returns the rights to log requests, for workers and Seldon's server beside them."""
+    """Returns the rights to write the request log; none if the request log is off.
+
+    Workers need them, and Seldon's server beside the workers.
+    """
     if not settings.log_requests:
         return ()
     return (
@@ -125,9 +128,9 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Returns the rights to write feedback, for Seldon's server beside the workers.
+    """Returns the rights to write feedback.
 
-    Workers do not need them: they would wait for a topic that they don't use.
+    Seldon's server needs them, and the workers beside it do not.
     """
     return (Right(TOPIC, settings.feedback_topic, WRITE, "feedback"),)
 
@@ -152,7 +155,7 @@ def topics_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def dashboard_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Returns the rights of `python -m consumer.dashboard`, each once."""
+    """Returns the rights of `python -m consumer.dashboard`, without duplicates."""
     parts = (
         producer_rights(settings),
         consumer_rights(settings),

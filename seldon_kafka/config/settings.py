@@ -1,6 +1,7 @@
 """The settings of the runtime, read once from environment variables at start.
 
-All names begin with `KAFKA_`; they are those of Seldon's Kafka executor if it has the setting.
+The name of each variable begins with `KAFKA_`. If Seldon's Kafka executor has the same setting, the
+variable has the same name there.
 """
 
 from __future__ import annotations
@@ -69,24 +70,27 @@ class Settings:
         "KAFKA_LOG_REQUESTS",
         on_off,
         False,
-        "`on` writes each request with its reply to a topic: over Kafka in the reply's "
-        "transaction; one over REST or gRPC fails (503) if the brokers don't take its record",
+        "`on` writes each request with its reply to a topic, over Kafka in the "
+        "reply's transaction; a request over REST or gRPC fails (503) if the brokers don't accept its record",
     )
     log_topic: str = _setting(
-        "KAFKA_LOG_TOPIC", text, "model_log", "topic for that, if `KAFKA_LOG_REQUESTS` is `on`"
+        "KAFKA_LOG_TOPIC",
+        text,
+        "model_log",
+        "topic of the request log, if `KAFKA_LOG_REQUESTS` is `on`",
     )
     group_id: str = _setting(
-        "KAFKA_GROUP_ID", text, "model-workers", "consumer group; workers of one group share work"
+        "KAFKA_GROUP_ID", text, "model-workers", "consumer group; its workers share the partitions"
     )
-    share: Share = _setting(  # noqa: RUF009 - a field, as all of them
+    share: Share = _setting(  # noqa: RUF009 - the call returns a field
         "KAFKA_SHARE",
         share,
         Share(),
         "share of keys that this group answers, in percent by hash, with changes by time "
-        "(`0-100,2027-01-31T10:00:00Z=0-90`); other groups must have the rest",
+        "(`0-100,2027-01-31T10:00:00Z=0-90`); other groups must answer the rest",
     )
     workers: int = _setting(
-        "KAFKA_WORKERS", integer(1, 1024), 1, "worker processes of one supervisor"
+        "KAFKA_WORKERS", integer(1, 1024), 1, "number of worker processes of one supervisor"
     )
     worker_id: str = _setting(
         "KAFKA_WORKER_ID",
@@ -123,7 +127,8 @@ class Settings:
         "KAFKA_NON_FINITE",
         choice("refuse", "null"),
         "refuse",
-        "NaN and infinity in an answer: `refuse` it (`bad_prediction`), or write `null`",
+        "NaN and infinity in an answer: `refuse` rejects the message (`bad_prediction`), `null` "
+        "writes null",
     )
     commit_messages: int = _setting(
         "KAFKA_COMMIT_MESSAGES",
@@ -135,7 +140,7 @@ class Settings:
         "KAFKA_MAX_MESSAGE_BYTES",
         integer(1, 512 * MIB),
         8 * MIB,
-        "larger messages become dead letters (`too_large`)",
+        "limit of a message's value in bytes; larger messages become dead letters (`too_large`)",
     )
     start: str = _setting(
         "KAFKA_START",
@@ -160,58 +165,58 @@ class Settings:
         "KAFKA_PREDICT_TIMEOUT_S",
         number(0.1, 3600.0),
         60.0,
-        "time limit of a call of the class; after it the worker is ended and restarted",
+        "time limit of one call of the class, in seconds; then the worker is ended and restarted",
     )
     retry_message_s: float = _setting(
         "KAFKA_RETRY_MESSAGE_S",
         number(0.0, 86_400.0),
         300.0,
-        "time after which a message that alone meets temporary errors becomes a dead letter "
-        "(`retries_exhausted`)",
+        "seconds after which a single message with nothing but temporary errors becomes a dead "
+        "letter (`retries_exhausted`)",
     )
     max_failed_consecutive: int = _setting(
         "KAFKA_MAX_FAILED_CONSECUTIVE",
         integer(0, 1_000_000),
         100,
-        "consecutive failures of the class at which consumption stops; 0: never",
+        "number of consecutive failures of the class at which consumption stops; 0: never",
     )
     max_failed_ratio: float = _setting(
         "KAFKA_MAX_FAILED_RATIO",
         number(0.0, 1.0),
         0.5,
-        "share of the last 200 messages at which the class may fail before consumption stops; 0: "
-        "any",
+        "share of the last 200 messages; consumption stops when the class fails at more of them; "
+        "0: never",
     )
     max_rejected_consecutive: int = _setting(
         "KAFKA_MAX_REJECTED_CONSECUTIVE",
         integer(0, 1_000_000),
         0,
-        "consecutive messages that are rejected for their senders' errors, at which consumption "
-        "stops; 0: never",
+        "number of consecutive messages with errors of their senders at which consumption stops; "
+        "0: never",
     )
     transaction_timeout_ms: int = _setting(
         "KAFKA_TRANSACTION_TIMEOUT_MS",
         integer(1000, 900_000),
         5000,
-        "time after which brokers abort the transaction of a dead worker",
+        "milliseconds after which brokers abort the transaction of a dead worker",
     )
     session_timeout_ms: int = _setting(
         "KAFKA_SESSION_TIMEOUT_MS",
         integer(1000, 300_000),
         6000,
-        "time after which the group gives the partitions of a dead worker to others",
+        "milliseconds after which the group gives the partitions of a dead worker to others",
     )
     stop_timeout_s: float = _setting(
         "KAFKA_STOP_TIMEOUT_S",
         number(0.5, 600.0),
         4.0,
-        "time after SIGTERM in which workers finish and commit before they are killed",
+        "seconds after SIGTERM in which workers finish and commit before they are killed",
     )
     state_dir: str = _setting(
         "KAFKA_STATE_DIR",
         text,
         "",
-        "folder of files that outlive a worker; unset: one in the temporary folder",
+        "folder of files that outlive a worker; unset: a folder in the temporary folder",
     )
     seldon_server: bool = _setting(
         "KAFKA_SELDON_SERVER", on_off, True, "`off`: the supervisor starts no REST and gRPC server"
@@ -235,7 +240,7 @@ class Settings:
         "`plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`",
     )
     ssl_ca_cert_file: str = _setting(
-        "KAFKA_SSL_CA_CERT_FILE", text, "", "file with the certificate authority (PEM)"
+        "KAFKA_SSL_CA_CERT_FILE", text, "", "file with the CA certificate (PEM)"
     )
     ssl_client_cert_file: str = _setting(
         "KAFKA_SSL_CLIENT_CERT_FILE", text, "", "file with the client's certificate (PEM)"
@@ -243,9 +248,7 @@ class Settings:
     ssl_client_key_file: str = _setting(
         "KAFKA_SSL_CLIENT_KEY_FILE", text, "", "file with the client's key (PEM)"
     )
-    ssl_ca_cert: str = _setting(
-        "KAFKA_SSL_CA_CERT", text, "", "the certificate authority itself (PEM)"
-    )
+    ssl_ca_cert: str = _setting("KAFKA_SSL_CA_CERT", text, "", "the CA certificate itself (PEM)")
     ssl_client_cert: str = _setting(
         "KAFKA_SSL_CLIENT_CERT", text, "", "the client's certificate itself (PEM)"
     )
@@ -266,19 +269,19 @@ class Settings:
     librdkafka: Mapping[str, Mapping[str, str]] = dataclasses.field(
         default_factory=dict, repr=False
     )
-    """Properties passed through, by client: `client` (all), `consumer`, `producer`."""
+    """Librdkafka properties by name, by kind of client: `client` (all), `consumer`, `producer`."""
     unknown: Tuple[str, ...] = ()
-    """Variables that look like settings and belong to the class."""
+    """Variables that begin with `KAFKA_` and are not settings; the user model may read them."""
 
     @property
     def topics(self) -> Tuple[str, ...]:
-        """Names of all topics: input, output, dead letters, feedback, and the log if it is on."""
+        """Names of the topics: input, output, dead letters, feedback, and the request log if on."""
         names = (self.input_topic, self.output_topic, self.dead_letter_topic, self.feedback_topic)
         return (*names, self.log_topic) if self.log_requests else names
 
 
 def variables() -> JsonObject:
-    """Returns the settings' fields (`dataclasses.Field`), by the name of their variable."""
+    """Returns the fields of `Settings` (`dataclasses.Field`), by environment variable."""
     return {
         field.metadata["variable"]: field
         for field in dataclasses.fields(Settings)
@@ -297,7 +300,8 @@ def load_settings(environ: Optional[Mapping[str, str]] = None) -> Settings:
         topic, worker id, state folder).
 
     Raises:
-        SettingsError: a variable is misspelled, malformed or refused; the text names it.
+        SettingsError: a variable is misspelled, malformed or refused, or two topics have one name.
+            The text names the variable.
     """
     environ = os.environ if environ is None else environ
     known = variables()
@@ -352,16 +356,16 @@ def _check_topics(settings: Settings) -> None:
 
 
 def log_unknown(settings: Settings, log: logging.Logger) -> None:
-    """Logs the variables that look like settings and are not."""
+    """Logs the variables that begin with `KAFKA_` and are not settings."""
     if settings.unknown:
-        log.info("no settings, and left to the class: %s", ", ".join(sorted(settings.unknown)))
+        log.info("not settings, and left to the class: %s", ", ".join(sorted(settings.unknown)))
 
 
 def require_broker(settings: Settings) -> Settings:
     """Checks that a broker is set, and returns the same settings.
 
     Raises:
-        SettingsError: `KAFKA_BROKER` is not set.
+        SettingsError: no broker is set.
     """
     if not settings.broker:
         raise SettingsError(

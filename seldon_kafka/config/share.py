@@ -1,7 +1,7 @@
-"""Shares: the messages that one of several deployments answers, by key and time.
+"""The share of all messages that one of several deployments answers.
 
-The key and the timestamp of a message decide whether it is in a share. So deployments whose shares
-add up to all messages answer each message once, also while the shares change.
+The key and the timestamp of a message decide whether the message is in a share. If the shares of
+all deployments add up to 100 percent, each message is answered once, also while shares change.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _EXAMPLE = "0-100,2027-01-31T10:00:00Z=0-90"
 class Range(NamedTuple):
     """A range of hashes of keys, in percent of all hashes.
 
-    The hash is CRC-32 of the key. Producers choose a partition by another hash, so each partition
-    has a part of every range. A message without a key is hashed by its position.
+    The hash is CRC-32 of the key, or of partition and offset for a message without a key. Producers
+    choose a partition by another hash, so each partition has a part of every range.
 
     Attributes:
-        first: start of the range.
-        last: end of the range, not included.
+        first: start of the range, in percent.
+        last: end of the range, in percent, not included.
     """
 
     first: float = 0.0
     last: float = _WHOLE
 
     def has(self, record: Record) -> bool:
-        """Returns whether a record's key is in the range."""
+        """Returns whether the hash of a record is in the range."""
         key = record.key
         if key is None:
             key = b"%d:%d" % (record.partition, record.offset)
@@ -48,9 +48,9 @@ class Share(NamedTuple):
     """The messages that a consumer group answers.
 
     Attributes:
-        first: the first range of keys.
-        changes: further ranges, each with the time at which it begins (milliseconds since 1970), in
-            order.
+        first: range of messages that are older than all changes.
+        changes: start of each further range, in milliseconds since 1970, and the range, in order of
+            time. A range applies until the next one starts.
     """
 
     first: Range = Range()
@@ -72,7 +72,7 @@ class Share(NamedTuple):
         return self == _ALL
 
     def __str__(self) -> str:
-        changes = [f",{_error_text(since_ms)}={changed}" for since_ms, changed in self.changes]
+        changes = [f",{_iso(since_ms)}={changed}" for since_ms, changed in self.changes]
         return str(self.first) + "".join(changes)
 
 
@@ -80,16 +80,16 @@ _ALL = Share()
 
 
 def share(variable: str, value: str) -> Share:
-    """Parses `0-90` or `0-100,2027-01-31T10:00:00Z=0-90`; `0-0` is an empty share.
+    """Parses the setting: `0-90` or `0-100,2027-01-31T10:00:00Z=0-90`; `0-0` is an empty share.
 
     Raises:
-        SettingsError: a range is invalid, a time has no zone, or times are not in order.
+        SettingsError: a range is invalid, a time has no zone, or the times do not ascend.
     """
     first, *changes = value.split(",")
     found = Share(_range(variable, first), tuple(_change(variable, each) for each in changes))
     times = [since_ms for since_ms, _ in found.changes]
     if times != sorted(set(times)):
-        raise SettingsError(f"{variable}={value!r}: times must follow each other")
+        raise SettingsError(f"{variable}={value!r}: the times must ascend")
     return found
 
 
@@ -101,7 +101,7 @@ def _range(variable: str, text: str) -> Range:
         found = None
     if found is None or not 0.0 <= found.first <= found.last <= _WHOLE:
         raise SettingsError(
-            f"{variable}: {text.strip()!r} is no range of percentages; use one as in {_EXAMPLE}"
+            f"{variable}: {text.strip()!r} is not a range in percent; an example is {_EXAMPLE}"
         )
     return found
 
@@ -114,11 +114,11 @@ def _change(variable: str, text: str) -> Tuple[float, Range]:
         since = None
     if since is None or since.tzinfo is None or not equals:
         raise SettingsError(
-            f"{variable}: {text.strip()!r} is no time with a range; use one as in {_EXAMPLE}"
+            f"{variable}: {text.strip()!r} is not a time with a range; an example is {_EXAMPLE}"
         )
     return since.timestamp() * 1000, _range(variable, changed)
 
 
-def _error_text(since_ms: float) -> str:
+def _iso(since_ms: float) -> str:
     since = datetime.datetime.fromtimestamp(since_ms / 1000, datetime.timezone.utc)
     return since.isoformat().replace("+00:00", "Z")

@@ -13,16 +13,16 @@ log = logging.getLogger("seldon_kafka.worker")
 
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
-# The function behind `signal.getsignal`. Before Python 3.12, the latter raises an exception
-# internally for each handler of ours, which is too slow for each call of the user model.
+# `signal.getsignal` is too slow for each call of the user model. Before Python 3.12, it raises and
+# catches an exception for a handler that is a function. This is the C function behind it.
 _handler_of: Callable[[int], Any] = importlib.import_module("_signal").getsignal
 
 
 @contextlib.contextmanager
 def stop_signals_calling(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at each of the signals; after the context they are ignored.
+    """Calls `stop` at SIGTERM and Ctrl-C; after the context, both signals are ignored.
 
-    At its end, Python restores the default handlers of signals that are not ignored. A second
+    When Python exits, it restores the default handler of a signal that is not ignored. A second
     signal would then kill a process that has finished its work, and change its exit status.
     """
     for number in _NUMBERS:
@@ -35,11 +35,11 @@ def stop_signals_calling(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class StopSignals:
-    """SIGTERM and Ctrl-C in a process whose main thread runs the user model.
+    """Detects SIGTERM and Ctrl-C in a process whose main thread runs the user model.
 
-    Python calls signal handlers in the main thread, between two instructions, and a user model may
-    stay in one instruction for long. So another thread reads the descriptor to which Python's
-    handler in C writes at once (`signal.set_wakeup_fd`).
+    Python calls signal handlers in the main thread, between two bytecode instructions, and one
+    instruction of a user model may take long. So another thread reads a file descriptor to which
+    Python's C-level handler writes at once (`signal.set_wakeup_fd`).
     """
 
     def __init__(self) -> None:
@@ -47,24 +47,24 @@ class StopSignals:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._requested = False
-        self._theirs: Dict[int, Callable[[int, Any], Any]] = {}
+        self._user_handlers: Dict[int, Callable[[int, Any], Any]] = {}
 
     def install(self) -> None:
-        """Installs the handlers; the main thread calls it before and after calls of the user model.
+        """Installs the handler; the main thread calls this around each call of the user model.
 
-        A handler that the user model has installed meanwhile is called after this one.
+        If the user model has installed a handler in between, a signal calls both handlers.
         """
         for number in _NUMBERS:
             found = _handler_of(number)
             if found == self._handle:
                 continue
             if callable(found) and found is not signal.default_int_handler:
-                self._theirs[number] = found
+                self._user_handlers[number] = found
             signal.signal(number, self._handle)
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
 
     def requested(self) -> bool:
-        """Returns whether a signal has arrived; any thread may call it."""
+        """Returns whether a signal has arrived; any thread may call this."""
         if not self._requested:
             try:
                 self._requested = any(number in _NUMBERS for number in os.read(self._read, 64))
@@ -73,18 +73,18 @@ class StopSignals:
         return self._requested
 
     def ignore(self) -> None:
-        """Ignores further signals while the process ends; the main thread calls it."""
+        """Ignores further signals while the process ends; only the main thread may call this."""
         signal.set_wakeup_fd(-1)
         for number in _NUMBERS:
             signal.signal(number, signal.SIG_IGN)
 
     def _handle(self, number: int, frame: Any) -> None:
         self._requested = True
-        theirs = self._theirs.get(number)
-        if theirs is None:
+        user_handler = self._user_handlers.get(number)
+        if user_handler is None:
             return
         try:
-            theirs(number, frame)
+            user_handler(number, frame)
         except BaseException as error:
-            # The handler may want to end the process, which is about to end in order.
+            # The handler may raise SystemExit. That is not needed, because the worker is stopping.
             log.info("the class's handler of signal %d raised %r", number, error)

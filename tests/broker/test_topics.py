@@ -116,7 +116,7 @@ def test_the_error_for_brokers_that_do_not_answer_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KAFKA_BROKER", "127.0.0.1:1")
-    monkeypatch.setattr("seldon_kafka.config.refusal._PATIENCE_S", 1)
+    monkeypatch.setattr("seldon_kafka.config.refusal._REQUEST_S", 1)
     assert main(["create"]) == 1
     error = capsys.readouterr().err
     assert "127.0.0.1:1 do not answer" in error

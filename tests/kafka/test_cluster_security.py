@@ -261,8 +261,8 @@ def test_a_refusal_is_the_same_line_from_every_broker(text: str) -> None:
     refusal = refusal_of(KafkaError(KafkaError._SSL, text))
     assert refusal is not None
     assert refusal.str() == (
-        "certificate verify failed: the broker's is of another authority, for another host, or "
-        "old; see KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER"
+        "certificate verify failed: the broker's certificate is of another authority, "
+        "for another host, or expired; see KAFKA_SECURITY_PROTOCOL, KAFKA_SSL_…, KAFKA_BROKER"
     )
 
 
