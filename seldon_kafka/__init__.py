@@ -1,20 +1,21 @@
 """Serves any Seldon wrapper class between Kafka topics, exactly once and in order.
 
-A user model needs nothing of this package: its return value is its answer. It may use:
+A user model need not import this package: the return value of `predict` is the answer. Two names
+are for user models:
 
 - `Response`: an answer with tags and metrics.
-- `UserModelError`: an error with its cause: the message or the user model.
+- `UserModelError`: an error that says whether the message or the user model caused it.
 
-Other programs may use:
+The other names are for programs:
 
-- `load_settings`, `Settings`, `SettingsError`: the settings from environment variables.
-- `Feedback`, `feedback_of`, `BadFeedback`: feedback, and its form in Seldon's JSON.
-- `FeedbackWriter`, `NotWritten`: writes feedback to its topic.
+- `load_settings`, `Settings`, `SettingsError`: read the settings from environment variables.
+- `Feedback`, `feedback_of`, `BadFeedback`: parse feedback from Seldon's JSON.
+- `FeedbackWriter`, `NotWritten`: write feedback to the feedback topic.
 
 All other modules are internal: their names may change in any version.
 
-Names for programs are imported at their first use, so that a class with a `Response` does not
-import a Kafka client.
+The names for programs are imported at their first use. A user model that imports `Response` thus
+does not import a Kafka client.
 """
 
 from __future__ import annotations

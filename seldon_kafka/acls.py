@@ -1,4 +1,4 @@
-"""`seldon-kafka acls ROLE User:NAME` prints the commands of Kafka's own tool for a role."""
+"""`seldon-kafka acls ROLE User:NAME` prints the commands that grant the rights of a role."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from seldon_kafka.errors import UsageError
 
 _EXAMPLES = """
 examples:
-  seldon-kafka acls worker User:model        commands that grant a worker's rights
-  seldon-kafka acls producer User:CN=camera    to the holder of this certificate
+  seldon-kafka acls worker User:model          grant the rights of a worker to a user
+  seldon-kafka acls producer User:CN=camera    grant those of a producer to a certificate's name
 
 Names come from KAFKA_INPUT_TOPIC, KAFKA_OUTPUT_TOPIC, KAFKA_DEAD_LETTER_TOPIC,
-KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID; those for the request log are among them
-where KAFKA_LOG_REQUESTS is on.
+KAFKA_FEEDBACK_TOPIC, KAFKA_LOG_TOPIC and KAFKA_GROUP_ID. A worker has rights for the request log
+only if KAFKA_LOG_REQUESTS is on.
 """
 
 
@@ -34,7 +34,7 @@ def _print(options: argparse.Namespace) -> int:
     """Prints the commands that grant a role's rights."""
     settings = load_settings()
     if not options.principal.startswith("User:"):
-        raise UsageError(f"Kafka calls it User:{options.principal}")
+        raise UsageError(f"write the principal as User:{options.principal}")
     for right in ROLES[options.role](settings):
         sys.stdout.write(_command(right, options.principal, settings.broker) + "\n")
     return 0

@@ -25,9 +25,11 @@ from seldon_kafka.pipeline.stack_check import ABSOLUTE, RELATIVE, NoCheck, diffe
 from seldon_kafka.pipeline.user_model import UserModel, copy_data
 
 BATCH_SIZES = (2, 3, 8, 33)
-"""Compared batch sizes, in messages; a further batch has all messages."""
+"""Batch sizes that are compared, in messages; one more batch has all messages."""
 
-_WORTH_IT = 1.2
+# The smallest speed-up by stacking at which the check recommends a declaration.
+_WORTHWHILE_SPEED_UP = 1.2
+# Number of different payloads from which equal replies show that a class is row-wise.
 _ENOUGH_DIFFERENT = 4
 _MAX_BYTES = 512 * 1024 * 1024
 
@@ -47,11 +49,11 @@ class Finding(NamedTuple):
     """The result of a check.
 
     Attributes:
-        rejections: descriptions of rejections of single messages.
+        rejections: a description of each single message that was rejected.
         switch: reason why messages can't be stacked; empty if they can be stacked.
-        differences: descriptions of replies in batches that differ from single replies; at most one
-            per batch size.
-        side_effects: descriptions of side effects of the class on its arrays.
+        differences: for each batch size, a description of the first reply that differs from the
+            reply to the single message; batch sizes without a difference are left out.
+        side_effects: descriptions of side effects of the class on its input and output arrays.
         singly_s: time for all messages one by one, in seconds.
         stacked_s: time for all messages in one batch, in seconds.
     """
@@ -65,7 +67,7 @@ class Finding(NamedTuple):
 
     @property
     def is_row_wise(self) -> bool:
-        """Whether messages can be stacked, and stacking changes no reply."""
+        """Whether messages can be stacked, and no reply differed when they were."""
         return not self.switch and not self.differences
 
 
@@ -73,12 +75,13 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
     """Sends payloads to instances of a class, one by one and in batches of several sizes.
 
     Args:
-        class_name: the class, as `Module.Class`.
-        payloads: message values.
+        class_name: name of the class, as `Module.Class`.
+        payloads: values of messages.
 
     Raises:
-        ClassNotUsable: the class can't be imported or created.
-        Retriable: the class reported a temporary error.
+        ClassNotUsable: the class does not exist, or has no method that can be called.
+        Retriable: the class raised a temporary error.
+        Exception: an error of the constructor or `load()` of the class.
     """
     records = [
         Record("check", 0, offset, 0, None, payload, ()) for offset, payload in enumerate(payloads)
@@ -133,29 +136,37 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
-    """Yields descriptions of side effects of the class on its arrays; all of them are allowed."""
+    """Yields descriptions of the side effects that `_SideEffects` finds; all of them are allowed.
+
+    Nothing is tried with a class that gets whole messages (`predict_raw`).
+    """
     if user_model.takes_raw:
         return
     seen = _SideEffects(user_model)
     for record in records:
         payload = _payload_of(record)
         if payload is not None:
-            # `Finding.rejections` already has this error.
+            # `Finding.rejections` already has errors of the class.
             with contextlib.suppress(Exception):
                 seen.observe(payload)
     yield from seen.found
 
 
 class _SideEffects:
-    """Finds side effects of a class on its input and output arrays, message by message."""
+    """Finds side effects of a class on its input and output arrays.
+
+    Attributes:
+        found: descriptions of the side effects, as keys in the order of their discovery.
+    """
 
     def __init__(self, user_model: UserModel) -> None:
         self._user_model = user_model
+        # The latest answer, and a copy of it; empty before the first message.
         self._kept: List[Any] = []
         self.found: Dict[str, None] = {}
 
     def observe(self, payload: Payload) -> None:
-        """Calls the class twice with a message, and records side effects in `found`.
+        """Calls the class twice with a payload, and adds side effects to `found`.
 
         Raises:
             Exception: an error of the class.
@@ -185,9 +196,9 @@ class _SideEffects:
         )
         self._kept = [again, copy.deepcopy(again)]
 
-    def _add_if(self, is_so: bool, habit: str) -> None:
+    def _add_if(self, is_so: bool, description: str) -> None:
         if is_so:
-            self.found[habit] = None
+            self.found[description] = None
 
 
 def _payload_of(record: Record) -> Optional[Payload]:
@@ -211,7 +222,7 @@ def _alike(first: Any, second: Any) -> bool:
 
 
 def difference(first: Outcome, second: Outcome) -> str:
-    """Describes how two outcomes differ; returns an empty string if they are equal."""
+    """Describes how two outcomes differ; empty if they are equal within the tolerance."""
     if isinstance(first, Reply) and isinstance(second, Reply):
         return differing(json.loads(first.value), json.loads(second.value), "reply") or ""
     if isinstance(first, Rejection) and isinstance(second, Rejection):
@@ -224,8 +235,15 @@ def difference(first: Outcome, second: Outcome) -> str:
 def sample_payloads(user_model: UserModel, count: int) -> List[bytes]:
     """Returns random requests in the input shape that `init_metadata` of the class declares.
 
+    Args:
+        user_model: the loaded class.
+        count: number of requests.
+
+    Returns:
+        Seldon JSON with whole numbers from 0 to 255.
+
     Raises:
-        ClassNotUsable: the metadata has no input shape.
+        ClassNotUsable: the class has no `init_metadata`, or the metadata has no input shape.
     """
     metadata: Any = getattr(user_model.instance, "init_metadata", dict)()
     inputs = metadata.get("inputs") or []
@@ -245,8 +263,8 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
     """Returns the payloads, and variants of them with other numbers in their arrays.
 
     Args:
-        payloads: message values.
-        count: smallest number of payloads to return, variants included.
+        payloads: values of messages.
+        count: number of payloads to return, unless more are given.
     """
     random = np.random.default_rng(0)
     found = list(payloads)
@@ -256,10 +274,10 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
 
 
 def _drawn_again(value: bytes, random: np.random.Generator) -> bytes:
-    """Returns a JSON message whose array has numbers drawn at random from the original array.
+    """Returns a copy of a JSON message whose array has numbers drawn at random from the original.
 
-    The numbers are not merely reordered, because that would keep the mean and range of the message.
-    Other messages are returned unchanged.
+    The numbers are drawn with repetition, because a mere reordering would keep mean and range. A
+    message without an array of different numbers is returned unchanged.
     """
     try:
         document = json.loads(value)
@@ -303,8 +321,12 @@ def _check(options: argparse.Namespace) -> int:
     """Checks a class, and prints the findings.
 
     Returns:
-        Exit status: 1 if a message is rejected, or if stacking changes a reply of a class that
-            declares itself row-wise; otherwise 0.
+        Exit status: 1 if a message is rejected, or if a class declares itself row-wise but is not;
+        otherwise 0.
+
+    Raises:
+        CommandError: the class raised a temporary error.
+        UsageError: the class can't be created, or a payload can't be read.
     """
     try:
         user_model = _loaded(options.class_name)
@@ -357,8 +379,8 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: User
     print(f"          |a - b| <= {ABSOLUTE:g} + {RELATIVE:g} |b|")
     print(f"singly    {count} messages in {finding.singly_s:.3f} s")
     print(f"stacked   {count} messages in {finding.stacked_s:.3f} s")
-    for habit in finding.side_effects:
-        print(f"note      {habit}")
+    for description in finding.side_effects:
+        print(f"note      {description}")
     for text in finding.rejections[:5]:
         print(f"rejected  {text}")
     if finding.rejections:
@@ -370,7 +392,7 @@ def _print_finding(finding: Finding, payloads: Sequence[bytes], user_model: User
 
 
 def _count_different(payloads: Sequence[bytes]) -> int:
-    """Returns the number of different payloads; the format of JSON text makes no difference."""
+    """Returns the number of different payloads; white space and key order of JSON do not count."""
     return len(set(map(_content, payloads)))
 
 
@@ -399,7 +421,7 @@ def _print_verdict(finding: Finding, user_model: UserModel, *, is_tried: bool) -
         print("ok        the same answers singly and stacked")
         return 0
     times = finding.singly_s / max(finding.stacked_s, 1e-9)
-    if times < _WORTH_IT:
+    if times < _WORTHWHILE_SPEED_UP:
         print("ok        the class is called message by message; a declaration would gain nothing")
         return 0
     print("ok        the same answers singly and stacked. If calls have no side effects, declare")

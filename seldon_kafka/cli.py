@@ -1,8 +1,8 @@
 """The command `seldon-kafka`.
 
-Each subcommand is a module with `configure`, which adds its arguments and the function that runs
-it. Only the module of the given subcommand is imported. The function returns an exit status, and
-its errors become one line here.
+Each subcommand is a module with a function `configure`, which adds the subcommand's arguments to a
+parser. It also sets the default `run`: the function that runs the subcommand and returns its exit
+status. Only the module of the given subcommand is imported.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ examples:
   seldon-kafka COMMAND --help                   arguments and examples of a command
 
 Settings are environment variables: KAFKA_BROKER=host:port names the brokers. User models are looked
-for in the current folder first, as Seldon does it.
+for in the current folder first, as in Seldon.
 
 completion: eval "$(seldon-kafka --print-completion bash)" (or zsh, tcsh)
-exit status: 0 done, 1 it did not succeed, 2 wrong use or settings, 130 Ctrl-C
+exit status: 0 success, 1 failure, 2 wrong use or settings, 130 Ctrl-C
 """
 _SHELLS = ("bash", "zsh", "tcsh")
 
@@ -59,14 +59,17 @@ _COMMANDS = {
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """Runs one subcommand.
+    """Runs one subcommand, and prints a `CommandError` as one line.
 
     Args:
-        arguments: the command line without the program's name; the process's own by default.
+        arguments: command line without the program's name; that of the process by default.
 
     Returns:
-        Exit status: 0 for success, 1 for failure, 2 for wrong use or settings, 130 for Ctrl-C, or
-        another one that the subcommand documents.
+        Exit status: 0 for success, 1 for failure, 2 for wrong settings, 130 for Ctrl-C, or another
+        exit status that the subcommand documents.
+
+    Raises:
+        SystemExit: the arguments are wrong (exit status 2), or ask for help or the version (0).
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     _put_current_folder_first()
@@ -95,8 +98,12 @@ def _put_current_folder_first() -> None:
         sys.path.insert(0, folder)
 
 
-def _parser(asked_for: Sequence[str]) -> argparse.ArgumentParser:
-    """Returns the parser, with the arguments of the given subcommands only."""
+def _parser(complete: Sequence[str]) -> argparse.ArgumentParser:
+    """Returns a parser that knows all subcommands, and only the arguments of these ones.
+
+    Args:
+        complete: names of subcommands whose modules are imported; other words are ignored.
+    """
     parser = argparse.ArgumentParser(
         prog="seldon-kafka",
         description="Serves a Seldon Python wrapper class between Kafka topics, exactly once and "
@@ -113,7 +120,7 @@ def _parser(asked_for: Sequence[str]) -> argparse.ArgumentParser:
         made = commands.add_parser(
             name, help=command.help, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        if name in asked_for:
+        if name in complete:
             importlib.import_module(command.module).configure(made)
     return parser
 

@@ -1,7 +1,7 @@
 """Errors: why a message is rejected or retried, and who caused an exception.
 
-Exceptions of client libraries are recognised by their qualified names, so that no library is
-imported for it.
+Exceptions of client libraries are recognised by their qualified names, so that this module does not
+import these libraries.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from seldon_kafka.messages import (
 )
 from seldon_kafka.seldon_types import known_to_seldon
 
+# The advice of `seldon-kafka dead-letters show`, by reason. "The message says" means the header
+# `kafka-dead-message` of the dead letter.
 REASONS = {
     "bad_base64": "binData must be base64 text; encode the bytes again.",
     "bad_headers": "Kafka's header names are UTF-8 text; encode them as UTF-8.",
@@ -34,42 +36,43 @@ REASONS = {
     "bad_shape": "Send the shape that the message asks for.",
     "bad_value": "A value is missing, of the wrong type or out of range; the message says which.",
     "empty": "The message has no bytes; send a payload.",
-    "image_too_large": "The picture has more pixels than the class takes; make it smaller.",
+    "image_too_large": "The image has more pixels than the class accepts; make it smaller.",
     "invalid_utf8": "JSON is UTF-8 text; encode it as UTF-8.",
-    "no_payload": "JSON without data, binData, strData, jsonData, inputs or instances.",
-    "not_finite": "The class takes no NaN, null or Infinity; send numbers.",
+    "no_payload": "The JSON has no data, binData, strData, jsonData, inputs or instances.",
+    "not_finite": "The class accepts no NaN, null or Infinity; send numbers.",
     "not_json": "The bytes are not JSON; fix them, or name their format in content-type.",
-    "not_protobuf": "The bytes are not the message that proto-name says.",
+    "not_protobuf": "The bytes are not a message of the type in proto-name.",
     "predict_failed": "The class raised an exception; fix it, then replay.",
     "ragged": "Rows differ in length; send a rectangular array.",
-    "reply_refused": "The output topic's broker refuses the reply; the message says why.",
-    "reply_too_large": "The reply is larger than the output topic takes; send fewer rows.",
-    "retries_exhausted": "It alone kept failing with a temporary error; replay it later.",
+    "reply_refused": "The broker of the output topic refuses the reply; the message says why.",
+    "reply_too_large": "The reply is larger than the output topic accepts; send fewer rows.",
+    "retries_exhausted": "Only this message kept failing with temporary errors; replay it later.",
     "tombstone": "The value is null; the input topic takes requests only.",
     "too_deep": "Arrays may be nested 32 deep.",
     "too_large": "Send fewer rows in a message, or raise KAFKA_MAX_MESSAGE_BYTES.",
     "undecodable": "The runtime can't decode this payload, though it should; please report it.",
     "unknown_content_type": "Use one of the content types that the message lists.",
     "unknown_proto_name": "proto-name must be seldon.protos.SeldonMessage.",
-    "unreadable": "No part of it could be read; send it again, in smaller batches.",
-    "unsupported": "The format allows it, but not here; the message says what is taken.",
+    "unreadable": "The client could not read the message; send it again, in smaller batches.",
+    "unsupported": "The runtime accepts only a part of this format; the message says which.",
     "worker_crash": "A worker died each time it processed this message; see its log.",
 }
 
 MESSAGE_LIMIT = 1000
-"""Longest text of a rejection, in characters."""
+"""Length limit of the text of a rejection, in characters."""
 
 _REASON_WORD = re.compile(r"^[a-z][a-z0-9_]{0,63}$")
 
 MOST_RETRY_AFTER_S = 300.0
-"""The longest `Retry-After` that is honoured, in seconds."""
+"""Limit of the delay that an exception can ask for, in seconds."""
 
 STATUS_CODES = frozenset((408, 425, 429, 502, 503, 504))
 """HTTP status codes of errors after which the same request may succeed (RFC 9110)."""
 
-_BUILT_IN = (ConnectionError, TimeoutError, socket.timeout)
+# Exceptions after which the same call may succeed: Python's, gRPC's by code, and others by name.
+_TEMPORARY = (ConnectionError, TimeoutError, socket.timeout)
 _GRPC_CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
-_NAMES = frozenset(
+_TEMPORARY_NAMES = frozenset(
     {
         "aiohttp.client_exceptions.ClientConnectionError",
         "asyncio.exceptions.TimeoutError",
@@ -99,8 +102,9 @@ _NAMES = frozenset(
         "urllib3.exceptions.TimeoutError",
     }
 )
-# Errors that last until somebody mends them, although some are connection errors by type.
-_LASTING = frozenset(
+# Exceptions after which the same call fails until a person changes something. Some of them are
+# connection errors by type.
+_LASTING_NAMES = frozenset(
     {
         "aiohttp.client_exceptions.ClientSSLError",
         "aiohttp.client_exceptions.InvalidURL",
@@ -124,7 +128,7 @@ _LASTING = frozenset(
 
 
 class CommandError(Exception):
-    """A command fails; the text says why in one line.
+    """A command failed; the text is the reason, in one line.
 
     Attributes:
         exit_status: exit status of the command.
@@ -134,21 +138,22 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """A command is used wrongly; the text says what to change."""
+    """Arguments or settings of a command are wrong; the text says what to change."""
 
     exit_status = 2
 
 
 class UserModelError(Exception):
-    """An error that a user model raises to say what went wrong with a message.
+    """An error that a user model raises to say whether it or the message caused the error.
 
     Args:
-        message: what is wrong, for the sender.
-        status_code: HTTP status code: 400 to 499 if the sender's message is wrong, so that it
-            does not count as a failure of the class; 408, 425, 429, 502, 503 and 504 are temporary
-            errors, and the message is tried again.
-        reason: a stable word for the dead letter's header, letters, digits and `_`.
-        app_code: the application's own error code, for the dead letter's header.
+        message: description of the error, for the sender.
+        status_code: HTTP status code. After 408, 425, 429, 502, 503 and 504, the message is tried
+            again. Every other code from 400 to 499 is an error of the sender, which does not count
+            as a failure of the user model. All other codes count as a failure.
+        reason: a stable word of lower-case letters, digits and `_`. After an error of the sender,
+            it is the reason of the dead letter.
+        app_code: error code of the application, for a header of the dead letter.
     """
 
     def __new__(cls, *_: object, **__: object) -> UserModelError:
@@ -161,7 +166,7 @@ class UserModelError(Exception):
         self, message: str, status_code: int = 400, reason: str = "", app_code: str = ""
     ) -> None:
         super().__init__(message)
-        # In Seldon's own, the text is in `message` alone.
+        # Seldon's exception, which may be a base class, does not pass the text to `Exception`.
         self.args = (message,)
         self.message = message
         self.status_code = status_code
@@ -169,7 +174,7 @@ class UserModelError(Exception):
         self.app_code = app_code
 
     def to_dict(self) -> JsonObject:
-        """The `status` that Seldon's server answers such an error with."""
+        """Returns the JSON with which Seldon's server answers this error."""
         status = {"status": 1, "info": self.message, "code": -1, "reason": self.reason}
         return {"status": status}
 
@@ -179,7 +184,7 @@ class Rejected(Exception):
 
     Args:
         reason: a key of `REASONS`.
-        message: the error, and what the sender can do.
+        message: description of the error, for the sender.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -189,11 +194,11 @@ class Rejected(Exception):
 
 
 class Retriable(Exception):
-    """The user model met a temporary error; no message caused it.
+    """The user model raised a temporary error, which no message caused.
 
     Args:
-        message: the text of the error.
-        retry_after_s: delay that the error asks for, in seconds; 0 for none.
+        message: text of the error.
+        retry_after_s: delay before the next try that the error asks for, in seconds; 0 for none.
     """
 
     def __init__(self, message: str, retry_after_s: float = 0.0) -> None:
@@ -202,18 +207,19 @@ class Retriable(Exception):
 
 
 class BadPrediction(Exception):
-    """The user model's answer can't be a reply."""
+    """The answer of the user model can't be sent as a reply."""
 
 
 class ModelError(NamedTuple):
-    """Facts about an exception beside its text.
+    """Facts about an exception of a user model, without its text.
 
     Attributes:
-        status_code: HTTP status of Seldon's server for this exception; None if it is unknown.
-        reason: its reason word, or empty.
-        app_code: the application's own error code, or empty.
-        body: JSON answer of Seldon's server; empty if the exception has no `to_dict` and the class
-            has no handler.
+        status_code: HTTP status code with which Seldon's server answers the exception; None if
+            unknown.
+        reason: reason that the exception gives, or empty.
+        app_code: error code of the application, or empty.
+        body: JSON with which Seldon's server answers the exception. It is empty if the exception
+            has no `to_dict` and the user model has no error handler.
     """
 
     status_code: Optional[int] = None
@@ -223,24 +229,24 @@ class ModelError(NamedTuple):
 
 
 UNKNOWN = ModelError()
-"""The facts of an exception without any."""
+"""The facts of an exception about which nothing is known."""
 
 
 def retriable_of(error: BaseException) -> Retriable:
-    """Returns the runtime's exception for a temporary error."""
+    """Returns a `Retriable` with the text and the delay of a temporary error."""
     return Retriable(describe_error(error), retry_after_s(error))
 
 
 def rejection_of(record: Record, error: Exception, facts: ModelError = UNKNOWN) -> Rejection:
-    """Returns the rejection for an exception.
+    """Returns the rejection of a record after an exception.
 
     Args:
-        record: the message.
-        error: the exception.
-        facts: facts of the exception, with those of the class's error handler.
+        record: the record.
+        error: the exception, of the decoder or of the user model.
+        facts: facts about the exception.
 
     Raises:
-        Retriable: the error is temporary.
+        Retriable: the exception is temporary.
     """
     if isinstance(error, Rejected):
         return Rejection(record, error.reason, error.message)
@@ -281,7 +287,7 @@ def _error_text(error: BaseException) -> str:
 
 
 def text_or_empty(value: object) -> str:
-    """Returns any value as text; empty for None, and for a value without a text."""
+    """Returns a value as text; empty for None, and if `str()` raises."""
     try:
         return "" if value is None else str(value)
     except Exception:
@@ -289,42 +295,50 @@ def text_or_empty(value: object) -> str:
 
 
 def is_temporary(error: BaseException) -> bool:
-    """Returns whether the same call may succeed later.
+    """Returns whether an exception is temporary: the same call may succeed later.
 
-    An exception is temporary if it, or one that it was raised from, is a connection error or a
-    time-out of Python or of a common client, carries one of `STATUS_CODES`, or has an attribute
-    `retriable` that is True. Certificate errors and malformed addresses are not.
+    If `status_code` of the exception is from 400 to 499, this code alone decides. Otherwise the
+    exception or one of its causes must show that it is temporary:
+
+    - It is a connection error or time-out of Python or of a common client library.
+    - It has one of `STATUS_CODES`.
+    - Its attribute `retriable` is True.
+
+    Certificate errors, malformed addresses and exceptions caused by them are never temporary.
     """
     own = status_of(error)
     if own is not None and 400 <= own < 500:
         return own in STATUS_CODES
     causes = list(_with_causes(error))
-    return any(map(_is_temporary_itself, causes)) and not any(map(_is_lasting, _all_of(error)))
+    return any(map(_is_temporary_itself, causes)) and not any(
+        map(_is_lasting, _with_contexts(error))
+    )
 
 
 def status_of(error: BaseException) -> Optional[int]:
-    """Returns the HTTP status code of an exception, or None."""
+    """Returns `status_code` of an exception; None if it is no HTTP status code."""
     status = attribute(error, "status_code")
     return status if _is_status(status) else None
 
 
 def retry_after_s(error: BaseException) -> float:
-    """Returns the delay that an exception or its response asks for, in seconds; 0 for none.
+    """Returns the delay that an exception or one of its causes asks for, in seconds; 0 for none.
 
-    It reads an attribute `retry_after`, or the `Retry-After` header of a response. The result is at
-    most `MOST_RETRY_AFTER_S`.
+    The delay comes from the attribute `retry_after`, or else from the header `Retry-After` of the
+    exception or its response. It is at most `MOST_RETRY_AFTER_S`.
     """
     for cause in _with_causes(error):
         asked = attribute(cause, "retry_after")
         if asked is None:
-            asked = _header(cause) or _header(attribute(cause, "response"))
+            asked = _retry_after(cause) or _retry_after(attribute(cause, "response"))
         seconds = _seconds(asked)
         if seconds > 0:
             return min(MOST_RETRY_AFTER_S, seconds)
     return 0.0
 
 
-def _header(holder: Any) -> Any:
+def _retry_after(holder: Any) -> Any:
+    """Returns the header `Retry-After` of an exception or a response, or None."""
     headers = attribute(holder, "headers")
     with contextlib.suppress(Exception):
         return headers.get("Retry-After") or headers.get("retry-after")
@@ -332,7 +346,7 @@ def _header(holder: Any) -> Any:
 
 
 def _seconds(asked: Any) -> float:
-    """Parses a `Retry-After` to seconds: a number, or an HTTP date."""
+    """Returns the seconds until a `Retry-After`, a number or an HTTP date; 0 if it is invalid."""
     if isinstance(asked, (int, float)):
         return float(asked)
     try:
@@ -346,7 +360,7 @@ def _seconds(asked: Any) -> float:
 
 
 def _with_causes(error: BaseException) -> Iterator[BaseException]:
-    """Yields the exception, its causes, and the exceptions that it wraps."""
+    """Yields the exception, its causes and the exceptions that it wraps, recursively."""
     waiting: List[BaseException] = [error]
     seen: Set[int] = set()
     while waiting:
@@ -355,13 +369,13 @@ def _with_causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        # requests wraps urllib3's exception as an argument; urllib3 and urllib wrap as `reason`.
+        # requests wraps an exception as an argument; urllib3 and urllib wrap it as `reason`.
         wrapped = (found.__cause__, attribute(found, "reason"), *found.args)
         waiting.extend(each for each in wrapped if isinstance(each, BaseException))
 
 
-def _all_of(error: BaseException) -> Iterator[BaseException]:
-    """Yields the same, and the exceptions that were handled when these were raised."""
+def _with_contexts(error: BaseException) -> Iterator[BaseException]:
+    """Yields the exceptions of `_with_causes`, and those in whose handlers they were raised."""
     seen: Set[int] = set()
     for cause in _with_causes(error):
         context: Optional[BaseException] = cause
@@ -372,16 +386,16 @@ def _all_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def _is_temporary_itself(error: BaseException) -> bool:
-    if isinstance(error, _BUILT_IN) or attribute(error, "retriable") is True:
+    if isinstance(error, _TEMPORARY) or attribute(error, "retriable") is True:
         return True
     group = attribute(error, "exceptions")
     if isinstance(group, tuple) and group:
-        # An `ExceptionGroup`, as `asyncio.TaskGroup` raises it.
+        # The error is an `ExceptionGroup`, for example of `asyncio.TaskGroup`.
         return all(isinstance(each, BaseException) and is_temporary(each) for each in group)
     if isinstance(error, socket.gaierror):
         return error.errno == socket.EAI_AGAIN
     names = _names_of(error)
-    if not names.isdisjoint(_NAMES):
+    if not names.isdisjoint(_TEMPORARY_NAMES):
         return True
     if "grpc.RpcError" in names:
         with contextlib.suppress(Exception):
@@ -391,7 +405,7 @@ def _is_temporary_itself(error: BaseException) -> bool:
 
 
 def _status_in_response(error: BaseException) -> Any:
-    """Returns the status code of the response in an exception."""
+    """Returns the HTTP status code of the response in an exception, or None."""
     response = attribute(error, "response")
     if isinstance(response, dict):
         with contextlib.suppress(Exception):
@@ -406,7 +420,7 @@ def _status_in_response(error: BaseException) -> Any:
 
 def _is_lasting(error: BaseException) -> bool:
     return isinstance(error, ssl.SSLCertVerificationError) or not _names_of(error).isdisjoint(
-        _LASTING
+        _LASTING_NAMES
     )
 
 
@@ -417,7 +431,7 @@ def _names_of(error: BaseException) -> Set[str]:
 
 
 def attribute(holder: object, name: str) -> Any:
-    """Returns an attribute; None if it is missing, or if reading it raises."""
+    """Returns an attribute of an object; None if it is missing, or if its property raises."""
     try:
         return getattr(holder, name, None)
     except Exception:

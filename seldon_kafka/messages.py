@@ -24,7 +24,7 @@ from typing import (
 from seldon_kafka.seldon_types import known_to_seldon
 
 Json = Any
-"""A JSON value, or the array, bytes or object of a user model in its place."""
+"""A JSON value, or an array, bytes or object of a user model instead of one."""
 
 JsonObject = Dict[str, Any]
 """A JSON object."""
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     """An array of any type."""
 else:
-    # The command line and classes that import `Response` start without numpy.
+    # Without numpy, the command line and user models that import `Response` start faster.
     Array = Any
 
 DType = Any
-"""A `np.dtype`; numpy for Python 3.8 has no generic one."""
+"""A `np.dtype`; in numpy for Python 3.8 its type has no parameters."""
 
 Headers = Sequence[Tuple[str, Optional[bytes]]]
 
-# Headers of the runtime begin with `kafka-`; all others are the sender's.
+# Names of headers that the runtime writes. All other headers are the sender's.
 WORKER = "kafka-worker"
 INPUT_TOPIC = "kafka-input-topic"
 INPUT_PARTITION = "kafka-input-partition"
@@ -59,12 +59,12 @@ DEAD_ERROR_REASON = "kafka-dead-error-reason"
 DEAD_APP_CODE = "kafka-dead-app-code"
 DEAD_ERROR = "kafka-dead-error"
 
-# Replaces headers whose names are not UTF-8, which the client library can't return. The message is
-# rejected.
+# Replaces the headers of a message if the client library can't return them because their names are
+# not UTF-8. The message is rejected.
 UNREADABLE_HEADERS: Headers = (("kafka-unreadable-headers", b"names are not UTF-8"),)
 
-# Marks a message that the client library can't return at all, because its batch can't be
-# decompressed, or not within `receive.message.max.bytes` (100 MB).
+# Marks a message that the client library can't return, because its batch can't be decompressed or
+# is larger than `receive.message.max.bytes` (100 MB) when decompressed.
 UNREADABLE_BATCH: Headers = (("kafka-unreadable-batch", b"it can't be decompressed"),)
 
 
@@ -76,13 +76,13 @@ class Record(NamedTuple):
     """A consumed message.
 
     Attributes:
-        topic: its topic.
-        partition: its partition.
-        offset: its offset.
-        timestamp_ms: milliseconds since 1970, or -1 without a timestamp.
-        key: bytes or None.
-        value: bytes, or None for a tombstone.
-        headers: (name, value) pairs in the sender's order; names may repeat.
+        topic: input topic.
+        partition: number of the partition.
+        offset: offset in the partition.
+        timestamp_ms: timestamp, in milliseconds since 1970; -1 if there is none.
+        key: the key; None if there is none.
+        value: the value; None for a tombstone.
+        headers: pairs of name and value, in the sender's order; names may repeat.
     """
 
     topic: str
@@ -100,12 +100,14 @@ class Payload(NamedTuple):
     Attributes:
         kind: name of the Seldon field for such data: `ndarray`, `tensor`, `tftensor`, `binData`,
             `strData`, `jsonData` or `customData`; `raw` if only `request` is decoded.
-        data: `np.ndarray` for the first three; then bytes, str, any JSON value, `Any`.
-        names: the sender's feature names: a tuple of texts, or any other value of the field.
-        meta: the sender's `meta` as a dict (`puid`, `tags`, …).
-        request: the parsed message for raw methods: JSON or a `SeldonMessage`.
-        dtype: type of the array that the user model gets, if `data` holds it in fewer bytes (uint8,
-            for whole numbers from 0 to 255).
+        data: `np.ndarray` for `ndarray`, `tensor` and `tftensor`; bytes for `binData`; str for
+            `strData`; any JSON value for `jsonData`; protobuf's `Any` for `customData`.
+        names: feature names of the sender: a tuple of texts, or any other value of the field.
+        meta: `meta` of the sender (`puid`, `tags`, …).
+        request: the parsed message for raw methods, as JSON or `SeldonMessage`; None if no method
+            needs it.
+        dtype: type of the array that the user model gets, if `data` has another type. Whole numbers
+            from 0 to 255 may be in `data` as uint8, which takes fewer bytes.
     """
 
     kind: str
@@ -120,14 +122,14 @@ class Response:
     """An answer of a user model, with tags and metrics.
 
     Args:
-        data: the answer: an array, a list, bytes, a text or an object.
+        data: the answer: an array, a list, bytes, a str or a dict.
         tags: `meta.tags` of the reply.
         metrics: Seldon metrics: objects with `key`, `type` (`COUNTER`, `GAUGE` or `TIMER`) and
             `value`.
     """
 
     def __new__(cls, *_: Any, **__: Any) -> Response:
-        """Makes an instance that Seldon's server recognises too, if it is imported."""
+        """Makes an instance that Seldon's server recognises too, if seldon_core is imported."""
         kind = known_to_seldon(cls, "seldon_core.user_model", "SeldonResponse")
         made: Response = object.__new__(kind)
         return made
@@ -144,17 +146,17 @@ class Response:
 
 
 class Prediction(NamedTuple):
-    """A user model's answer.
+    """The answer of a user model to one message.
 
     Attributes:
         data: rows (`np.ndarray` or list), or bytes, str or dict; or a whole reply, if `raw`.
-        names: class names, one for each column, for two-dimensional rows.
-        tags: tags of the answer; tags in `row_tags` have one entry for each row.
-        row_tags: names of those tags.
-        metrics: Seldon metrics for the reply.
+        names: class names, one for each column of two-dimensional rows.
+        tags: tags of the reply; a tag in `row_tags` has one entry for each row.
+        row_tags: names of the tags with one entry for each row.
+        metrics: Seldon metrics to write into the reply.
         raw: whether `data` is a whole reply (`predict_raw`).
-        reported: Seldon metrics to count at the commit.
-        request_path: Seldon's `meta.requestPath`: the node of the graph and its image.
+        reported: Seldon metrics that the worker counts when the transaction commits.
+        request_path: Seldon's `meta.requestPath`: image by name of the graph's node.
     """
 
     data: Json
@@ -171,11 +173,11 @@ class Reply(NamedTuple):
     """An answered record.
 
     Attributes:
-        record: the record.
-        value: the reply's value.
+        record: the input record.
+        value: value of the reply.
         headers: headers that describe the value.
-        sent_puid: the sender's `meta.puid`; empty if there was none.
-        metrics: Seldon metrics to count at the commit.
+        sent_puid: `meta.puid` of the sender; empty if the sender set none.
+        metrics: Seldon metrics that the worker counts when the transaction commits.
     """
 
     record: Record
@@ -189,12 +191,13 @@ class Rejection(NamedTuple):
     """A record that can't be answered.
 
     Attributes:
-        record: the record.
-        reason: a stable word, one of `seldon_kafka.errors.REASONS` or the user model's own.
-        message: the error, for the sender.
+        record: the input record.
+        reason: a stable word: one of `seldon_kafka.errors.REASONS`, or a word of the user model.
+        message: description of the error, for the sender.
         failed: whether the user model failed; False for an error of the sender.
-        sent_puid: as in `Reply`; None if the record was not decoded.
-        headers: facts of the user model's exception, as headers of the dead letter.
+        sent_puid: `meta.puid` of the sender; empty if the sender set none, None if the record was
+            not decoded.
+        headers: facts about the user model's exception, as headers of the dead letter.
     """
 
     record: Record
@@ -209,12 +212,15 @@ Outcome = Union[Reply, Rejection]
 
 
 def value_bytes(records: Iterable[Record]) -> int:
-    """Returns the size of the values of these records, in bytes."""
+    """Returns the total size of the values of records, in bytes."""
     return sum([len(record.value or b"") for record in records])
 
 
 def header(headers: Headers, name: str) -> Optional[bytes]:
-    """Returns the value of the last header with this name (in any case), or None."""
+    """Returns the value of the last header with this name, or None if there is none.
+
+    Upper and lower case are equal.
+    """
     wanted = name.lower()
     for found, value in reversed(headers):
         if found.lower() == wanted:

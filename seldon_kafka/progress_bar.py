@@ -7,7 +7,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 def counting() -> Progress:
-    """Returns a progress bar with a count and the time on stderr; it is off without a terminal."""
+    """Returns a progress bar with a count and the elapsed time, on stderr.
+
+    The bar is disabled if stderr is not a terminal.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     return Progress(*columns, TimeElapsedColumn(), console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""Makes classes that Seldon's server recognises too, if seldon_core is imported."""
+"""Makes classes that Seldon's server recognises as its own, if seldon_core is imported."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 
 def known_to_seldon(ours: type, module: str, name: str) -> type:
-    """Returns the class, or a subclass of it and of seldon_core's class if that is imported.
+    """Returns a subclass of a class and seldon_core's class, or the class itself.
 
     Args:
         ours: a class of this package.
-        module: name of seldon_core's module.
-        name: name of the class that Seldon's server tests for.
+        module: name of seldon_core's module. If it is not imported, the result is `ours`.
+        name: name of the class in this module, which Seldon's server tests for.
     """
     theirs = getattr(sys.modules.get(module), name, None)
     if theirs is None or issubclass(ours, theirs):

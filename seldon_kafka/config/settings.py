@@ -70,8 +70,8 @@ class Settings:
         "KAFKA_LOG_REQUESTS",
         on_off,
         False,
-        "`on` writes each request with its reply to a topic, over Kafka in the "
-        "reply's transaction; a request over REST or gRPC fails (503) if the brokers don't accept its record",
+        "`on` writes each request with its reply to a topic, over Kafka in the reply's "
+        "transaction; a request over REST or gRPC fails (503) if brokers don't accept its record",
     )
     log_topic: str = _setting(
         "KAFKA_LOG_TOPIC",

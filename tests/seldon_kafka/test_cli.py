@@ -90,7 +90,7 @@ def test_completion_knows_the_commands_and_their_options(
             ["check", "tests.support.classes.Double", "--payload", "absent"],
             "--payload absent: No such file",
         ),
-        (["acls", "worker", "model"], "Kafka calls it User:model"),
+        (["acls", "worker", "model"], "write the principal as User:model"),
         (["feedback", "send", "p-1"], "use --truth LABEL or --reward NUMBER"),
         (["request-log"], "no search engine is set: set REQUEST_LOG_URL or use --url"),
     ],

@@ -53,7 +53,7 @@ def test_the_error_for_wrong_use_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["worker", "model"]) == 2
-    assert capsys.readouterr().err == "error: Kafka calls it User:model\n"
+    assert capsys.readouterr().err == "error: write the principal as User:model\n"
     monkeypatch.setenv("KAFKA_INPT_TOPIC", "in")
     assert main(["worker", "User:model"]) == 2
     assert "did you mean KAFKA_INPUT_TOPIC?" in capsys.readouterr().err
