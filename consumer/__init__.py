@@ -1,1 +1,1 @@
-"""Reads the topic `model_output`: a terminal view, lines, files, scores, and the dashboard."""
+"""Reads the output topic, and shows, writes or scores the answers; has the dashboard."""

@@ -1,4 +1,4 @@
-"""The command line of the consumer."""
+"""`python -m consumer` shows, writes or scores the answers of the output topic."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from seldon_kafka.transport.snapshot import ReadError
 
 _BATCH = 500
 _POLL_S = 0.1
-# A run determines what to read, and when to end.
+# Options that exclude `--run`, because a run itself determines what to read and when to end.
 _NOT_FOR_RUN = ("score", "dead_letters", "from_beginning", "group", "count")
 
 _EXAMPLES = """
@@ -53,8 +53,8 @@ examples:
 Brokers and topics come from KAFKA_BROKER (else the local cluster),
 KAFKA_OUTPUT_TOPIC and KAFKA_DEAD_LETTER_TOPIC. The store of s3:// addresses
 comes from AWS_ENDPOINT_URL, its keys from AWS_ACCESS_KEY_ID and
-AWS_SECRET_ACCESS_KEY. A --run ends when each object has one row. The same
-command continues it after a stop.
+AWS_SECRET_ACCESS_KEY. With --run, the command ends when each object has one
+row. After a stop, the same command continues the run.
 """
 
 
@@ -62,9 +62,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the consumer.
 
     Returns:
-        Exit status: 0 after success, 2 for wrong arguments or settings, 130 after Ctrl-C.
-        1 if the topics can't be read, there were fewer messages than --count, or objects of a run
-        have no row.
+        Exit status: 0 after success or a closed pipe, 2 for wrong settings, 130 after Ctrl-C. 1 if
+        the topics can't be read, there were fewer messages than --count, or objects of a run have
+        no row.
+
+    Raises:
+        SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
     """
     parser = _parser()
     options = parser.parse_args(arguments)
@@ -86,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:  # before reading started
         return 130
     except BrokenPipeError:
-        # The reader of the pipe has closed it. Python would report that again at exit.
+        # The reader has closed the pipe, and buffered output would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -99,12 +102,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     lines = parser.add_mutually_exclusive_group()
-    lines.add_argument("--json", action="store_true", help="a JSON object for each message")
-    lines.add_argument("--csv", action="store_true", help="a line for each image")
+    lines.add_argument("--json", action="store_true", help="write a JSON object for each message")
+    lines.add_argument("--csv", action="store_true", help="write a line for each image")
     lines.add_argument(
         "--parquet",
         metavar="LOCATION",
-        help="a row for each image, in a folder or s3://bucket/prefix",
+        help="write a row for each image, in a folder or s3://bucket/prefix",
     )
     parser.add_argument(
         "--score", action="store_true", help="print accuracy, confusion, duplicates and gaps"
@@ -120,9 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     run = parser.add_argument_group("with --parquet")
     run.add_argument(
-        "--run", type=run_name, metavar="NAME", help="the run's name, as in python -m producer"
+        "--run", type=run_name, metavar="NAME", help="name of the run, as in python -m producer"
     )
-    run.add_argument("--of", metavar="LOCATION", help="the run's objects; each gets one row")
+    run.add_argument("--of", metavar="LOCATION", help="objects of the run; each gets one row")
     run.add_argument(
         "--since", type=_time, metavar="TIME", help="start of the run: 2h, 2026-05-31T12:30Z"
     )
@@ -137,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exits with a usage error if options exclude each other."""
+    """Exits with a usage error if options exclude or need each other."""
     if options.run is None:
         if options.of or options.since:
             parser.error("--of and --since go with --run")
@@ -162,7 +165,7 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
     topics = [settings.output_topic]
     if with_dead:
         topics.append(settings.dead_letter_topic)
-    # Without a group, the consumer has a group id of its own that never gets commits.
+    # librdkafka needs a group id. Without --group, the id is random, and nothing is committed.
     group = options.group or f"consumer-{uuid.uuid4().hex}"
     config = consumer_config(settings, group)
     inputs = _Inputs(config, settings.input_topic, options.from_beginning)
@@ -173,14 +176,16 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         group=options.group is not None,
         manual_commit=options.parquet is not None,
     )
-    score = Score(started_ms=int(1000 * time.time()))  # an integer, as Kafka's timestamps are
+    score = Score(started_ms=int(1000 * time.time()))  # whole, as Kafka's timestamps
     interrupted = False
     try:
-        # Other programs wait for this line: messages that are sent after it are not missed.
+        # Other programs wait for this line, because messages that are sent later are not missed.
         sys.stderr.write(f"reading {' and '.join(topics)}\n")
         sys.stderr.flush()
         with closing(reader), _sink(options, settings, config, score, reader.commit) as sink:
-            _pump(reader, settings.dead_letter_topic, score, sink, options.count, options.timeout)
+            _read_answers(
+                reader, settings.dead_letter_topic, score, sink, options.count, options.timeout
+            )
     except KeyboardInterrupt:
         interrupted = True
     out = Console(stderr=as_lines, highlight=False)
@@ -194,11 +199,11 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
 
 @dataclass(frozen=True)
 class _Sink:
-    """A consumer of answers.
+    """Functions that show or write answers.
 
     Attributes:
-        write: takes an answer and its latency in ms, if known.
-        idle: called after each batch.
+        write: called with each answer and its latency in ms; the latency is None if unknown.
+        idle: called after each batch of messages, also an empty batch.
     """
 
     write: Callable[[Answer, float | None], None]
@@ -222,7 +227,7 @@ def _sink(
         make = json_lines if options.json else csv_lines if options.csv else text_lines
         yield _Sink(make(sys.stdout), sys.stdout.flush)
         return
-    # Imported here: it needs libraries for decoding that the image of sdep/batch does not have.
+    # Imported late: the image of sdep/batch lacks libraries that this module imports.
     from consumer.pictures import PictureFetcher
 
     with ExitStack() as stack:
@@ -232,7 +237,7 @@ def _sink(
         yield _Sink(view.show, view.tick)
 
 
-def _pump(
+def _read_answers(
     reader: Reader,
     dead_letter_topic: str,
     score: Score,
@@ -240,7 +245,7 @@ def _pump(
     count: int | None,
     timeout_s: float | None,
 ) -> None:
-    """Reads until there were enough messages, or none within the timeout."""
+    """Reads until there were `count` answers, or no message for `timeout_s` seconds."""
     last = time.monotonic()
     while count is None or score.total < count:
         limit = _BATCH if count is None else min(_BATCH, count - score.total)
@@ -270,9 +275,11 @@ class _Inputs:
         self._from = {p: low if from_beginning else high for p, (low, high) in offsets.items()}
 
     def sent(self) -> int | None:
-        """Returns the number of messages since the start, and closes the client.
+        """Returns the number of messages that were sent, and closes the client.
 
-        None if the topic does not exist, or no broker answers.
+        Returns:
+            The number of offsets since the start. None if the topic does not exist, or no broker
+            answers.
         """
         try:
             offsets = end_offsets(self._consumer, self._topic)

@@ -1,4 +1,4 @@
-"""Reads the messages of the output topic and the dead-letter topic."""
+"""Parses the messages of the output topic and the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from seldon_kafka.messages import (
 )
 
 UNREADABLE_OBJECT = "unreadable_object"
-"""Reason of an answer: the sender could not read the object as a picture."""
+"""Reason of a dead letter: the sender could not read the object as an image."""
 
 _PROTOBUF = b"seldon.protos.SeldonMessage"
 
@@ -34,9 +34,8 @@ class Label:
     """The classification of one image.
 
     Attributes:
-        name: the class with the highest probability; a romaji name if the model names its
-            classes so.
-        confidence: the confidence of the model, from 0 to 1.
+        name: name of the class with the highest probability, for example in romaji.
+        confidence: confidence of the model in this class, from 0 to 1.
         abstain: whether the model is too unsure to decide.
         outlier: whether the model finds that the image shows none of its classes.
         probabilities: name and probability of each class.
@@ -50,12 +49,18 @@ class Label:
 
     @property
     def hiragana(self) -> str:
-        """The character, or an empty text if the name is none of the ten."""
+        """The character of the class; empty if the name is not one of the ten romaji names."""
         return HIRAGANA.get(self.name, "")
 
 
 class Reply(NamedTuple):
-    """The content of a reply's value; its fields are those of `Answer`."""
+    """The parsed value of a reply.
+
+    Attributes:
+        puid: Seldon's id of the reply; empty if there is none.
+        labels: the label of each image.
+        model: name of the model; empty if the reply does not name it.
+    """
 
     puid: str
     labels: tuple[Label, ...]
@@ -67,18 +72,18 @@ class Answer:
     """A reply or a dead letter.
 
     Attributes:
-        input_position: the position of the input record, if the message names it.
-        key: the sender's key, as text.
-        worker: the name of the worker.
-        timestamp_ms: the timestamp of the input, in ms since 1970. For a dead letter, the time of
-            the rejection. None if unknown.
-        truth: the true label of each image, if the sender named them.
-        labels: the label of each image; empty in a dead letter.
-        reason: the rejection reason of a dead letter, a stable word; None in a reply.
-        message: the reason as a sentence.
-        puid: Seldon's id of the reply, or an empty text.
-        model: the name of the model, or an empty text if the reply does not name it.
-        object: the name of the image's object, or an empty text if the sender did not name it.
+        input_position: topic, partition and offset of the input record; None if unknown.
+        key: key of the input, as text; None if there is none.
+        worker: name of the worker; empty if unknown.
+        timestamp_ms: timestamp of the input, in ms since 1970. For a dead letter, the time of the
+            rejection. None if unknown.
+        truth: the true label of each image; empty if the sender did not name them.
+        labels: the label of each image; empty in a dead letter, and if the reply cannot be read.
+        reason: stable word for the reason of a dead letter; None in a reply.
+        message: description of the reason, or of the error in a reply that cannot be read.
+        puid: Seldon's id of the reply; empty if there is none.
+        model: name of the model; empty if the reply does not name it.
+        object: name of the object with the image; empty if the sender did not name it.
     """
 
     input_position: InputPosition | None
@@ -95,19 +100,19 @@ class Answer:
 
     @property
     def dead(self) -> bool:
-        """Whether it is a dead letter."""
+        """Whether the answer is a dead letter."""
         return self.reason is not None
 
 
 def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
-    """Reads a message; the answer of an unreadable reply has no labels and names the error.
+    """Parses a message.
 
     Args:
         message: a message of the output topic or the dead-letter topic.
-        dead_letter_topic: the name of the dead-letter topic.
+        dead_letter_topic: name of the dead-letter topic.
 
     Returns:
-        The answer. None for a replay mark in the dead-letter topic, which is no answer.
+        The answer. None for a message in the dead-letter topic that only marks a replay.
     """
     headers: Any = message.headers() or ()
     dead = message.topic() == dead_letter_topic
@@ -125,7 +130,7 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
             text = f"the reply cannot be read: {error}"
     unreadable = header(headers, UNREADABLE)
     if unreadable is not None:
-        # The reason of the sender is more precise than the worker's: the message has no value.
+        # The sender's reason is more precise than the worker's reason `tombstone`.
         reason, text, reply = UNREADABLE_OBJECT, _text(unreadable), Reply("", ())
     kind, timestamp = message.timestamp()
     key = message.key()
@@ -145,14 +150,15 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
 
 
 def read_reply(value: bytes, proto_name: bytes | None = None) -> Reply:
-    """Reads the value of a reply, in any format of replies.
+    """Parses the value of a reply, in any format of replies.
 
     Args:
         value: Seldon JSON or protobuf, Open Inference (V2) or TensorFlow Serving JSON.
-        proto_name: the value of the header `proto-name`.
+        proto_name: value of the header `proto-name`; None if there is none.
 
     Raises:
-        ValueError, KeyError, TypeError, IndexError, AttributeError: it has none of these formats.
+        ValueError, KeyError, TypeError, IndexError, AttributeError: the value has none of these
+            formats.
     """
     document = _protobuf(value) if proto_name == _PROTOBUF else json.loads(value)
     if "predictions" in document:

@@ -1,4 +1,4 @@
-"""Collects the answers of a run, one row for each object: `python -m consumer --run NAME`."""
+"""`python -m consumer --run NAME` collects one row for each object of a run."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ _CLOCK_SKEW_MS = 60_000
 
 
 class Collection:
-    """The objects of a run, and the first answer of each.
+    """The objects of a run, and counts of their answers.
 
     Args:
-        run: the name of the run.
-        names: the names of all objects; this set becomes `missing`.
-        dead_letter_topic: the topic whose messages are dead letters.
+        run: name of the run.
+        names: names of all objects; this set becomes `missing`.
+        dead_letter_topic: name of the topic for dead letters.
 
     Attributes:
-        total: number of objects.
+        total: number of objects of the run.
         missing: names of the objects without a row.
-        rows: number of answers that became rows.
-        reasons: number of answers without a label, by reason.
+        rows: number of rows that `row` has returned.
+        reasons: number of these rows without a label, by reason.
     """
 
     def __init__(self, run: str, names: set[str], dead_letter_topic: str) -> None:
@@ -61,7 +61,7 @@ class Collection:
         return header(headers, RUN) == self._run
 
     def row(self, message: Message) -> Row | None:
-        """Returns the row of a message; None unless it is the first answer of an object."""
+        """Returns the row of a message; None if it is not the first answer about an object."""
         headers: Any = message.headers() or ()
         name = (header(headers, OBJECT) or b"").decode("utf-8", "replace")
         if name not in self.missing:
@@ -85,7 +85,7 @@ def collect(options: argparse.Namespace, settings: Settings) -> int:
         settings: brokers and topics.
 
     Returns:
-        0 if each object has a row, 1 after a timeout, 130 after a stop signal.
+        Exit status: 0 if each object has a row, 1 after the timeout, 130 after a stop signal.
 
     Raises:
         LocationError: the objects or the results can't be read or written.
@@ -111,7 +111,8 @@ def _read(
         Whether a stop signal came.
     """
     topics = [settings.output_topic, settings.dead_letter_topic]
-    # Every collector of the run has the same instance id, so that a later one takes over at once.
+    # All collectors of the run have the same instance id, so that a new collector takes over at
+    # once.
     config = consumer_config(settings, group_of(options.run), group_instance_id="collector")
     since_ms = None if options.since is None else options.since - _CLOCK_SKEW_MS
     reader = Reader(
@@ -143,9 +144,9 @@ def _read(
 
 
 def _flush(parts: Parts, results: Results, collection: Collection) -> int:
-    """Writes a part, and returns the number of its rows."""
-    # Another collector of the run, which the brokers replaced by this one, may have written rows
-    # of the same objects.
+    """Writes the gathered rows, and returns the number of rows in the new part."""
+    # This collector may have replaced another collector of the run, which has written rows of the
+    # same objects.
     others = results.new_objects()
     collection.missing -= others
     return parts.flush(others)
@@ -154,7 +155,7 @@ def _flush(parts: Parts, results: Results, collection: Collection) -> int:
 def _conclude(
     options: argparse.Namespace, location: Location, collection: Collection, is_stopping: bool
 ) -> int:
-    """Writes the summary, with advice if objects are missing, and returns the exit status."""
+    """Prints the summary, with advice if objects are missing, and returns the exit status."""
     missing, total = collection.missing, collection.total
     sys.stderr.write(
         f"{total - len(missing)} of {total} objects have a row in {location.address}; "

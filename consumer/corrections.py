@@ -1,4 +1,4 @@
-"""Turns feedback about answers into images with their right labels."""
+"""Makes a training set of images and right labels from feedback about answers."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from seldon_kafka.codec.feedback import BadFeedback, Feedback, read
 from seldon_kafka.messages import InputPosition, Record
 
 MOST = 500_000
-"""Limit of the corrected rows: ten times the data set, and the limit of `model.train`."""
+"""Limit of the number of corrections. It is also the limit of `model.train`."""
 
-NO_FEEDBACK = "the message is no feedback"
-NO_TRUTH = "the feedback names no label"
-UNKNOWN_LABEL = "the label is none of the ten characters"
+NO_FEEDBACK = "the message is not valid feedback"
+NO_TRUTH = "the feedback has no label"
+UNKNOWN_LABEL = "the label is not one of the ten characters"
 NO_IMAGE = "the feedback has neither a request nor the position of its input"
 OTHER_TOPIC = "the input is in another topic"
 DELETED = "the input no longer exists in its topic"
@@ -32,26 +32,30 @@ _CLASSES = {
 
 
 class TooManyCorrections(Exception):
-    """There are more corrected rows than fit in memory; the message has the limit."""
+    """There are more than `MOST` corrections, which might not fit in memory."""
 
 
 def class_of(label: str) -> int | None:
-    """Returns the class of a label in romaji, in hiragana or as a number; None if unknown."""
+    """Returns the index of the class for a label; None if the label is unknown.
+
+    Args:
+        label: the class in romaji, in hiragana, or as its index.
+    """
     return _CLASSES.get(label.strip().lower())
 
 
 @dataclass(frozen=True)
 class _RowFeedback:
-    """The latest feedback on one row of one message.
+    """The latest feedback on one row of one reply.
 
     Attributes:
-        label: the right label, by the feedback.
-        partition: the partition of the feedback topic.
-        given_ms: the time of the feedback, in ms since 1970.
-        image: uint8 (28, 28), if the feedback contains the request.
-        position: the position of the input record.
-        rows: number of rows of the message, by the feedback.
-        no_image_reason: the reason for a missing image.
+        label: the right label, according to the feedback.
+        partition: partition of the feedback topic.
+        given_ms: time of the feedback, in ms since 1970.
+        image: uint8 (28, 28), from the request in the feedback or from the input; None if missing.
+        position: position of the input record; None if it is unknown or was already fetched.
+        rows: number of labels in the feedback.
+        no_image_reason: reason if the image is missing; ignored if there is an image.
     """
 
     label: str
@@ -69,8 +73,8 @@ class TrainingSet:
 
     Attributes:
         images: uint8 (n, 28, 28).
-        labels: uint8 (n,), indices in `consumer.labels.HIRAGANA`.
-        left_out: number of corrections that were left out, by reason.
+        labels: uint8 (n,), indexes of classes in `consumer.labels.HIRAGANA`.
+        left_out: number of feedback messages and rows that were left out, by reason.
     """
 
     images: NDArray[np.uint8]
@@ -79,11 +83,11 @@ class TrainingSet:
 
 
 class Corrections:
-    """Gathers all feedback, and then the inputs that it refers to.
+    """Gathers all feedback with `add`, and then the missing inputs with `add_input`.
 
     Args:
-        input_topic: the topic of the inputs; inputs in other topics are not fetched.
-        max_bytes: limit of the size; larger messages are not read.
+        input_topic: name of the input topic; inputs in other topics are not requested.
+        max_bytes: limit of the size of a value, in bytes; larger values are not decoded.
     """
 
     def __init__(self, input_topic: str, max_bytes: int) -> None:
@@ -94,7 +98,9 @@ class Corrections:
         self._left_out: Counter[str] = Counter()
 
     def add(self, record: Record) -> None:
-        """Adds a message of the feedback topic; those of one partition come in their order.
+        """Adds a message of the feedback topic.
+
+        The messages of one partition must be added in the order of their offsets.
 
         Raises:
             TooManyCorrections: more than `MOST` rows have feedback.
@@ -125,7 +131,7 @@ class Corrections:
             )
 
     def missing_inputs(self) -> list[tuple[int, int]]:
-        """Returns partitions and offsets of the inputs that `add_input` still needs."""
+        """Returns partition and offset of each input that has a missing image."""
         self._requested = {}
         for key, feedback in self._latest.items():
             position = feedback.position
@@ -134,7 +140,7 @@ class Corrections:
         return [(partition, offset) for _, partition, offset in self._requested]
 
     def add_input(self, record: Record) -> None:
-        """Adds an input of `missing_inputs`."""
+        """Adds the images of an input that `missing_inputs` has returned; ignores other inputs."""
         keys = self._requested.get((record.topic, record.partition, record.offset), ())
         images = read_pixels(record, self._max_bytes) if keys else None
         for key in keys:
@@ -148,7 +154,7 @@ class Corrections:
             self._latest[key] = replace(feedback, position=None)
 
     def training_set(self) -> TrainingSet:
-        """Returns the training set of all corrections that have an image and a known label."""
+        """Returns the training set of all rows that have an image and a known label."""
         left_out = self._left_out.copy()
         images, labels = [], []
         for _, feedback in sorted(self._latest.items()):
@@ -164,7 +170,7 @@ class Corrections:
         return TrainingSet(stack, np.array(labels, np.uint8), left_out)
 
     def _own_images(self, feedback: Feedback) -> tuple[NDArray[np.uint8] | None, str]:
-        """Returns the images in the feedback's own request, and the reason if there are none."""
+        """Returns the images of the request in feedback; or None, and the reason."""
         if feedback.request is None:
             return None, NO_IMAGE
         try:
@@ -181,7 +187,8 @@ class Corrections:
     def _merge(self, key: tuple[str, int], feedback: _RowFeedback) -> None:
         before = self._latest.get(key)
         if before is not None:
-            # A topic with added partitions has feedback on one answer in two partitions.
+            # If partitions were added to the topic, two partitions may have feedback on one reply.
+            # Only the time then shows which feedback is the latest.
             if before.partition != feedback.partition and feedback.given_ms < before.given_ms:
                 before, feedback = feedback, before
             if feedback.image is None:
@@ -190,7 +197,7 @@ class Corrections:
                 )
         elif len(self._latest) >= MOST:
             raise TooManyCorrections(
-                f"more than {MOST:,} corrections; delete those that were already used"
+                f"more than {MOST:,} corrections; delete feedback that was already used"
             )
         self._latest[key] = feedback
 

@@ -35,16 +35,16 @@ CLUSTER = ROOT / ".cluster-demo"
 REPLICAS = 2
 MESSAGES = 600
 RATE = 60
-"""Messages per second: slow enough to see each image."""
+"""Messages per second; at this rate, a person can see each image."""
 
 _TIMEOUT_S = 20
-# Enough messages for keys in all partitions. The first answers of a worker are slow.
+# With so many messages, every partition gets some. The first answers of a worker are slow.
 _WARM_UP_MESSAGES = 120
 _WARM_UP_S = 10.0
 
 
 class DemoError(Exception):
-    """A step failed; the message names the step and the remedy."""
+    """A step of the demo failed; the text is the output of its process."""
 
 
 def main() -> int:
@@ -68,7 +68,7 @@ def main() -> int:
 
 @contextmanager
 def _broker(console: Console) -> Iterator[str]:
-    """Yields the address of a running broker, or of a local one that ends with the demo."""
+    """Yields the address of a running broker, or of a local broker that ends with the demo."""
     found = os.environ.get("KAFKA_BROKER") or running_bootstrap()
     if found:
         _print_done(console, f"Kafka at {found}")
@@ -91,7 +91,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
     try:
         manager.__enter__()
         with _bar(console) as bar:
-            task = bar.add_task("replicas, as the image starts them", total=REPLICAS)
+            task = bar.add_task("replicas, started as in the image", total=REPLICAS)
             manager.await_ready(lambda _: bar.advance(task))
         for replica in manager.replicas:
             port = replica.entry.ports["PREDICTIVE_UNIT_HTTP_SERVICE_PORT"]
@@ -103,7 +103,7 @@ def _run(console: Console, broker: str, folder: Path) -> int:
                 settings, all_variables, {f"{each.name}.0" for each in manager.replicas}
             )
         if cold:
-            console.print(f"no answer yet, so slower at first: {', '.join(sorted(cold))}")
+            console.print(f"not warmed up: {', '.join(sorted(cold))}")
         return _watch(console, all_variables)
     finally:
         # A second Ctrl-C must not leave processes behind.
@@ -113,10 +113,20 @@ def _run(console: Console, broker: str, folder: Path) -> int:
 
 
 def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str]) -> set[str]:
-    """Warms the workers up: sends images and waits for the answers.
+    """Sends images to warm up the workers, and waits for the answers.
+
+    Args:
+        settings: brokers and topics.
+        environment: environment variables of the producer.
+        workers: names of the workers.
 
     Returns:
-        The workers without an answer: they may have no partition if the group has other members.
+        Names of the workers without an answer. They may have no partition, because the group has
+        other members.
+
+    Raises:
+        DemoError: the producer failed.
+        ReadError: the output topic can't be read.
     """
     config = consumer_config(settings, f"demo-{uuid.uuid4().hex}")
     reader = Reader(config, [settings.output_topic])
@@ -142,13 +152,20 @@ def _warm_up(settings: Settings, environment: dict[str, str], workers: set[str])
 
 
 def _watch(console: Console, environment: dict[str, str]) -> int:
-    """Sends images and shows the answers."""
+    """Sends images and shows the answers.
+
+    Returns:
+        Exit status of the consumer.
+
+    Raises:
+        DemoError: the producer failed, or the consumer wrote an error.
+    """
     command = ["consumer", "--count", str(MESSAGES), "--timeout", str(_TIMEOUT_S)]
     consumer = _start(command, environment, stderr=subprocess.PIPE)
     producer = None
     try:
         assert consumer.stderr is not None
-        # The consumer misses no message that is sent after this line.
+        # The consumer writes a line when it misses no further messages.
         consumer.stderr.readline()
         send = ["producer", "--count", str(MESSAGES), "--rate", str(RATE), "--loop"]
         producer = _start(send, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -1,4 +1,4 @@
-"""Turns feedback about answers into a training set: `python -m consumer.feedback`."""
+"""`python -m consumer.feedback` writes a training set from the feedback topic."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ examples:
   python -m model.train fast --feedback corrections.npz
 
 The file has `images`, uint8 (n, 28, 28), and `labels`, uint8 (n,). The latest feedback on each
-image counts. The image comes from the feedback's own request, else from the input topic.
+image counts. The image comes from the request in the feedback, or else from the input topic.
 
 Brokers and topics come from KAFKA_BROKER (else the local cluster), KAFKA_FEEDBACK_TOPIC and
 KAFKA_INPUT_TOPIC.
 
-exit status: 0 the file is written; 1 there are no corrections, the file can't be written, or the
+exit status: 0 the file was written; 1 there are no corrections, the file can't be written, or the
 topics can't be read; 2 wrong arguments or settings; 130 Ctrl-C.
 """
 
 
 class NoCorrections(Exception):
-    """No correction has an image and a label."""
+    """The feedback has no correction with an image and a label."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Reads the feedback topic up to its current end, and writes the file.
+    """Reads the feedback topic up to its current end, and writes the training set.
 
     Returns:
-        The exit status, as in `--help`.
+        The exit status that `--help` describes.
     """
     options = _parser().parse_args(arguments)
-    # The client logs errors that it retries by itself; the user need not see them.
+    # The client logs errors after which it retries by itself. Errors that end the command are
+    # printed below.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         _run(options.out, admitted(client_settings()))
@@ -74,7 +75,7 @@ def _failed(error: object, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m consumer.feedback",
-        description="Write a training set of the images and labels in feedback.",
+        description="Write a training set from the images and labels in feedback.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -101,7 +102,7 @@ def _run(out: Path, settings: Settings) -> None:
 
 @contextmanager
 def _complete_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that gets its name only when it is complete."""
+    """Yields a temporary file, which is renamed to `path` if the context raises no error."""
     if path.is_dir():
         raise IsADirectoryError(None, "it is a folder")
     unfinished = path.with_name(path.name + ".unfinished")

@@ -26,7 +26,8 @@ def half_blocks(image: NDArray[np.uint8], side: int) -> Text:
     """
     step = image.shape[0] // side
     small = image.reshape(side, step, side, step).mean(axis=(1, 3))
-    # More than sixteen shades are not visible at this size, and fewer shades make longer runs.
+    # Sixteen shades are enough at this size. With fewer shades, more neighbouring cells are alike,
+    # and the text is shorter.
     shades = (small // 16 * 17).astype(int)
     lines = []
     for top, bottom in zip(shades[0::2].tolist(), shades[1::2].tolist(), strict=True):
@@ -43,7 +44,7 @@ def blank(side: int) -> Text:
 
 
 def _block(upper: int, lower: int) -> str:
-    """Returns the character that shows the shape even without colours."""
+    """Returns a character that shows the shape of the image even without colours."""
     if upper == lower:
         return "█" if upper > _MIDDLE else " "
     return "▀" if upper > lower else "▄"
@@ -51,7 +52,7 @@ def _block(upper: int, lower: int) -> str:
 
 @cache
 def _style(upper: int, lower: int) -> Style:
-    """Returns the style: the brighter shade is the text colour, the darker one the background."""
+    """Returns a style with the brighter shade as text colour, and the other as background."""
     ink, behind = max(upper, lower), min(upper, lower)
     return Style(
         color=Color.from_rgb(ink, ink, ink), bgcolor=Color.from_rgb(behind, behind, behind)

@@ -1,4 +1,4 @@
-"""Writes answers as lines: JSON, CSV, or plain text for a pipe."""
+"""Writes answers as lines: JSON, CSV, or plain text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import IO
 from consumer.answers import Answer
 
 Write = Callable[[Answer, float | None], None]
-"""Writes an answer with its latency in ms, if known."""
+"""A function that writes an answer and its latency in ms; the latency is None if unknown."""
 
 COLUMNS = (
     "input_topic",
@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def json_lines(out: IO[str]) -> Write:
-    """Returns a function that writes one JSON object for each message."""
+    """Returns a function that writes one JSON object for each answer."""
 
     def write(answer: Answer, latency_ms: float | None) -> None:
         topic, partition, offset = answer.input_position or (None, None, None)
@@ -60,7 +60,11 @@ def json_lines(out: IO[str]) -> Write:
 
 
 def csv_lines(out: IO[str]) -> Write:
-    """Writes a header, and returns a function that writes a line for each image or dead letter."""
+    """Writes the column names, and returns a function that writes an answer.
+
+    The function writes a line for each image of a reply, and one line for a dead letter. It writes
+    nothing for a reply that cannot be read.
+    """
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
 
@@ -81,7 +85,7 @@ def csv_lines(out: IO[str]) -> Write:
 
 
 def text_lines(out: IO[str]) -> Write:
-    """Returns a function that writes one readable line for each message."""
+    """Returns a function that writes one line of plain text for each answer."""
 
     def write(answer: Answer, latency_ms: float | None) -> None:
         out.write(caption(answer, latency_ms) + "\n")
@@ -90,7 +94,7 @@ def text_lines(out: IO[str]) -> Write:
 
 
 def caption(answer: Answer, latency_ms: float | None) -> str:
-    """Returns an answer as one line."""
+    """Returns an answer as one line of plain text."""
     if answer.reason is not None:
         content = f"dead: {answer.reason}: {answer.message}"
     elif not answer.labels:

@@ -1,4 +1,4 @@
-"""Turns answers into rows, and writes rows as Parquet files, the parts of a result."""
+"""Makes rows of answers, and writes the rows as parts: the Parquet files of a result."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from producer.locations import LocationError
 from producer.results import Results, Row, part_name
 
 PART_ROWS = 50_000
-"""Default limit of the rows of a part, about 4 MB."""
+"""Default limit of the number of rows in a part; such a part has about 4 MB."""
 
 PART_S = 60.0
-"""Seconds after which a part is written, even with few rows."""
+"""Seconds after which a part is written even if it has fewer rows."""
 
 _UNREADABLE_REPLY = "unreadable_reply"
 
 
 def rows_of(answer: Answer, collected_ms: int) -> Iterator[Row]:
-    """Returns the rows of an answer: one for each image, or one for a message without labels.
+    """Yields the rows of an answer: one for each image, or one for an answer without labels.
 
     Args:
         answer: the answer.
-        collected_ms: the time at which it was read, in ms since 1970.
+        collected_ms: time at which the answer was read, in ms since 1970.
     """
     _, partition, offset = answer.input_position or (None, None, None)
 
@@ -59,12 +59,12 @@ def rows_of(answer: Answer, collected_ms: int) -> Iterator[Row]:
 
 
 class Parts:
-    """Gathers rows, and writes them as parts; its context manager writes the last part.
+    """Gathers rows, and writes them as parts; leaving the context writes the last part.
 
     Args:
-        results: the storage for parts.
-        most_rows: the number of rows after which a part is due.
-        commit: called when all gathered rows are written.
+        results: writes the parts to storage.
+        most_rows: number of rows from which a part is due.
+        commit: called after all gathered rows were written.
     """
 
     def __init__(self, results: Results, most_rows: int, commit: Callable[[], None]) -> None:
@@ -79,7 +79,7 @@ class Parts:
         self._since = time.monotonic()
 
     def take(self, answer: Answer, latency_ms: float | None = None) -> None:
-        """Adds the rows of an answer to the part."""
+        """Adds the rows of an answer to the part; the latency is ignored."""
         self.add(rows_of(answer, int(1000 * time.time())))
 
     def add(self, rows: Iterable[Row]) -> None:
@@ -88,7 +88,7 @@ class Parts:
 
     @property
     def due(self) -> bool:
-        """Whether there are enough rows, or the last part was written `PART_S` seconds ago."""
+        """Whether the part has enough rows, or was begun `PART_S` seconds ago."""
         return len(self._rows) >= self._most or time.monotonic() - self._since >= PART_S
 
     def flush_if_due(self) -> None:
@@ -97,7 +97,7 @@ class Parts:
             self.flush()
 
     def flush(self, except_objects: Set[str] = frozenset()) -> int:
-        """Writes the part, unless it is empty, and commits.
+        """Writes the part unless it is empty, begins a new part, and commits.
 
         Args:
             except_objects: names of objects whose rows are not written.
@@ -111,7 +111,7 @@ class Parts:
         """
         rows = [row for row in self._rows if row.object not in except_objects]
         if rows:
-            # If this is interrupted, the next attempt replaces the part with the same name.
+            # If an exception interrupts the write, the next flush writes a part of the same name.
             self._results.write(self._name, rows)
         self._rows.clear()
         self._begin()
@@ -127,6 +127,6 @@ class Parts:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # A part that could not be written cannot be written now either.
+        # After a `LocationError`, another attempt to write the part would fail too.
         if not isinstance(error, LocationError):
             self.flush()

@@ -1,4 +1,4 @@
-"""Fetches the pixels of inputs by their position, because replies do not contain them."""
+"""Fetches the images of inputs from the input topic, because replies do not contain them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ _WAIT_S = 1.0
 _MOST_REQUESTED = 64
 _MOST_KEPT = 256
 
-
-# Pillow raises all of these for damaged pictures.
+# `decode`, numpy and Pillow raise these for values that are not images, and for damaged images.
 _UNREADABLE = (
     Rejected,
     ValueError,
@@ -40,14 +39,14 @@ _UNREADABLE = (
 
 
 def read_pixels(record: Record, max_bytes: int) -> NDArray[np.uint8] | None:
-    """Reads the images of an input message, to show them.
+    """Decodes the images of an input message.
 
     Args:
         record: the input message.
-        max_bytes: limit of the size; larger messages are not read.
+        max_bytes: limit of the size of the value, in bytes; larger values are not decoded.
 
     Returns:
-        uint8 (n, 28, 28), or None if the message contains no such images.
+        uint8 (n, 28, 28), with 255 for full ink; None if the value has no images of 28 x 28.
     """
     try:
         data = decode(record, max_bytes).payload.data
@@ -67,16 +66,20 @@ def _from_bytes(data: bytes) -> NDArray[np.uint8]:
     if not data.startswith((b"\x89PNG", b"\xff\xd8")):
         return np.frombuffer(data, np.uint8)
     picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG"))
-    if picture.size != (SIDE, SIDE):  # the header has the size, before any pixel is unpacked
+    if picture.size != (SIDE, SIDE):  # known from the header, before any pixel is unpacked
         raise ValueError("not 28 x 28 pixels")
     return np.asarray(picture.convert("L"))
 
 
 def single_fetch_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Returns the configuration of a consumer that fetches single messages quickly."""
+    """Returns the properties of a consumer that fetches single messages quickly.
+
+    Args:
+        config: properties of a `confluent_kafka.Consumer`.
+    """
     return {
         **config,
-        "fetch.message.max.bytes": 65536,  # a larger message comes by itself
+        "fetch.message.max.bytes": 65536,  # brokers send a larger message without others
         "queued.max.messages.kbytes": 1024,
         # A broker without new messages delays the next request by this time.
         "fetch.wait.max.ms": 10,
@@ -87,15 +90,16 @@ def fetch_record(consumer: Consumer, position: InputPosition, wait_s: float) -> 
     """Fetches the message at a position.
 
     Args:
-        consumer: has a `single_fetch_config`; no other thread uses it during the call.
-        position: the position of the message.
-        wait_s: the timeout, in seconds.
+        consumer: a consumer with the properties of `single_fetch_config`. No other thread may use
+            it during the call.
+        position: topic, partition and offset of the message.
+        wait_s: time-out, in seconds.
 
     Returns:
-        The message. None if it no longer exists, or did not arrive in time.
+        The message; None if it no longer exists, or did not arrive within the time-out.
 
     Raises:
-        KafkaException: the partition does not exist, or no broker answers.
+        KafkaException: the client refuses the assignment.
     """
     topic, partition, offset = position
     consumer.assign([TopicPartition(topic, partition, offset)])
@@ -110,16 +114,16 @@ def fetch_record(consumer: Consumer, position: InputPosition, wait_s: float) -> 
             return record_of(message)
         return None
     finally:
-        # It would otherwise ask the broker for the next messages, a hundred times a second.
+        # An assigned consumer would request further messages, a hundred times a second.
         consumer.unassign()
 
 
 class PictureFetcher:
-    """Fetches inputs in a background thread, so that a view does not wait for them.
+    """Fetches the images of inputs in a background thread, so that a view does not wait for them.
 
     Args:
-        config: configuration of a `confluent_kafka.Consumer`.
-        max_bytes: limit of the size; larger inputs are not read.
+        config: properties of a `confluent_kafka.Consumer`.
+        max_bytes: limit of the size of a value, in bytes; larger values are not decoded.
     """
 
     def __init__(self, config: dict[str, Any], max_bytes: int) -> None:
@@ -133,7 +137,7 @@ class PictureFetcher:
         self._thread.start()
 
     def request(self, position: InputPosition) -> None:
-        """Requests an input; it counts as missing if too many requests are pending."""
+        """Requests an input. If too many requests are pending, the request ends without images."""
         if position in self._fetched:
             return
         try:
@@ -142,13 +146,18 @@ class PictureFetcher:
             self._keep(position, None)
 
     def result(self, position: InputPosition) -> tuple[bool, NDArray[np.uint8] | None]:
-        """Returns whether the request for an input is finished, and the images of the input."""
+        """Returns the state of a request.
+
+        Returns:
+            Whether the request is finished, and the images, uint8 (n, 28, 28). The images are None
+            if the input has no images or no longer exists.
+        """
         return position in self._fetched, self._fetched.get(position)
 
     def close(self) -> None:
-        """Stops fetching."""
+        """Stops the thread, and closes the consumer."""
         self._closing.set()
-        with suppress(queue.Full):  # the thread takes the next request, and checks the event
+        with suppress(queue.Full):  # with requests in the queue, the thread checks the event
             self._requested.put_nowait(None)
         self._thread.join()
         self._consumer.close()
@@ -158,7 +167,7 @@ class PictureFetcher:
             try:
                 if position not in self._fetched:  # several cards may request one input
                     self._keep(position, self._fetch(position))
-            except KafkaException:  # the topic no longer exists, or no broker answers
+            except KafkaException:  # the view then shows the answer without its image
                 self._keep(position, None)
 
     def _keep(self, position: InputPosition, images: NDArray[np.uint8] | None) -> None:

@@ -1,4 +1,4 @@
-"""Reads topics; the offsets to start at are fixed when the reader is made."""
+"""Reads topics, with or without a consumer group."""
 
 from __future__ import annotations
 
@@ -14,36 +14,37 @@ from seldon_kafka.config.rights import GROUP, READ, Right, RightMissing
 from seldon_kafka.transport.snapshot import ReadError
 
 _TIMEOUT_S = 10.0
-_METADATA_S = 5.0  # interval of the search for new partitions
-_COMMIT_S = 1.0
+_METADATA_S = 5.0  # interval between searches for new partitions
+_COMMIT_S = 1.0  # interval between commits
 
 
 class Reader:
-    """Reads all partitions of topics, from the beginning or the end, or as a member of a group.
+    """Reads the messages of topics, alone or as a member of a consumer group.
 
-    Without a group it reads every partition, partitions that are added later included, and commits
-    no offsets. In a group it shares the partitions with the other members, and commits the offsets
-    of the messages that it has returned. So no message is lost, and some may be delivered twice.
+    Without a group, the reader reads every partition, also partitions that are added later. It
+    commits no offsets, and fixes the offsets to start at in the constructor. So it misses no
+    message that is sent after the constructor returns.
 
-    Messages that are sent after the constructor returns are not missed.
+    In a group, the reader shares the partitions with the other members. It commits the offsets of
+    the messages that it has returned. So no message is lost, and some may be read twice.
 
     Args:
-        config: configuration of a `confluent_kafka.Consumer`.
-        topics: the topics to read; they must exist.
+        config: properties of a `confluent_kafka.Consumer`.
+        topics: names of the topics to read; all of them must exist.
         from_beginning: whether to read existing messages too. In a group, this applies to
             partitions without a committed offset.
-        group: whether to join the group that the configuration names.
-        last: without a group, start this many offsets before the end of each partition.
-        resume: without a group, the offset to start at, by topic and partition. It applies
-            where that offset still exists.
-        manual_commit: in a group, commits only when `commit` is called.
-        all_partitions: in a group, reads every partition, also those that are added later,
-            regardless of the assignment. The group must have no other reader.
-        since_ms: with `all_partitions`, starts partitions without a committed offset at the first
-            message of this time or later, in ms since 1970.
+        group: whether to join the group `group.id` of `config`.
+        last: without a group, number of offsets before the end at which each partition starts.
+        resume: without a group, the offset to start at, by topic and partition. An offset that no
+            longer exists is ignored.
+        manual_commit: in a group, whether only `commit` commits.
+        all_partitions: in a group, whether to read every partition regardless of the assignment,
+            also partitions that are added later. The group must have no other reader.
+        since_ms: with `all_partitions`, a time in ms since 1970. A partition without a committed
+            offset starts at the first message of this time or later.
 
     Raises:
-        ReadError: a topic does not exist, or no broker answers.
+        ReadError: a topic does not exist or may not be read, or no broker answers.
     """
 
     def __init__(
@@ -93,12 +94,15 @@ class Reader:
 
         Args:
             count: limit of the number of messages.
-            timeout_s: the time to wait for the first message, in seconds.
+            timeout_s: limit of the wait for the first message, in seconds.
+
+        Returns:
+            The messages; none after the time-out.
 
         Raises:
             ReadError: the topics can't be read.
         """
-        self._housekeep()
+        self._do_due_work()
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
@@ -115,12 +119,12 @@ class Reader:
 
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            # The client looks for a coordinator even if it joins no group.
+            # Without a group, the error is harmless: the client looks for a coordinator anyway.
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining the group")
                 raise ReadError(str(RightMissing([joining], "consumer")))
         elif error.code() == KafkaError._FATAL:
-            # The only fatal error of a consumer is that another member has its instance id.
+            # A consumer has only one fatal error: another member has taken its instance id.
             raise ReadError(
                 f"another member with the same group.instance.id joined the group {self._group}"
             )
@@ -128,7 +132,7 @@ class Reader:
             raise ReadError(f"the topics can no longer be read: {error.str()}")
 
     def commit(self) -> None:
-        """Commits the offsets of the returned messages, in a group.
+        """Commits the offsets of the returned messages; does nothing without a group.
 
         Raises:
             ReadError: the commit failed.
@@ -137,12 +141,16 @@ class Reader:
             self._commit(asynchronous=False)
 
     def close(self) -> None:
-        """Commits, unless commits are manual, and leaves the group."""
+        """Commits unless commits are manual, and closes the consumer, which leaves the group.
+
+        Raises:
+            ReadError: the commit failed.
+        """
         if not self._manual_commit:
             self.commit()
         self._consumer.close()
 
-    def _housekeep(self) -> None:
+    def _do_due_work(self) -> None:
         now = time.monotonic()
         if self._has_joined:
             self._has_joined = False
@@ -159,20 +167,20 @@ class Reader:
         ):
             self._commit(asynchronous=True)
             self._next_commit = now + _COMMIT_S
-        # In a group, this is empty until it has joined, or if the group assigns the partitions.
+        # The set is empty if the group assigns the partitions, or before the reader has joined it.
         if self._known and now >= self._next_metadata:
             self._next_metadata = now + _METADATA_S
-            # The broker may be away for a moment, and the next search finds them.
+            # If no broker answers now, the next search finds the new partitions.
             with suppress(KafkaException):
                 self._assign_new()
 
     def _assign_new(self) -> None:
-        """Assigns partitions that were added."""
+        """Assigns partitions that were added to the topics."""
         new = [each for each in self._partitions() if each not in self._known]
         if new and self._group:
             self._assign_all()
         elif new:
-            # All messages of a new partition are new.
+            # A new partition starts at the beginning, because all of its messages are new.
             self._consumer.incremental_assign([self._start(*each, True) for each in new])
             self._known.update(new)
 
@@ -183,7 +191,7 @@ class Reader:
             else:
                 self._consumer.commit(asynchronous=False)
         except KafkaException as error:
-            # Without a commit, messages come twice, as a group allows.
+            # An automatic commit that fails is harmless: the next one includes its offsets.
             if error.args[0].code() != KafkaError._NO_OFFSET and not asynchronous:
                 raise ReadError(f"cannot commit: {error.args[0].str()}") from error
         self._uncommitted = False
@@ -203,14 +211,14 @@ class Reader:
         ]
 
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
-        # The assignment may be old: a reader that takes over an instance id gets the partitions of
-        # its predecessor, without new partitions or other topics. Other partitions are assigned
-        # later, because requests within this callback abort the next call.
+        # The group's assignment may be outdated: a reader that takes over an instance id gets the
+        # partitions of its predecessor, without new partitions or topics. So `read` assigns all
+        # partitions later. Requests within this callback would abort the next call of the client.
         consumer.assign([])
         self._has_joined = True
 
     def _assign_all(self) -> None:
-        """Assigns every partition, from the committed offset of the group."""
+        """Assigns every partition, each from the committed offset of the group."""
         found = self._partitions()
         partitions = [TopicPartition(*each) for each in found]
         committed = self._consumer.committed(partitions, timeout=_TIMEOUT_S)
@@ -220,10 +228,10 @@ class Reader:
         self._known = set(found)
 
     def _start_without_commit(self, at: TopicPartition) -> TopicPartition:
-        """Returns the start in a partition without a committed offset."""
+        """Returns the offset to start at in a partition without a committed offset."""
         if self._since_ms is None:
             return at
-        # Read before the offset of the time, so that no message between the calls is missed.
+        # The end is requested first: so a message that arrives between the requests is not missed.
         _, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         moment = TopicPartition(at.topic, at.partition, self._since_ms)
         (found,) = self._consumer.offsets_for_times([moment], timeout=_TIMEOUT_S)
@@ -239,7 +247,11 @@ class Reader:
 
 
 def end_offsets(consumer: Consumer, topic: str) -> dict[int, tuple[int, int]]:
-    """Returns the first and the end offset of each partition; empty if the topic does not exist.
+    """Returns the offsets at the start and the end of each partition.
+
+    Returns:
+        Offset of the first message, and offset after the last message, by partition. Empty if the
+        topic does not exist.
 
     Raises:
         KafkaException: no broker answers.

@@ -1,4 +1,4 @@
-"""Counts answers, and measures accuracy, latency, duplicates and gaps."""
+"""Counts answers, and computes accuracy, latency, duplicates and gaps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from consumer.answers import Answer
 
 
 class OffsetsSeen:
-    """The offsets of one partition that were seen, as ranges, which take little memory."""
+    """The offsets of one partition that were seen. They are kept as ranges to save memory."""
 
     def __init__(self) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
 
     def add(self, offset: int) -> bool:
-        """Adds an offset; returns False if it was seen before."""
+        """Adds an offset; returns whether it is new."""
         at = bisect.bisect_right(self._starts, offset)
         if at and offset < self._ends[at - 1]:
             return False
@@ -37,14 +37,14 @@ class OffsetsSeen:
         return True
 
     def missing(self) -> int:
-        """Returns the number of unseen offsets between the first and the last seen one."""
+        """Returns the number of unseen offsets between the lowest and the highest seen offset."""
         return sum(
             start - end for start, end in zip(self._starts[1:], self._ends[:-1], strict=True)
         )
 
 
 class Latencies:
-    """A histogram of latencies; percentiles are exact to 2 %."""
+    """A histogram of latencies, from which percentiles are computed with an error of up to 2 %."""
 
     _STEP = math.log(1.02)
 
@@ -52,11 +52,11 @@ class Latencies:
         self._buckets: Counter[int] = Counter()
 
     def add(self, milliseconds: float) -> None:
-        """Counts one latency."""
+        """Counts one latency; a latency below 0.1 ms counts as 0.1 ms."""
         self._buckets[round(math.log(max(milliseconds, 0.1)) / self._STEP)] += 1
 
     def percentile(self, percent: float) -> float | None:
-        """Returns this percentile of the latencies, in ms; None if there are none."""
+        """Returns a percentile of the latencies, in ms; None if there are no latencies."""
         left = math.ceil(self._buckets.total() * percent / 100)
         for bucket in sorted(self._buckets):
             left -= self._buckets[bucket]
@@ -70,23 +70,24 @@ class Score:
     """Counts of the answers that were read so far.
 
     Attributes:
-        started_ms: the time at which reading started, in ms since 1970. Inputs that were sent
-            earlier have no latency: their answers may have waited for the reader.
+        started_ms: time at which reading started, in ms since 1970. Replies to inputs that were
+            sent earlier have no latency, because they may have waited for the reader.
         answered: number of replies.
         dead: number of dead letters.
         images: number of images in the replies.
         unreadable: number of replies whose labels cannot be read.
         known: number of images whose true label the sender named.
-        right: number of those images with the right label.
-        abstained: number of images at which the model abstained.
+        right: number of images whose label is the true label.
+        abstained: number of images for which the model abstained.
         outliers: number of images that show none of the model's classes.
-        confusion: number of images, by truth and label.
+        duplicates: number of answers to inputs that already had an answer.
+        out_of_order: number of replies that were read after the reply to a later input of the same
+            partition.
+        without_position: number of answers without the position of their input.
+        confusion: number of images, by true label and label.
         reasons: number of dead letters, by reason.
         workers: number of answers, by worker.
-        duplicates: number of answers whose input had one before.
-        out_of_order: number of replies that came after the reply to a later input of their
-            partition.
-        without_position: number of messages that do not name the position of their input.
+        latencies: latencies of the replies.
     """
 
     started_ms: float = 0.0
@@ -115,10 +116,11 @@ class Score:
 
         Args:
             answer: the answer.
-            received_ms: the time at which it was read, in ms since 1970.
+            received_ms: time at which the answer was read, in ms since 1970.
 
         Returns:
-            Its latency in ms, if known.
+            The latency of a reply, in ms. None for a dead letter, for an input without timestamp,
+            and for an input that was sent before `started_ms`.
         """
         if self._first_ms is None:
             self._first_ms = received_ms
@@ -146,17 +148,17 @@ class Score:
 
     @property
     def gaps(self) -> int:
-        """Number of unanswered inputs between answered ones of the same partition."""
+        """Number of unanswered inputs between answered inputs of the same partition."""
         return sum(seen.missing() for seen in self._seen.values())
 
     @property
     def accuracy(self) -> float | None:
-        """The share of right labels among images with a known truth; None if there are none."""
+        """Share of right labels among images with a true label; None without such images."""
         return self.right / self.known if self.known else None
 
     @property
     def rate(self) -> float | None:
-        """Messages per second, from the first to the last; None for fewer than two."""
+        """Answers per second, from the first to the last; None if these have the same time."""
         if self._first_ms is None or self._last_ms <= self._first_ms:
             return None
         return 1000 * self.total / (self._last_ms - self._first_ms)

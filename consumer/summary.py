@@ -1,4 +1,4 @@
-"""The summary of the answers, as a line and as tables."""
+"""Shows the score of the answers, as a line and as tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from consumer.score import Score
 
 
 def summary(score: Score, sent: int | None) -> str:
-    """Returns the summary in one line.
+    """Returns the summary of a score in one line.
 
     Args:
         score: counts of the answers.
-        sent: number of messages that were sent to the input topic meanwhile, if known.
+        sent: number of messages that were sent to the input topic; None if unknown.
     """
     accuracy = "" if score.accuracy is None else f", accuracy {100 * score.accuracy:.2f} %"
     rate = "" if score.rate is None else f", {score.rate:.0f} msg/s"
@@ -29,7 +29,7 @@ def summary(score: Score, sent: int | None) -> str:
 
 
 def show_score(score: Score, console: Console) -> None:
-    """Prints accuracy, confusion, abstentions, duplicates and gaps."""
+    """Prints the counts and the confusion matrix of a score."""
     console.print(_counts(score))
     if score.confusion:
         console.print(_confusion(score))
@@ -45,7 +45,7 @@ def _counts(score: Score) -> RenderableType:
         (score.abstained, "abstentions"),
         (score.outliers, "outliers: images of something else"),
         (score.duplicates, "duplicates"),
-        (score.gaps, "gaps: unanswered inputs between answered ones"),
+        (score.gaps, "gaps: unanswered inputs between answered inputs"),
         (score.out_of_order, "replies out of the order of their input partition"),
     ]
     if score.unreadable:
@@ -65,16 +65,16 @@ def _confusion(score: Score) -> Table:
     table = Table(title="truth by row, label by column", box=box.SIMPLE_HEAD)
     table.add_column()
     for name in names:
-        table.add_column(_both(name), justify="right")
+        table.add_column(_hiragana_and_romaji(name), justify="right")
     for truth in names:
         cells = []
         for label in names:
             number = score.confusion[truth, label]
             style = "green" if truth == label else "red"
             cells.append(Text(str(number), style) if number else Text("·", "dim"))
-        table.add_row(_both(truth), *cells)
+        table.add_row(_hiragana_and_romaji(truth), *cells)
     return table
 
 
-def _both(name: str) -> str:
+def _hiragana_and_romaji(name: str) -> str:
     return f"{HIRAGANA.get(name, '')}{name}"

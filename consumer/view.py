@@ -1,4 +1,4 @@
-"""The live view in the terminal: pictures with their labels."""
+"""The live view in the terminal, which shows images with their labels."""
 
 from __future__ import annotations
 
@@ -23,25 +23,38 @@ from seldon_kafka.messages import InputPosition
 
 _CAPTION = 16  # columns beside each picture
 _TICK_S = 0.125
-_READING_SHARE = 5  # times as long as drawing
+_READING_SHARE = 5  # least ratio of the time between drawings to the time of a drawing
 _DEAD_SHOWN = 3
 _OTHER_LINES = 4 + _DEAD_SHOWN
 _PICTURE_WAIT_S = 1.5
 
 
 class Pictures(Protocol):
-    """A source of the pixels of inputs."""
+    """A source of the images of inputs."""
 
     def request(self, position: InputPosition) -> None:
-        """Requests an input."""
+        """Requests the images of an input, without waiting for them."""
 
     def result(self, position: InputPosition) -> tuple[bool, NDArray[np.uint8] | None]:
-        """Returns whether the request is finished, and the images of the input."""
+        """Returns the state of a request.
+
+        Returns:
+            Whether the request is finished, and the images of the input; None if it has none.
+        """
 
 
 @dataclass
 class _Card:
-    """One image and its label."""
+    """An image and its label, as the view shows them.
+
+    Attributes:
+        answer: the reply with the label.
+        label: label of the image.
+        row: index of the image in its message.
+        latency_ms: latency of the reply, in ms; None if unknown.
+        requested_s: time at which the image was requested, in seconds of `time.monotonic`.
+        picture: the drawn image; None if it is missing.
+    """
 
     answer: Answer
     label: Label
@@ -52,15 +65,15 @@ class _Card:
 
 
 class View:
-    """Shows the latest answers, as many as fit the terminal.
+    """Shows the latest answers, as many as fit into the terminal.
 
-    Under load it shows only some of them, each long enough to be seen.
+    If answers arrive too fast, the view leaves out some of them. So a person can see each image.
 
     Args:
-        console: a terminal.
+        console: the console of a terminal.
         score: counts for the summary line.
-        pictures: the source of pixels.
-        title: names the topic and the brokers.
+        pictures: the source of images.
+        title: the first line of the view.
     """
 
     def __init__(self, console: Console, score: Score, pictures: Pictures, title: str) -> None:
@@ -88,28 +101,32 @@ class View:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # The last answers are shown too, with their pictures.
+        # After an end without error, the view shows the answers that still wait for their image.
         deadline = time.monotonic() + _PICTURE_WAIT_S
         while error is None and (self._waiting or self._loading) and time.monotonic() < deadline:
             self.tick(at_once=True)
             time.sleep(0.02)
-        # The complete summary is printed below.
+        # The caller prints the final summary below the view.
         self._live.update(self._frame(with_summary=False), refresh=True)
         self._live.stop()
 
     def show(self, answer: Answer, latency_ms: float | None) -> None:
-        """Queues an answer for a later tick; under load, later answers replace it."""
+        """Queues an answer for a later tick; if the queue is full, its oldest image is dropped."""
         if answer.dead:
             self._dead.append(answer)
         for row, label in enumerate(answer.labels[: len(self._cards)]):
             self._waiting.append(_Card(answer, label, row, latency_ms, 0.0))
 
     def tick(self, at_once: bool = False) -> None:
-        """Draws the view again if the interval is over, or `at_once`."""
+        """Draws the view again, unless it was drawn shortly before.
+
+        Args:
+            at_once: whether to draw the view in any case.
+        """
         now = time.monotonic()
         if not at_once and now < self._next_tick:
             return
-        # Only a third of the cards changes at a time, so that the others can be seen.
+        # Only a third of the cards changes at a time, so that a person can see the others.
         for _ in range(1 + len(self._cards) // 3):
             if self._waiting and len(self._loading) < len(self._cards):
                 self._request(self._waiting.popleft(), now)
@@ -162,7 +179,15 @@ class View:
 
 
 def _layout(width: int, height: int) -> tuple[int, int, int]:
-    """Returns pixels of a picture's side, cards in a row, and rows for a terminal of this size."""
+    """Returns the layout for a terminal.
+
+    Args:
+        width: width of the terminal, in characters.
+        height: height of the terminal, in lines.
+
+    Returns:
+        Width of a drawn image in pixels, number of cards in a row, and number of rows.
+    """
     for side, least in ((28, 4), (14, 1)):
         across = max(1, width // (side + _CAPTION + 3))
         down = max(1, (height - _OTHER_LINES) // (side // 2 + 1))

@@ -195,11 +195,11 @@ def test_corrections_become_a_training_set(
     ]
     assert sorted(lines(done.stderr)) == [
         "left out 1: the feedback has neither a request nor the position of its input",
-        "left out 1: the feedback names no label",
+        "left out 1: the feedback has no label",
         "left out 1: the input is in another topic",
         "left out 1: the input no longer exists in its topic",
-        "left out 1: the label is none of the ten characters",
-        "left out 1: the message is no feedback",
+        "left out 1: the label is not one of the ten characters",
+        "left out 1: the message is not valid feedback",
         "left out 2: the numbers of labels and images differ",
     ]
     images = loaded(out)
