@@ -1,4 +1,4 @@
-"""`python -m consumer.dashboard`: the web dashboard."""
+"""`python -m consumer.dashboard` serves the web dashboard."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings, SettingsError
 
 _TOKEN = "DASHBOARD_TOKEN"  # noqa: S105 - the name of a variable
+# Interval at which Python switches threads.
 _SWITCH_S = 0.0005
 # Thresholds of the garbage collector's three generations. Python's defaults are 700, 10 and 10.
 _COLLECT_AFTER = (10_000, 5, 50)
@@ -44,7 +45,7 @@ settings of the README. On an address that other machines reach, the page asks f
 
 
 class UsageError(Exception):
-    """The arguments are wrong; the message has the remedy."""
+    """The arguments are wrong; the text says what to change."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error, 2 for wrong arguments or settings.
+
+    Raises:
+        SystemExit: an argument is unknown or malformed (exit status 2), or asks for help (0).
     """
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
@@ -109,10 +113,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _token(options: argparse.Namespace) -> str | None:
-    """Returns the token of the page; None if it has none and only this machine can reach it.
+    """Returns the token of the page; None if there is none and only this machine can reach it.
 
     Raises:
-        UsageError: other machines can reach the page, and there is no token, or a short one.
+        UsageError: the token is too short, or is missing although other machines can reach the
+            page.
     """
     given = os.environ.pop(_TOKEN, "")
     if options.new_token:
@@ -133,7 +138,7 @@ def _deployment(options: argparse.Namespace) -> tuple[str, str] | None:
     """Returns namespace and name of the SeldonDeployment; None if workers run on this machine.
 
     Raises:
-        UsageError: the argument has another form.
+        UsageError: `--kubernetes` is malformed, or `--context` was given without it.
     """
     if options.kubernetes is None:
         if options.context is not None:
@@ -155,15 +160,15 @@ def _backend(
     """
     if deployment is None:
         return LocalBackend(settings)
-    # Imported here, because the Kubernetes client takes 0.3 s and 30 MB.
+    # Imported late, because the Kubernetes client takes 0.3 s and 30 MB.
     from consumer.dashboard.kubernetes import KubernetesBackend
 
     return KubernetesBackend(*deployment, kube_context)
 
 
 def _serve(options: argparse.Namespace, context: DashboardContext, token: str | None) -> int:
-    # Threads that read topics must not delay the thread that serves pages. That thread waits for
-    # this interval after each read and write; Python's default is 5 ms.
+    # Threads that read topics must not delay the thread that serves pages. After each read and
+    # write, the latter may wait for one interval. Python's default interval is 5 ms.
     sys.setswitchinterval(_SWITCH_S)
     config = uvicorn.Config(
         make_app(context, token),
@@ -178,7 +183,7 @@ def _serve(options: argparse.Namespace, context: DashboardContext, token: str | 
     context.start()
     try:
         server.run()
-    except SystemExit:  # uvicorn exits so if it can't listen, and logs the reason
+    except SystemExit:  # uvicorn can't listen, and has logged the reason
         return 1
     finally:
         context.close()

@@ -1,8 +1,8 @@
-"""Access to the page: only from this machine, or with a token.
+"""Allows access to the page only from this machine, or with a token.
 
-Without a token the page listens on a loopback address. It then refuses requests with another host
-name, which another web page could make a browser send (DNS rebinding). In both cases, requests that
-change something, and the page's websocket, must have the page's own origin.
+Without a token, the page listens on a loopback address, and refuses requests with another host
+name. By DNS rebinding, another web page could make a browser send such requests. With or without a
+token, a request that changes something must have the page's own origin, and so must the websocket.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ padding:.5em}p{margin:0}</style>
 
 
 def is_loopback(host: str) -> bool:
-    """Returns whether only this machine can reach an address."""
+    """Returns whether an address is a loopback address, which only this machine can reach."""
     if host == "localhost":
         return True
     try:
@@ -56,7 +56,7 @@ class Guard:
 
     Args:
         app: the application.
-        token: the token of the page; None if only this machine may use it.
+        token: the token that a browser must know; None if only this machine may use the page.
     """
 
     def __init__(self, app: App, token: str | None) -> None:
@@ -66,7 +66,7 @@ class Guard:
         self._cookie_value = hashlib.sha256(f"dashboard {token}".encode()).hexdigest()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes a request to the application, or answers it."""
+        """Passes a request to the application, or answers it with a refusal or the login form."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
@@ -97,7 +97,7 @@ class Guard:
     async def _log_in(
         self, scope: Scope, receive: Receive, send: Send, authenticated: bool
     ) -> None:
-        """Reads a token from the address or the form, or shows the form."""
+        """Logs in with the token from the address or the form; without a token, shows the form."""
         candidate = None
         if scope["type"] == "http":
             candidate = _token_in_address(scope)
@@ -106,7 +106,7 @@ class Guard:
                 candidate = form.get("token", [""])[0]
         # Another tab of the same browser may have logged in meanwhile.
         if authenticated or (candidate is not None and _equal(candidate, self._token or "")):
-            # Lax, so that links in mails work. Requests that change something check the origin.
+            # With `Lax`, links in mails work. The check of the origin stops other web pages.
             cookie = f"{COOKIE}={self._cookie_value}; HttpOnly; SameSite=Lax; Path=/"
             # The redirection removes the token from the address, which browsers store and show.
             redirect = [(b"location", b"/"), (b"set-cookie", cookie.encode())]
@@ -133,7 +133,7 @@ def _token_in_address(scope: Scope) -> str | None:
 
 
 def _name(host: str) -> str:
-    """Returns the host of a `Host` header without its port; an empty text if it is invalid."""
+    """Returns the host of a `Host` header without its port; empty if the header is invalid."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
@@ -145,7 +145,7 @@ def _changes(scope: Scope) -> bool:
 
 
 def _same_origin(origin: bytes | None, host: str) -> bool:
-    """Returns whether a request comes from this page; programs without an origin count too."""
+    """Returns whether a request comes from this page, or has no origin, as from a program."""
     try:
         return origin is None or urlsplit(origin.decode("latin-1")).netloc == host
     except ValueError:

@@ -33,11 +33,11 @@ class Brokers:
     """A snapshot of the brokers.
 
     Attributes:
-        number: number of the snapshot.
-        topics: the input, output and dead-letter topics.
-        cluster: nodes and weaknesses of the local cluster, if it has these brokers.
-        error: the reason why the brokers could not be read, or an empty text.
-        since_s: the time of the first such error in a row, in seconds since 1970.
+        number: number of the snapshot, from 1; 0 before the first snapshot.
+        topics: the input, output and dead-letter topics, in this order.
+        cluster: nodes and weaknesses of the local cluster; None if the brokers are others.
+        error: reason why the brokers could not be read; empty if they were read.
+        since_s: time since when there is an error, in seconds since 1970; 0 without an error.
     """
 
     number: int = 0
@@ -48,7 +48,7 @@ class Brokers:
 
     @property
     def lag(self) -> int | None:
-        """The group's lag in the input topic, in messages; None if unknown."""
+        """Lag of the group in the input topic, in messages; None if unknown."""
         if self.error or not self.topics or self.topics[0].partitions is None:
             return None
         return sum(each.behind for each in self.topics[0].partitions)
@@ -77,13 +77,14 @@ class BrokerWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops the thread, without waiting for requests to brokers."""
+        """Asks the thread to stop, and does not wait for its requests to brokers."""
         self._closing.set()
 
     def check_nodes(self) -> None:
-        """Updates `view` at once if a node of the local cluster has started or stopped.
+        """Updates `view` if a node of the local cluster has started or stopped.
 
-        The other brokers may take long to answer then, and the known weaknesses are out of date.
+        This sends no request, because brokers may take long to answer after such a change. The
+        weaknesses are marked as unknown until the next snapshot.
         """
         with self._lock:
             view = self.view
@@ -104,7 +105,7 @@ class BrokerWatch:
                 self.check_nodes()
                 self._take_snapshot(consumer)
             except Exception:
-                # The next snapshot may succeed; without this, the page would no longer change.
+                # The thread must not end, because the next snapshot may succeed.
                 log.exception("the state of the brokers can't be read")
             self._closing.wait(_EVERY_S)
         consumer.close()
@@ -114,13 +115,13 @@ class BrokerWatch:
         view = self._read(consumer, before)
         with self._lock:
             if self.view.cluster is not before.cluster:
-                # A node has started or stopped meanwhile.
+                # `check_nodes` has found that a node started or stopped during the requests.
                 view = replace(view, cluster=self.view.cluster)
             self.view = replace(view, number=self.view.number + 1)
 
     def _read(self, consumer: Consumer, before: Brokers) -> Brokers:
         number = before.number + 1
-        # The nodes are known from their processes, even if no broker answers.
+        # The processes show which nodes run, even if no broker answers.
         cluster = before.cluster
         unsettled = cluster is not None and cluster.weaknesses == (_UNSETTLED,)
         if number % _STATUS_EVERY == 1 or before.error or unsettled:
@@ -128,7 +129,8 @@ class BrokerWatch:
         failure = "no broker answers"
         try:
             consumer.list_topics(timeout=_TIMEOUT_S)
-            # The client retries without end if it may not know the coordinator.
+            # Without the right to describe the group, the client looks for the coordinator until
+            # the time-out.
             failure = (
                 f"the offsets of group {self._settings.group_id} can't be read, which takes its "
                 f"coordinator, and {DESCRIBE} on it"
@@ -162,7 +164,7 @@ def add_broker() -> Action:
 
 
 def kill_broker(node: int) -> Action:
-    """Returns the action that kills a broker of the local cluster, as a power cut would."""
+    """Returns the action that kills a broker of the local cluster with SIGKILL."""
     return Program(["kafka.cluster", "kill", str(node)]).action
 
 

@@ -1,4 +1,4 @@
-"""The state of one worker, from its latest snapshots."""
+"""Derives the state of one instance from its latest snapshots."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _STOPPED = ("stalled", "halted", "gap")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of an instance.
+    """Status and metrics of an instance at one time.
 
     Attributes:
-        at_s: its time, by `time.monotonic`.
-        status: the content of `/status`; None if the instance did not answer.
-        samples: the content of `/metrics`; None if the instance did not answer.
+        at_s: time of the snapshot, in seconds of `time.monotonic`.
+        status: parsed content of `/status`; None if the instance did not answer.
+        samples: parsed content of `/metrics`; None if the instance did not answer.
     """
 
     at_s: float
@@ -36,21 +36,22 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Card:
-    """The state of one worker, for the page.
+    """The state of one instance, for the page.
+
+    The mean values are from the last seconds, or since the start if there was no batch.
 
     Attributes:
-        instance: the instance, as its platform knows it.
+        instance: the instance, as the backend describes it.
         state: `starting`, `ready`, `working`, `stuck`, `leaving` or `gone`.
-        why: the reason for the state, or an empty text.
-        partitions: the assigned partitions.
-        messages: number of messages answered since the start, including dead letters.
-        rate: messages per second in the last seconds.
-        batch: mean messages in a batch, in the last seconds or else since the start; None before
-            the first batch.
-        stages: mean milliseconds of a batch by stage, in the last seconds or else since the start.
-        memory_bytes: resident memory of its worker processes, if known.
-        restarts: number of restarts of its worker processes.
-        class_name: the class of the user model, if known.
+        why: reason for the state; empty if there is none.
+        partitions: numbers of the assigned partitions.
+        messages: number of replies and dead letters since the start.
+        rate: number of replies and dead letters per second, in the last seconds.
+        batch: mean number of messages in a batch; None before the first batch.
+        stages: mean time of a batch in each stage, in milliseconds.
+        memory_bytes: memory of the worker processes, in bytes; None if unknown.
+        restarts: number of restarts of the worker processes.
+        class_name: name of the user model's class; empty if unknown.
     """
 
     instance: Instance
@@ -75,8 +76,8 @@ def card_of(instance: Instance, snapshots: Sequence[Snapshot]) -> Card:
     """Returns the card of a running instance.
 
     Args:
-        instance: the instance, as its platform knows it.
-        snapshots: its latest snapshots, at least one, in order.
+        instance: the instance, as the backend describes it.
+        snapshots: its latest snapshots, in order; at least one.
     """
     status = snapshots[-1].status
     state, why = _state(instance, snapshots)
@@ -139,7 +140,7 @@ def _batch(samples: Samples) -> float | None:
 
 
 def _stages(samples: Samples) -> dict[str, float]:
-    """Returns mean milliseconds by stage; empty if there was no batch."""
+    """Returns the mean time of a batch in ms, by stage; empty if there was no batch."""
     sums = scrape.by_label(samples, "kafka_worker_stage_seconds_sum", "stage")
     counts = scrape.by_label(samples, "kafka_worker_stage_seconds_count", "stage")
     return {stage: 1000 * sums[stage] / counts[stage] for stage in _STAGES if counts.get(stage)}

@@ -1,4 +1,4 @@
-"""Runs commands for all pages, and keeps the end of their output."""
+"""Runs commands for all pages, and keeps the last lines of their output."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class Entry:
     Attributes:
         number: number of the command.
         command: the command line for a shell.
-        status: the exit status; None while the command runs.
-        lines_written: number of lines that it has written.
+        status: exit status of the command; None while it waits or runs.
+        lines_written: number of lines that the command has written.
     """
 
     def __init__(self, number: int, command: str) -> None:
@@ -50,12 +50,12 @@ class Entry:
 
     @property
     def output(self) -> str:
-        """The last lines of its output."""
+        """The last lines of the command's output."""
         with self._lock:
             return "\n".join(self._lines)
 
     def write(self, text: str) -> None:
-        """Adds lines of output."""
+        """Adds lines of output; long lines are cut."""
         with self._lock:
             for line in text.rstrip("\n").split("\n"):
                 self._lines.append(line[:_LINE_CHARACTERS])
@@ -77,7 +77,7 @@ class Console:
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """A value that changes with each new command, line of output, or exit status."""
+        """A value that changes with each new command, line of output and exit status."""
         with self._lock:
             entries = list(self.entries)
         running = sum(entry.status is None for entry in entries)
@@ -92,7 +92,7 @@ class Console:
         return self._pool.submit(self._run, action, entry)
 
     def close(self) -> None:
-        """Cancels waiting actions, and does not wait for running ones."""
+        """Cancels waiting actions; running actions continue."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     @staticmethod
@@ -110,7 +110,7 @@ class Program:
 
     Args:
         arguments: module and arguments, such as `["kafka.replicas", "kill", "replica-1"]`.
-        environment: variables that are added to those of this process.
+        environment: variables that are added to the environment of this process.
     """
 
     def __init__(
@@ -121,12 +121,12 @@ class Program:
         self._process: subprocess.Popen[str] | None = None
         self._interrupted = False
         self._has_ended = False
-        # Held while the process starts, so that an interrupt comes before or after it.
+        # The lock is held while the process starts, so that an interrupt is never lost.
         self._lock = threading.Lock()
 
     @property
     def action(self) -> Action:
-        """The program as an action."""
+        """The action that runs the program."""
         words = ["python", "-m", *self._arguments]
         if self._arguments[0] == "seldon_kafka":
             words[:3] = ["seldon-kafka"]
@@ -134,11 +134,11 @@ class Program:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended, or could not be started."""
+        """Whether the program has ended, or could not be started."""
         return self._has_ended
 
     def run(self, output: Output) -> int:
-        """Runs the program to its end, and returns its exit status.
+        """Runs the program to its end, and returns its exit status, or 130 if it was not started.
 
         Raises:
             OSError: the program can't be started.
@@ -149,7 +149,7 @@ class Program:
             self._has_ended = True
 
     def interrupt(self) -> None:
-        """Sends Ctrl-C; a program that waits for its turn will not start."""
+        """Sends SIGINT; a program that has not started yet will not start."""
         with self._lock:
             self._interrupted = True
             if self._process is not None:
@@ -157,7 +157,7 @@ class Program:
                     self._process.send_signal(signal.SIGINT)
 
     def end(self) -> None:
-        """Sends Ctrl-C, and kills the program if it does not end in time."""
+        """Sends SIGINT, and kills the program if it still runs after ten seconds."""
         self.interrupt()
         if self._process is not None:
             try:

@@ -1,4 +1,4 @@
-"""The state and the services that all pages share."""
+"""Holds the state and the services that all pages share."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DashboardContext:
         brokers: watches the brokers.
         telemetry: watches the workers.
         console: runs commands and keeps their output.
-        inputs: fetches messages.
+        inputs: fetches messages and their images.
         sender: sends images.
         loads: starts loads.
         corrections: writes and reads corrected labels.
@@ -62,7 +62,7 @@ class DashboardContext:
 
     @property
     def topics(self) -> tuple[str, str]:
-        """The topics whose messages contain images: the input and the dead-letter topic."""
+        """The topics whose messages have images: the input topic and the dead-letter topic."""
         return self.settings.input_topic, self.settings.dead_letter_topic
 
     def start(self) -> None:
@@ -74,8 +74,8 @@ class DashboardContext:
         self.corrections.start()
 
     def close(self) -> None:
-        """Stops all threads, and the loads of the page."""
-        # Waiting commands must not start any more.
+        """Stops all loads and threads, and closes the backend."""
+        # The console comes first, so that commands that wait are not started.
         self.console.close()
         self.loads.close()
         for part in (

@@ -1,6 +1,7 @@
 """Writes corrected labels to the feedback topic, and reads them back.
 
-Pages get a correction only from the topic, so that all pages, also later ones, show the same.
+A page shows a correction only after it was read from the topic. So all pages show the same, also
+pages of other dashboards.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ _TIMEOUT_S = 5.0
 
 
 class Corrections:
-    """Writes corrections, and reads those of everybody in a thread.
+    """Writes corrections, and reads the corrections of all users in a thread.
 
     Args:
         settings: topic and brokers.
-        results: gets the corrected labels.
+        results: log that gets the corrected labels.
     """
 
     def __init__(self, settings: Settings, results: ResultLog) -> None:
@@ -51,11 +52,11 @@ class Corrections:
         self._thread = threading.Thread(target=self._run, name="corrections", daemon=True)
 
     def start(self) -> None:
-        """Starts reading."""
+        """Starts the thread that reads."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops reading."""
+        """Stops the thread, and closes the producer."""
         self._closing.set()
         self._thread.join()
         self._writer.close()
@@ -66,10 +67,11 @@ class Corrections:
         Args:
             result: the result of the image.
             truth: the right label, in romaji.
-            image: uint8 (28, 28), stored with the correction; None if it no longer exists.
+            image: the image to store with the correction, uint8 (28, 28); None if it no longer
+                exists.
 
         Returns:
-            An error message, or an empty text.
+            The error; empty after success.
         """
         try:
             self._writer.send(feedback_on(result, truth, image, int(1000 * time.time())))
@@ -82,7 +84,7 @@ class Corrections:
             try:
                 self._read()
             except (ReadError, KafkaException):
-                # The page shows missing topics and brokers elsewhere.
+                # Other panels of the page report missing topics and brokers.
                 self._closing.wait(_RETRY_S)
             except Exception:
                 log.exception("corrections can't be read")
@@ -113,14 +115,14 @@ class Corrections:
 def feedback_on(
     result: Result, truth: str, image: NDArray[np.uint8] | None, given_ms: int
 ) -> Feedback:
-    """Returns the feedback on one row of an answer.
+    """Returns the feedback on one image of a reply.
 
     Args:
-        result: the result of the row.
+        result: the result of the image.
         truth: the right label.
-        image: uint8 (28, 28) or None. The feedback contains it if it is the only one of its
-            message, because a request has all rows of a message.
-        given_ms: the time of the feedback, in ms since 1970.
+        image: the image, uint8 (28, 28), or None. It becomes the request in the feedback, but only
+            if its message has no other images, because a request must have all of them.
+        given_ms: time of the feedback, in ms since 1970.
     """
     rows = max(1, len(result.answer.labels))
     truths = tuple(truth if row == result.row else "" for row in range(rows))

@@ -1,4 +1,4 @@
-"""The page's own elements, whose templates are in `static/`; they never read text as HTML."""
+"""Elements of the page with templates in `static/`; texts are never interpreted as HTML."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ STATIC = Path(__file__).resolve().parent / "static"
 
 
 class _ValueElement(Element):
-    """An element that shows values of the server."""
+    """An element that shows values from the server."""
 
     def show(self, **values: Any) -> None:
-        """Shows these values, and updates the browser if any has changed."""
+        """Sets values by name, and updates the browser if any value has changed."""
         changed = {name: value for name, value in values.items() if self.props.get(name) != value}
         if changed:
             self.props.update(changed)
@@ -32,17 +32,17 @@ class Live(Element, component=STATIC / "live.js"):
         self._text = ""
 
     def set_text(self, text: str) -> None:
-        """Shows this text."""
+        """Shows a text instead of the previous text."""
         if text != self._text:
             self._text = text
             self.run_method("show", text)
 
 
 class ResultList(_ValueElement, component=STATIC / "results.js"):
-    """A list of results; the browser has only the visible ones.
+    """A list of results; the browser has only the visible results.
 
     Args:
-        empty: the text that is shown while there are no results.
+        empty: text that is shown while there are no results.
     """
 
     def __init__(self, empty: str) -> None:
@@ -62,7 +62,7 @@ class Table(_ValueElement, component=STATIC / "table.js"):
     """A table; each row has a `key` and `cells`.
 
     Args:
-        columns: the headings of the columns.
+        columns: headings of the columns.
     """
 
     def __init__(self, *columns: str) -> None:

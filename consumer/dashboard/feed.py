@@ -1,4 +1,4 @@
-"""Reads the output topic and the dead-letter topic for all pages, and retries after errors."""
+"""Reads the output topic and the dead-letter topic for all pages."""
 
 from __future__ import annotations
 
@@ -29,25 +29,27 @@ _POLL_S = 0.1
 _RETRY_S = 1.0
 _LAST = 500
 _SECONDS_KEPT = 60
-# Pages are refreshed four times a second. Fetching each answer by itself would cost the brokers and
-# this process more than everything else.
+# Single answers are not fetched at once, because a fetch request for each answer would cost much.
+# The delay is not visible, because pages are refreshed only four times a second.
 _FETCH_BYTES = 2**17
 _FETCH_WAIT_MS = 50
 
 
 class Feed:
-    """A thread that reads answers, starting with the last ones before its start.
+    """A thread that reads answers, and starts again after errors.
+
+    The thread starts with the last 500 messages of each partition.
 
     Args:
         settings: topics and brokers.
-        results: gets the answers.
-        letters: gets the dead letters.
+        results: log that gets the answers.
+        letters: log that gets the dead letters.
 
     Attributes:
-        results: the latest results.
-        letters: the latest dead letters, with the number of their replays.
+        results: the log of results.
+        letters: the log of dead letters.
         score: counts of the answers.
-        error: the reason why the topics can't be read, or an empty text.
+        error: reason why the topics can't be read; empty if they are read.
     """
 
     def __init__(self, settings: Settings, results: ResultLog, letters: DeadLetterLog) -> None:
@@ -62,16 +64,16 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name="feed", daemon=True)
 
     def start(self) -> None:
-        """Starts reading."""
+        """Starts the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops reading."""
+        """Stops the thread."""
         self._closing.set()
         self._thread.join()
 
     def rate(self) -> float:
-        """Returns messages per second over the last three whole seconds."""
+        """Returns the number of messages per second in the last three whole seconds."""
         now = int(time.time())
         recent = [count for second, count in list(self._rates) if now - 4 < second < now]
         return sum(recent) / 3
@@ -97,7 +99,7 @@ class Feed:
             fetch_wait_max_ms=_FETCH_WAIT_MS,
         )
         topics = [settings.output_topic, settings.dead_letter_topic]
-        # Resumes after the last message, so that no message is counted twice after an error.
+        # After an error, the reader resumes after the last message, so no message is counted twice.
         with closing(Reader(config, topics, last=_LAST, resume=self._next)) as reader:
             self.error = ""
             while not self._closing.is_set():
@@ -109,7 +111,7 @@ class Feed:
                     self._count(int(received_s), len(found))
 
     def _add_safely(self, message: Message, received_s: float) -> None:
-        """Adds a message, and logs errors, so that the other messages are still read."""
+        """Adds a message. An error is logged, so that the other messages are still read."""
         position = (str(message.topic()), message.partition() or 0, message.offset() or 0)
         try:
             self._add(message, position, received_s)

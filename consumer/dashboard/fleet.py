@@ -1,6 +1,6 @@
-"""The interface of both backends, through which the page reads and controls workers.
+"""The interface of the backends, through which the page reads and controls workers.
 
-All calls block while they wait for the network; the page makes them from threads.
+A call blocks while it waits for the network, so the page makes calls only in threads.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = [
 ]  # fmt: skip
 
 Output = Callable[[str], None]
-"""An output callback, which takes a piece of output for the console."""
+"""A callback that gets output for the console, one or several lines at a time."""
 
 
 class FleetError(Exception):
-    """The workers can't be read or changed; the message has the reason and the remedy."""
+    """The workers can't be read or changed; the text has the reason and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Instance:
     """A replica or a pod: a supervisor with its worker processes.
 
     Attributes:
-        name: its name in commands.
-        identity: identifies this run; a later instance of the same name has another identity.
-        started_s: the time of its start, in seconds since 1970.
-        ready: whether it reports that it is ready.
-        leaving: whether it finishes its work and ends.
-        ended_s: the time of its end, in seconds since 1970; None while it runs.
-        why: the reason why it ended or is not ready, as far as the platform knows.
-        memory_bytes: its memory, if the platform measures it.
+        name: name of the instance in commands.
+        identity: a text that no other instance has, not even a later instance of the same name.
+        started_s: time of the start, in seconds since 1970.
+        ready: whether the instance is ready.
+        leaving: whether the instance finishes its work and then ends.
+        ended_s: time of the end, in seconds since 1970; None while the instance runs.
+        why: reason why the instance ended or is not ready; empty if unknown.
+        memory_bytes: memory of the instance, in bytes; None if the platform does not measure it.
     """
 
     name: str
@@ -64,11 +64,11 @@ class Scaling:
 
     Attributes:
         mode: `off`, `by-hand` or `automatic`.
-        minimum: the least number of workers.
-        maximum: the greatest number of workers.
-        count: the number of workers in the mode `by-hand`.
-        lag_per_worker: the lag for each worker in the mode `automatic`, in messages; 0 if another
-            measure than the lag decides.
+        minimum: smallest number of workers in the mode `automatic`.
+        maximum: largest number of workers in the mode `automatic`.
+        count: number of workers in the mode `by-hand`.
+        lag_per_worker: number of messages of lag for which one worker is started, in the mode
+            `automatic`; 0 if the scaling does not depend on the lag.
     """
 
     mode: str
@@ -84,10 +84,10 @@ class WorkerEvent:
 
     Attributes:
         number: number of the event.
-        at_s: its time, in seconds since 1970.
-        name: the name of the worker.
+        at_s: time of the event, in seconds since 1970.
+        name: name of the instance.
         what: the new state: `started`, `ready`, `leaving` or `gone`.
-        why: the reason, or an empty text.
+        why: reason of the change; empty if unknown.
     """
 
     number: int
@@ -102,10 +102,10 @@ class Fleet:
     """A snapshot of all workers.
 
     Attributes:
-        instances: the running instances, then those that ended recently.
+        instances: the running instances, then the instances that ended recently.
         scaling: the current scaling; None if unknown.
-        wanted: the desired number of workers at this time.
-        modes: the modes that the platform supports.
+        wanted: the current desired number of workers; None if unknown.
+        modes: modes of scaling that the platform supports.
         events: the latest events, in order.
     """
 
@@ -118,11 +118,11 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Action:
-    """An action, with the shell command that does the same.
+    """A function, with the shell command that does the same.
 
     Attributes:
-        command: the shell command, for the user to copy.
-        run: does it; takes an output callback and returns an exit status.
+        command: the shell command, which a user can copy.
+        run: the function, which gets an output callback and returns an exit status.
     """
 
     command: str
@@ -134,7 +134,7 @@ class Backend(Protocol):
 
     @property
     def location(self) -> str:
-        """The location of the workers: `this machine`, `seldon/kmnist on https://…`."""
+        """Where the workers run, for example `this machine` or `seldon/kmnist on https://…`."""
 
     def snapshot(self) -> Fleet:
         """Returns a snapshot of all workers.
@@ -144,10 +144,10 @@ class Backend(Protocol):
         """
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Returns a page (`/status`, `/metrics`) of a running instance's supervisor.
+        """Requests a path (`/status`, `/metrics`) of a running instance's supervisor.
 
         Raises:
-            FleetError: there is no answer with status 200 within seconds.
+            FleetError: there is no answer with status 200 within a few seconds.
         """
 
     def stop(self, name: str) -> Action:

@@ -1,4 +1,4 @@
-"""Fetches messages by their position when a page shows them, and reads their images."""
+"""Fetches the messages that a page shows, and keeps the images of the latest messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Images = NDArray[np.uint8]
 
 
 class Inputs:
-    """Fetches messages in threads of its own, and keeps the latest images.
+    """Fetches messages in background threads, and keeps the latest images.
 
     Args:
         settings: topics and brokers.
@@ -52,13 +52,13 @@ class Inputs:
         self._bytes = 0
 
     def close(self) -> None:
-        """Stops fetching."""
+        """Stops the threads, and closes their consumers."""
         self._pool.shutdown(cancel_futures=True)
         for consumer in self._consumers:
             consumer.close()
 
     def keep(self, position: InputPosition, images: Images) -> None:
-        """Keeps the images of a message, so that it need not be fetched."""
+        """Keeps the images of a message, so that `images` need not fetch the message."""
         with self._lock:
             if position not in self._images:
                 self._bytes += images.nbytes
@@ -67,13 +67,14 @@ class Inputs:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
     async def record(self, position: InputPosition) -> Record | None:
-        """Returns a message; None if it no longer exists, or no broker answers in time."""
+        """Returns a message; None if it no longer exists, or did not arrive within 2 s."""
         return await self._in_the_pool(self._fetch, position)
 
     async def images(self, position: InputPosition) -> Images | None:
         """Returns the images of an input message, or of the input in a dead letter.
 
-        None if the message no longer exists, or contains no such images.
+        Returns:
+            uint8 (n, 28, 28). None if the message no longer exists or has no images of 28 x 28.
         """
         with self._lock:
             known = self._images.get(position)

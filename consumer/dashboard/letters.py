@@ -1,4 +1,4 @@
-"""The latest dead letters, with the number of their replays."""
+"""The log of the latest dead letters, which all pages show."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class LoggedLetter:
     """A dead letter, for the page.
 
     Attributes:
-        envelope: its position and headers, without its content.
-        replays: number of its replays.
+        envelope: position and headers of the dead letter, without its value.
+        replays: number of times that the dead letter was replayed.
     """
 
     envelope: Envelope
@@ -34,10 +34,10 @@ class DeadLetterLog:
     """The latest dead letters; safe to use from several threads.
 
     Args:
-        most: limit of the dead letters that are kept.
+        most: number of dead letters to keep.
 
     Attributes:
-        version: a number that changes with each message.
+        version: number of messages that were added.
     """
 
     def __init__(self, most: int = MOST_LETTERS) -> None:
@@ -48,7 +48,7 @@ class DeadLetterLog:
         self._lock = threading.Lock()
 
     def add(self, record: Record) -> None:
-        """Adds a message of the dead-letter topic: a dead letter or a replay mark."""
+        """Adds a message of the dead-letter topic: a dead letter, or the mark of a replay."""
         envelope = read_envelope(record)
         replayed = replayed_position(record) if envelope is None else None
         with self._lock:

@@ -1,4 +1,4 @@
-"""Loads that a page starts: runs of `python -m producer` at a rate."""
+"""Starts and stops loads: runs of `python -m producer` at a constant rate."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from seldon_kafka.config.settings import Settings
 MOST_RATE = 20_000
 MOST_MESSAGES = 1_000_000
 MOST_AT_ONCE = 4
-"""Limit of loads that run together, so that threads are left for other commands."""
+"""Limit of loads that run at the same time. It leaves threads of the console for other commands."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """A load.
+    """The messages that a load sends.
 
     Attributes:
         count: number of messages.
-        rate: messages per second.
+        rate: number of messages per second.
         wire_format: one of `producer.formats.FORMATS`.
-        bad: the share of messages that can't be answered, from 0 to 1.
+        bad: share of messages that can't be answered, from 0 to 1.
     """
 
     count: int
@@ -34,7 +34,7 @@ class Load:
         """Checks the values.
 
         Raises:
-            ValueError: a value is out of range; the message has the range.
+            ValueError: a value is out of range; the text has the range.
         """
         if not 1 <= self.count <= MOST_MESSAGES:
             raise ValueError(f"1 to {MOST_MESSAGES:,} messages")
@@ -50,8 +50,8 @@ class Loads:
     """Starts and stops loads.
 
     Args:
-        console: runs the loads.
-        settings: the brokers.
+        console: runs the loads as commands.
+        settings: names the brokers.
     """
 
     def __init__(self, console: Console, settings: Settings) -> None:
@@ -61,7 +61,7 @@ class Loads:
 
     @property
     def running(self) -> int:
-        """Number of running loads."""
+        """Number of loads that run, or wait for a thread of the console."""
         self._programs = [each for each in self._programs if not each.has_ended]
         return len(self._programs)
 
@@ -90,12 +90,12 @@ class Loads:
         self._console.run(program.action)
 
     def stop(self) -> None:
-        """Sends Ctrl-C to all loads."""
+        """Sends SIGINT to all loads."""
         for program in self._programs:
             program.interrupt()
 
     def close(self) -> None:
-        """Ends all loads."""
+        """Sends SIGINT to all loads, waits for their end, and kills those that still run."""
         self.stop()
         for program in self._programs:
             program.end()

@@ -1,4 +1,4 @@
-"""Workers on this machine: the replicas that `python -m kafka.replicas` manages."""
+"""The backend for workers on this machine, which `python -m kafka.replicas` manages."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _MOST_BYTES = 8 * 2**20
 
 
 class LocalBackend:
-    """The replicas of a group on this machine; see `consumer.dashboard.fleet.Backend`.
+    """Reads and controls the replicas of a group on this machine.
 
     Args:
-        settings: the group, and the folder of its state.
+        settings: names the group, the brokers and the state folder.
 
     Raises:
-        SettingsError: the folder can't be used.
+        SettingsError: the state folder can't be used.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -43,14 +43,14 @@ class LocalBackend:
 
     @property
     def location(self) -> str:
-        """The location of the workers."""
+        """The text `this machine`."""
         return "this machine"
 
     def snapshot(self) -> Fleet:
         """Returns a snapshot of all replicas.
 
         Raises:
-            FleetError: no manager runs, or it does not answer.
+            FleetError: no manager of replicas runs, or the manager does not answer.
         """
         try:
             status = self._client.status()
@@ -77,10 +77,10 @@ class LocalBackend:
         )
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Returns a page of an instance's supervisor.
+        """Requests a path (`/status`, `/metrics`) of an instance's supervisor.
 
         Raises:
-            FleetError: there is no answer with status 200.
+            FleetError: the instance has ended, or does not answer with status 200.
         """
         port = self._ports.get(instance.identity)
         if port is None:
@@ -122,7 +122,7 @@ class LocalBackend:
         )
 
     def close(self) -> None:
-        """Does nothing: there are no connections, and the manager keeps running."""
+        """Does nothing, because there are no connections."""
 
     def _command(self, *arguments: str) -> Action:
         return Program(["kafka.replicas", *arguments], self._environment).action

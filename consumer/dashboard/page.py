@@ -1,4 +1,4 @@
-"""The page, which is built for each browser and shows the shared context."""
+"""Builds the page for each browser; all pages show the same context."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def make_app(context: DashboardContext, token: str | None) -> Guard:
     """Returns the application of the dashboard.
 
     Args:
-        context: the state that all pages show.
-        token: the token of the page; None if only this machine may use it.
+        context: the state and services that all pages share.
+        token: the token that a browser must know; None if only this machine may use the page.
     """
     app = FastAPI(title=TITLE, docs_url=None, redoc_url=None, openapi_url=None)
     samples = load_samples()
@@ -49,7 +49,7 @@ def make_app(context: DashboardContext, token: str | None) -> Guard:
         root=lambda: _page(context, samples),
         title=TITLE,
         dark=None,
-        # Tailwind would process each change of the page; style.css has the classes that are used.
+        # Tailwind would process each change of the page. style.css has the classes instead.
         tailwind=False,
         show_welcome_message=False,
     )
@@ -148,7 +148,7 @@ def _error(context: DashboardContext) -> str:
 
 
 def _call_safely(refresh: Callable[[], None]) -> None:
-    """Refreshes a panel, and logs errors, so that the others are still refreshed."""
+    """Refreshes a panel. An error is logged, so that the other panels are still refreshed."""
     try:
         refresh()
     except Exception:

@@ -1,4 +1,4 @@
-"""The accuracy of the kept results whose truth is known, and the drift of the labels."""
+"""Computes the accuracy of the kept results, and the drift of the labels."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ _RECENT = 500
 
 @dataclass(frozen=True)
 class Quality:
-    """The accuracy of the kept results.
+    """The accuracy of the kept results, and the shares of the labels.
 
     Attributes:
-        known: number of images with a known truth.
-        right: number of those images with the right label.
-        corrected: number of those images with a correction.
-        running: pairs of the known images so far, and the accuracy of the latest 200 in percent.
-        confusion: number of images, by truth and label.
-        before: share of each label among all but the latest 500 images.
-        recent: share of each label among the latest 500 images.
+        known: number of images with a known true label.
+        right: number of images whose label is the true label.
+        corrected: number of images whose true label comes from a correction.
+        running: points of a chart: the number of images with a known true label so far, and the
+            accuracy of the latest 200 of them in percent.
+        confusion: number of images, by true label and label.
+        before: share of each label among all but the latest 500 images, from 0 to 1.
+        recent: share of each label among the latest 500 images, from 0 to 1.
     """
 
     known: int
@@ -36,7 +37,7 @@ class Quality:
 
 
 def quality_of(log: ResultLog) -> Quality:
-    """Returns the accuracy of all results that are kept."""
+    """Returns the accuracy of all results in a log."""
     latest: deque[bool] = deque(maxlen=_WINDOW)
     running: list[tuple[int, float]] = []
     confusion: Counter[tuple[str, str]] = Counter()

@@ -11,26 +11,26 @@ from consumer.labels import HIRAGANA
 from seldon_kafka.messages import InputPosition
 
 MOST_RESULTS = 20_000
-"""Number of results to keep."""
+"""Default number of results that are kept."""
 
 _ROMAJI = tuple(HIRAGANA)
 
 ImageOf = tuple[InputPosition, int]
-"""Identifies an image: the position of its input record, and its row in the message."""
+"""An image: the position of the input message, and the index of the image in this message."""
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One image with its answer, or one dead letter, or one file that was not sent.
+    """An image with its label, a message without labels, or a file that was not sent.
 
     Attributes:
-        number: number of the result.
-        received_s: the time at which it was read, in seconds since 1970.
-        answer: the reply or dead letter; for a file that was not sent, an answer of the page.
-        at: the position of the reply or dead letter; None for a file that was not sent.
-        row: the row of the image in the message.
-        latency_ms: the time from the sender's timestamp to the reading, if known.
-        label: the label of the image; None if it was not answered.
+        number: number of the result, from 1.
+        received_s: time at which the answer was read, in seconds since 1970.
+        answer: the reply or dead letter. For a file that was not sent, the sender made the answer.
+        at: position of the reply or dead letter; None for a file that was not sent.
+        row: index of the image in its message.
+        latency_ms: time from the timestamp of the input to the reading, in ms; None if unknown.
+        label: label of the image; None if there is none.
     """
 
     number: int
@@ -43,14 +43,14 @@ class Result:
 
     @property
     def image(self) -> ImageOf | None:
-        """Identifies the image, if the message names its input position."""
+        """The image of the result; None if the position of the input is unknown."""
         return (
             None if self.answer.input_position is None else (self.answer.input_position, self.row)
         )
 
     @property
     def senders_truth(self) -> str:
-        """The truth by the sender, or an empty text."""
+        """The true label that the sender named; empty if unknown."""
         truth = self.answer.truth
         return truth[self.row] if len(truth) == max(1, len(self.answer.labels)) else ""
 
@@ -59,10 +59,10 @@ class ResultLog:
     """The latest results; safe to use from several threads.
 
     Args:
-        most: number of results to keep; up to an eighth more are kept between deletions.
+        most: number of results to keep. Between deletions, the log keeps up to an eighth more.
 
     Attributes:
-        corrections: number of corrections.
+        corrections: number of corrections that were set, repetitions included.
     """
 
     def __init__(self, most: int = MOST_RESULTS) -> None:
@@ -75,31 +75,38 @@ class ResultLog:
 
     @property
     def oldest(self) -> int:
-        """The number of the oldest result that is kept."""
+        """Number of the oldest kept result; without results, the number of the next result."""
         with self._lock:
             return self._results[0].number if self._results else self._next
 
     @property
     def newest(self) -> int:
-        """The number of the newest result; 0 if there is none."""
+        """Number of the newest result; 0 before the first result."""
         return self._next - 1
 
     def add(
         self, answer: Answer, at: InputPosition | None, received_s: float, latency_ms: float | None
     ) -> None:
-        """Adds a result for each label of an answer, or one result if it has no labels."""
+        """Adds a result for each label of an answer, or one result if it has no labels.
+
+        Args:
+            answer: the answer.
+            at: position of the reply or dead letter; None for a file that was not sent.
+            received_s: time at which the answer was read, in seconds since 1970.
+            latency_ms: latency of the answer, in ms; None if unknown.
+        """
         with self._lock:
             for row, label in enumerate(answer.labels or (None,)):
                 self._results.append(
                     Result(self._next, received_s, answer, at, row, latency_ms, label)
                 )
                 self._next += 1
-            # Deletes many at once, because each deletion at the front moves all others.
+            # Many results are deleted at once, because each deletion moves all other results.
             if len(self._results) > self._most + self._most // 8:
                 del self._results[: len(self._results) - self._most]
 
     def correct(self, image: ImageOf, truth: str) -> None:
-        """Sets the truth of an image, which replaces that of its sender."""
+        """Sets the true label of an image; it takes precedence over the sender's."""
         with self._lock:
             self.corrections += 1
             self._truth[image] = truth
@@ -107,7 +114,7 @@ class ResultLog:
                 self._truth.pop(next(iter(self._truth)))
 
     def truth(self, result: Result) -> str:
-        """Returns the corrected truth of a result, else the sender's truth, else an empty text."""
+        """Returns the true label of a result: the corrected one, else the sender's, else empty."""
         image = result.image
         corrected = self._truth.get(image) if image is not None else None
         return _as_class_name(
@@ -119,14 +126,14 @@ class ResultLog:
         return result.image in self._truth
 
     def after(self, number: int) -> list[Result]:
-        """Returns the kept results after this number, the oldest first."""
+        """Returns the kept results with a higher number, the oldest first."""
         with self._lock:
             if not self._results:
                 return []
             return self._results[max(0, number + 1 - self._results[0].number) :]
 
     def find(self, number: int) -> Result | None:
-        """Returns the result with this number, if it is kept."""
+        """Returns the result with this number; None if it is not kept."""
         with self._lock:
             if not self._results:
                 return None
@@ -135,7 +142,10 @@ class ResultLog:
 
 
 def _as_class_name(truth: str, label: Label | None) -> str:
-    """Converts a truth in hiragana or a class number to the model's class name, if it has one."""
+    """Returns the model's class name for a true label in romaji, in hiragana or as an index.
+
+    If the model has no such class, the true label is returned unchanged.
+    """
     if not truth or label is None or truth == label.name:
         return truth
     names = [name for name, _ in label.probabilities]

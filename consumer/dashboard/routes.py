@@ -1,4 +1,4 @@
-"""The routes beside the page: pictures, downloads, and uploads."""
+"""The routes for pictures, downloads and uploads."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def routes(context: DashboardContext, samples: Samples) -> APIRouter:
     """Returns the routes.
 
     Args:
-        context: the state that all pages share.
-        samples: the images that can be chosen on the page.
+        context: the state and services that all pages share.
+        samples: the images that a user can choose on the page.
     """
     router = APIRouter()
     _add_pictures(router, context, samples)
@@ -144,7 +144,7 @@ def _chosen(content: bytes, known: dict[str, int]) -> tuple[list[int] | None, st
 
 
 async def _upload_response(sent: Sequence[Picture], given: int) -> Response:
-    """Returns the response to an upload: counts, and how pictures were converted."""
+    """Returns the response to an upload: counts of files, and the first converted pictures."""
     turned = await asyncio.to_thread(_conversions, sent[:_SHOWN])
     document = {"sent": len(sent), "refused": given - len(sent), "turned": turned}
     return Response(orjson.dumps(document), media_type="application/json")
@@ -159,7 +159,10 @@ def _conversions(made: Sequence[Picture]) -> list[dict[str, Any]]:
 
 
 def _thumb(content: bytes) -> str:
-    """Returns a small PNG of a picture; it was already read once, so it is safe to open."""
+    """Returns a small PNG of a picture as a data URL.
+
+    The picture is safe to open, because `pictures` has already decoded it within the limits.
+    """
     picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     picture.thumbnail((_THUMB, _THUMB))
     buffer = io.BytesIO()

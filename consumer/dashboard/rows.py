@@ -1,4 +1,4 @@
-"""Formats results for the list and for files, and filters for addresses."""
+"""Formats results for the list and for downloads, and filters as queries of addresses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,12 @@ COLUMNS = (
 
 
 def picture_address(position: InputPosition, row: int) -> str:
-    """Returns the address of an image's picture on the page."""
+    """Returns the address of the picture of an image.
+
+    Args:
+        position: position of an input message or a dead letter.
+        row: index of the image in this message.
+    """
     topic, partition, offset = position
     return f"/picture/{quote(topic, safe='')}/{partition}/{offset}/{row}.png"
 
@@ -33,11 +38,11 @@ def row_of(result: Result, index: int, log: ResultLog) -> dict[str, Any]:
 
     Args:
         result: the result.
-        index: its index in the list.
-        log: has the truths.
+        index: index of the row in the list.
+        log: the log of results, which has the true labels.
     """
     answer, label = result.answer, result.label
-    # The picture of a dead letter comes from its own record; the input may be deleted.
+    # The dead letter itself has the picture. The input may have been deleted.
     position = result.at if answer.dead else answer.input_position
     row: dict[str, Any] = {
         "number": result.number,
@@ -72,17 +77,17 @@ def row_of(result: Result, index: int, log: ResultLog) -> dict[str, Any]:
 
 
 def in_ms(latency_ms: float | None) -> str:
-    """Returns a latency in milliseconds, or in seconds from 10 s on."""
+    """Returns a latency as text in milliseconds, or in seconds from 10 s on; empty for None."""
     if latency_ms is None:
         return ""
     return f"{latency_ms:.0f} ms" if latency_ms < 10_000 else f"{latency_ms / 1000:.0f} s"
 
 
 def filter_of(query: Mapping[str, str]) -> Filter:
-    """Returns the filter of an address's query.
+    """Returns the filter for the query of an address; the inverse of `query_of`.
 
     Raises:
-        ValueError: `below` is no number.
+        ValueError: `below` is not a number.
     """
     below = query.get("below", "")
     return Filter(
@@ -94,7 +99,7 @@ def filter_of(query: Mapping[str, str]) -> Filter:
 
 
 def query_of(chosen: Filter) -> dict[str, str]:
-    """Returns the query of an address for a filter."""
+    """Returns the query of an address for a filter; conditions that are not set are left out."""
     query = {"label": chosen.label, "worker": chosen.worker}
     query["below"] = "" if chosen.below is None else f"{chosen.below:g}"
     for name in ("abstained", "outlier", "wrong", "dead"):
@@ -103,7 +108,7 @@ def query_of(chosen: Filter) -> dict[str, str]:
 
 
 def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """Returns the lines of a CSV file, with a header."""
+    """Yields the lines of a CSV file, the first with the column names."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -116,7 +121,7 @@ def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
 
 
 def as_json(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """Returns the lines of a JSON file: a list with one object on each line."""
+    """Yields the lines of a JSON file: an array with one object on each line."""
     separator = "[\n"
     for result in results:
         label = result.label
@@ -142,7 +147,7 @@ def _facts(result: Result, log: ResultLog) -> dict[str, Any]:
 
 
 def _without_formula(value: Any) -> Any:
-    """Quotes text that a spreadsheet would read as a formula."""
+    """Puts a quote before a text that a spreadsheet would take for a formula."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value

@@ -1,4 +1,4 @@
-"""Reads a supervisor's `/metrics`, and computes differences, sums and quantiles."""
+"""Parses the `/metrics` of supervisors, and computes differences, sums and quantiles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.parser import text_string_to_metric_families
 
 Key = tuple[str, tuple[tuple[str, str], ...]]
-"""The name of a sample, and its labels without those of the worker."""
+"""The name of a sample, and its labels without the labels `worker` and `pid`."""
 
 Samples = Mapping[Key, float]
 
@@ -17,7 +17,9 @@ _GAUGES = ("model_drift_index",)
 
 
 def parse(text: str) -> Samples:
-    """Reads the samples of a `/metrics` page, and adds up those of all workers.
+    """Parses the content of `/metrics`, and adds up the samples of all workers.
+
+    The result has the maximum of the gauge `model_drift_index` instead of a sum.
 
     Args:
         text: metrics in Prometheus' text format.
@@ -42,7 +44,7 @@ def parse(text: str) -> Samples:
 
 
 def added(samples_of_each: Iterable[Samples]) -> Samples:
-    """Returns the sums of the samples of several supervisors."""
+    """Returns the sums of samples, for `model_drift_index` the maximum."""
     total: dict[Key, float] = {}
     for samples in samples_of_each:
         for key, value in samples.items():
@@ -54,12 +56,15 @@ def added(samples_of_each: Iterable[Samples]) -> Samples:
 
 
 def counts(samples: Samples) -> Samples:
-    """Returns the samples that still count after the end of a supervisor: all except gauges."""
+    """Returns the samples without `model_drift_index`, which means nothing after a worker's end."""
     return {key: value for key, value in samples.items() if key[0] not in _GAUGES}
 
 
 def since(before: Samples, now: Samples) -> Samples:
-    """Returns the differences between two snapshots; a counter that was reset counts from 0."""
+    """Returns the increase of each sample since an earlier snapshot.
+
+    A value that has become smaller was reset. Its increase is the value itself.
+    """
     return {
         key: value - before.get(key, 0.0) if value >= before.get(key, 0.0) else value
         for key, value in now.items()
@@ -67,7 +72,7 @@ def since(before: Samples, now: Samples) -> Samples:
 
 
 def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
-    """Returns the values of one metric by one of its labels."""
+    """Returns the values of one metric by the value of one label, added up over other labels."""
     found: dict[str, float] = {}
     for (metric, labels), value in samples.items():
         wanted = dict(labels).get(label) if metric == name else None
@@ -77,12 +82,12 @@ def by_label(samples: Samples, name: str, label: str) -> dict[str, float]:
 
 
 def total(samples: Samples, name: str) -> float:
-    """Returns the sum of all values of one metric."""
+    """Returns the sum of the values of one metric, over all labels."""
     return sum(value for (metric, _), value in samples.items() if metric == name)
 
 
 def messages(samples: Samples) -> float:
-    """Returns the number of messages that workers answered, including dead letters."""
+    """Returns the number of replies and dead letters."""
     replies = total(samples, "kafka_worker_replies_total")
     return replies + total(samples, "kafka_worker_dead_letters_total")
 
@@ -92,7 +97,7 @@ class Buckets:
     """A histogram.
 
     Attributes:
-        bounds: upper bounds of the buckets, the last one infinite.
+        bounds: upper bounds of the buckets, in ascending order; the last bound is infinite.
         counts: number of observations in each bucket, not cumulative.
     """
 
@@ -100,9 +105,12 @@ class Buckets:
     counts: tuple[float, ...]
 
     def quantile(self, share: float) -> float | None:
-        """Returns a quantile, estimated as PromQL does; None if there are no observations.
+        """Returns a quantile, estimated as in PromQL; None if there are no observations.
 
         The estimate is linear within a bucket. In the last bucket, it is the last finite bound.
+
+        Args:
+            share: share of the observations below the quantile, from 0 to 1.
         """
         whole = sum(self.counts)
         if not whole:
@@ -118,7 +126,7 @@ class Buckets:
 
 
 def histogram(samples: Samples, name: str) -> Buckets:
-    """Returns the buckets of a histogram, added up over all its labels."""
+    """Returns the buckets of a histogram, added up over all labels except `le`."""
     upto: dict[float, float] = {}
     for text, value in by_label(samples, f"{name}_bucket", "le").items():
         upto[float(text)] = value

@@ -13,16 +13,17 @@ _NUMBER = attrgetter("number")
 
 @dataclass(frozen=True)
 class Filter:
-    """The conditions of the results to show; conditions that are not set always hold.
+    """Conditions for results; a result must meet all conditions that are set.
 
     Attributes:
-        label: shows images with this label.
-        worker: shows answers of this worker.
-        abstained: shows images at which the model abstained.
-        outlier: shows outliers.
-        below: shows images with a confidence below this, from 0 to 1.
-        wrong: shows images whose label is known to be wrong.
-        dead: shows unanswered messages.
+        label: the label must be this one; empty if not set.
+        worker: the answer must come from this worker; empty if not set.
+        abstained: whether the model must have abstained.
+        outlier: whether the image must be an outlier.
+        below: the confidence must be below this, from 0 to 1; None if not set.
+        wrong: whether the label must differ from a known true label.
+        dead: whether the result must be without a label. The other conditions are then ignored,
+            except for `worker`.
     """
 
     label: str = ""
@@ -38,7 +39,7 @@ class Filter:
 
         Args:
             result: the result.
-            truth: its truth, or an empty text.
+            truth: true label of the image; empty if unknown.
         """
         if self.worker and result.answer.worker != self.worker:
             return False
@@ -57,13 +58,13 @@ class Filter:
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive results of a selection.
+    """Consecutive results of a selection, as `Selection.window` returns them.
 
     Attributes:
-        total: number of selected results, up to the given number.
+        total: number of selected results up to the result `until`.
         results: the results in the window, the newest first.
-        newest: the number of the newest result in the log.
-        newer: number of selected results after the given number.
+        newest: number of the newest result in the log.
+        newer: number of selected results after the result `until`.
     """
 
     total: int
@@ -75,7 +76,7 @@ class Window:
 class Selection:
     """The results of a log that meet a filter; each call filters only new results.
 
-    Not safe to use from several threads.
+    Only one thread may use a selection.
 
     Args:
         log: the log of results.
@@ -96,9 +97,10 @@ class Selection:
         """Returns consecutive results of the selection, the newest first.
 
         Args:
-            first: number of the newest results to leave out.
+            first: how many of the newest results are skipped.
             count: limit of the number of results.
-            until: leaves out results after this number, so that the list of a page stays the same.
+            until: number of the last result to return; None for no limit. With a limit, new results
+                do not move the list of a page.
         """
         self._update()
         selected = self._selected

@@ -1,4 +1,4 @@
-"""Sends the images of a page, and keeps them by the position of their records."""
+"""Sends images from the page to the input topic, and keeps the delivered images."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from seldon_kafka.transport.topic_writer import RenewedProducer
 _POLL_S = 0.05
 _TIMEOUT_S = 30.0
 NOT_SENT = "not_sent"
-"""Reason of the result of a file that was not sent."""
+"""The reason in the result of a file that was not sent."""
 
 
 class Sender:
-    """A producer for all pages; safe to use from several threads.
+    """Sends images for all pages; safe to use from several threads.
 
     Args:
         settings: topic and brokers.
-        results: gets a result for each file that could not be sent.
-        inputs: gets each image with the position of its record.
+        results: log that gets a result for each file that could not be sent.
+        inputs: store that gets each delivered image with the position of its message.
     """
 
     def __init__(self, settings: Settings, results: ResultLog, inputs: Inputs) -> None:
@@ -52,11 +52,11 @@ class Sender:
         self._thread = threading.Thread(target=self._serve, name="sender", daemon=True)
 
     def start(self) -> None:
-        """Starts to serve delivery reports."""
+        """Starts the thread that handles delivery reports."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stops, and waits up to a second for messages that are not acknowledged."""
+        """Stops the thread, and waits up to a second for messages that are not acknowledged."""
         self._closing.set()
         self._thread.join()
         self._producer.close(1.0)
@@ -65,12 +65,13 @@ class Sender:
         """Sends a picture, without waiting for its acknowledgement.
 
         Args:
-            picture: the picture; its name becomes the key.
+            picture: the picture; its name becomes the key of the message.
             wire_format: one of `producer.formats.FORMATS`.
-            truth: the true label in romaji, if known.
+            truth: the true label in romaji; None if unknown.
 
         Returns:
-            Whether the client accepted it; otherwise the results have the error.
+            Whether the client accepted the message. If not, or if the delivery fails later, the
+            error becomes a result.
         """
         encoding = FORMATS[wire_format]
         images: NDArray[np.uint8] = picture.image[np.newaxis]
@@ -125,7 +126,7 @@ class Sender:
     def send_all(
         self, pictures: Sequence[Picture], wire_format: str, truths: Sequence[str | None]
     ) -> list[Picture]:
-        """Sends pictures in order, and returns those that the client accepted; see `send`."""
+        """Sends pictures in order, and returns the pictures that the client accepted."""
         return [
             picture
             for picture, truth in zip(pictures, truths, strict=True)
@@ -135,7 +136,7 @@ class Sender:
     def _serve(self) -> None:
         while not self._closing.is_set():
             with self._lock:
-                # A failed producer still has delivery reports.
+                # A producer that failed and was replaced may still have delivery reports.
                 self._polled = [
                     each for each in self._polled if len(each) or self._producer.is_current(each)
                 ]

@@ -1,4 +1,4 @@
-"""Starts the services that the page needs if they are missing, and stops them afterwards."""
+"""Starts the services that the page needs and that are missing, and stops them afterwards."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class ServiceError(Exception):
-    """A service did not start; the message names it and the reason."""
+    """A service did not start; the text names the service and the reason."""
 
 
 @contextmanager
 def running_services() -> Iterator[None]:
-    """Runs a broker, the topics and replicas during the context; it uses those that run already.
+    """Starts a broker and replicas if they do not run, and creates missing topics.
 
-    A local cluster keeps its records when it is stopped.
+    After the context, the services that were started are stopped. The local cluster keeps its
+    messages.
 
     Raises:
-        ServiceError, ClusterError: a service does not start.
+        ServiceError, ClusterError: a service did not start.
     """
     with _broker() as broker:
         settings = local_settings({**os.environ, "KAFKA_BROKER": broker})
@@ -59,7 +60,7 @@ def _broker() -> Iterator[str]:
     try:
         yield cluster.bootstrap
     finally:
-        _report("stopping Kafka; its records are kept")
+        _report("stopping Kafka; its messages are kept")
         cluster.down()
 
 

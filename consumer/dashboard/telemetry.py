@@ -27,13 +27,13 @@ _THREADS = 8
 
 @dataclass(frozen=True)
 class Point:
-    """One second of the charts.
+    """A point of the charts.
 
     Attributes:
-        at_s: its time, in seconds since 1970.
-        lag: the group's lag, in messages; None if unknown.
-        workers: number of ready workers.
-        rate: messages answered per second.
+        at_s: time of the point, in seconds since 1970.
+        lag: lag of the group, in messages; None if unknown.
+        workers: number of ready instances.
+        rate: number of answered messages per second.
     """
 
     at_s: float
@@ -47,13 +47,13 @@ class View:
     """A snapshot of all workers, for the page.
 
     Attributes:
-        number: number of the snapshot.
+        number: number of the snapshot, from 1; 0 before the first snapshot.
         fleet: the snapshot of the backend.
-        error: the backend's error, or an empty text.
+        error: error of the backend; empty if there was none.
         cards: a card for each instance.
-        counted: the sums of all workers' metrics since their start.
-        recent: the part of the sums from the last `recent_s` seconds.
-        recent_s: length of that time, in seconds.
+        counted: sums of the metrics of all workers, since the dashboard or the worker started.
+        recent: increase of the sums in the last `recent_s` seconds.
+        recent_s: length of the time that `recent` covers, in seconds.
     """
 
     number: int = 0
@@ -66,15 +66,15 @@ class View:
 
 
 class Telemetry:
-    """A thread that reads status and metrics of all workers.
+    """A thread that reads status and metrics of all workers once a second.
 
     Args:
         backend: the platform of the workers.
-        lag: returns the group's lag, in messages; None if unknown.
+        lag: function that returns the lag of the group, in messages; None if unknown.
 
     Attributes:
         view: the latest snapshot.
-        points: one point for each second, in order.
+        points: the latest points, one for each snapshot, in order.
     """
 
     def __init__(self, backend: Backend, lag: Callable[[], int | None]) -> None:
@@ -84,7 +84,7 @@ class Telemetry:
         self._lag = lag
         self._snapshots: dict[str, deque[Snapshot]] = {}
         self._totals: deque[tuple[float, Samples]] = deque()
-        # The sums of workers that have ended.
+        # Sums of the counters of workers that have ended.
         self._past: Samples = {}
         self._last: dict[str, Samples] = {}
         self._closing = threading.Event()
@@ -108,11 +108,11 @@ class Telemetry:
             try:
                 self.take_snapshot()
             except Exception:
-                # The next snapshot may succeed; without this, the page would no longer change.
+                # The thread must not end, because the next snapshot may succeed.
                 log.exception("the state of the workers can't be read")
 
     def take_snapshot(self) -> None:
-        """Takes a snapshot of all workers."""
+        """Reads all workers, and sets `view`; an error of the backend is in `view.error`."""
         try:
             fleet, error = self._backend.snapshot(), ""
         except FleetError as failure:
@@ -125,7 +125,7 @@ class Telemetry:
             for instance, snapshot in zip(running, snapshots, strict=True)
         ]
         cards += [gone_card(each) for each in fleet.instances if each.ended_s is not None]
-        if not error:  # after an error, the instances are unknown, and not ended
+        if not error:  # after an error, instances are missing that still run
             self._remove_ended({each.identity for each in running})
         counted = scrape.added([self._past, *self._last.values()])
         before_s, before = self._recent(at_s, counted)
@@ -148,7 +148,7 @@ class Telemetry:
             status = json.loads(self._backend.fetch(instance, "/status"))
             samples = scrape.parse(self._backend.fetch(instance, "/metrics").decode())
         except (FleetError, ValueError):
-            # The instance is starting or stuck; the card shows it.
+            # The instance starts or is stuck. The card shows this.
             pass
         return Snapshot(time.monotonic(), status, samples)
 
@@ -156,25 +156,25 @@ class Telemetry:
         known = self._snapshots.setdefault(instance.identity, deque(maxlen=_RECENT_S))
         with_status = next((each for each in reversed(known) if each.status is not None), None)
         known.append(snapshot)
-        # An instance that once had a status is never shown as starting again, even after long
-        # silence.
+        # One snapshot with a status is always kept. Without it, an instance that has not answered
+        # for long would be shown as starting.
         if with_status is not None and with_status not in known:
             known[0] = with_status
         if snapshot.samples is not None:
             before = self._last.get(instance.identity, {})
             if scrape.messages(snapshot.samples) < scrape.messages(before):
-                # Its container was restarted within the same pod.
-                self._keep(before)
+                # The container was restarted within the same pod, and counts from 0.
+                self._add_to_past(before)
             self._last[instance.identity] = snapshot.samples
         return tuple(known)
 
     def _remove_ended(self, running: set[str]) -> None:
         for identity in set(self._snapshots) - running:
             self._snapshots.pop(identity)
-            self._keep(self._last.pop(identity, {}))
+            self._add_to_past(self._last.pop(identity, {}))
 
-    def _keep(self, samples: Samples) -> None:
-        """Keeps the counts of a worker that has ended in the sums."""
+    def _add_to_past(self, samples: Samples) -> None:
+        """Adds the counters of a worker that has ended to the sums of ended workers."""
         self._past = scrape.added([self._past, scrape.counts(samples)])
 
     def _recent(self, at_s: float, counted: Samples) -> tuple[float, Samples]:

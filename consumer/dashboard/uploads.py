@@ -1,4 +1,4 @@
-"""Reads the pictures in uploaded files, with limits; errors become one line of text."""
+"""Reads the pictures in uploaded files, with limits of size and number."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from producer.picture import BadPicture, to_kmnist
 MOST_FILE_BYTES = 16 * 2**20
 MOST_ZIP_BYTES = 64 * 2**20
 MOST_ZIP_ENTRIES = 1000
-"""Limit of the files in a ZIP; `MOST_FILE_BYTES` and `MOST_ZIP_BYTES` limit their sizes."""
+"""Limit of the number of files in a ZIP."""
 
 _ZIP = b"PK\x03\x04"
 _ZIP_ERRORS = (
@@ -32,9 +32,9 @@ class Picture:
     """A picture, converted for the classifier.
 
     Attributes:
-        name: the name of its file.
+        name: name of the file.
         image: uint8 (28, 28); 0 is background and 255 full ink.
-        content: the content of the file.
+        content: content of the file.
     """
 
     name: str
@@ -47,8 +47,8 @@ class RefusedFile:
     """A file that is not sent.
 
     Attributes:
-        name: the name of the file.
-        why: the reason.
+        name: name of the file.
+        why: reason, in one line.
     """
 
     name: str
@@ -56,11 +56,12 @@ class RefusedFile:
 
 
 def pictures(name: str, content: bytes) -> Iterator[Picture | RefusedFile]:
-    """Returns the picture of a file, or the pictures in a ZIP.
+    """Yields the picture of a file, or the pictures in a ZIP; a bad file yields a `RefusedFile`.
 
     Args:
-        name: the name of the file, by its sender.
-        content: the content of the file.
+        name: name of the file, as the browser sent it.
+        content: content of the file. It may have up to `MOST_FILE_BYTES` bytes, as may each file in
+            a ZIP. All files in a ZIP may have up to `MOST_ZIP_BYTES` bytes.
     """
     name = shortened(name)
     if len(content) > MOST_FILE_BYTES and not content.startswith(_ZIP):
@@ -72,7 +73,7 @@ def pictures(name: str, content: bytes) -> Iterator[Picture | RefusedFile]:
 
 
 def shortened(name: str) -> str:
-    """Returns a file's name as one line of limited length."""
+    """Returns the name of a file as one printable line of limited length."""
     printable = "".join(char if char.isprintable() else "�" for char in name)
     if len(printable) > _NAME_CHARACTERS:
         return printable[:_NAME_CHARACTERS] + "…"

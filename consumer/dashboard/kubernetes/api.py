@@ -1,4 +1,4 @@
-"""Sends requests to a Kubernetes API server, with credentials and timeouts, and reads errors."""
+"""Sends requests to a Kubernetes API server, and turns its errors into one line."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class RequestRefused(FleetError):
     """The API server refused a request.
 
     Args:
-        status: the HTTP status.
+        status: HTTP status of the response.
         message: the reason and the remedy.
 
     Attributes:
-        status: the HTTP status.
+        status: HTTP status of the response.
     """
 
     def __init__(self, status: int, message: str) -> None:
@@ -54,7 +54,7 @@ class Reply:
     """The response to a request.
 
     Attributes:
-        status: the HTTP status.
+        status: HTTP status.
         content: the body.
     """
 
@@ -63,7 +63,7 @@ class Reply:
 
     @property
     def document(self) -> dict[str, Any] | None:
-        """The body as an object of the API; None if it is something else."""
+        """The body as an object of the Kubernetes API; None if the body is anything else."""
         try:
             document = json.loads(self.content)
         except (ValueError, RecursionError):
@@ -77,13 +77,13 @@ class Api:
     The constructor reads the address and the credentials, and sends no request.
 
     Args:
-        context: the context of the kubeconfig; None for the current one.
+        context: name of a context in the kubeconfig; None for its current context.
 
     Attributes:
-        server: the URL of the server, without a password.
+        server: URL of the server, without a password.
 
     Raises:
-        FleetError: there is no configuration, or it can't be used.
+        FleetError: there is no configuration, or the configuration can't be used.
     """
 
     def __init__(self, context: str | None) -> None:
@@ -103,23 +103,23 @@ class Api:
         content_type: str = "application/json",
         short_timeout: bool = False,
     ) -> dict[str, Any]:
-        """Calls the API.
+        """Sends a request, and returns the object in the response.
 
         Args:
-            method: the HTTP method.
-            path: the path of the resource, with quoted names.
-            right: the right that a Role must grant for it, such as `list pods`.
-            query: parameters.
-            body: the body, which is sent as JSON.
-            content_type: the type of the body.
-            short_timeout: whether to wait only for a short time.
+            method: HTTP method.
+            path: path of the resource, with quoted names.
+            right: the right that a Role must grant for the request, such as `list pods`.
+            query: parameters of the query.
+            body: the body, which is sent as JSON; None for no body.
+            content_type: media type of the body.
+            short_timeout: whether to wait for 3 s instead of 8 s.
 
         Returns:
             The object in the response.
 
         Raises:
-            RequestRefused: the server refuses the request.
-            FleetError: the server does not answer, or is no API server.
+            RequestRefused: the response has an error status.
+            FleetError: the server does not answer, or is not a Kubernetes API server.
         """
         reply = self.send(method, path, query, body, content_type, short_timeout=short_timeout)
         if reply.status >= 300:
@@ -140,10 +140,19 @@ class Api:
         short_timeout: bool = False,
         most_bytes: int = _MOST_BYTES,
     ) -> Reply:
-        """Sends a request once, and follows no redirection; see `call`.
+        """Sends a request, without retries, and returns the response with any status.
+
+        Args:
+            method: HTTP method.
+            path: path of the resource, with quoted names.
+            query: parameters of the query.
+            body: the body, which is sent as JSON; None for no body.
+            content_type: media type of the body.
+            short_timeout: whether to wait for 3 s instead of 8 s.
+            most_bytes: limit of the size of the response.
 
         Raises:
-            FleetError: there is no response in time, or it is too large.
+            FleetError: there is no response in time, or the response is too large.
         """
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json, */*", **self._credentials()}
@@ -168,12 +177,17 @@ class Api:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise FleetError(f"no connection to {self.server}: {_describe_error(error)}") from error
         except ValueError:
-            # The exception quotes the header with the token.
+            # The exception is not chained, because it quotes the header with the token.
             raise FleetError("the token has characters that can't be sent; log in again") from None
         return Reply(response.status, content)
 
     def refusal(self, reply: Reply, right: str) -> RequestRefused:
-        """Returns the exception for a reply with an error status; see `call`."""
+        """Returns the exception for a response with an error status.
+
+        Args:
+            reply: the response.
+            right: the right that a Role must grant for the request, such as `list pods`.
+        """
         message = in_line((reply.document or {}).get("message") or _first_line(reply.content))
         if reply.status == 401:
             text = (
@@ -200,7 +214,11 @@ class Api:
 
 
 def _configuration(context: str | None) -> client.Configuration:
-    """Reads the configuration as kubectl does: kubeconfig files, else the pod's service account."""
+    """Reads the kubeconfig, or the pod's service account if there is no kubeconfig.
+
+    Raises:
+        FleetError: there is no configuration, or the configuration can't be used.
+    """
     files = os.environ.get("KUBECONFIG") or _KUBECONFIG
     exists = any(Path(each).expanduser().exists() for each in files.split(os.pathsep) if each)
     if not exists and (context is not None or _IN_A_POD not in os.environ):
@@ -208,7 +226,7 @@ def _configuration(context: str | None) -> client.Configuration:
             f"no cluster is configured: {files} does not exist; log in to one, or set KUBECONFIG"
         )
     found = client.Configuration()
-    # The client reads the proxy from the environment, but not its exceptions.
+    # The client reads the address of a proxy from the environment, but not the hosts without proxy.
     found.no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     with _without_secrets(
         f"{files} can't be used" if exists else "the service account can't be used"
@@ -220,23 +238,27 @@ def _configuration(context: str | None) -> client.Configuration:
         if urllib3.util.parse_url(found.host).scheme not in ("http", "https"):
             raise config.ConfigException("the server has no URL that begins with https://")
     if not found.verify_ssl:
-        # The user set `insecure-skip-tls-verify`, so a warning would tell nothing new.
+        # The user has set `insecure-skip-tls-verify`, so warnings are not useful.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return found
 
 
 @contextlib.contextmanager
 def _without_secrets(what: str) -> Iterator[None]:
-    """Turns exceptions into a FleetError of one line without secrets of the configuration."""
+    """Turns exceptions into a FleetError of one line, without secrets of the configuration.
+
+    Args:
+        what: text at the beginning of the error.
+    """
     try:
         yield
-    except yaml.MarkedYAMLError as error:  # its text quotes the file, with secrets
+    except yaml.MarkedYAMLError as error:  # the text of the exception quotes secrets in the file
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         raise FleetError(f"{what}: line {line} is no YAML: {error.problem}") from None
     except OSError as error:
         raise FleetError(f"{what}: {error.strerror} ({error.filename})") from None
     except (config.ConfigException, urllib3.exceptions.HTTPError) as error:
-        # The client quotes incomplete entries, with their token.
+        # The text of the exception quotes an incomplete entry, with its token, after a brace.
         raise FleetError(f"{what}: {in_line(str(error).split('{')[0])}") from None
     except (AttributeError, KeyError, TypeError, ValueError, yaml.YAMLError):
         raise FleetError(f"{what}: it is not a valid kubeconfig") from None
@@ -248,7 +270,7 @@ def _without_password(url: str) -> str:
 
 def _read(response: urllib3.HTTPResponse, most_bytes: int, until_s: float) -> bytes:
     content = bytearray()
-    # Compressed content is not decompressed: it was not requested, and its size has no limit.
+    # Compressed content was not requested. It stays compressed, because its size has no limit.
     while part := response.read(_CHUNK, decode_content=False):
         content += part
         if len(content) > most_bytes:

@@ -28,14 +28,14 @@ _NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,61}[a-z0-9])?")
 
 
 class KubernetesBackend:
-    """The pods of a SeldonDeployment; see `consumer.dashboard.fleet.Backend`.
+    """Reads and controls the pods of a SeldonDeployment; safe to use from several threads.
 
-    Safe to use from several threads. The constructor reads the configuration, and sends no request.
+    The constructor reads the kubeconfig or the service account, and sends no request.
 
     Args:
-        namespace: the namespace of the SeldonDeployment.
-        name: the name of the SeldonDeployment.
-        context: the context of the kubeconfig; None for the current one.
+        namespace: namespace of the SeldonDeployment.
+        name: name of the SeldonDeployment.
+        context: name of a context in the kubeconfig; None for its current context.
 
     Raises:
         FleetError: a name is invalid, or there is no usable configuration.
@@ -58,20 +58,23 @@ class KubernetesBackend:
 
     @property
     def location(self) -> str:
-        """The SeldonDeployment and the server."""
+        """Namespace and name of the SeldonDeployment, and the URL of the API server."""
         return f"{self._namespace}/{self._name} on {self._api.server}"
 
     def snapshot(self) -> Fleet:
-        """Returns a snapshot of the pods and their scaling, as `read_scaling` describes it.
+        """Returns a snapshot of the pods and their scaling.
 
         Raises:
-            FleetError: the API does not answer; the message has the remedy.
+            FleetError: the API server does not answer or refuses a request, or there is no
+                SeldonDeployment.
         """
-        # One after another: an older list after a newer one would add false events.
+        # Only one thread requests a list at a time. An old list after a newer list would add false
+        # events.
         with self._snapshot_lock:
             manifest = self._manifest = self._read_manifest()
             pods = self._pods(self._memory.by_pod())
-            # Read after the pods, so that the cause of a pod that was scaled in is known.
+            # The number is requested after the pods. So it is never older than the pods, and shows
+            # that a missing pod was scaled in.
             wanted = self._wanted()
             self._history.update(pods, wanted, time.time())
         scaling = read_scaling(manifest, wanted)
@@ -84,10 +87,11 @@ class KubernetesBackend:
         )
 
     def fetch(self, instance: Instance, path: str) -> bytes:
-        """Returns a page of a pod's supervisor, through the API server's proxy.
+        """Requests a path of a pod's supervisor, through the proxy of the API server.
 
         Raises:
-            FleetError: there is no answer with status 200 and at most 8 MiB within three seconds.
+            FleetError: there is no answer with status 200 within three seconds, or it has more than
+                8 MiB.
         """
         inside = quote(path.partition("?")[0].lstrip("/"))
         if ".." in inside.split("/"):
@@ -96,7 +100,7 @@ class KubernetesBackend:
         reply = self._api.send("GET", at, short_timeout=True, most_bytes=_MOST_BYTES)
         if reply.status == 200:
             return reply.content
-        if (reply.document or {}).get("kind") == "Status":  # the API server refused it
+        if (reply.document or {}).get("kind") == "Status":  # from the API server, not the pod
             raise self._api.refusal(reply, "get pods/proxy")
         raise FleetError(f"{instance.name}: {path} has status {reply.status}")
 
@@ -121,7 +125,7 @@ class KubernetesBackend:
     def scale(self, scaling: Scaling) -> Action:
         """Returns the action that sets the desired number of pods.
 
-        The action fails if another user has changed it since the latest snapshot.
+        The action fails if another user has changed this number since the latest snapshot.
         """
         try:
             operations = patch(self._manifest or self._read_manifest(), scaling)
@@ -139,7 +143,12 @@ class KubernetesBackend:
         return Action(command, partial(_run, partial(self._delete, name, forced)))
 
     def _refusal(self, why: str, *arguments: str) -> Action:
-        """Returns an action that only writes an error; its command shows details."""
+        """Returns an action that only writes an error.
+
+        Args:
+            why: the error.
+            arguments: arguments of the kubectl command that shows details.
+        """
 
         def refuse(output: Output) -> int:
             output(why)

@@ -1,4 +1,4 @@
-"""Compares snapshots of pods, and keeps events and the causes of their ends."""
+"""Compares snapshots of pods, and keeps their events and the causes of their ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ _EVENTS_KEPT = 200
 
 
 class History:
-    """Keeps pods for a while after their end, with the cause as far as it is known.
+    """Keeps pods for a while after their end, with the cause if it is known.
 
-    The API itself does not list a pod after its end. Safe to use from several threads.
+    The Kubernetes API itself does not list a pod that was deleted. Methods may be called from
+    several threads.
     """
 
     def __init__(self) -> None:
@@ -29,17 +30,17 @@ class History:
         self._lock = threading.RLock()
 
     def expect_end(self, identity: str, cause: str) -> None:
-        """Notes the cause before the page ends a pod."""
+        """Stores the cause of a pod's end, before the page requests the end."""
         with self._lock:
             self._causes[identity] = cause
 
     def cancel_expected_end(self, identity: str) -> None:
-        """Removes the cause of `expect_end` after the request failed."""
+        """Removes the cause that `expect_end` has stored, after the request failed."""
         with self._lock:
             self._causes.pop(identity, None)
 
     def instances(self) -> tuple[Instance, ...]:
-        """Returns running instances, the oldest first, then ended ones, the latest first."""
+        """Returns the running instances from the oldest on, then the ended from the latest on."""
         with self._lock:
             running = [
                 self._with_cause(pod.instance)
@@ -56,12 +57,12 @@ class History:
             return tuple(self._events)
 
     def update(self, pods: Iterable[Pod], wanted: int, now_s: float) -> None:
-        """Adds a snapshot; changes since the previous one become events.
+        """Adds a snapshot; changes since the previous snapshot become events.
 
         Args:
             pods: all pods that the API lists.
-            wanted: the desired number of pods.
-            now_s: the time of the snapshot, in seconds since 1970.
+            wanted: desired number of pods.
+            now_s: time of the snapshot, in seconds since 1970.
         """
         with self._lock:
             present = {pod.instance.identity: pod for pod in pods}
@@ -138,11 +139,17 @@ class History:
 
 
 def _cause(pod: Pod, present: dict[str, Pod], too_many: bool) -> str:
-    """Returns the cause of a pod's end; `too_many` if there were more pods than desired."""
+    """Returns the cause of a pod's end; empty if the pod ended by itself.
+
+    Args:
+        pod: the pod.
+        present: all pods of the snapshot, by identity.
+        too_many: whether there were more pods than desired.
+    """
     if pod.disrupted:
         return pod.disrupted
     if pod.instance.ended_s is not None:
-        return ""  # it ended by itself, and has a reason of its own
+        return ""  # `Instance.why` has the reason
     if any(_supersedes(other, pod) for other in present.values()):
         return "replaced by a newer version"
     return "scaled in" if too_many else "deleted"

@@ -19,8 +19,8 @@ class Memory:
     """Requests the memory of pods at intervals, and less often after an error.
 
     Args:
-        fetch: returns the PodMetrics of metrics.k8s.io/v1beta1; raises FleetError if there are
-            none.
+        fetch: function that returns the PodMetrics of metrics.k8s.io/v1beta1. It raises FleetError
+            if they can't be read.
     """
 
     def __init__(self, fetch: Callable[[], list[dict[str, Any]]]) -> None:
@@ -29,7 +29,7 @@ class Memory:
         self._next_s = 0.0
 
     def by_pod(self) -> dict[str, int]:
-        """Returns the memory in bytes by pod name; pods without a measurement are missing."""
+        """Returns the memory in bytes, by name of the pod; empty if it can't be read."""
         if time.monotonic() >= self._next_s:
             try:
                 self._latest = _read(self._fetch())
@@ -48,7 +48,7 @@ def _read(metrics: list[dict[str, Any]]) -> dict[str, int]:
                 _bytes(container["usage"]["memory"]) for container in each["containers"]
             )
         except (KeyError, ValueError, ArithmeticError):
-            continue  # incomplete, for example because a container has ended
+            continue  # the entry is incomplete, for example because a container has ended
     return found
 
 

@@ -1,4 +1,4 @@
-"""Reads the API's document of a pod."""
+"""Reads the state of a pod from its document in the Kubernetes API."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from consumer.dashboard.fleet import Instance
 
 _ENDED = ("Succeeded", "Failed")
 _MOST_CHARACTERS = 300
-_BY_SIGNAL = 128
-"""An exit code above this is this plus the number of the signal that ended the process."""
+_SIGNAL_BASE = 128
+"""The exit code of a process that a signal ended is this base plus the number of the signal."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Pod:
 
     Attributes:
         instance: the instance for the page.
-        restarts: sum of the restarts of its containers.
-        template: hash of the Deployment's version that it was created from.
-        disrupted: the reason why the cluster evicts it, or an empty text.
+        restarts: number of restarts of all containers.
+        template: hash of the Deployment's pod template from which the pod was created.
+        disrupted: reason why the cluster evicts the pod; empty if it does not.
     """
 
     instance: Instance
@@ -34,19 +34,19 @@ class Pod:
 
     @property
     def stays(self) -> bool:
-        """Whether it runs and is not leaving."""
+        """Whether the pod runs and is not being deleted."""
         return self.instance.ended_s is None and not self.instance.leaving
 
 
 def read_pod(document: dict[str, Any], memory_bytes: int | None, now_s: float) -> Pod:
     """Reads a pod.
 
-    Its `why` also names an earlier failure of a container that was started again.
+    `why` of the instance also has the last failure of a container that was restarted.
 
     Args:
-        document: a pod of the API's version v1.
-        memory_bytes: its memory, if known.
-        now_s: the time of the request, in seconds since 1970.
+        document: a Pod, of version v1.
+        memory_bytes: memory of the pod, in bytes; None if unknown.
+        now_s: time of the request, in seconds since 1970.
     """
     metadata = document["metadata"]
     status = document.get("status") or {}
@@ -94,7 +94,7 @@ def _ended_s(containers: list[dict[str, Any]], now_s: float) -> float:
 
 
 def _ended(container: dict[str, Any]) -> dict[str, Any]:
-    """Returns the container's current or last terminated state; empty if it never ended."""
+    """Returns the current or last terminated state; empty if the container never ended."""
     found = None
     for state in ("state", "lastState"):
         found = found or (container.get(state) or {}).get("terminated")
@@ -104,8 +104,8 @@ def _ended(container: dict[str, Any]) -> dict[str, Any]:
 def _why(
     status: dict[str, Any], conditions: dict[str, Any], containers: list[dict[str, Any]]
 ) -> str:
-    """Returns current and earlier errors of a pod, or an empty text."""
-    if status.get("reason"):  # the reason of the whole pod: Evicted, NodeLost, OutOfmemory
+    """Returns current and earlier errors of a pod; empty if there are none."""
+    if status.get("reason"):  # for example Evicted, NodeLost, OutOfmemory
         return _joined(status)
     scheduled = conditions.get("PodScheduled", {})
     if scheduled.get("status") == "False":
@@ -134,7 +134,7 @@ def _describe_end(terminated: dict[str, Any]) -> str:
     code = terminated["exitCode"]
     how = f"exit code {code}"
     with suppress(ValueError):
-        how += f", {signal.Signals(code - _BY_SIGNAL).name}"
+        how += f", {signal.Signals(code - _SIGNAL_BASE).name}"
     return f"{in_line(terminated.get('reason') or 'ended')} ({how})"
 
 

@@ -1,8 +1,8 @@
 """Reads the scaling of a SeldonDeployment from its manifest, and makes patches that change it.
 
-Seldon's operator takes a component's `kedaSpec`, else its `hpaSpec`, else `replicas` of the
-component, of the predictor, or of the SeldonDeployment, in this order. This module reads only the
-first component of the first predictor: the model.
+Seldon's operator uses the first of these that is set: `kedaSpec` and `hpaSpec` of the component,
+then `replicas` of the component, of the predictor, and of the SeldonDeployment. This module reads
+only the first component of the first predictor, which is the model.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 from consumer.dashboard.fleet import AUTOMATIC, BY_HAND, FleetError, Scaling
 
 MOST_PODS = 500
-"""Largest number of pods that are listed, and largest desired number."""
+"""Limit of the number of listed pods, and of the desired number of pods."""
 
-# Defaults of KEDA and of the HPA.
+# Defaults of KEDA and of the HorizontalPodAutoscaler.
 _KEDA_MINIMUM, _KEDA_MAXIMUM, _KEDA_LAG = 0, 100, 10
 _HPA_MINIMUM = 1
 
@@ -29,10 +29,10 @@ class _Field:
     """A number in the manifest.
 
     Attributes:
-        path: its JSON pointer.
-        found: its value in the manifest; None if it is missing.
-        default: the number that applies if it is missing.
-        quoted: whether the manifest has it as a string.
+        path: JSON pointer to the number.
+        found: value in the manifest; None if missing.
+        default: the number that applies if the value is missing.
+        quoted: whether the manifest has the number as a string.
     """
 
     path: str
@@ -48,7 +48,10 @@ class _Field:
             return self.default
 
     def operations(self, value: int) -> list[dict[str, Any]]:
-        """Returns the JSON patch operations that set it; they fail if a value has changed."""
+        """Returns the JSON patch operations that set the number.
+
+        The operations fail if the existing value was changed after the manifest was read.
+        """
         new = str(value) if self.quoted else value
         if self.found is None:
             return [{"op": "add", "path": self.path, "value": new}]
@@ -60,7 +63,14 @@ class _Field:
 
 @dataclass(frozen=True)
 class _Automatic:
-    """The limits of a `kedaSpec` or an `hpaSpec`; `lag` is None without a Kafka trigger."""
+    """The numbers in a `kedaSpec` or an `hpaSpec`.
+
+    Attributes:
+        minimum: smallest number of pods.
+        maximum: largest number of pods.
+        lag: lag for each pod, in messages; None without a Kafka trigger.
+        least: smallest value that `minimum` may have.
+    """
 
     minimum: _Field
     maximum: _Field
@@ -138,7 +148,7 @@ def _check_mode(possible: str, wanted: str) -> None:
 
 
 def _guarded(manifest: dict[str, Any], changes: list[tuple[_Field, int]]) -> list[dict[str, Any]]:
-    # The paths have indices of lists, so the first predictor must still be the same.
+    # The paths have indexes of lists, so the first predictor must still be the same.
     name = {"op": "test", "path": f"{_PREDICTOR}/name", "value": _predictor(manifest).get("name")}
     operations = [name]
     if any(field.found is None for field, _ in changes):
@@ -192,7 +202,7 @@ def _lag(triggers: list[dict[str, Any]], at: str) -> _Field | None:
 
 
 def _replicas(manifest: dict[str, Any]) -> _Field:
-    """Returns the field that the operator uses; the predictor's if there is none yet."""
+    """Returns the field `replicas` that the operator uses; that of the predictor if none is set."""
     for at, level in (
         (_COMPONENT, _component(manifest)),
         (_PREDICTOR, _predictor(manifest)),

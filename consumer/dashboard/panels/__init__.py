@@ -1,4 +1,4 @@
-"""The parts of the page; each is built once for a browser, and then refreshed."""
+"""The panels of the page, which are built once for each browser and then refreshed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from nicegui import ui
 
 Refresh = Callable[[], None]
-"""Updates a panel if its content has changed; called several times a second."""
+"""A function that updates a panel if its content has changed; called several times a second."""
 
 # These colours are readable on a light and on a dark background.
 FONT = 'Roboto, "Dashboard Kana", sans-serif'
@@ -18,7 +18,7 @@ GREY, BLUE, GREEN, ORANGE, RED = "#8a94a0", "#4a90e2", "#3fae5a", "#d98e04", "#e
 
 @contextmanager
 def panel(title: str) -> Iterator[None]:
-    """Adds a framed part with a heading to the page."""
+    """Adds a frame with a heading to the page; elements made in the context are inside."""
     with ui.card().classes("panel").props(f'role=region aria-label="{title}"'):
         ui.label(title).classes("panel-title").props("role=heading aria-level=2")
         yield
@@ -31,7 +31,12 @@ def button(text: str, on_click: Callable[..., Any], *, primary: bool = False) ->
 
 
 def axis(name: str, **more: Any) -> dict[str, Any]:
-    """Returns a value axis of a chart, which starts at 0."""
+    """Returns a value axis of a chart, which starts at 0.
+
+    Args:
+        name: name of the axis.
+        more: options of ECharts that override others.
+    """
     return {
         "type": "value",
         "name": name,
@@ -44,12 +49,22 @@ def axis(name: str, **more: Any) -> dict[str, Any]:
 
 
 def categories(names: list[str], **more: Any) -> dict[str, Any]:
-    """Returns a category axis of a chart."""
+    """Returns a category axis of a chart.
+
+    Args:
+        names: names of the categories.
+        more: options of ECharts for the labels of the axis.
+    """
     return {"type": "category", "data": names, "axisLabel": {"color": GREY, **more}}
 
 
 def chart(height: str, **options: Any) -> ui.echart:
-    """Adds a chart, which never reads texts as HTML."""
+    """Adds a chart, in which texts are never interpreted as HTML.
+
+    Args:
+        height: height of the chart, in CSS.
+        options: options of ECharts that override others.
+    """
     common = {
         "animation": False,
         "textStyle": {"color": GREY, "fontFamily": FONT},

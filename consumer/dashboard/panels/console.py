@@ -1,4 +1,4 @@
-"""The panel of commands and their output."""
+"""The panel that shows commands and their output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dialog of one result: probabilities, explanation, correction, and raw messages."""
+"""The dialog that shows one result: probabilities, explanation, correction and raw messages."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _RAW_CHARACTERS = 6000
 
 
 class Detail:
-    """The dialog, which each browser has once.
+    """The dialog of one browser.
 
     Args:
-        context: the state that all pages share.
+        context: the state and services that all pages share.
     """
 
     def __init__(self, context: DashboardContext) -> None:
@@ -38,7 +38,7 @@ class Detail:
             self._content = ui.column().classes("w-full gap-3")
 
     async def open(self, result: Result) -> None:
-        """Shows a result."""
+        """Fetches the messages of a result, and shows the result."""
         answer = result.answer
         self._opened += 1
         this_opening = self._opened
@@ -177,7 +177,7 @@ class Detail:
                 error = await asyncio.to_thread(
                     self._context.corrections.correct, result, chosen.value, image
                 )
-                with self._content:  # this element stays when the dialog shows another result
+                with self._content:  # exists even if the dialog shows another result by now
                     ui.notify(error or "The correction is in the feedback topic.")
                 if not error and this_opening == self._opened:
                     self._dialog.close()

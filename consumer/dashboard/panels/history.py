@@ -1,4 +1,4 @@
-"""The chart of lag, workers and rate over time, with a mark for each start or end of a worker."""
+"""The panel with the chart of lag, workers and rate, with marks for changes of workers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def history(context: DashboardContext) -> Refresh:
 
 
 def series(context: DashboardContext) -> list[dict[str, Any]]:
-    """Returns the lines of the chart."""
+    """Returns the lines of the chart for the last five minutes, in the form of ECharts."""
     points = list(context.telemetry.points)[-_SHOWN_S:]
     begin_s = points[0].at_s if points else 0.0
     marks = [

@@ -1,4 +1,4 @@
-"""The panels of brokers, topics and partitions."""
+"""The panels that show brokers, topics and partitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class KafkaPanel:
     """The panels of one browser.
 
     Args:
-        context: the state that all pages share.
+        context: the state and services that all pages share.
     """
 
     def __init__(self, context: DashboardContext) -> None:
@@ -105,7 +105,7 @@ def kafka(context: DashboardContext) -> Refresh:
 
 def _describe_safety(cluster: Status | None) -> str:
     if cluster is None:
-        return "The page can only watch these brokers: they are not of the local cluster."
+        return "The page can only watch these brokers: they are not in the local cluster."
     if not cluster.weaknesses:
         return "If any one broker fails, no message is lost and the service continues."
     return "The failure of a broker is not tolerated:\n" + "\n".join(

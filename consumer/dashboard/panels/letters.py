@@ -1,4 +1,4 @@
-"""The panel of dead letters, with their pictures, reasons and replays."""
+"""The panel that shows dead letters, with buttons to replay them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class LettersPanel:
     """The panel of one browser.
 
     Args:
-        context: the state that all pages share.
+        context: the state and services that all pages share.
     """
 
     def __init__(self, context: DashboardContext) -> None:

@@ -62,7 +62,12 @@ def metrics(context: DashboardContext) -> Refresh:
 
 
 def throughput(recent: Samples, seconds: float) -> str:
-    """Returns a text about rate and latency of the last half minute."""
+    """Returns a text about rate and latency in the last half minute.
+
+    Args:
+        recent: increase of the metrics in this time.
+        seconds: length of this time, in seconds.
+    """
     messages = scrape.messages(recent)
     if seconds <= 0 or not messages:
         return "No message was answered in the last half minute."
@@ -77,7 +82,12 @@ def throughput(recent: Samples, seconds: float) -> str:
 
 
 def stage_rows(recent: Samples, counted: Samples) -> list[dict[str, object]]:
-    """Returns rows with the time of a batch in each stage, in the last half minute or else ever."""
+    """Returns table rows with the time of a batch in each stage.
+
+    Args:
+        recent: increase of the metrics in the last half minute.
+        counted: the metrics since the start, which are used if `recent` has no batch.
+    """
     rows: list[dict[str, object]] = []
     name = "kafka_worker_stage_seconds"
     samples = recent if scrape.total(recent, f"{name}_count") else counted

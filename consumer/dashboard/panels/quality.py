@@ -1,4 +1,4 @@
-"""The panels of accuracy, confusion and drift; the truth comes from senders and corrections."""
+"""The panels that show accuracy, confusion and drift of the labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from consumer.dashboard.panels import BLUE, GREY, Refresh, axis, categories, cha
 from consumer.dashboard.quality import Quality, quality_of
 from consumer.labels import HIRAGANA
 
-_EVERY = 4  # refreshes for each update, because an update reads all kept results
+_EVERY = 4  # only each fourth refresh updates the panels, because it reads all kept results
 
 
 def quality(context: DashboardContext) -> Refresh:

@@ -1,4 +1,4 @@
-"""The panel of results, with filters and downloads."""
+"""The panel that shows results, with filters and downloads."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from consumer.dashboard.selection import Filter, Selection
 from consumer.labels import HIRAGANA
 
 _MOST_ROWS = 200
-# Nobody can follow more new results than this at a time. They are then shown only once a second, so
-# that the page has time for the user.
+# If there are more new results than this, the list is updated only once a second. A person could
+# not follow them anyway, and the browser has time to react to the user.
 _MANY = 25
 _MANY_EVERY_S = 1.0
 _EMPTY = "There are no results yet. Send an image, draw one, or start a load."
@@ -36,7 +36,7 @@ class ResultsPanel:
     """The panel of one browser.
 
     Args:
-        context: the state that all pages share.
+        context: the state and services that all pages share.
     """
 
     def __init__(self, context: DashboardContext) -> None:

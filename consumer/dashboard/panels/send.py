@@ -1,4 +1,4 @@
-"""The panels that send files, drawings, samples and loads."""
+"""The panels that send files, drawings and samples, and that start loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The panels of the workers and of their scaling."""
+"""The panels that show the workers and their scaling."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ def _act(context: DashboardContext, event: GenericEventArguments) -> None:
 
 
 def card_values(card: Card, now_s: float) -> dict[str, Any]:
-    """Returns a card as values for the browser."""
+    """Returns a card as values for the browser.
+
+    Args:
+        card: the state of an instance.
+        now_s: the current time, in seconds since 1970.
+    """
     instance = card.instance
     ended_s = instance.ended_s
     facts = []
@@ -103,7 +108,7 @@ class ScalingPanel:
     """The panel that shows and sets the desired number of workers.
 
     Args:
-        context: the state that all pages share.
+        context: the state and services that all pages share.
     """
 
     def __init__(self, context: DashboardContext) -> None:
@@ -123,7 +128,7 @@ class ScalingPanel:
                 self._summary = ui.label().classes("soft")
 
     def refresh(self) -> None:
-        """Shows changes by other users; fields that did not change keep the user's input."""
+        """Shows changes by other users; fields without such a change keep the user's input."""
         fleet = self._context.telemetry.view.fleet
         scaling = fleet.scaling
         self._update.set_enabled(scaling is not None)

@@ -1,4 +1,4 @@
-// A card for each worker, with buttons for its actions.
+// Shows a card for each worker, with buttons that stop or kill the worker.
 export default {
   template: `
     <div class="cards">

@@ -1,4 +1,4 @@
-// Commands with their output, the newest first.
+// Shows commands with their output, the newest first.
 export default {
   template: `
     <div class="console" role="log" aria-label="Commands that were run">

@@ -1,5 +1,5 @@
-// The list of results. The browser has only the visible rows, and requests them from the server as
-// a window. Texts are never read as HTML.
+// Shows the list of results. The browser has only the visible rows, and requests them from the
+// server as a window. Texts are never interpreted as HTML.
 
 // Returns the path of a bar in a chart that is 100 wide and 30 high.
 function bar(share, at, count) {
@@ -73,7 +73,7 @@ export default {
       this.rows = this.withSlots(window.rows);
       this.newer = window.newer;
     },
-    // A row that stays keeps its element. A new row takes the element of a removed one, which is
+    // A row that stays keeps its element. A new row takes the element of a removed row, which is
     // less work for the browser than a new element.
     withSlots(rows) {
       const before = new Map(this.rows.map((each) => [each.number, each.slot]));
@@ -90,7 +90,7 @@ export default {
         };
       });
     },
-    // The server calls this while older results are shown: it only updates the number of newer ones.
+    // The server calls this while older results are shown. Only the number of newer results changes.
     count(newer) {
       this.newer = newer;
     },

@@ -1,4 +1,4 @@
-// A table of texts, pictures and buttons. A cell is a text, or {text, mark, picture, act}.
+// Shows a table of texts, pictures and buttons. A cell is a text, or {text, mark, picture, act}.
 export default {
   template: `
     <div class="scroll-x"><table class="plain">
