@@ -1,8 +1,9 @@
-"""Kills the processes that a program started when the program itself ends, also after `kill -9`.
+"""Kills the processes that a program started, when the program itself ends.
 
 A guard process waits until the program's end of a pipe is closed. The kernel closes it even after
 `kill -9`. Then the guard kills every process that inherited the program's token in its environment.
-It spares clusters in the repository: other programs may use them, and their leases end them.
+The guard spares clusters in the repository, because other programs may use them. Their leases
+(`kafka.cluster.lease`) stop these clusters.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ _TIMEOUT_S = 10.0
 
 
 class Guard:
-    """Guards this process until it is closed.
+    """Starts a guard process for this process; `close` ends the guard.
 
-    Processes that this one starts from now on inherit the token, unless they get an environment
-    without it.
+    Processes that this process starts later inherit the token, unless they get an environment
+    without the token.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Guard:
         os.environ[_TOKEN_VARIABLE] = token
 
     def close(self) -> list[str]:
-        """Kills the processes that still run, and returns their command lines."""
+        """Makes the guard kill the processes that still run; returns their command lines."""
         output, _ = self._process.communicate()
         return output.splitlines()
 
@@ -58,13 +59,16 @@ def _guarded_processes(token: str) -> list[psutil.Process]:
                 each in line for each in _SPARED
             ):
                 found.append(process)
-        except psutil.Error:  # it has ended, or belongs to another user
+        except psutil.Error:  # the process has ended, or belongs to another user
             continue
     return found
 
 
 def _kill_all(token: str) -> None:
-    """Kills guarded processes until there are none: a supervisor may start new ones meanwhile."""
+    """Kills processes with this token until there are none, for ten seconds at most.
+
+    One round is not enough, because a supervisor may start new processes meanwhile.
+    """
     give_up_at = time.monotonic() + _TIMEOUT_S
     while (left := _guarded_processes(token)) and time.monotonic() < give_up_at:
         lines = []
@@ -72,7 +76,7 @@ def _kill_all(token: str) -> None:
             with contextlib.suppress(psutil.Error):
                 lines.append(" ".join(process.cmdline()))
                 process.kill()
-        # After a kill, no process reads the pipe.
+        # After `kill -9` of the program, no process reads the output.
         with contextlib.suppress(OSError):
             print(*lines, sep="\n", flush=True)
         psutil.wait_procs(left, timeout=1)

@@ -51,8 +51,8 @@ class Finding(NamedTuple):
     Attributes:
         rejections: a description of each single message that was rejected.
         switch: reason why messages can't be stacked; empty if they can be stacked.
-        differences: for each batch size, a description of the first reply that differs from the
-            reply to the single message; batch sizes without a difference are left out.
+        differences: descriptions of replies in batches that differ from the reply to the single
+            message; only the first one for each batch size.
         side_effects: descriptions of side effects of the class on its input and output arrays.
         singly_s: time for all messages one by one, in seconds.
         stacked_s: time for all messages in one batch, in seconds.

@@ -1,4 +1,4 @@
-"""The command line of the local cluster."""
+"""`python -m kafka.cluster` runs Apache Kafka on this machine."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        0 on success, 1 on an error, 2 for wrong settings, 130 after Ctrl-C.
+        Exit status: 0 after success, 1 after an error or if `status` finds a dead node, 2 for wrong
+        settings, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
     """
     own, tool_arguments = split_tool(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(own)
@@ -90,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     user = commands.add_parser(
         "user",
-        help="create a user, and print the variables for its clients, for `eval`",
-        description="Create a user of a secured cluster, or find it, and print the variables for "
-        "its clients. The user gets the rights of its roles (the README lists them), and no more.",
+        help="create a user if it is new, and print the variables for its clients, for `eval`",
+        description="Create a user of a secured cluster if it is new, and print the variables for "
+        "its clients. The user gets the rights of the given roles. The README lists these rights.",
     )
     user.add_argument("name", metavar="NAME")
     user.add_argument(

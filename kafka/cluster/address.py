@@ -1,8 +1,8 @@
 """Finds the local cluster, and its running nodes.
 
-No file records that a broker runs. Instead the process table is searched for processes that were
-started with this folder's configuration. So a crash, a `kill -9` or a reused process id cannot
-leave a false record behind.
+No file says that a broker runs. Instead, the process table is searched for processes that were
+started with a configuration in the folder of the cluster. So the result is right even after a
+crash, after `kill -9`, and if a process id was used again.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def cluster_folder(folder: str | Path | None = None) -> Path:
     """Returns the absolute path of the local cluster's folder, which may not exist.
 
     Args:
-        folder: an explicit folder. The default is `KAFKA_CLUSTER_DIR`, else `.cluster` in the
-            repository root.
+        folder: the folder; by default `KAFKA_CLUSTER_DIR`, or else `.cluster` in the root of the
+            repository.
     """
     chosen = folder or os.environ.get(FOLDER_VARIABLE)
     return Path(chosen).resolve() if chosen else REPOSITORY_FOLDER
 
 
 def node_folder(folder: Path, node: int) -> Path:
-    """Returns the folder of a node's configuration, log and data."""
+    """Returns the folder with the configuration, the log and the data of a node."""
     return folder / f"node-{node}"
 
 
 def running_nodes(folder: Path) -> dict[int, int]:
-    """Returns the process ids of the cluster's live nodes, by node."""
+    """Returns the process ids of the live nodes of a cluster, by node id."""
     found = {}
     for pid, arguments in _processes():
         if _MAIN_CLASS not in arguments:
@@ -53,13 +53,13 @@ def running_nodes(folder: Path) -> dict[int, int]:
 
 
 def running_bootstrap(folder: str | Path | None = None) -> str | None:
-    """Returns the bootstrap servers of the running local cluster, or None if none runs.
+    """Returns the bootstrap servers of the local cluster.
 
     Args:
-        folder: as for `cluster_folder`.
+        folder: folder of the cluster; by default the one that `cluster_folder` returns.
 
     Returns:
-        `host:port` of each live broker, joined by commas.
+        `host:port` of each live broker, joined by commas; None if no broker runs.
     """
     chosen = cluster_folder(folder)
     try:
@@ -75,10 +75,10 @@ def running_bootstrap(folder: str | Path | None = None) -> str | None:
 
 
 def recorded_security(folder: str | Path | None = None) -> str | None:
-    """Returns the security protocol of the local cluster, such as `sasl_ssl`; None without one.
+    """Returns the security protocol of the local cluster, such as `sasl_ssl`; None without cluster.
 
     Args:
-        folder: as for `cluster_folder`.
+        folder: folder of the cluster; by default the one that `cluster_folder` returns.
     """
     try:
         state = json.loads((cluster_folder(folder) / STATE_FILE).read_text(encoding="utf-8"))
@@ -88,7 +88,7 @@ def recorded_security(folder: str | Path | None = None) -> str | None:
 
 
 def _processes() -> Iterator[tuple[int, list[str]]]:
-    """Yields the process id and the arguments of each process; zombies have no arguments."""
+    """Yields the process id and the arguments of each process; zombies are left out."""
     proc = Path("/proc")
     if not (proc / "self" / "cmdline").exists():
         yield from _processes_by_ps()
@@ -111,6 +111,6 @@ def _processes_by_ps() -> Iterator[tuple[int, list[str]]]:
     ).stdout
     for line in os.fsdecode(listing).splitlines():
         pid, _, arguments = line.strip().partition(" ")
-        # ps does not quote: all text after the class name is one path.
+        # ps does not quote arguments, so all text after the class name is taken as one path.
         before, found, path = arguments.partition(_MAIN_CLASS + " ")
         yield int(pid), [before, _MAIN_CLASS, path] if found else arguments.split()

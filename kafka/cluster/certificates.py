@@ -11,7 +11,7 @@ from kafka.cluster.address import HOST
 from kafka.cluster.state import ClusterError
 
 _VALID = datetime.timedelta(days=3650)
-# Certificates must also be valid on a machine whose clock is a little behind.
+# Certificates must also be valid for a program whose clock is behind.
 _CLOCK_SLACK = datetime.timedelta(days=1)
 
 
@@ -21,7 +21,8 @@ class Identity:
 
     Attributes:
         certificate: the certificate, as PEM.
-        key: the private key, as PEM (PKCS 8, not encrypted: the mode of its file protects it).
+        key: the private key, as PEM (PKCS 8). It is not encrypted, because the mode of its file
+            protects it.
     """
 
     certificate: str
@@ -32,7 +33,7 @@ class Identity:
 
 
 def make_authority() -> Identity:
-    """Creates an authority that can sign certificates and nothing else.
+    """Creates a certificate authority, which signs its own certificate.
 
     Raises:
         ClusterError: the package `cryptography` is missing.
@@ -54,14 +55,16 @@ def issue(
     host: str = HOST,
     valid_for: datetime.timedelta = _VALID,
 ) -> Identity:
-    """Creates an identity for this machine, signed by an authority.
+    """Creates a private key, and a certificate that an authority signs.
 
     Args:
         authority: the signing authority.
         common_name: the name in the certificate, by which brokers identify a client.
-        server: whether it is for brokers, on both ends of a connection; else for clients only.
-        host: an address or name of the broker, in addition to 127.0.0.1 and localhost.
-        valid_for: validity from now on; with a negative time the certificate has expired.
+        server: whether a broker may use the certificate, as a server and as a client; otherwise
+            only a client may use it.
+        host: address or name of the broker, in addition to 127.0.0.1 and localhost.
+        valid_for: time from now on for which the certificate is valid. With a negative time, it has
+            already expired.
 
     Raises:
         ClusterError: the package `cryptography` is missing.

@@ -18,7 +18,8 @@ TOOLS: dict[str, str] = {
 
 _BOOTSTRAP = "--bootstrap-server"
 _CONFIGS = ("--command-config", "--producer.config", "--consumer.config")
-# The tools log warnings and errors to standard error, so that standard output has only records.
+# A log4j2 configuration: warnings and errors go to standard error, so that standard output has only
+# records.
 _LOGGING = """\
 appender.err.type=Console
 appender.err.name=err
@@ -31,10 +32,11 @@ rootLogger.appenderRef.err.ref=err
 
 
 def split_tool(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Separates our own arguments from those of a tool, which are passed on unchanged.
+    """Separates the arguments of this command from the arguments of a console tool.
 
     Returns:
-        Our arguments, the tool's name included, and the tool's arguments.
+        The arguments up to the name of the tool, and the arguments after it. Without the name of a
+        tool, all arguments and an empty list.
     """
     for index, argument in enumerate(arguments):
         if argument in TOOLS:
@@ -45,14 +47,14 @@ def split_tool(arguments: list[str]) -> tuple[list[str], list[str]]:
 def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progress) -> list[str]:
     """Returns the command line of a console tool that connects to the local cluster.
 
-    Missing bootstrap servers are added: `KAFKA_BROKER`, else the local cluster. For a secured local
-    cluster the credentials are added too.
+    Missing bootstrap servers are added: `KAFKA_BROKER`, or else those of the local cluster. For a
+    secured local cluster, the credentials are added too.
 
     Args:
         tool: a name in `TOOLS`.
-        arguments: the tool's arguments.
-        folder: the cluster's folder.
-        progress: shows a download.
+        arguments: arguments of the tool.
+        folder: folder of the cluster.
+        progress: shows the download of Kafka, if it is needed.
 
     Raises:
         ClusterError: no broker is set, and no local cluster runs.
@@ -84,7 +86,7 @@ def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progre
 
 
 def _option(arguments: list[str], name: str) -> str | None:
-    """Returns the value of an option, written `--name value` or `--name=value`, or None."""
+    """Returns the value of an option, written `--name value` or `--name=value`; None without it."""
     for index, argument in enumerate(arguments):
         if argument == name:
             return "".join(arguments[index + 1 : index + 2])

@@ -1,4 +1,4 @@
-"""Gets Java from pip, and Apache Kafka's libraries from Maven Central."""
+"""Finds Java in a package from pip, and downloads Apache Kafka from Maven Central."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ class Distribution:
         """Returns the command line that runs a Java class.
 
         Args:
-            main_class: the class with `main`.
-            arguments: arguments of the class.
-            jvm: options of the virtual machine.
+            main_class: name of the class with `main`.
+            arguments: arguments of the program.
+            jvm: options of the Java virtual machine.
         """
-        # With the serial collector and first-tier compilation a short tool starts in half the time,
-        # and a broker on a laptop does not need the memory that the defaults cost.
+        # With the serial collector and first-tier compilation, a short tool starts in half the
+        # time, and a broker needs less memory than with the defaults.
         quick = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
         return [str(self.java), *quick, *jvm, "-cp", self.class_path, main_class, *arguments]
 
@@ -56,8 +56,8 @@ def get_distribution(folder: Path, progress: Progress) -> Distribution:
     """Returns Java and Kafka, and downloads Kafka if this machine does not have it.
 
     Args:
-        folder: the cluster's folder. It caches the class path, so that a second start needs no
-            dependency resolution.
+        folder: folder of the cluster. A file in it caches the class path, so that later starts need
+            no dependency resolution.
         progress: shows the download.
 
     Raises:
@@ -80,7 +80,8 @@ def _java() -> Path:
 
 
 def _class_path(folder: Path, progress: Progress) -> str:
-    # The repository's own folder caches it for clusters in other folders, such as those of tests.
+    # The folder of the repository caches the class path for clusters in other folders, for example
+    # in tests.
     caches = [home / _CLASS_PATH_FILE for home in (folder, REPOSITORY_FOLDER)]
     for cache in caches:
         jars = _cached_jars(cache)
@@ -90,7 +91,7 @@ def _class_path(folder: Path, progress: Progress) -> str:
         jars = _download(progress)
     content = json.dumps({"version": KAFKA_VERSION, "jars": [str(jar) for jar in jars]})
     for cache in caches:
-        with suppress(OSError):  # a read-only checkout only costs time at the next start
+        with suppress(OSError):  # without a cache, the next start only takes longer
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(content, encoding="utf-8")
     return os.pathsep.join(map(str, jars))
@@ -103,13 +104,13 @@ def _cached_jars(cache: Path) -> list[Path]:
         if content["version"] == KAFKA_VERSION and all(jar.is_file() for jar in jars):
             return jars
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # the first start, or a crash truncated the file: resolve again
+        pass  # there is no cache, or a crash has truncated the file
     return []
 
 
 @contextmanager
 def _one_download_at_a_time(progress: Progress) -> Iterator[None]:
-    """Takes a lock, so that other clusters do not read files that are partly downloaded."""
+    """Holds a lock of this user, so that no process reads files that are partly downloaded."""
     path = Path(tempfile.gettempdir()) / f"kafka-cluster-download-{os.getuid()}.lock"
     with path.open("w") as lock:
         try:
@@ -155,9 +156,9 @@ def _resolve(jgo: Any) -> list[Any]:
 
 
 def _log_binding(artifacts: list[Any]) -> Any:
-    """Returns the library that Kafka needs for logging, in the version of the other log4j jars.
+    """Returns the library that connects Kafka to log4j, in the version of the other log4j jars.
 
-    It is resolved apart from the others: otherwise its version table would override Kafka's.
+    This library is resolved apart from Kafka's other libraries, whose versions it would override.
     """
     core = next(artifact for artifact in artifacts if artifact.artifactId == "log4j-core")
     project = core.context.project(core.groupId, "log4j-slf4j-impl")
@@ -189,6 +190,6 @@ def _fetch_one(artifact: Any) -> Path:
 
 
 def _first_line(error: BaseException) -> str:
-    """Returns the first line of an error, without the client library's details."""
+    """Returns the first line of the text of an error, at most 200 characters."""
     text = str(error).strip().splitlines()
     return (text[0] if text else type(error).__name__)[:200]

@@ -1,7 +1,8 @@
-"""Shares a cluster between processes, and ends it with the last of them, also after `kill -9`.
+"""Shares a cluster between processes, and stops the cluster when the last of them ends.
 
-A guard process for each user waits until the user's end of a pipe is closed. The kernel closes it
-even after `kill -9`. The guard of the last user stops the cluster and deletes its records.
+Each process that uses the cluster starts a guard process. The guard waits until the user's end of a
+pipe is closed, which the kernel does even after `kill -9`. The guard of the last user stops the
+cluster and deletes its data.
 """
 
 from __future__ import annotations
@@ -29,14 +30,17 @@ def leased(
     security: str | None = None,
     host: str | None = None,
 ) -> Iterator[Cluster]:
-    """Starts a cluster, or joins its other users; the last user stops it.
+    """Starts a cluster, or uses a cluster that other processes have started.
+
+    When the last process leaves this context, the cluster is stopped and deleted.
 
     Args:
-        folder: the cluster's folder; its records are deleted in the end.
+        folder: folder of the cluster.
         brokers: minimum number of brokers.
-        progress: shows download and start.
-        security: as for `Cluster.start`.
-        host: as for `Cluster.start`.
+        progress: shows the download and the start.
+        security: security protocol, one of `kafka.cluster.state.SECURITY`; None keeps the protocol,
+            or takes `plaintext`.
+        host: address that the brokers of a new cluster listen on; None takes 127.0.0.1.
 
     Raises:
         ClusterError: the cluster cannot be started.
@@ -62,7 +66,7 @@ def leased(
 
 def _guard(folder: Path) -> None:
     with (folder / "users").open("w") as users:
-        # This waits while the guard of an earlier last user stops the cluster.
+        # The call waits while the guard of an earlier user stops the cluster.
         fcntl.flock(users, fcntl.LOCK_SH)
         _report_ready(sys.stdout)
         sys.stdin.read()
@@ -70,7 +74,7 @@ def _guard(folder: Path) -> None:
         try:
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            return  # another process still uses it
+            return  # another process still uses the cluster
         Cluster(folder).down(delete=True)
 
 

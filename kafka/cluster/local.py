@@ -1,4 +1,4 @@
-"""The local cluster: starts, grows, kills and stops its brokers."""
+"""Starts, extends and stops the local cluster, and kills its brokers."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _STOP_S = 10.0
 class Cluster:
     """Apache Kafka in a folder of this machine.
 
-    The object keeps no state of the running processes. Each method reads the folder and the process
-    table, so that several objects and processes may use the same cluster.
+    The object does not store which processes run. Each method reads the folder and the process
+    table. So several objects and processes may use the same cluster.
 
-    As a context manager it stops the cluster at the end, and keeps its data.
+    Leaving the context stops the cluster, and keeps its data.
 
     Args:
-        folder: the cluster's folder.
+        folder: folder of the cluster.
         progress: shows the steps; by default nothing is shown.
 
     Example:
@@ -63,15 +63,14 @@ class Cluster:
         security: str | None = None,
         host: str | None = None,
     ) -> Cluster:
-        """Starts a cluster, or its missing brokers, and waits until it answers.
+        """Starts a cluster, or its missing brokers, and waits until all brokers are ready.
 
         Args:
-            folder: the cluster's folder.
-            brokers: number of brokers; None keeps the number, or starts one. A greater number adds
-                brokers; a smaller one changes nothing.
-            port: port of the first broker of a new cluster, followed by those of the other brokers;
-                None picks free ports.
-            progress: shows the steps.
+            folder: folder of the cluster.
+            brokers: number of brokers; None keeps the number, which is 1 for a new cluster. A
+                greater number adds brokers, and a smaller number changes nothing.
+            port: first of the consecutive ports of a new cluster; None picks free ports.
+            progress: shows the steps; by default nothing is shown.
             security: `plaintext`, `ssl` (clients have certificates), `sasl_plaintext` or `sasl_ssl`
                 (clients have a password); None keeps the protocol, or takes `plaintext`.
             host: address of this machine that the brokers of a new cluster listen on; None takes
@@ -98,10 +97,10 @@ class Cluster:
 
     @property
     def state(self) -> ClusterState:
-        """The cluster's id and nodes.
+        """The state in the folder: the id, the nodes and the security protocol of the cluster.
 
         Raises:
-            ClusterError: the folder holds no cluster.
+            ClusterError: the folder has no cluster.
         """
         state = load_state(self.folder)
         if state is None:
@@ -114,18 +113,18 @@ class Cluster:
         return self.state.bootstrap
 
     def client_environment(self) -> dict[str, str]:
-        """Returns the `KAFKA_…` variables that a client needs, the password included.
+        """Returns the `KAFKA_…` variables for clients of the operator, the password included.
 
         Raises:
-            ClusterError: the folder holds no cluster, or its credentials are missing.
+            ClusterError: the folder has no cluster, or the credentials cannot be read.
         """
         return client_environment(self.folder, self.state)
 
     def user(self, name: str, rights: Sequence[Right] = ()) -> dict[str, str]:
-        """Creates a user of a secured cluster, or finds it, and grants it these rights.
+        """Creates a user of a secured cluster if it is new, and grants rights to the user.
 
         Returns:
-            The `KAFKA_…` variables that its programs need, the password included.
+            The `KAFKA_…` variables for clients of the user, the password included.
 
         Raises:
             ClusterError: the cluster is not secured, or does not run.
@@ -145,22 +144,22 @@ class Cluster:
         revoke(self.folder, self.state, name, rights)
 
     def alive(self) -> list[int]:
-        """Returns the nodes that have a live process, in order."""
+        """Returns the ids of the nodes that run, in order."""
         return sorted(running_nodes(self.folder))
 
     def status(self) -> Status:
         """Returns the state of the nodes, and whether the cluster tolerates a broker's failure.
 
         Raises:
-            ClusterError: the folder holds no cluster.
+            ClusterError: the folder has no cluster.
         """
         return cluster_status(self.folder, self.state)
 
     def add(self) -> Node:
         """Adds one broker, moves its share of the partitions to it, and returns its node.
 
-        Beyond one broker the replication factor of each topic, internal ones included, rises to the
-        number of brokers, at most three.
+        The replication factor of each topic rises to the number of brokers, at most three. This
+        includes internal topics.
 
         Raises:
             ClusterError: the broker did not start, or other brokers of the cluster are dead.
@@ -183,7 +182,7 @@ class Cluster:
             end([pid], timeout_s=0)
 
     def restart(self, number: int) -> None:
-        """Stops a node if it runs, starts it, and waits until it serves again.
+        """Stops a node if it runs, starts it, and waits until it is ready.
 
         Raises:
             ClusterError: there is no such node, or it did not start.
@@ -195,7 +194,7 @@ class Cluster:
             self._start(state, [node], get_distribution(self.folder, self._progress))
 
     def controller(self) -> int:
-        """Returns the node of the active controller.
+        """Returns the node id of the active controller.
 
         Raises:
             ClusterError: there is no active controller, or no broker answers.
@@ -205,21 +204,21 @@ class Cluster:
         )
 
     def move(self, placements: Sequence[Placement]) -> None:
-        """Moves partitions to other brokers; the first replica of each leads it.
+        """Moves partitions to other brokers, and makes the first replica of each its leader.
 
         Raises:
-            ClusterError: Kafka refused, or the replicas did not catch up in two minutes.
+            ClusterError: Kafka's tool failed, or the replicas were not in sync within two minutes.
         """
         with exclusive(self.folder, self._progress.message):
             kafka = get_distribution(self.folder, self._progress)
             move(self.folder, self.state, kafka, placements)
 
     def down(self, delete: bool = False) -> list[int]:
-        """Stops all nodes, and returns those that ran.
+        """Stops all nodes, and returns the ids of the nodes that ran.
 
         Args:
-            delete: deletes topics, records and logs too. The nodes are killed then, because their
-                data need not stay whole.
+            delete: whether to delete all data, logs and the state of the cluster. The nodes are
+                then killed, because nothing needs to be saved.
         """
         if not self.folder.exists():
             return []
@@ -259,7 +258,8 @@ class Cluster:
             return
         save_state(self.folder, state)
         self._start(state, missing, kafka)
-        # The nodes' own files show their roles, so that an interrupted growth is completed.
+        # A node whose configuration file has other roles must be restarted. The files also show
+        # this after an interrupted start.
         changed = [n for n in state.nodes if configured_roles(self.folder, n) != n.roles]
         for node in changed:
             self._stop([node.id])
@@ -269,7 +269,11 @@ class Cluster:
             self._spread(state, kafka)
 
     def _recorded_state(self, security: str | None) -> ClusterState:
-        """Returns the existing cluster, or a new one without nodes."""
+        """Returns the state in the folder, or a new state without nodes.
+
+        Raises:
+            ClusterError: the existing cluster has another security protocol than `security`.
+        """
         recorded = load_state(self.folder)
         if recorded is None:
             return ClusterState(cluster_id=random_id(), security=security or PLAINTEXT)
@@ -286,7 +290,7 @@ class Cluster:
         try:
             self._start(state, state.nodes, kafka)
         except BaseException:
-            # The cluster has no data yet. Without its state the next start may take other ports.
+            # The cluster has no data yet. After the deletion, the next start may pick other ports.
             self._delete()
             raise
 

@@ -1,4 +1,4 @@
-"""Reads brokers, partitions and topic settings from the cluster."""
+"""Reads brokers, partitions and topic settings from the brokers of a cluster."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ QUIET.propagate = False
 
 
 def admin_client(client: Mapping[str, Any]) -> Any:
-    """Returns an admin client that reconnects quickly and logs nothing.
+    """Returns an `AdminClient` that reconnects quickly and logs nothing.
 
     Args:
-        client: the librdkafka properties that every client of the cluster needs.
+        client: librdkafka properties for connections to the cluster.
     """
     return AdminClient(
         {
@@ -54,7 +54,7 @@ def placements(admin: Any) -> list[Placement]:
 
 
 def min_in_sync(admin: Any, topics: Sequence[str]) -> dict[str, int]:
-    """Returns `min.insync.replicas` of each topic, by name."""
+    """Returns `min.insync.replicas` of each topic, by name of the topic."""
     if not topics:
         return {}
     resources = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]

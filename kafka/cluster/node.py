@@ -1,4 +1,4 @@
-"""Prepares and starts one node, and reads from its log why it did not start."""
+"""Prepares and starts one node, and reads the errors in its log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _DRAFT = "format-"
 
 
 def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) -> None:
-    """Writes a node's configuration, and formats its data folder if it has none.
+    """Writes the configuration of a node, and creates its data folder if it has none.
 
-    A draft folder is formatted and then renamed, so that an interrupted start leaves no data folder
-    behind.
+    Kafka's storage tool formats a temporary folder, which is then renamed. So an interrupted start
+    leaves no incomplete data folder.
 
     Raises:
-        ClusterError: Kafka's own tool failed.
+        ClusterError: the storage tool failed, or the credentials cannot be read.
     """
     home = node_folder(folder, node.id)
     home.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,8 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
     if not data.exists():
         for leftover in home.glob(_DRAFT + "*"):
             shutil.rmtree(leftover, ignore_errors=True)
-        # Each draft has a new name: the tool of a killed start may still write to its own.
+        # Each temporary folder has a new name, because the tool of a killed start may still write
+        # to its folder.
         draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=home))
         properties = draft / PROPERTIES_FILE
         write_private(properties, server_properties(state, node, draft / "data", security))
@@ -49,7 +50,7 @@ def prepare(folder: Path, state: ClusterState, node: Node, kafka: Distribution) 
 
 
 def launch(folder: Path, node: Node, kafka: Distribution) -> int:
-    """Starts a prepared node, and returns its process id before it is ready."""
+    """Starts a prepared node, and returns its process id without waiting until it is ready."""
     home = node_folder(folder, node.id)
     command = kafka.command(
         "kafka.Kafka",
@@ -64,13 +65,13 @@ def launch(folder: Path, node: Node, kafka: Distribution) -> int:
 
 
 def configured_roles(folder: Path, node: Node) -> str:
-    """Returns the roles that a node was last started with."""
+    """Returns `process.roles` in the configuration with which a node was last started."""
     text = (node_folder(folder, node.id) / PROPERTIES_FILE).read_text(encoding="utf-8")
     return dict(line.partition("=")[::2] for line in text.splitlines())["process.roles"]
 
 
 def node_error(folder: Path, node: Node, problem: str) -> ClusterError:
-    """Returns an error whose text ends with the last lines of the node's log."""
+    """Returns an error with a problem of a node, and the last errors or lines of its logs."""
     home = node_folder(folder, node.id)
     lines: list[str] = []
     for name in ("server.log", "console.log"):
@@ -112,7 +113,7 @@ def _format(
 
 
 def java_argument_file(arguments: Sequence[str]) -> str:
-    """Returns arguments as Java's launcher reads them from a file: quoted, one a line."""
+    """Returns the content of an argument file for Java's launcher: one quoted argument a line."""
     return "".join(
         '"{}"\n'.format(argument.replace("\\", "\\\\").replace('"', '\\"'))
         for argument in arguments
@@ -125,6 +126,6 @@ def _last_lines(log: Path) -> list[str]:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
     except OSError:
         return []
-    # Stack traces are left out: the error names the file that has them.
+    # Stack traces are left out, because the caller names the file that has them.
     errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
     return (errors or lines)[-8:]

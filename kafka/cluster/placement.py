@@ -1,4 +1,4 @@
-"""Plans which brokers keep which partitions; pure functions without any client."""
+"""Plans which brokers have replicas of which partitions, without any request to brokers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Placement:
-    """A partition and the brokers that keep it, the preferred leader first.
+    """A partition and its replicas.
 
     Attributes:
         topic: name of the topic.
         partition: number of the partition.
-        replicas: ids of the brokers.
+        replicas: ids of the brokers with a replica, the preferred leader first.
     """
 
     topic: str
@@ -25,21 +25,21 @@ class Placement:
 def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int) -> list[Placement]:
     """Returns the new placements of the partitions that change.
 
-    First each partition gets `replication` replicas. Then each topic's replicas and leaders are
-    balanced over the brokers, with as few moves as possible.
+    First, replicas are added to each partition with less than `replication` replicas. Then the
+    replicas and leaders of each topic are balanced over the brokers, with few moves.
 
     Args:
-        current: every partition of the cluster.
-        brokers: ids of the brokers to use.
-        replication: minimum number of replicas of a partition; further existing ones are kept.
+        current: placements of all partitions of the cluster.
+        brokers: ids of the brokers to use. Replicas on other brokers are removed.
+        replication: minimum number of replicas of a partition; more existing replicas are kept.
     """
     changed = []
     topics: dict[str, list[Placement]] = {}
     for placement in current:
         topics.setdefault(placement.topic, []).append(placement)
     for number, topic in enumerate(sorted(topics)):
-        # Each topic starts at another broker, so that the first broker does not get the odd
-        # partition of every topic.
+        # Each topic begins with another broker. Otherwise the first broker would get one partition
+        # more of every topic whose partitions cannot be divided evenly.
         start = number % len(brokers)
         order = [*brokers[start:], *brokers[:start]]
         before = sorted(topics[topic], key=lambda placement: placement.partition)
@@ -80,7 +80,10 @@ def _balance_replicas(sets: list[list[int]], brokers: Sequence[int]) -> None:
 
 
 def _balance_leaders(sets: list[list[int]], brokers: Sequence[int]) -> list[tuple[int, ...]]:
-    """Orders each partition's replicas so that leaders are balanced; it keeps leaders if it can."""
+    """Orders the replicas of each partition so that leaders are balanced.
+
+    A leader stays the same unless its broker leads too many partitions.
+    """
     led: Counter[int] = Counter()
     fair_share = -(-len(sets) // len(brokers))
     ordered = []

@@ -26,8 +26,8 @@ def exclusive(folder: Path, output: Callable[[str], None]) -> Iterator[None]:
     The kernel releases the lock when its process ends, so a crash leaves no lock behind.
 
     Args:
-        folder: the cluster's folder.
-        output: called with a message for the user when another process holds the lock.
+        folder: folder of the cluster.
+        output: called with a text for the user if another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
@@ -42,12 +42,12 @@ def exclusive(folder: Path, output: Callable[[str], None]) -> Iterator[None]:
 def spawn(command: list[str], console: Path) -> int:
     """Starts a process that outlives this one, and returns its process id.
 
-    The process has a session of its own, so that Ctrl-C in the terminal does not reach it. It is no
-    child of this process, so that it leaves no zombie in a long-lived caller.
+    The new process has its own session, so that Ctrl-C in the terminal does not reach it. It is not
+    a child of this process, so that its end leaves no zombie.
 
     Args:
         command: program and arguments.
-        console: file for its output; earlier content is deleted.
+        console: file for the output; earlier content is deleted.
     """
     done = subprocess.run(
         [
@@ -66,7 +66,7 @@ def spawn(command: list[str], console: Path) -> int:
 
 
 def alive(pid: int) -> bool:
-    """Returns whether a process runs; a zombie does not, because it holds no resources."""
+    """Returns whether a process runs; a zombie counts as ended, because it holds no resources."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         return status.rpartition(")")[2].split()[0] not in "ZX"
@@ -81,7 +81,7 @@ def alive(pid: int) -> bool:
 
 
 def end(pids: list[int], timeout_s: float) -> None:
-    """Ends processes, and returns when they have ended.
+    """Ends processes, and waits for their end.
 
     Args:
         pids: ids of the processes.
@@ -109,7 +109,7 @@ def _signal(pids: list[int], number: signal.Signals) -> None:
 
 
 def await_true(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Waits until a condition holds; returns False if it does not within the timeout."""
+    """Waits until a condition is true; returns False after the time-out."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
@@ -139,11 +139,12 @@ def accepts_connections(port: int, host: str = HOST) -> bool:
 def free_port() -> int:
     """Returns a free port outside the kernel's range for outgoing connections.
 
-    A port within that range would be wrong. While the broker is dead, the kernel may give its port
-    to a client that reconnects. The client then connects to itself, and the broker cannot start.
+    A port within that range would cause errors. While the broker is dead, the kernel may give its
+    port to a client that reconnects. The client then connects to itself, and the broker cannot
+    start.
 
     Raises:
-        ClusterError: no port is free.
+        ClusterError: no free port was found.
     """
     low, high = _outgoing_ports()
     choice = random.SystemRandom()

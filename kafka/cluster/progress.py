@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class Progress:
-    """Progress that is not shown; views override its methods."""
+    """Shows nothing; subclasses override the methods to show progress."""
 
     def begin(self, step: str, total: int | None = None) -> None:
         """Begins a step.
 
         Args:
             step: description of the step, as a line for the user.
-            total: number of parts, if known.
+            total: number of parts of the step; None if unknown.
         """
 
     def advance(self, parts: int = 1) -> None:

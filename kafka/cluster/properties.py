@@ -1,4 +1,4 @@
-"""The configuration files of a node, which Kafka reads at its start."""
+"""Composes the configuration files of a node, which Kafka reads at its start."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from kafka.cluster.state import ClusterState, Node
 
 # Broker settings for a quick take-over after a worker or a broker dies.
 TAKE_OVER: dict[str, str] = {
-    # The interval at which brokers abort transactions that have timed out (Kafka: 10 s). Until
-    # then read_committed readers wait behind them.
+    # Interval at which brokers abort transactions that have timed out (Kafka's default: 10 s).
+    # Until the abort, read_committed consumers wait.
     "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     # A worker may have a shorter session timeout than Kafka's minimum of 6 s.
     "group.min.session.timeout.ms": "1000",
-    # By default a new group waits 3 s for more members. Our workers rebalance quickly anyway.
+    # By default, a new group waits 3 s for more members. Without the wait, there may be one more
+    # rebalance, which is quick.
     "group.initial.rebalance.delay.ms": "0",
-    # A broker that is silent for this time counts as dead (Kafka: 9 s). Other brokers must take
-    # over before transactions (5 s) and sessions of workers (6 s) time out.
+    # A broker that is silent for this time counts as dead (Kafka's default: 9 s). Other brokers
+    # must take over before transactions (5 s) and sessions of workers (6 s) time out.
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
-    # A controller that is silent for this time is replaced (Kafka: 2 s). The new controller
-    # restarts
-    # the session timeouts of silent brokers, so both times add up.
+    # A controller that is silent for this time is replaced (Kafka's default: 2 s). The new
+    # controller restarts the session time-outs of silent brokers, so both times add up.
     "controller.quorum.fetch.timeout.ms": "1000",
-    # A group without workers keeps its committed offsets for one year (Kafka: 7 days).
+    # A group without members keeps its committed offsets for one year (Kafka's default: 7 days).
     "offsets.retention.minutes": "525600",
 }
 
@@ -34,11 +34,11 @@ TAKE_OVER: dict[str, str] = {
 _LAPTOP: dict[str, str] = {
     # A misspelt topic is an error, not a new topic.
     "auto.create.topics.enable": "false",
-    # 8 MiB of input, 64 KiB of dead-letter headers, and the record batch around them.
+    # Enough for a value of 8 MiB, dead-letter headers of 64 KiB, and the record batch around them.
     "message.max.bytes": str(9 * 1024 * 1024),
     "replica.fetch.max.bytes": str(9 * 1024 * 1024),
     "num.partitions": "12",
-    # Kafka's default of 50 partitions is for large clusters; 12 are created faster on one disk.
+    # Kafka's default of 50 partitions is for large clusters. On one disk, 12 are created faster.
     "offsets.topic.num.partitions": "12",
     "transaction.state.log.num.partitions": "12",
     "num.network.threads": "2",
@@ -57,7 +57,7 @@ def server_properties(
     """Returns the text of a node's `server.properties`.
 
     Args:
-        state: the whole cluster, for the quorum and the replication factors.
+        state: state of the cluster, from which the quorum and the replication factors follow.
         node: the node.
         data: folder of the node's records.
         security: properties of the listener for clients and other brokers.
@@ -92,7 +92,7 @@ def server_properties(
         **security,
     }
     if node.controller_port is not None:
-        # A controller that joins an existing quorum becomes a voter by itself.
+        # A controller that joins an existing quorum becomes a voter without a command.
         settings["controller.quorum.auto.join.enable"] = "true"
     return "".join(f"{key}={value}\n" for key, value in settings.items())
 
@@ -102,7 +102,7 @@ def logging_properties(level: str, log: Path) -> str:
 
     Args:
         level: the lowest level that is written, such as `INFO`.
-        log: the file; it is limited to 10 MB, and one older file of that size is kept.
+        log: path of the log file. It is limited to 10 MB, and one older file of 10 MB is kept.
     """
     return "\n".join(
         (

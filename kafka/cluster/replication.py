@@ -1,4 +1,4 @@
-"""Spreads partitions over the brokers of a cluster that has grown."""
+"""Spreads partitions over the brokers of a cluster, with Kafka's own tools."""
 
 from __future__ import annotations
 
@@ -30,15 +30,17 @@ _VOTERS_S = 60.0
 
 
 def await_voters(folder: Path, state: ClusterState, kafka: Distribution) -> None:
-    """Waits until every controller votes; until then one failure may stop the quorum.
+    """Waits until every controller is a voter of the quorum.
+
+    Before that, the failure of one controller may stop the quorum.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster's nodes.
-        kafka: Kafka's tools, one of which lists the voters.
+        folder: folder of the cluster.
+        state: state of the cluster.
+        kafka: Java and Kafka's tools.
 
     Raises:
-        ClusterError: some controllers do not vote after a minute.
+        ClusterError: a controller is not a voter after a minute.
     """
     wanted = {node.id for node in state.controllers}
     brokers = _brokers(folder, state)
@@ -59,7 +61,7 @@ def _voters(brokers: list[str], kafka: Distribution) -> set[int]:
 
 
 def active_controller(folder: Path, state: ClusterState, kafka: Distribution) -> int:
-    """Returns the node of the active controller.
+    """Returns the node id of the active controller.
 
     Raises:
         ClusterError: there is no active controller, or no broker answers.
@@ -71,7 +73,10 @@ def active_controller(folder: Path, state: ClusterState, kafka: Distribution) ->
 
 
 def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
-    """Returns the quorum's status, as Kafka's own tool prints it; nothing if the tool fails."""
+    """Returns the status of the quorum, by name, as Kafka's tool prints it.
+
+    If the tool fails, the result has none of the expected names.
+    """
     done = _tool(
         kafka,
         "org.apache.kafka.tools.MetadataQuorumCommand",
@@ -82,15 +87,15 @@ def _quorum(brokers: list[str], kafka: Distribution) -> dict[str, str]:
 
 
 def spread(folder: Path, state: ClusterState, kafka: Distribution) -> None:
-    """Gives every broker its share of every topic, and every partition all its replicas.
+    """Balances the partitions of every topic over the brokers, and adds missing replicas.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster's nodes, all of them alive.
-        kafka: Kafka's tools, one of which moves partitions.
+        folder: folder of the cluster.
+        state: state of the cluster; all nodes must be alive.
+        kafka: Java and Kafka's tools.
 
     Raises:
-        ClusterError: the tool failed, or the replicas did not catch up in two minutes.
+        ClusterError: the tool failed, or the replicas were not in sync within two minutes.
     """
     client = client_config(folder, state)
     _make_internal_topics(client)
@@ -105,16 +110,16 @@ def spread(folder: Path, state: ClusterState, kafka: Distribution) -> None:
 def move(
     folder: Path, state: ClusterState, kafka: Distribution, moves: Sequence[Placement]
 ) -> None:
-    """Moves partitions to other brokers; the first replica of each leads it.
+    """Moves partitions to other brokers, and makes the first replica of each partition its leader.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster's nodes.
-        kafka: Kafka's tools, one of which moves partitions.
-        moves: new placement of each partition.
+        folder: folder of the cluster.
+        state: state of the cluster.
+        kafka: Java and Kafka's tools.
+        moves: new placement of each partition to move.
 
     Raises:
-        ClusterError: the tool failed, or the replicas did not catch up in two minutes.
+        ClusterError: the tool failed, or the replicas were not in sync within two minutes.
     """
     admin = admin_client(client_config(folder, state))
     _reassign(_brokers(folder, state), kafka, moves)
@@ -130,8 +135,8 @@ def move(
 def _make_internal_topics(client: Mapping[str, Any]) -> None:
     """Makes the brokers create the topics for offsets and transactions if they do not exist.
 
-    A later creation would use the replication factor that the oldest broker was started with, which
-    is too small for a cluster that has grown.
+    Otherwise they might be created later with the replication factor at the start of the oldest
+    broker. This factor is too small for a cluster that has grown.
     """
     producer = Producer({**client, "transactional.id": "kafka.cluster"}, logger=QUIET)
     producer.init_transactions(30)
@@ -186,7 +191,10 @@ def _tool(
 
 
 def _are_in_sync(admin: Any, wanted: dict[Any, Any]) -> bool:
-    """Returns whether each partition has exactly these replicas, all of them in sync."""
+    """Returns whether each partition has exactly the wanted replicas, all of them in sync.
+
+    The result is False if no broker answers.
+    """
     try:
         topics = admin.list_topics(timeout=5).topics
     except KafkaException:
@@ -199,7 +207,7 @@ def _are_in_sync(admin: Any, wanted: dict[Any, Any]) -> bool:
 
 
 def _elect_preferred_leaders(admin: Any) -> None:
-    """Moves leadership at once; the brokers would do it by themselves some seconds later."""
+    """Makes the first replica of each partition its leader now, and not seconds later."""
     try:
         admin.elect_leaders(ElectionType.PREFERRED).result()
     except KafkaException as error:
@@ -207,7 +215,7 @@ def _elect_preferred_leaders(admin: Any) -> None:
 
 
 def _raise_min_in_sync(admin: Any, replication: int) -> None:
-    """Sets `min.insync.replicas` to 2 for topics with three replicas."""
+    """Sets `min.insync.replicas` to at least 2 for topics with three replicas."""
     if replication < 3:
         return
     topics = [

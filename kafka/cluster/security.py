@@ -1,13 +1,13 @@
-"""Credentials of a secured cluster, and the security properties of brokers and clients.
+"""Creates the credentials of a secured cluster, and composes the security properties.
 
-Clients and brokers use one listener, because each broker is a client of the others. The mechanism
-is SCRAM-SHA-512, which real clusters use. The operator and the brokers share a user. It is part of
-the cluster's metadata from the first record on, so that no broker waits for it.
+Clients and brokers use the same listener, because each broker is a client of the other brokers. The
+SASL mechanism is SCRAM-SHA-512, which production clusters use. The operator and the brokers share
+one user. The first record of the cluster's metadata has this user, so that no broker waits for it.
 
-Controllers require no password: brokers learn the users from them, and would need a password to
-ask. With TLS the controllers require the brokers' certificate instead.
+Controllers require no password, because brokers learn the passwords of users from the controllers.
+With TLS, controllers require the certificate of the brokers instead.
 
-All other users have only the rights that an access control list grants (see `kafka.cluster.users`).
+All other users have only the rights that `kafka.cluster.users` grants.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ _TOOLS = "client.properties"
 
 
 def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
-    """Creates the password and the certificates of a new cluster, and deletes old ones.
+    """Creates the password and the certificates of a new cluster, and deletes old credentials.
 
     Args:
-        folder: the cluster's folder; the credentials are in a folder below it with mode 0700.
-        security: the cluster's security protocol.
-        host: address that the brokers listen on; their certificate names it.
+        folder: folder of the cluster. The credentials are in a folder below it with mode 0700.
+        security: security protocol of the cluster; nothing is created for `plaintext`.
+        host: address that the brokers listen on, which is named in their certificate.
 
     Raises:
         ClusterError: the package `cryptography` is missing.
@@ -79,31 +79,31 @@ def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file that only its owner may read, from its creation on."""
+    """Writes a file with mode 0600, which it has from its creation on."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - pathlib cannot set a mode
         file.write(text)
 
 
 def authority_of(folder: Path) -> Identity:
-    """Returns the authority whose certificates the cluster trusts.
+    """Returns the certificate authority that the cluster trusts.
 
     Raises:
-        ClusterError: its files are missing.
+        ClusterError: the files of the authority cannot be read.
     """
     home = folder / _FOLDER
     return Identity(_secret(home / _AUTHORITY), _secret(home / _AUTHORITY_KEY))
 
 
 def users_folder(folder: Path) -> Path:
-    """Returns the folder of the credentials of further users."""
+    """Returns the folder for the credentials of users other than the operator."""
     return folder / _FOLDER / "users"
 
 
 def client_environment(folder: Path, state: ClusterState) -> dict[str, str]:
-    """Returns the `KAFKA_…` variables with which the operator's programs connect.
+    """Returns the `KAFKA_…` variables with which programs of the operator connect.
 
     Raises:
-        ClusterError: the cluster's credentials are missing.
+        ClusterError: the credentials of the cluster cannot be read.
     """
     home = folder / _FOLDER
     environment = {
@@ -123,20 +123,20 @@ def client_environment(folder: Path, state: ClusterState) -> dict[str, str]:
 
 
 def client_config(folder: Path, state: ClusterState) -> dict[str, Any]:
-    """Returns the librdkafka properties with which a client connects.
+    """Returns the librdkafka properties with which clients of the operator connect.
 
     Raises:
-        ClusterError: the cluster's credentials are missing.
+        ClusterError: the credentials of the cluster cannot be read.
     """
     config = admin_config(load_settings(client_environment(folder, state)))
-    del config["logger"]  # each caller sets its own
+    del config["logger"]  # each caller sets another logger
     return config
 
 
 def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
-    """Returns the security arguments of Kafka's own tools.
+    """Returns the arguments with which Kafka's own tools connect; none for a plaintext cluster.
 
-    They name a file, so that the process table shows no password.
+    The arguments name a file with the password, so that the process table does not show it.
     """
     if state.security == PLAINTEXT:
         return []
@@ -144,10 +144,10 @@ def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
 
 
 def broker_properties(folder: Path, state: ClusterState) -> dict[str, str]:
-    """Returns the security properties of `server.properties`.
+    """Returns the security properties for `server.properties`.
 
     Raises:
-        ClusterError: the cluster's credentials are missing.
+        ClusterError: the credentials of the cluster cannot be read.
     """
     settings = _authorization(state.security)
     if uses_sasl(state.security):
@@ -165,33 +165,35 @@ def broker_properties(folder: Path, state: ClusterState) -> dict[str, str]:
 
 
 def controller_protocol(security: str) -> str:
-    """Returns Kafka's name for the protocol of the controllers."""
+    """Returns Kafka's name of the security protocol of the controllers' listener."""
     return "SSL" if _uses_tls(security) else "PLAINTEXT"
 
 
 def _authorization(security: str) -> dict[str, str]:
-    """Returns the properties that name the super users; others need an access control list."""
+    """Returns the properties that turn on access control lists, and that name the super users."""
     if security == PLAINTEXT:
-        return {}  # clients without a user cannot be distinguished
+        return {}  # access control lists need users, and plaintext clients have none
     users = [f"User:{USER}"] if uses_sasl(security) else [f"User:CN={_CLIENT_NAME}"]
     if _uses_tls(security):
         users.append(f"User:CN={_BROKER_NAME}")
     else:
-        # Without TLS the controllers treat each client as a broker. They listen on this machine
-        # only, and the other listener accepts no client without a user.
+        # Without TLS, brokers connect to controllers without a user. So ANONYMOUS must be a super
+        # user. This is safe: controllers listen only on this machine, and the listener for clients
+        # accepts no client without a user.
         users.append("User:ANONYMOUS")
     return {"authorizer.class.name": _AUTHORIZER, "super.users": ";".join(users)}
 
 
 def scram_user(folder: Path, state: ClusterState) -> str:
-    """Returns the operator's user, as Kafka's storage tool reads it; empty without SASL.
+    """Returns the user of the operator in the form of Kafka's storage tool; empty without SASL.
 
     Raises:
-        ClusterError: the cluster's credentials are missing.
+        ClusterError: the credentials of the cluster cannot be read.
     """
     if not uses_sasl(state.security):
         return ""
-    # Each initial controller is formatted with the user, and the results must be identical.
+    # The salt is not random: each first controller is formatted with the user, and all of them must
+    # have the same salt.
     salt = base64.b64encode(hashlib.sha256(state.cluster_id.encode()).digest()[:16]).decode()
     return f'{MECHANISM}=[name={USER},salt="{salt}",password={_password(folder)}]'
 

@@ -1,4 +1,4 @@
-"""Reads the settings of programs that use the local cluster unless `KAFKA_BROKER` is set."""
+"""Reads the settings of programs that use the local cluster if `KAFKA_BROKER` is not set."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from seldon_kafka.config.settings import Settings, SettingsError, load_settings
 
 
 def local_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads the settings, with the local cluster's brokers if `KAFKA_BROKER` is not set.
+    """Reads the settings, with the brokers of the local cluster if `KAFKA_BROKER` is not set.
 
     Args:
-        environ: variables to read; the default is the process's environment.
+        environ: environment variables to read; those of this process by default.
 
     Raises:
-        SettingsError: a variable is wrong, no broker is set and no local cluster runs, or the
-            cluster has another security protocol than the settings.
+        SettingsError: a variable is invalid; no broker is set and no local cluster runs; or the
+            local cluster has another security protocol than the settings.
     """
     settings = load_settings(environ)
     bootstrap = running_bootstrap()

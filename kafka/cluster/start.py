@@ -1,4 +1,4 @@
-"""Starts nodes, and waits until they serve."""
+"""Starts nodes, and waits until they are ready for clients."""
 
 from __future__ import annotations
 
@@ -36,10 +36,17 @@ def start_nodes(
     kafka: Distribution,
     progress: Progress,
 ) -> None:
-    """Starts nodes, and waits until the cluster reports them as alive.
+    """Starts nodes, and waits until the cluster reports all of them as alive.
+
+    Args:
+        folder: folder of the cluster.
+        state: state of the cluster.
+        wanted: the nodes to start.
+        kafka: Java and Kafka.
+        progress: advanced by two for each node.
 
     Raises:
-        ClusterError: one of them did not start; all of them are stopped then.
+        ClusterError: a node did not start. All of the nodes in `wanted` are then killed.
     """
     progress.begin("Starting Apache Kafka", 2 * len(wanted))
     started: dict[int, int] = {}
@@ -64,13 +71,13 @@ def await_ready(
     """Waits until the cluster reports these nodes as alive.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster's nodes.
-        pids: process ids of the expected nodes, by node.
-        progress: advanced by one for each node that serves.
+        folder: folder of the cluster.
+        state: state of the cluster.
+        pids: process ids of the nodes to wait for, by node id.
+        progress: advanced by one for each node that is alive.
 
     Raises:
-        ClusterError: a node ended, or was not ready in a minute.
+        ClusterError: a node ended, or was not ready within a minute.
     """
     serving: set[int] = set()
     client = client_config(folder, state)
@@ -79,7 +86,7 @@ def await_ready(
         for number, pid in pids.items():
             if not alive(pid):
                 raise node_error(folder, state.node(number), "ended while starting")
-        # A connection attempt is cheaper than a Kafka client, so ports are checked first.
+        # The ports are checked first, because a connection costs less than a Kafka client.
         expected = [state.node(number) for number in pids]
         if all(accepts_connections(node.broker_port, node.host) for node in expected):
             now = live_brokers(client) & set(pids)
@@ -93,10 +100,10 @@ def await_ready(
 
 
 def check_resources(folder: Path, brokers: int) -> None:
-    """Checks that memory and disk suffice, so that a start does not fail halfway.
+    """Checks that memory and disk space suffice, so that a start does not fail halfway.
 
     Args:
-        folder: the cluster's folder.
+        folder: folder of the cluster.
         brokers: number of brokers to start.
 
     Raises:
@@ -116,10 +123,10 @@ def check_resources(folder: Path, brokers: int) -> None:
 
 
 def port_picker(first: int | None) -> Callable[[], int]:
-    """Returns a function that returns consecutive ports, or free ones, and none twice.
+    """Returns a function that returns another port at each call.
 
     Args:
-        first: the first port; None picks free ports.
+        first: first of consecutive ports; None for random free ports.
     """
     picked: set[int] = set()
 
@@ -134,7 +141,11 @@ def port_picker(first: int | None) -> Callable[[], int]:
 
 
 def _check_ports(node: Node) -> None:
-    """Checks that a node's ports are free; Kafka would report it in a stack trace."""
+    """Checks that the ports of a node are free, because Kafka reports used ports less clearly.
+
+    Raises:
+        ClusterError: a port is in use.
+    """
     for port, host in ((node.broker_port, node.host), (node.controller_port, HOST)):
         # The port of a process that has just died may be in use for a moment.
         if port is not None and not await_true(

@@ -1,4 +1,4 @@
-"""The state of a cluster between starts: its id and its nodes."""
+"""Stores the state of a cluster between starts: its id, its nodes and its security protocol."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SECURITY = (PLAINTEXT, "ssl", "sasl_plaintext", "sasl_ssl")
 
 
 class ClusterError(Exception):
-    """A command of the local cluster failed; the message says what to do."""
+    """A command of the local cluster failed; the text has the reason or says what to do."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """One Kafka process.
+    """One Kafka process of a cluster.
 
     Attributes:
-        id: 1, 2, 3, ...
+        id: Kafka's `node.id`, from 1.
         broker_port: port for clients and other brokers.
         controller_port: port of the controller; None if the node is only a broker.
-        directory_id: Kafka's id of the data folder, set in advance for the initial controllers;
-            None for those that join later.
+        directory_id: Kafka's id of the data folder, which the first controllers of a cluster get in
+            advance; None for all other nodes.
         host: address for clients and other brokers.
     """
 
@@ -46,18 +46,18 @@ class Node:
 
     @property
     def address(self) -> str:
-        """`host:port` for clients."""
+        """Address for clients, as `host:port`."""
         return f"{self.host}:{self.broker_port}"
 
 
 @dataclass(frozen=True)
 class ClusterState:
-    """A cluster's id and nodes, in order of their ids, and how clients reach them.
+    """The state of a cluster, whether its nodes run or not.
 
     Attributes:
         cluster_id: id of the cluster, in Kafka's format.
         nodes: the nodes, in order of their ids.
-        security: one of `SECURITY`; it never changes.
+        security: security protocol of clients, one of `SECURITY`; it never changes.
     """
 
     cluster_id: str
@@ -76,11 +76,11 @@ class ClusterState:
 
     @property
     def controllers(self) -> tuple[Node, ...]:
-        """The nodes that are controllers too."""
+        """The nodes that are controllers as well as brokers."""
         return tuple(node for node in self.nodes if node.controller_port is not None)
 
     def node(self, number: int) -> Node:
-        """Returns the node with this number.
+        """Returns the node with this id.
 
         Raises:
             ClusterError: there is no such node.
@@ -94,15 +94,16 @@ class ClusterState:
     def with_brokers(
         self, brokers: int, free_port: Callable[[], int], host: str = HOST
     ) -> ClusterState:
-        """Returns this cluster with at least this number of brokers.
+        """Returns the state with more brokers.
 
-        Nodes 1 to 3 are controllers as soon as there are three nodes. With fewer nodes only node 1
-        is one: a quorum of two would stop as soon as either dies.
+        With three nodes or more, nodes 1 to 3 are controllers. With fewer nodes, only node 1 is a
+        controller: a quorum of two would stop when either of them dies.
 
         Args:
             brokers: number of brokers; a smaller number than before changes nothing.
-            free_port: returns a free port.
-            host: address that the brokers of a new cluster listen on; others keep theirs.
+            free_port: function that returns a free port.
+            host: address that the brokers of a new cluster listen on; an existing cluster keeps its
+                address.
         """
         is_new = not self.nodes
         if not is_new:
@@ -127,10 +128,10 @@ def random_id() -> str:
 
 
 def load_state(folder: Path) -> ClusterState | None:
-    """Returns the cluster in this folder, or None.
+    """Returns the state of the cluster in a folder; None if the folder has no cluster.
 
     Raises:
-        ClusterError: the state file has other content.
+        ClusterError: the state file cannot be parsed.
     """
     path = folder / STATE_FILE
     try:

@@ -1,4 +1,4 @@
-"""The state of the nodes, and whether the cluster tolerates the failure of a broker."""
+"""Reads the state of the nodes, and finds reasons why a broker must not fail."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class NodeStatus:
     """A node and its process.
 
     Attributes:
-        id: number of the node.
+        id: Kafka's `node.id`.
         roles: Kafka's `process.roles`.
-        address: `host:port` for clients.
-        pid: id of its process; None if the node is dead.
+        address: address for clients, as `host:port`.
+        pid: process id of the node; None if the node does not run.
     """
 
     id: int
@@ -38,7 +38,8 @@ class Status:
     Attributes:
         bootstrap: `host:port` of the live brokers, joined by commas; None if all are dead.
         nodes: all nodes.
-        weaknesses: reasons why the cluster does not tolerate the failure of a broker.
+        weaknesses: reasons why the cluster does not tolerate the failure of a broker; empty if it
+            does.
         security: security protocol of clients, such as `sasl_ssl`.
     """
 
@@ -52,8 +53,11 @@ def cluster_status(folder: Path, state: ClusterState) -> Status:
     """Returns the state of a cluster, from the process table and the brokers.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster's nodes.
+        folder: folder of the cluster.
+        state: state in the folder.
+
+    Raises:
+        ClusterError: the credentials cannot be read.
     """
     running = running_nodes(folder)
     live = [node.address for node in state.nodes if node.id in running]

@@ -1,4 +1,4 @@
-"""Further users of a secured cluster, which have only the rights that are granted to them."""
+"""Creates users of a secured cluster, and grants and revokes their rights."""
 
 from __future__ import annotations
 
@@ -46,18 +46,19 @@ _CAMEL_CASE = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def make_user(folder: Path, state: ClusterState, name: str) -> dict[str, str]:
-    """Creates a user, or finds it.
+    """Creates a user, or reads the credentials of an existing user.
 
     Args:
-        folder: the cluster's folder.
-        state: the cluster.
-        name: SCRAM user, or common name of the certificate.
+        folder: folder of the cluster.
+        state: state of the cluster.
+        name: name of the user: the SCRAM user, or the common name of the certificate.
 
     Returns:
-        The `KAFKA_…` variables with which the user's programs connect.
+        The `KAFKA_…` variables with which the user's programs connect, the password included.
 
     Raises:
-        ClusterError: the name is not valid, or the cluster does not run or is not secured.
+        ClusterError: the name is not valid, the cluster is not secured, or the brokers do not
+            answer.
     """
     if state.security == PLAINTEXT:
         raise ClusterError(
@@ -76,12 +77,12 @@ def make_user(folder: Path, state: ClusterState, name: str) -> dict[str, str]:
 
 
 def principal_of(state: ClusterState, name: str) -> str:
-    """Returns the brokers' name for a user."""
+    """Returns the principal of a user in access control lists, such as `User:camera`."""
     return f"User:{name}" if uses_sasl(state.security) else f"User:CN={name}"
 
 
 def grant(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]) -> None:
-    """Grants rights to a user, in addition to those it has.
+    """Grants rights to a user, in addition to the rights that the user has.
 
     Raises:
         ClusterError: the brokers do not answer.

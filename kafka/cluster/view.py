@@ -1,4 +1,4 @@
-"""Shows progress and status on the command line."""
+"""Shows progress and status in the terminal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from kafka.cluster.status import Status
 
 
 class LiveProgress(Progress):
-    """Shows a progress bar for each step on a terminal; elsewhere it writes a line for each."""
+    """Shows a progress bar for each step on a terminal; otherwise writes a line for each step."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -57,19 +57,19 @@ class LiveProgress(Progress):
         self._bars.stop()
 
     def begin(self, step: str, total: int | None = None) -> None:
-        """Completes the bar of the previous step, and shows one for this step."""
+        """Completes the bar of the previous step, and shows a bar for this step."""
         self._finish()
         self._task = self._bars.add_task(step, total=total)
         if not self._console.is_terminal:
             self._console.print(step, highlight=False)
 
     def advance(self, parts: int = 1) -> None:
-        """Advances the bar."""
+        """Advances the bar of the current step."""
         if self._task is not None:
             self._bars.advance(self._task, parts)
 
     def message(self, text: str) -> None:
-        """Prints a line above the bars."""
+        """Prints a text above the bars."""
         self._console.print(text, highlight=False, markup=False)
 
     def _finish(self) -> None:
@@ -83,10 +83,10 @@ def show_status(cluster: Cluster, as_json: bool) -> int:
     """Prints the state of the nodes, and whether the cluster tolerates a broker's failure.
 
     Returns:
-        0 if every node runs, else 1.
+        Exit status: 0 if every node runs, else 1.
 
     Raises:
-        ClusterError: the folder holds no cluster.
+        ClusterError: the folder has no cluster.
     """
     status = cluster.status()
     if as_json:

@@ -1,1 +1,1 @@
-"""Runs several replicas on one machine: a fixed number, or as many as the lag needs."""
+"""Runs replicas on this machine: a fixed number, or a number that follows the lag."""

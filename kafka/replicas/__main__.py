@@ -1,4 +1,4 @@
-"""`python -m kafka.replicas`: runs replicas on this machine."""
+"""`python -m kafka.replicas` runs replicas on this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _UP_TIMEOUT_S = 65.0
 _DOWN_TIMEOUT_S = 20.0
 
-# The manager in the background writes it to its log once the replicas are ready.
+# A manager in the background writes this text to its log when the replicas are ready.
 _READY_TEXT = "replicas are ready"
 
 _EXAMPLES = """\
@@ -37,7 +37,7 @@ examples:
   python -m kafka.replicas                        two replicas until Ctrl-C, on the local cluster
   python -m kafka.replicas --count 4
   MODEL_NAME=MyModel python -m kafka.replicas --app DIR     the class in DIR/MyModel.py
-  python -m kafka.replicas up                     the same in the background, until `down`
+  python -m kafka.replicas up                     two replicas in the background, until `down`
   python -m kafka.replicas status
   python -m kafka.replicas scale --minimum 1 --maximum 6 --automatic --lag 200
   python -m kafka.replicas scale --by-hand --count 3
@@ -58,7 +58,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        Exit status: 0 on success, 1 on an error, 2 on wrong use, 130 on Ctrl-C.
+        Exit status: 0 after success, 1 after an error, 2 for wrong settings, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
     """
     options = _parser().parse_args(arguments)
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
@@ -83,14 +86,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_start(parser, 2, os.environ.get("REPLICAS_APP") or None)
-    # Commands that start replicas need brokers; commands to the manager do not.
+    # Commands that start replicas need the address of brokers. Commands to the manager do not.
     parser.set_defaults(run=_run_here, settings=local_settings)
     commands = parser.add_subparsers(metavar="COMMAND")
     up = commands.add_parser("up", help="start replicas in the background")
-    # Options before the command keep their value.
+    # Without defaults here, options before the command keep their value.
     _add_start(up, argparse.SUPPRESS, argparse.SUPPRESS)
     up.set_defaults(run=_up)
-    status = commands.add_parser("status", help="show the replicas, and those that ended")
+    status = commands.add_parser(
+        "status", help="show the running replicas, and replicas that ended"
+    )
     status.add_argument("--json", action="store_true", help="print JSON")
     status.set_defaults(run=_status, settings=load_settings)
     _add_scale(commands)
@@ -155,7 +160,11 @@ def _add_scale(commands: Any) -> None:
 
 
 def _run_here(settings: Settings, options: argparse.Namespace) -> int:
-    """Runs replicas until SIGTERM or Ctrl-C; if one cannot start, all of them stop."""
+    """Runs replicas until SIGTERM or Ctrl-C; if a replica cannot start, all replicas stop.
+
+    Raises:
+        ReplicaError: a replica cannot start, or replicas of this group run already.
+    """
     registry = Registry(settings)
     if not registry.acquire():
         raise ReplicaError(
@@ -224,7 +233,7 @@ def _scale(settings: Settings, options: argparse.Namespace) -> int:
     policy: dict[str, Any] = client.status()["policy"]
     given = {name: getattr(options, name) for name in policy}
     policy.update({name: value for name, value in given.items() if value is not None})
-    Policy(**policy)  # raises for a wrong policy before the manager gets it
+    Policy(**policy)  # raises PolicyError for exit status 2; the manager's error would give 1
     show(client.scale(policy))
     return 0
 

@@ -1,6 +1,6 @@
-"""Sends commands to the manager of replicas, as small JSON requests on a port of this machine.
+"""Sends commands to the manager of replicas, as JSON over HTTP on a port of this machine.
 
-Each request contains the token of the registry file, which no web page can read.
+Each request has the token in the registry file, which a web page cannot read.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JSON = "application/json"
 
 
 class NoManager(Exception):
-    """No manager of this group runs on this machine; the message says what to do."""
+    """No manager of this group runs on this machine; the text says what to do."""
 
 
 class Control:
@@ -45,7 +45,7 @@ class Control:
         self.address = Address(os.getpid(), port, secrets.token_urlsafe(32))
 
     def __enter__(self) -> Control:
-        """Starts to answer requests in a thread of its own."""
+        """Starts a thread that answers requests."""
         threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True).start()
         return self
 
@@ -86,14 +86,14 @@ class Client:
     """Sends commands to the manager of a group.
 
     Args:
-        registry: has the manager's address.
+        registry: has the address of the manager.
     """
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
 
     def status(self) -> dict[str, Any]:
-        """Returns the manager's status; see `Manager.status`.
+        """Returns the result of `Manager.status`.
 
         Raises:
             NoManager: no manager runs.
@@ -102,19 +102,48 @@ class Client:
         return self._request(do="status")
 
     def scale(self, policy: dict[str, Any]) -> dict[str, Any]:
-        """Sets the policy; raises as `status` does, and `ReplicaError` for a wrong policy."""
+        """Sets the policy, and returns the new status.
+
+        Args:
+            policy: the attributes of `Policy`, by name.
+
+        Raises:
+            NoManager: no manager runs.
+            ReplicaError: the manager does not answer, or the policy is invalid.
+        """
         return self._request(do="scale", policy=policy)
 
     def stop(self, name: str) -> dict[str, Any]:
-        """Stops a replica after its current batch; raises as `status` does."""
+        """Stops a replica after its current batch, and returns the new status.
+
+        Raises:
+            NoManager: no manager runs.
+            ReplicaError: the manager does not answer, or no replica has this name.
+        """
         return self._request(do="stop", name=name)
 
     def kill(self, name: str | None) -> dict[str, Any]:
-        """Kills a replica, a random one without a name; raises as `status` does."""
+        """Kills a replica, and returns the new status.
+
+        Args:
+            name: name of the replica; None for a random replica.
+
+        Raises:
+            NoManager: no manager runs.
+            ReplicaError: the manager does not answer, no replica has this name, or no replica runs.
+        """
         return self._request(do="kill", name=name)
 
     def leave(self) -> int:
-        """Stops the manager and all replicas; returns its process id, and raises as `status`."""
+        """Makes the manager stop all replicas and exit.
+
+        Returns:
+            Process id of the manager, which may still run.
+
+        Raises:
+            NoManager: no manager runs.
+            ReplicaError: the manager does not answer.
+        """
         return int(self._request(do="leave")["pid"])
 
     def _request(self, **request: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Queries the lag of the group in a thread of its own, so that readers never wait."""
+"""Queries the lag of a group in a background thread, so that readers never wait."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ class Lag(NamedTuple):
     """The result of one query of the lag.
 
     Attributes:
-        by_partition: lag in messages and transaction markers, by partition of the input topic.
-        at_s: time of the query in seconds, from `time.monotonic`.
+        by_partition: lag in offsets, by partition of the input topic. Transaction markers count
+            too.
+        at_s: time of the query, in seconds of `time.monotonic`.
         number: number of the query, from 1.
     """
 
@@ -29,19 +30,20 @@ class Lag(NamedTuple):
 
     @property
     def total(self) -> int:
-        """Lag of all partitions together."""
+        """Sum of the lags of all partitions."""
         return sum(self.by_partition.values())
 
 
 class LagWatch:
-    """Queries the lag at an interval, in a thread of its own.
+    """Queries the lag at an interval, in a background thread.
 
     Args:
         settings: group, topic and brokers.
         interval_s: seconds between two queries.
 
     Attributes:
-        error: description of the error of the latest query; empty if it succeeded.
+        interval_s: seconds between two queries; may be changed.
+        error: error of the latest query; empty if the query succeeded.
     """
 
     def __init__(self, settings: Settings, interval_s: float) -> None:
@@ -57,11 +59,11 @@ class LagWatch:
         self._thread.start()
 
     def close(self) -> None:
-        """Stops the thread without waiting for a query that is under way."""
+        """Asks the thread to stop, and does not wait for a query that is under way."""
         self._closing.set()
 
     def latest(self) -> Lag | None:
-        """Returns the result of the latest query; None if it failed or none was made."""
+        """Returns the result of the latest query; None before the first query or after an error."""
         return None if self.error else self._latest
 
     def _run(self) -> None:
@@ -81,6 +83,9 @@ class LagWatch:
 
 
 def _query(consumer: Consumer, topic: str) -> dict[int, int]:
-    """Returns the lag by partition; without a committed offset all its messages count."""
+    """Returns the lag by partition; empty if the topic does not exist.
+
+    In a partition without a committed offset, all messages count.
+    """
     partitions = report(consumer, [topic])[0].partitions or ()
     return {each.partition: each.behind for each in partitions}

@@ -32,20 +32,21 @@ _EVENTS_KEPT = 200
 
 
 class ReplicaError(Exception):
-    """A command for replicas failed; the message says why."""
+    """A command for replicas failed; the text has the reason."""
 
 
 class Manager:
-    """The replicas of one group on this machine.
+    """Starts, replaces and stops the replicas of one group on this machine.
 
-    As a context manager it stops all replicas at the end.
+    Leaving the context stops all replicas.
 
     Args:
         settings: group, topics and brokers.
-        environment: variables of the replicas, over those of the image and of this process.
-        policy: the number of replicas, or how it is determined.
-        registry: records the replicas, so that the next manager finds them if this one dies.
-        app: folder of the class; by default a folder with this repository's class.
+        environment: variables of the replicas. They override the variables of the image and of this
+            process.
+        policy: the number of replicas, or the rules that determine it.
+        registry: stores the replicas, so that another manager finds them if this manager dies.
+        app: folder of the user model; by default a folder with the user model of this repository.
 
     Attributes:
         replicas: the running replicas.
@@ -78,14 +79,14 @@ class Manager:
         self._start_error = ""
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run_steps, name="replicas", daemon=True)
-        # It guards all attributes above, because commands come from other threads.
+        # The lock guards all attributes above, because other threads call methods.
         self._lock = threading.RLock()
 
     def __enter__(self) -> Manager:
-        """Takes over the replicas of a dead manager, and starts missing ones.
+        """Takes over the replicas of a dead manager, and starts missing replicas.
 
-        It starts processes in a thread of its own, so that Ctrl-C cannot interrupt it between the
-        start of a process and its record.
+        A thread starts the processes. So Ctrl-C cannot come between the start of a process and its
+        entry in the registry.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._is_staged:
@@ -101,7 +102,7 @@ class Manager:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops all replicas, and kills those that do not stop in time."""
+        """Stops all replicas, and kills the replicas that still run after ten seconds."""
         self._stopping.set()
         self._lag.close()
         if self._thread.is_alive():
@@ -134,13 +135,14 @@ class Manager:
     def await_ready(self, on_ready: Callable[[Replica], None] = lambda replica: None) -> None:
         """Waits until the wanted number of replicas is ready.
 
-        It also returns when `leave` is called or another policy is set.
+        The wait also ends when `leave` is called or another policy is set.
 
         Args:
             on_ready: called with each replica that becomes ready.
 
         Raises:
-            ReplicaError: a replica ended, or is not ready after a minute.
+            ReplicaError: a replica ended before it was ready, is not ready after a minute, or could
+                not be started.
         """
         seen: list[Replica] = []
         policy = self._policy
@@ -173,7 +175,7 @@ class Manager:
                 self.step()
                 self._start_error = ""
             except (OSError, psutil.Error) as error:
-                # The process limit is reached or the disk is full; the next step may succeed.
+                # The limit of processes is reached, or the disk is full. The next step may succeed.
                 self._start_error = f"no replica can be started: {error}"
             self._stopping.wait(_STEP_INTERVAL_S)
 
@@ -215,10 +217,13 @@ class Manager:
             self._add_event(name, "leaving", "on purpose")
 
     def kill(self, name: str | None) -> str:
-        """Kills a replica, a random one without a name, and returns its name.
+        """Kills a replica, and returns its name.
+
+        Args:
+            name: name of the replica; None for a random replica.
 
         Raises:
-            ReplicaError: no replica has this name, or none runs.
+            ReplicaError: no replica has this name, or no replica runs.
         """
         with self._lock:
             if name is None:
@@ -229,7 +234,7 @@ class Manager:
             return name
 
     def status(self) -> dict[str, Any]:
-        """Returns policy, lag, replicas and events, as JSON values."""
+        """Returns policy, lag, replicas and events, as values for JSON."""
         with self._lock:
             lag = self._lag.latest()
             return {
@@ -267,7 +272,10 @@ class Manager:
         self._save()
 
     def _keep_probing(self, replica: Replica) -> None:
-        """Probes a replica in a thread of its own, because a stuck replica delays its probe."""
+        """Probes a replica until its end.
+
+        Each replica has its own thread for this, because the probe of a stuck replica takes long.
+        """
         while replica in self.replicas:
             before = replica.was_ready
             replica.probe()
@@ -316,6 +324,9 @@ class Manager:
 
 
 def _first_to_stop(replicas: list[Replica], count: int) -> list[Replica]:
-    """Returns the replicas to stop first, as a ReplicaSet does: not ready ones, then new ones."""
+    """Returns the replicas to stop, in the order of a ReplicaSet.
+
+    Replicas that are not ready come first, then the replicas that were started last.
+    """
     order = sorted(replicas, key=lambda each: (each.ready, -each.entry.started_s))
     return order[: max(0, count)]

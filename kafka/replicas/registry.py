@@ -1,4 +1,4 @@
-"""A file with the address of the manager of a group's replicas, and with its replicas."""
+"""Stores the address of a group's manager, and the manager's replicas, in a file."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Address(NamedTuple):
     """The address of a manager.
 
     Attributes:
-        pid: id of its process.
-        port: port on 127.0.0.1.
-        token: secret of each request, so that no web page can send one.
+        pid: id of the manager's process.
+        port: port of the manager on 127.0.0.1.
+        token: secret that each request must have, so that a web page cannot send a valid request.
     """
 
     pid: int
@@ -39,7 +39,7 @@ class Registry:
         settings: group, and folder of the file.
 
     Raises:
-        SettingsError: the folder cannot be used.
+        SettingsError: the state folder cannot be used.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -50,14 +50,18 @@ class Registry:
         self._address: Address | None = None
 
     def acquire(self) -> bool:
-        """Makes this process the only manager of the group; returns False if another runs."""
+        """Makes this process the only manager of the group.
+
+        Returns:
+            False if another manager of the group runs.
+        """
         lock = self._lock_path.open("w")
         give_up_at = time.monotonic() + _LOCK_TIMEOUT_S
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                # A process that checks whether the lock is free holds it for a moment.
+                # A process that only checks the lock in `_is_free` holds it for a moment.
                 if time.monotonic() > give_up_at:
                     lock.close()
                     return False
@@ -67,14 +71,14 @@ class Registry:
             return True
 
     def publish(self, address: Address) -> None:
-        """Writes the address of this manager."""
+        """Writes the address of this manager, and the live replicas of the previous manager."""
         self._address = address
         self.save([replica.entry for replica in self.live_replicas()])
 
     def address(self) -> Address | None:
-        """Returns the address of the running manager; None if none runs."""
+        """Returns the address of the running manager; None if no manager runs."""
         content = self._content()
-        # The lock shows whether the manager runs; the file may be older.
+        # Only the lock shows whether a manager runs. A dead manager may have left the file.
         if content is None or content["address"] is None or self._is_free():
             return None
         return Address(**content["address"])
@@ -90,7 +94,7 @@ class Registry:
         return found
 
     def save(self, entries: list[ReplicaEntry]) -> None:
-        """Writes the replicas; a crash leaves either the old or the new file."""
+        """Writes the file with these replicas; a crash leaves either the old or the new file."""
         content = {
             "address": self._address and self._address._asdict(),
             "replicas": [entry._asdict() for entry in entries],
@@ -102,13 +106,13 @@ class Registry:
         draft.replace(self._path)
 
     def delete(self) -> None:
-        """Deletes the file."""
+        """Deletes the file, if it exists."""
         if self._path.exists():
             self._path.unlink()
 
     @property
     def log(self) -> Path:
-        """Log file of a manager in the background."""
+        """Path of the log of a manager in the background."""
         return self._path.with_suffix(".log")
 
     def _content(self) -> dict[str, Any] | None:

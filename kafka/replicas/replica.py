@@ -1,4 +1,4 @@
-"""One replica on this machine, started as in the image."""
+"""Starts, probes and ends one replica on this machine."""
 
 from __future__ import annotations
 
@@ -29,15 +29,16 @@ PORTS = (
 
 
 class ReplicaEntry(NamedTuple):
-    """The entry of a replica in the registry, from which another manager can take it over.
+    """The entry of a replica in the registry, with which another manager can take it over.
 
     Attributes:
-        name: its worker id.
-        pid: process id of its supervisor.
+        name: name of the replica, which is its `KAFKA_WORKER_ID`.
+        pid: process id of the supervisor.
         started_s: start time, in seconds since 1970.
-        created_s: creation time of the process, which tells it from a later one with the same id.
-        ports: its ports, by the variables in `PORTS`.
-        log: path of its log file.
+        created_s: creation time of the process according to the kernel, in seconds since 1970. A
+            later process with the same id has another creation time.
+        ports: ports of the replica, by variable in `PORTS`.
+        log: path of the log file.
     """
 
     name: str
@@ -53,17 +54,17 @@ class Replica:
 
     Args:
         entry: entry in the registry.
-        process: its supervisor; None if another process started it.
+        process: the supervisor; None if another process started the supervisor.
 
     Attributes:
         entry: entry in the registry.
-        ready: whether it was ready at the latest probe.
-        was_ready: whether it was ready at any probe.
+        ready: whether the replica was ready at the latest probe.
+        was_ready: whether the replica was ready at any probe.
         stopping: whether `stop` was called.
         killed: whether `kill` was called.
 
     Raises:
-        psutil.NoSuchProcess: it does not run.
+        psutil.NoSuchProcess: the replica does not run.
     """
 
     def __init__(self, entry: ReplicaEntry, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -76,13 +77,13 @@ class Replica:
 
     @classmethod
     def start(cls, name: str, environment: dict[str, str], folder: Path, app: Path) -> Replica:
-        """Starts a replica.
+        """Starts a replica with the same command as in the image.
 
         Args:
-            name: its worker id.
-            environment: variables over those of the image.
-            folder: folder of its log.
-            app: folder of the class, in which it runs.
+            name: name of the replica.
+            environment: variables of the replica. They override the variables of the image.
+            folder: folder for the log.
+            app: folder of the user model, in which the replica runs.
         """
         pick = port_picker(None)
         ports = {variable: pick() for variable in PORTS}
@@ -109,16 +110,16 @@ class Replica:
 
     @property
     def name(self) -> str:
-        """Its worker id."""
+        """Name of the replica."""
         return self.entry.name
 
     def probe(self) -> None:
-        """Queries whether it is ready; it waits for one second at most."""
+        """Queries `/ready`, and sets `ready` and `was_ready`; waits for one second at most."""
         self.ready = answers_ok(self.entry.ports["KAFKA_HTTP_PORT"], "/ready")
         self.was_ready = self.was_ready or self.ready
 
     def end_reason(self) -> str | None:
-        """Describes how it ended; None while it runs."""
+        """Describes how the replica ended; None while it runs."""
         if self._child is not None:
             status = self._child.poll()
             if status is None:
@@ -129,23 +130,23 @@ class Replica:
         return self._describe_end("ended")
 
     def stop(self) -> None:
-        """Sends SIGTERM: the replica finishes its current batch and exits."""
+        """Sends SIGTERM, so that the replica finishes its current batch and exits."""
         self.stopping = True
         with contextlib.suppress(psutil.NoSuchProcess):
             self._process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kills all of its processes at once."""
+        """Kills all processes of the replica with SIGKILL."""
         self.killed = True
         with contextlib.suppress(psutil.NoSuchProcess):
-            # The supervisor is first, because it would restart the others.
+            # The supervisor is first, because it would restart the other processes.
             family = [self._process, *self._process.children(recursive=True)]
             for process in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
 
     def last_log_line(self) -> str:
-        """Returns the last error in its log, else the last line."""
+        """Returns the last error in the log, else the last line; empty without a log."""
         try:
             lines = Path(self.entry.log).read_text("utf-8", "replace").strip().splitlines()
         except OSError:
@@ -154,7 +155,7 @@ class Replica:
         return (errors or lines or [""])[-1]
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns its entry and state, for `status`."""
+        """Returns entry and state of the replica, as values for JSON."""
         return {
             **self.entry._asdict(),
             "ready": self.ready,
@@ -172,12 +173,12 @@ class Replica:
 
 
 def _image_environment() -> dict[str, str]:
-    """Returns the image's variables, overridden by those of this process."""
+    """Returns the variables of the image and of this process, which override the image's."""
     found = dict(
         line.split("=", 1)
         for line in ENVIRONMENT.read_text("utf-8").splitlines()
         if "=" in line and not line.startswith("#")
     )
-    # The image listens on all addresses, for probes from outside the container.
+    # In the image, a replica listens on all addresses, for probes from outside the container.
     found["KAFKA_HTTP_HOST"] = "127.0.0.1"
     return {**found, **os.environ}

@@ -1,9 +1,9 @@
-"""Computes the number of replicas as KEDA's Kafka scaler and the HorizontalPodAutoscaler (HPA) do.
+"""Computes the number of replicas like KEDA's Kafka scaler and the HorizontalPodAutoscaler (HPA).
 
-KEDA passes the group's total lag to an HPA as an external metric, with a target of `lagThreshold`
-for each pod. The settings here have the same effect as those in a Kubernetes cluster. Sources:
-KEDA 2.20, `pkg/scalers/kafka_scaler.go` (`getTotalLag`), and Kubernetes 1.34,
-`pkg/controller/podautoscaler` (`GetExternalPerPodMetricReplicas`,
+KEDA passes the total lag of the group to an HPA as an external metric, with a target of
+`lagThreshold` for each pod. A setting here has the same effect as the setting of KEDA or the HPA
+that its description names. Sources: KEDA 2.20, `pkg/scalers/kafka_scaler.go` (`getTotalLag`), and
+Kubernetes 1.34, `pkg/controller/podautoscaler` (`GetExternalPerPodMetricReplicas`,
 `normalizeDesiredReplicasWithBehaviors`).
 """
 
@@ -21,15 +21,15 @@ MODES = (OFF, BY_HAND, AUTOMATIC)
 
 MAX_REPLICAS = 64
 
-# Constants of the HPA: within a tenth of the target the number does not change. Within 15 s it at
-# most doubles, or rises by four, whichever is more.
+# Constants of the HPA. If the lag differs from the target by up to a tenth, the number does not
+# change. In 15 s, the number at most doubles or rises by four, whichever is more.
 _TOLERANCE = 0.1
 _GROWTH_PERIOD_S = 15.0
 _GROWTH_PODS = 4
 
 
 class PolicyError(ValueError):
-    """A policy contradicts itself; the message says how."""
+    """A value of a policy is out of range, or values contradict each other."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,14 +37,16 @@ class Policy:
     """The number of replicas, or the rules that determine it.
 
     Attributes:
-        mode: `off` (no replica is started or replaced), `by-hand` (`count` replicas, dead ones are
-            replaced, as in a Deployment) or `automatic` (the lag determines the number).
-        minimum: minimum number of replicas; with 0 an idle group has none (`minReplicaCount`).
+        mode: `off`, `by-hand` or `automatic`. With `off`, no replica is started or replaced. With
+            `by-hand`, `count` replicas run, as in a Deployment. With `automatic`, the lag
+            determines the number.
+        minimum: minimum number of replicas (`minReplicaCount`). With 0, an idle group has none.
         maximum: maximum number of replicas (`maxReplicaCount`).
-        count: number of replicas in mode `by-hand`, limited to minimum and maximum.
-        lag_per_worker: target of the lag in messages for each replica (`lagThreshold`).
+        count: number of replicas in the mode `by-hand`, limited to minimum and maximum.
+        lag_per_worker: target of the lag for each replica, in messages (`lagThreshold`).
         polling_interval_s: seconds between two queries of the lag (`pollingInterval`).
-        stabilisation_s: the number falls only to the highest desired number of so many seconds
+        stabilisation_s: length of a time window, in seconds. The number falls only to the highest
+            number that the lag needed in this window
             (`scaleDown.stabilizationWindowSeconds`; 300 by default in Kubernetes).
         cooldown_s: seconds without lag before the last replica stops (`cooldownPeriod`; 300 by
             default in KEDA).
@@ -84,19 +86,21 @@ class Policy:
             raise PolicyError("stabilisation and cool-down must be from 0 to 3600 s")
 
     def within(self, count: int) -> int:
-        """Returns this number of replicas, limited to minimum and maximum."""
+        """Returns a number of replicas, limited to minimum and maximum."""
         return min(max(count, self.minimum), self.maximum)
 
 
 def metric(lag_by_partition: Mapping[int, int], lag_per_worker: int) -> int:
-    """Returns the metric that KEDA reports: the lag, limited to one replica for each partition.
+    """Returns the metric that KEDA reports: the total lag, limited to the partitions' replicas.
+
+    With this limit, the HPA starts at most one replica for each partition.
 
     Args:
         lag_by_partition: lag of the group in messages, by partition of the input topic.
         lag_per_worker: `lagThreshold`.
     """
     lag = sum(lag_by_partition.values())
-    # KEDA divides integers, as Go does.
+    # KEDA rounds this quotient down.
     if lag // lag_per_worker > len(lag_by_partition):
         lag = len(lag_by_partition) * lag_per_worker
     return lag
@@ -107,7 +111,7 @@ def desired_replicas(lag: int, lag_per_worker: int, current: int) -> int:
 
     Args:
         lag: the result of `metric`.
-        lag_per_worker: the target for each pod.
+        lag_per_worker: target of the lag for each replica, in messages.
         current: current number of replicas.
     """
     if current and abs(lag / (lag_per_worker * current) - 1) <= _TOLERANCE:
@@ -116,10 +120,7 @@ def desired_replicas(lag: int, lag_per_worker: int, current: int) -> int:
 
 
 class Scaler:
-    """Decides on the number of replicas, and keeps the earlier decisions that it needs.
-
-    Times are seconds of a monotonic clock.
-    """
+    """Decides on the number of replicas, and keeps the earlier decisions that the rules need."""
 
     def __init__(self) -> None:
         self._desired: deque[tuple[float, int]] = deque()
@@ -132,16 +133,16 @@ class Scaler:
         """Returns the wanted number of replicas.
 
         Args:
-            policy: a policy of mode `automatic`.
-            lag_by_partition: as for `metric`.
+            policy: a policy with the mode `automatic`.
+            lag_by_partition: lag of the group in messages, by partition of the input topic.
             current: current number of replicas.
-            at_s: time of the decision, in seconds.
+            at_s: time of the decision, in seconds of a monotonic clock.
         """
         active = sum(lag_by_partition.values()) > 0
         if active or self._active_at is None:
             self._active_at = at_s
         if current == 0:
-            # KEDA itself scales from zero to one; the HPA does not.
+            # KEDA itself scales from zero to one, because the HPA does not.
             self._desired.clear()
             return max(1, policy.minimum) if active else policy.minimum
         if not active and policy.minimum == 0 and at_s - self._active_at >= policy.cooldown_s:
@@ -156,7 +157,7 @@ class Scaler:
         return decided
 
     def _stabilised(self, desired: int, current: int, policy: Policy, at_s: float) -> int:
-        """Returns the highest recent number, so that a short pause does not stop replicas."""
+        """Returns the number after stabilisation: a short pause does not stop replicas."""
         self._desired.append((at_s, desired))
         while self._desired[0][0] < at_s - policy.stabilisation_s:
             self._desired.popleft()
@@ -167,5 +168,5 @@ class Scaler:
         while self._growth and self._growth[0][0] <= at_s - _GROWTH_PERIOD_S:
             self._growth.popleft()
         before = current - sum(each for _, each in self._growth)
-        # The limit never stops replicas, even if some of the recently added ones have died.
+        # The limit is never below the current number, even if recently added replicas have died.
         return max(current, 2 * before, before + _GROWTH_PODS)

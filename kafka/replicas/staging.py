@@ -8,15 +8,18 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The package is installed here as in the image, so its source is not in the folder of the class.
+# The replica uses the installed package, as in the image, so the folder does not have its source.
 _INSTALLED = frozenset(("LICENSE", "NOTICE", "pyproject.toml", "seldon_kafka"))
 
 
 def stage(folder: Path) -> Path:
-    """Creates the folder, with symbolic links to all that `.s2iignore` includes, and returns it.
+    """Creates a folder with symbolic links to the files that `.s2iignore` includes.
 
     Args:
-        folder: its path; it may exist.
+        folder: path of the folder, which may exist.
+
+    Returns:
+        The same path.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {name: ROOT / name for name in _included_names()}
@@ -30,7 +33,7 @@ def stage(folder: Path) -> Path:
 
 
 def staging_folder(state: Path) -> Path:
-    """Returns the folder of this checkout, below the state folder, which all checkouts share."""
+    """Returns the path for `stage`: each checkout has its own folder below the state folder."""
     return state / f"app-{hashlib.sha256(str(ROOT).encode('utf-8')).hexdigest()[:12]}"
 
 

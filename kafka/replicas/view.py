@@ -1,4 +1,4 @@
-"""Shows replicas on the command line."""
+"""Shows replicas and their scaling in the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ENDED_SHOWN = 5
 
 
 def show(status: dict[str, Any]) -> None:
-    """Prints a manager's status."""
+    """Prints the result of `Manager.status`."""
     console = Console(highlight=False)
     table = Table("replica", "state", "process", "for", "/status on", box=box.SIMPLE_HEAD)
     for each in status["replicas"]:
@@ -53,7 +53,7 @@ def _describe_scaling(status: dict[str, Any]) -> str:
 
 
 def span(seconds: float) -> str:
-    """Returns a time as one number and a unit."""
+    """Returns a length of time as text, with one unit: `42 s`, `3 min`, `5 h` or `2 d`."""
     seconds = max(0, round(seconds))
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
