@@ -99,10 +99,11 @@ def _put_current_folder_first() -> None:
 
 
 def _parser(complete: Sequence[str]) -> argparse.ArgumentParser:
-    """Returns a parser that knows all subcommands, and only the arguments of these ones.
+    """Returns a parser of the command line.
 
     Args:
-        complete: names of subcommands whose modules are imported; other words are ignored.
+        complete: names of the subcommands that get their arguments, for which their modules are
+            imported. Other words are ignored.
     """
     parser = argparse.ArgumentParser(
         prog="seldon-kafka",

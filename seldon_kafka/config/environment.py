@@ -150,10 +150,10 @@ def unknown_variables(
 
 
 def _near(variable: str, names: Iterable[str]) -> Optional[str]:
-    """Returns the name that the variable probably misspells, or None.
+    """Returns the name that a variable probably misspells, or None.
 
-    It is the nearest name if that is near enough. Otherwise it is the only name that begins with
-    the variable and `_`.
+    The nearest name is returned if it differs by at most `_MOST_EDITS` edits. Otherwise a name is
+    returned if no other name begins with the variable and `_`.
     """
     found = min(names, key=lambda name: edits(variable, name))
     if edits(variable, found) <= _MOST_EDITS:

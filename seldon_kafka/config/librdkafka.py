@@ -65,7 +65,7 @@ class Properties(NamedTuple):
 
     Attributes:
         by_client: properties by name, by kind of client: `client` (all), `consumer`, `producer`.
-        unknown: variables that begin as one for a property, but name no property of librdkafka.
+        unknown: variables with one of the prefixes, but without the name of a property.
     """
 
     by_client: Dict[str, Dict[str, str]]

@@ -25,6 +25,7 @@ from seldon_kafka.messages import JsonObject
 _REASON_S = 3.0
 # The reason of a refusal may arrive so long after the error that all brokers are down.
 _REASON_DELAY_S = 0.5
+# Time-out of all other requests.
 _REQUEST_S = 10.0
 _POLL_S = 0.05
 MAY_NOT_WRITE = (
