@@ -23,9 +23,9 @@ from wrapper.payload import BadPayload, stack_to_rows, to_rows
 
 
 class ImageClassifier(FeedbackReceiver, ModelHolder):
-    """Base of the classes: reads payloads, and answers with probabilities and tags.
+    """Base of the classifiers: answers images with probabilities and tags.
 
-    Answers are counted in the metrics of `wrapper.metrics`.
+    The metrics of `wrapper.metrics` count the answers.
 
     Attributes:
         row_tags: tags that have one entry for each row.
@@ -73,9 +73,10 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
             The reply, in the format of the message.
 
         Raises:
-            BadPayload: the message is not valid. Seldon's own messages are checked too, because
-                Seldon's parser would answer ragged rows with status 500.
-            SeldonNotImplementedError: the message is Seldon's own; its server processes it.
+            BadPayload: the JSON is not valid. Seldon JSON is checked too, because Seldon's parser
+                would answer ragged rows with status 500.
+            SeldonNotImplementedError: the message is valid Seldon JSON or any protobuf. Seldon's
+                server then parses it and calls `predict`.
         """
         if not isinstance(msg, dict):
             raise SeldonNotImplementedError("only JSON is read here")
@@ -86,7 +87,7 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
 
     def to_rows(self, payload: Any) -> NDArray[np.uint8]:
-        """Converts a payload to uint8 (n, 28, 28), which may be stacked with rows of others.
+        """Converts a payload to rows, uint8 (n, 28, 28), which may share a batch with other rows.
 
         Raises:
             BadPayload: the payload is not valid.
@@ -94,10 +95,10 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         return to_rows(payload)
 
     def stack_to_rows(self, stack: Any) -> NDArray[np.uint8]:
-        """Converts the payloads of many messages to uint8 (n, 28, 28), with the rows of `to_rows`.
+        """Converts the payloads of many messages to the rows of `to_rows`, uint8 (n, 28, 28).
 
         Raises:
-            BadPayload: one of them is not valid.
+            BadPayload: a payload is not valid, or pictures and raw images are mixed.
         """
         return stack_to_rows(stack)
 

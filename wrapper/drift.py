@@ -1,4 +1,4 @@
-"""Measures the drift: the change of incoming images from the images of the training data."""
+"""Measures drift: how much incoming images and their answers differ from a reference."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ WINDOW = 2000
 
 ENOUGH = 500
 """Minimum number of images for an index. Chance alone moves the index of ten bins by 9/n: by 0.02
-for this number, by 0.1 for a hundred images."""
+with 500 images, by 0.1 with 100 images."""
 
 
 class DriftWindow:
-    """Counts the latest images by the statistics of a reference; older images count less.
+    """Counts images in the bins of a reference; older images count less.
 
-    It is not safe for several threads.
+    Threads that share a window must guard it with a lock.
 
     Args:
-        reference: the shares in an artefact's manifest; see `model.drift_reference`.
+        reference: the expected shares in an artefact's manifest; see `model.drift_reference`.
     """
 
     def __init__(self, reference: Mapping[str, Any]) -> None:
@@ -47,7 +47,7 @@ class DriftWindow:
         self._seen += len(images)
 
     def indices(self) -> Dict[str, float]:
-        """Returns the population stability index of each statistic; none before `ENOUGH` images."""
+        """Returns the population stability index by statistic; empty before `ENOUGH` images."""
         if self._seen < ENOUGH:
             return {}
         return {

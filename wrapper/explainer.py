@@ -16,7 +16,7 @@ from wrapper.loaded import ModelHolder, parse_payload, tags_of
 from wrapper.payload import BadPayload, to_rows
 
 MAX_IMAGES = 64
-"""Maximum number of images in a request: an explanation costs as much as 257 answers."""
+"""Maximum number of images in a message: to explain one costs as much as 257 answers."""
 
 _DECIMALS = 4
 
@@ -48,10 +48,11 @@ class KmnistExplainer(ModelHolder):
 
         Returns:
             float32 (n, 28, 28), in log-odds: values above 0 support the class, values below 0
-            oppose it. The tags are the classifier's, and `explained`, the class of each image.
+            oppose it. The tags are those of `KmnistClassifier`, and `explained`: for each image,
+            the hiragana of the explained class.
 
         Raises:
-            BadPayload: `X` is not valid, or there is no such class.
+            BadPayload: `X` is not valid or has too many images, or the tag names no class.
         """
         rows = to_rows(X)
         if len(rows) > MAX_IMAGES:
@@ -69,11 +70,12 @@ class KmnistExplainer(ModelHolder):
         return SeldonResponse(np.round(np.stack(heat), _DECIMALS), tags=tags)
 
     def predict_raw(self, msg: Any) -> Dict[str, Any]:
-        """Checks a message before Seldon's parser reads it.
+        """Checks Seldon JSON, because Seldon's parser would answer ragged rows with status 500.
 
         Raises:
-            BadPayload: the message cannot be read.
-            SeldonNotImplementedError: the message is valid; Seldon's server processes it.
+            BadPayload: the JSON is not valid.
+            SeldonNotImplementedError: the message is valid Seldon JSON or any protobuf. Seldon's
+                server then parses it and calls `predict`.
         """
         if isinstance(msg, dict):
             parse_payload(msg)

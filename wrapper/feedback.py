@@ -39,9 +39,9 @@ class FeedbackNotKept(SeldonMicroserviceException):  # type: ignore[misc]
 
 
 class FeedbackReceiver:
-    """A Seldon class that writes feedback to its topic if `KAFKA_BROKER` is set.
+    """A Seldon class that writes feedback to the feedback topic if `KAFKA_BROKER` is set.
 
-    Seldon's server counts the reward in its metrics in any case.
+    Seldon's server counts the rewards in its metrics, whether or not the feedback is written.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class FeedbackReceiver:
         self._lock = threading.Lock()
 
     def send_feedback_raw(self, feedback: Any) -> SeldonMessage:
-        """Receives feedback; Seldon's server calls it for REST and gRPC.
+        """Receives feedback; Seldon's server calls this method for REST and gRPC.
 
         Args:
             feedback: a `seldon.protos.Feedback`. If its response and request have no `puid`, one is
@@ -62,7 +62,7 @@ class FeedbackReceiver:
         Raises:
             BadPayload: the feedback is not valid.
             FeedbackNotKept: the brokers do not answer, or the settings are wrong. The sender may
-                send it again.
+                send the feedback again.
         """
         try:
             settings = load_settings()
@@ -99,7 +99,7 @@ def _parse(message: Any, max_bytes: int) -> Feedback:
         if size > max_bytes:
             raise BadFeedback(f"it has {size} bytes, more than the {max_bytes} allowed")
         document: Dict[str, Any] = json_format.MessageToDict(message)
-    # The type of the error for a value that JSON does not have depends on its field.
+    # A value that JSON does not have, such as NaN, raises other errors in other fields.
     except (json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise BadFeedback(f"it can't be written as JSON: {error}") from error
     return feedback_of(document, int(1000 * time.time()))

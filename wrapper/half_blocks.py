@@ -1,4 +1,4 @@
-"""Draws an image with characters, each for two pixels."""
+"""Draws an image as text, in which a character shows two pixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Derives labels from a model's answers, and whether they are reliable."""
+"""Derives labels from a model's answers, and flags for unreliable answers and for outliers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from model.labels import HIRAGANA
 from model.loader import Answers
 
 DECIMALS = 6
-"""Decimal digits of probabilities: the rounding is a tenth of the tolerance between replies."""
+"""Decimal digits of probabilities and scores. Two replies to the same image may differ by 1e-5,
+which is ten times as much as the last digit."""
 
 ROW_TAGS = ("label", "confidence", "abstain", "outlier", "outlier_score")
 """Tags that have one entry for each row; the last two only from a model that detects outliers."""
@@ -21,16 +22,17 @@ _LABELS = np.array(HIRAGANA)
 
 
 class Judgement(NamedTuple):
-    """Rounded answers, and the labels and flags that follow from them.
+    """Rounded answers to n images, and the labels and flags that follow from them.
 
     Attributes:
         probabilities: float32 (n, 10), rounded to `DECIMALS`.
-        best: int64 (n,), the most probable class.
-        confidence: float64 (n,), the probability of that class.
+        best: int64 (n,), index of the most probable class.
+        confidence: float64 (n,), the probability of the class in `best`.
         abstain: bool (n,), whether the confidence is below the artefact's `abstain_below`.
         outlier_score: float64 (n,), from 0 to 1, the certainty that an image is no kuzushiji; None
             from a model that does not detect outliers.
-        outlier: bool (n,), whether the score is above the artefact's `outlier_above`, or None.
+        outlier: bool (n,), whether `outlier_score` is above the artefact's `outlier_above`; None
+            from a model that does not detect outliers.
     """
 
     probabilities: NDArray[np.float32]
@@ -57,14 +59,14 @@ class Judgement(NamedTuple):
 
 
 def judge(answers: Answers, artefact: Artefact) -> Judgement:
-    """Judges a model's answers by its own thresholds.
+    """Judges a model's answers by the thresholds of its artefact.
 
     Args:
         answers: the model's answers to n images.
         artefact: the model's artefact.
     """
     probabilities = answers.probabilities.round(DECIMALS)
-    # float64 values have no more decimal digits in JSON than `DECIMALS`.
+    # A rounded float32 would have more digits than `DECIMALS` in JSON; a rounded float64 has not.
     confidence = probabilities.max(axis=1).astype(np.float64).round(DECIMALS)
     score: Optional[NDArray[np.float64]] = None
     if answers.outlier is not None:

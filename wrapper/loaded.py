@@ -1,4 +1,4 @@
-"""The base of all classes with a model, which read it once and load it late."""
+"""The base of the Seldon classes with a model, and functions to read Seldon's messages."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ Model = Union[Classifier, Baseline]
 class ModelHolder:
     """A Seldon class with a model.
 
-    Seldon makes the object before it forks its servers. So the constructor reads the artefact,
-    which is fetched once, but loads no interpreter, which would not survive the fork.
+    Seldon creates the object before it forks its server processes. So the constructor reads the
+    artefact, once for all processes. It loads no interpreter, which would not survive the fork.
 
-    It is no `SeldonComponent`, because that has every optional method. Seldon's server and the
-    stream runtime check which of them a class has.
+    Seldon's server and the stream runtime check which optional methods a class has. So this class
+    does not inherit from `SeldonComponent`, which has all of them.
 
     Raises:
-        SystemExit: the artefact cannot be read. Other exceptions would be shown with a stack trace
-            by the program that makes the object. The status is 2 for an error that an operator must
-            correct, and 1 for a temporary one.
+        SystemExit: the artefact cannot be read. The status is 2 for an error that an operator must
+            correct, and 1 for a temporary one. Seldon's server and the stream runtime would show
+            other exceptions with a stack trace.
     """
 
     _read: Callable[[], Artefact]
@@ -41,11 +41,13 @@ class ModelHolder:
         self._loading = threading.Lock()
 
     def load(self) -> None:
-        """Loads the model once; Seldon calls it in each of its server processes.
+        """Loads the model if it is not loaded yet, and checks that it answers.
+
+        Seldon calls this method in each of its server processes.
 
         Raises:
-            SystemExit: the file is no model of this kind. The status is 3, at which Gunicorn in
-                Seldon's server gives up; with any other status it would retry forever.
+            SystemExit: the class cannot use the model. The status is 3, at which Gunicorn in
+                Seldon's server gives up. With any other status Gunicorn would retry forever.
         """
         try:
             self._check(self._answer_to_blank())
@@ -54,10 +56,10 @@ class ModelHolder:
             raise SystemExit(3) from error
 
     def _check(self, answers: Answers) -> None:
-        """Checks from an answer of the model that the class can use the model.
+        """Checks that the class can use a model that gives these answers; subclasses override it.
 
         Raises:
-            ArtefactError: it cannot.
+            ArtefactError: the class cannot use the model.
         """
 
     def health_status(self) -> List[str]:
@@ -80,7 +82,7 @@ class ModelHolder:
 
 
 def tags_of(meta: Any) -> Dict[str, Any]:
-    """Returns the tags in a message's `meta`, which may be missing.
+    """Returns the tags in a message's `meta`; none if `meta` or its tags are missing.
 
     Raises:
         BadPayload: `meta` or its tags are not JSON objects.
@@ -94,10 +96,11 @@ def tags_of(meta: Any) -> Dict[str, Any]:
 
 
 def parse_payload(message: Union[Dict[str, Any], SeldonMessage]) -> Any:
-    """Returns the payload of Seldon's own JSON or protobuf.
+    """Returns the payload of Seldon JSON or of Seldon protobuf.
 
     Raises:
-        BadPayload: the message cannot be read; Seldon's own parser would answer with status 500.
+        BadPayload: the message cannot be read. Seldon's server would answer it with status 500
+            instead of 400.
     """
     is_proto = isinstance(message, SeldonMessage)
     extract = extract_request_parts if is_proto else extract_request_parts_json

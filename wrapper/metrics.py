@@ -1,10 +1,9 @@
-"""All metrics of the model.
+"""Prometheus metrics of the model's answers, counted in the process that answers.
 
-They are Prometheus metrics of the process that answers. The metrics of stream workers are part of
-the supervisor's `/metrics`, beside those of the runtime. They do not count the answers of Seldon's
-server over REST and gRPC. Its own metrics endpoint shows only metrics that a class returns with
-each answer. Those would be in each reply (`meta.metrics`), also on the stream, and would cost two
-requests to another process for each answer.
+The supervisor's `/metrics` shows the metrics of the stream workers. Answers of Seldon's server
+over REST and gRPC are shown nowhere: Seldon's metrics endpoint shows only metrics that a class
+returns with each answer. Such metrics would be part of each reply (`meta.metrics`), also on the
+stream, and each answer would cost two requests to another process.
 
 An answer that is predicted again after an aborted transaction counts twice.
 """
@@ -23,17 +22,18 @@ from model.labels import ROMAJI
 from wrapper.drift import DriftWindow
 from wrapper.judgement import Judgement
 
-# Answered images, by the most probable class.
+# Answered images, by the romaji name of the most probable class.
 IMAGES = Counter("model_images", "Images classified, by the class that was found", ["label"])
 # Images for which the model abstains.
 ABSTAINED = Counter("model_abstained", "Images with a confidence too low to rely on")
-# Images by confidence, in tenths: `at_least` is the lower limit.
+# Answered images, by confidence in steps of 0.1: `at_least` is the lower limit of a step.
 CONFIDENCE = Counter(
     "model_confidence_images", "Images by the confidence of their answer", ["at_least"]
 )
-# Outliers; 0 for a model that does not detect them.
+# Images flagged as outliers; always 0 for a model that does not detect outliers.
 OUTLIERS = Counter("model_outliers", "Pictures that are no kuzushiji")
-# One value for each live process, because each has its own partitions, and so its own senders.
+# One value for each live process. Each process reads its own partitions, so the senders of its
+# images may differ.
 DRIFT = Gauge(
     "model_drift_index",
     "Population stability index of the latest images; above 0.25 much has changed",
@@ -41,7 +41,7 @@ DRIFT = Gauge(
     multiprocess_mode="liveall",
 )
 
-# Number of images between two updates of the gauge, because an update takes longer than a count.
+# Minimum number of images between two updates of the gauge. An update is slow beside a count.
 _EVERY = 100
 _TENTHS = 10
 
@@ -50,7 +50,7 @@ class ModelMetrics:
     """Counts the answers of one model; it is safe for several threads.
 
     Args:
-        artefact: the model's artefact; without a reference in it, drift is not measured.
+        artefact: the model's artefact; if its `reference` is None, drift is not measured.
     """
 
     def __init__(self, artefact: Artefact) -> None:

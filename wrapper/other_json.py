@@ -1,7 +1,7 @@
 """Reads Open Inference (V2) JSON and TensorFlow Serving JSON on Seldon's `/predict`.
 
-Seldon's server supports neither, so the classes read them in `predict_raw`. The replies have the
-same form as those of the stream runtime.
+Seldon's server supports neither format, so the classes read both in `predict_raw`. Replies have
+the same form as the replies of the stream runtime.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def payload_of(message: Dict[str, Any]) -> Optional[Any]:
 def reply_to(
     message: Dict[str, Any], answer: SeldonResponse, names: List[str], row_tags: Tuple[str, ...]
 ) -> Dict[str, Any]:
-    """Returns an answer in the format of its message.
+    """Returns an answer in the format of its message; TensorFlow Serving JSON has no tags.
 
     Args:
-        message: the message; V2 if it has `inputs`.
+        message: the message; Open Inference (V2) if it has `inputs`, else TensorFlow Serving.
         answer: probabilities float32 (n, classes), and tags.
         names: names of the classes.
         row_tags: names of the tags that have an entry for each row.
@@ -85,7 +85,10 @@ def _tensor(inputs: Any) -> NDArray[Any]:
 
 
 def _typed(values: NDArray[Any], datatype: str) -> NDArray[Any]:
-    """Returns values as floats or integers, by their datatype, which determines their scale."""
+    """Returns values as floats or integers, as their V2 datatype says.
+
+    `to_rows` needs the right type to find the scale of the pixels.
+    """
     if values.dtype.kind in "iuf":
         if datatype in _FRACTIONS:
             return values.astype(np.float64)

@@ -17,11 +17,11 @@ from wrapper.payload import to_rows
 
 
 class KmnistOutlierDetector(ModelHolder):
-    """A node of type TRANSFORMER, which adds two tags to each message.
+    """A node of type TRANSFORMER in an inference graph, which adds two tags to each message.
 
-    Seldon's server 1.17.1 treats the service types TRANSFORMER and OUTLIER_DETECTOR alike: both
-    call `transform_input_raw`. The operator supports only the first. The executor passes the tags
-    from node to node into the reply.
+    Seldon's server 1.17.1 calls `transform_input_raw` for the service types TRANSFORMER and
+    OUTLIER_DETECTOR alike, but Seldon's operator supports only TRANSFORMER. Seldon's executor
+    passes the tags from node to node into the reply.
     """
 
     _read = staticmethod(chosen_artefact)
@@ -42,11 +42,11 @@ class KmnistOutlierDetector(ModelHolder):
                 `wrapper.payload.to_rows` accepts.
 
         Returns:
-            The same message, with the tags `outlier` (bool) and `outlier_score` (0 to 1), each with
-            an entry for each image.
+            The message, with the tags `outlier` (bool) and `outlier_score` (0 to 1), each with an
+            entry for each image.
 
         Raises:
-            BadPayload: the payload is not valid.
+            BadPayload: the payload or `meta` is not valid.
         """
         if isinstance(msg, prediction_pb2.SeldonMessage):
             for name, entries in self._tags(parse_payload(msg)).items():

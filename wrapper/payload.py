@@ -1,8 +1,8 @@
 """Converts each payload that the classes accept to rows of pixels.
 
-Rows are uint8, 0 for background and 255 for full ink. The integers make the scale unambiguous: rows
-may be stacked, split and passed in again without a second scaling. The shipped network rounds its
-input to integers anyway.
+Rows are uint8, 0 for background and 255 for full ink. With integers the scale is unambiguous: rows
+may be stacked, split and converted again without a second scaling. No precision is lost, because
+the shipped network rounds its input to integers.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
         The results of `to_rows` for all payloads, in one array.
 
     Raises:
-        BadPayload: one of the payloads is not valid.
+        BadPayload: a payload is not valid, or pictures and raw images are mixed.
     """
     if isinstance(stack, np.ndarray):
         to_rows(stack[0])

@@ -1,4 +1,4 @@
-"""Decodes PNG and JPEG pictures of 28 x 28 pixels, and no others."""
+"""Decodes PNG and JPEG pictures of 28 x 28 pixels, and rejects all others."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def any_picture(contents: Sequence[bytes]) -> bool:
 
 
 def decode(content: bytes) -> NDArray[np.uint8]:
-    """Decodes a picture without cropping or inverting it: white ink on black.
+    """Decodes a picture of white ink on black, and neither crops nor inverts it.
 
     Args:
         content: a PNG or JPEG file of 28 x 28 pixels. Colours become grey, and transparent pixels
@@ -86,8 +86,11 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
     """Decodes the kind of PNG that most senders write: 8-bit grey without transparency.
 
-    Pillow needs most of its time to open a file. For this kind only its decoder is used, which
-    takes a third of the time. Other and broken files return None, and Pillow reads them.
+    Pillow takes most of its time to open a file. So this function calls only Pillow's decoder,
+    which needs a third of the time.
+
+    Returns:
+        uint8 (28, 28); None for any other file and for a broken one.
     """
     data = _grey_data(content)
     if data is None:
@@ -100,7 +103,7 @@ def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
 
 
 def _grey_data(content: bytes) -> Optional[bytes]:
-    """Returns the compressed data of such a PNG; None for any other file.
+    """Returns the compressed pixels of a PNG that is 8-bit grey; None for any other file.
 
     https://www.w3.org/TR/png-3/#5DataRep
     """
