@@ -58,8 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Sends the images that the arguments name.
 
     Returns:
-        0 if every message was acknowledged, 1 if not, 2 for wrong arguments or settings, 130 after
-        Ctrl-C.
+        0 if every message was acknowledged or written to standard output, 1 if not or if a picture
+        was skipped, 2 for wrong arguments or settings, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     # The client logs errors that it retries by itself. The summary shows those that remain.
@@ -198,7 +198,7 @@ def _share(text: str) -> float:
 
 
 def _print_command(options: argparse.Namespace, topic: str) -> int:
-    # White images have the longest text.
+    # White images have the longest text, because each of their pixels has three digits.
     largest = encode(FORMATS[options.format], np.full((options.batch, 28, 28), 255, np.uint8))
     text = command(topic, options.key is not None, options.headers, len(largest))
     sys.stdout.write(text + "\n")
@@ -214,7 +214,7 @@ def _write_lines(options: argparse.Namespace, source: Source) -> int:
 
 
 def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
-    # A format that cannot hold the images is an error before the first message is sent.
+    # Raises the error of a format that holds one image before the first message is sent.
     encode(FORMATS[options.format], source.images[: options.batch])
     expected = total(source, options.batch, options.count, options.loop)
     outgoing = _messages(options, source)

@@ -10,13 +10,14 @@ BAD_VALUES: tuple[bytes, ...] = (
     b'{"data":{"ndarray":[[NaN]]}}',
     b'{"strData":"hello"}',
 )
-"""Values without JSON, with too few pixels, with NaN, and without an image."""
+"""Message values with these faults, in this order: no JSON, too few pixels, NaN, no image."""
 
 CONTENT_TYPE = "application/json"
+"""The header `content-type` of all bad messages."""
 
 
 def is_bad(number: int, share: float) -> bool:
-    """Returns whether the message with this number is a bad one; they are spread evenly.
+    """Returns whether the message with this number is bad; bad messages are spread evenly.
 
     Args:
         number: number of the message, from 0.

@@ -1,4 +1,4 @@
-"""Writes messages as lines for Kafka's console producer, and the command that reads them."""
+"""Writes messages as lines for Kafka's console producer, and the command that reads the lines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from producer.messages import Message
 _FIELD = "\t"
 _HEADER = ","
 _PAIR = ":"
-_DEFAULT_MAX_BYTES = 2**20 - 512  # Kafka's max.request.size, without the overhead of a message
+# The default of Kafka's max.request.size, minus room for the headers and the key of a message.
+_DEFAULT_MAX_BYTES = 2**20 - 512
 
 
 def check_text(wire_format: WireFormat) -> None:
@@ -27,10 +28,16 @@ def check_text(wire_format: WireFormat) -> None:
 
 
 def line(message: Message, with_key: bool, with_headers: bool) -> bytes:
-    """Returns a message as the console producer parses it: headers, key and value, between tabs.
+    """Returns a message as a line for the console producer: headers, key and value, tab-separated.
+
+    Args:
+        message: the message; a missing key becomes an empty one.
+        with_key: whether the line has the key.
+        with_headers: whether the line has the headers.
 
     Raises:
-        FormatError: the key has a tab or a line break, which would end it.
+        FormatError: the key has a tab or a line break, which the console producer would not read
+            as part of the key.
     """
     fields = []
     if with_headers:
@@ -46,13 +53,14 @@ def line(message: Message, with_key: bool, with_headers: bool) -> bytes:
 
 
 def command(topic: str, with_key: bool, with_headers: bool, value_bytes: int) -> str:
-    """Returns the console command that reads such lines.
+    """Returns the command of the console producer that reads the lines of `line`.
 
     Args:
-        topic: the topic.
+        topic: topic to write to.
         with_key: whether lines have keys.
         with_headers: whether lines have headers.
-        value_bytes: maximum size of a value; the default limit of Kafka's tool is 1 MiB.
+        value_bytes: size of the largest value in bytes. Above Kafka's default limit of 1 MiB, the
+            command sets a higher one.
     """
     words = ["python", "-m", "kafka.cluster", "console-producer", "--topic", topic]
     if with_headers:

@@ -23,26 +23,33 @@ UNUSUAL = {("yuji-boku", "お"), ("yuji-mai", "は")}
 """Glyphs with a shape that is rare in the data set; another font draws these characters."""
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "fonts"
+"""The default of npm's folder with the fonts."""
+
 SEED = 20180412
+
 CANVAS = 256
+"""Side in pixels of the picture on which a character is drawn and distorted."""
+
 SIDE = 80
+"""Side in pixels of a sample."""
+
 PER_CLASS = 10
 
-_GRID = 6
-_WOBBLE = 5.0
-_ROTATION = 6.0
-_STRETCH = 0.1
-_SLANT = 0.12
+_GRID = 6  # squares of the distortion's grid along each side
+_WOBBLE = 5.0  # standard deviation of the shift of a grid corner, in pixels
+_ROTATION = 6.0  # largest rotation, in degrees
+_STRETCH = 0.1  # largest logarithm of the stretch of a side
+_SLANT = 0.12  # largest slant, in pixels across for each pixel down
 
 
 def font_file(folder: Path, name: str) -> Path:
-    """Returns the path of a font's Japanese characters in npm's folder."""
+    """Returns the file with a font's Japanese characters, in npm's folder."""
     package = folder / "node_modules" / "@fontsource" / name
     return package / "files" / f"{name}-japanese-400-normal.woff"
 
 
 def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image:
-    """Draws a character similar to handwriting.
+    """Draws a character that looks like handwriting.
 
     Args:
         character: the character.
@@ -50,7 +57,8 @@ def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image
         random: generator of the distortions.
 
     Returns:
-        A picture of mode L and 80 x 80 pixels, with ink and paper of different brightness.
+        A picture of mode L and 80 x 80 pixels: dark ink on light paper, or light ink on dark paper
+        in a fifth of the pictures.
     """
     ink = Image.new("L", (CANVAS, CANVAS), 0)
     face = ImageFont.truetype(str(font), 170)
@@ -93,14 +101,18 @@ def _bent(ink: Image.Image, random: np.random.Generator) -> Image.Image:
 
 
 def _thickened(ink: Image.Image, random: np.random.Generator) -> Image.Image:
-    """Makes strokes thicker or thinner, and smooths the kinks at the grid's edges."""
+    """Makes strokes thicker or thinner, and smooths their kinks at the edges of the grid."""
     blurred = ink.filter(ImageFilter.GaussianBlur(random.uniform(2, 4)))
     threshold = random.uniform(100, 190)
     return blurred.point([255 * (level > threshold) for level in range(256)])
 
 
 def main() -> int:
-    """Draws all samples, and writes their labels."""
+    """Draws all samples, and writes their labels.
+
+    Returns:
+        0 if the samples were written, 1 if a font is missing.
+    """
     parser = argparse.ArgumentParser(prog="python -m producer.draw_samples", description=__doc__)
     parser.add_argument("--fonts", type=Path, default=FOLDER, help="npm's folder (%(default)s)")
     parser.add_argument("--out", type=Path, default=SAMPLES, help="output folder (%(default)s)")

@@ -20,7 +20,7 @@ _PROTO_NAME = "seldon.protos.SeldonMessage"
 
 
 class FormatError(ValueError):
-    """A format cannot be used for these messages; the error names formats that can."""
+    """A format or an option cannot be used for these messages; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class WireFormat:
     Attributes:
         name: name on the command line.
         content_type: value of the header `content-type`.
-        encode: returns the value of a message with these images.
-        proto_name: name of the protobuf message, if the value is one.
+        encode: encodes images as the value of a message.
+        proto_name: name of the protobuf message; None if the value is no protobuf.
         many: whether a message can have several images.
     """
 
@@ -50,7 +50,7 @@ class WireFormat:
         """Returns the headers of a message.
 
         Args:
-            truth: the true labels of its images, separated by spaces, if known.
+            truth: the true labels of the message's images, separated by spaces; None if unknown.
         """
         headers = [("content-type", self.content_type.encode())]
         if self.proto_name is not None:
@@ -61,7 +61,7 @@ class WireFormat:
 
 
 def encode(wire_format: WireFormat, images: Images) -> bytes:
-    """Returns the value of a message with these images.
+    """Encodes images as the value of a message.
 
     Args:
         wire_format: one of `FORMATS`.

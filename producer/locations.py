@@ -70,8 +70,8 @@ class Location:
 
     Args:
         address: address of the location, with `/` at the end.
-        path: the same in the file system, without `/` at the end.
-        file_system: file system of the path.
+        path: path of the location in the file system, without `/` at the end.
+        file_system: the local file system or S3.
 
     Attributes:
         address: unique address of the location, with `/` at the end.
@@ -88,19 +88,21 @@ class Location:
         return Location(address, path, self._file_system)
 
     def entries(self) -> Iterator[Entry]:
-        """Yields all objects, folder by folder in the order of names; none without a folder.
+        """Yields all objects; none if the location's folder or prefix does not exist.
 
-        The list of one folder is in memory at a time, with 300 bytes per object (CPython 3.11,
-        200,000 files).
+        The objects of a folder come first, in the order of names, and then its subfolders. The list
+        of one folder is in memory at a time, with 300 bytes per object (CPython 3.11, 200,000
+        files).
 
         Raises:
-            LocationError: a folder cannot be listed.
+            LocationError: a folder cannot be listed, or the bucket does not exist.
         """
         folders = [self._path]
         while folders:
             folder = folders.pop()
             found = self._in_folder(folder)
-            # This check is last because it needs one right more than listing.
+            # A bucket is checked only if nothing was found, because the check needs a right beyond
+            # listing.
             if not found and folder == self._path and self._lacks_bucket():
                 raise self._no_bucket()
             folders += [each.path for each in reversed(found) if self._is_folder(each)]
@@ -109,7 +111,10 @@ class Location:
                     yield Entry(each.path[len(self._path) + 1 :], each.size)
 
     def _is_folder(self, info: FileInfo) -> bool:
-        """Returns whether it is a folder; a link to one is not, because links may form a cycle."""
+        """Returns whether a path is a folder to list.
+
+        Links to local folders are not listed, because links may form a cycle.
+        """
         is_local = isinstance(self._file_system, LocalFileSystem)
         return info.type == FileType.Directory and not (is_local and Path(info.path).is_symlink())
 
@@ -130,7 +135,7 @@ class Location:
             raise LocationError(f"{error.object!r} is not UTF-8: rename it") from error
 
     def read(self, name: str) -> bytes:
-        """Returns the content of an object.
+        """Returns the content of an object, given its name below the location.
 
         Raises:
             ObjectGone: no object has this name.
@@ -213,7 +218,7 @@ def open_location(address: str | Path) -> Location:
             `AWS_ENDPOINT_URL` (or `S3_ENDPOINT`), `AWS_ACCESS_KEY_ID` and so on.
 
     Raises:
-        LocationError: the address is neither.
+        LocationError: the address has another form, or the endpoint is not valid.
     """
     address = str(address)
     if "://" not in address:
@@ -231,7 +236,7 @@ def _s3(endpoint: SplitResult) -> S3FileSystem:
     override = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
     return S3FileSystem(
         **({} if endpoint.geturl() == _AWS else override),
-        # Without a region the client would query that of the bucket, which needs one right more.
+        # Without a region the client would ask for the bucket's region, which needs another right.
         region=os.environ.get("AWS_REGION") or "us-east-1",
         # Without credentials the AWS SDK would query an address that exists only in Amazon's
         # network.

@@ -18,10 +18,10 @@ class Message:
     """A message to send.
 
     Attributes:
-        key: the key, or None.
-        value: the encoded images.
-        headers: format of the value, and the true labels if known.
-        images: number of images.
+        key: the message key, or None.
+        value: the encoded images; in a bad message, bytes that are not valid.
+        headers: the content type of the value, and the true labels if known.
+        images: number of images in the value.
     """
 
     key: bytes | None
@@ -42,17 +42,18 @@ def messages(
     """Yields the messages with the images of a source.
 
     Args:
-        source: the images.
-        wire_format: the format of the messages.
-        batch: number of images per message; the last one may have fewer.
+        source: images to send.
+        wire_format: wire format of the messages.
+        batch: number of images per message; the last message of a source may have fewer.
         key: the key, in which `{n}` stands for the message's number from 0 on and `{truth}` for its
-            label; None sends no key.
+            true labels, or for nothing if they are unknown; None sends no key.
         count: maximum number of messages; None sends all.
-        loop: starts again at the end of the source.
-        bad: share of messages that are not valid, from 0 to 1.
+        loop: whether to start again at the end of the source.
+        bad: share of messages with a value that is not valid instead of their images, from 0 to 1.
 
     Raises:
-        producer.formats.FormatError: a message in this format cannot have several images.
+        producer.formats.FormatError: a message has several images, and the format supports only
+            one.
     """
     starts = range(0, len(source.images), batch)
     rounds = itertools.cycle(starts) if loop else iter(starts)
@@ -75,7 +76,7 @@ def messages(
 
 
 def total(source: Source, batch: int, count: int | None, loop: bool) -> int | None:
-    """Returns the number of messages; None if it is unlimited."""
+    """Returns the number of messages that `messages` yields; None if it is unlimited."""
     if loop:
         return count
     whole = -(-len(source.images) // batch)

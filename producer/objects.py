@@ -1,4 +1,4 @@
-"""Makes one message from each object of a folder or a bucket, and reads objects ahead."""
+"""Makes one message from each object of a storage location, and reads objects ahead."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Objects:
     At most `_AHEAD` objects are in memory.
 
     Args:
-        location: the objects.
-        wire_format: the format of the messages.
+        location: storage location of the objects.
+        wire_format: wire format of the messages.
         run: name of the run. With a run, an object that can't be read becomes a message with an
             empty value and the reason in a header, so that the results account for it. Without
             a run it becomes no message.
@@ -34,8 +34,9 @@ class Objects:
         report: called with a line for each object that can't be read: its name and the reason.
 
     Attributes:
-        skipped: number of objects that already have a row in the results.
-        unreadable: number of objects that can't be read as pictures; deleted ones are included.
+        skipped: number of objects that were skipped because `done` has their names.
+        unreadable: number of objects that can't be read as pictures, including objects that were
+            deleted after they were listed.
         error: the error that ended the messages early, or None.
     """
 
@@ -59,8 +60,10 @@ class Objects:
     def messages(self, count: int | None = None) -> Iterator[Message]:
         """Returns the messages, in the order of the location's listing.
 
+        An error after the first object ends the messages, and is stored in `error`.
+
         Args:
-            count: maximum number of messages.
+            count: maximum number of messages; None returns all.
 
         Raises:
             LocationError: the location is empty, or cannot be listed.
@@ -75,7 +78,7 @@ class Objects:
         return self._until_error(itertools.islice(self._read_ahead(remaining), count))
 
     def _until_error(self, messages: Iterator[Message]) -> Iterator[Message]:
-        # The error is not raised here, so that the sender waits for messages that are under way.
+        # The error is stored and not raised, so that the sender waits for messages under way.
         try:
             yield from messages
         except LocationError as error:

@@ -1,8 +1,8 @@
 """Converts any picture of one character to 28 x 28 pixels in the form of KMNIST.
 
-The form was measured on the training images. Ink is white on black. The longer side of the ink's
-bounding box has 28 pixels in most images (28 at the median, 27 at the 5th percentile). The aspect
-ratio is kept, and the box is centred.
+KMNIST's images have white ink on black, and the box around the ink is centred. In the training
+images the longer side of the box has 28 pixels at the median, and 27 at the 5th percentile. The
+conversion keeps the aspect ratio of the ink.
 """
 
 import io
@@ -15,11 +15,11 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 MARGIN = 0.5
-"""Empty pixels around the ink: antialiased edges extend this far beyond the ink."""
+"""Pixels left free at each end of the ink's longer side, for its antialiased edges."""
 
-_WORK = 1024  # larger pictures are reduced first: 28 pixels need no more
-_INK = 0.35
-_SPECK = 0.002
+_WORK = 1024  # side in pixels above which a picture is reduced first, to save time
+_INK = 0.35  # least ink of a pixel that counts for the bounding box; full ink is 1
+_SPECK = 0.002  # share of pixels that may have more than full ink
 
 
 class BadPicture(ValueError):
@@ -31,7 +31,8 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
 
     The picture's border gives the brightness of the background, and all pixels that differ from it
     are ink. So black on white and white on black give the same result. Transparent pixels count as
-    white paper. A picture of 28 x 28 pixels is only inverted if necessary.
+    white paper. A picture of 28 x 28 pixels is neither cropped nor scaled; it is inverted if its
+    border is bright.
 
     Args:
         picture: a Pillow image, the bytes of an image file, or its path; at most 4096 x 4096
@@ -41,7 +42,8 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
         uint8 (28, 28), 0 is background and 255 full ink.
 
     Raises:
-        BadPicture: the picture is too large, broken or empty.
+        BadPicture: the picture is missing, too large, broken or without ink, or its format is none
+            of `PICTURE_FORMATS`.
     """
     grey = _grey(picture if isinstance(picture, Image.Image) else _open(picture))
     background = _background(grey)
@@ -52,7 +54,7 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
     return _centred(_cropped(_stretched(np.abs(grey - background))))
 
 
-# The size of these formats is known before pixels are decoded, and Pillow needs no other program.
+# For these formats Pillow knows the size before it decodes pixels, and needs no other program.
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
@@ -105,7 +107,11 @@ def _background(grey: NDArray[np.float32]) -> np.float32:
 
 
 def _stretched(ink: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scales ink to the range 0 to 1; a few specks with more ink are clipped at 1."""
+    """Scales ink to the range 0 to 1; a few specks with more ink are clipped at 1.
+
+    Raises:
+        BadPicture: the picture shows no ink.
+    """
     specks = int(_SPECK * ink.size)
     full = float(np.partition(ink, -1 - specks, axis=None)[-1 - specks])
     if full < 0.1:
@@ -124,7 +130,7 @@ def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _centred(box: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales a box so that its longer side fills the image, and centres it."""
+    """Scales a box so that its longer side fills the image except `MARGIN`, and centres it."""
     height, width = box.shape
     scale = (SIDE - 2 * MARGIN) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Writes results as parts in Parquet, with one row per image."""
+"""Writes and reads results: Parquet files, called parts, with one row per image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Row:
     """The result of one image.
 
     Attributes:
-        object: name of the object, if the message has one.
+        object: name of the object from which the message was made, if there is one.
         key: key of the message, as text.
         row: index of the image in its message, from 0.
         label: the class with the highest probability; None without an answer.
@@ -34,11 +34,11 @@ class Row:
         probabilities: probabilities of all classes, in the order of the reply.
         truth: the true label, as sent with the message.
         model: name of the model, if the reply has it.
-        reason: constant word for the reason of a rejection.
-        message: description of that reason.
-        worker: name of the worker.
-        partition: partition of the input topic.
-        offset: offset in that partition.
+        reason: constant word for the reason of a rejection; None for an answer.
+        message: description of the rejection; None for an answer.
+        worker: name of the worker that answered or rejected the message.
+        partition: partition of the message in the input topic.
+        offset: offset of the message in its partition.
         timestamp_ms: time in ms since 1970 when the input was sent; for a rejected input, when it
             was rejected.
         collected_ms: time in ms since 1970 when the answer was read.
@@ -118,7 +118,7 @@ class Results:
         return cls(location, run, objects.address)
 
     def new_objects(self) -> set[str]:
-        """Returns the names of objects with a row in parts that are new since the last call.
+        """Returns the names of objects with a row in parts that were neither read nor written yet.
 
         Raises:
             LocationError: a part cannot be read, or has results of another location's objects.
@@ -169,6 +169,6 @@ class Results:
 
 
 def part_name() -> str:
-    """Returns a new name for a part; the order of names is the order of their creation."""
+    """Returns a new name for a part; names of different seconds sort by their time."""
     moment = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
     return f"{_PREFIX}{moment}-{uuid.uuid4().hex[:8]}{_SUFFIX}"

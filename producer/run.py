@@ -1,4 +1,4 @@
-"""Sends all objects of a folder or a bucket: `python -m producer LOCATION --run NAME`."""
+"""Sends all objects of a storage location: `python -m producer LOCATION --run NAME`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from producer.results import Results
 from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings
 
-# Objects are not read much faster than they are sent. The client's default queue would use 1 GiB.
+# Maximum size of the client's queue. The default of 1 GiB is not needed, because objects are not
+# read much faster than they are sent.
 _QUEUE_KBYTES = 64 * 1024
+# Maximum number of lines about objects that are no pictures.
 _REPORTS = 20
 # Options that do not apply to objects: each object is one message, and its name is the key.
 _NOT_FOR_OBJECTS = (
@@ -49,8 +51,8 @@ def send_objects(options: argparse.Namespace, settings: Settings) -> int:
     """Sends the objects of a location, except those with a row in the results.
 
     Returns:
-        0 if every message was acknowledged, 1 if not, 130 after Ctrl-C. Without a run, objects that
-        are no pictures make it 1; with a run, the results have the reasons.
+        0 if every message was acknowledged, 1 if not, 130 after Ctrl-C. Without a run, also 1 if an
+        object is no picture. With a run, the results have the reason for such an object.
 
     Raises:
         producer.locations.LocationError: the objects or the results cannot be read.
@@ -79,13 +81,13 @@ def send_objects(options: argparse.Namespace, settings: Settings) -> int:
         raise objects.error
     if tally.interrupted:
         return 130
-    # With a run, such objects have a message too, and another try would not help.
+    # With a run, objects that are no pictures have a message too, and another try would not help.
     lost = 0 if options.run else objects.unreadable
     return 0 if tally.complete and not lost else 1
 
 
 class _SkipReport:
-    """Prints the first objects that are no pictures, because there may be many."""
+    """Prints a line for each of the first objects that are no pictures; there may be many."""
 
     def __init__(self) -> None:
         self._left = _REPORTS

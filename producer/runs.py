@@ -1,6 +1,6 @@
 """Names and headers of a run, which is one pass over all objects of a storage location.
 
-Producer and consumer share them.
+The producer and the consumer share this module.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ OBJECT = "object"
 """Header: the object's name, below the storage location of the run."""
 
 UNREADABLE = "object-unreadable"
-"""Header of a message without a value: the reason why the object is no picture."""
+"""Header of a message with an empty value: the reason why the object is no picture."""
 
 
 def run_name(text: str) -> str:

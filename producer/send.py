@@ -18,7 +18,7 @@ _SHORTEST_POLL_S = 0.001  # the client's time limits are whole milliseconds
 
 
 class SendError(Exception):
-    """No message can be sent; the error says what to do."""
+    """No message can be sent; the message of the error says why."""
 
 
 @dataclass
@@ -28,11 +28,11 @@ class Tally:
     Attributes:
         sent: messages that were passed to the client.
         acknowledged: messages that the brokers acknowledged.
-        failed: messages that failed.
+        failed: messages that the client could not deliver in time.
         images: images in the sent messages.
-        acknowledged_bytes: bytes of the acknowledged values.
-        seconds: seconds from the first message to the last acknowledgement.
-        reasons: number of failed messages, by reason.
+        acknowledged_bytes: size of the acknowledged values in bytes.
+        seconds: duration of the whole sending in seconds; 0 until the last message is delivered.
+        reasons: number of failed messages, by the client's description of the error.
         interrupted: whether Ctrl-C ended the sending.
     """
 
@@ -56,8 +56,8 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
 
     Args:
         producer: the client.
-        topic: the topic.
-        config: the client's properties, to find out why brokers refuse it.
+        topic: topic to check.
+        config: the client's properties, to explain why brokers refuse the client.
 
     Raises:
         SendError: no broker answers, or the topic does not exist or may not be written.
@@ -84,14 +84,15 @@ def send(
 ) -> Tally:
     """Sends messages, and waits until each is acknowledged or has failed.
 
-    Ctrl-C ends the sending, and then messages under way are awaited. A second Ctrl-C ends that too.
+    After Ctrl-C no further message is sent, and the function waits for messages under way. A second
+    Ctrl-C ends the wait with `KeyboardInterrupt`.
 
     Args:
         producer: the client; its `message.timeout.ms` limits the wait.
-        topic: the topic.
-        messages: the messages.
-        rate: messages per second; None sends as fast as the brokers accept them.
-        on_progress: called at intervals with the counts.
+        topic: topic to write to.
+        messages: messages to send.
+        rate: messages per second; None sends as fast as the brokers accept messages.
+        on_progress: called at intervals with the counts so far.
     """
     tally = Tally()
     began = time.monotonic()

@@ -8,7 +8,7 @@ from seldon_kafka.config.settings import Settings, load_settings, require_broker
 def client_settings() -> Settings:
     """Reads the settings, with the local cluster's brokers if `KAFKA_BROKER` is not set.
 
-    The batch image has no local cluster, so the variable must be set there.
+    In the batch image, which has no local cluster, `KAFKA_BROKER` must be set.
 
     Raises:
         SettingsError: a variable is wrong, or there is no broker.

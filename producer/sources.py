@@ -19,7 +19,7 @@ _DATASET_TIMEOUT_S = 5.0
 
 
 class SourceError(Exception):
-    """There is no image to send; the message says why."""
+    """A path does not exist, or there is no image to send; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ def sample_source() -> Source:
 
 
 def best_source() -> Source:
-    """Returns the official test images if they are available within seconds, else the samples."""
+    """Returns the data set's test images if they are available within 5 s, else the samples."""
     return split_source("test") if available(_DATASET_TIMEOUT_S) else sample_source()
 
 
 def file_source(paths: Sequence[Path]) -> Source:
-    """Reads picture files, and all pictures below folders, in the order of their names.
+    """Reads picture files, and all pictures below folders sorted by their paths.
+
+    Pictures that can't be read are skipped.
 
     Raises:
         SourceError: a path does not exist, or no picture can be read.
