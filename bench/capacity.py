@@ -1,7 +1,7 @@
 """`python -m bench.capacity`: partitions, workers and brokers for a given rate.
 
-The numbers follow from the processor time of a message in the last benchmark. For another machine,
-run `python -m bench --only drain growth` there first.
+The numbers follow from the CPU time of a message in the last benchmark. To plan for another
+machine, first run `python -m bench --only drain growth` on that machine.
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from seldon_kafka.config.arguments import positive_integer, positive_number
 
 RESULTS = ROOT / "docs" / "benchmark.json"
 
-# Planned shares of the capacity. The rest is for backlogs after a take-over, for rebalances and for
-# busy hours.
+# Planned shares of the capacity of a worker, a broker and its network. The rest is for backlogs
+# after a worker's failure, for rebalances and for busy hours.
 _WORKER_SHARE = 0.6
 _BROKER_SHARE = 0.5
 _NETWORK_SHARE = 0.6
-# Partitions of a dead replica move to the others; more partitions spread them more evenly.
+# The partitions of a worker that failed move to the other workers. The more partitions a worker
+# has, the more evenly they spread.
 _PARTITIONS_A_WORKER = 3
-# Apache Kafka's blog recommends this limit for a broker, replicas included (2018, version 1.1).
+# Maximum number of partition replicas on a broker, as Apache Kafka's blog recommends (2018,
+# version 1.1).
 _REPLICAS_A_BROKER = 4_000
 _REPLY_BYTES = 550
-"""Size of a reply with headers and key: 500 bytes for a clear image, by `transport.replies`."""
+"""Size of a reply with one image, in bytes: 500 for the value, the rest for headers and key."""
 _RECORD_BYTES = 90
-"""Size of a request's key, headers and framing in bytes."""
+"""Size of an input message's key, headers and framing, in bytes."""
 
 _EXAMPLES = """
 examples:
@@ -50,8 +52,8 @@ class Costs:
     Attributes:
         worker_s: CPU seconds of the worker.
         broker_s: CPU seconds of all brokers together.
-        request_bytes: size of a request in the log.
-        reply_bytes: size of its reply.
+        request_bytes: size of the input message in the broker's log, in bytes.
+        reply_bytes: size of the reply in the broker's log, in bytes.
     """
 
     worker_s: float
@@ -84,12 +86,12 @@ class Requirement:
     Attributes:
         messages: messages a second.
         workers: number of workers, with one core each.
-        partitions: partitions of the input topic, and of the output topic.
+        partitions: partitions of the input topic; the output topic has as many.
         brokers: number of brokers.
         bound: the resource that sets the number of brokers.
         broker_in_mb: megabytes a second into each broker, replication included.
         broker_out_mb: megabytes a second out of each broker.
-        disk_tb: terabytes on all brokers.
+        disk_tb: terabytes on all brokers together, replication included.
     """
 
     messages: float
@@ -107,8 +109,8 @@ class Load:
     """A measured load.
 
     Attributes:
-        share: share of the worker's highest rate.
-        p99_ms: 99th percentile of the latency in milliseconds.
+        share: the load's share of the worker's highest rate.
+        p99_ms: 99th percentile of the latency at this load, in milliseconds.
     """
 
     share: float
@@ -116,14 +118,14 @@ class Load:
 
 
 class MissingFigures(Exception):
-    """The benchmark has not measured what is needed; the message says which command does."""
+    """The benchmark has no figures for the request; the message says how to get them."""
 
 
 def costs(figures: Figures, format_name: str, images: int) -> Costs:
     """Returns the costs of a message in the last benchmark.
 
-    The costs were measured for messages of one image. Their growth with the number of images is
-    taken from the part `growth`, which measured images a second for several numbers of images.
+    The benchmark measured the costs of messages of one image. For more images, the worker's cost
+    grows as the rates in the part `growth` show, and the brokers' cost grows with the bytes.
 
     Args:
         figures: figures of the benchmark.
@@ -143,6 +145,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
     )
     if worker is None:
         raise MissingFigures("no CPU time was measured; run `python -m bench --only drain growth`")
+    # Not every format was measured with three brokers; a measured one of similar size replaces it.
     brokers = [
         figures.one(
             "drain cpu",
@@ -162,10 +165,11 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
     value_bytes = len(next(payloads(format_name, bundled_images())).value)
     request_bytes = value_bytes * images + _RECORD_BYTES
     one = value_bytes + _RECORD_BYTES + _REPLY_BYTES
+    # Each further image adds about a quarter of a reply with one image.
     reply_bytes = _REPLY_BYTES + (images - 1) * _REPLY_BYTES / 4
     return Costs(
         worker.spread.median / 1000 * _for_images(figures, format_name, images),
-        # Brokers move bytes, so their time is taken to be proportional to them.
+        # The brokers' CPU time is assumed to be proportional to the bytes.
         broker.spread.median / 1000 * (request_bytes + reply_bytes) / one,
         request_bytes,
         reply_bytes,
@@ -173,7 +177,11 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
 
 
 def _for_images(figures: Figures, format_name: str, images: int) -> float:
-    """Returns the worker's cost of such a message, relative to a message of one image."""
+    """Returns the worker's cost of a message of several images, as a multiple of one image's.
+
+    Raises:
+        MissingFigures: messages of several images were not measured.
+    """
     if images == 1:
         return 1.0
     measured = "raw" if format_name in ("raw", "bindata", "png") else "ndarray"
@@ -190,14 +198,16 @@ def _for_images(figures: Figures, format_name: str, images: int) -> float:
 
 
 def load_for(figures: Figures, p99_ms: float | None) -> Load:
-    """Returns the highest measured load that meets a latency, up to the planned share.
+    """Returns the highest measured load that meets a latency, with exactly-once processing.
+
+    Loads above the planned share of a worker's capacity are left out.
 
     Args:
         figures: figures of the benchmark.
-        p99_ms: highest 99th percentile of the latency, exactly once; None allows any.
+        p99_ms: limit of the 99th percentile of the latency in milliseconds; None allows any.
 
     Raises:
-        MissingFigures: no latency was measured, or all are higher.
+        MissingFigures: no latency was measured, or every measured latency is above the limit.
     """
     carried = figures.one("carried", processing="exactly_once")
     if carried is None:
@@ -223,16 +233,16 @@ def requirement(
     Args:
         rate: images a second.
         cost: costs of a message.
-        machines: the machines.
+        machines: machines and topics to plan for.
         images: number of images in a message.
-        share: share of the time that workers are busy.
+        share: share of the time in which a worker is busy.
     """
     messages = rate / images
     workers = math.ceil(messages * cost.worker_s / share)
     partitions = max(12, workers * _PARTITIONS_A_WORKER)
     stored = messages * (cost.request_bytes + cost.reply_bytes)
     copies = stored * machines.replication
-    # A broker receives each copy once. The leader sends it to the followers and to the consumer.
+    # Each replica receives a message once. The leader sends it to each follower and one consumer.
     sent = stored * machines.replication
     capacity = machines.network_gbit * 1e9 / 8 * _NETWORK_SHARE
     by = {
@@ -256,7 +266,7 @@ def requirement(
 
 
 def table(rate: float, format_name: str, images: int, found: Requirement, load: Load) -> str:
-    """Returns the requirement as text, with the latency that was measured at this load."""
+    """Returns a requirement as text, with the latency that was measured at the given load."""
     return "\n".join(
         (
             f"{rate:,.0f} images a second as {format_name}, {images} in each message:",
@@ -277,7 +287,7 @@ def command_output(arguments: Sequence[str] | None = None) -> str:
     """Returns the output of the command for these arguments.
 
     Raises:
-        MissingFigures: the benchmark has not measured what is needed.
+        MissingFigures: the benchmark has no figures for these arguments.
         OSError: the figures cannot be read.
         SystemExit: the arguments are wrong.
     """

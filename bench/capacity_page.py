@@ -1,4 +1,4 @@
-"""Updates the calculator's output in docs/capacity.md."""
+"""Updates the output of `python -m bench.capacity` in docs/capacity.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refresh(page: Path, results: Path) -> None:
         results: path of the benchmark's figures.
 
     Raises:
-        MissingFigures: the page needs figures that were not measured; it is not changed.
+        MissingFigures: the page needs figures that were not measured, and stays as it is.
     """
     page.write_text(refreshed(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Brokers of the benchmark, topics full of images, and the arrival times of replies."""
+"""Runs the benchmark's brokers, fills topics with images, and reads when replies arrived."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Arrivals:
 
     Attributes:
         times_ms: sorted times of the replies, in milliseconds since 1970.
-        answered: number of different input messages, counted by the keys of their replies.
+        answered: number of different input messages with a reply, counted by the replies' keys.
     """
 
     times_ms: NDArray[np.int64]
@@ -62,7 +62,7 @@ class BenchCluster:
         self.brokers = brokers
         self.images = images
         self._admin = AdminClient(self.client())
-        # Other users of these brokers choose other names.
+        # Several benchmarks may use the same brokers, so names have a random part.
         self._run = secrets.token_hex(3)
         self._numbers = itertools.count(1)
         self._full: dict[tuple[str, int, int, int], str] = {}
@@ -77,7 +77,7 @@ class BenchCluster:
         return f"bench-{kind}-{self._run}-{next(self._numbers)}"
 
     def new_topic(self, kind: str, partitions: int = PARTITIONS, **config: str) -> str:
-        """Creates an empty topic, with up to three replicas."""
+        """Creates an empty topic with up to three replicas, and returns its name."""
         name = self.name(kind)
         copies = min(3, self.brokers)
         settings = {key.replace("_", "."): value for key, value in config.items()}
@@ -90,13 +90,22 @@ class BenchCluster:
         return name
 
     def output_topic(self, partitions: int = PARTITIONS) -> str:
-        """Creates a topic for replies whose timestamps are set by the broker."""
+        """Creates a topic for replies, to which the broker sets timestamps; returns its name."""
         return self.new_topic("out", partitions, message_timestamp_type="LogAppendTime")
 
     def full_topic(
         self, format_name: str, count: int, per_message: int = 1, partitions: int = PARTITIONS
     ) -> str:
-        """Returns a topic with this number of messages, spread evenly; it is created once."""
+        """Returns the name of a topic full of messages, which are spread evenly over partitions.
+
+        Later calls with the same arguments return the same topic.
+
+        Args:
+            format_name: name of the wire format.
+            count: number of messages.
+            per_message: number of images in each message.
+            partitions: number of partitions.
+        """
         wanted = (format_name, count, per_message, partitions)
         if wanted not in self._full:
             topic = self.new_topic(f"in-{format_name}", partitions)
@@ -134,7 +143,7 @@ class BenchCluster:
         self._full = {key: name for key, name in self._full.items() if name not in topics}
 
     def group(self, group_id: str) -> ConsumerGroupDescription | None:
-        """Returns the description of a consumer group, or None if it is unknown."""
+        """Returns the description of a consumer group, or None if the brokers report an error."""
         try:
             request = self._admin.describe_consumer_groups([group_id], request_timeout=10)
             found: ConsumerGroupDescription = request[group_id].result()
@@ -148,7 +157,7 @@ class BenchCluster:
 
     @contextmanager
     def watermarks(self, topic: str, partitions: int = PARTITIONS) -> Iterator[Watermarks]:
-        """Opens a client that reads the end offsets of a topic."""
+        """Opens a client that reads the end offsets of a topic, for the length of the block."""
         consumer = Consumer(self.client(group_id="bench-watermarks"))
         try:
             yield Watermarks(consumer, topic, partitions)
@@ -161,13 +170,13 @@ class BenchCluster:
         """Reads the replies in a topic with `read_committed`.
 
         Args:
-            topic: the topic of replies.
+            topic: topic of the replies.
             count: expected number of replies.
             within_s: time limit in seconds.
-            partitions: number of partitions.
+            partitions: number of partitions of the topic.
 
         Raises:
-            BenchError: there are fewer or more replies.
+            BenchError: there are fewer or more replies than expected.
         """
         consumer = Consumer(
             self.client(
@@ -205,9 +214,9 @@ class Watermarks:
     """Reads the end offsets of a topic.
 
     Args:
-        consumer: the client.
-        topic: the topic.
-        partitions: number of partitions.
+        consumer: client that asks the brokers.
+        topic: name of the topic.
+        partitions: number of partitions of the topic.
     """
 
     def __init__(self, consumer: Consumer, topic: str, partitions: int) -> None:
@@ -221,7 +230,7 @@ class Watermarks:
             try:
                 found = self._consumer.get_watermark_offsets(partition, timeout=10)
             except KafkaException as error:
-                # The leaders of a new topic may not know of it yet.
+                # The leader of a new topic's partition may not know the topic yet.
                 if not error.args[0].retriable():
                     raise
                 found = None
@@ -231,7 +240,7 @@ class Watermarks:
 
 @contextmanager
 def bench_cluster(brokers: int, images: NDArray[np.uint8]) -> Iterator[BenchCluster]:
-    """Starts brokers for the benchmark, and deletes them with their data at the end."""
+    """Starts brokers for the benchmark; at the end, stops them and deletes their data."""
     folder = ROOT / f".cluster-bench-{brokers}"
     with closing(Guard()), leased(folder, brokers) as cluster:
         yield BenchCluster(cluster.bootstrap, brokers, images)

@@ -18,9 +18,10 @@ from bench.figures import Figures
 from bench.shares import limited
 from bench.systems import System, Topics, running
 
-# Samples take processor time from the system, so they are rare.
 _POLL_S = 0.2
+# Shortest time between two samples, which take CPU time from the system.
 _SAMPLE_S = 2.0
+# Time limit for the members of the group, and for the last replies.
 _SLACK_S = 60.0
 
 
@@ -29,10 +30,11 @@ class Drain:
     """The results of draining a topic.
 
     Attributes:
-        rate: replies a second, from the time when all workers had partitions to the last reply.
+        rate: replies a second until the last reply. Time starts with the first reply, or with
+            several members when all of them have partitions.
         worker_cpu: CPU seconds of the system for 1,000 messages.
         broker_cpu: CPU seconds of the brokers for 1,000 messages.
-        memory_mib: highest resident memory of the system in MiB.
+        memory_mib: highest resident memory of the system in MiB, among samples every 2 s.
         first_answer_s: seconds from the start of the processes to the first reply.
     """
 
@@ -59,18 +61,19 @@ def drain(
 
     Args:
         cluster: the brokers.
-        system: the system.
-        source: a topic with `count` messages.
+        system: system to measure.
+        source: name of a topic with `count` messages.
         count: number of messages.
         format_name: name of the wire format.
-        members: members of the group; replies from before all had partitions do not count.
-        partitions: partitions of the topics.
+        members: number of members of the group. Replies from the time before each of several
+            members had partitions do not count.
+        partitions: number of partitions of the topics of messages and of replies.
         share: share of a core for each process, with the brokers on another core; None sets no
             limit.
         within_s: time limit in seconds.
 
     Raises:
-        BenchError: not every message was answered once, or not in time.
+        BenchError: not every message was answered exactly once in time.
     """
     replies = cluster.output_topic(partitions)
     dead = cluster.new_topic("dead", 1)
@@ -114,7 +117,7 @@ def _rate(times_ms: NDArray[np.int64], since_ms: float) -> float:
 
 
 class _Usage:
-    """Processor time and memory of the system and the brokers, from occasional samples."""
+    """CPU time in seconds and memory in MiB of the system and the brokers, from samples."""
 
     def __init__(self, processes: Sequence[psutil.Process]) -> None:
         self._processes = processes
@@ -134,7 +137,14 @@ class _Usage:
 
 
 def wait_for_members(cluster: BenchCluster, group: str, members: int) -> float:
-    """Waits until this number of members has partitions; returns milliseconds since 1970."""
+    """Waits until this number of members has partitions.
+
+    Returns:
+        The time of the last member's assignment, in milliseconds since 1970.
+
+    Raises:
+        BenchError: the members have no partitions within 60 s.
+    """
     give_up_at = time.monotonic() + _SLACK_S
     while time.monotonic() < give_up_at:
         found = cluster.group(group)

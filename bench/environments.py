@@ -14,7 +14,7 @@ _STAMP = "installed.sha256"
 
 
 def make_environments() -> None:
-    """Installs the environment of each peer, unless it exists.
+    """Creates the environment of each peer, unless it is up to date.
 
     Raises:
         BenchError: an environment cannot be installed.
@@ -24,7 +24,7 @@ def make_environments() -> None:
 
 
 def make_environment(folder: Path, requirements: Path) -> None:
-    """Creates a virtual environment from a requirements file, unless it exists.
+    """Creates a virtual environment from a requirements file, unless it is up to date.
 
     Raises:
         BenchError: the environment cannot be installed.

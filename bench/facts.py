@@ -1,4 +1,4 @@
-"""Facts about a run: machine, versions, revision."""
+"""Collects facts about a run of the benchmark: machine, versions, revision."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _processor() -> str:
 
 
 def _revision() -> str:
-    # A run writes only into `docs`.
+    # The benchmark itself writes into `docs`, so changed files there do not count.
     is_changed = _git("status", "--porcelain", "--", ".", ":!docs")
     return (_git("rev-parse", "--short", "HEAD") or "unknown") + ("-dirty" if is_changed else "")
 

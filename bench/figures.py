@@ -63,7 +63,7 @@ class Figures:
         self.figures.append(Figure(what, texts, unit, (value,)))
 
     def all(self, what: str, **labels: object) -> list[Figure]:
-        """Returns the figures of this name whose labels include these, as they were measured."""
+        """Returns the figures of this name whose labels include these, in order of measurement."""
         texts = {name: str(label) for name, label in labels.items()}
         return [
             figure
@@ -72,7 +72,7 @@ class Figures:
         ]
 
     def one(self, what: str, **labels: object) -> Figure | None:
-        """Returns the only figure of this name with these labels, or None.
+        """Returns the only figure of this name whose labels include these, or None.
 
         Raises:
             LookupError: several figures match.
@@ -84,10 +84,10 @@ class Figures:
 
 
 def ratio(upper: Figure | None, lower: Figure | None) -> Spread | None:
-    """Returns the ratios of two figures, repetition by repetition; None if one is missing.
+    """Returns the spread of the ratios of two figures; None if a figure is missing.
 
-    Machines are shared, and their speed drifts. Two values that were measured one after the other
-    had the same conditions.
+    The speed of shared machines drifts. So each ratio has two values of the same repetition, which
+    were measured shortly after each other.
     """
     if upper is None or lower is None:
         return None
@@ -102,7 +102,7 @@ def save(figures: Figures, path: Path) -> None:
 
 
 def load(paths: Iterable[Path]) -> Figures:
-    """Reads the files of `save`; of a figure in several files the last one counts."""
+    """Reads files that `save` wrote; a later file replaces the figures of earlier ones."""
     found = Figures()
     for path in paths:
         document = json.loads(path.read_text(encoding="utf-8"))

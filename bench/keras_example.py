@@ -1,7 +1,8 @@
 """Keras's own example of a convolutional network, in a minimal Seldon wrapper class.
 
-https://keras.io/examples/vision/mnist_convnet/ has this network for digits. Its weights are random,
-because the speed does not depend on them. It needs TensorFlow, so `.venv-train` runs it.
+https://keras.io/examples/vision/mnist_convnet/ has this network for digits. Here the weights are
+random, because the speed does not depend on the weights. The class needs TensorFlow, so it runs in
+`.venv-train`.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class KerasExample:
 
 
 def main() -> None:
-    """Prints the images a second of the class alone, in batches of 256."""
+    """Prints the images a second that the class answers without Kafka, in batches of 256."""
     user_model = KerasExample()
     user_model.load()
     images = np.zeros((_BATCH, 28, 28), np.int64)

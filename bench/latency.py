@@ -18,12 +18,13 @@ from bench.cpu import cpu_seconds
 from bench.drain import wait_for_members
 from bench.systems import System, Topics, running
 
-# Names of loads, by share. The first are shares of the rate beside sender and reader, the second
-# of the rate alone.
+# Names of loads, by their share of the rate that a worker reaches beside sender and reader.
 SHARED_LOADS = {share: f"{share:.0%} beside sender and reader" for share in (0.25, 0.5, 0.8)}
+# Names of loads, by their share of the rate that a worker reaches alone.
 ALONE_LOADS = {0.8: "80% alone"}
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 _WARM_UP_S = 8.0
+# Time limit for the replies after the sender has ended.
 _LATEST_S = 30.0
 
 
@@ -40,11 +41,11 @@ def latencies(
 
     Args:
         cluster: the brokers.
-        system: the system.
-        rate: messages a second.
+        system: system to measure.
+        rate: messages a second that are sent.
         seconds: duration of the measurement, without the warm-up.
         format_name: name of the wire format.
-        members: members of the system's group.
+        members: number of members of the system's group.
 
     Returns:
         The latency of each message after the warm-up in milliseconds, in no particular order.
@@ -73,7 +74,7 @@ def shared_rate(
         format_name: name of the wire format.
 
     Returns:
-        The reader's messages a second.
+        Replies a second that the reader receives.
     """
     with contextlib.ExitStack() as stack:
         topics, _ = stack.enter_context(_ready_system(cluster, system, format_name, 1))
@@ -113,7 +114,7 @@ def _reading(cluster: BenchCluster, topics: Topics) -> Iterator[Consumer]:
 def _ready_system(
     cluster: BenchCluster, system: System, format_name: str, members: int
 ) -> Iterator[tuple[Topics, list[psutil.Process]]]:
-    """Starts a system with empty topics of its own; yields the topics and its processes."""
+    """Starts a system with new topics; yields the topics and the system's processes."""
     source, replies, dead = (
         cluster.new_topic("in"),
         cluster.new_topic("out"),
@@ -158,7 +159,7 @@ def _receive(reader: Consumer, sender: subprocess.Popen[bytes], count: int) -> N
 
 
 def idle_share(cluster: BenchCluster, system: System, seconds: float) -> float:
-    """Returns the share of a core that an idle system uses."""
+    """Returns the share of a core that an idle system uses; 1 is a whole core."""
     with _ready_system(cluster, system, "ndarray", 1) as (_, processes):
         time.sleep(_WARM_UP_S)
         before, started = cpu_seconds(processes), time.monotonic()
@@ -167,5 +168,5 @@ def idle_share(cluster: BenchCluster, system: System, seconds: float) -> float:
 
 
 def percentiles(milliseconds: NDArray[np.float64]) -> Sequence[float]:
-    """Returns the latencies at `PERCENTILES`."""
+    """Returns the latencies at `PERCENTILES`, in milliseconds."""
     return [float(value) for value in np.percentile(milliseconds, PERCENTILES)]

@@ -1,8 +1,8 @@
 """`python -m bench.open_loop`: sends images on a schedule, without waiting for replies.
 
-The key of each message is the time at which it was due, in nanoseconds of the monotonic clock,
-which all processes of a machine share. If the sender falls behind, the due times stay the same. So
-a stall counts for every message that was due meanwhile.
+The key of each message is its due time, in nanoseconds of the monotonic clock, which all processes
+of a machine share. If the sender falls behind, the due times stay the same. So a stall adds to the
+latency of every message that was due during the stall.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from confluent_kafka import Producer
 from bench.payloads import bundled_images, payloads
 
 _FLUSH_S = 30.0
-# Above this rate a reasonable sender lets a few messages share a request.
+# Messages a second up to which each message is sent at once. Above this rate, as in an ordinary
+# sender, the messages of 5 ms share a request.
 _NO_LINGER_UP_TO = 1000.0
 _LINGER_MS = 5
-# Shorter waits cost more than they save.
+# The sender skips shorter waits above that rate, because a wait takes CPU time too.
 _SHORTEST_S = 0.001
 
 

@@ -49,14 +49,15 @@ def payloads(
     Args:
         format_name: one of `FORMAT_NAMES`. `bindata` is base64 of raw bytes.
         images: uint8 (n, 28, 28).
-        images_a_message: number of images in each message; a smaller rest is left out.
+        images_a_message: number of images in each message; images that do not fill a message are
+            left out.
     """
     for start in range(0, len(images) - images_a_message + 1, images_a_message):
         yield _payload(format_name, images[start : start + images_a_message])
 
 
 def repeated(made: list[Payload], count: int) -> Iterator[Payload]:
-    """Yields this number of payloads, and starts again after the last one."""
+    """Yields `count` payloads, and starts again after the last one of `made`."""
     return itertools.islice(itertools.cycle(made), count)
 
 
@@ -65,6 +66,6 @@ def _payload(format_name: str, images: NDArray[np.uint8]) -> Payload:
         text = base64.b64encode(images.tobytes()).decode("ascii")
         return Payload(orjson.dumps({"binData": text}), [])
     wire_format = FORMATS[format_name]
-    # JSON needs no header; binary formats do.
+    # The runtime recognises JSON without a header; binary formats need one.
     headers = [] if wire_format.is_text else wire_format.headers()
     return Payload(encode(wire_format, images), headers)

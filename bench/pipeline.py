@@ -24,7 +24,7 @@ _WARM_UP_S = 0.3
 
 
 class WrongAnswer(Exception):
-    """A measured part did not answer a message, so its speed means nothing."""
+    """The pipeline rejected a message, so its measured speed means nothing."""
 
 
 def measure(figures: Figures, images: NDArray[np.uint8], seconds: float) -> Iterator[str]:
@@ -34,6 +34,9 @@ def measure(figures: Figures, images: NDArray[np.uint8], seconds: float) -> Iter
         figures: figures that the results are added to.
         images: uint8 (n, 28, 28).
         seconds: duration of each case.
+
+    Raises:
+        WrongAnswer: the pipeline rejected a message.
     """
     for batch in MODEL_BATCHES:
         yield f"model alone, batches of {batch}"
@@ -94,7 +97,7 @@ def _batches(made: list[Payload], batch: int) -> Iterator[list[Record]]:
     endless = itertools.cycle(made)
     offsets = itertools.count()
     while True:
-        # Each record has a new value, as from the client library, so that no cache helps.
+        # Each value is a new bytes object, as from the client library, so that no cache helps.
         yield [
             Record("in", 0, offset, 1, None, bytes(bytearray(payload.value)), payload.headers)
             for payload, offset in zip(itertools.islice(endless, batch), offsets, strict=False)

@@ -1,6 +1,6 @@
 """Writes docs/benchmark.md and its plots.
 
-The figures are between two marks; the text before and after them stays unchanged.
+The figures are between two marks. The text before and after the marks stays unchanged.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Compares two checkouts of the runtime by turns, so that both meet the same load."""
+"""Compares the speed of two checkouts of the runtime, which are measured in turns.
+
+In turns, both meet the same load of the machine.
+"""
 
 from __future__ import annotations
 
@@ -24,22 +27,22 @@ from model.dataset import DatasetError
 from seldon_kafka.config.arguments import positive_integer
 
 RATES = (100.0, 1000.0)
-"""Messages a second for the latencies."""
+"""Rates at which latency is measured, in messages a second."""
 
 JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
-"""Java options of the brokers. With the default heap, Java's collector stops them for 20 to 45 ms
-every 3.4 seconds at this rate. That delays one message in a hundred, so the 99th percentile would
-depend on chance."""
+"""Java options of the brokers. With the default heap, Java's garbage collector stops a broker for
+20 to 45 ms every 3.4 s at 1,000 messages a second. Such stops delay one message in a hundred, so
+the 99th percentile would depend on chance."""
 
-# Turns of each worker in a pair, and the length of a turn.
+# A pair is one measurement of both workers. In a pair each worker has this number of turns.
 _TURNS = 10
 _TURN_S = 0.5
-# Replies after which a worker's batches are full.
+# Replies after which a worker's batches are full, and the time limit for these replies.
 _BEGUN = 20_000
 _BEGIN_S = 60.0
-# Messages of a pair at most, as a multiple of the last pair's.
+# A pair needs this multiple of the messages that the last pair took to be left in the topic.
 _ROOM = 1.5
-# Pairs of one format before the next format has its turn.
+# Maximum number of pairs of one format before the pairs of the next format.
 _IN_A_ROW = 10
 
 _EXAMPLES = """
@@ -48,19 +51,20 @@ examples:
   python -m bench.revisions ../before
   python -m bench.revisions ../before --pairs 3 --messages 500000
 
-Each ratio is this checkout's time by the other one's: 1.05 is five percent slower. The interval
-of the median is made of order statistics, and holds it in 95 of 100 runs or more.
+Each ratio is this checkout's time divided by the other one's: 1.05 is five percent slower. The
+interval consists of order statistics, and contains the true median in at least 95 of 100 runs.
 """
 
 
 def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Returns the median, and an interval that holds the true median with 95 % or more.
+    """Returns the median, and an interval that has the true median with 95 % probability or more.
 
-    Order statistics of a binomial (n, 1/2):
+    The ends are order statistics, chosen by the binomial distribution (n, 1/2):
     https://www.itl.nist.gov/div898/software/dataplot/refman1/auxillar/mediancl.htm
 
     Args:
-        ratios: the ratios; with fewer than six, the interval spans all of them.
+        ratios: measured ratios; with fewer than six, the interval spans all of them, and the
+            probability is lower.
 
     Returns:
         The median, the lower end and the upper end.
@@ -81,7 +85,12 @@ def _choose(count: int, number: int) -> int:
 
 
 class Draining:
-    """A worker that drains a topic, and can be suspended."""
+    """A worker that drains a topic, and can be suspended.
+
+    Args:
+        processes: processes of the worker.
+        watermarks: end offsets of the output topic.
+    """
 
     def __init__(self, processes: Sequence[psutil.Process], watermarks: Watermarks) -> None:
         self._processes = processes
@@ -114,7 +123,11 @@ class Draining:
 def draining(
     cluster: BenchCluster, system: Runtime, source: str, format_name: str
 ) -> Iterator[Draining]:
-    """Starts a worker with a group of its own, and suspends it once it answers the topic."""
+    """Starts a worker with a group of its own, and suspends it after its first replies.
+
+    Raises:
+        BenchError: the worker does not answer.
+    """
     replies, dead = cluster.output_topic(PARTITIONS), cluster.new_topic("dead", 1)
     topics = Topics(source, replies, dead, cluster.name("group"))
     with contextlib.ExitStack() as stack:
@@ -140,19 +153,19 @@ def drain_ratios(
 ) -> list[tuple[float, str]]:
     """Drains a topic with two workers that take turns of half a second.
 
-    One worker is suspended while the other one runs. A virtual machine's speed changes within
-    seconds, with the load of its neighbours, and short turns meet the same load.
+    One worker is suspended while the other one runs. The load of other virtual machines changes
+    the speed of this machine within seconds. With short turns, both workers meet the same load.
 
     Args:
         cluster: the brokers.
         systems: both checkouts.
         name: name of the wire format.
-        pairs: largest number of ratios.
-        messages: number of messages in the topic; they may be too few for so many pairs.
+        pairs: maximum number of ratios.
+        messages: number of messages in the topic; if they run out, there are fewer ratios.
 
     Returns:
         For each pair, the first worker's time for a message divided by the second worker's, and a
-        text that tells both rates.
+        text with both rates.
 
     Raises:
         BenchError: the messages are too few for a single pair.
@@ -180,7 +193,7 @@ def drain_ratios(
             took = max(end - start for start, end in zip(before, after, strict=True))
             before = after
     if max(before) >= messages:
-        # The messages ran out during the last pair.
+        # A worker had no messages left during the last pair, so its rate is too low.
         ratios.pop()
     if not ratios:
         raise BenchError(f"{messages:,} messages are too few")
@@ -200,7 +213,7 @@ def compare(
     Args:
         cluster: the brokers.
         other: the other checkout.
-        pairs: number of pairs.
+        pairs: number of ratios for each measurement.
         messages: number of messages in each topic that is drained.
         seconds: duration of each latency measurement, without the warm-up.
         report: called with a line for each pair.
@@ -227,7 +240,7 @@ def compare(
             for ratio, detail in found:
                 add(f"drain {name}", ratio, detail)
     for number, rate in itertools.product(range(pairs), RATES):
-        # The checkouts take turns in being the first one.
+        # Each checkout is measured first in every other pair.
         delays = {
             system.root: latencies(cluster, system, rate, seconds, format_name="ndarray")
             for system in ((here, there) if number % 2 else (there, here))
@@ -245,7 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compares this checkout with another one.
 
     Returns:
-        Exit status: 0 for success, 1 for failure, 2 for wrong arguments, 130 for Ctrl-C.
+        0 on success, 1 on an error, 2 for wrong arguments, 130 after Ctrl-C.
     """
     parser = argparse.ArgumentParser(
         prog="python -m bench.revisions",

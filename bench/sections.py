@@ -1,4 +1,8 @@
-"""The parts of the benchmark: one function for each, one repetition for each call."""
+"""The parts of the benchmark, with a function for each part.
+
+A call of a function measures one repetition. It adds the results to the figures, and yields the
+name of each step before the step.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +37,14 @@ _REST = "seldon_rest"
 _REST_FORMATS = ("ndarray", "tensor", "bindata")
 _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _KERAS = "bench.keras_example.KerasExample"
-# Slow peers get a fraction of the messages, so that each drain takes about as long.
+# Slow peers and the slow network get the number of messages divided by these numbers, so that each
+# drain takes about as long.
 _SLOW = {"faust": 4, "quix": 2}
 _SLOW_VARIANT = {"accurate": 4}
 _RATES = (10, 100, 1000)
 _IDLE_S = 10.0
 _SHARE = 0.24
-"""Share of a core for each of four workers; together they leave some of it to the system."""
+"""Share of a core for each worker; four workers leave a little of one core to the system."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ class Plan:
     Attributes:
         images: uint8 (n, 28, 28).
         messages: number of messages in a topic that is drained.
-        slow_messages: the same for a system of some hundred messages a second.
+        slow_messages: number of messages in a topic that a system with some hundred messages a
+            second drains.
         seconds: duration of each case with a fixed time.
         backlogs: numbers of messages for the part `growth`.
     """
@@ -65,12 +71,15 @@ Section = Callable[[Plan, Figures], Iterator[str]]
 
 
 def without_kafka(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Measures the pipeline alone, and the model alone."""
+    """Measures the model alone, and the pipeline without Kafka."""
     return pipeline.measure(figures, plan.images, min(1.0, plan.seconds))
 
 
 def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Drains full topics with all formats, and several workers, brokers and guarantees."""
+    """Drains topics of all formats, with one and several workers and brokers.
+
+    Each case is measured with exactly-once and with at-least-once processing.
+    """
     for brokers in (1, 3):
         with bench_cluster(brokers, plan.images) as cluster:
             for format_name in _THOROUGH if brokers == 3 else FORMAT_NAMES:
@@ -114,7 +123,7 @@ def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> Iterator[str]:
-    """Drains topics with the class and model that Seldon's executor was measured with."""
+    """Drains topics with Keras's example; Seldon's executor was measured with it too."""
     ours = Runtime(class_name=_KERAS, python=_TRAIN_PYTHON)
     rest = Peer(_REST, _KERAS, _TRAIN_PYTHON)
     systems: dict[str, tuple[System, int]] = {
@@ -135,7 +144,8 @@ def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> 
 def latency(plan: Plan, figures: Figures) -> Iterator[str]:
     """Measures open-loop latency at several loads, up to 80 % of the worker's rate.
 
-    The rate beside sender and reader is lower than alone, because they share the cores.
+    A worker's rate beside sender and reader is lower than its rate alone, because all three share
+    the cores.
     """
     with bench_cluster(1, plan.images) as cluster:
         yield "an idle worker"
@@ -230,7 +240,7 @@ def _drained(
     members: int = 1,
     share: float | None = None,
 ) -> Drain:
-    """Drains a full topic with this number of messages, and creates it if needed."""
+    """Drains a topic with this number of messages, and creates the topic if necessary."""
     return drain(
         cluster,
         system,

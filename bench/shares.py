@@ -1,4 +1,4 @@
-"""Limits processes to a share of a core by cgroups, and pins brokers to a core of their own."""
+"""Limits processes to a share of a core with cgroups, and pins brokers to a core of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import psutil
 
 _V1 = Path("/sys/fs/cgroup/cpu")
 _V2 = Path("/sys/fs/cgroup")
-# A short period keeps the pauses of a worker short that has used up its share.
+# With a short period, a worker that has used up its share pauses only briefly.
 _PERIOD_US = 20_000
 
 
@@ -21,7 +21,7 @@ def why_impossible() -> str | None:
         return "there is one core only"
     try:
         with contextlib.ExitStack() as stack:
-            _group(stack, "probe", 0.5)
+            _cgroup(stack, "probe", 0.5)
             return None
     except OSError as error:
         return f"no cgroup for processor time can be created: {error}"
@@ -34,12 +34,12 @@ def limited(
     """Limits each process to a share of one core, on cores that the brokers do not use.
 
     Args:
-        processes: processes; each gets its own share.
-        brokers: brokers; they get the first core for the length of the block.
-        share: share of a core.
+        processes: processes to limit; each process gets the share for itself.
+        brokers: processes of the brokers, which get the first core for the length of the block.
+        share: share of a core, from 0 to 1.
 
     Raises:
-        OSError: the system does not allow it.
+        OSError: the system does not allow to create cgroups or to pin processes.
     """
     cores = sorted(os.sched_getaffinity(0))
     with contextlib.ExitStack() as stack:
@@ -48,7 +48,7 @@ def limited(
             stack.callback(_pin, broker, cores)
         for process in processes:
             _pin(process, cores[1:])
-            (_group(stack, str(process.pid), share) / "cgroup.procs").write_text(str(process.pid))
+            (_cgroup(stack, str(process.pid), share) / "cgroup.procs").write_text(str(process.pid))
         yield
 
 
@@ -60,7 +60,7 @@ def _pin(process: psutil.Process, cores: list[int]) -> None:
                 os.sched_setaffinity(thread.id, cores)
 
 
-def _group(stack: contextlib.ExitStack, name: str, share: float) -> Path:
+def _cgroup(stack: contextlib.ExitStack, name: str, share: float) -> Path:
     quota = int(share * _PERIOD_US)
     if _V1.exists():
         group = _V1 / f"bench-{name}"

@@ -41,10 +41,10 @@ class Runtime:
     Attributes:
         workers: number of processes, with one worker each.
         processing: `exactly_once` or `at_least_once`.
-        class_name: name of the user model.
+        class_name: module and name of the user model.
         settings: further environment variables.
-        python: the interpreter.
-        root: the checkout of the runtime.
+        python: path of the Python interpreter.
+        root: folder of the runtime's checkout.
     """
 
     workers: int = 1
@@ -83,9 +83,9 @@ class Peer:
     """Another system of `bench/peers`.
 
     Attributes:
-        name: name of its folder.
-        class_name: name of the user model, for `seldon_rest`.
-        python: the interpreter; None takes that of the environment with its name.
+        name: name of the peer's folder, and of its environment.
+        class_name: module and name of the user model, for `seldon_rest`.
+        python: path of the Python interpreter; None uses the peer's environment.
     """
 
     name: str
@@ -95,8 +95,9 @@ class Peer:
     def commands(
         self, cluster: BenchCluster, topics: Topics, format_name: str, folder: Path
     ) -> Iterator[tuple[list[str], dict[str, str], Path]]:
-        """Yields command, environment and working folder of its process."""
-        # The repository's root has a package called kafka, so only these two parts are visible.
+        """Yields command, environment and working folder of the peer's process."""
+        # The repository's package `kafka` could hide a peer's package of the same name. So the peer
+        # sees only two parts of the repository.
         visible = folder / "visible"
         visible.mkdir()
         (visible / "model").symlink_to(ROOT / "model")
@@ -174,6 +175,6 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         try:
             process.wait(max(0.1, give_up_at - time.monotonic()))
         except subprocess.TimeoutExpired:
-            # The process group includes its children.
+            # The process group includes the children of the process.
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

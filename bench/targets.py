@@ -14,12 +14,12 @@ _REST = "seldon_rest"
 
 @dataclass(frozen=True)
 class Target:
-    """One line of the table of targets.
+    """A target of the benchmark, and the measured values.
 
     Attributes:
-        what: description of the target.
-        bound: description of the bound.
-        found: measured values; None without a measurement.
+        what: description of the measured quantity.
+        bound: description of the bound that the target sets.
+        found: spread of the measured values; None without a measurement.
         is_met: whether the median meets the bound.
         unit: unit of the values.
     """

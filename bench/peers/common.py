@@ -1,6 +1,6 @@
 """Code that the peers share: settings, decoders of messages, and replies.
 
-Peers import it as `bench_common`, from a folder that also has the package `model`.
+Peers import this module as `bench_common`, from a folder that also has the package `model`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from model.loader import SIDE, load_classifier
 Pixels = NDArray[np.uint8]
 BATCH = 256
 """Maximum number of messages in a peer's batch."""
+
 WITHIN_S = 0.005
 """Maximum time in seconds that a peer waits for more messages of a batch."""
 
@@ -31,12 +32,12 @@ class Settings:
     """The settings of a peer.
 
     Attributes:
-        broker: host and port.
-        source: topic of images.
-        replies: topic of replies.
-        group: consumer group.
-        format_name: one of `DECODERS`.
-        state: folder for the peer's state.
+        broker: host and port of the broker.
+        source: name of the topic of images.
+        replies: name of the topic of replies.
+        group: name of the consumer group.
+        format_name: wire format of the messages, one of `DECODERS`.
+        state: path of the folder for the peer's state.
     """
 
     broker: str

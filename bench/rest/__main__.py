@@ -1,7 +1,8 @@
-"""Measures REST and gRPC of the image's server and of Seldon's own, and writes docs/rest.md.
+"""Measures REST and gRPC of the image's server and of Seldon's server, and writes docs/rest.md.
 
-`python -m bench.rest --repetitions 3`. Both serve the same class on this machine. Locust calls REST
-and ghz calls gRPC. Without ghz on the PATH gRPC is left out, and the page says so.
+The command is `python -m bench.rest --repetitions 3`. Both servers run the same class on this
+machine. Locust calls REST, and ghz calls gRPC. Without ghz on the PATH, gRPC is not measured, and
+the page says so.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ examples:
 
 @dataclass(frozen=True)
 class Figure:
-    """The result of one run.
+    """The result of one run of Locust or ghz.
 
     Attributes:
         rate: answers a second.
@@ -122,7 +123,7 @@ def _running_server(system: str) -> Iterator[None]:
         PREDICTIVE_UNIT_HTTP_SERVICE_PORT=str(_REST),
         PREDICTIVE_UNIT_GRPC_SERVICE_PORT=str(_GRPC),
         PREDICTIVE_UNIT_METRICS_SERVICE_PORT=str(_METRICS),
-        # The name of the class in the graph of the overlays.
+        # The overlays give the class this name in the inference graph.
         PREDICTIVE_UNIT_ID="classifier",
     )
     if system == _OURS:
@@ -140,7 +141,8 @@ def _running_server(system: str) -> Iterator[None]:
             _wait_for_answer(server)
             yield
         finally:
-            # The parent process of Seldon's server does not forward signals.
+            # The whole process group gets SIGTERM, because the parent process of Seldon's server
+            # does not forward signals.
             os.killpg(server.pid, 15)
             try:
                 server.wait(15)

@@ -1,4 +1,4 @@
-"""Sends one image after another over REST, with as many users as Locust starts.
+"""Sends images over REST; each user that Locust starts sends one image after another.
 
     locust -f bench/rest/locustfile.py --host http://localhost:9000
     locust -f bench/rest/locustfile.py --host http://localhost:8080 --tags v2
@@ -38,12 +38,12 @@ class Sender(HttpUser):
     @tag("seldon")
     @task
     def predict(self) -> None:
-        """Calls Seldon's own path."""
+        """Sends Seldon JSON to Seldon's path."""
         self.client.post("/api/v1.0/predictions", json=random.choice(_SELDON))
 
     @tag("v2")
     @task
     def infer(self) -> None:
-        """Calls the Open Inference path, on the supervisor's port."""
+        """Sends Open Inference (V2) JSON to its path, which only the supervisor's port has."""
         path = f"/v2/models/{_MODEL}/infer"
         self.client.post(path, json=random.choice(_V2), name="/v2/…/infer")

@@ -3,8 +3,8 @@
 It follows https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
 https://faststream.ag2.ai/latest/kafka/Publisher/batch_publisher/ (`publish_batch` with a key
 for each message) and https://faststream.ag2.ai/latest/kafka/ack/ (commit after the answer).
-`publish_batch` ignores the keys and writes all messages to one partition. It refuses more than
-`max_batch_size`.
+`publish_batch` ignores the keys and writes all messages of a batch to one partition. A batch with
+more bytes than `max_batch_size` is refused.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ async def undecoded(message: KafkaMessage) -> Any:
     settings.source,
     batch=True,
     max_records=BATCH,
-    # FastStream also sleeps this long when no message has come.
+    # FastStream also sleeps for this time after a poll without messages.
     batch_timeout_ms=int(WITHIN_S * 1000),
     group_id=settings.group,
     auto_offset_reset="earliest",

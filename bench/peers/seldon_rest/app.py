@@ -1,11 +1,10 @@
 """Seldon's own design: a consumer feeds workers that call Seldon's REST server for each message.
 
 It reproduces the Kafka server in Seldon Core v1's executor, which is written in Go
-(`executor/api/kafka`; https://docs.seldon.ai/seldon-core-1/configuration/integrations/kafka):
-one consumer, a channel with a capacity of the number of workers, one request for each message, and
-offsets that are committed automatically, even of unanswered messages. Seldon's server has its
-defaults: one gunicorn worker of the kind that closes each connection, even if the client would keep
-it.
+(`executor/api/kafka`; https://docs.seldon.ai/seldon-core-1/configuration/integrations/kafka). One
+consumer fills a queue that holds as many messages as there are workers. Each message is one
+request. Offsets are committed automatically, even for unanswered messages. Seldon's server has its
+defaults: one gunicorn worker, which closes the connection after each request.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def seldon_server(port: int) -> Iterator[None]:
             yield
         finally:
             server.terminate()
-            # The server waits for its gRPC process, which gets no signal, and never ends.
+            # The server would never end: it waits for its gRPC process, which gets no signal.
             with suppress(subprocess.TimeoutExpired):
                 server.wait(3.0)
             with suppress(ProcessLookupError):
@@ -69,7 +68,7 @@ def seldon_server(port: int) -> Iterator[None]:
 
 
 def answers(port: int) -> bool:
-    """Returns whether the server answers."""
+    """Returns whether Seldon's server answers on this port."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ping", timeout=1):
             return True
@@ -78,7 +77,14 @@ def answers(port: int) -> bool:
 
 
 def work(jobs: queue.Queue[Message | None], port: int, producer: Producer, topic: str) -> None:
-    """Answers messages until a None; drops messages that the server cannot answer."""
+    """Answers messages from a queue until it yields None; drops messages of failed requests.
+
+    Args:
+        jobs: queue of messages.
+        port: port of Seldon's server.
+        producer: producer of the replies.
+        topic: topic of the replies.
+    """
     connection = http.client.HTTPConnection("127.0.0.1", port)
     headers = {"Content-Type": "application/json"}
     while (message := jobs.get()) is not None:
