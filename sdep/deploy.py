@@ -1,9 +1,9 @@
-"""Applies an overlay and waits until it works, or reports why it does not.
+"""Applies an overlay, and waits until its pods are ready or reports why they are not.
 
 `python -m sdep.deploy native --image kmnist:0.1 --broker kafka.example.com:9092`
 
-It needs only kubectl. It applies a temporary overlay that sets the image, the broker and the
-namespace.
+The command needs only kubectl. A temporary kustomization on top of the overlay sets the image, the
+broker and the namespace.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from sdep.waiting import await_deployment, await_kafka, await_pods
 
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
-# Fields that an autoscaler repeats in texts that kustomize does not change.
+# By overlay, the options that are refused. The overlay's autoscaler repeats these values in texts
+# that kustomize does not change.
 _NAMED_BY_AUTOSCALERS = {
     "executor-keda-lag": ("broker", "namespace"),
     "executor-keda-prometheus": ("namespace",),
@@ -43,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Deploys the overlay that the arguments name.
 
     Returns:
-        0 when it works, 1 when it does not, 2 for wrong arguments, 130 after Ctrl-C.
+        0 if the overlay works or was printed, 1 if not, 2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -97,7 +98,21 @@ def _overlay(name: str) -> Path:
 
 
 def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
-    """Writes an overlay on top of an overlay, as JSON, which is valid YAML."""
+    """Writes a kustomization that changes an overlay as the options say.
+
+    The file is JSON, which is valid YAML.
+
+    Args:
+        folder: folder to write to.
+        overlay: folder of the overlay.
+        options: `namespace`, `image` and `broker` of the command line.
+
+    Returns:
+        The folder of the kustomization.
+
+    Raises:
+        ValueError: an option is wrong, or the overlay's autoscaler would not follow it.
+    """
     for field in _NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
         if getattr(options, field):
             raise ValueError(
@@ -123,7 +138,7 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
 
 
 def _with_broker(brokers: str) -> dict[str, Any]:
-    """Returns the fields that set the brokers, and open their ports in the network policy."""
+    """Returns fields of a kustomization that set the brokers and allow egress to their ports."""
     ports = sorted({_port(each) for each in brokers.split(",")})
     rule = {
         "op": "add",
@@ -154,8 +169,8 @@ def _deploy(kubectl: Kubectl, built: str, timeout_s: float) -> None:
     for each in manifests:
         if each["kind"] == "ConfigMap" and "KAFKA_BROKER" in each.get("data", {}):
             _check_broker(kubectl, each)
-    # After a manual scaling another field manager owns the predictors, which are one field to the
-    # API server.
+    # Conflicts are forced because after `kubectl scale` another field manager owns the predictors,
+    # which are a single field to the API server.
     force = ("--server-side", "--force-conflicts", "--field-manager", "sdep-deploy")
     sys.stdout.write(kubectl.run("apply", *force, "-f", "-", stdin=built))
     give_up_at = time.monotonic() + timeout_s
@@ -183,10 +198,10 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
-    """Checks that a broker whose name looks like a Service is one.
+    """Checks that each broker with a name like a Service's has a Service in the cluster.
 
     Raises:
-        DeployError: there is no such Service.
+        DeployError: a Service does not exist.
     """
     for broker in config["data"]["KAFKA_BROKER"].split(","):
         host, _, rest = broker.strip().rpartition(":")[0].partition(".")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from typing import Any
 
-_KUBECTL_S = 60
+_KUBECTL_S = 60  # time limit of a command
 
 
 class DeployError(Exception):
@@ -18,7 +18,7 @@ class Kubectl:
     """Runs kubectl in one context.
 
     Args:
-        context: context of the kubeconfig; the default is the current one.
+        context: context of the kubeconfig; None uses the current context.
 
     Raises:
         DeployError: kubectl is not installed.
@@ -30,7 +30,7 @@ class Kubectl:
         self._command = ["kubectl", *(["--context", context] if context else [])]
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        """Returns the output of a command.
+        """Returns the output of a kubectl command.
 
         Raises:
             DeployError: the command failed.
@@ -41,18 +41,30 @@ class Kubectl:
         return ran.stdout
 
     def get(self, *arguments: str) -> Any:
-        """Returns the result of `kubectl get`, or None if the object does not exist."""
+        """Returns the object or list of `kubectl get`, or None if the object does not exist.
+
+        Raises:
+            DeployError: the command failed.
+        """
         ran = self._try(("get", *arguments, "-o", "json", "--ignore-not-found"), None)
         if ran.returncode != 0:
             raise DeployError(_explain(ran.stderr.strip()))
         return json.loads(ran.stdout) if ran.stdout.strip() else None
 
     def list(self, *arguments: str) -> list[dict[str, Any]]:
-        """Returns the objects of a list, which may be empty."""
+        """Returns the objects of a list from `kubectl get`, which may be empty.
+
+        Raises:
+            DeployError: the command failed.
+        """
         return list((self.get(*arguments) or {"items": []})["items"])
 
     def raw(self, path: str) -> str:
-        """Returns the API server's answer at a path, for any status."""
+        """Returns the API server's answer at a path, or kubectl's error for an error status.
+
+        Raises:
+            DeployError: the cluster does not answer in time.
+        """
         ran = self._try(("get", "--raw", path), None)
         return (ran.stdout or ran.stderr).strip()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_environment(source: Path) -> dict[str, str]:
-    """Returns the variables in a source folder's `.s2i/environment`, which may be missing."""
+    """Returns the variables in a source folder's `.s2i/environment`; none without that file."""
     path = source / ".s2i" / "environment"
     lines = path.read_text("utf-8").splitlines() if path.exists() else []
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))

@@ -1,1 +1,1 @@
-"""Runs everything on one machine with kind; see `sdep.kind.__main__`."""
+"""Runs the whole system in a local kind cluster; see `sdep.kind.__main__`."""

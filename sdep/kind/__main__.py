@@ -1,6 +1,7 @@
 """Starts operators, Kafka, the model, monitoring and the dashboard in a local kind cluster.
 
-`python -m sdep.kind up`, or `make kind`. Each step can be repeated, and keeps what exists.
+The command is `python -m sdep.kind up`, or `make kind`. Each step can be repeated, and keeps what
+an earlier run has created.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ BROKER = "127.0.0.1:30092"
 _STEP_S = 900
 _DASHBOARD_OPTIONS = ("--kubernetes", "kmnist/kmnist", "--context", CONTEXT)
 
-# Names of the needed tools for the user.
+# Needed programs, with their names in error messages.
 _TOOLS = {
     "docker": "a Docker engine",
     "kind": "kind (kind.sigs.k8s.io)",
@@ -59,7 +60,8 @@ CHARTS = (
         "strimzi-kafka-operator",
         "https://strimzi.io/charts/",
         "1.2.0",
-        # With these values its pods comply with the namespace's `restricted` level.
+        # With this provider the pods that Strimzi creates comply with the Pod Security level
+        # `restricted`, which their namespace enforces.
         (
             "watchAnyNamespace=true",
             "extraEnvs[0].name=STRIMZI_POD_SECURITY_PROVIDER_CLASS",
@@ -79,7 +81,7 @@ CHARTS = (
             "grafana.sidecar.dashboards.searchNamespace=ALL",
         ),
     ),
-    # It follows KEDA, because it looks for KEDA's kinds when it starts.
+    # Seldon's operator is installed after KEDA, because it looks for KEDA's kinds when it starts.
     Chart(
         "seldon-system",
         "seldon-core-operator",
@@ -99,7 +101,7 @@ examples:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command.
+    """Starts or deletes the cluster, as the arguments say.
 
     Returns:
         0 or the exit status of the dashboard, 1 if a step failed, 2 for wrong arguments, 130 after
@@ -125,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_dashboard() -> int:
-    """Runs the dashboard until Ctrl-C; the cluster keeps running."""
+    """Runs the dashboard until Ctrl-C, and returns its exit status; the cluster keeps running."""
     dashboard = subprocess.Popen(
         [sys.executable, "-m", "consumer.dashboard", *_DASHBOARD_OPTIONS],
         cwd=ROOT,
@@ -134,7 +136,7 @@ def _run_dashboard() -> int:
     try:
         return dashboard.wait()
     except KeyboardInterrupt:
-        # The dashboard gets the same signal, and ends by itself.
+        # The terminal sends SIGINT to the dashboard too, which then ends by itself.
         return dashboard.wait()
 
 
