@@ -1,8 +1,8 @@
 """Compiles the requirements files from pyproject.toml: `make lock`, `make lock UPGRADE=1`.
 
-Each file has the digest of what it was compiled from on its first line, so that a test can tell
-without an index whether it is up to date. Pins stay as they are as long as they agree with
-pyproject.toml; with `--upgrade` they become the newest that do.
+The first line of each file has a digest of the file's inputs. So a test can check without a package
+index whether the file is up to date. A pinned version stays as long as pyproject.toml allows it.
+With `--upgrade` each version becomes the newest that pyproject.toml allows.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ else:
 
 ROOT = Path(__file__).resolve().parent
 IMAGE = "requirements.txt"
-# uv repeats tool.uv's machines at each pin. Without them the files can be read, and a machine that
-# they are not for fails where it lacks a wheel, in place of getting nothing.
+# uv writes the environments of `tool.uv` as a marker after each pin. The marker is removed, so that
+# the files are readable. With the marker, pip would also succeed on every other system without
+# installing anything.
 _LINUX = (
     "(platform_machine == '{}' and platform_python_implementation == 'CPython' "
     "and sys_platform == 'linux')"
@@ -43,12 +44,12 @@ class Lock:
     """A requirements file.
 
     Attributes:
-        file: Its path in the repository.
-        python: The oldest Python that it is for.
-        groups: Dependency groups that it has, beside the dependencies of the package.
-        extras: Extras of the package.
-        constrained: Whether it takes the versions of the image's.
-        options: More arguments for uv.
+        file: path in the repository.
+        python: oldest version of Python that can install the file.
+        groups: dependency groups to include, in addition to the package's dependencies.
+        extras: extras of the package to include.
+        constrained: whether versions are those of the image's requirements file.
+        options: further arguments of uv.
     """
 
     file: str
@@ -60,7 +61,7 @@ class Lock:
 
     @property
     def arguments(self) -> list[str]:
-        """The arguments of `uv pip compile`."""
+        """The arguments of `uv pip compile` for this file."""
         words = ["pyproject.toml", "--universal", "--python-version", self.python]
         words += ["--generate-hashes", "--no-emit-index-url", "--no-header", "--no-annotate"]
         for extra in self.extras:
@@ -86,7 +87,11 @@ LOCKS = (
 
 
 def digest(lock: Lock) -> str:
-    """The digest of what a file is compiled from: pyproject.toml's dependencies, and its pins."""
+    """Returns the digest of a file's inputs, as SHA-256 in hex.
+
+    The inputs are the dependencies in pyproject.toml, the settings and arguments of uv, and the
+    image's requirements file if it constrains this file.
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     inputs: list[Any] = [
         project["project"]["dependencies"],
@@ -109,41 +114,53 @@ def _flattened(groups: dict[str, Any], name: str) -> list[str]:
 
 
 def is_up_to_date(lock: Lock) -> bool:
-    """Whether a file was compiled from pyproject.toml as it is."""
+    """Returns whether a file was compiled from the current inputs; False for a missing file."""
     path = ROOT / lock.file
     return path.exists() and path.read_text("utf-8").startswith(f"{_BEGIN}{digest(lock)}\n")
 
 
 def compile_lock(lock: Lock, uv: str, *, upgrade: bool) -> None:
-    """Writes a file.
+    """Compiles a requirements file.
+
+    Args:
+        lock: file to write.
+        uv: name or path of uv.
+        upgrade: whether to pin the newest versions instead of the file's.
 
     Raises:
-        subprocess.CalledProcessError: uv fails, and has said why.
+        subprocess.CalledProcessError: uv failed, and has printed the reason.
+        OSError: uv cannot be run.
     """
     more = ["--upgrade"] if upgrade else []
     command = [uv, "pip", "compile", "--quiet", *lock.arguments, *more]
     subprocess.run(command, cwd=ROOT, check=True)
     path = ROOT / lock.file
-    compiled = _without_machines(path.read_text("utf-8"))
+    compiled = _without_environments(path.read_text("utf-8"))
     path.write_text(f"{_BEGIN}{digest(lock)}\n{compiled}", "utf-8")
 
 
-def _without_machines(text: str) -> str:
+def _without_environments(text: str) -> str:
+    """Removes the markers that uv writes for the environments of `tool.uv`."""
     text = text.replace(f" and ({_MAC} or {_ON_LINUX})", "")
-    # Python 3.8 is the image's, so it is Linux's alone.
+    # Only the image has Python 3.8, so these markers name only Linux.
     old = r"(python_full_version [<>=]+ '3\.[89]') and \("
     return re.sub(old + re.escape(_ON_LINUX) + r"\)", r"\1", text)
 
 
 def main() -> int:
-    """Compiles the files whose inputs have changed, or all of them.
+    """Compiles the files whose inputs have changed, or all files with `--upgrade`.
 
     Returns:
-        Exit status: 0 done, 1 uv failed.
+        0 on success, uv's exit status if uv failed, 2 for wrong arguments or if uv cannot be run.
     """
-    parser = argparse.ArgumentParser(prog="python locks.py", description=main.__doc__)
-    parser.add_argument("--upgrade", action="store_true", help="take the newest versions")
-    parser.add_argument("--uv", default="uv", help="the uv to run (%(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python locks.py",
+        description="Compiles the requirements files whose inputs have changed.",
+    )
+    parser.add_argument(
+        "--upgrade", action="store_true", help="compile all files, with the newest versions"
+    )
+    parser.add_argument("--uv", default="uv", help="name or path of uv (%(default)s)")
     options = parser.parse_args()
     for lock in LOCKS:
         if options.upgrade or not is_up_to_date(lock):
