@@ -25,7 +25,7 @@ LIMIT = 64 * 2**20
 _MANIFEST_LIMIT = 2**20
 
 ReadFile = Callable[[str, int], bytes]
-"""Reads a file by name; of a file above the limit it returns only limit + 1 bytes."""
+"""Reads a file, given its name and a limit in bytes; returns at most limit + 1 bytes."""
 
 
 class ArtefactError(Exception):
@@ -39,7 +39,7 @@ class ArtefactError(Exception):
 
 
 class StoreUnavailable(ArtefactError):
-    """The store of a model cannot be reached now, or reports an error of its own."""
+    """The store of a model cannot be reached now, or reports a temporary error."""
 
     retriable = True
 
@@ -114,7 +114,7 @@ def write_artefact(
     Args:
         folder: the artefact's folder.
         file: the model file's name.
-        content: the model file.
+        content: content of the model file.
         variant: see `Artefact`.
         abstain_below: see `Artefact`.
         made_by: see `Artefact`.
@@ -149,14 +149,14 @@ def write_artefact(
 
 
 def assemble(where: str, read: ReadFile) -> Artefact:
-    """Reads an artefact and checks it against its manifest.
+    """Reads an artefact, and checks the model file against the manifest.
 
     Args:
         where: name of the folder, for messages.
-        read: reads the files of the folder.
+        read: reads a file of the folder.
 
     Raises:
-        ArtefactError: the manifest is invalid, or the model file does not match it.
+        ArtefactError: the manifest is invalid, or the model file does not match the manifest.
     """
     manifest = _parsed(f"{where}/{MANIFEST}", read(MANIFEST, _MANIFEST_LIMIT))
     content = read(manifest["file"], manifest["size_bytes"])
@@ -183,7 +183,11 @@ def _verify(path: str, content: bytes, manifest: Mapping[str, Any]) -> None:
 
 
 def _parsed(path: str, text: bytes) -> Dict[str, Any]:
-    """Returns the checked fields of a manifest that serving needs, without any others."""
+    """Returns the fields of a manifest that serving needs, after a check of their values.
+
+    Raises:
+        ArtefactError: the manifest is too large or not JSON, or a field is missing or wrong.
+    """
     if len(text) > _MANIFEST_LIMIT:
         raise ArtefactError(f"{path} has more than {_MANIFEST_LIMIT:,} bytes: not a manifest")
     try:

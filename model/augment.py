@@ -1,7 +1,7 @@
-"""Distorts whole batches of training images in TensorFlow, as different brushes and hands do.
+"""Distorts batches of training images in TensorFlow, as different brushes and hands do.
 
-Every image has its own row of random numbers. The result depends only on the seed and the
-step, and not on the process of a distributed run that computes it.
+Every image has its own row of random numbers. So any process of a distributed run distorts an
+image in the same way.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.config import Augmentation
 
 SIDE = 28
-_KNOTS = 5
+_KNOTS = 5  # knots of the elastic distortion along each axis
 _MIN_SIDE = 3.0  # the smallest side of a rectangle, in pixels
 NUMBERS = 16 + 2 * _KNOTS * _KNOTS
 """Number of random numbers for each image."""
@@ -22,9 +22,9 @@ NUMBERS = 16 + 2 * _KNOTS * _KNOTS
 def augment(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
     """Distorts each image of a batch in its own way, and mixes neighbours.
 
-    Neighbours are the images 0 and 1, 2 and 3, and so on. Each gets a part of the other by
-    mixup (Zhang et al. 2018; here its weight is uniform up to a half) or cutmix (Yun et al.
-    2019).
+    Neighbours are the images 0 and 1, 2 and 3, and so on. Some images get a part of their
+    neighbour, by cutmix (Yun et al. 2019) or mixup (Zhang et al. 2018). The neighbour's weight
+    in mixup is uniform from 0 to a half.
 
     Args:
         images: float32 (n, 28, 28), ink from 0 to 1; n is even.
@@ -33,7 +33,7 @@ def augment(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[
         how: strength of each distortion.
 
     Returns:
-        Images of shape (n, 28, 28, 1) and labels of the same scales.
+        Images float32 (n, 28, 28, 1) and labels float32 (n, 10), on the same scales as before.
     """
     images = _thicken(_warp(images, numbers, how), numbers[:, 6:8], how.thicken)
     images, labels = _holes(images, labels, numbers[:, 8:13], how)
@@ -58,7 +58,7 @@ def _warp(images: Any, numbers: Any, how: Augmentation) -> Any:
 
 
 def _sample(images: Any, x: Any, y: Any) -> Any:
-    """Samples images at positions between pixels; there is no ink outside."""
+    """Samples images at positions between pixels; positions outside an image have no ink."""
     padded = SIDE + 3
     flat = tf.reshape(tf.pad(images, ((0, 0), (1, 2), (1, 2))), (-1, padded * padded))
     x = tf.clip_by_value(x + 1, 0.0, SIDE + 1.0)
@@ -98,7 +98,10 @@ def _thicken(images: Any, numbers: Any, share: float) -> Any:
 
 
 def _holes(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
-    """Clears a rectangle, as worm holes and stains do, or fills it with the neighbour's."""
+    """Clears a rectangle of some images, as worm holes do, or fills it from the neighbour.
+
+    A filled image's labels get the neighbour's labels, in proportion to the neighbour's ink.
+    """
     chance, *rest = tf.unstack(numbers, axis=1)
     wide, high, x, y = rest
 
@@ -128,7 +131,7 @@ def _mixup(images: Any, labels: Any, numbers: Any, share: float) -> tuple[Any, A
 
 
 def _neighbours(values: Any) -> Any:
-    """Swaps rows 0 and 1, 2 and 3, and so on."""
+    """Returns the values with rows 0 and 1 swapped, rows 2 and 3, and so on."""
     shape = tf.shape(values)
     pairs = tf.reshape(values, tf.concat([[shape[0] // 2, 2], shape[1:]], axis=0))
     return tf.reshape(tf.reverse(pairs, axis=[1]), shape)

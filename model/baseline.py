@@ -1,8 +1,8 @@
 """Trains the scikit-learn baseline: `python -m model.baseline`.
 
-The baseline is a support vector machine on principal components. The networks are compared with
-it, and it shows that the stream runtime serves any class. It is saved with skops, which loads
-only trusted types, while a pickle may run code.
+The baseline is a support vector machine on principal components. It serves for comparison with
+the networks, and shows that the stream runtime serves any class. The file is written with skops,
+which loads only trusted types. A pickle could run code.
 """
 
 import argparse
@@ -33,16 +33,17 @@ RISK = 0.005
 _SEED = 20180412
 _COMPONENTS = 50
 _GAMMA, _C = 0.03, 10
-_GRAIN = 32  # support vectors in steps of 1/32 reduce the file to a quarter
+_GRAIN = 32  # coordinates are rounded to steps of 1/32, which reduces the file to a quarter
 _CACHE_MB = 2000
 
 
 def train(split: Split) -> Pipeline:
-    """Fits the machine, and fits it again with distorted copies of its support vectors.
+    """Fits a support vector machine, and fits it again with virtual support vectors.
 
-    Virtual support vectors (Schölkopf, Burges and Vapnik 1996) help as much as more images, at
-    a fraction of the cost: only images near a class boundary matter. The number of components
-    and the kernel were chosen on the validation split.
+    The second fit uses the support vectors of the first and a distorted copy of each
+    (Schölkopf, Burges and Vapnik 1996). It helps as much as more images would, at a fraction of
+    the cost, because only images near a class boundary matter. The number of components and the
+    kernel were chosen on the validation split.
 
     Args:
         split: images to fit to.

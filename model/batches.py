@@ -1,4 +1,4 @@
-"""Batches of training images in a fixed order, from any step on."""
+"""Makes batches of training images in a fixed order, from any step on."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ def steps_an_epoch(recipe: Recipe, split: Split) -> int:
 def batches(recipe: Recipe, split: Split, first_step: int, share: Share) -> Any:
     """Returns shuffled, augmented batches, in another order each epoch.
 
-    The batch of a step depends only on the recipe's seed and the step. So a run that resumes
-    from a checkpoint, or with other processes, gets the same batches.
+    The batch of a step depends only on the recipe's seed and the number of the step. So a run
+    that resumes from a checkpoint, also with more or fewer processes, gets the same batches.
 
     Args:
         recipe: settings of the run.
-        split: the images.
-        first_step: the first step.
+        split: training images with their labels.
+        first_step: number of the first step; the first step of a run is 0.
         share: the part of each batch that this process computes.
 
     Returns:
@@ -75,7 +75,7 @@ def batches(recipe: Recipe, split: Split, first_step: int, share: Share) -> Any:
 def _order(
     recipe: Recipe, split: Split, first_step: int
 ) -> Iterator[tuple[int, NDArray[np.int32]]]:
-    """Yields each step from the first one on, with the indices of its images."""
+    """Yields the number of each step from the first one on, with the indices of its images."""
     steps = steps_an_epoch(recipe, split)
     for epoch in range(first_step // steps, recipe.epochs):
         order = np.random.default_rng([recipe.seed, epoch]).permutation(len(split.labels))

@@ -1,4 +1,4 @@
-"""Measures how well confidences agree with the share of right answers."""
+"""Fits and measures how well confidences agree with the share of right answers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +13,13 @@ def fit_temperature(logits: Any, labels: Any) -> float:
     """Finds the temperature at which confidence equals the share of right answers.
 
     Temperature scaling is from Guo et al., On Calibration of Modern Neural Networks, 2017,
-    section 4.2. They choose the temperature of the largest likelihood. This function makes the
-    mean confidence equal to the share of right answers, as the calibration error measures it.
+    section 4.2. Guo et al. choose the temperature of the largest likelihood. This function makes
+    the mean confidence equal to the share of right answers, because the calibration error
+    measures their difference.
 
     Args:
-        logits: float (n, 10).
-        labels: (n,) indices.
+        logits: float (n, 10), a network's answers.
+        labels: (n,) indices of the right classes.
 
     Returns:
         The divisor of the logits, by search in steps of 1 % from 0.22 to 4.4.
@@ -39,8 +40,8 @@ class Reliability:
 
     Attributes:
         counts: answers in each of 15 bins of confidence.
-        confidences: mean confidence in each bin; 0 where it is empty.
-        accuracies: share of right answers in each bin; 0 where it is empty.
+        confidences: mean confidence in each bin; 0 for an empty bin.
+        accuracies: share of right answers in each bin; 0 for an empty bin.
     """
 
     counts: NDArray[Any]
@@ -75,10 +76,12 @@ def reliability(confidence: NDArray[Any], right: NDArray[np.bool_]) -> Reliabili
 class RiskCoverage:
     """Share of wrong answers when the least confident answers are left out.
 
+    Element i describes the i + 1 most confident answers.
+
     Attributes:
-        thresholds: confidences, from high to low.
-        coverage: share of images with at least that confidence.
-        risk: share of wrong answers among these.
+        thresholds: float (n,), the lowest confidence among these answers.
+        coverage: float (n,), these answers as a share of all answers.
+        risk: float (n,), share of wrong answers among these answers.
     """
 
     thresholds: NDArray[Any]
@@ -100,7 +103,7 @@ def risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_]) -> RiskCov
 
 
 def threshold_for(risk: float, confidence: NDArray[Any], right: NDArray[np.bool_]) -> float:
-    """Returns the lowest confidence at which the answered images meet a risk.
+    """Returns the lowest threshold of confidence at which the answered images meet a risk.
 
     Args:
         risk: maximum share of wrong answers among the answered images.
@@ -108,9 +111,10 @@ def threshold_for(risk: float, confidence: NDArray[Any], right: NDArray[np.bool_
         right: bool (n,), whether the answer is right.
 
     Returns:
-        The confidence, with four digits; 1 if only certain answers meet the risk.
+        The threshold, with four digits after the point; 1 if no threshold meets the risk.
     """
-    # Confidences are rounded first: a threshold rounded later could exclude counted answers.
+    # Confidences are rounded before the count. A threshold that is rounded afterwards could
+    # exclude answers that were counted.
     curve = risk_coverage(np.floor(confidence.astype(float) * 1e4) / 1e4, right)
     # Equal confidences are answered together or not at all.
     last_of_equals = np.append(curve.thresholds[1:] != curve.thresholds[:-1], True)

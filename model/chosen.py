@@ -59,10 +59,10 @@ def _variant(environ: Mapping[str, str]) -> str:
 
 
 def _faster_form(folder: Path) -> Path:
-    """Returns the int8 artefact, or the float one where that is faster.
+    """Returns the folder of the int8 artefact, or of the float one if float is faster here.
 
-    On tflite-runtime 2.14, the last one for Python 3.8, int8 takes 1.5 times as long as float.
-    On LiteRT it takes a third or a quarter of the time (docs/model.md, "How fast").
+    On tflite-runtime 2.14, the last version for Python 3.8, int8 takes 1.5 times as long as
+    float. On LiteRT, int8 takes a third or a quarter of the time (docs/model.md, "How fast").
     """
     return folder / FLOAT if importlib.util.find_spec("tflite_runtime") else folder
 

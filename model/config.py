@@ -28,7 +28,7 @@ class Stage:
             int8 kernels.
         kernel: side of the first convolution's kernel; all others are 3 x 3.
         plain: number of convolutions after the first.
-        residual: number of residual blocks after these, with two convolutions each.
+        residual: number of residual blocks at the end, with two convolutions each.
     """
 
     channels: int
@@ -59,14 +59,14 @@ class Augmentation:
 
     Attributes:
         rotation: largest rotation in either direction, in degrees.
-        scale: largest relative change of width and, independently, of height.
-        shear: largest horizontal slant, in pixels per pixel.
+        scale: largest relative change of width and, independently, of height; 0.1 is about 10 %.
+        shear: largest horizontal slant, in pixels across for each pixel down.
         shift: largest shift along each axis, in pixels.
         elastic: largest shift of the knots of a smooth field, in pixels.
         thicken: share of images whose strokes are made thicker or thinner.
         erase: share of images that lose a rectangle.
         cutmix: share of images in which a rectangle shows another image.
-        hole_side: largest side of these rectangles, in pixels.
+        hole_side: largest side of the rectangles of `erase` and `cutmix`, in pixels.
         mixup: share of images that are blended with another one.
     """
 
@@ -96,14 +96,16 @@ class Recipe:
         optimizer: `sgd` (with Nesterov momentum 0.9) or `adamw`.
         learning_rate: peak of the cosine schedule.
         warmup: share of all steps in which the rate rises to its peak.
-        weight_decay: share of the rate by which weights shrink in a step.
+        weight_decay: factor of the learning rate; a step shrinks weights by the product.
         label_smoothing: probability mass that is spread over all classes.
         average: length of the moving average of the weights, as a share of all steps. The
-            average is what is served.
+            served network has the averaged weights.
         precision: `mixed_bfloat16` computes in bfloat16 and keeps weights in float32, which is
-            almost twice as fast on processors with AVX512_BF16 or AMX; `float32` is for others.
+            almost twice as fast on processors with AVX512_BF16 or AMX; `float32` is for other
+            processors.
         teachers: recipes of the networks whose mean answer is a second target.
-        distillation: weight of that target in the loss, from 0 to 1; the labels get the rest.
+        distillation: weight of the teachers' answer in the loss, from 0 to 1; the labels have
+            the rest of the weight.
         distillation_temperature: divisor of the logits of teachers and student.
     """
 
@@ -140,7 +142,7 @@ class Recipe:
                 )
 
     def settings(self) -> dict[str, Any]:
-        """Returns all settings, as JSON and the file of recipes have them."""
+        """Returns all settings by name, nested as in the file of recipes."""
         return dataclasses.asdict(self)
 
 
@@ -158,7 +160,8 @@ def load_recipes(path: Path = RECIPES) -> dict[str, Recipe]:
             defaults.
 
     Raises:
-        RecipeError: the file is missing or not YAML, or a setting is invalid.
+        RecipeError: the file is missing or not YAML, a setting is invalid, or a teacher is not
+            in the file.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -183,8 +186,13 @@ def _recipe(name: Any, settings: Any) -> Recipe:
 def parse(kind: Any, settings: Mapping[str, Any], where: str) -> Any:
     """Makes a dataclass of this module from settings, nested dataclasses included.
 
+    Args:
+        kind: the dataclass.
+        settings: values of the dataclass's fields, by name.
+        where: path of the settings in the file, for messages.
+
     Raises:
-        RecipeError: a name is unknown, or a value has another type.
+        RecipeError: a name is unknown or missing, or a value has another type.
     """
     hints = get_type_hints(kind)
     if unknown := set(settings) - set(hints):

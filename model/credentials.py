@@ -11,9 +11,10 @@ _YES = ("1", "on", "t", "true", "y", "yes")
 
 
 class Credentials:
-    """Credentials by variable name; a file in the secret's folder precedes a variable.
+    """Credentials by variable name, from the files of a mounted secret or from variables.
 
-    The values are secret: no message may contain one.
+    A file with the name of a variable precedes the variable. The values are secret, so no
+    message may contain a value.
 
     Args:
         environ: environment variables; `MODEL_CREDENTIALS_DIR` names the folder where a
@@ -34,7 +35,7 @@ class Credentials:
             )
 
     def get(self, *names: str) -> str:
-        """Returns the value of the first variable that has one, or an empty string.
+        """Returns the value of the first of these variables that has a value, or "".
 
         Raises:
             ArtefactError: the variable's file cannot be read.
@@ -42,11 +43,15 @@ class Credentials:
         return next(filter(None, map(self._value, names)), "")
 
     def is_on(self, name: str) -> bool:
-        """Returns whether a variable is on, in any spelling that rclone accepts."""
+        """Returns whether a variable is true, in any spelling that rclone accepts."""
         return self.get(name).lower() in _YES
 
     def check_type(self, variable: str, expected: str) -> None:
-        """Checks the store type of an rclone secret.
+        """Checks the store type of an rclone secret, if the secret has a type.
+
+        Args:
+            variable: variable with the type.
+            expected: rclone's name of the type.
 
         Raises:
             ArtefactError: the secret is for another type of store.

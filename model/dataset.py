@@ -35,7 +35,7 @@ MD5 = {
 }
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "kmnist"
 VALIDATION = 10_000
-"""Number of images at the end of the training file that no weight is fitted to."""
+"""Number of images of the validation split, which are the last ones of the training file."""
 
 SplitName = Literal["train", "validation", "test"]
 _READ_TIMEOUT_S = 20.0
@@ -81,7 +81,7 @@ def load_split(name: SplitName) -> Split:
 
 
 def available(timeout: float) -> bool:
-    """Returns whether the test split is on this machine or can be downloaded in time.
+    """Downloads the test split if necessary, and returns whether it is on this machine in time.
 
     Args:
         timeout: time limit of the download in seconds.
@@ -91,7 +91,7 @@ def available(timeout: float) -> bool:
         with contextlib.suppress(DatasetError):
             fetch("test", timeout=timeout)
 
-    # A thread bounds the time, because the look-up of the site's name has no limit of its own.
+    # A thread bounds the time, because the DNS look-up of the site has no time limit.
     download = threading.Thread(target=attempt, daemon=True)
     download.start()
     download.join(timeout)
@@ -107,7 +107,7 @@ def fetch(name: SplitName, timeout: float | None = None) -> tuple[Path, Path]:
     """Downloads the files of a split that are not on this machine.
 
     Args:
-        name: the split.
+        name: name of the split.
         timeout: time limit of all downloads together, in seconds; None waits as long as data
             arrives.
 
@@ -196,7 +196,11 @@ def _read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def main() -> int:
-    """Downloads all four files and prints their paths."""
+    """Downloads all four files and prints their paths.
+
+    Returns:
+        Exit status: 0 on success, 1 on an error, 130 on Ctrl-C.
+    """
     try:
         for name in ("train", "test"):
             for path in fetch(name):

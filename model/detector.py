@@ -13,23 +13,24 @@ from model.outliers import TRAINING_KINDS, draw, training_sources
 
 _UNITS = 32
 _EPOCHS = 8
-_PICTURES = 4000
+_PICTURES = 4000  # outliers of each kind
 _PREDICT_BATCH = 500
 
 
 def fit_detector(trained: keras.Model, images: NDArray[np.uint8], seed: int) -> Detector:
     """Fits two layers to the features of real images and of outliers.
 
-    Training with generated outliers is outlier exposure (Hendrycks et al. 2019). Here it fits
-    only a head on a frozen network, so that the classification does not change.
+    Training with generated outliers is called outlier exposure (Hendrycks et al. 2019). Here
+    the network stays frozen and only a head is fitted, so that the classification does not
+    change.
 
     Args:
         trained: a trained network of `networks.build`.
         images: uint8 (n, 28, 28), real training images.
-        seed: seed of the initial weights and the order.
+        seed: seed of the initial weights and the order of the images.
 
     Returns:
-        The layers, for the network's unscaled features.
+        The two layers. The weights of the first include the scaling of the features.
     """
     sources = training_sources(images)
     outliers = np.concatenate([draw(kind, _PICTURES, sources) for kind in TRAINING_KINDS])

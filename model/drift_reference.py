@@ -1,4 +1,4 @@
-"""Reference shares of inputs and answers, for drift detection. Python 3.8 to 3.12."""
+"""Counts inputs and answers in bins, for drift detection. Python 3.8 to 3.12."""
 
 from typing import Any, Dict, List, Mapping
 
@@ -43,11 +43,14 @@ def count(images: NDArray[Any], confidence: NDArray[Any], classes: NDArray[np.in
 
 
 def reference(images: NDArray[Any], probabilities: NDArray[Any]) -> Dict[str, List[float]]:
-    """Returns the reference shares for an artefact's manifest.
+    """Returns the reference shares for an artefact's manifest: the share of each bin.
 
     Args:
         images: (n, 28, 28), images without drift, ink from 0 to 255.
-        probabilities: (n, 10), their answers.
+        probabilities: (n, 10), the model's answers to the images.
+
+    Returns:
+        The shares of all bins, by statistic.
     """
     classes = np.bincount(probabilities.argmax(axis=1), minlength=10)
     return {
@@ -62,17 +65,17 @@ def stability_index(counts: NDArray[Any], expected: NDArray[Any]) -> float:
     Below 0.1 little has changed, above 0.25 much has (Siddiqi, Credit Risk Scorecards, 2006).
 
     Args:
-        counts: counts by bin.
-        expected: expected shares by bin.
+        counts: number of images in each bin of one statistic.
+        expected: expected share of each bin.
     """
-    # The index of an empty bin would be infinite.
+    # An empty bin would make the index infinite.
     found = np.maximum(counts / max(1.0, float(counts.sum())), _MIN_SHARE)
     known = np.maximum(expected, _MIN_SHARE)
     return float(np.sum((found - known) * np.log(found / known)))
 
 
 def is_reference(value: Mapping[str, Any]) -> bool:
-    """Returns whether a manifest's entry has the shares of every bin of every statistic."""
+    """Returns whether `reference` in a manifest has a share for each bin of each statistic."""
     sizes = {"ink": len(INK_EDGES), "confidence": len(CONFIDENCE_EDGES), "class": 10}
     return all(
         isinstance(value.get(name), list)
@@ -83,5 +86,5 @@ def is_reference(value: Mapping[str, Any]) -> bool:
 
 
 def _binned(values: NDArray[Any], inner: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Counts values by bin; the edges exclude the lowest one."""
+    """Counts values by bin; `inner` has the lower edges of all bins except the lowest bin."""
     return np.bincount(inner.searchsorted(values, side="right"), minlength=len(inner) + 1)

@@ -1,6 +1,7 @@
 """Measures the shipped models on the test split, and writes the figures of docs/model.md.
 
-Nothing is chosen here: settings, calibration and thresholds come from the validation split.
+The test split chooses nothing: settings, calibration and thresholds come from the validation
+split.
 """
 
 import argparse
@@ -39,7 +40,7 @@ _ENVIRONMENTS = {
 
 
 def load(folder: Path) -> tuple[Artefact, "Classifier | Baseline"]:
-    """Loads an artefact of either kind, to run on two cores.
+    """Loads the artefact of a network, to run on two cores, or of the baseline.
 
     Raises:
         ArtefactError: the artefact is missing or broken.
@@ -57,9 +58,9 @@ def outliers(
 
     Args:
         classifier: the model.
-        artefact: its artefact.
-        real: its answers to the split.
-        split: real images, some of which are inverted.
+        artefact: artefact of the model.
+        real: the model's answers to the split.
+        split: real images; outliers of the kind `inverted` are made from them.
 
     Returns:
         For each of `model.outliers.KINDS` the area under the ROC curve of the scores
@@ -83,7 +84,7 @@ def outliers(
 
 
 def robustness(classifier: "Classifier | Baseline", split: Split) -> dict[str, Any]:
-    """Returns the accuracy by distortion and strength."""
+    """Returns the accuracy on distorted images, by name of the distortion and by strength."""
     found = {}
     for name, distortion in DISTORTIONS.items():
         answers = (
@@ -107,7 +108,7 @@ def speeds(folder: Path, screen: Console) -> Iterator[dict[str, Any]]:
         The output of `python -m model.speed`, with the `form` and the `date`.
 
     Raises:
-        subprocess.CalledProcessError: a runtime is broken.
+        subprocess.CalledProcessError: a measurement failed.
     """
     forms = {"int8": folder, "float": folder / FLOAT, "Keras": folder / "model.keras"}
     if (folder / "model.skops").exists():
@@ -138,7 +139,7 @@ def evaluate(name: str, split: Split) -> tuple[dict[str, Any], Answers]:
         split: images to classify.
 
     Returns:
-        The figures, and the answers that they describe.
+        The figures by name, and the model's answers to the split.
     """
     artefact, classifier = load(SHIPPED / name)
     answers = classifier.answers(split.images)
@@ -223,7 +224,7 @@ def _measure(options: argparse.Namespace, screen: Console) -> None:
     """Measures the models, and writes the figures after each one.
 
     Raises:
-        DatasetError: the file has figures of another split, which would stay in it.
+        DatasetError: the file has another split's figures of models that are not measured now.
     """
     results = options.out / "model.json"
     known = json.loads(results.read_text(encoding="utf-8")) if results.is_file() else {}

@@ -2,8 +2,8 @@
 
 The artefact is int8; its subfolder `float/` has the same network in float32. Calibration and
 thresholds are fitted to the validation split (`model.unfamiliar`). The trained network is saved
-beside the artefact, so that other forms need no second training:
-`python -m model.export fast --saved-model DIR --triton DIR` writes them and leaves the rest.
+beside the artefact, so that other forms need no second training.
+`python -m model.export fast --saved-model DIR --triton DIR` writes only the other forms.
 """
 
 import argparse
@@ -40,7 +40,8 @@ REPRESENTATIVE = 500
 RISK = 0.001
 """Maximum share of wrong answers among the answered unfamiliar images.
 
-It is half of the 0.2 % that docs/model.md promises, because other writers may differ more."""
+The share is half of the 0.2 % that docs/model.md promises, because the images of other writers
+may be harder."""
 
 FLAGGED = 0.003
 """Maximum share of validation images that are flagged as outliers."""
@@ -52,7 +53,7 @@ class Served:
 
     Attributes:
         model: a Keras model, see `model.networks.serving`.
-        temperature: divisor of its logits.
+        temperature: divisor of the trained network's logits, which the model's weights include.
     """
 
     model: "keras.Model"
@@ -63,9 +64,9 @@ def prepare(trained: "keras.Model", run: Run, train: Split, unseen: Split) -> Se
     """Calibrates a trained network and adds an outlier detector.
 
     Args:
-        trained: the run's trained model.
-        run: the run.
-        train: real images for the detector.
+        trained: the trained network.
+        run: run that trained the network.
+        train: real images that the detector is fitted to.
         unseen: images that the temperature is fitted to, see `model.unfamiliar`.
     """
     from model.detector import fit_detector
@@ -87,7 +88,7 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
     Args:
         served: a Keras model, see `model.networks.serving`.
         train: images that calibrate the scales of int8 activations.
-        quantise: whether to convert to int8; else all stays in float32.
+        quantise: whether to convert to int8; otherwise all layers stay in float32.
 
     Returns:
         A TFLite model from float32 (n, 28, 28, 1), ink from 0 to 255, to probabilities
@@ -107,9 +108,9 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
             return whole
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
-        names = [name for name in _layer_names(converter.convert()) if _stays_float(name)]
-        # Only the converter's debugger can exclude operations. It runs an interpreter that
-        # warns of its removal.
+        names = [name for name in _tensor_names(converter.convert()) if _stays_float(name)]
+        # Only the converter's debugger can exclude operations. The debugger runs an
+        # interpreter that warns that TensorFlow will remove it.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
@@ -126,7 +127,7 @@ def _stays_float(name: str) -> bool:
     return any(layer in name for layer in ("logits", "outlier", "means"))
 
 
-def _layer_names(content: bytes) -> list[str]:
+def _tensor_names(content: bytes) -> list[str]:
     """Returns the names of all tensors; an operation has the name of its output."""
     from ai_edge_litert.interpreter import Interpreter
 
@@ -141,13 +142,13 @@ def write(
     validation: Split,
     unseen: Split,
 ) -> Artefact:
-    """Writes an artefact, with thresholds from its own answers.
+    """Writes an artefact, with thresholds from the answers of its model.
 
     Args:
         folder: the artefact's folder.
         content: a TFLite model.
-        served: the network that it was converted from.
-        facts: settings and data that made it.
+        served: the network that was converted to `content`.
+        facts: content of the run's `run.json`, with settings and data.
         validation: real images; their outlier scores set the outlier threshold.
         unseen: difficult images; their confidences set the threshold to abstain.
     """
@@ -182,7 +183,11 @@ def write(
 
 
 def load_run(run: Run, shipped: Path) -> tuple["keras.Model", dict[str, Any]]:
-    """Loads a run's network and its facts from the run's folder or from the artefact's.
+    """Loads the network and the `run.json` of a run.
+
+    Args:
+        run: run to load; its own folder is tried first.
+        shipped: folder of the artefact, which has both files too.
 
     Raises:
         RecipeError: the run is not trained, and the shipped network is from another run.

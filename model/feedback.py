@@ -20,7 +20,7 @@ MAX_IMAGES = 500_000
 """Maximum number of images in a file: ten times the training split."""
 
 _SIDE = 28
-# The constant is for the headers of a .npz file.
+# 64 KiB are for the headers of a .npz file.
 _MAX_BYTES = MAX_IMAGES * (_SIDE * _SIDE + 1) + 64 * 1024
 _EXPECTED = "expected a .npz file with images uint8 (n, 28, 28) and labels uint8 (n,), from 0 to 9"
 _FORMAT: Any = np.lib.format
@@ -40,7 +40,7 @@ class Feedback:
     """The corrections of one file.
 
     Attributes:
-        split: its images with their labels.
+        split: images with their corrected labels.
         sha256: SHA-256 of the file, in hex.
     """
 
@@ -48,7 +48,7 @@ class Feedback:
     sha256: str
 
     def facts(self) -> dict[str, Any]:
-        """Returns the entry for the run's facts."""
+        """Returns the checksum and the number of images, for the `run.json` of a run."""
         return {"sha256": self.sha256, "images": len(self.split.labels)}
 
 
@@ -59,8 +59,8 @@ def load_feedback(path: Path) -> Feedback:
         path: a .npz file with `images` uint8 (n, 28, 28) and `labels` uint8 (n,).
 
     Raises:
-        FeedbackError: the file cannot be read, is too large, or has other content. Its size
-            and the headers of its arrays are checked before memory is allocated for them.
+        FeedbackError: the file cannot be read, is too large, or has other content. The sizes
+            of the file and of its arrays are checked before memory is allocated.
     """
     try:
         size = path.stat().st_size
@@ -83,9 +83,9 @@ def load_feedback(path: Path) -> Feedback:
 
 
 def without_held_out(feedback: Feedback, held_out: Iterable[Split]) -> Feedback:
-    """Returns a file's images without those of the validation and test splits.
+    """Returns a file's corrections without the images of the validation and test splits.
 
-    A demonstration sends the test images, and corrections of these must not be trained on.
+    A demonstration sends the test images. A network must not be trained on their corrections.
 
     Args:
         feedback: the corrections.
@@ -104,7 +104,7 @@ def without_held_out(feedback: Feedback, held_out: Iterable[Split]) -> Feedback:
 
 
 def with_feedback(split: Split, feedback: Iterable[Feedback]) -> Split:
-    """Returns a split with the images of files appended."""
+    """Returns a split with the images and labels of correction files appended."""
     parts = [split, *(each.split for each in feedback)]
     return Split(
         np.concatenate([each.images for each in parts]),

@@ -12,7 +12,7 @@ from model.artefacts import ArtefactError, StoreUnavailable
 from model.credentials import Credentials
 
 with warnings.catch_warnings():
-    # The library warns of Python 3.8, which is the builder image's and cannot be changed.
+    # The library warns of Python 3.8. The builder image has this version, and no other.
     warnings.simplefilter("ignore", FutureWarning)
     import google.auth
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -56,7 +56,8 @@ class GcsStore:
             size: size of a chunk in bytes.
 
         Raises:
-            StoreUnavailable: the store cannot be reached, or reports an error of its own.
+            StoreUnavailable: the store cannot be reached, reports a temporary error, or ends
+                the object early.
             ArtefactError: the object does not exist, or access is denied.
         """
         where = f"gs://{bucket}/{key}"
@@ -86,7 +87,8 @@ class GcsStore:
         return self._session.get(
             url,
             params={"alt": "media"},
-            # Without compression the length is the object's, and no object can expand.
+            # Without compression, the content-length is the object's size, and a small response
+            # cannot expand to a large object.
             headers={"Accept-Encoding": "identity"},
             stream=True,
             timeout=self._timeout_s,

@@ -1,7 +1,7 @@
 """Integrated gradients (Sundararajan, Taly and Yan 2017) of a network in Keras.
 
-It needs TensorFlow and the trained network beside the artefact. `model.explanation` needs
-neither.
+The method needs TensorFlow and the trained network beside the artefact. `model.explanation`
+needs neither.
 """
 
 from pathlib import Path
@@ -13,6 +13,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 STEPS = 64
+"""Number of points on the path from a blank image to the explained image."""
+
 NETWORK = "model.keras"
 """File of the trained network, beside the artefact's."""
 
@@ -24,19 +26,19 @@ def integrated_gradients(
     temperature: float = 1.0,
     steps: int = STEPS,
 ) -> NDArray[np.float32]:
-    """Explains an answer by the gradient along the path from a blank image to this one.
+    """Explains an answer by the gradients on the path from a blank image to the image.
 
     Args:
         network: a trained network of `model.networks.build`: from float32 (n, 28, 28, 1), ink
             from 0 to 1, to logits.
         image: uint8 (28, 28), ink from 0 to 255.
-        target: the class to explain.
+        target: index of the class to explain.
         temperature: the artefact's divisor of logits.
         steps: number of points on the path.
 
     Returns:
-        float32 (28, 28), in log-odds of the class. Its sum approximates the image's log-odds
-        minus those of a blank image. Blank pixels have 0.
+        float32 (28, 28), in log-odds of the class. The sum of all pixels approximates the
+        image's log-odds minus a blank image's log-odds. Blank pixels have 0.
     """
     ink = tf.constant(image[None, ..., None].astype(np.float32) / 255)
     shares = (tf.range(steps, dtype=tf.float32) + 0.5) / steps

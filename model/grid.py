@@ -1,10 +1,10 @@
 """Trains a recipe with its ideas added one by one: `python -m model.grid`.
 
 The first row is the recipe's network without any idea. Each next row adds one of the recipe's
-ideas to those before. Ideas that the recipe does not use follow, each alone on top of all
-others. The validation accuracies go to docs/model-grid.json, which
+ideas to the row before. Each last row adds one idea that the recipe does not use to all of the
+recipe's ideas. The validation accuracies go to docs/model-grid.json, which
 `python -m model.evaluate --report` shows. Finished runs are not repeated. The recipe `accurate`
-is the teacher of one row, and is trained if needed.
+is the teacher of one row, and is trained if necessary.
 """
 
 import argparse

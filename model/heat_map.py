@@ -8,15 +8,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SCALE = 12
-"""Side of an image's pixel in the picture."""
+"""Side of an image's pixel in the enlarged picture, in pixels."""
 
 FOR = (213, 94, 0)
 AGAINST = (0, 114, 178)
-"""Vermilion and blue of Okabe and Ito, Color Universal Design, 2008. People who confuse red and
-green can tell them apart."""
+"""Colours of evidence for and against a class: vermilion and blue of Okabe and Ito, Color
+Universal Design, 2008. People who confuse red and green can tell the two apart."""
 
-_INK = 0.6
-_TINT = 0.9
+_INK = 0.6  # darkness of full ink, from white (0) to black (1)
+_TINT = 0.9  # largest share of the colour in a pixel
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
@@ -24,8 +24,8 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.float32]) -> Image.Image:
 
     Args:
         image: uint8 (28, 28), ink from 0 to 255.
-        heat: float32 (28, 28), above 0 for the class (red), below 0 against it (blue). The
-            largest absolute value gets the full tint.
+        heat: float32 (28, 28), above 0 for the class (red), below 0 against the class (blue).
+            The largest absolute value gets the full tint.
 
     Returns:
         An RGB picture of 336 x 336 pixels.

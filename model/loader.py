@@ -24,11 +24,11 @@ BASELINE = SHIPPED / "baseline"
 _BATCHES = (256, 64, 8, 1)
 """Batch sizes that the interpreters are set up for, largest first.
 
-A change of the batch size costs up to 10 ms. So each size has its own interpreter, any batch is
-split into these sizes, and memory does not grow with the batch. The network alone is fastest in
-batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image instead of 30. But
-each call releases Python's lock, and then waits for the thread that polls and commits. With both
-threads at work, batches of 256 answer a backlog up to a tenth faster than batches of 64.
+A change of an interpreter's batch size costs up to 10 ms. So each size has its own interpreter,
+and any batch is split into these sizes. Memory does not grow with the batch. The network alone is
+fastest in batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image instead
+of 30. But each call releases Python's global lock, and then waits for a worker's I/O thread. With
+both threads at work, batches of 256 answer a backlog up to a tenth faster than batches of 64.
 """
 
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]
@@ -57,14 +57,16 @@ class Classifier:
             tflite_runtime, ai_edge_litert and tensorflow.
 
     Raises:
-        ArtefactError: `content` is not such a model.
+        ArtefactError: `content` is no TFLite model with these inputs and outputs.
     """
 
     def __init__(self, content: bytes, threads: int = 1, interpreter: Any = None) -> None:
         self._lock = threading.Lock()
         kind = interpreter or _installed_interpreter()
         try:
-            self._interpreters = {size: _Fixed(kind, content, size, threads) for size in _BATCHES}
+            self._interpreters = {
+                size: _FixedBatch(kind, content, size, threads) for size in _BATCHES
+            }
         except (ValueError, RuntimeError) as error:
             reason = " ".join(str(error).split())
             raise ArtefactError(f"not a TFLite model of 28 x 28 images: {reason}") from error
@@ -103,13 +105,14 @@ class Classifier:
 class Baseline:
     """A scikit-learn classifier that many threads may call.
 
-    It is loaded without pickle: skops creates only types of scikit-learn and numpy.
+    The classifier is loaded with skops, which creates only types of scikit-learn and numpy. A
+    pickle could run code.
 
     Args:
         content: a file of `skops.io` with a classifier of (n, 784) pixels.
 
     Raises:
-        ArtefactError: `content` is not such a file, or contains other types.
+        ArtefactError: `content` is no file of skops, or contains other types.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -143,8 +146,8 @@ def load_classifier(folder: Path = FAST, threads: int = 1) -> Classifier:
 
     Args:
         folder: folder of the artefact; default the shipped variant `fast`.
-        threads: number of cores for one call. More workers use more cores better than more
-            threads do.
+        threads: number of cores for one call. Several workers use several cores better than one
+            worker with several threads.
 
     Raises:
         ArtefactError: the artefact is missing, broken or not a network of this project.
@@ -164,7 +167,7 @@ def load_baseline(folder: Path = BASELINE) -> Baseline:
     return Baseline(read_artefact(folder).content)
 
 
-class _Fixed:
+class _FixedBatch:
     """An interpreter for one batch size.
 
     Attributes:
@@ -196,8 +199,8 @@ class _Fixed:
         outlier: Optional[NDArray[np.float32]],
     ) -> None:
         """Writes the answers for `size` images into the arrays."""
-        # The assignment converts numbers without an intermediate copy. No view of the
-        # interpreter's memory may exist while it runs.
+        # The assignment converts numbers without an intermediate copy. No variable holds the view
+        # of the interpreter's memory, because none may exist while the interpreter runs.
         self._interpreter.tensor(self._input)()[..., 0] = images
         self._interpreter.invoke()
         probabilities[:] = self._interpreter.get_tensor(self._probabilities)

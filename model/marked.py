@@ -4,12 +4,12 @@ from __future__ import annotations
 
 
 def with_part(text: str, begin: str, end: str, part: str) -> str:
-    """Returns a page with another part between its marks, which have lines of their own.
+    """Returns a page with another part between its marks; a page without marks gets them.
 
     Args:
-        text: the page.
-        begin: the mark before the part.
-        end: the mark after it.
+        text: text of the page.
+        begin: the mark before the part, a line of its own.
+        end: the mark after the part, a line of its own.
         part: the new part, without a line break at its end.
     """
     before, _, rest = text.partition(begin)

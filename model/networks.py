@@ -36,7 +36,7 @@ def build(network: Network, *, synchronized: bool = False) -> keras.Model:
     one on 28 x 28, and the accuracy is the same.
 
     Args:
-        network: its shape.
+        network: shape of the network.
         synchronized: whether batch normalisation uses the images of all processes.
 
     Returns:
@@ -47,8 +47,8 @@ def build(network: Network, *, synchronized: bool = False) -> keras.Model:
     for stage in network.stages:
         x = _stage(x, stage, synchronized)
     if network.hidden:
-        # layers.Flatten would read the batch size at run time. That leaves shapes open in the
-        # converted graph and splits it in two for the interpreter.
+        # layers.Flatten would read the batch size at run time. Then shapes would be open in the
+        # converted graph, and the interpreter would split the graph in two.
         x = ops.reshape(x, (-1, math.prod(x.shape[1:])))
         x = layers.Dropout(network.dropout)(x)
         x = layers.Dense(network.hidden, use_bias=False)(x)
@@ -64,18 +64,18 @@ def serving(
 ) -> keras.Model:
     """Copies a trained network into the form that is served.
 
-    The weights include the input's scale and the calibration. With ink from 0 to 255 the
-    interpreter's int8 input is exact.
+    The weights of the copy include the scale of the input and the temperature. With ink from 0
+    to 255 the interpreter's int8 input is exact.
 
     Args:
         trained: a trained network of `build(network)`.
-        network: its shape.
+        network: shape of the network.
         temperature: divisor of the logits before the softmax.
         detector: layers that compute outlier scores from the network's features.
 
     Returns:
-        A model from float32 (n, 28, 28, 1), ink from 0 to 255, to ten probabilities and
-        the outlier score (n, 1), from 0 to 1.
+        A model from float32 (n, 28, 28, 1), ink from 0 to 255, to a dict: `probabilities`
+        (n, 10), and `outlier` (n, 1), the outlier scores from 0 to 1.
     """
     copy = build(network)
     copy.set_weights(trained.get_weights())

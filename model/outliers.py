@@ -1,6 +1,6 @@
 """Draws pictures that are not kuzushiji, to train and to test the outlier detector.
 
-The two uses have different fonts, photographs and random numbers.
+Training and tests have different fonts, photographs and random numbers.
 """
 
 import importlib
@@ -29,7 +29,7 @@ class Sources:
     Attributes:
         fonts: font files for digits and letters.
         photographs: picture files for patches.
-        images: uint8 (n, 28, 28), real images to invert.
+        images: uint8 (n, 28, 28), real images; the kind `inverted` inverts their ink.
         seed: seed of the random numbers.
     """
 
@@ -56,7 +56,7 @@ def training_sources(images: Pictures) -> Sources:
 
 
 def evaluation_sources(images: Pictures) -> Sources:
-    """Returns the sources for tests: four other fonts (PyPI) and scikit-learn's photographs."""
+    """Returns the sources for tests: fonts of four packages, and scikit-learn's photographs."""
     import sklearn.datasets
 
     packages = ("font_amatic_sc", "font_caladea", "font_hanken_grotesk", "font_source_serif_pro")
@@ -123,7 +123,7 @@ def _written(characters: str) -> Callable[[Sources, np.random.Generator], Iterat
 
 
 def _glyph(character: str, font: Path, random: np.random.Generator) -> Pictures:
-    """Draws a character that fills most of the picture, as those of the data set do."""
+    """Draws a character that fills most of the picture, as in the data set."""
     scale = 4
     drawn = Image.new("L", (SIDE * scale * 2,) * 2)
     corner = (SIDE * scale / 2, SIDE * scale / 2)

@@ -24,7 +24,7 @@ Models = dict[str, dict[str, Any]]
 
 
 def write_page(folder: Path) -> Path:
-    """Writes the part between the page's marks, and its pictures.
+    """Writes the part between the page's marks, and the page's pictures.
 
     Args:
         folder: folder with `model.json` and, optionally, `model-grid.json` and the benchmark's
@@ -52,7 +52,13 @@ def write_page(folder: Path) -> Path:
 def write_mistakes(folder: Path, name: str, probabilities: NDArray[Any], split: Split) -> None:
     """Draws a model's most confident mistakes.
 
-    The picture is not in the repository, as no image of the data set is.
+    Git ignores the picture, because the repository has no images of the data set.
+
+    Args:
+        folder: folder of the page.
+        name: name of the model.
+        probabilities: float (n, 10), the model's answers.
+        split: the n images that the model answered.
     """
     (folder / PICTURES).mkdir(parents=True, exist_ok=True)
     plots.draw_mistakes(probabilities, split, folder / PICTURES / f"mistakes_{name}.png")

@@ -70,7 +70,7 @@ def reliability(found: Mapping[str, Reliability]) -> Figure:
     """Draws the share of right answers by confidence.
 
     Args:
-        found: reliability by name.
+        found: reliability, by the name in the legend.
     """
     figure = Figure(figsize=(4.2, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -97,7 +97,7 @@ def scores(found: Mapping[str, NDArray[Any]], above: float) -> Figure:
     """Draws the distribution of outlier scores by kind of picture.
 
     Args:
-        found: scores by kind.
+        found: outlier scores from 0 to 1, by kind of picture.
         above: score above which a picture is flagged.
     """
     figure = Figure(figsize=(6, 0.4 * len(found) + 1), layout="constrained")

@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/model.md from its figures."""
+"""Draws the pictures of docs/model.md from the figures of the models."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ from model.robustness import DISTORTIONS
 _MISTAKES = 24
 _COLOURS = {"fast": "#0072b2", "accurate": "#d55e00", "baseline": "#666666"}
 _LINES = {"int8": "-", "scikit-learn": "-", "float": "--", "Keras": ":"}
-# The same figures give the same bytes, so that unchanged pictures make no change in git.
+# With these settings, the same figures give the same bytes, and git shows no change.
 _FIXED: Any = {"svg.hashsalt": "model", "svg.fonttype": "none", "font.size": 9.0}
 
 Models = dict[str, dict[str, Any]]
@@ -45,11 +45,11 @@ def draw_all(models: Models, folder: Path) -> None:
 
 
 def draw_mistakes(probabilities: NDArray[Any], split: Split, path: Path) -> None:
-    """Draws the most confident wrong answers, with the right ones.
+    """Draws the images with the most confident wrong answers, under the right labels.
 
     Args:
-        probabilities: float (n, 10), the answers.
-        split: the n images.
+        probabilities: float (n, 10), a model's answers.
+        split: the n images that the model answered.
         path: path of the PNG file.
     """
     answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)

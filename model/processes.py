@@ -14,7 +14,7 @@ class ProcessesError(Exception):
 
 
 class ProcessLost(Exception):
-    """Another process of the training ended; the message is the remedy."""
+    """Another process of the training ended; the message says what to do."""
 
 
 def count() -> int:
@@ -36,10 +36,13 @@ def count() -> int:
 
 @contextlib.contextmanager
 def joined() -> Iterator[Any]:
-    """Joins this process with the others, as a `tf.distribute` strategy; None if it is alone.
+    """Joins this process with the others for the length of the block.
+
+    Yields:
+        The `tf.distribute` strategy of all processes; None without `TF_CONFIG`.
 
     Raises:
-        ProcessesError: `TF_CONFIG` has no role for this process.
+        ProcessesError: TensorFlow cannot use `TF_CONFIG`.
         ProcessLost: another process ended.
     """
     import tensorflow as tf

@@ -57,7 +57,12 @@ class Progress:
         return sum(losses) / max(1, len(losses))
 
     def epoch_done(self, loss: float, accuracy: float | None) -> None:
-        """Shows the loss and the accuracy of an epoch."""
+        """Shows the loss and the accuracy of an epoch.
+
+        Args:
+            loss: mean loss of the epoch's steps.
+            accuracy: validation accuracy from 0 to 1; None shows the last one again.
+        """
         self._epoch += 1
         if accuracy is not None:
             self._accuracy = f", accuracy {accuracy:.2%}"

@@ -28,8 +28,9 @@ def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[
     Returns:
         Values for JSON: `images`, `right`, `accuracy` with its `accuracy_interval`,
         `accuracy_by_class`, `confusion` (rows are the right classes), `calibration` (see
-        `model.calibration.Reliability`), `abstention`, `risk_coverage`, and `flagged`, the
-        share of images with an outlier score above the artefact's threshold.
+        `model.calibration.Reliability`), `abstention` (answers above the artefact's threshold),
+        `risk_coverage` (see `model.calibration.RiskCoverage`), and `flagged`, the share of images
+        with an outlier score above the artefact's threshold, or None without scores.
     """
     found = answers.probabilities.argmax(axis=1)
     confidence = answers.probabilities.max(axis=1).astype(np.float64)
@@ -60,7 +61,7 @@ def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[
 
 
 def wilson_interval(right: int, count: int, deviations: float = 1.96) -> tuple[float, float]:
-    """Returns the 95 % confidence interval of an accuracy.
+    """Returns the lower and upper end of the confidence interval of an accuracy.
 
     Wilson, Journal of the American Statistical Association 22, 1927.
 

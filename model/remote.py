@@ -13,10 +13,10 @@ from model.artefacts import Artefact, ArtefactError, StoreUnavailable, assemble
 from model.credentials import Credentials
 
 TIMEOUT_S = 60.0
-"""Time limit of a fetch, all retries included."""
+"""Time limit of a fetch in seconds, all retries included."""
 
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)
-"""Pauses before the retries of a file, as long as the error may be temporary."""
+"""Pauses in seconds before the retries of a file; only temporary errors are retried."""
 
 _CHUNK = 64 * 1024
 _REQUEST_TIMEOUT_S = (5.0, 10.0)
@@ -60,7 +60,7 @@ def parse_uri(uri: str) -> StorageLocation:
 
 
 def fetch_artefact(uri: str, environ: Mapping[str, str], timeout_s: float = TIMEOUT_S) -> Artefact:
-    """Fetches an artefact and checks it against its manifest.
+    """Fetches an artefact, and checks the model file against the manifest.
 
     Args:
         uri: `s3://bucket/prefix` or `gs://bucket/prefix` of the folder.
@@ -68,8 +68,9 @@ def fetch_artefact(uri: str, environ: Mapping[str, str], timeout_s: float = TIME
         timeout_s: time limit of the fetch in seconds, all retries included.
 
     Raises:
-        StoreUnavailable: the artefact was not fetched in that time.
-        ArtefactError: it does not exist, access is denied, or its manifest does not match.
+        StoreUnavailable: the artefact was not fetched in time, or all retries failed.
+        ArtefactError: the artefact does not exist, access is denied, or the manifest does not
+            match the model file.
     """
     location = parse_uri(uri)
     chunks = _open_store(location, Credentials(environ))
@@ -119,7 +120,10 @@ def _with_retries(attempt: Callable[[], bytes], errors: List[StoreUnavailable]) 
 def _call_with_timeout(
     timeout_s: float, where: str, work: Callable[[], Artefact], errors: List[StoreUnavailable]
 ) -> Artefact:
-    """Runs the work in a thread, because slow data passes every time limit of a socket."""
+    """Runs the work in a thread, and raises `StoreUnavailable` after the time limit.
+
+    Time limits of a socket do not end a slow transfer, because some data always arrives in time.
+    """
     outcome: Future[Artefact] = Future()
 
     def run() -> None:

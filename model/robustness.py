@@ -19,9 +19,8 @@ class Distortion:
 
     Attributes:
         unit: unit of the strengths.
-        strengths: the strengths; 0 changes nothing.
-        apply: returns distorted images of images float32 (n, 28, 28), ink from 0 to 255, and a
-            strength.
+        strengths: strengths to measure, in the unit; 0 changes nothing.
+        apply: distorts images float32 (n, 28, 28), ink from 0 to 255, with a strength.
     """
 
     unit: str
@@ -37,7 +36,7 @@ def distorted(distortion: Distortion, images: Images) -> Iterator[tuple[float, I
         images: uint8 (n, 28, 28).
 
     Yields:
-        The strength, and uint8 (n, 28, 28).
+        The strength, and the distorted images, uint8 (n, 28, 28).
     """
     for strength in distortion.strengths:
         made = distortion.apply(images.astype(np.float32), strength) if strength else images
@@ -73,7 +72,7 @@ def _blur(images: NDArray[np.float32], pixels: float) -> NDArray[Any]:
 
 
 def _thicken(images: NDArray[np.float32], steps: float) -> NDArray[Any]:
-    """Makes each stroke a pixel thicker on every side for a step of 1; below 0, thinner."""
+    """Makes each stroke `steps` pixels thicker on every side, or thinner for steps below 0."""
     cross = ndimage.generate_binary_structure(2, 1)[None]
     change = ndimage.grey_dilation if steps > 0 else ndimage.grey_erosion
     whole: NDArray[Any] = change(images, footprint=cross)

@@ -47,7 +47,7 @@ class S3Store:
         )
         self._host, is_secure = _endpoint(credentials)
         provider, self._advice = _provider(credentials, pool)
-        # With a region the client does not ask for the bucket's, which needs another right.
+        # Without a region the client would ask for the bucket's region, which needs another right.
         region = credentials.get("RCLONE_CONFIG_S3_REGION", "AWS_REGION") or "us-east-1"
         try:
             self._client = Minio(
@@ -69,7 +69,8 @@ class S3Store:
             size: size of a chunk in bytes.
 
         Raises:
-            StoreUnavailable: the store cannot be reached, or reports an error of its own.
+            StoreUnavailable: the store cannot be reached, reports a temporary error, or ends
+                the object early.
             ArtefactError: the object does not exist, or access is denied.
         """
         where = f"s3://{bucket}/{key}"
@@ -80,7 +81,8 @@ class S3Store:
                 for chunk in response.stream(size):
                     seen += len(chunk)
                     yield chunk
-        # Requests may contain a token, and the libraries' errors show requests.
+        # The libraries' errors show requests, which may contain a token. So the new errors do not
+        # show their causes.
         except S3Error as error:
             raise self._refusal(error, bucket, where) from None
         except (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
@@ -129,7 +131,13 @@ def _endpoint(credentials: Credentials) -> Tuple[str, bool]:
 def _provider(
     credentials: Credentials, pool: urllib3.PoolManager
 ) -> Tuple[Optional[Provider], str]:
-    """Returns the credentials' provider, None for public buckets, and advice after a refusal."""
+    """Returns a provider of credentials, and advice for messages about denied access.
+
+    The provider is None if no credentials are set, as for public buckets.
+
+    Raises:
+        ArtefactError: a key is set without its secret, or a secret without its key.
+    """
     for family in ("RCLONE_CONFIG_S3", "AWS"):
         key = credentials.get(f"{family}_ACCESS_KEY_ID")
         secret = credentials.get(f"{family}_SECRET_ACCESS_KEY")

@@ -1,9 +1,9 @@
 """Writes the network for TensorFlow Serving and for NVIDIA Triton.
 
-Both read a SavedModel, but Seldon Core 1.17.1 comes with old servers: TensorFlow Serving 2.1.0,
-and Triton 21.08 with TensorFlow 1.15. They refuse variables in the form of TensorFlow 2.19, so
-weights are written as constants. The files were loaded in TensorFlow 1.15.0, 2.1.0, 2.2.0 and
-2.5.0, with the same answers.
+Both servers read a SavedModel, but Seldon Core 1.17.1 comes with old versions: TensorFlow Serving
+2.1.0, and Triton 21.08 with TensorFlow 1.15. These versions refuse variables in the form of
+TensorFlow 2.19, so weights are written as constants. TensorFlow 1.15.0, 2.1.0, 2.2.0 and 2.5.0
+were seen to load the files and to give the same answers.
 """
 
 import shutil
@@ -41,7 +41,7 @@ def write_saved_model(serving: keras.Model, folder: Path) -> None:
 def write_triton_repository(serving: keras.Model, folder: Path, name: str) -> None:
     """Writes `<folder>/<name>`, a model of a Triton repository.
 
-    Its tensors are those of `write_saved_model`. An earlier export is replaced.
+    Inputs and outputs are those of `write_saved_model`. An earlier export is replaced.
 
     Args:
         serving: a network of `model.networks.serving`.
@@ -73,7 +73,7 @@ def _write(serving: keras.Model, folder: Path) -> None:
             session,
             [tf.saved_model.SERVING],
             {tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
-            # A server refuses attributes that it does not know, even with default values.
+            # An old server refuses attributes that it does not know, even with default values.
             strip_default_attrs=True,
         )
     try:

@@ -73,7 +73,7 @@ def _keras(path: Path, threads: int) -> Predict:
 
 
 def runtime(path: Path) -> str:
-    """Returns the package that runs a model here, with its version."""
+    """Returns the name and version of the package that runs a model here, or "unknown"."""
     packages = {".keras": ["tensorflow"], ".skops": ["sklearn"]}
     kind = path.suffix or Path(read_artefact(path).file).suffix
     for package in packages.get(kind, ["tflite_runtime", "ai_edge_litert", "tensorflow"]):
@@ -93,9 +93,9 @@ def _version(package: str) -> str:
 
 
 def _peak_memory_mb() -> Optional[int]:
-    """Returns this process's peak memory; None where Linux does not report it.
+    """Returns the peak of this process's resident memory in MiB; None on other systems than Linux.
 
-    A process inherits the peak of `resource.getrusage` from its parent, so that is not used.
+    `resource.getrusage` is not used, because a process inherits its peak from the parent.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()

@@ -1,9 +1,9 @@
 """Trains a network: `python -m model.train fast`.
 
 Weights are fitted to the training split only. The validation split selects the settings and
-the calibration, and only `model.evaluate` uses the test split. The same command resumes a
-stopped run at its last checkpoint. With `TF_CONFIG` in the environment, as Kubeflow sets it, all
-its processes train one network together.
+the calibration, and only `model.evaluate` measures with the test split. The same command resumes
+a stopped run at its last checkpoint. With `TF_CONFIG` in the environment, as Kubeflow sets it,
+the processes that it names train one network together.
 """
 
 import argparse
@@ -38,9 +38,9 @@ class Run:
     """A recipe, its data, and the folder of its training.
 
     Attributes:
-        recipe: the recipe.
+        recipe: recipe of the network.
         images: number of training images, counted from the first.
-        teachers: the runs of its teachers.
+        teachers: runs of the recipe's teachers.
         folder: folder of the run; its name has the hash of everything that affects the result.
         feedback: files of corrections that are added to the training images.
     """
@@ -70,14 +70,15 @@ def plan(
     students: tuple[str, ...] = (),
     feedback: tuple[Feedback, ...] = (),
 ) -> Run:
-    """Returns the run of a recipe, with those of its teachers.
+    """Returns the run of a recipe, with the runs of its teachers.
 
     Args:
-        recipes: all recipes.
+        recipes: all recipes by name.
         name: name of the recipe.
         images: number of training images.
         runs: the folder of all runs.
-        students: chain of recipes that this one is a teacher for, each taught by the next.
+        students: names of recipes, each of which has the next as a teacher; the last one has
+            this recipe as a teacher.
         feedback: files of corrections; the teachers get them too.
 
     Raises:
@@ -96,7 +97,7 @@ def plan(
         *(recipe.settings(), dataset.MD5, images),
         [teacher.folder.name for teacher in teachers],
     ]
-    if feedback:  # runs without feedback keep the names that they had before it existed
+    if feedback:  # runs without feedback keep the names from before feedback existed
         parts.append([each.sha256 for each in feedback])
     return Run(recipe, images, teachers, runs / f"{name}-{digest(*parts)}", feedback)
 
@@ -107,11 +108,12 @@ def train(
     """Trains a run's network, after its teachers, or loads it if the run is complete.
 
     Args:
-        run: the run.
+        run: run to train or to load.
         split: training images.
         validation: images for the reported accuracy.
         screen: console for the progress.
-        strategy: a `tf.distribute` strategy that joins processes; default this one alone.
+        strategy: a `tf.distribute` strategy that joins processes; None trains in this process
+            alone.
 
     Returns:
         A model from float32 (n, 28, 28, 1), ink from 0 to 1, to logits, with the moving
@@ -137,7 +139,11 @@ def train(
 
 
 def _run_epochs(run: Run, trainer: "Trainer", validation: Split, screen: Console) -> float:
-    """Trains to the last epoch with progress; returns the seconds, earlier attempts included."""
+    """Trains to the last epoch, shows the progress, and writes checkpoints.
+
+    Returns:
+        The duration of the training in seconds, earlier attempts included.
+    """
     import tensorflow as tf
 
     from model.progress import Progress
@@ -215,7 +221,7 @@ def _check_batches(run: Run) -> None:
     images = run.images + sum(len(each.split.labels) for each in run.feedback)
     if not 0 < batch <= images:
         raise RecipeError(f"{run.recipe.name}: {images} images cannot fill a batch of {batch}")
-    if batch % (2 * count):  # neighbours are mixed, so they must be in the same process
+    if batch % (2 * count):  # the two images of a mixed pair must be in the same process
         raise RecipeError(
             f"{run.recipe.name}: a batch of {batch} is not an even number for each of {count} "
             "processes"

@@ -1,4 +1,4 @@
-"""One training run: weights, optimizer and moving average, step by step, with checkpoints."""
+"""Trains a network step by step, with checkpoints and a moving average of the weights."""
 
 import contextlib
 import functools
@@ -26,12 +26,12 @@ class Trainer:
         recipe: settings of the run.
         split: images that the weights are fitted to.
         folder: folder of the checkpoints.
-        teachers: shapes of the teachers, each with its trained network.
-        strategy: a `tf.distribute` strategy with one replica in each process; default this
-            process alone.
+        teachers: shape and trained network of each teacher.
+        strategy: a `tf.distribute` strategy with one replica in each process; None trains in
+            this process alone.
 
     Attributes:
-        averaged: a Keras model with the moving average of the weights, which is served.
+        averaged: the Keras model to serve, with the moving average of the weights.
         epoch: number of completed epochs.
     """
 
@@ -64,7 +64,8 @@ class Trainer:
         checkpoint = tf.train.Checkpoint(
             model=self._model, averaged=self.averaged, optimizer=self._optimizer
         )
-        # Every process has all weights, so the chief writes checkpoints and all can read them.
+        # Every process has all weights. So only the chief writes checkpoints, and all processes
+        # read them.
         self._checkpoints = tf.train.CheckpointManager(
             checkpoint, str(folder / "checkpoints"), max_to_keep=1
         )
@@ -96,7 +97,7 @@ class Trainer:
             self.epoch += 1
 
     def save(self) -> None:
-        """Writes a checkpoint and deletes the one before. Only the chief calls it.
+        """Writes a checkpoint and deletes the previous one; only the chief may call this method.
 
         Raises:
             OSError: the checkpoint cannot be written.
@@ -128,7 +129,8 @@ class Trainer:
         temperature = self._recipe.distillation_temperature
         each = [tf.nn.softmax(teacher(images) / temperature) for teacher in self._teachers]
         target = tf.stop_gradient(tf.add_n(each) / len(each))
-        # Hinton et al. 2015, section 2: gradients of soft targets shrink with the square.
+        # The gradients of soft targets shrink with the square of the temperature (Hinton et al.
+        # 2015, section 2).
         distance = tf.nn.softmax_cross_entropy_with_logits(target, logits / temperature)
         distance *= temperature**2
         share = self._recipe.distillation
@@ -138,7 +140,7 @@ class Trainer:
         """Moves the averages towards the weights, those of batch normalisation included."""
         done = tf.cast(self._optimizer.iterations, tf.float32)
         length = 1 + self._recipe.average * self._recipe.epochs * self._steps
-        # Early in a run, an average over its full length would still hold the initial weights.
+        # Early in a run, an average of full length would still contain the initial weights.
         part = 1 / tf.minimum(length, 1 + 0.1 * done)
         for average, weight in zip(self.averaged.weights, self._model.weights, strict=True):
             average.assign(average + part * (tf.cast(weight, average.dtype) - average))
@@ -170,20 +172,26 @@ def _optimizer(recipe: Recipe, steps: int) -> keras.optimizers.Optimizer:
 
 
 def accuracy(model: keras.Model, split: Split) -> float:
-    """Returns the share of right answers of a Keras model for ink from 0 to 1."""
+    """Returns the share of right answers of a Keras model, whose input is ink from 0 to 1."""
     answers = logits(model, split).argmax(axis=1)
     return float(np.mean(answers == split.labels))
 
 
 def logits(model: keras.Model, split: Split, size: int = 500) -> Any:
-    """Returns a model's logits float32 (n, 10) for a split's images."""
+    """Returns a model's logits float32 (n, 10) for a split's images.
+
+    Args:
+        model: a Keras model from ink from 0 to 1 to logits.
+        split: the n images.
+        size: maximum number of images in a call of the model.
+    """
     predict, parts = _predict_function(model), []
     for part in np.array_split(split.images, max(1, math.ceil(len(split.images) / size))):
         parts.append(predict(tf.constant(part[..., None].astype(np.float32) / 255)).numpy())
     return np.concatenate(parts)
 
 
-@functools.lru_cache(maxsize=4)  # a model predicts after many epochs, and tracing takes seconds
+@functools.lru_cache(maxsize=4)  # tracing takes seconds, and a model predicts after many epochs
 def _predict_function(model: keras.Model) -> Any:
     return tf.function(lambda pixels: model(pixels, training=False), reduce_retracing=True)
 

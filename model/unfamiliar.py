@@ -1,10 +1,11 @@
 """Selects images that resemble those of unknown writers.
 
-Most validation images have a near twin from the same book among the training images. The network
-is more confident and more often right on these than on other writers' images, so thresholds from
-all of them would promise too much. The selection is the half that resembles the training images
-least, distorted as training images are (calibration on distorted validation images: Tomani et
-al., Post-hoc Uncertainty Calibration for Domain Drift Scenarios, 2021).
+Most validation images have a near twin from the same book among the training images. On such
+images the network is more confident and more often right than on other writers' images. So
+thresholds from all validation images would promise too much. The selection is the half that
+resembles the training images least, distorted as training images are. Calibration on distorted
+validation images is from Tomani et al., Post-hoc Uncertainty Calibration for Domain Drift
+Scenarios, 2021.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from model.config import Recipe
 from model.dataset import Split
 
 _SHARE = 0.5
-_COPIES = 4  # distorted copies of each image: with one, the temperature varies by 2 %
+_COPIES = 4  # distorted copies of each image; with one copy the temperature varies by 2 %
 _ROWS = 500  # images compared at once
 
 
@@ -27,10 +28,11 @@ def unfamiliar(validation: Split, train: Split, recipe: Recipe) -> Split:
     Args:
         validation: images to select from.
         train: images that the network was trained on.
-        recipe: recipe with the augmentation and the seed; two images are never mixed.
+        recipe: recipe of the network; its augmentation distorts the images, without mixup and
+            cutmix.
 
     Returns:
-        A half of the validation images, each distorted in four ways.
+        Half of the validation images, each as four distorted copies with the label.
     """
     import tensorflow as tf
 
