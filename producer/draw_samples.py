@@ -57,8 +57,8 @@ def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image
         random: generator of the distortions.
 
     Returns:
-        A picture of mode L and 80 x 80 pixels: dark ink on light paper, or light ink on dark paper
-        in a fifth of the pictures.
+        A picture of mode L and 80 x 80 pixels, with dark ink on light paper. In a fifth of the
+        pictures the ink is light and the paper dark.
     """
     ink = Image.new("L", (CANVAS, CANVAS), 0)
     face = ImageFont.truetype(str(font), 170)

@@ -45,8 +45,8 @@ def messages(
         source: images to send.
         wire_format: wire format of the messages.
         batch: number of images per message; the last message of a source may have fewer.
-        key: the key, in which `{n}` stands for the message's number from 0 on and `{truth}` for its
-            true labels, or for nothing if they are unknown; None sends no key.
+        key: the key; None sends no key. In the key, `{n}` stands for the message's number from 0
+            on. `{truth}` stands for the true labels, or for nothing if they are unknown.
         count: maximum number of messages; None sends all.
         loop: whether to start again at the end of the source.
         bad: share of messages with a value that is not valid instead of their images, from 0 to 1.

@@ -27,9 +27,9 @@ class Objects:
     Args:
         location: storage location of the objects.
         wire_format: wire format of the messages.
-        run: name of the run. With a run, an object that can't be read becomes a message with an
-            empty value and the reason in a header, so that the results account for it. Without
-            a run it becomes no message.
+        run: name of the run, or None. With a run, an object that can't be read becomes a message
+            with an empty value and the reason in a header. So the results account for each
+            object. Without a run, an object that can't be read becomes no message.
         done: names of the objects to skip.
         report: called with a line for each object that can't be read: its name and the reason.
 
