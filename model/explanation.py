@@ -1,7 +1,7 @@
 """Explains which parts of an image are evidence for a class or against it. Python 3.8 to 3.12.
 
 Occlusion (Zeiler and Fergus, Visualizing and Understanding Convolutional Networks, 2014) works
-with any model: it measures how much the answer changes without a part of the image.
+with any model. The method measures how much the answer changes without a part of the image.
 """
 
 import functools

@@ -26,11 +26,12 @@ def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[
         artefact: artefact of the classifier, with the thresholds to abstain and to flag.
 
     Returns:
-        Values for JSON: `images`, `right`, `accuracy` with its `accuracy_interval`,
-        `accuracy_by_class`, `confusion` (rows are the right classes), `calibration` (see
-        `model.calibration.Reliability`), `abstention` (answers above the artefact's threshold),
-        `risk_coverage` (see `model.calibration.RiskCoverage`), and `flagged`, the share of images
-        with an outlier score above the artefact's threshold, or None without scores.
+        Values for JSON, by name. `images` and `right` are counts. `accuracy`,
+        `accuracy_interval` and `accuracy_by_class` are shares from 0 to 1. `confusion` has a row
+        for each right class. `calibration` is explained in `model.calibration.Reliability`, and
+        `risk_coverage` in `model.calibration.RiskCoverage`. `abstention` describes the answers
+        above the artefact's threshold. `flagged` is the share of images with an outlier score
+        above the artefact's threshold; None without scores.
     """
     found = answers.probabilities.argmax(axis=1)
     confidence = answers.probabilities.max(axis=1).astype(np.float64)

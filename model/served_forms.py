@@ -24,9 +24,9 @@ _LARGEST_BATCH = 256
 def write_saved_model(serving: keras.Model, folder: Path) -> None:
     """Writes `<folder>/1`, as TensorFlow Serving reads it.
 
-    The signature is `serving_default`: from `images`, float32 (n, 28, 28, 1), ink from 0
-    to 255, to `probabilities`, float32 (n, 10), and `outlier`, float32 (n, 1), if the
-    network has a second output. An earlier export is replaced.
+    The signature is `serving_default`. Its input `images` is float32 (n, 28, 28, 1), ink from 0
+    to 255. Its outputs are `probabilities`, float32 (n, 10), and `outlier`, float32 (n, 1), if
+    the network computes outlier scores. An earlier export is replaced.
 
     Args:
         serving: a network of `model.networks.serving`.
