@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from typing import Any
 
 _KUBECTL_S = 60  # time limit of a command
@@ -58,6 +59,23 @@ class Kubectl:
             DeployError: the command failed.
         """
         return list((self.get(*arguments) or {"items": []})["items"])
+
+    def await_rollout(self, name: str, space: str, timeout_s: float) -> None:
+        """Waits until a Deployment is rolled out, and prints the progress.
+
+        Raises:
+            DeployError: the Deployment is not rolled out in time.
+        """
+        sys.stdout.flush()
+        # kubectl takes zero for no limit at all.
+        limit = f"--timeout={max(1, round(timeout_s))}s"
+        ran = subprocess.run(
+            [*self._command, "rollout", "status", f"deployment/{name}", "-n", space, limit],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        if ran.returncode != 0:
+            raise DeployError(_explain(ran.stderr.strip()))
 
     def raw(self, path: str) -> str:
         """Returns the API server's answer at a path, or kubectl's error for an error status.

@@ -263,21 +263,17 @@ def _worker_states(status: str) -> str:
 
 
 def await_deployment(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
-    """Waits until a Deployment's pods are available.
+    """Waits until the current pods of a Deployment are available.
 
     Raises:
-        DeployError: they are not available in time.
+        DeployError: the pods are not available in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    wanted = manifest["spec"].get("replicas", 1)
-
-    def poll() -> _State:
-        found = kubectl.get("deployment", name, "-n", space) or {"metadata": {"generation": 1}}
-        ready = found.get("status", {}).get("availableReplicas", 0)
-        is_done = _has_only_new_pods(found) and ready >= wanted
-        return _State(f"{name}: {ready} of {wanted} pods ready", is_done)
-
-    _await(poll, lambda: f"see kubectl -n {space} describe deployment {name}", give_up_at)
+    try:
+        kubectl.await_rollout(name, space, give_up_at - time.monotonic())
+    except DeployError as error:
+        see = f"see kubectl -n {space} describe deployment {name}"
+        raise DeployError(f"{name} is not available: {error}; {see}") from error
 
 
 def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:

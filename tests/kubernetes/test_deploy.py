@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from typing import Any
 
 import pytest
 
+from sdep.kubectl import DeployError, Kubectl
+from sdep.waiting import await_deployment
 from tests.kubernetes.overlays import IMAGE, Variant
 from tests.kubernetes.rig import ROOT, Rig
 
@@ -74,3 +78,39 @@ def test_the_error_for_brokers_that_do_not_answer_names_them(rig: Rig) -> None:
         assert "no broker answers at 10.244.0.1:9" in ran.stderr
     finally:
         rig.try_kubectl("delete", "namespace", "unanswered", "--wait=false")
+
+
+def test_a_deployment_is_awaited_and_the_error_names_it(
+    rig: Rig,
+    variants: dict[str, Variant],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(rig.kubeconfig))
+    labels = {"app": "sleeper"}
+    container = {"name": "sleeper", "image": f"{IMAGE}:0.1", "command": ["sleep", "600"]}
+    manifest: dict[str, Any] = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "sleeper", "namespace": "sleeps"},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"containers": [container], "terminationGracePeriodSeconds": 0},
+            },
+        },
+    }
+    rig.kubectl("create", "namespace", "sleeps")
+    try:
+        rig.apply(manifest)
+        await_deployment(Kubectl(), manifest, time.monotonic() + 120)
+        assert 'deployment "sleeper" successfully rolled out' in capfd.readouterr().out
+
+        container["image"] = "local/nowhere:9"
+        rig.apply(manifest)
+        with pytest.raises(DeployError, match=r"sleeper is not available: .*describe deployment"):
+            await_deployment(Kubectl(), manifest, time.monotonic() + 5)
+    finally:
+        rig.try_kubectl("delete", "namespace", "sleeps", "--wait=false")
