@@ -28,29 +28,34 @@ from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.prediction_thread import PredictionThread
 from seldon_kafka.worker.watchdog import Watchdog
 
-# Records are queued ahead, so that the user model never waits for the next batch.
+# The limit of queued and submitted records, in transactions of `KAFKA_COMMIT_MESSAGES` records. The
+# records of the next transaction are queued ahead, so that the user model need not wait for a poll.
 _QUEUED_TRANSACTIONS = 2
-# The same limit as `queued.max.messages.kbytes` of the consumer.
+# While the values of queued and submitted records are larger than this, no record is added. The
+# unit is bytes; `queued.max.messages.kbytes` of the consumer has the same size.
 _QUEUED_BYTES = 32 * 1024 * 1024
-# The limit of the values in one batch of several records, in bytes. Above it, no more batches are
-# submitted ahead.
+# The limit of the values in one batch, in bytes; a batch of one record may be larger. While all
+# pending batches together are larger than this, no further batch is submitted ahead.
 _BATCH_BYTES = 8 * 1024 * 1024
-# After this time, no further batch joins a transaction, and no further single call joins a batch.
+# After this time, no further batch joins a transaction, and a batch that is predicted message by
+# message is cut.
 _COMMIT_INTERVAL_S = 0.2
 # After a batch that takes longer, batches become smaller, so that the worker polls often enough.
 _LONG_BATCH_S = 5.0
-# The speed of the user model is unknown at first, and the first batch must not take a minute.
+# The limit of records in the first batch. The speed of the user model is not known yet, and a
+# larger batch could take minutes.
 _FIRST_BATCH = 8
-# The limits of the number of submitted batches. While the I/O thread awaits predictions, the user
-# model must never wait for a batch. During a commit there is time to decode more batches.
+# The limits of the number of pending batches, which are submitted and not yet answered. While the
+# I/O thread awaits a prediction, further batches are pending, so that the user model never waits
+# for one. During a commit the I/O thread has time to decode more batches.
 _AHEAD_WHILE_ANSWERING = 4
 _AHEAD_BEFORE_COMMIT = 8
 _AHEAD_DURING_COMMIT = 16
-# The limit of the time to decode and predict the submitted batches. A commit that fails makes this
-# work useless, and delays replies by this time.
+# The limit of the time to decode and predict all pending batches, in seconds, at the speed of the
+# latest batch. A commit that fails makes this work useless, and delays replies by this time.
 _MOST_AHEAD_S = 0.5
-# Batches that are dropped are predicted again. A user model that is called message by message may
-# keep state, which then changes twice. So fewer batches are submitted ahead.
+# The limit of the number of pending batches while the user model is called message by message. Such
+# a user model may keep state, which changes twice when a dropped batch is predicted again.
 _AHEAD_SINGLY = 2
 
 
@@ -69,8 +74,8 @@ def _source(record: Record) -> Tuple[int, int]:
 class Batcher:
     """Queues records, and answers the records of one transaction at a time.
 
-    The I/O thread calls every method but `serve`. The batcher keeps records until they are
-    answered. Records of a submitted batch return to the queue if its answers are dropped.
+    The I/O thread calls every public method but `serve`. The batcher keeps records until they are
+    answered. If a submitted batch is dropped, its records return to the queue.
 
     Args:
         settings: limits of batches and transactions.
@@ -109,9 +114,10 @@ class Batcher:
         self._queue: Deque[Record] = collections.deque()
         self._queued_bytes = 0
         self._message_limit = settings.commit_messages
-        # The limit of single messages in a transaction. A crash loses answers that are not
-        # committed, so the limit is 1 at first, and a crash costs no other answer. One transaction
-        # for each single message would take long, so the limit doubles with each commit.
+        # The limit, in a transaction, of records that need a batch of their own (`_is_single`). A
+        # crash loses answers that are not committed. The limit is 1 at first, so that a record that
+        # crashes the worker costs no other answer. One transaction for each such record would take
+        # long, so the limit doubles with each commit.
         self._single_limit = 1
         self._batch_limit = min(_FIRST_BATCH, settings.batch_messages)
         # A batch should take half of the stop timeout at most, so that a worker that is asked to
@@ -121,7 +127,7 @@ class Batcher:
         self._decided: Dict[Tuple[int, int], _Decision] = {}
         self._try_single: Set[Tuple[int, int]] = set()
         self._go_on_until = 0.0
-        self._failed_messages = 0
+        self._size_of_failed_batch = 0
         self._pipeline = Pipeline(
             user_model,
             settings.max_message_bytes,
@@ -133,16 +139,16 @@ class Batcher:
             clock=clock,
         )
         self._prediction_thread = PredictionThread(self._predict, self._idle)
-        # Submitted batches. Their records precede those in the queue.
+        # Submitted batches that are not answered yet. Their records precede those in the queue.
         self._pending: Deque[Batch] = collections.deque()
-        self._latest_s = _MOST_AHEAD_S
+        self._latest_batch_s = _MOST_AHEAD_S
 
     def serve(self) -> None:
         """Runs the user model in the calling thread until `close`."""
         try:
             self._prediction_thread.serve()
         finally:
-            # The timer would end the process during shutdown.
+            # The watchdog's timer would end the process if the shutdown takes long.
             self._watchdog.release_model()
 
     def close(self) -> None:
@@ -155,31 +161,38 @@ class Batcher:
         self._watchdog.check_io()
 
     def _before_call(self, records: Sequence[Record]) -> None:
-        """Prepares a call of the user model with these records."""
+        """Sets the deadline of a call of the user model, and notes its records as in flight."""
         self._watchdog.guard_model(self._settings.predict_timeout_s)
         if self._in_flight.hold(records):
             self._keep_signals()
 
     def _release(self) -> None:
-        """Clears the records in flight after a call of the user model."""
+        """Notes that no call is under way, and installs the worker's signal handlers again."""
         self._in_flight.hold(())
         self._keep_signals()
 
     def _may_go_on(self) -> bool:
-        """Returns whether there is time for another single call before the commit."""
+        """Returns whether the user model may be called with another message of the batch.
+
+        Used for a batch that is predicted message by message. Returns False 0.2 s after the batch
+        began, and when the worker was asked to stop.
+        """
         return not self._stopping() and self._clock() < self._go_on_until
 
     def __len__(self) -> int:
-        """Returns the number of records that are not answered."""
+        """Returns the number of queued and submitted records, none of which is answered yet."""
         return len(self._queue) + sum(len(batch.records) for batch in self._pending)
 
     @property
     def next_record(self) -> Record:
-        """The first record that is not answered."""
+        """The first record that is not answered; there must be one."""
         return self._pending[0].records[0] if self._pending else self._queue[0]
 
     def room(self) -> int:
-        """Returns how many records may be added; 0 if the queue exceeds its limit of bytes."""
+        """Returns how many records may be added.
+
+        Returns 0 while the queued and submitted records exceed their limit of number or of bytes.
+        """
         if self._queued_bytes > _QUEUED_BYTES:
             return 0
         return max(0, _QUEUED_TRANSACTIONS * self._settings.commit_messages - len(self))
@@ -203,7 +216,7 @@ class Batcher:
         self._queued_bytes = 0
 
     def settle(self) -> None:
-        """Drops all records, waits until no call is under way, and notes that none is in flight."""
+        """Drops all records, waits until no call is under way, and notes that none is."""
         self.clear()
         self._prediction_thread.settle()
         self._in_flight.hold(())
@@ -215,10 +228,12 @@ class Batcher:
         batches and encodes replies.
 
         Returns:
-            The answered batches, in the order of their records.
+            The answered batches, in the order of their records; empty if no record is queued.
 
         Raises:
-            Retriable: a temporary error at the first batch; all records stay in the queue.
+            Retriable: the user model raised a temporary error at the first batch; all records stay
+                in the queue. After a temporary error at a later batch, the batches before it are
+                returned.
         """
         answered: List[Batch] = []
         messages = single = 0
@@ -263,7 +278,7 @@ class Batcher:
         self._pending.clear()
 
     def _next_predicted(self, room: int) -> Optional[Batch]:
-        """Returns the next batch once it is predicted; None if the queue or the room is exhausted.
+        """Returns the next batch once it is predicted; None if none is left, or none fits the room.
 
         Args:
             room: number of messages that the transaction can still take.
@@ -284,14 +299,14 @@ class Batcher:
         try:
             batch.wait()
         except Retriable:
-            self._failed_messages = len(batch.records)
-            if self._failed_messages > 1:
-                # Single calls show which message causes the error.
+            self._size_of_failed_batch = len(batch.records)
+            if self._size_of_failed_batch > 1:
+                # Calls with one message each show which message causes the error.
                 self._try_single.update(map(_source, batch.records))
             raise
         self._pending.popleft()
         self._queued_bytes -= batch.size
-        self._latest_s = batch.seconds.get("decode", 0.0) + batch.seconds.get("predict", 0.0)
+        self._latest_batch_s = batch.seconds.get("decode", 0.0) + batch.seconds.get("predict", 0.0)
         if batch.left:
             self._give_back()
             self._queue.extendleft(reversed(batch.left))
@@ -299,8 +314,13 @@ class Batcher:
         return batch
 
     def _submit_ahead(self, limit: int) -> None:
-        """Submits batches until this many are pending, or fewer if the user model is slow."""
-        limit = min(limit, int(_MOST_AHEAD_S / max(self._latest_s, 1e-6)))
+        """Submits batches until `limit` are pending, or fewer.
+
+        Fewer are submitted if the user model is slow or called message by message, if the pending
+        batches are larger than 8 MiB, if the next record needs a batch of its own, or if the worker
+        was asked to stop.
+        """
+        limit = min(limit, int(_MOST_AHEAD_S / max(self._latest_batch_s, 1e-6)))
         if not self._user_model.stacks:
             limit = min(limit, _AHEAD_SINGLY)
         size = sum(batch.size for batch in self._pending)
@@ -320,7 +340,7 @@ class Batcher:
         return batch
 
     def _take(self, limit: int) -> List[Record]:
-        """Takes the next batch out of the queue; a suspected record gets a batch of its own."""
+        """Takes the records of the next batch out of the queue: at most `limit`."""
         records = [self._queue.popleft() for _ in range(min(limit, len(self._queue)))]
         if self._any_may_be_single() or value_bytes(records) > _BATCH_BYTES:
             end = self._end_of_batch(records)
@@ -343,13 +363,15 @@ class Batcher:
     @property
     def failed_single(self) -> bool:
         """Whether the last batch that failed with a temporary error was a single message."""
-        return self._failed_messages == 1
+        return self._size_of_failed_batch == 1
 
     def probe(self) -> bool:
         """Calls the user model with a queued message other than the first, and drops the answer.
 
+        A message of another partition than that of the first message is preferred.
+
         Returns:
-            Whether that message got a reply; False if no other message is queued.
+            Whether the called message got a reply; False if no other message is queued.
         """
         self._give_back()
         first = self._queue[0]
@@ -382,9 +404,9 @@ class Batcher:
         self._decided[source] = _Decision("reply_refused", why, False)
 
     def committed(self, batches: Sequence[Batch], positions: Dict[int, int]) -> None:
-        """Marks batches as published, and doubles the limits of the next transaction.
+        """Marks batches as published, and forgets suspects and decisions about committed records.
 
-        Suspects and decisions about records before the committed offsets are dropped.
+        The limits of records in the next transaction are doubled, up to `KAFKA_COMMIT_MESSAGES`.
 
         Args:
             batches: the batches of the transaction.
@@ -408,7 +430,7 @@ class Batcher:
             }
 
     def not_committed(self) -> None:
-        """Drops all records, and halves the limit of messages in the next transaction."""
+        """Drops all records after a failed commit, and halves the limit of the next transaction."""
         self.clear()
         self._message_limit = max(1, self._message_limit // 2)
 
@@ -416,7 +438,11 @@ class Batcher:
         return bool(self._decided or self._try_single) or self._in_flight.has_suspects
 
     def _is_single(self, record: Record) -> bool:
-        """Returns whether the record needs a batch of its own: it is suspected, or rejected."""
+        """Returns whether the record needs a batch of its own.
+
+        The record needs one if its rejection is decided, if it was in a batch that failed with a
+        temporary error, or if a worker died while the record was in flight.
+        """
         source = _source(record)
         is_known = source in self._decided or source in self._try_single
         return is_known or bool(self._in_flight.deaths(record))
@@ -437,13 +463,17 @@ class Batcher:
             except Retriable:
                 self._release()
                 raise
-            # Any other exception ends the worker, and is attributed to the records in flight.
+            # After any other exception the worker ends, and its records stay in flight, so that the
+            # next process suspects them.
             # If another batch waits, its call replaces the records in flight.
             if not self._prediction_thread.has_more:
                 self._release()
 
     def _without_predicting(self, records: List[Record]) -> Optional[Batch]:
-        """Returns a batch that rejects the first record; None if all are to be predicted."""
+        """Returns a batch that rejects the only record; None if the records are to be predicted.
+
+        The record is rejected if that was decided, or after `KAFKA_CRASH_ATTEMPTS` deaths.
+        """
         first = records[0]
         decision = self._decided.get(_source(first))
         if decision is not None:
@@ -473,7 +503,11 @@ class Batcher:
             metrics.STAGE_SECONDS.labels(self._worker, stage).observe(seconds)
 
     def _adapt(self, records: int, seconds: float) -> None:
-        """Halves the batch limit after a slow batch, and doubles it after a full, quick one."""
+        """Adapts the batch limit to the time that a batch took.
+
+        The limit is halved after a batch that took longer than `_long_batch_s`. It is doubled after
+        a full batch that took less than a quarter of this time.
+        """
         if seconds > self._long_batch_s:
             self._batch_limit = max(1, min(records, self._batch_limit) // 2)
         elif records >= self._batch_limit and seconds < self._long_batch_s / 4:

@@ -46,7 +46,7 @@ class Count(NamedTuple):
     def with_messages(
         self, failures: Sequence[bool], limits: Limits
     ) -> Tuple[Count, Optional[str]]:
-        """Returns the count with further messages, and a text if they reach a limit.
+        """Returns the count with further messages, and the limit that they reach as text, or None.
 
         Args:
             failures: for each message, whether it had an error.
@@ -98,8 +98,8 @@ class Breaker(NamedTuple):
     def inheriting(self, metadata: str) -> Breaker:
         """Returns a breaker that continues the count in offset metadata.
 
-        The metadata is ignored once the user model has answered a message in this process, and if
-        this breaker's count is as high.
+        The metadata is ignored if it has no count, if the user model has answered a message in this
+        process, or if this breaker's count is at least as high.
         """
         failed = int(metadata[len(_METADATA) :]) if _IS_METADATA.match(metadata) else 0
         if self.proven or failed <= self.failed.consecutive:
@@ -113,7 +113,7 @@ class Breaker(NamedTuple):
         return f"{_METADATA}{failed}" if failed else ""
 
     def with_outcomes(self, outcomes: Sequence[Outcome]) -> Tuple[Breaker, Optional[str]]:
-        """Returns the breaker with further outcomes, and the reason not to commit them, if any."""
+        """Returns the breaker with further outcomes, and the reason not to commit them, or None."""
         rejections = [item if isinstance(item, Rejection) else None for item in outcomes]
         # An invalid message does not show that the user model works.
         failures = [item is not None for item in rejections if item is None or item.failed]

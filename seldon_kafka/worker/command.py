@@ -145,19 +145,19 @@ def _run_in_threads(worker: Worker, status: StatusPipe) -> int:
     def run() -> None:
         statuses.append(_work(worker, status))
 
-    # A daemon thread, so that an error in this thread ends the process.
+    # A daemon thread, so that the process ends after an exception in the main thread.
     thread = threading.Thread(target=run, name="io", daemon=True)
     thread.start()
     worker.serve()
     thread.join()
-    # If there is no exit status, an exception ended the thread, and the log has its stack.
+    # If there is no exit status, an exception ended the I/O thread; Python printed it to stderr.
     return statuses[0] if statuses else 1
 
 
 def _leave(exit_status: int) -> None:
-    """Ends the process by force if threads or processes of the user model do not end."""
+    """Ends the process by force if threads or processes of the user model do not end in 2 s."""
     until = time.monotonic() + _LEFT_S
-    # When Python exits, it waits for both without a time limit.
+    # When Python exits, it waits for all but daemon threads and processes, without a time limit.
     processes = _processes()
     waited_for = [each for each in (*threading.enumerate(), *processes) if _holds_up(each)]
     for each in waited_for:

@@ -52,24 +52,27 @@ _TEMPORARY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._R
 
 
 class RecordQueue(Protocol):
-    """The queue that gets the records; `add` and `drop` are called in the order of events."""
+    """The queue for consumed records.
+
+    `add` and `drop` are called in the order in which records arrive and partitions are revoked.
+    """
 
     def add(self, records: Sequence[Record]) -> None:
         """Adds consumed records."""
 
     def drop(self, partitions: Collection[int]) -> None:
-        """Drops the records of partitions that are not assigned any more."""
+        """Drops the records of partitions that are revoked, or about to be assigned again."""
 
 
 class Events(NamedTuple):
     """Callbacks of a worker's consumer.
 
     Attributes:
-        assigned: called after each assignment, also an empty one, with the start offset and the
-            offset metadata of each partition.
-        revoked: called after all partitions were revoked.
-        gap: called with offsets that were deleted before they were read.
-        error: called with the reason why no records arrive.
+        assigned: called after each successful assignment, also an empty one, with the start offset
+            and the offset metadata of each partition.
+        revoked: called after a rebalance revoked the partitions; it always revokes all of them.
+        gap: called with each gap that is found, whatever `KAFKA_ON_GAP` is.
+        error: called with a description when the brokers say that the topic does not exist.
         stopping: returns whether the worker was asked to stop.
     """
 
@@ -133,28 +136,29 @@ class WorkerConsumer:
         return "no partitions are assigned: waiting for the group coordinator or other members"
 
     def group_metadata(self) -> Any:
-        """Returns the group metadata of the last assignment; its generation fences commits.
+        """Returns the group metadata of the last assignment; None before the first one.
 
-        The current group metadata would not do: a member that the group has removed has no
-        generation, and a commit without a generation is not fenced.
+        Its generation fences commits. The current group metadata would not do: a member that the
+        group has removed has no generation, and a commit without a generation is not fenced.
         """
         return self._group_metadata
 
     def poll(self, limit: int, wait_s: float) -> None:
-        """Waits for a record, then adds every fetched record to the queue.
+        """Waits for a record, then adds it and further fetched records to the queue.
 
         Args:
-            limit: maximum number of records after the first one.
+            limit: maximum number of further records.
             wait_s: longest wait for the first record, in seconds.
 
         Raises:
-            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
+            GapFound: a partition has a gap, and `KAFKA_ON_GAP` is `stop`.
             RightMissing: the worker may not read the topic, or not as this group.
             KafkaException: the consumer can't continue.
         """
         if self._out_of_range:
             if self._offsets.unanswered:
-                # The next offset is certain once every consumed record is answered.
+                # The partition starts again at its committed offset, so every consumed record must
+                # be answered before.
                 self.keep_membership()
                 return
             self._restart_out_of_range()
@@ -202,7 +206,7 @@ class WorkerConsumer:
         return skipped
 
     def keep_membership(self) -> None:
-        """Polls with paused partitions if the last poll was long ago, so that rebalances proceed.
+        """Polls with paused partitions if the last poll was 2 s ago, so that rebalances proceed.
 
         The queue drops the records of partitions that this poll revokes.
 
@@ -219,7 +223,7 @@ class WorkerConsumer:
             self._consumer.resume(still_assigned)
 
     def rewind(self) -> None:
-        """Seeks back to the committed offsets; the client does not do so after an abort."""
+        """Seeks back to the committed offsets, because an abort does not move the consumer."""
         self._offsets.rewind()
         for partition, offset in self._offsets.positions.items():
             try:
@@ -229,23 +233,26 @@ class WorkerConsumer:
                 log.debug("partition %d is not rewound: %s", partition, error)
 
     def with_other_metadata(self, metadata: str) -> Dict[int, int]:
-        """Returns the committed offsets with other metadata than this, by partition."""
+        """Returns the committed offset of each partition whose offset metadata is not this."""
         return self._offsets.with_other_metadata(metadata)
 
     def ends_to_commit(self, answered: Mapping[int, int]) -> Dict[int, int]:
-        """Returns offsets past transaction markers that may be committed, by partition.
+        """Returns the offsets past transaction markers and skipped records, by partition.
+
+        Only partitions whose consumed records are all answered are returned.
 
         Args:
-            answered: offset after the last answered record, by partition.
+            answered: offset after the last answered record, by partition; partitions without an
+                entry are answered up to their committed offsets.
         """
         return self._offsets.ends_to_commit(answered)
 
     def committed(self, positions: Dict[int, int], metadata: str) -> None:
-        """Stores offsets that were committed with their replies, and their metadata."""
+        """Stores offsets that were committed, by partition, and the metadata of them all."""
         self._offsets.committed(positions, metadata)
 
     def lag(self) -> int:
-        """Returns the lag of the assigned partitions, by the high watermarks of past fetches."""
+        """Returns the sum of the partitions' lags, by the high watermarks of past fetches."""
         lag = 0
         for each in self._topic_partitions(self._offsets.positions):
             _, end = self._consumer.get_watermark_offsets(each, cached=True)
@@ -253,7 +260,7 @@ class WorkerConsumer:
         return lag
 
     def offsets_of(self, positions: Mapping[int, int], metadata: str) -> List[TopicPartition]:
-        """Returns these offsets with this metadata, as the client library commits them."""
+        """Returns these offsets with this metadata, in the form that `commit` takes."""
         return [TopicPartition(self._topic, *item, metadata=metadata) for item in positions.items()]
 
     def commit(self, offsets: Sequence[TopicPartition]) -> None:
@@ -365,7 +372,7 @@ class WorkerConsumer:
             raise failure
 
     def _restart_out_of_range(self) -> None:
-        """Starts partitions again after deleted records, where librdkafka has stopped fetching."""
+        """Starts partitions again whose next offset is gone; librdkafka does not fetch them."""
         positions = self._offsets.positions
         for partition in self._out_of_range & set(positions):
             positions[partition] = self._starts.find_one(partition, positions[partition])
@@ -376,7 +383,7 @@ class WorkerConsumer:
         """Reads the committed offsets again, after a commit of unknown outcome.
 
         Raises:
-            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
+            GapFound: a partition has a gap, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the brokers don't answer.
         """
         positions = self._starts.find(list(self._offsets.positions))
@@ -410,10 +417,10 @@ def fetching_config(settings: Settings) -> JsonObject:
 
 
 def _max_poll_interval_ms(settings: Settings) -> int:
-    """Returns `max.poll.interval.ms`, which exceeds the time of a call of the user model.
+    """Returns `max.poll.interval.ms`: 5 minutes and the time of two calls of the user model.
 
-    The watchdog allows a call a quarter more than its time limit, and a stack that fails is
-    predicted again in halves.
+    The watchdog allows a call a quarter more than its time limit. The second call is for a stack
+    that fails and is predicted again in halves. The interval is at most 24 hours.
     """
     wanted_ms = _POLL_INTERVAL_MS + int(settings.predict_timeout_s * 2500)
     return min(_MOST_POLL_INTERVAL_MS, max(wanted_ms, settings.session_timeout_ms))

@@ -14,7 +14,7 @@ class WorkerIdentity(NamedTuple):
     """The identity of a worker.
 
     Attributes:
-        name: its name in headers, logs and metrics.
+        name: the worker's name in headers, logs and metrics.
         transactional_id: unique in the Kafka cluster, and the same after a restart.
     """
 
@@ -34,10 +34,11 @@ def file_name(text: str) -> str:
 
 
 def state_folder(settings: Settings) -> Path:
-    """Returns the folder for files that outlive a worker, and creates it if necessary.
+    """Returns the folder for files that outlive a worker, and creates it if it is missing.
 
     Raises:
-        SettingsError: it can't be created or written, or is another user's folder in `/tmp`.
+        SettingsError: the folder can't be created or written, or it lies in `/tmp` and is another
+            user's.
     """
     folder = Path(settings.state_dir)
     try:

@@ -29,11 +29,15 @@ _REMEMBERED_S = 24 * 3600.0
 
 
 class Suspect(NamedTuple):
-    """Records that were in flight when a worker died: offsets `first` to `last` of a partition.
+    """A range of records that are in flight, or were in flight when a worker died.
 
     Attributes:
-        deaths: number of workers that died with these records in flight.
-        at_s: time of the last death, in seconds since 1970.
+        topic: input topic.
+        partition: number of the partition.
+        first: offset of the first record.
+        last: offset of the last record. Records of other batches may lie between the two.
+        deaths: number of workers that died with these records in flight; 0 before the first death.
+        at_s: time of the last death, in seconds since 1970; 0 before the first death.
     """
 
     topic: str
@@ -60,7 +64,8 @@ class InFlight:
 
     Args:
         folder: the folder with the files of all workers on this machine.
-        transactional_id: the id of the worker, which reads the file of the last process with it.
+        transactional_id: transactional id of the worker. The worker's file is named after it, so a
+            process reads the file of the last process with the same id.
         group: the worker's consumer group; files of other groups are ignored.
 
     Raises:
@@ -87,7 +92,7 @@ class InFlight:
             records: records of one topic; empty if no call is under way.
 
         Returns:
-            Whether the records are not the same list as at the last call.
+            False if `records` is the very list of the last call, so that nothing was written.
         """
         if records is self._called_with:
             return False
@@ -99,7 +104,7 @@ class InFlight:
 
     @contextlib.contextmanager
     def holding(self, records: Sequence[Record]) -> Iterator[None]:
-        """Keeps records of one topic in the file while the context decodes them.
+        """Keeps records of one topic in the file while the body of the `with` block decodes them.
 
         After an exception the records stay in the file, because they caused the exception, which
         ends the worker.
@@ -135,7 +140,7 @@ class InFlight:
         return max((item.deaths for item in self._suspects if item.covers(record)), default=0)
 
     def forget(self, topic: str, partition: int, position: int) -> None:
-        """Drops suspects before a committed offset, because their records are answered."""
+        """Drops suspects that end before a committed offset, because their records are answered."""
         if self._suspects:
             self._suspects = [
                 item
@@ -144,7 +149,7 @@ class InFlight:
             ]
 
     def adopt(self, positions: Mapping[int, int], topic: str) -> None:
-        """Reads the suspects of other workers of the group, for newly assigned partitions.
+        """Reads the suspects in the files of the group's other workers, after an assignment.
 
         Args:
             positions: start offset, by partition; records before it are answered.
@@ -158,7 +163,7 @@ class InFlight:
             self.forget(topic, partition, position)
 
     def close(self) -> None:
-        """Removes the file: no record is in flight any more."""
+        """Removes the file, with its suspects; no record may be in flight."""
         os.close(self._descriptor)
         self._path.unlink()
 
@@ -192,7 +197,12 @@ def _load(path: Path) -> JsonObject:
 
 
 def suspects_of(path: Path, *, died: bool = True) -> List[Suspect]:
-    """Returns the suspects in a worker's file, and its records in flight if the worker died."""
+    """Returns the suspects of the last 24 hours in a worker's file.
+
+    Args:
+        path: the file, which may be missing.
+        died: whether the worker died. If so, the records in flight in its file are suspects too.
+    """
     try:
         written_at = path.stat().st_mtime
     except OSError:

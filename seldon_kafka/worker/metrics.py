@@ -26,7 +26,8 @@ DEAD_LETTERS = Counter(
 )
 # Rows (images, texts, …) that the user model was called with.
 ROWS = Counter("kafka_worker_rows", "Rows that the class was called with", ["worker"])
-# Messages in one batch: near the limit under backlog, one under light load.
+# Messages in a batch that was predicted: from 1 under light load to `KAFKA_BATCH_MESSAGES` under
+# backlog.
 BATCH_MESSAGES = Histogram(
     "kafka_worker_batch_messages", "Messages in a batch", ["worker"], buckets=_MESSAGES
 )
@@ -44,11 +45,11 @@ LATENCY_SECONDS = Histogram(
     ["worker"],
     buckets=(*_SECONDS, 30, 60),
 )
-# Failed transactions, whose records were answered again: a few at each rebalance, none otherwise.
+# Transactions that failed, at a rebalance or an error of brokers. Their records are answered again.
 ABORTS = Counter("kafka_worker_aborts", "Transactions that were repeated", ["worker"])
 # Batches that were delayed because the user model raised a temporary error.
 RETRIES = Counter("kafka_worker_retries", "Batches delayed by temporary errors", ["worker"])
-# Declarations by user models that they are row-wise, although they are not.
+# Declarations by user models that they are row-wise, which the worker found wrong.
 SWITCHES = Counter(
     "kafka_worker_declaration_errors",
     "Declarations of row-wise classes that were found wrong",
@@ -77,7 +78,8 @@ LAG = Gauge(
     ["worker"],
     multiprocess_mode="livesum",
 )
-# The latest timestamp of a message whose outcome was committed: lag in time = now - this.
+# The latest timestamp of the messages in the last committed transaction, in seconds since 1970: lag
+# in time = now - this.
 LAST_TIMESTAMP = Gauge(
     "kafka_worker_last_timestamp_seconds",
     "Timestamp of the latest answered message",
@@ -91,7 +93,7 @@ MODEL_METRICS = ModelMetrics()
 
 
 def begin(worker: str) -> None:
-    """Initialises counters to 0, because Prometheus sees no increase of a missing series."""
+    """Creates counters at 0 for alerts: Prometheus sees no increase from a missing series."""
     REPLIES.labels(worker)
     GAPS.labels(worker)
     SWITCHES.labels(worker)
@@ -118,10 +120,15 @@ def count_committed(worker: str, outcomes: Sequence[Outcome]) -> None:
 def _observe_all(histogram: Any, sent_ms: List[int], now_s: float) -> None:
     """Observes many latencies at once.
 
-    `Histogram.observe` takes longer for a message than all other work between batches. So this
-    function adds the counts to the histogram's buckets directly.
+    One call of `Histogram.observe` for each message would take longer than all other work between
+    two batches. So this function adds the counts to the histogram's buckets directly.
+
+    Args:
+        histogram: a child of a `Histogram`, with its label values.
+        sent_ms: timestamps of the messages, in milliseconds since 1970.
+        now_s: current time, in seconds since 1970.
     """
-    # Clocks differ: a timestamp in the future counts as a latency of 0.
+    # A timestamp in the future, by a sender's clock that is ahead, counts as a latency of 0.
     seconds = np.maximum(0.0, now_s - np.asarray(sent_ms) / 1000)
     bounds = histogram._upper_bounds
     counts = np.bincount(np.searchsorted(bounds, seconds), minlength=len(bounds))

@@ -1,8 +1,8 @@
 """The metrics that a user model reports, in Prometheus, with Seldon's names.
 
-A metric is counted when its message is committed, so a message that is answered twice is counted
-once. Names, labels and buckets are those of `seldon_core.metrics.SeldonMetrics`; `worker_id` is
-the worker's name.
+A metric is counted when the outcome of its message is committed, so it is counted once even if the
+message is predicted twice. Names, labels and buckets are those of
+`seldon_core.metrics.SeldonMetrics`; `worker_id` is the worker's name.
 """
 
 from __future__ import annotations
@@ -56,14 +56,19 @@ class ModelMetrics:
                 DROPPED.labels(worker).inc()
 
     def _try_to_count(self, worker: str, metric: Mapping[str, Json]) -> bool:
-        """Counts a metric; returns False if that is not possible."""
+        """Counts a metric.
+
+        Returns:
+            False if its value is not finite, if it is negative for a counter, or if there are too
+            many series. True for a metric that Prometheus can't represent, which is only logged.
+        """
         observe = self._observer(worker, metric) if is_finite(metric["value"]) else None
         if observe is None:
             return False
         try:
             observe(float(metric["value"]))
         except ValueError:
-            # A counter of Prometheus never falls.
+            # The value is negative, and a counter of Prometheus never falls.
             return False
         return True
 

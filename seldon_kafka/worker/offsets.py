@@ -13,8 +13,9 @@ from seldon_kafka.config.settings import Settings
 
 log = logging.getLogger("seldon_kafka.worker")
 
-# The open transaction of a worker that died hides its group's offsets, and partitions may have no
-# leader for a while. After this time the worker exits, and its supervisor starts it again.
+# The time for which a failing request is repeated: the open transaction of a worker that died hides
+# its group's offsets, and partitions may have no leader for a while. After this time the worker
+# exits, and its supervisor starts it again.
 _WITHIN_S = 60.0
 _REQUEST_S = 3.0
 # The time-out of a frequent request, which must not delay a worker that was asked to stop.
@@ -23,11 +24,13 @@ _NO_OFFSET = confluent_kafka.OFFSET_INVALID
 
 
 class Gap(NamedTuple):
-    """Offsets that were deleted before the group read them.
+    """A committed offset at which the partition has no record any more.
+
+    Records were deleted before the group read them, or the topic was deleted and created again.
 
     Attributes:
         partition: the partition.
-        committed: the group's committed offset.
+        committed: the group's committed offset; less than `first`, or past the partition's end.
         first: the first offset that still exists.
     """
 
@@ -58,9 +61,11 @@ class Start(NamedTuple):
 def start_offset(partition: int, committed: Optional[int], first: int, end: int) -> Start:
     """Returns where to start reading a partition.
 
+    Without a committed offset that still exists, the start is the first record.
+
     Args:
         partition: the partition.
-        committed: the group's committed offset, or None.
+        committed: the group's committed offset; None if there is none.
         first: offset of the first record (low watermark).
         end: offset after the last record (high watermark).
     """
@@ -75,8 +80,9 @@ class PartitionOffsets:
     """Committed offsets of the assigned partitions, and how far each partition was read.
 
     Attributes:
-        positions: by partition, the committed offset; every record before it is answered.
-        metadata: by partition, the offset metadata that is committed with it.
+        positions: by partition, the committed offset, or the start offset until the first commit.
+            Every record of the group before it is answered.
+        metadata: by partition, the offset metadata of the last commit; empty if there was none.
     """
 
     def __init__(self) -> None:
@@ -86,7 +92,7 @@ class PartitionOffsets:
         self._ends: Dict[int, int] = {}
 
     def assign(self, positions: Mapping[int, int], metadata: Mapping[int, str]) -> None:
-        """Replaces all partitions, after an assignment.
+        """Replaces all partitions and their offsets, for example after an assignment.
 
         Args:
             positions: start offset, by partition.
@@ -97,19 +103,19 @@ class PartitionOffsets:
         self.rewind()
 
     def committed(self, positions: Mapping[int, int], metadata: str) -> None:
-        """Stores offsets that were committed with this metadata."""
+        """Stores offsets that were committed with this metadata, of assigned partitions only."""
         for partition, offset in positions.items():
             if partition in self.positions:
                 self.positions[partition] = offset
                 self.metadata[partition] = metadata
 
     def revoke(self, partition: int) -> None:
-        """Forgets a partition."""
+        """Forgets a partition that is not assigned any more."""
         for known in (self.positions, self.metadata, self._consumed, self._ends):
             known.pop(partition, None)
 
     def with_other_metadata(self, metadata: str) -> Dict[int, int]:
-        """Returns the committed offsets with other metadata than this, by partition."""
+        """Returns the committed offset of each partition whose offset metadata is not this."""
         return {
             partition: position
             for partition, position in self.positions.items()
@@ -132,7 +138,7 @@ class PartitionOffsets:
         self._ends[partition] = max(offset, self._ends.get(partition, offset))
 
     def next_of(self, partition: int) -> int:
-        """Returns the offset from which a partition was not read yet."""
+        """Returns the first offset of an assigned partition that was not read yet."""
         return max(
             self.positions[partition],
             self._consumed.get(partition, -1),
@@ -145,7 +151,9 @@ class PartitionOffsets:
         self._ends = {}
 
     def ends_to_commit(self, answered: Mapping[int, int]) -> Dict[int, int]:
-        """Returns offsets past transaction markers that may be committed, by partition.
+        """Returns the offsets past transaction markers and skipped records, by partition.
+
+        Only partitions whose consumed records are all answered are returned.
 
         Args:
             answered: offset after the last answered record, by partition; partitions without an
@@ -160,7 +168,7 @@ class PartitionOffsets:
 
 
 class GapFound(Exception):
-    """Retention deleted records that the group had not read, and `KAFKA_ON_GAP` is `stop`."""
+    """A partition has a gap, and `KAFKA_ON_GAP` is `stop`; the text describes the gap."""
 
 
 class StartOffsets:
@@ -194,8 +202,8 @@ class StartOffsets:
         """Returns the offset to read each partition from.
 
         Raises:
-            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
-            KafkaException: the brokers did not answer in time.
+            GapFound: a partition has a gap, and `KAFKA_ON_GAP` is `stop`.
+            KafkaException: the brokers did not answer within 60 s, or before the worker stopped.
         """
         if not partitions:
             return {}
@@ -211,8 +219,8 @@ class StartOffsets:
         """Returns the offset to read one partition from.
 
         Raises:
-            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
-            KafkaException: the brokers did not answer in time.
+            GapFound: a partition has a gap, and `KAFKA_ON_GAP` is `stop`.
+            KafkaException: the brokers did not answer within 60 s, or before the worker stopped.
         """
         first, end = self._watermarks(partition)
         start = start_offset(partition, committed, first, end)
@@ -271,7 +279,11 @@ class StartOffsets:
         self._consumer.commit(offsets=partition_offsets, asynchronous=False)
 
     def _eventually(self, request: Callable[[], Any]) -> Any:
-        """Repeats a request until the brokers answer it, for 60 s or until the worker stops."""
+        """Repeats a request while it fails, for 60 s or until the worker is asked to stop.
+
+        Raises:
+            KafkaException: the error of the last try.
+        """
         give_up_at = time.monotonic() + _WITHIN_S
         while True:
             try:

@@ -1,4 +1,4 @@
-"""The prediction thread, which runs the user model on submitted batches."""
+"""The prediction thread: the main thread, which runs the user model on submitted batches."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from seldon_kafka.errors import Retriable
 from seldon_kafka.pipeline.batch import Batch, BatchState
 
 # A thread that returns from the user model or from numpy waits this long for the interpreter lock,
-# about ten times for each batch. Python's default of 5 ms would cost more time than the second
-# thread saves.
-# The setting holds for the whole process, threads of the user model included.
+# about ten times for each batch, in seconds. Python's default of 5 ms would cost more time than
+# predicting in a thread of its own saves. The setting holds for the whole process, threads of the
+# user model included.
 _SWITCH_S = 0.00003
-_IDLE_EVERY_S = 0.5
-# A shorter pause does not count as idle: stopping and starting the watchdog costs time too.
+# `idle` is called after the first of these times without a batch, then at intervals of the second.
+# A shorter pause does not count as idle, because stopping and starting the watchdog costs time too.
 _IDLE_AFTER_S = 0.02
+_IDLE_EVERY_S = 0.5
 
 
 class _Sequence:
-    """A sequence of batches in the order of their records.
+    """A sequence of batches, which are predicted in the order of their records.
 
     Args:
-        has_ended: whether batches of the sequence that are not predicted yet must be dropped.
+        has_ended: whether the batches of the sequence that are not predicted yet are to be dropped.
     """
 
     def __init__(self, *, has_ended: bool = False) -> None:
@@ -35,7 +36,8 @@ class PredictionThread:
 
     Args:
         predict: runs the user model on a batch.
-        idle: called in the main thread at intervals while no batch waits.
+        idle: called in the main thread at intervals while no batch waits; not after `predict` has
+            raised another exception than `Retriable`.
     """
 
     def __init__(self, predict: Callable[[Batch], None], idle: Callable[[], None]) -> None:
@@ -51,11 +53,14 @@ class PredictionThread:
 
     @property
     def has_more(self) -> bool:
-        """Whether another batch waits."""
+        """Whether a submitted batch waits for the main thread."""
         return not self._submitted.empty()
 
     def drop(self) -> None:
-        """Drops the batches that wait, and the answer of a prediction under way."""
+        """Drops the batches that wait.
+
+        A prediction under way goes on; the caller ignores its batch.
+        """
         self._sequence.has_ended = True
         self._sequence = _Sequence()
 
@@ -67,15 +72,15 @@ class PredictionThread:
         marker.wait()
 
     def close(self) -> None:
-        """Ends `serve` after the batches that wait."""
+        """Makes `serve` return once it has handled the batches that wait."""
         self._submitted.put(None)
 
     def serve(self) -> None:
         """Runs the user model on one batch after the other until `close`.
 
-        The thread that created the user model calls this method. After a batch that was not
-        answered as a whole, the following batches of its sequence are dropped, because the user
-        model gets messages in their order.
+        The thread that created the user model calls this method. After a batch that failed or was
+        cut, the following batches of its sequence are dropped, because the user model gets messages
+        in their order.
         """
         sys.setswitchinterval(_SWITCH_S)
         while True:

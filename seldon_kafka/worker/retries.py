@@ -10,8 +10,10 @@ from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record
 
 PROBE_AFTER = 5
-"""Number of failed tries of one message before another message is tried."""
+"""Number of failed tries of a message alone, after which another message is tried as well."""
 
+# The delay after the first failure, which doubles with each further failure, and its limit. The
+# error itself may ask for a longer delay.
 _FIRST_S = 0.05
 _MOST_S = 30.0
 
@@ -20,8 +22,8 @@ class Retries:
     """The failed tries of the first message that is not answered.
 
     Args:
-        give_up_after_s: time in seconds after which a failing message is given up, if others are
-            answered.
+        give_up_after_s: time in seconds since its first failure after which a message is given up,
+            if the last probe of another message was answered.
         clock: returns the seconds of a monotonic clock.
         chooser: random numbers, which spread the delays of many workers.
     """
@@ -49,16 +51,16 @@ class Retries:
 
     @property
     def wants_probe(self) -> bool:
-        """Whether another message is to be tried now."""
+        """Whether another message is to be tried, after `PROBE_AFTER` failed tries of this one."""
         return self._tries >= PROBE_AFTER
 
     @property
     def is_exhausted(self) -> bool:
-        """Whether the message is to be given up."""
+        """Whether the message is to be given up: it fails for long, and another is answered."""
         return self._others_are_answered and self._clock() - self._since >= self._give_up_after_s
 
     def failed(self, record: Record, error: Retriable, *, single: bool) -> float:
-        """Counts a failed try.
+        """Counts a failed try, and starts the delay before the next one.
 
         Args:
             record: the first message of the batch.

@@ -24,10 +24,11 @@ class WorkerStatus(NamedTuple):
     Attributes:
         state: `starting`, `joining` the group, `ready`, `stalled` (the worker can't continue now,
             and tries again), `halted` or `gap` (the worker stopped until an operator acts).
-        detail: the reason for the last three states.
+        detail: the reason for `stalled`, `halted` or `gap`; empty in other states.
         partitions: the partitions that it reads.
         progress: number of transactions that it has committed.
-        batching: `stacked`, or the reason for calling the user model message by message.
+        batching: `stacked`, or the reason for calling the user model message by message; empty
+            before the first report.
     """
 
     state: str = STARTING
@@ -50,11 +51,11 @@ class StatusPipe:
 
     @property
     def last(self) -> WorkerStatus:
-        """The last status that was sent."""
+        """The last status that was reported, or the initial one."""
         return self._last
 
     def report(self, status: WorkerStatus) -> None:
-        """Sends the status if it differs from the last one."""
+        """Sends the status to the supervisor if it differs from the last one."""
         if status == self._last:
             return
         self._last = status
@@ -68,7 +69,7 @@ class StatusPipe:
 
 
 def parse_status(line: bytes) -> Optional[WorkerStatus]:
-    """Returns the status in one line; None if the line is incomplete."""
+    """Returns the status in one line; None if the line is not a whole status."""
     try:
         fields = json.loads(line)
         partitions: List[int] = fields.pop("partitions")

@@ -25,20 +25,21 @@ class Watchdog:
         self._lock = threading.Lock()
         self._timeout_s = 0.0
         self._armed_at = 0.0
-        self._call_began_at: Optional[float] = None
+        self._calls_began_at: Optional[float] = None
         self._io_deadline: Optional[float] = None
 
     def guard_model(self, timeout_s: float) -> None:
-        """Sets the deadline of a call of the user model: its time limit and a quarter more.
+        """Sets the deadline of a call of the user model: 1 to 1.25 times its time limit from now.
 
         Args:
             timeout_s: time limit of the call, in seconds.
         """
         now = time.monotonic()
         slack_s = timeout_s / 4
-        if self._call_began_at is None:
-            self._call_began_at = now
-        # Each new timer starts a thread, so the running timer is kept within the slack.
+        if self._calls_began_at is None:
+            self._calls_began_at = now
+        # Each new timer starts a thread. So a timer that an earlier call started is kept while it
+        # leaves this call its whole time limit.
         if timeout_s != self._timeout_s or now - self._armed_at > slack_s:
             faulthandler.dump_traceback_later(timeout_s + slack_s, exit=True)
             self._timeout_s, self._armed_at = timeout_s, now
@@ -51,14 +52,14 @@ class Watchdog:
         if self._timeout_s:
             faulthandler.cancel_dump_traceback_later()
             self._timeout_s = 0.0
-        if self._call_began_at is not None:
+        if self._calls_began_at is not None:
             with self._lock:
                 if self._io_deadline is not None:
-                    self._io_deadline += time.monotonic() - self._call_began_at
-            self._call_began_at = None
+                    self._io_deadline += time.monotonic() - self._calls_began_at
+            self._calls_began_at = None
 
     def guard_io(self, timeout_s: float) -> None:
-        """Sets the deadline of a call to the brokers.
+        """Sets the deadline of a call of the I/O thread to the brokers.
 
         Args:
             timeout_s: time limit of the call, in seconds.

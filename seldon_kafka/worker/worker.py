@@ -40,13 +40,14 @@ log = logging.getLogger("seldon_kafka.worker")
 # An idle worker checks at this interval whether it was asked to stop.
 _IDLE_WAIT_S = 0.2
 _MEASURE_EVERY_S = 1.0
+# During the delay after a temporary error, the worker polls at this interval.
 _RETRY_CHECK_S = 0.05
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MOST_S = 5.0
-# A worker without partitions or commits for this time is no longer ready. Rebalances and elections
-# of leaders take less time.
+# A worker that has no partitions for this time, or whose commits fail for this time, is `stalled`.
+# Rebalances and elections of leaders take less time.
 _STALLED_AFTER_S = 10.0
-# A call to the brokers that takes longer never returns.
+# A call to the brokers that takes longer counts as hung, and the watchdog ends the process.
 _BROKER_CALL_S = 30.0
 
 
@@ -106,7 +107,7 @@ class Worker:
         )
 
     def stop(self) -> None:
-        """Asks the worker to stop after the current batch."""
+        """Asks the worker to stop after the current transaction."""
         self._stop_asked = True
 
     def serve(self) -> None:
@@ -114,11 +115,13 @@ class Worker:
         self._batcher.serve()
 
     def run(self) -> None:
-        """Answers messages until `stop`.
+        """Answers messages until the worker is asked to stop.
+
+        A missing access right does not end this method; the worker waits until the right is given.
 
         Raises:
             Halted: too many messages failed or were invalid.
-            GapFound: retention deleted unread records, and `KAFKA_ON_GAP` is `stop`.
+            GapFound: a partition has a gap, and `KAFKA_ON_GAP` is `stop`.
             KafkaException: the group or the topic can't be used.
         """
         try:
@@ -132,7 +135,7 @@ class Worker:
             self._batcher.close()
 
     def _work(self) -> None:
-        """Joins the group, and answers messages until `stop` or until an error ends that."""
+        """Joins the group, and answers messages until the worker is asked to stop."""
         output = self._make_output()
         if output is None:
             return
@@ -158,7 +161,7 @@ class Worker:
         self._in_flight.close()
 
     def _make_output(self) -> Optional[Output]:
-        """Returns the output once the topics exist and brokers answer; None after `stop`."""
+        """Returns the output once it is started; None if the worker is asked to stop before."""
         output = None
         while not self._stopping:
             try:
@@ -225,7 +228,7 @@ class Worker:
             metrics.PASSED.labels(self._identity.name).inc(self._consumer.take_skipped())
 
     def _put_off(self, error: Retriable) -> None:
-        """Delays the next try of the first batch, or gives up its message."""
+        """Delays the next try of the first batch, and may give up its first message."""
         metrics.RETRIES.labels(self._identity.name).inc()
         record = self._batcher.next_record
         single = self._batcher.failed_single
@@ -287,7 +290,7 @@ class Worker:
         }
 
     def _work_ahead(self) -> bool:
-        """Submits a batch while the producer waits for brokers; returns whether it did."""
+        """Submits a batch while the producer waits for brokers; returns whether there was one."""
         if self._backoff_s:
             # The last transaction failed, and further work would keep this one open for longer.
             return False
