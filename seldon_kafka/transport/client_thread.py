@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 
 def nothing() -> bool:
-    """Does no work; the default of `while_waiting`."""
+    """Does no work, and returns that there is none left; the default of `while_waiting`."""
     return False
 
 
@@ -32,23 +32,25 @@ class ClientThread:
         within_s: float,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Calls a method in the thread, and waits until the call returns.
+        """Calls a method in the thread, and waits until the call returns; drops its result.
 
-        After a time-out the producer must not be used again: the call may still be under way.
+        If the call does not return in time, the producer must not be used again, because the call
+        may still be under way.
 
         Args:
             function: a method of a producer.
             args: arguments of the method.
-            within_s: longest wait after the other work, in seconds.
+            within_s: longest wait for the call after the last step of other work, in seconds.
             while_waiting: a step of other work, repeated until the call returns; the step returns
                 whether there is more to do.
 
         Raises:
-            KafkaException: the call's own error; or a fatal time-out, if the call did not return.
-            Exception: an error of the other work, if the call returned.
+            KafkaException: the call raised it; or the call did not return in time, and this error
+                is fatal.
+            Exception: the call raised it; or the other work raised it, and the call returned.
         """
         if self._calls is None:
-            self._calls = _started()
+            self._calls = _start_thread()
         call = _Call(function, args)
         self._calls.put(call)
         try:
@@ -105,8 +107,8 @@ class _Call:
         return self._under_way.acquire(timeout=within_s)
 
 
-def _started() -> queue.SimpleQueue[Optional[_Call]]:
-    """Starts a thread, and returns the queue of its calls; None ends the thread."""
+def _start_thread() -> queue.SimpleQueue[Optional[_Call]]:
+    """Starts a thread, and returns the queue of its calls; None in the queue ends it."""
     calls: queue.SimpleQueue[Optional[_Call]] = queue.SimpleQueue()
 
     def serve() -> None:

@@ -12,7 +12,7 @@ from seldon_kafka.messages import UNREADABLE_HEADERS, Headers, Record
 def record_of(message: Message) -> Record:
     """Returns the record of a consumed `confluent_kafka.Message` without an error."""
     kind, timestamp_ms = message.timestamp()
-    # The stubs allow None for the first three, which only errors have.
+    # The stubs allow None for topic, partition and offset, which only a message with an error has.
     return Record(
         message.topic(),  # type: ignore[arg-type]
         message.partition(),  # type: ignore[arg-type]
@@ -25,16 +25,21 @@ def record_of(message: Message) -> Record:
 
 
 def position_of(message: Message) -> Tuple[int, int]:
-    """Returns the partition and the offset of a message or of an error; -1 if one is unknown."""
+    """Returns the partition and the offset of a message or of an error; -1 for an unknown one."""
     partition, offset = message.partition(), message.offset()
     return -1 if partition is None else partition, -1 if offset is None else offset
 
 
 def reached(message: Message) -> int:
-    """Returns the offset up to which a partition was read, by its last message; -1 if unknown.
+    """Returns the offset up to which the message's partition was read.
+
+    Returns:
+        The offset after the message, or the end of the partition if the client reports that it is
+        reached. -1 for other errors that are not raised.
 
     Raises:
-        KafkaException: the message is an error that is not temporary.
+        KafkaException: the message is an error that is not retriable, other than a missing right to
+            the group.
     """
     error = message.error()
     _, offset = position_of(message)

@@ -27,8 +27,8 @@ _REFUSED = (
     KafkaError.INVALID_TIMESTAMP,
     KafkaError.INVALID_RECORD,
 )
-# Errors of a message that another message caused: the producer purged its queue, or the record
-# batch had a refused message.
+# Errors of a message whose cause is another message: the producer dropped what it had not sent, or
+# the same record batch had a refused message.
 _CAUSED_BY_ANOTHER = (
     KafkaError._PURGE_QUEUE,
     KafkaError._PURGE_INFLIGHT,
@@ -53,10 +53,10 @@ class Refusal(NamedTuple):
 
 
 class NotCommitted(Exception):
-    """The records must be answered again from the committed offsets.
+    """A commit failed; its records must be answered again from the committed offsets.
 
     Attributes:
-        refusal: the message that a broker refused, if a refusal was the reason.
+        refusal: the first message that a broker refused; None if none was refused.
         unknown: whether the commit may have succeeded. The committed offsets show its outcome once
             the producer has been started again.
     """
@@ -78,7 +78,7 @@ class Deliveries:
 
     @property
     def failed(self) -> bool:
-        """Whether the delivery of a message failed."""
+        """Whether the delivery of a message failed, since the last call of `failure`."""
         return self._first is not None
 
     def produce(self, producer: Producer, messages: Iterable[OutputMessage]) -> None:
@@ -157,7 +157,8 @@ def output_config(settings: Settings, batch_bytes: int) -> JsonObject:
         client_id=settings.worker_id,
         batch_size=batch_bytes,
         message_max_bytes=max_bytes,
-        # A transaction that follows another at once adds its partitions only after this time.
+        # If a transaction follows another at once, librdkafka adds the partitions of the second one
+        # only after this time.
         retry_backoff_ms=10,
         # A message that is larger than the queue could never be sent.
         queue_buffering_max_kbytes=max(_QUEUE_KIB, 2 * max_bytes // 1024),

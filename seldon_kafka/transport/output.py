@@ -71,7 +71,12 @@ class Output:
         self._producer.start()
 
     def compose(self, outcomes: List[Outcome]) -> Tuple[List[Outcome], List[OutputMessage]]:
-        """Returns the outcomes and their messages; too large replies become rejections."""
+        """Composes the messages for outcomes.
+
+        Returns:
+            The outcomes, of which replies that are too large for their topic are replaced by
+            rejections; and the messages: one for each outcome, then entries of the request log.
+        """
         pairs = [
             compose(outcome, self._replies, self._dead_letters, self._worker)
             for outcome in outcomes
@@ -93,6 +98,7 @@ class Output:
 
         Raises:
             NotCommitted: the records must be answered again.
+            RightMissing: the worker has no right to transactions.
         """
         self._producer.commit(messages, offsets, group_metadata, while_waiting)
 
@@ -101,6 +107,9 @@ class Output:
 
         Returns:
             Whether the record is to be rejected, because its reply can't be sent at all.
+
+        Raises:
+            RightMissing: the worker may no longer write to a topic.
         """
         self.look_up_again()
         is_reply = refusal.topic == self._replies.topic
@@ -153,12 +162,12 @@ class Output:
             self._log = OutcomeLog(settings, limits[settings.log_topic], self._worker)
 
     def _batch_bytes(self) -> int:
-        """Returns the size of the largest record batch that every topic allows, in bytes."""
+        """Returns the size of the largest record batch that every topic allows, up to 1 MiB."""
         limits = [self._replies, self._dead_letters]
         if self._log is not None:
             limits.append(self._log.limits)
         return min(_MIB, *(each.max_bytes for each in limits))
 
     def close(self) -> None:
-        """Closes the producer, which has no open transaction between calls."""
+        """Closes the producer, which has no open transaction outside of `commit`."""
         self._producer.close()

@@ -26,11 +26,13 @@ from seldon_kafka.messages import (
     Reply,
 )
 
-# Headers that describe a value. In a reply, the input's own are renamed to `kafka-input-…`.
+# Headers that describe the value of a message. A reply has those of its input record under the name
+# `kafka-input-…`.
 _DESCRIBING = ("content-type", "proto-name")
-# Record batch header (61 bytes) and a record's own framing, rounded up
+# The header of a record batch (61 bytes) and the framing of one record, in bytes, rounded up
 # (https://kafka.apache.org/documentation/#recordbatch).
 _BATCH_OVERHEAD = 128
+# The framing of one header, rounded up.
 _HEADER_OVERHEAD = 10
 
 
@@ -50,7 +52,7 @@ class TopicLimits(NamedTuple):
     """The limits of an output topic.
 
     Attributes:
-        topic: its name.
+        topic: name of the topic.
         partitions: number of partitions.
         max_bytes: size of the largest message, in bytes, framing included.
         is_compacted: whether the topic is compacted, so that every message needs a key.
@@ -63,7 +65,11 @@ class TopicLimits(NamedTuple):
 
 
 def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessage:
-    """Returns the reply message: the record's key, headers and timestamp, and the reply's value."""
+    """Returns the reply message.
+
+    It has the key, timestamp and headers of the record, the value and headers of the reply, and
+    headers with the worker and the position of the record.
+    """
     record = reply.record
     headers: List[Tuple[str, Optional[bytes]]] = []
     for name, value in record.headers:
@@ -85,9 +91,9 @@ def compose_reply(reply: Reply, limits: TopicLimits, worker: str) -> OutputMessa
 def compose_dead_letter(rejection: Rejection, limits: TopicLimits, worker: str) -> OutputMessage:
     """Returns the dead letter: key, value and headers of the record, and headers with the reason.
 
-    Its timestamp is the time of the rejection. On a compacted topic, a missing key is replaced. A
-    record that is too large for the dead-letter topic is cut. Its header `kafka-dead-cut` then
-    has the length of the original value, in bytes.
+    The timestamp of the dead letter is the time of the rejection. On a compacted topic, a missing
+    key is replaced by the record's position. A dead letter that is too large for its topic is cut,
+    and its header `kafka-dead-cut` has the length of the record's value, in bytes.
     """
     record = rejection.record
     headers: List[Tuple[str, Optional[bytes]]] = list(record.headers)
@@ -142,7 +148,11 @@ def size_of(message: OutputMessage) -> int:
 
 
 def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
-    """Cuts a dead letter to the topic's limit: first the value, then headers, then the key."""
+    """Cuts a dead letter that is larger than the topic's limit.
+
+    It loses the end of the value first. If that is not enough, it loses the record's headers, then
+    those about the user model's exception, then the key.
+    """
     max_bytes = limits.max_bytes
     if size_of(letter) <= max_bytes:
         return letter
@@ -155,7 +165,7 @@ def _cut(letter: OutputMessage, limits: TopicLimits) -> OutputMessage:
         start = max(index for index, item in enumerate(marked.headers) if item[0] == DEAD_REASON)
         marked = marked._replace(headers=marked.headers[start:])
     if size_of(marked) > max_bytes:
-        # The headers with the user model's error may be the longest part that is left.
+        # The headers about the user model's exception may be the longest part that is left.
         optional = (DEAD_ERROR_REASON, DEAD_APP_CODE, DEAD_ERROR)
         marked = marked._replace(
             headers=[each for each in marked.headers if each[0] not in optional]

@@ -34,7 +34,7 @@ _CONNECTION_STATE = re.compile(r"in state (\w+)")
 class OutputProducer(abc.ABC):
     """A producer that commits messages together with consumed offsets.
 
-    Its client is created at the first use.
+    The first `start` or `commit` creates its client, a `confluent_kafka.Producer`.
 
     Args:
         settings: brokers and time-outs.
@@ -56,7 +56,7 @@ class OutputProducer(abc.ABC):
         return int(self._config["batch.size"])
 
     def send_smaller(self, batch_bytes: int) -> None:
-        """Limits the size of further record batches, in bytes."""
+        """Limits the size of record batches, in bytes; the next client has this limit."""
         self._config["batch.size"] = batch_bytes
         self._producer = None
 
@@ -65,7 +65,7 @@ class OutputProducer(abc.ABC):
         """Creates the client, and ends a transaction that an earlier client left open.
 
         Raises:
-            NotCommitted: the brokers don't answer; try again.
+            NotCommitted: the client can't be started, for example if no broker answers; try again.
             RightMissing: the worker has no right to transactions.
         """
 
@@ -80,26 +80,28 @@ class OutputProducer(abc.ABC):
         """Commits messages and offsets.
 
         Args:
-            messages: replies and dead letters.
+            messages: replies, dead letters and entries of the request log.
             offsets: offsets to commit, with their metadata; may be empty.
             group_metadata: the group metadata under which the records were consumed.
             while_waiting: a step of other work, repeated while the producer waits for the brokers;
                 the step returns whether there is more to do.
 
         Raises:
-            NotCommitted: the offsets are not committed; if `unknown` is set, they may be.
+            NotCommitted: the offsets are not committed; if `unknown` is set in this error, they may
+                be.
+            RightMissing: the worker has no right to transactions.
         """
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Drops the client, while no commit is under way."""
+        """Drops the client; no commit may be under way."""
 
 
 class TransactionalProducer(OutputProducer):
     """Commits messages and offsets in one transaction: exactly once.
 
-    The producer is replaced after a transaction during which a connection broke or a call was
-    repeated. Requests of that transaction may still be under way, and brokers could take such a
+    The client is replaced after a disturbed transaction, during which a connection broke or a call
+    was repeated. Requests of that transaction may still be under way, and brokers could take such a
     request for a part of the next transaction: librdkafka supports only the first version of the
     transaction protocol, in which all transactions of a producer look alike
     (https://github.com/confluentinc/librdkafka/issues/5423). A new producer has a new epoch, and
@@ -111,9 +113,10 @@ class TransactionalProducer(OutputProducer):
             process ends an open transaction at once.
         batch_bytes: largest record batch that every topic allows, in bytes.
         before_call: called before each call that may take long, for the watchdog.
-        renews: whether a new producer replaces one that can't be used any more. A new producer
-            fences any other producer with the id, and the caller must read the records again. A
-            caller that can't read records again passes False.
+        renews: whether a new client replaces one that can't be used any more. If False, `start` and
+            `commit` raise `NotCommitted` instead. A new client fences any other producer with the
+            id, and the caller must read the records again. A caller that can't read records again
+            passes False.
     """
 
     def __init__(
@@ -138,10 +141,13 @@ class TransactionalProducer(OutputProducer):
         self._rights = [r for r in worker_rights(settings) if r.resource == TRANSACTIONAL_ID]
 
     def start(self) -> None:
-        """Creates the producer, and ends an open transaction with the same transactional id.
+        """Creates the client, and ends an open transaction with the same transactional id.
+
+        A client is kept if its last transaction was not disturbed.
 
         Raises:
-            NotCommitted: the brokers don't answer; try again.
+            NotCommitted: the brokers don't answer, and the caller may try again; or a new client is
+                needed, and `renews` is False.
             RightMissing: the worker has no right to transactions.
         """
         if self._producer is not None:
@@ -177,7 +183,9 @@ class TransactionalProducer(OutputProducer):
         """Commits the messages and the offsets in one transaction; see `OutputProducer.commit`.
 
         Raises:
-            NotCommitted: neither is committed; if `unknown` is set, both may be.
+            NotCommitted: neither messages nor offsets are committed; if `unknown` is set in this
+                error, both may be.
+            RightMissing: the worker has no right to transactions.
         """
         # 1. A new producer replaces one whose last transaction was disturbed.
         self.start()
@@ -197,7 +205,7 @@ class TransactionalProducer(OutputProducer):
             if offsets:
                 call = producer.send_offsets_to_transaction
                 self._call(call, list(offsets), group_metadata, while_waiting=produce_and_work_on)
-            # 4. Messages are left if the call returned before all were produced.
+            # 4. The messages are left if there are no offsets, or if the call returned at once.
             self._deliveries.produce(producer, rest)
             # 5. This call sends the queued messages, waits for every delivery, and commits. From
             #    here on, a transaction may be committed although the call raises an error.
@@ -219,7 +227,7 @@ class TransactionalProducer(OutputProducer):
             raise failure from error
 
     def _on_error(self, error: KafkaError) -> None:
-        """Handles errors of librdkafka, such as broken connections and time-outs."""
+        """Notes an error of librdkafka that disturbs the transaction: a broken connection."""
         self._on_client_line(error.str())
 
     def _on_client_line(self, text: str) -> None:
@@ -233,7 +241,7 @@ class TransactionalProducer(OutputProducer):
         *args: object,
         while_waiting: Callable[[], bool] = nothing,
     ) -> None:
-        """Calls a client method, and repeats the call after retriable errors."""
+        """Calls a client method, and repeats the call after retriable errors, for 15 s."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         while True:
             self._before_call()
@@ -254,6 +262,7 @@ class TransactionalProducer(OutputProducer):
                 time.sleep(_PAUSE_S)
 
     def _abort(self, error: Exception) -> bool:
+        """Aborts the transaction; returns False if that fails, or after a fatal error."""
         if isinstance(error, KafkaException) and error.args[0].fatal():
             return False
         try:
@@ -264,7 +273,7 @@ class TransactionalProducer(OutputProducer):
         return True
 
     def close(self) -> None:
-        """Drops the producer, while no transaction is open."""
+        """Drops the client; no commit may be under way."""
         self._producer = None
         self._client_thread.close()
 
@@ -290,7 +299,7 @@ class AtLeastOnceProducer(OutputProducer):
         self._commit = commit
 
     def start(self) -> None:
-        """Creates the producer."""
+        """Creates the client, if there is none."""
         if self._producer is None:
             self._producer = Producer(self._config)
 
@@ -306,7 +315,7 @@ class AtLeastOnceProducer(OutputProducer):
         This producer ignores `group_metadata`: the consumer commits under its own generation.
 
         Raises:
-            NotCommitted: the offsets are not committed, but some messages may be written.
+            NotCommitted: the offsets are not committed, but messages may be written.
         """
         self.start()
         try:
@@ -327,6 +336,7 @@ class AtLeastOnceProducer(OutputProducer):
             raise self._deliveries.failure(client_error_text(error)) from error
 
     def _flush(self) -> None:
+        """Waits for every delivery; raises `NotCommitted` after about 15 s."""
         give_up_at = time.monotonic() + _GIVE_UP_S
         self._before_call()
         while self._producer.flush(_CALL_S):
@@ -337,7 +347,7 @@ class AtLeastOnceProducer(OutputProducer):
                 raise NotCommitted("the brokers did not take the replies in time")
 
     def close(self) -> None:
-        """Waits up to 5 s for deliveries, and drops the producer."""
+        """Waits up to 5 s for deliveries, and drops the client."""
         if self._producer is not None:
             self._producer.flush(_CALL_S)
             self._producer = None
@@ -349,7 +359,7 @@ def _is_abortable(error: Exception) -> bool:
 
 
 def client_error_text(error: BaseException) -> str:
-    """Returns the text of an error, whether the client library raised it or not."""
+    """Returns the text of an error, of the client library or of Python."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
     return str(error)

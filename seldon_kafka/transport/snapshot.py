@@ -22,9 +22,10 @@ from seldon_kafka.messages import Record
 from seldon_kafka.transport.consumed import position_of, reached, record_of
 
 _REQUEST_S = 10.0
+# Reading is given up after this time without a message.
 _PATIENCE_S = 30.0
 _BATCH = 500
-# The limit of the memory for fetched messages.
+# The limit of the memory for fetched messages, in KiB.
 _QUEUE_KIB = 16 * 1024
 # Two wanted messages are read together if their offsets differ by this much or less.
 _NEAR = 200
@@ -86,7 +87,7 @@ class Snapshot:
             raise self._error(topic, error) from error
 
     def at(self, topic: str, positions: Iterable[tuple[int, int]]) -> Iterator[Record]:
-        """Yields the messages at these positions that are not deleted.
+        """Yields the messages at these positions, except for those that do not exist any more.
 
         Args:
             topic: name of the topic.
@@ -116,7 +117,14 @@ class Snapshot:
                 yield record
 
     def _until(self, ends: dict[int, int]) -> Iterator[Record]:
-        """Yields messages of the assigned partitions, up to these offsets."""
+        """Yields messages of the assigned partitions.
+
+        Args:
+            ends: by partition, the offset after the last message to read.
+
+        Raises:
+            KafkaException: a partition can't be read, or no message arrives for 30 s.
+        """
         left = dict(ends)
         give_up_at = time.monotonic() + _PATIENCE_S
         while left:
@@ -152,7 +160,7 @@ class Snapshot:
 
 
 def _runs(offsets: list[int]) -> list[list[int]]:
-    """Splits sorted offsets into runs, each of which is read with one seek."""
+    """Splits sorted offsets into runs, each of which is read from its first to its last offset."""
     runs: list[list[int]] = []
     for offset in offsets:
         if runs and offset - runs[-1][-1] <= _NEAR:

@@ -64,7 +64,10 @@ def look_up(settings: Settings, names: Sequence[str], role: str) -> Dict[str, To
 
 
 def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
-    """Returns each topic's description with the rights to it; None if the user may not see it."""
+    """Returns the description of each topic, with the Kafka user's rights to it, by name.
+
+    A topic that the user may not see has None instead.
+    """
     # Unlike `list_topics` with a name, this request never creates the topic.
     futures = inquiry.admin.describe_topics(
         TopicCollection(names), include_authorized_operations=True, request_timeout=_REQUEST_S
@@ -88,8 +91,8 @@ def _describe(inquiry: Inquiry, names: List[str]) -> JsonObject:
 
 def _is_allowed(right: Right, topic: Any) -> bool:
     if topic is None:
-        # The user may neither read nor write the topic, because either right shows the topic. The
-        # right to its configuration is not known.
+        # The user may neither read nor write the topic, because either right shows the topic.
+        # Whether the user may read its configuration is not known, so that right is not missed.
         return right.operation == DESCRIBE_CONFIGS
     # Brokers older than 2.3 do not report rights.
     allowed = topic.authorized_operations

@@ -15,7 +15,8 @@ from seldon_kafka.config.rights import Right, RightMissing
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Json, JsonObject
 
-# The client library checks only once a second whether a message has timed out.
+# The extra wait for the report that a message has timed out: the client library checks that only
+# once a second.
 _GRACE_S = 2.0
 _POLL_S = 0.05
 # A topic that was created just now may be unknown to brokers for this time.
@@ -83,7 +84,7 @@ class TopicWriter:
         """Writes a message, and waits until the brokers confirm it.
 
         Raises:
-            NotWritten: the brokers refuse the message, or don't answer in time.
+            NotWritten: the message can't be sent, or the brokers refuse it or don't answer in time.
         """
         report = _DeliveryReport()
         try:
@@ -105,13 +106,13 @@ class TopicWriter:
             raise self._failure(error.args[0]) from error
 
     def close(self) -> None:
-        """Disconnects, after a short wait for messages that are under way."""
+        """Disconnects, after waiting up to 2 s for messages that are under way."""
         self._producer.close(_GRACE_S)
 
     def _wait(self, producer: Producer, report: _DeliveryReport) -> None:
         give_up_at = time.monotonic() + self._within_s + _GRACE_S
         while not report.done.is_set():
-            # The delivery report may arrive in another thread's call.
+            # Another thread's `poll` may serve this report, so the wait is short.
             self._producer.poll(producer, _POLL_S)
             if time.monotonic() > give_up_at:
                 raise KafkaException(KafkaError(KafkaError._MSG_TIMED_OUT))
@@ -131,7 +132,12 @@ class TopicWriter:
 
 
 class _DeliveryReport:
-    """The delivery report of one message."""
+    """The delivery report of one message.
+
+    Attributes:
+        done: set once the report has arrived.
+        error: why the message was not written; None if it was, and before the report.
+    """
 
     def __init__(self) -> None:
         self.done = threading.Event()
@@ -167,13 +173,13 @@ class RenewedProducer:
         return self._current is producer
 
     def produce(self, topic: str, **message: Json) -> Producer:
-        """Sends a message, and returns the `Producer` that took it, to be polled.
+        """Queues a message, and returns the `Producer` that took it, which the caller must poll.
 
         Raises:
             NotCreated: no producer can be created.
             KafkaException, BufferError: the producer refuses the message.
         """
-        producer = self._create_once()
+        producer = self._get_or_create()
         try:
             producer.produce(topic, **message)
         except KafkaException as error:
@@ -181,7 +187,7 @@ class RenewedProducer:
                 raise
             # The producer had a fatal error after its last call.
             self._discard(producer)
-            producer = self._create_once()
+            producer = self._get_or_create()
             producer.produce(topic, **message)
         return producer
 
@@ -207,7 +213,7 @@ class RenewedProducer:
             with suppress(KafkaException):
                 producer.flush(within_s)
 
-    def _create_once(self) -> Producer:
+    def _get_or_create(self) -> Producer:
         with self._lock:
             if self._current is None:
                 try:
