@@ -1,6 +1,8 @@
 """Wire formats: decode records to payloads, and encode predictions to the bytes of replies.
 
-The headers `proto-name` and `content-type` decide the format. Without them, the value decides it.
+The headers `proto-name` and `content-type` decide between JSON, protobuf and binary. Without these
+headers, a value that begins like a PNG or JPEG image is binary, and any other value is JSON. The
+keys of a JSON object decide between the JSON formats.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ __all__ = [
     "family_of",
 ]
 
-_BY_CONTENT_TYPE: Dict[str, str] = {
+_FAMILIES: Dict[str, str] = {
     "application/json": "json",
     "text/json": "json",
     "text/plain": "json",
@@ -47,7 +49,8 @@ _BY_CONTENT_TYPE: Dict[str, str] = {
     "image/jpeg": "binary",
     "image/jpg": "binary",
 }
-_AS_WRITTEN = {name.encode("ascii"): family for name, family in _BY_CONTENT_TYPE.items()}
+# The same for the bytes of a header that is written as above.
+_FAMILIES_OF_BYTES = {name.encode("ascii"): family for name, family in _FAMILIES.items()}
 _SELDON_FIELDS = frozenset(("data", "binData", "strData", "jsonData"))
 _IMAGE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
@@ -67,7 +70,8 @@ def decode(record: Record, max_bytes: int) -> Decoded:
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        Rejected: the value is not a request in any of the formats.
+        Rejected: the value is missing, empty or too large, its headers name an unknown format, or
+            it is not a request in its format.
     """
     value = checked_value(record, max_bytes)
     family = family_of(record, value)
@@ -78,14 +82,17 @@ def decode(record: Record, max_bytes: int) -> Decoded:
 
 
 def decode_raw(record: Record, max_bytes: int) -> Decoded:
-    """Decodes a record's value for a user model with raw methods, which takes any JSON.
+    """Parses a record's value for a user model with raw methods.
+
+    Any JSON but null is accepted. The payload is of kind `raw`, or `binData` for a binary value.
 
     Args:
         record: the record.
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
-        Rejected: the value can't be parsed in the format of its headers, or is JSON null.
+        Rejected: the value is missing, empty or too large, its headers name an unknown format, or
+            it can't be parsed in its format or is JSON null.
     """
     value = checked_value(record, max_bytes)
     family = family_of(record, value)
@@ -105,6 +112,8 @@ def decode_raw(record: Record, max_bytes: int) -> Decoded:
 
 def decode_request(payload: Payload, wire_format: WireFormat) -> Payload:
     """Decodes the payload of a message that `decode_raw` has parsed.
+
+    A payload of another kind than `raw` is returned unchanged.
 
     Raises:
         Rejected: the message is not a request in this format.
@@ -161,13 +170,13 @@ def family_of(record: Record, value: bytes) -> str:
 
 
 def _family_of(content_type: bytes) -> str:
-    as_written = _AS_WRITTEN.get(content_type)
+    as_written = _FAMILIES_OF_BYTES.get(content_type)
     if as_written is not None:
         return as_written
     name = content_type.split(b";")[0].strip().lower().decode("utf-8", "replace")
-    family = _BY_CONTENT_TYPE.get(name)
+    family = _FAMILIES.get(name)
     if family is None:
-        known = ", ".join(sorted(_BY_CONTENT_TYPE))
+        known = ", ".join(sorted(_FAMILIES))
         raise Rejected("unknown_content_type", f"content-type {name[:80]!r} is none of {known}")
     return family
 
@@ -196,8 +205,8 @@ def array_place(document: JsonObject) -> Optional[Tuple[JsonObject, str]]:
     """Finds the field that holds the array of a request.
 
     Returns:
-        The object that contains the field, and the name of the field, which may be missing. None if
-        the document has no object that can contain it.
+        The object that contains the field, and the name of the field. The object may lack the
+        field. None if the document has no object that can contain the field.
     """
     wire_format = _json_format(document)
     if wire_format is v2.FORMAT:

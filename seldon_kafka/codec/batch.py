@@ -1,4 +1,4 @@
-"""Decodes the values of a batch, and decodes values of one layout together."""
+"""Decodes the values of the records in a batch; values of one layout are decoded together."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class Block(NamedTuple):
 
     Attributes:
         indexes: indexes of the messages in the batch.
-        payload: common payload of the messages. `data` is the array of all messages, uint8
-            (messages, ...), or a list with the bytes of each message.
+        payload: common payload of the messages. Its `data` is a list with the bytes of each
+            message; or the arrays of all messages as one array, uint8 (messages, *shape of one
+            array).
         wire_format: wire format of the replies.
     """
 
@@ -35,7 +36,7 @@ class Block(NamedTuple):
 
 
 Single = Tuple[int, Union[Decoded, Exception]]
-"""Index of a message in the batch, and the decoded message or the error."""
+"""Index of a message in the batch; and the decoded message, or the error in it."""
 
 
 class BatchDecoder:
@@ -43,7 +44,8 @@ class BatchDecoder:
 
     Args:
         max_bytes: larger values are refused before they are parsed.
-        keeps_requests: whether payloads keep the parsed message.
+        keeps_requests: whether each payload keeps its parsed message, so that no messages are
+            decoded together.
         raw: whether messages are decoded for raw methods of the user model.
     """
 
@@ -57,7 +59,8 @@ class BatchDecoder:
         """Decodes the values of records.
 
         Returns:
-            The blocks, and the messages outside of blocks. An error is returned, and never raised.
+            The blocks, and the messages that are in no block. The error of a message that can't be
+            decoded is returned in its place, and never raised.
         """
         singles: List[Single] = []
         alike: Dict[int, Tuple[Layout, List[int]]] = {}
@@ -124,7 +127,11 @@ def _value(record: Record) -> bytes:
 
 
 def _bytes_together(singles: List[Single]) -> Tuple[List[Block], List[Single]]:
-    """Returns blocks of the messages whose payload is bytes, and the remaining messages."""
+    """Puts messages whose payload is bytes of equal length, without `meta`, into blocks.
+
+    Returns:
+        The blocks, and the remaining messages.
+    """
     others: List[Single] = []
     alike: Dict[Tuple[int, str], Tuple[Decoded, List[int], List[bytes]]] = {}
     for index, found in singles:

@@ -1,4 +1,4 @@
-"""Composes and parses feedback messages, which have the correct labels or a reward of a reply.
+"""Composes and parses feedback messages, which have the correct labels or a reward for a reply.
 
 A message is Seldon's `Feedback` in JSON. Its key is the `puid` of the reply, so all feedback on one
 reply is in one partition, in order.
@@ -32,6 +32,7 @@ from seldon_kafka.messages import (
 MOST_BYTES = 8 * 1024 * 1024
 """Default size limit of a value, in bytes; `KAFKA_MAX_MESSAGE_BYTES` has the same default."""
 
+# The length limit of a label, in characters.
 _LONGEST_LABEL = 256
 _EXPECTED = "truth must be strData, or data with an ndarray or a tensor"
 _PARTS = ("request", "response", "reward", "truth")
@@ -107,7 +108,7 @@ def read(record: Record, max_bytes: int = MOST_BYTES) -> Feedback:
     """Parses a message of the feedback topic.
 
     Args:
-        record: the message. The key is the `puid` if the value has no `puid`.
+        record: the message. Its key is the `puid` if its value has no `puid`.
         max_bytes: larger values are refused before they are parsed.
 
     Raises:
@@ -163,7 +164,7 @@ def _feedback_of(
     if not any(part in document for part in _PARTS):
         raise Rejected("no_payload", f"the object has none of {', '.join(_PARTS)}")
     request, response = _message(document, "request"), _message(document, "response")
-    puid = _puid_in(response) or _puid_in(request) or puid or _made_of(request)
+    puid = _puid_in(response) or _puid_in(request) or puid or _puid_of_request(request)
     if len(puid) > LONGEST_PUID:
         raise Rejected("too_large", f"the puid has more than {LONGEST_PUID} characters")
     truth, reward = labels_of(document.get("truth")), _reward_in(document)
@@ -189,7 +190,7 @@ def _puid_in(message: Optional[JsonObject]) -> str:
     return puid
 
 
-def _made_of(request: Optional[JsonObject]) -> str:
+def _puid_of_request(request: Optional[JsonObject]) -> str:
     if request is None:
         raise Rejected(
             "no_payload", "the feedback has no puid: send response.meta.puid, or the request"
@@ -241,9 +242,10 @@ def labels_of(truth: Json) -> Tuple[str, ...]:
 
     Args:
         truth: a Seldon message as JSON. `strData` is a single label. An entry of an `ndarray` or
-            `tensor` is the label of a row: a name or a number. If an entry is a list of several
-            numbers (one-hot or probabilities), the largest number decides the label. The label is
-            its name in `data.names` if there are as many names as numbers, else its index from 0.
+            `tensor` is the label of a row: a name or a number, or a list of one of them. If an
+            entry is a list of several numbers (one-hot or probabilities), the index of the largest
+            number decides the label. The label is the name at this index in `data.names` if there
+            are as many names as numbers, else the index itself, from 0.
 
     Returns:
         One label for each row; empty if there is no truth. An integral number is written without a
@@ -265,11 +267,11 @@ def labels_of(truth: Json) -> Tuple[str, ...]:
     names = data.get("names") or []
     if not isinstance(names, list):
         raise Rejected("bad_value", "truth.data.names must be an array of strings")
-    return tuple(_of_entry(entry, names) for entry in _entries(data))
+    return tuple(_label_of_entry(entry, names) for entry in _entries(data))
 
 
 def _entries(data: JsonObject) -> List[Json]:
-    """Returns the entry of each row."""
+    """Returns one entry for each row: a label, or a list of labels or numbers."""
     if "tensor" in data:
         return _rows_of_tensor(data["tensor"])
     if isinstance(data.get("ndarray"), list):
@@ -292,7 +294,7 @@ def _rows_of_tensor(tensor: Json) -> List[Json]:
     return [values[start : start + columns] for start in range(0, len(values), columns)]
 
 
-def _of_entry(entry: Json, names: Sequence[Json]) -> str:
+def _label_of_entry(entry: Json, names: Sequence[Json]) -> str:
     if not isinstance(entry, list):
         return _label(entry)
     if len(entry) == 1:

@@ -16,14 +16,16 @@ from seldon_kafka.messages import Array, Json, JsonObject
 
 JSON_HEADERS = (("content-type", b"application/json"),)
 
-# numpy's own limit on dimensions (NPY_MAXDIMS) until numpy 2.
+# The limit of the dimensions of an array. Before numpy 2, numpy has the same (NPY_MAXDIMS).
 MAX_DEPTH = 32
 
 
-# orjson rounds integers beyond 64 bits, the largest of which has 20 digits.
+# orjson rounds integers beyond 64 bits, which have 19 digits or more. To find them, every digit is
+# replaced by `0`, and any other byte by a space.
 _DIGITS_ONLY = bytes(48 if 48 <= byte < 58 else 32 for byte in range(256))
 _MANY_DIGITS = b"0" * 19
-# Python's parser accepts NaN, Infinity and numbers beyond float64, which JSON does not have.
+# Text without any of these has no NaN, no Infinity and no number beyond float64. orjson refuses
+# them, and Python's parser accepts them.
 _PYTHON_ONLY = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _TEXT = frozenset([str])
@@ -50,7 +52,7 @@ def parse_json(value: bytes) -> JsonObject:
 def parse_any_json(value: bytes) -> Json:
     """Parses any JSON document as Python's own parser does, which Seldon uses.
 
-    `NaN` and `Infinity` are numbers. Integers are exact at any length.
+    `NaN` and `Infinity` are numbers. Integers are exact, up to Python's limit of 4,300 digits.
 
     Args:
         value: JSON text in UTF-8.
@@ -81,7 +83,11 @@ def _holds_texts_alone(document: Json) -> bool:
 
 
 def is_strict_json(value: bytes) -> bool:
-    """Returns whether JSON text has neither NaN nor infinity; `parse_any_json` accepts the text."""
+    """Returns whether JSON text has neither NaN nor infinity.
+
+    Args:
+        value: JSON text that `parse_any_json` has accepted.
+    """
     return not _PYTHON_ONLY.search(value) or _is_parsed_by_orjson(value)
 
 

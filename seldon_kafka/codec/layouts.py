@@ -1,14 +1,14 @@
 """Decodes messages that differ from an earlier message only in the numbers of their array.
 
-Most messages of a sender are of this kind. A JSON text without its digits has the same brackets and
-commas in the same order. So one dictionary lookup checks the exact shape of the array, such as 28
-rows of 28. A parser that flattens the array would accept rows of 27 and 29. The numbers of many
-messages are then parsed at once. A KMNIST image in 2 kB of JSON takes 3 microseconds for the shape
-and 5 for the numbers. orjson and numpy take 36 microseconds for both.
+Most messages of a sender are of this kind: their texts are equal once the digits are removed. Equal
+texts have the same brackets and commas in the same order. So one dictionary lookup checks the exact
+shape of the array, such as 28 rows of 28. A parser that flattens the array would accept rows of 27
+and 29. The numbers of many messages are then parsed at once. A KMNIST image in 2 kB of JSON takes 3
+microseconds for the shape and 5 for the numbers. orjson and numpy take 36 microseconds for both.
 
-Other messages are decoded in the general way: those with fractions, negative or larger numbers, or
-a `puid` each. The first two messages of each layout are decoded in the general way too. Both ways
-give the same payload.
+Other messages are decoded one by one, in the general way (`seldon_kafka.codec.decode`): those with
+fractions, with numbers below 0 or above 255, or with a `puid` each. The first two messages of each
+layout are decoded in the general way too. Both ways give the same payload.
 """
 
 from __future__ import annotations
@@ -25,12 +25,14 @@ from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.messages import Array, JsonObject, Payload
 
 DIGITS = b"0123456789"
+# These signs as uint8, less `0`.
 _SPACE, _OPENING, _CLOSING = ((ord(sign) - ord("0")) % 256 for sign in " []")
 # The size of text to parse at once, so that intermediate arrays fit the cache of a CPU core.
 _PIECE_BYTES = 128 * 1024
-# The general way is as fast for shorter messages.
+# Messages of fewer bytes are decoded in the general way, which is as fast for them.
 _SHORTEST = 256
-# These two limits bound the memory for layouts.
+# The limits of the stored layouts, in bytes of their texts without digits, and of the texts that
+# were seen once, in number. When one is reached, everything of its kind is forgotten.
 _MOST_BYTES = 8 * 1024 * 1024
 _MOST_SEEN = 4096
 # Types that have every integer from 0 to 255.
@@ -102,7 +104,8 @@ class Layouts:
             return
         skeleton = value.translate(None, DIGITS)
         if skeleton in self._known:
-            # A digit outside the array differs, such as in an `id`. Such messages share no layout.
+            # The layout is stored, but `find` did not return it, because a digit outside the array
+            # differs, such as in an `id`. Such messages share no layout.
             return
         seen = hash(skeleton)
         if seen not in self._seen_once:
@@ -140,7 +143,8 @@ class Layouts:
         numbers = read_small_numbers([array], payload.data.size, spaces=spaces)
         if numbers is None or not np.array_equal(numbers.ravel(), payload.data.ravel()):
             return None
-        # Checks that this array becomes the payload, and not another field that looks like it.
+        # Checks that the text that was found is the array of the request, and not another field
+        # that looks like it.
         mark = secrets.token_hex(16)
         try:
             document = orjson.loads(head + orjson.dumps(mark) + tail)
@@ -156,7 +160,7 @@ def read(layout: Layout, values: Sequence[bytes]) -> Optional[NDArray[np.uint8]]
     """Parses the arrays of messages of one layout.
 
     Returns:
-        The arrays, uint8 (messages, *shape); None if any array has other numbers than 0 to 255.
+        The arrays, uint8 (messages, *shape); None if any number is not a whole one from 0 to 255.
     """
     start, stop = len(layout.head), -len(layout.tail)
     texts: List[bytes] = [value[start:stop] for value in values]
@@ -177,8 +181,8 @@ def read_small_numbers(
         spaces: whether spaces follow commas.
 
     Returns:
-        The numbers, uint8 (texts, numbers_a_text); None if a value is not a JSON number from 0 to
-        255.
+        The numbers, uint8 (texts, numbers_a_text); None if a value is not a whole JSON
+        number from 0 to 255.
     """
     block = np.empty((len(texts), numbers_a_text), np.uint8)
     at_once = max(1, _PIECE_BYTES // max(1, len(texts[0])))
@@ -192,7 +196,12 @@ def read_small_numbers(
 
 
 def _read(text: bytes, spaces: bool) -> Optional[Array]:
-    """Computes a number at every byte in one pass, and returns those at which a number ends."""
+    """Computes the number that ends at each byte, for all bytes at once.
+
+    Returns:
+        The numbers at the bytes at which one does end; None if a number exceeds 255, has a leading
+        zero or is in a wrong place, or if there is none.
+    """
     digits = np.frombuffer(text, np.uint8) - np.uint8(ord("0"))
     is_digit = digits < 10
     # A number ends before `,` or `]`, and begins after `[`, `,` or a space after a comma. A number
@@ -206,7 +215,8 @@ def _read(text: bytes, spaces: bool) -> Optional[Array]:
     ends = np.flatnonzero(is_digit[:-1] > is_digit[1:])
     if not ends.size:
         return None
-    # 1 where the byte is at least the first, second or third digit of a number.
+    # Each of these is 1 at the bytes that are at least the first, second or third digit of a
+    # number.
     first = is_digit.view(np.uint8)
     second = first[1:] & first[:-1]
     third = second[1:] & second[:-1]

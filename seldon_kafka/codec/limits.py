@@ -21,23 +21,24 @@ MOST_TIMES = 32
 """Limit of the memory for decoding a message, in multiples of the maximum message size."""
 
 # The limit of arrays and objects in JSON, because a Python list or dict takes about 200 bytes. A
-# message may have the free number, and one more for each 16 bytes of its text. A row of an image
-# has 60 bytes and more.
+# message may have this number of them, and one more for each 16 bytes of its text. A row of an
+# image has 60 bytes and more, so images stay below the limit.
 _FREE_CONTAINERS = 65_536
 _BYTES_A_CONTAINER = 16
 # The nesting limit of the JSON parser.
 _DEEPEST = 1024
 # The limit of fields in a protobuf message. protobuf's Python parser takes up to 2 KiB for a field.
 _MOST_FIELDS = 150_000
-# The limit of an array of strings. numpy allocates for each string the size of the longest one, 4
-# bytes per character.
+# The limit of the memory of an array of strings, in bytes. numpy allocates for each string the size
+# of the longest one, with 4 bytes per character.
 _MOST_TEXT_BYTES = 128 * 1024 * 1024
 _BYTES_A_CHARACTER = 4
 # numpy converts a number in an array with strings to a string of this many characters.
 _NUMBER_CHARACTERS = 32
 
 _VARINT, _FIXED64, _LENGTH, _END_GROUP, _FIXED32 = 0, 1, 2, 4, 5
-# Strings, bytes, and packed lists of floats take about as much memory as their bytes.
+# Fields that take about as much memory as they have bytes in the message: strings, bytes, and
+# packed lists of floats.
 _AS_LARGE_AS_THEIR_BYTES = (
     FieldDescriptor.CPPTYPE_STRING,
     FieldDescriptor.CPPTYPE_DOUBLE,
@@ -84,23 +85,24 @@ def check_texts(value: bytes, arrays: Iterable[Json]) -> None:
     Raises:
         Rejected: an array would take too much memory.
     """
-    # In the worst case, half of the bytes are one string, and the rest are values of two bytes.
+    # The array is largest if half of the text is one string, and the rest are values of two bytes
+    # each. It then takes half of the square of the text's size.
     if len(value) ** 2 // 2 <= _MOST_TEXT_BYTES:
         return
     longest = max(_longest_string(value), _NUMBER_CHARACTERS)
-    if _room(value.count(b",") + 1, longest) > _MOST_TEXT_BYTES:
+    if _array_bytes(value.count(b",") + 1, longest) > _MOST_TEXT_BYTES:
         for array in arrays:
             check_array_of_texts(array)
 
 
 def _longest_string(value: bytes) -> int:
-    """Returns an upper bound of the size of the strings in JSON text, in bytes."""
+    """Returns an upper bound of the size of the longest string in JSON text, in bytes."""
     if b"\\" in value:
         return len(value)
     return max((found.end() - found.start() for found in _STRING.finditer(value)), default=0)
 
 
-def _room(values: int, longest: int) -> int:
+def _array_bytes(values: int, longest: int) -> int:
     return values * longest * _BYTES_A_CHARACTER
 
 
@@ -119,17 +121,17 @@ def check_array_of_texts(nested: Json) -> None:
             longest = max(longest, *(len(leaf) for leaf in leaves if isinstance(leaf, str)), 0)
     if longest and not kinds.isdisjoint((int, float)):
         longest = max(longest, _NUMBER_CHARACTERS)
-    if _room(values, longest) > _MOST_TEXT_BYTES:
+    if _array_bytes(values, longest) > _MOST_TEXT_BYTES:
         raise Rejected(
             "too_large",
             f"as an array, {values} values beside a text of {longest} characters take "
-            f"{_room(values, longest)} bytes, more than the {_MOST_TEXT_BYTES} allowed; send "
-            "fewer, or shorter texts",
+            f"{_array_bytes(values, longest)} bytes, more than the {_MOST_TEXT_BYTES} allowed; "
+            "send fewer, or shorter texts",
         )
 
 
 def lists_in(nested: Json) -> Iterator[Sequence[Json]]:
-    """Yields every list in a JSON value, and the values of every object, at any depth."""
+    """Yields the lists in a JSON value at any depth, and the values of each object as a list."""
     waiting = [nested]
     while waiting:
         found = waiting.pop()
@@ -167,8 +169,8 @@ def check_fields(value: bytes, descriptor: Descriptor) -> None:
 def count_fields(value: bytes, descriptor: Descriptor, most: int) -> int:
     """Counts the fields of a protobuf message and its nested messages, without parsing it.
 
-    A packed list of varints counts as one field per byte. A packed list of floats counts as one
-    field, because its memory is proportional to its bytes. See
+    A packed list of varints counts as one field, and one more per byte. A packed list of floats
+    counts as one field, because its memory is proportional to its bytes. See
     https://protobuf.dev/programming-guides/encoding/ for the encoding.
 
     Args:
@@ -205,7 +207,8 @@ def ends_early(value: bytes) -> bool:
     """Returns whether a message ends before its last byte, at a group end without a start.
 
     Args:
-        value: bytes of the message; the result is False for bytes that are invalid before that.
+        value: bytes of the message; if they are invalid before such a group end, the result is
+            False.
     """
     at = 0
     while at < len(value):

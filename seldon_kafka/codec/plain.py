@@ -23,11 +23,13 @@ from seldon_kafka.codec.seldon_messages import any_for_user_model, is_any
 from seldon_kafka.messages import Array, Json, JsonObject
 
 _NUMBERS = "biuf"
-_WORDS = frozenset((int, bool, str, type(None)))
+# Values of these types are never changed, and need no check. A float may be NaN.
+_IMMUTABLE = frozenset((int, bool, str, type(None)))
 _FRAME, _SERIES = "pandas.DataFrame", "pandas.Series"
 masked: Any = np.ma
 """The module of masked arrays in numpy, which has no type hints."""
 
+# The names of pandas' types of missing values.
 _MISSING = ("NaTType", "NAType")
 
 
@@ -41,7 +43,8 @@ def plain(value: Json, path: str, *, non_finite: bool) -> Json:
     Args:
         value: the answer, or a part of it.
         path: path of the value, for error messages.
-        non_finite: whether NaN, infinity and missing values are allowed.
+        non_finite: whether NaN, infinity and missing values (pandas' `NaT` and `NA`) are allowed; a
+            missing value becomes None.
 
     Returns:
         A copy that shares no mutable memory with `value`.
@@ -90,7 +93,7 @@ class _Copy:
 
     def of(self, value: Json, path: str) -> Json:
         kind = type(value)
-        if kind in _WORDS:
+        if kind in _IMMUTABLE:
             return value
         if kind is list:
             return self._list(list(value), path)
@@ -127,7 +130,7 @@ class _Copy:
         copied = {}
         for key, item in value.items():
             name = key if type(key) is str else self._key(key, path)
-            copied[name] = item if type(item) in _WORDS else self.of(item, f"{path}.{name}")
+            copied[name] = item if type(item) in _IMMUTABLE else self.of(item, f"{path}.{name}")
         return copied
 
     def _key(self, key: Any, path: str) -> str:
@@ -148,7 +151,7 @@ class _Copy:
 
     def _list(self, items: List[Json], path: str) -> List[Json]:
         kinds = set(map(type, items))
-        if kinds <= _WORDS or (kinds == {float} and math.isfinite(sum(items))):
+        if kinds <= _IMMUTABLE or (kinds == {float} and math.isfinite(sum(items))):
             return items
         return [self._item(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
@@ -227,7 +230,11 @@ def _flat_list(array: Array) -> Json:
 
 
 def check_unmasked(array: Any, form: str) -> None:
-    """Refuses masked values, for an array form that can't express them.
+    """Refuses masked values.
+
+    Args:
+        array: the array.
+        form: name of the form in which the array is sent, which can't express masked values.
 
     Raises:
         ValueError: the array has masked values.

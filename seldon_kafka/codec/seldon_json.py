@@ -20,7 +20,8 @@ from seldon_kafka.codec.wire_format import WireFormat
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Array, Json, JsonObject, Payload, Prediction
 
-# An empty array may have any shape, and a user model may allocate memory for each row or column.
+# The limit of each size in the shape of an empty array. The array takes no memory, but a user model
+# may allocate memory for each row or column.
 _LARGEST_EMPTY = 65_536
 
 
@@ -89,7 +90,7 @@ def _decode_data(document: JsonObject, meta: JsonObject) -> Payload:
         return Payload("ndarray", array_of(data["ndarray"], "data.ndarray"), names, meta, document)
     if "tftensor" in data:
         return Payload("tftensor", tf_tensor.of_json(data["tftensor"]), names, meta, document)
-    # As in Seldon, the array is empty.
+    # As in Seldon, `data` without an array means an empty array.
     return Payload("ndarray", np.array([]), names, meta, document)
 
 
@@ -189,7 +190,11 @@ def values_of(data: Json) -> Union[Array, List[Json], Any]:
 
 
 def composed_meta(payload: Payload, prediction: Prediction, puid: str) -> JsonObject:
-    """Returns `meta` of the reply, which merges that of the request and of the prediction."""
+    """Returns `meta` of the reply, which merges `meta` of the request with the prediction.
+
+    Of a tag in both, the prediction's value is kept. Of a node in both request paths, the request's
+    value is kept. The metrics of both are kept.
+    """
     meta: JsonObject = {"puid": puid}
     sent = payload.meta
     if sent.get("tags") or prediction.tags:

@@ -31,9 +31,12 @@ ProtoMessage = Any
 ANY_NAME = "google.protobuf.Any"
 _MODULE = "seldon_core.proto.prediction_pb2"
 
+# Name, number and type of each field of a message.
 _Fields = Sequence[Tuple[str, int, str]]
 _MAP = re.compile(r"^map<(\S+), (\S+)>$")
 
+# TensorFlow's types, in the order of their numbers from 0. The number of a reference to a type is
+# 100 more than that of the type.
 _DATA_TYPES = (
     *("INVALID", "FLOAT", "DOUBLE", "INT32", "UINT8", "INT16", "INT8", "STRING", "COMPLEX64"),
     *("INT64", "BOOL", "QINT8", "QUINT8", "QINT32", "BFLOAT16", "QINT16", "QUINT16", "UINT16"),
@@ -236,7 +239,11 @@ def own_copy(message: ProtoMessage) -> ProtoMessage:
 
 
 def for_user_model(message: ProtoMessage) -> ProtoMessage:
-    """Returns a `SeldonMessage` for raw methods, of seldon_core's class if that is imported."""
+    """Returns a `SeldonMessage` for raw methods of the user model.
+
+    If seldon_core is imported, the message is a copy of seldon_core's class. Otherwise it is
+    `message` itself.
+    """
     theirs = getattr(sys.modules.get(_MODULE), "SeldonMessage", None)
     return message if theirs is None else theirs.FromString(message.SerializeToString())
 

@@ -116,13 +116,15 @@ def _decode_data(message: ProtoMessage, meta: JsonObject) -> Payload:
     elif kind == "tftensor":
         data = tf_tensor.of_proto(message.data)
     else:
-        # As in Seldon, the array is empty.
+        # As in Seldon, `data` without an array means an empty array.
         data = np.array([])
     return Payload(kind or "ndarray", data, names, meta, message)
 
 
 def _list_of(values: Json) -> List[Json]:
-    """Converts a `ListValue` to nested lists. protobuf's JSON conversion turns NaN into a string.
+    """Converts a `ListValue` to nested lists, in which NaN stays a number.
+
+    protobuf's own conversion to JSON would turn NaN into a string.
 
     Raises:
         Rejected: the `ListValue` is nested too deeply.
@@ -149,8 +151,11 @@ def _no_text(error: UnicodeDecodeError) -> Rejected:
 def not_finite(message: ProtoMessage) -> str:
     """Replaces NaN and infinity in a `SeldonMessage` by null, in fields that can be null.
 
+    These fields are `jsonData`, `data.ndarray` and `meta.tags`. The numbers in `data.tensor` and
+    `meta.metrics` are checked, and not replaced. `data.tftensor` is not checked.
+
     Returns:
-        A text with the path and value of one non-finite number; empty if all numbers are finite.
+        A text with the path and value of one non-finite number; empty if none was found.
     """
     values = np.array(message.data.tensor.values)
     bad = np.flatnonzero(~np.isfinite(values))

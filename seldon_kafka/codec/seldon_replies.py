@@ -25,8 +25,8 @@ class ReplyWriter:
     """Encodes the replies to messages whose rows are in one prediction.
 
     Args:
-        prediction: prediction for the rows of all messages; a numeric array (rows, columns) without
-            metrics.
+        prediction: prediction for the rows of all messages, for which `reply_writer` returns a
+            writer. Its data is a numeric array (rows, columns).
     """
 
     def __init__(self, prediction: Prediction) -> None:
@@ -35,7 +35,8 @@ class ReplyWriter:
         self._rows = dump_json(rows)[2:-2].split(b"],[")
         names = None if prediction.names is None else list(prediction.names)
         self._names = b'{"data":{"names":' + dump_json(names)
-        # Pairs of a text that all replies share, and of the pieces that follow it, one per row.
+        # Pairs: a text that all replies share, and the pieces that follow it, one per row. The last
+        # pair has no pieces.
         self._tags: List[Tuple[bytes, Optional[List[bytes]]]] = []
         text = b'","tags":{'
         for name, entries in prediction.tags.items():
@@ -52,11 +53,13 @@ class ReplyWriter:
     ) -> Optional[List[bytes]]:
         """Encodes the replies to messages with the same payload, except for their arrays.
 
+        The rows of the messages follow each other in the prediction.
+
         Args:
             payload: common payload of the messages.
-            start: index of the first row of the first message.
+            start: index in the prediction of the first row of the first message.
             each: number of rows of each message.
-            puids: `puid` of each message.
+            puids: `puid` of each message, as JSON text without quotes.
 
         Returns:
             The replies; None if they must be encoded one by one.

@@ -20,9 +20,10 @@ from seldon_kafka.codec.seldon_messages import DefaultData, TensorProto
 from seldon_kafka.errors import Rejected
 from seldon_kafka.messages import Array, Json
 
-# A message may omit the last values of a tensor if they equal the last value that it has. This
-# limits the omitted values.
-_MOST_VALUES_UNWRITTEN = 2**20
+# A message may omit the last values of a tensor if they equal the last value that it has. A tensor
+# may have this number of values, or as many as its message has bytes if these are more.
+_MOST_VALUES = 2**20
+# The limit of arrays and objects in the JSON of a tensor.
 _MOST_PARTS = 1000
 
 # The numpy type, and the field with the values of a tensor without `tensor_content`.
@@ -78,7 +79,7 @@ def of_proto(data: Json) -> Array:
     if len(sizes) > MAX_DEPTH:
         raise Rejected("too_deep", f"data.tftensor has more than {MAX_DEPTH} dimensions")
     count = math.prod(sizes)
-    if min(sizes, default=0) < 0 or count > max(data.ByteSize(), _MOST_VALUES_UNWRITTEN):
+    if min(sizes, default=0) < 0 or count > max(data.ByteSize(), _MOST_VALUES):
         raise Rejected("bad_shape", f"data.tftensor of shape {sizes} holds fewer values than that")
     values = _values_of(tensor)
     if 0 < values.size < count:
@@ -126,7 +127,11 @@ def to_json(array: Array) -> Json:
 
 
 def _values_of(tensor: Json) -> Array:
-    """Returns the values that a message has for a tensor, as a new array of one dimension."""
+    """Returns the values that a tensor's message has, without those that it omits.
+
+    Returns:
+        A new array of one dimension.
+    """
     field = tensor.DESCRIPTOR.fields_by_name["dtype"]
     known = field.enum_type.values_by_number.get(tensor.dtype)
     name = known.name if known else str(tensor.dtype)

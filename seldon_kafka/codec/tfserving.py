@@ -18,7 +18,7 @@ def decode(document: JsonObject) -> Payload:
     """Decodes the instances as an array, or the bytes of one `{"b64": …}` instance.
 
     Raises:
-        Rejected: the instances are not a rectangular array.
+        Rejected: the instances are neither a rectangular array nor one `{"b64": …}` instance.
     """
     instances = document["instances"]
     if isinstance(instances, list) and instances and isinstance(instances[0], dict):
@@ -36,7 +36,7 @@ def _bytes_of(instances: Json) -> bytes:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """Encodes the reply without tags and names, which this format does not have."""
+    """Encodes the reply without `puid`, tags and names, which this format does not have."""
     if prediction.raw:
         return dump_json(prediction.data)
     data = prediction.data

@@ -86,7 +86,10 @@ def _typed(values: Array, datatype: Json) -> Array:
 
 
 def encode(payload: Payload, prediction: Prediction, puid: str) -> bytes:
-    """Encodes the reply, with the rows as the first output and row tags as further outputs."""
+    """Encodes the reply, with the rows as the first output and row tags as further outputs.
+
+    Other tags become parameters if they are strings, booleans or numbers, and are left out if not.
+    """
     if prediction.raw:
         return dump_json(prediction.data)
     outputs = [_output("predict", prediction.data)]
@@ -110,7 +113,7 @@ def _output(name: str, data: Json) -> JsonObject:
     return {"name": name, "shape": shape, "datatype": datatype, "data": values}
 
 
-def _error_text(data: bytes) -> str:
+def _text_of_bytes(data: bytes) -> str:
     """Converts bytes to a string for JSON, by UTF-8 if they are valid UTF-8, else by base64."""
     try:
         return data.decode("utf-8")
@@ -119,8 +122,9 @@ def _error_text(data: bytes) -> str:
 
 
 def _flat(data: Json) -> Tuple[str, List[int], Any]:
+    """Returns the datatype, the shape and the flat values of an output."""
     if isinstance(data, bytes):
-        return "BYTES", [1], [_error_text(data)]
+        return "BYTES", [1], [_text_of_bytes(data)]
     if isinstance(data, (dict, str)):
         return "BYTES", [1], [data if isinstance(data, str) else dump_json(data).decode()]
     array = data if isinstance(data, np.ndarray) else np.asarray(data)

@@ -13,11 +13,13 @@ class ManyReplies(Protocol):
     def write(
         self, payload: Payload, start: int, each: int, puids: Sequence[bytes]
     ) -> Optional[List[bytes]]:
-        """Returns the replies to alike messages; None if `encode` must write them.
+        """Returns the replies to messages that differ only in their arrays.
+
+        Returns None if `WireFormat.encode` must write these replies.
 
         Args:
-            payload: their common payload.
-            start: index of their first row in the prediction.
+            payload: common payload of the messages.
+            start: index in the prediction of the first row of the first message.
             each: number of rows of each message.
             puids: `puid` of each message, as JSON text without quotes.
         """
@@ -27,13 +29,13 @@ class WireFormat(NamedTuple):
     """One format of requests and replies.
 
     Attributes:
-        name: its name in metrics and logs.
+        name: name of the format, in error messages.
         decode: takes the parsed JSON document, or the bytes in binary formats, and returns the
             payload; raises `Rejected`.
         encode: takes the payload, the prediction and the `puid`, and returns the reply's bytes.
         headers: the headers that describe the reply's value.
-        writer: takes the prediction of many messages and returns a faster encoder for them; None if
-            there is none.
+        writer: takes one prediction for the rows of many messages, and returns a faster encoder for
+            their replies; or None if only `encode` can write them.
     """
 
     name: str
