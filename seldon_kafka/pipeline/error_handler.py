@@ -1,4 +1,4 @@
-"""Describes an exception of a user model, for the headers of its dead letter."""
+"""Describes an exception of a user model, for the headers of the message's dead letter."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import NamedTuple
 from seldon_kafka.errors import ModelError, attribute, status_of, text_or_empty
 from seldon_kafka.messages import Json
 
-_MOST_CHARACTERS = 4000
+_MOST_BODY_CHARACTERS = 4000
 
 
 class ModelErrors:
-    """Describes exceptions, with the user model's `model_error_handler` if it has one.
+    """Describes exceptions of a user model, with the help of its `model_error_handler`.
+
+    This attribute is a Flask blueprint with error handlers. Seldon's server uses it too.
 
     Args:
         instance: the user model.
@@ -23,8 +25,12 @@ class ModelErrors:
         self._app: Json = None
 
     def describe(self, error: Exception) -> ModelError:
-        """Returns the facts of an exception, with those from the user model's handler."""
-        code = _first(error, "application_error_code", "app_code")
+        """Returns the facts about an exception.
+
+        If a handler of the user model answers the exception, the status code and the body are those
+        of this answer. Otherwise they come from the exception itself.
+        """
+        code = _first_attribute(error, "application_error_code", "app_code")
         described = ModelError(
             status_of(error),
             text_or_empty(attribute(error, "reason")),
@@ -35,7 +41,7 @@ class ModelErrors:
         return described if handled is None else described._replace(**handled._asdict())
 
     def _handled(self, error: Exception) -> Json:
-        """Returns the handler's answer to the exception; None if it is not handled."""
+        """Returns a handler's answer to the exception; None if no handler answers it."""
         if self._blueprint is None:
             return None
         try:
@@ -53,7 +59,7 @@ class ModelErrors:
         with self._app.test_request_context("/predict"):
             response = self._app.make_response(self._app.handle_user_exception(error))
             return _Handled(
-                response.status_code, response.get_data(as_text=True)[:_MOST_CHARACTERS]
+                response.status_code, response.get_data(as_text=True)[:_MOST_BODY_CHARACTERS]
             )
 
 
@@ -62,7 +68,7 @@ class _Handled(NamedTuple):
     body: str
 
 
-def _first(error: Exception, *names: str) -> Json:
+def _first_attribute(error: Exception, *names: str) -> Json:
     found = (attribute(error, name) for name in names)
     return next((each for each in found if each is not None), None)
 
@@ -72,6 +78,6 @@ def _as_json(error: Exception) -> str:
     if not callable(to_dict):
         return ""
     try:
-        return json.dumps(to_dict(), default=str)[:_MOST_CHARACTERS]
+        return json.dumps(to_dict(), default=str)[:_MOST_BODY_CHARACTERS]
     except (Exception, SystemExit):
         return ""

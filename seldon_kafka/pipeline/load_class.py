@@ -26,7 +26,10 @@ SERVICE_TYPE_VARIABLE = "SERVICE_TYPE"
 
 _Call = Tuple[Tuple[None, ...], Dict[str, None]]
 _CALLS: Sequence[_Call] = (((None, None), {"meta": None}), ((None, None), {}))
-"""The arguments of `predict` that Seldon tries in turn: after a TypeError it omits `meta`."""
+"""The arguments of `predict`, with `meta` and without.
+
+Seldon passes `meta` first, and omits it after a TypeError. It calls transform methods likewise.
+"""
 
 
 class ClassNotUsable(UsageError):
@@ -46,9 +49,9 @@ def load_class(
         null_non_finite: keep NaN and infinity in answers; by default such answers are refused.
 
     Raises:
-        ClassNotUsable: the class does not exist, its parameters are invalid, or it has no method
-            that can be called.
-        Exception: an error of the class's constructor or `load()`.
+        ClassNotUsable: the class can't be imported, an environment variable is invalid, or
+            `check_servable` refuses the instance.
+        Exception: an error of the module, of the class's constructor or of `load()`.
     """
     environ = environ or {}
     service = _service(environ.get(SERVICE_TYPE_VARIABLE) or "MODEL")
@@ -66,15 +69,15 @@ def load_class(
         load(instance)
     check_servable(instance, service)
     if has_seldon_core() and any(has_method(instance, name) for name in service.raw_names):
-        # A raw method may import seldon_core at its first call only. Its first message must be a
-        # message of seldon_core too.
+        # A raw method may import seldon_core only when it is called. Without this import, the
+        # message of its first call would not be an instance of seldon_core's class.
         importlib.import_module("seldon_core.proto.prediction_pb2")
     return UserModel(instance, service, null_non_finite=null_non_finite)
 
 
 @contextlib.contextmanager
 def _explain_missing_seldon(name: str) -> Iterator[None]:
-    """Explains what to install if a class imports seldon_core, which is not installed."""
+    """Adds the command that installs seldon_core to an error that its absence caused."""
     try:
         yield
     except (ClassNotUsable, ImportError) as error:
@@ -97,8 +100,8 @@ def check_servable(instance: object, service: Service) -> None:
     """Refuses an instance that would fail for every message.
 
     Raises:
-        ClassNotUsable: the instance has no method for the service type, or the method can't be
-            called.
+        ClassNotUsable: the instance has no method for the service type; or one of these methods
+            is async, or does not take the arguments that it gets.
     """
     kind = type(instance).__name__
     raw = [name for name in service.raw_names if has_method(instance, name)]

@@ -54,8 +54,8 @@ from seldon_kafka.pipeline.stacking import (
 )
 from seldon_kafka.pipeline.user_model import UserModel, copy_data, raw_request
 
-_NUMERIC = "biuf"
-_MOST_WIDTHS = 1024
+_NUMERIC_KINDS = "biuf"
+_MOST_ROW_SHAPES = 1024
 BATCH_ROWS = 4096
 """Default limit of rows in one call of the user model; a single message may have more rows."""
 
@@ -76,11 +76,13 @@ class Pipeline:
         batching: `auto` stacks messages for a user model that declares itself row-wise, `on` counts
             as the declaration, `off` never stacks.
         batch_rows: largest number of rows in one call of the user model.
-        before_call: called before each call of the user model, with the records of the call.
-        may_go_on: called between single calls; returns whether another call may follow. Otherwise
-            the rest of the batch is cut off.
-        on_switch: called with the reason when a declaration turns out to be wrong.
-        check: decides which stacks are checked; a new one by default.
+        before_call: called before each call of the user model, with the records of the call; for
+            `to_rows` and `stack_to_rows` once, with all records of the batch.
+        may_go_on: called between the calls if no messages are stacked; returns whether another call
+            may follow. Otherwise the rest of the batch is cut off.
+        on_switch: called with the reason when a user model that is declared row-wise turns out not
+            to be. Its messages are not stacked any more.
+        check: limits the size of stacks, and chooses the messages to check; a new one by default.
         clock: returns the seconds of a monotonic clock.
     """
 
@@ -107,19 +109,20 @@ class Pipeline:
         self._on_switch = on_switch
         self._check = check or StackCheck()
         self._clock = clock
-        self._constants: JsonObject = {}
-        self._widths: Set[Tuple[int, ...]] = set()
+        self._constant_tags: JsonObject = {}
+        self._row_shapes: Set[Tuple[int, ...]] = set()
         if batching == "on":
             user_model.declare()
         elif batching == "off" and user_model.stacks:
             user_model.call_singly("KAFKA_BATCHING is off")
 
     def run(self, records: Sequence[Record]) -> Batch:
-        """Answers or rejects each record, and returns the batch with their outcomes.
+        """Decodes, predicts and encodes: returns a batch with the outcomes of the records.
+
+        The batch may be cut, as `predict` says.
 
         Raises:
-            Retriable: the user model raised a temporary error, and no message is answered; try
-                again later.
+            Retriable: the user model raised a temporary error. All records must be tried again.
         """
         batch = self.decode(records)
         self.predict(batch)
@@ -127,7 +130,7 @@ class Pipeline:
         return batch
 
     def decode(self, records: Sequence[Record]) -> Batch:
-        """Decodes the records: the first step of `run`."""
+        """Decodes the records, and rejects the undecodable ones: the first step of `run`."""
         batch = Batch(records)
         started = self._clock()
         batch.blocks, singles = self._decoder.decode(records)
@@ -142,12 +145,13 @@ class Pipeline:
     def predict(self, batch: Batch) -> None:
         """Calls the user model: the second step of `run`, which may run in another thread.
 
-        At single calls, `may_go_on` or a temporary error can end the prediction early. The batch is
-        then cut before the first message that is not answered.
+        If no messages are stacked, two things can end the prediction early: `may_go_on` returns
+        False, or the user model raises a temporary error for a record after the first. The batch is
+        then cut before the first message without an answer.
 
         Raises:
-            Retriable: the user model raised a temporary error, and no message is answered; try
-                again later.
+            Retriable: the user model raised a temporary error for the first record, or while it
+                answered stacks. All records must be tried again.
         """
         batch.state = BatchState.PREDICTING
         started = self._clock()
@@ -181,7 +185,11 @@ class Pipeline:
         batch.state = BatchState.ANSWERED
 
     def _predict_singly(self, batch: Batch) -> None:
-        """Calls the user model message by message, in their order."""
+        """Calls the user model once for each message without an answer, in the records' order.
+
+        Raises:
+            Retriable: the user model raised a temporary error for the first record.
+        """
         singles = {single.batch_index: single for single in batch.singles}
         for block in batch.blocks:
             singles.update({single.batch_index: single for single in _singles_of(block)})
@@ -211,12 +219,12 @@ class Pipeline:
         batch.rows += _row_count(single.payload.data)
         try:
             batch.answers[index] = self._call_singly(batch, single)
-            self._remember_width(single.payload.data)
+            self._remember_row_shape(single.payload.data)
         except Exception as error:
             batch.rejections[index] = self._rejection(batch.records[index], error, single.payload)
 
     def _call_singly(self, batch: Batch, single: Single) -> Answer:
-        """Returns the answer of one message.
+        """Returns a message with the prediction of its own call.
 
         Raises:
             Exception: an error of the user model, or of the message.
@@ -249,7 +257,16 @@ class Pipeline:
             self._answer_single(batch, single)
 
     def _stack(self, batch: Batch, stacks: Dict[RowLayout, List[Part]]) -> List[Single]:
-        """Adds parts to `stacks` by their layout; returns the messages that can't be stacked."""
+        """Adds the messages to `stacks`, as parts by their layout.
+
+        A message is rejected if `to_rows` raises an error.
+
+        Returns:
+            The messages that can't be stacked.
+
+        Raises:
+            Retriable: `to_rows` raised a temporary error.
+        """
         singles = []
         candidates = list(batch.singles)
         for block in batch.blocks:
@@ -273,7 +290,11 @@ class Pipeline:
         return singles
 
     def _rows(self, payload: Payload) -> Optional[Array]:
-        """Returns the payload as rows that may be stacked; None if it can't be stacked."""
+        """Returns the payload as rows that may be stacked; None if it can't be stacked.
+
+        Raises:
+            Exception: an error of `to_rows`.
+        """
         user_model = self._user_model
         if not isinstance(payload.names, tuple):
             return None
@@ -281,7 +302,7 @@ class Pipeline:
             rows = _rows_of(user_model.to_rows(copy_data(payload.data)))
             return rows if len(rows) else None
         data = payload.data
-        if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC:
+        if isinstance(data, np.ndarray) and data.ndim >= 2 and data.dtype.kind in _NUMERIC_KINDS:
             return data if len(data) else None
         return None
 
@@ -293,19 +314,19 @@ class Pipeline:
                 return None
             rows = payloads.reshape(-1, *payloads.shape[2:])
             return _block_part(block, rows, block.payload.dtype)
-        if user_model.stack_to_rows is None or _is_fractional(block.payload.dtype):
+        if user_model.stack_to_rows is None or _is_float(block.payload.dtype):
             return None
         try:
             rows = _rows_of(user_model.stack_to_rows(copy_data(payloads)))
         except Exception:
-            # One message of the block may cause the error.
+            # Perhaps one message causes the error, so `to_rows` gets each message by itself.
             return None
         if not len(rows) or len(rows) % len(block.indexes):
             return None
         return _block_part(block, rows, rows.dtype)
 
     def _answer_parts(self, batch: Batch, parts: List[Part]) -> None:
-        """Answers messages of one layout, in stacks up to the size that the check allows."""
+        """Answers messages of one layout, in stacks of the size that the limits allow."""
         layout = parts[0].key
         while parts:
             limit = self._check.limit(layout)
@@ -321,7 +342,12 @@ class Pipeline:
             self._answer_single(batch, Single(index, payload, part.wire_format))
 
     def _answer_stack(self, batch: Batch, parts: List[Part]) -> None:
-        """Answers a stack; after an error, halves it until the failing message is single."""
+        """Answers a stack; after an error, halves it until the failing message is single.
+
+        Raises:
+            _NotRowWise: the user model is not row-wise.
+            Retriable: the user model raised a temporary error.
+        """
         rows = stacked(parts)
         self._before_call(self._records_of(batch, parts))
         started = time.perf_counter()
@@ -346,7 +372,7 @@ class Pipeline:
             batch.stacks.append((parts, prediction))
         for part in parts:
             data = part.payload.data
-            self._remember_width(data[0] if part.is_block and len(data) else data)
+            self._remember_row_shape(data[0] if part.is_block and len(data) else data)
 
     @staticmethod
     def _records_of(batch: Batch, parts: List[Part]) -> Sequence[Record]:
@@ -358,12 +384,15 @@ class Pipeline:
     def _why_unusable(self, parts: List[Part], prediction: Prediction) -> Optional[Exception]:
         """Checks that the answer to a stack has one entry for each row.
 
+        A stack of one message is not checked, unless the user model has `to_rows`.
+
         Returns:
-            The error if a user model with `to_rows` answers otherwise, or None.
+            None if the answer can be used; the error if the number of entries is wrong, and the
+            user model has `to_rows`.
 
         Raises:
-            _NotRowWise: a user model without `to_rows` answers otherwise, or a tag or metric
-                describes the whole stack.
+            _NotRowWise: the number of entries is wrong, and the user model has no `to_rows`; or
+                `_check_tags` refuses the answer.
         """
         total = sum(len(part.rows) for part in parts)
         try:
@@ -371,7 +400,8 @@ class Pipeline:
                 check_rows(prediction, total)
         except BadPrediction as error:
             if self._user_model.to_rows is not None:
-                # Such a user model always answers row by row, so a message caused the error.
+                # By declaring `to_rows`, the user model promises one answer for each row, whatever
+                # the number of messages. So one of the messages caused the error.
                 return error
             raise _NotRowWise(f"the class does not answer row by row: {error}") from None
         if message_count(parts) > 1:
@@ -382,7 +412,7 @@ class Pipeline:
         """Refuses tags and metrics that describe a whole stack.
 
         Raises:
-            _NotRowWise: the answer has such tags or metrics.
+            _NotRowWise: the answer has such tags or metrics, or a constant tag has changed.
         """
         if prediction.metrics or prediction.reported:
             raise _NotRowWise("answers report metrics, which describe a whole call")
@@ -394,14 +424,14 @@ class Pipeline:
                     f"answers have the tag {name!r}, which the class names neither in row_tags nor "
                     "in constant_tags"
                 )
-            if differing(self._constants.setdefault(name, value), value, name):
+            if differing(self._constant_tags.setdefault(name, value), value, name):
                 raise _NotRowWise(f"the tag {name!r} is in constant_tags, but changes")
 
     def _compare(self, batch: Batch, parts: List[Part], prediction: Prediction) -> None:
         """Compares answers from a stack with answers of single calls, for the chosen messages.
 
         Raises:
-            _NotRowWise: they differ.
+            _NotRowWise: the two answers to a message differ, or its single call fails.
             Retriable: the user model raised a temporary error.
         """
         layout = parts[0].key
@@ -427,10 +457,11 @@ class Pipeline:
         self._check.passed(layout, len(chosen), time.perf_counter() - started)
 
     def _isolate(self, batch: Batch, parts: List[Part], error: Exception) -> None:
-        """Rejects the only message of a failing stack, or answers each half of a larger one.
+        """Rejects the message of a failing stack; if there are several, answers each half.
 
         Raises:
-            Retriable: the error is temporary.
+            _NotRowWise: the user model is not row-wise.
+            Retriable: the error, or an error of a half, is temporary.
         """
         part = parts[0]
         if message_count(parts) == 1:
@@ -444,7 +475,9 @@ class Pipeline:
             self._answer_stack(batch, half)
 
     def _rejection(self, record: Record, error: Exception, payload: Payload) -> Rejection:
-        """Returns the rejection of a message, and decides whether the sender caused it.
+        """Returns the rejection of a message after an error of the user model.
+
+        It decides whether the sender or the user model caused the error.
 
         Raises:
             Retriable: the error is temporary.
@@ -456,16 +489,16 @@ class Pipeline:
         if _has_missing(payload.data):
             text = f"the payload has missing or infinite values: {rejection.message}"
             return rejection._replace(reason="bad_value", message=text, failed=False)
-        width = _width(payload.data)
-        if width is not None and self._widths and width not in self._widths:
+        row_shape = _row_shape(payload.data)
+        if row_shape is not None and self._row_shapes and row_shape not in self._row_shapes:
             text = f"no message of this shape was ever answered: {rejection.message}"
             return rejection._replace(reason="bad_shape", message=text, failed=False)
         return rejection
 
-    def _remember_width(self, data: Json) -> None:
-        width = _width(data)
-        if width is not None and len(self._widths) < _MOST_WIDTHS:
-            self._widths.add(width)
+    def _remember_row_shape(self, data: Json) -> None:
+        row_shape = _row_shape(data)
+        if row_shape is not None and len(self._row_shapes) < _MOST_ROW_SHAPES:
+            self._row_shapes.add(row_shape)
 
 
 def _singles_of(block: Block) -> List[Single]:
@@ -479,7 +512,13 @@ def _singles_of(block: Block) -> List[Single]:
 def _chosen_messages(
     parts: List[Part], chosen: List[int], prediction: Prediction
 ) -> Iterator[Answer]:
-    """Yields the chosen messages of a stack, each with its answer from the stack."""
+    """Yields the chosen messages of a stack, each with its answer from the stack.
+
+    Args:
+        parts: parts of the stack.
+        chosen: indexes of messages in the stack, in ascending order.
+        prediction: the prediction for all rows of the stack.
+    """
     left = list(reversed(chosen))
     first = row = 0
     for part in parts:
@@ -499,10 +538,11 @@ def _described(layout: RowLayout, differs: str) -> str:
     )
 
 
-def _is_fractional(dtype: DType) -> bool:
-    """Returns whether a type is a float type.
+def _is_float(dtype: DType) -> bool:
+    """Returns whether a type is a float type; False for None.
 
-    A user model may read whole numbers of a float type otherwise than integers.
+    `stack_to_rows` gets a block as uint8. A user model may treat floats differently, even if they
+    are whole numbers.
     """
     return dtype is not None and dtype.kind == "f"
 
@@ -522,15 +562,15 @@ def _row_count(data: Json) -> int:
     return len(data) if isinstance(data, np.ndarray) and data.ndim else 1
 
 
-def _width(data: Json) -> Optional[Tuple[int, ...]]:
-    """Returns the shape of a row; None if the payload has no rows."""
+def _row_shape(data: Json) -> Optional[Tuple[int, ...]]:
+    """Returns the shape of a row, or that of a one-dimensional array; None for any other data."""
     if not isinstance(data, np.ndarray) or not data.ndim:
         return None
     return data.shape[1:] if data.ndim > 1 else data.shape
 
 
 def _has_missing(data: Json) -> bool:
-    """Returns whether an array holds missing or infinite values."""
+    """Returns whether a float array has NaN or infinity, or an object array has None or NaN."""
     if not isinstance(data, np.ndarray):
         return False
     if data.dtype.kind == "O":

@@ -23,7 +23,7 @@ def puid_of(record: Record, payload: Payload) -> Json:
 
 
 def sent_puid(payload: Payload) -> str:
-    """Returns the sender's `meta.puid` as text; empty if there is none."""
+    """Returns the sender's `meta.puid`; empty if there is none, or if it is not a text."""
     sent = payload.meta.get("puid")
     return sent if isinstance(sent, str) else ""
 

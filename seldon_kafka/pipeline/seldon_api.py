@@ -24,10 +24,10 @@ INSTALL = (
 )
 """The command that installs seldon_core, and the versions that it pins."""
 
-_MODULE = "seldon_core.user_model"
+_USER_MODEL_MODULE = "seldon_core.user_model"
 _ABSENT = "NOT_IMPLEMENTED"
-_KINDS = ("COUNTER", "GAUGE", "TIMER")
-_PARTS = frozenset(("data", "tags", "metrics"))
+_METRIC_TYPES = ("COUNTER", "GAUGE", "TIMER")
+_RESPONSE_ATTRIBUTES = frozenset(("data", "tags", "metrics"))
 
 
 class Service(NamedTuple):
@@ -71,8 +71,14 @@ def has_seldon_core() -> bool:
 
 
 def response_of(answer: Json) -> Json:
-    """Returns an answer that is a response, or a `Response` without tags for any other answer."""
-    if isinstance(answer, Response) or getattr(answer, "__dict__", {}).keys() >= _PARTS:
+    """Returns an answer that is a `Response` or Seldon's own response.
+
+    Any other answer becomes the data of a new `Response`.
+    """
+    if (
+        isinstance(answer, Response)
+        or getattr(answer, "__dict__", {}).keys() >= _RESPONSE_ATTRIBUTES
+    ):
         return answer
     return Response(answer)
 
@@ -94,9 +100,14 @@ class NotImplementedSuppressed:
 
 
 def _seldon_base(kind: type, name: str) -> Any:
-    """Returns the base class with this name from seldon_core, or None."""
+    """Returns the class or base class of this name in `seldon_core.user_model`, or None."""
     return next(
-        (each for each in kind.__mro__ if (each.__module__, each.__name__) == (_MODULE, name)), None
+        (
+            each
+            for each in kind.__mro__
+            if (each.__module__, each.__name__) == (_USER_MODEL_MODULE, name)
+        ),
+        None,
     )
 
 
@@ -117,8 +128,8 @@ def checked_metrics(metrics: Json) -> List[JsonObject]:
     """Checks and returns metrics of the user model.
 
     Raises:
-        UserModelError: the metrics are not a list of objects with `key`, `type` and a number as
-            `value`.
+        UserModelError: the metrics are not a list of objects with `key`, `type` (`COUNTER`,
+            `GAUGE` or `TIMER`) and a number as `value`.
     """
     if not isinstance(metrics, list) or not all(map(_is_metric, metrics)):
         raise UserModelError(
@@ -136,11 +147,14 @@ def _is_metric(metric: Json) -> bool:
         metric["value"] + 1
     except TypeError:
         return False
-    return metric["type"] in _KINDS
+    return metric["type"] in _METRIC_TYPES
 
 
 def request_path() -> Mapping[str, str]:
-    """Returns Seldon's `meta.requestPath`: the image of the graph's node, by the node's name."""
+    """Returns Seldon's `meta.requestPath`: the image of the graph's node, by the node's name.
+
+    It is empty if `PREDICTIVE_UNIT_ID` is not set.
+    """
     node = os.environ.get("PREDICTIVE_UNIT_ID", _ABSENT)
     return {} if node == _ABSENT else {node: _image()}
 

@@ -1,8 +1,8 @@
 """Checks at run time that a user model which declares itself row-wise is row-wise.
 
-The first stacks of a layout are small, and each of their messages is also answered by a single
-call. Of later stacks, only a sample of the messages is. The answers must agree before any of them
-is committed.
+The first two stacks of a layout are small, and each of their messages is also answered by a single
+call. In a later stack, single calls also answer a sample of the messages, or none. The answers must
+agree before any of them is committed.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class StackCheck:
     """Decides how large a stack may be, and which of its messages are checked.
 
     Args:
-        chooser: chooses the messages of a sample.
+        chooser: random generator that chooses the messages of a sample; a new one by default.
     """
 
     def __init__(self, chooser: Optional[random.Random] = None) -> None:
         self._chooser = chooser or random.Random()  # noqa: S311 - a sample, no secret
         self._passed: Dict[Hashable, int] = {}
-        self._model_s = 0.0
+        self._stacked_s = 0.0
         self._checked_s = 0.0
         self._sampled_s = 0.0
-        self._single_s = 0.0
+        self._single_call_s = 0.0
 
     def limit(self, layout: Hashable) -> int:
         """Returns the largest number of messages in the next stack of a layout; 0 for no stack."""
@@ -75,10 +75,10 @@ class StackCheck:
             return list(range(messages))
         count = min(SAMPLE_CALLS, messages)
         left_s = min(
-            MOST_SHARE * self._model_s - self._checked_s,
-            SAMPLE_SHARE * self._model_s - self._sampled_s,
+            MOST_SHARE * self._stacked_s - self._checked_s,
+            SAMPLE_SHARE * self._stacked_s - self._sampled_s,
         )
-        if count * self._single_s > left_s:
+        if count * self._single_call_s > left_s:
             return []
         return sorted(self._chooser.sample(range(messages), count))
 
@@ -88,7 +88,7 @@ class StackCheck:
         Args:
             seconds: duration of the call, in seconds.
         """
-        self._model_s += seconds
+        self._stacked_s += seconds
 
     def passed(self, layout: Hashable, calls: int, seconds: float) -> None:
         """Counts a check whose answers agreed.
@@ -103,18 +103,20 @@ class StackCheck:
             self._sampled_s += seconds
         self._passed[layout] += 1
         each = seconds / calls
-        self._single_s = each if not self._single_s else 0.9 * self._single_s + 0.1 * each
+        self._single_call_s = (
+            each if not self._single_call_s else 0.9 * self._single_call_s + 0.1 * each
+        )
 
 
 class NoCheck(StackCheck):
     """Allows stacks of any size and checks none, for callers that compare answers themselves."""
 
     def limit(self, layout: Hashable) -> int:
-        """Returns no limit."""
+        """Returns `NO_LIMIT`."""
         return NO_LIMIT
 
     def chosen(self, layout: Hashable, messages: int) -> List[int]:
-        """Returns no messages."""
+        """Returns an empty list."""
         return []
 
 
@@ -127,14 +129,16 @@ def difference(stacked: Prediction, single: Prediction) -> Optional[str]:
     if stacked.names != single.names:
         return "the class names differ"
     if single.metrics or single.reported:
-        # The answer to the stack has no metrics: such an answer was refused before.
+        # `Pipeline` has already refused an answer to the stack that has metrics.
         return "a single message reports metrics"
     found = differing(stacked.data, single.data, "answer")
     return found or differing(stacked.tags, single.tags, "tags")
 
 
 def differing(first: Json, second: Json, path: str) -> Optional[str]:
-    """Compares plain values: types and shapes exactly, floats within the tolerance.
+    """Compares plain values: floats within the tolerance, and all others exactly.
+
+    Arrays may differ in the size of their type, such as float32 and float64, but not in its kind.
 
     Args:
         first: a value.
@@ -145,7 +149,7 @@ def differing(first: Json, second: Json, path: str) -> Optional[str]:
         A description of the difference; None if the values agree.
     """
     if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
-        return _of_arrays(first, second, path)
+        return _array_difference(first, second, path)
     if type(first) is not type(second):
         return f"{path} is {_brief(first)} and {_brief(second)}"
     if isinstance(first, dict):
@@ -161,7 +165,7 @@ def differing(first: Json, second: Json, path: str) -> Optional[str]:
             for index, (each, other) in enumerate(zip(first, second))
         )
     if isinstance(first, float):
-        found = _of_arrays(np.asarray(first), np.asarray(second), path)
+        found = _array_difference(np.asarray(first), np.asarray(second), path)
         return found and f"{found}: {first} and {second}"
     return None if first == second else f"{path} is {_brief(first)} and {_brief(second)}"
 
@@ -176,7 +180,7 @@ def _first_difference(pairs: Iterable[Tuple[Json, Json, str]]) -> Optional[str]:
     return next((each for each in found if each is not None), None)
 
 
-def _of_arrays(first: Array, second: Array, path: str) -> Optional[str]:
+def _array_difference(first: Array, second: Array, path: str) -> Optional[str]:
     if first.shape != second.shape:
         return f"{path} has shape {first.shape} in one and {second.shape} in the other"
     if first.dtype.kind != second.dtype.kind:

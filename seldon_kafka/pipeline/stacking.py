@@ -15,15 +15,15 @@ RowLayout = Tuple[Tuple[int, ...], DType, Json]
 
 
 class Part(NamedTuple):
-    """A part of a stack: a single message, or a block of messages with one layout.
+    """A part of a stack: one message, or a block of messages that were decoded together.
 
     Attributes:
         indexes: indexes of the messages in the batch.
-        payload: the payload of the single message; or the common payload of the block, with the
-            arrays or bytes of all messages as `data`.
+        payload: the payload of the one message; or the common payload of the block, with the arrays
+            or bytes of all messages as `data`.
         is_block: whether the part is a block.
         wire_format: the format of the replies.
-        rows: rows of all messages, the same number for each message.
+        rows: rows of all messages of the part, the same number for each message.
         dtype: the type to which the rows are converted for the user model.
     """
 
@@ -43,7 +43,7 @@ class Part(NamedTuple):
     def key(self) -> RowLayout:
         """The layout of the rows; parts with an equal key may be stacked.
 
-        The key has the exact type, because numpy would convert rows of a narrower type.
+        The type is a part of the key, because numpy would convert stacked rows to one common type.
         """
         return self.rows.shape[1:], self.dtype, self.payload.names
 
@@ -70,9 +70,12 @@ def payload_of(block: Payload, number: int) -> Payload:
 
 
 def merged(parts: List[Part]) -> List[Part]:
-    """Merges blocks of bytes with one wire format and number of rows; the parts have one key.
+    """Merges the blocks of bytes that have the same wire format and the same number of rows each.
 
-    Bytes of different lengths, such as pictures, are in different blocks.
+    The decoder puts bytes of different lengths, such as pictures, into different blocks.
+
+    Args:
+        parts: parts with an equal key.
     """
     groups: Dict[Hashable, List[Part]] = {}
     for index, part in enumerate(parts):
@@ -94,10 +97,13 @@ def _as_one(parts: List[Part]) -> Part:
 
 
 def stacked(parts: List[Part]) -> Array:
-    """Returns a copy of the rows of all parts, which have one key.
+    """Returns a copy of the rows of all parts.
 
     The rows are copied because a user model may change its input, and the parts may be stacked
     again.
+
+    Args:
+        parts: parts with an equal key.
     """
     rows: Array = np.concatenate([part.rows for part in parts])
     converted: Array = rows.astype(parts[0].dtype, copy=False)
@@ -143,7 +149,7 @@ def split(parts: List[Part], messages: int) -> Tuple[List[Part], List[Part]]:
     """Returns the first messages of the parts, and the rest.
 
     Args:
-        parts: parts with one key.
+        parts: parts with an equal key.
         messages: number of messages in the first of the two lists.
     """
     first: List[Part] = []
@@ -177,7 +183,7 @@ def check_rows(prediction: Prediction, total: int) -> None:
         total: number of rows in the call.
 
     Raises:
-        BadPrediction: the number of rows in the answer, or of entries in a row tag, differs.
+        BadPrediction: the number of rows in the answer, or of entries in a row tag, is not `total`.
     """
     if _count(prediction.data) != total:
         raise BadPrediction("the number of rows differs")

@@ -71,14 +71,14 @@ class RawReplyFailed(Exception):
         self.status = status
 
     def to_dict(self) -> JsonObject:
-        """Returns the reply's `status`, as an object with this key."""
+        """Returns an object whose key `status` has the reply's `status`."""
         return {"status": self.status}
 
 
 _ANSWERS = (np.ndarray, list, str, bytes, bytearray, dict)
-_METRIC = ("type", "key", "value", "tags")
+_METRIC_KEYS = ("type", "key", "value", "tags")
 _SEQUENCES = (list, tuple, set, frozenset, np.ndarray)
-_SINGLE = frozenset((str, int, float, bool, bytes, type(None)))
+_SCALAR_TYPES = frozenset((str, int, float, bool, bytes, type(None)))
 
 
 class _Metrics:
@@ -91,13 +91,19 @@ class _Metrics:
         self._reported: List[JsonObject] = []
 
     def update(self, metrics: List[JsonObject], method: str) -> None:
-        """Adds metrics that the user model reported."""
+        """Adds metrics that the user model reported.
+
+        Args:
+            metrics: the metrics; the tag `method` is written into those that have `tags`.
+            method: the value of the tag `method`.
+        """
         for metric in metrics:
-            # As in Seldon, the reply shows the tag `method` only if the metric already has tags.
+            # As in Seldon, a metric without `tags` gets the tag `method` in Prometheus only, not in
+            # the reply.
             tags = metric.get("tags", {})
             tags["method"] = method
             reported = {"type": "COUNTER", **metric, "tags": dict(tags)}
-            self._reported.append({part: reported[part] for part in _METRIC})
+            self._reported.append({part: reported[part] for part in _METRIC_KEYS})
 
     def take(self) -> List[JsonObject]:
         """Returns the reported metrics, and forgets them."""
@@ -117,8 +123,8 @@ def _exit_as_error() -> Iterator[None]:
 class UserModel:
     """A user model and its capabilities.
 
-    Every method runs code of the user model, so only the thread that created the user model may
-    call the methods.
+    Most methods run code of the user model, so only the thread that created the user model may call
+    the methods.
 
     Args:
         instance: the instance of the wrapper class.
@@ -130,12 +136,13 @@ class UserModel:
         to_rows: the class's `to_rows`, which turns a payload into rows for `predict`; None if the
             class lacks it.
         stack_to_rows: the class's `stack_to_rows`, which turns the payloads of many messages into
-            rows, an equal number for each message; None if the class lacks it. The payloads are
-            whole numbers from 0 to 255 as uint8 (messages, ...), or a list of bytes of one length.
+            rows, an equal number for each message; None if the class lacks it or `to_rows`. Its
+            argument is a uint8 array (messages, ...), or a list of bytes objects of equal length.
         row_tags: names of the tags that have one entry for each row.
         constant_tags: names of the tags that are the same in every answer.
         takes_raw: whether the class composes whole replies (`predict_raw` and its older names).
-        needs_request: whether the class gets more of a message than the payload.
+        needs_request: whether the class gets more of a message than the payload: its `meta`, or the
+            whole message.
         why_single: why the class is called message by message; None if rows may be stacked.
         errors: describes exceptions of the class.
     """
@@ -173,7 +180,10 @@ class UserModel:
         return getattr(self.instance, name)
 
     def _extra_function(self, name: str) -> Optional[Callable[[Json], Array]]:
-        """Returns an optional method with one argument; None for any other attribute."""
+        """Returns an optional method that takes one argument; None if the class lacks it.
+
+        It returns None for transformers too, because only models have such methods.
+        """
         method = self._extra(name) if self._service.method == "predict" else None
         if not callable(method) or not takes(method, None):
             return None
@@ -343,7 +353,7 @@ class UserModel:
         return self._plain(meta, "meta")
 
     def raw_answer(self, data: Json, payload: Payload) -> Json:
-        """Returns the method's own answer, not copied, for `seldon_kafka.check`.
+        """Returns the data of the method's answer, not copied, for `seldon_kafka.check`.
 
         Raises:
             Exception: an error of the user model.
@@ -351,14 +361,19 @@ class UserModel:
         return self._call(data, list(payload.names), meta_of(payload)).data
 
     def _finished(self, response: Json) -> Prediction:
-        """Returns the prediction of a response; asks for names and tags in Seldon's order."""
+        """Turns a response into a prediction.
+
+        The metrics, class names and tags come from the user model, and are read in Seldon's order.
+
+        Raises:
+            BadPrediction: the response has a value that can't be sent.
+            Exception: an error of the user model.
+        """
         data, columns = response.data, None
         frame = frame_rows(data)
         if frame is not None:
             data, columns = frame
-        if not isinstance(data, (np.ndarray, list, str, bytes, bytearray, dict)) and not is_any(
-            data
-        ):
+        if not isinstance(data, _ANSWERS) and not is_any(data):
             raise BadPrediction(
                 f"{self._service.method} returned {type(data).__name__}, which is no reply"
             )
@@ -383,7 +398,7 @@ class UserModel:
         )
 
     def _reported(self, metrics: Json) -> List[JsonObject]:
-        """Stores metrics of an answer and of the class; returns the metrics for the reply."""
+        """Stores metrics of an answer and of `metrics()`; returns the metrics for the reply."""
         reported = checked_metrics(metrics)
         self._metrics.update(reported, self._service.metrics_tag)
         if has_method(self.instance, "metrics"):
@@ -429,33 +444,36 @@ class UserModel:
 
 
 UNDECLARED = "the class does not declare that it is row-wise (row_wise = True, or to_rows)"
-"""The value of `why_single` for a class without a declaration."""
+"""The value of `why_single` for a class that nothing but the missing declaration keeps single."""
 
 
 def copy_data(data: Json) -> Json:
     """Returns a copy of a payload's data, because a user model may change its input."""
     if isinstance(data, np.ndarray):
-        has_others = data.dtype.kind == "O" and not _are_single(data.flat)
+        has_others = data.dtype.kind == "O" and not _are_scalars(data.flat)
         return copy.deepcopy(data) if has_others else np.array(data)
-    if isinstance(data, list) and _are_single(data):
+    if isinstance(data, list) and _are_scalars(data):
         return list(data)
     return copy.deepcopy(data)
 
 
-def _are_single(values: Iterable[Json]) -> bool:
-    """Returns whether all values are of simple types, which contain no other values."""
-    return all(type(value) in _SINGLE for value in values)
+def _are_scalars(values: Iterable[Json]) -> bool:
+    """Returns whether all values are of types that contain no other values."""
+    return all(type(value) in _SCALAR_TYPES for value in values)
 
 
 def meta_of(payload: Payload) -> Json:
-    """Returns the `meta` that Seldon passes: the sender's, or None for JSON without `meta`."""
+    """Returns the `meta` that Seldon passes: the sender's, or else `{}` or None.
+
+    Without `meta` of the sender it is `{}` for a protobuf message, and None for other messages.
+    """
     if payload.meta or isinstance(payload.request, SeldonMessage):
         return payload.meta
     return payload.request.get("meta") if isinstance(payload.request, dict) else None
 
 
 def raw_request(payload: Payload) -> Json:
-    """Returns the whole message for raw methods; raw bytes become a Seldon message."""
+    """Returns the whole message for raw methods; a binary message becomes JSON with `binData`."""
     if payload.request is not None:
         return payload.request
     return {"binData": base64.b64encode(payload.data).decode("ascii")}
