@@ -20,11 +20,14 @@ from seldon_kafka.dead_letters.terminal import Notice, count, plain, when
 from seldon_kafka.errors import UsageError
 
 _DONE, _NOT_ALL = 0, 1
-_LINES = 20
+_MOST_LINES = 20
 
 
 def list_letters(settings: Settings, options: argparse.Namespace) -> int:
-    """Prints the selected dead letters, the newest last; returns the exit status."""
+    """Prints the newest `--limit` of the selected dead letters; returns the exit status.
+
+    The last line of the list is the newest dead letter.
+    """
     with Mailbox(settings) as mailbox:
         index = index_of(mailbox.everything(), _selection(options))
     if options.replayed or options.waiting:
@@ -44,7 +47,11 @@ def list_letters(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def show_letter(settings: Settings, options: argparse.Namespace) -> int:
-    """Prints one dead letter with its payload; returns the exit status."""
+    """Prints one dead letter with its payload; returns the exit status.
+
+    Raises:
+        MailboxError: there is no dead letter at the position, or the topic can't be read.
+    """
     position, letter, replays = options.position, None, 0
     with Mailbox(settings) as mailbox:
         if position.partition in mailbox.partitions():
@@ -60,7 +67,7 @@ def show_letter(settings: Settings, options: argparse.Namespace) -> int:
 
 def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
     """Sends dead letters to their input topics again; returns the exit status."""
-    selection = _some(options, options.all)
+    selection = _explicit_selection(options, options.all)
     if options.dry_run:
         with Mailbox(settings) as mailbox:
             index = index_of(mailbox.everything(), selection)
@@ -71,8 +78,8 @@ def replay_letters(settings: Settings, options: argparse.Namespace) -> int:
     replay = Replay(settings)
     try:
         with Mailbox(settings) as mailbox:
-            # Other replays are fenced, and `settled` reads up to the end of the topic. So the index
-            # has all markers.
+            # Other replays are fenced, and `settled` waits for the end of open transactions. So the
+            # index has the markers of all earlier replays.
             index = index_of(mailbox.everything(settled=True), selection)
             chosen = choose(index, options.attempts, options.again)
             left_out = chosen.left_out + _send(replay, mailbox, index, chosen)
@@ -105,13 +112,13 @@ def _send(
 
 
 def _print_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int:
-    """Prints the dead letters that were not replayed; returns the exit status."""
+    """Prints which selected dead letters were not replayed, and why; returns the exit status."""
     if chosen.done:
         print(f"{count(chosen.done)} replayed before (--again sends them once more)")
-    for letter, why in left_out[:_LINES]:
+    for letter, why in left_out[:_MOST_LINES]:
         print(f"left out: {letter.position}: {why}", file=sys.stderr)
-    if len(left_out) > _LINES:
-        print(f"left out: {len(left_out) - _LINES:,} more", file=sys.stderr)
+    if len(left_out) > _MOST_LINES:
+        print(f"left out: {len(left_out) - _MOST_LINES:,} more", file=sys.stderr)
     if not (chosen.letters or chosen.done or left_out):
         print("no dead letter matches; `list` shows them", file=sys.stderr)
         return _NOT_ALL
@@ -119,8 +126,13 @@ def _print_rest(chosen: Chosen, left_out: Sequence[Tuple[Envelope, str]]) -> int
 
 
 def purge_letters(settings: Settings, options: argparse.Namespace) -> int:
-    """Deletes the selected dead letters, as far as possible; returns the exit status."""
-    selection = _some(options, options.all or options.replayed)
+    """Deletes the selected dead letters that no kept message precedes; returns the exit status.
+
+    Raises:
+        UsageError: no dead letter is selected explicitly, or there is no terminal for the question.
+        MailboxError: the topic can't be read, or the brokers refuse the deletion.
+    """
+    selection = _explicit_selection(options, options.all or options.replayed)
     if not (options.yes or options.dry_run or sys.stdin.isatty()):
         raise UsageError(
             "there is no terminal to ask for confirmation; add --yes to delete, or --dry-run to "
@@ -174,7 +186,12 @@ def _selection(options: argparse.Namespace) -> Selection:
     )
 
 
-def _some(options: argparse.Namespace, all_of_them: bool) -> Selection:
+def _explicit_selection(options: argparse.Namespace, all_of_them: bool) -> Selection:
+    """Returns the selection; refuses a command line without conditions if not all are wanted.
+
+    Raises:
+        UsageError: the command line has no condition, and `all_of_them` is False.
+    """
     selection = _selection(options)
     if selection.is_everything and not all_of_them:
         raise UsageError("select letters: PARTITION:OFFSET …, --reason WORD, …, or --all")
@@ -185,16 +202,16 @@ def _print_missing(selection: Selection, index: Index) -> int:
     """Prints the given positions that have no selected dead letter; returns the exit status."""
     missing = sorted(selection.positions - {letter.at for letter in index.letters})
     if missing:
-        listed = ", ".join(map(str, missing[:_LINES]))
+        listed = ", ".join(map(str, missing[:_MOST_LINES]))
         print(f"the selection has no dead letter at {listed}", file=sys.stderr)
     return _NOT_ALL if missing else _DONE
 
 
 def _print_letters(letters: Sequence[Envelope], index: Index) -> None:
-    for letter in letters[:_LINES]:
+    for letter in letters[:_MOST_LINES]:
         print(_line(letter, index))
-    if len(letters) > _LINES:
-        print(f"… and {len(letters) - _LINES:,} more")
+    if len(letters) > _MOST_LINES:
+        print(f"… and {len(letters) - _MOST_LINES:,} more")
 
 
 def _line(letter: Envelope, index: Index) -> str:

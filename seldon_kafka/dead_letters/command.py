@@ -25,7 +25,7 @@ examples:
   seldon-kafka dead-letters replay 3:17 3:18
   seldon-kafka dead-letters purge --replayed --until 30d
 
-exit status: 0 success; 1 nothing was to do, some letters were left out (stderr has the reasons),
+exit status: 0 success; 1 no letter was found, some letters were left out (stderr has the reasons),
 or the brokers don't answer; 2 wrong use; 130 Ctrl-C.
 """
 _REPLAY = """\

@@ -17,7 +17,7 @@ from seldon_kafka.messages import Record
 
 @dataclasses.dataclass
 class Index:
-    """The selected dead letters, and counts of the others.
+    """The selected dead letters, and facts about the other messages of the topic.
 
     Attributes:
         letters: the selected dead letters, in offset order within each partition.
@@ -37,7 +37,7 @@ class Index:
         return letter.at in self.replays
 
     def attempts(self, letter: Envelope) -> int:
-        """Returns the number of replays of the message, before and after this rejection."""
+        """Returns how often the original message was replayed, before this rejection and since."""
         return letter.attempts + self.replays.get(letter.at, 0)
 
     def only(self, *, replayed: bool) -> Index:

@@ -63,7 +63,7 @@ def parse_position(text: str) -> RecordPosition:
 
 @dataclasses.dataclass(frozen=True)
 class Envelope:
-    """A dead letter without its value and headers, so it is small for every message.
+    """A dead letter without its value and headers, so it is small even if these are large.
 
     Attributes:
         at: position in the dead-letter topic.
@@ -73,7 +73,7 @@ class Envelope:
         key: the key as text, or None for a message without a key; a long key is cut.
         source: topic, partition and offset of the original message.
         sent_ms: time when the message was first sent, in milliseconds since 1970; -1 if unknown.
-        worker: name of the worker that rejected it.
+        worker: name of the worker that rejected the message.
         attempts: number of replays before this rejection.
         size: size of the dead letter (key, value and headers), in bytes.
         cut_from: size of the original value, in bytes, if the value was cut; otherwise None.
@@ -125,7 +125,10 @@ class Letter(Envelope):
     record: Record
 
     def original(self) -> Record:
-        """Returns the original message, without the headers that the runtime added."""
+        """Returns the original message, without the headers that a rejection or a replay added.
+
+        Its timestamp is the time when the message was first sent.
+        """
         theirs = self.record.headers[: _added_from(self.record.headers)]
         earlier = _earlier_replay(theirs)
         topic, partition, offset = self.source
@@ -137,7 +140,7 @@ class Letter(Envelope):
             self.sent_ms,
             None if header(added, DEAD_NO_KEY) else self.record.key,
             self.record.value,
-            tuple(theirs if earlier is None else theirs[:-_REPLAY_HEADERS]),
+            tuple(theirs if earlier is None else theirs[:-_REPLAY_HEADER_COUNT]),
         )
 
     def error(self) -> Dict[str, str]:
@@ -152,7 +155,7 @@ def read_envelope(record: Record) -> Optional[Envelope]:
     added = _added_from(record.headers)
     if added < 0:
         return None
-    # The sender may have set headers of the same names; they precede the reason.
+    # The sender may have set headers of the same names. They precede the header with the reason.
     ours = record.headers[added:]
     topic = _text(ours, INPUT_TOPIC)
     if not topic:
@@ -199,15 +202,18 @@ def replay_headers(attempts: int, sent_ms: int) -> Headers:
     return ((DEAD_ATTEMPTS, b"%d" % attempts), (INPUT_TIMESTAMP, b"%d" % sent_ms))
 
 
-_REPLAY_HEADERS = len(replay_headers(1, 0))
+_REPLAY_HEADER_COUNT = len(replay_headers(1, 0))
 
 
 def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
-    """Returns the number of replays and the first timestamp of a replayed input message.
+    """Returns the number of replays and the time of the first sending, from a replay's headers.
 
-    Returns None if the message was not replayed.
+    Returns None if the last headers are not those of a replay.
+
+    Args:
+        headers: headers of the message in the input topic.
     """
-    last = headers[-_REPLAY_HEADERS:]
+    last = headers[-_REPLAY_HEADER_COUNT:]
     if [name for name, _ in last] != [DEAD_ATTEMPTS, INPUT_TIMESTAMP]:
         return None
     attempts = _number(last, DEAD_ATTEMPTS)
@@ -215,7 +221,7 @@ def _earlier_replay(headers: Headers) -> Optional[Tuple[int, int]]:
 
 
 def replayed_position(record: Record) -> Optional[RecordPosition]:
-    """Returns the dead letter's position that a marker has; None for any other message."""
+    """Returns the position of the replayed dead letter from a marker; None for other messages."""
     position = header(record.headers, REPLAYED)
     try:
         return None if position is None else parse_position(position.decode("ascii"))
@@ -224,7 +230,7 @@ def replayed_position(record: Record) -> Optional[RecordPosition]:
 
 
 def _added_from(headers: Headers) -> int:
-    """Returns the index of the first header that the runtime added; -1 if there is none.
+    """Returns the index of the first header that the rejection added; -1 if there is none.
 
     This header has the reason. The sender may have set headers of the same name before it.
     """

@@ -73,8 +73,8 @@ class Mailbox:
             settled: whether to wait for the end of open transactions, which hide later messages.
 
         Raises:
-            MailboxError: the topic can't be read, the brokers don't answer, or a transaction stays
-                open.
+            MailboxError: the topic can't be read, the brokers don't answer, or `settled` is True
+                and a transaction stays open.
         """
         try:
             until = self._high_watermarks(starts) if settled else {}
@@ -83,7 +83,10 @@ class Mailbox:
             raise self._error("the dead letters can't be read", error) from error
 
     def everything(self, settled: bool = False) -> Iterator[Record]:
-        """Yields the messages of all partitions from their beginning, as `records` does."""
+        """Yields the messages of all partitions from their beginning, as `records` does.
+
+        Writes progress lines to stderr.
+        """
         beginning = dict.fromkeys(self.partitions(), confluent_kafka.OFFSET_BEGINNING)
         notice = Notice()
         for number, record in enumerate(self.records(beginning, settled), 1):
@@ -91,7 +94,9 @@ class Mailbox:
             yield record
 
     def letters(self, envelopes: Sequence[Envelope]) -> Iterator[Letter]:
-        """Yields these dead letters with their values, without those deleted since.
+        """Reads dead letters with their values, and yields them in order of their positions.
+
+        Dead letters that were deleted since they were indexed are left out.
 
         Raises:
             MailboxError: the brokers don't answer.
@@ -168,7 +173,7 @@ class Mailbox:
         )
 
     def _high_watermarks(self, partitions: Mapping[int, int]) -> Dict[int, int]:
-        """Returns the high watermark of each partition, which is after open transactions too."""
+        """Returns the end offset of each partition, after the messages of open transactions."""
         consumer = Consumer(
             consumer_config(self._settings, self._group, isolation_level="read_uncommitted")
         )

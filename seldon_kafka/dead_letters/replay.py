@@ -1,8 +1,8 @@
 """Sends dead letters back to their input topic, each exactly once.
 
-One transaction has some hundred copies of dead letters and their markers. All replays of one
-dead-letter topic have the same transactional id. So a new replay aborts the open transaction of an
-interrupted replay, and fences a running replay. Only then does it read the markers.
+One transaction sends copies of up to 500 dead letters, and a marker for each copy. All replays of
+one dead-letter topic have the same transactional id. So a new replay aborts the open transaction of
+an interrupted replay, and fences a running replay. After that, the new replay reads the markers.
 """
 
 from __future__ import annotations
@@ -89,7 +89,10 @@ def choose(index: Index, attempts: int, again: bool) -> Chosen:
 
 
 def chunks(letters: Iterable[Letter]) -> Iterator[List[Letter]]:
-    """Splits dead letters into chunks. One transaction sends a chunk well before its timeout."""
+    """Splits dead letters into chunks that one transaction can send before it times out.
+
+    A chunk has at most 500 dead letters and 8 MiB, or one larger dead letter.
+    """
     chunk: List[Letter] = []
     size = 0
     for letter in letters:
@@ -120,14 +123,15 @@ class Replay:
         self._settings = settings
         self._limits: Dict[str, TopicLimits] = {}
         try:
-            mine, theirs = map(self._limits_of, (settings.dead_letter_topic, settings.input_topic))
+            dead_letter_limits = self._limits_of(settings.dead_letter_topic)
+            input_limits = self._limits_of(settings.input_topic)
         except TopicMissing as error:
             raise MailboxError(str(error)) from error
-        most = min(_BATCH_BYTES, mine.max_bytes, theirs.max_bytes)
+        batch_bytes = min(_BATCH_BYTES, dead_letter_limits.max_bytes, input_limits.max_bytes)
         self._producer = TransactionalProducer(
             settings,
             f"{settings.dead_letter_topic}.replay",
-            most,
+            batch_bytes,
             lambda: None,
             # A fenced replay must end, because the other replay may send the same dead letters.
             renews=False,
@@ -147,7 +151,8 @@ class Replay:
 
         Args:
             letters: dead letters of one chunk.
-            replays: number of earlier replays, by position; 0 for a missing position.
+            replays: number of earlier replays of dead letters, by their position in the
+                dead-letter topic; a dead letter without an entry was not replayed.
 
         Returns:
             The dead letters that were left out, each with the reason.

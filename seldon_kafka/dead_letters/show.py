@@ -18,10 +18,10 @@ from seldon_kafka.errors import REASONS, Rejected
 from seldon_kafka.messages import Json, Record
 from seldon_kafka.pipeline.load_class import ClassNotUsable, load_class
 
-_AROUND = 40
+_AROUND_CHARACTERS = 40
 _FIRST_BYTES = 24
 _FIRST_KEYS = 10
-# Matches strings first, so that text within a string is not found.
+# Matches whole strings first, so that group 1 matches only outside of strings.
 _NOT_FINITE = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)')
 _MOST_CHARACTERS = 400
 _INDENT = " " * 10
@@ -94,7 +94,7 @@ def diagnose(record: Record, reason: str) -> str:
         reason: the reason word of the rejection.
 
     Returns:
-        One or two lines; "" if the value tells no more than the reason.
+        One to three lines; "" if the value tells no more than the reason.
     """
     if not record.value:
         return ""
@@ -126,11 +126,11 @@ def _not_finite(record: Record, value: bytes) -> str:
 
 
 def _around(text: str, position: int) -> str:
-    """Returns the text around a position, with a caret below the position."""
-    before = plain(text[max(0, position - _AROUND) : position])
-    after = plain(text[position : position + _AROUND])
-    before = ("…" if position > _AROUND else "") + before
-    after += "…" if position + _AROUND < len(text) else ""
+    """Returns the text around a position, and a second line with a caret below the position."""
+    before = plain(text[max(0, position - _AROUND_CHARACTERS) : position])
+    after = plain(text[position : position + _AROUND_CHARACTERS])
+    before = ("…" if position > _AROUND_CHARACTERS else "") + before
+    after += "…" if position + _AROUND_CHARACTERS < len(text) else ""
     return f"{before}{after}\n{' ' * len(before)}^"
 
 
@@ -161,7 +161,7 @@ def _no_payload(record: Record, value: bytes) -> str:
     document = _parsed(value)
     if not isinstance(document, dict):
         return _bytes(record, value)
-    keys = ", ".join(plain(key)[:_AROUND] for key in list(document)[:_FIRST_KEYS])
+    keys = ", ".join(plain(key)[:_AROUND_CHARACTERS] for key in list(document)[:_FIRST_KEYS])
     return f"the object has {keys or 'no keys'}"
 
 
@@ -196,7 +196,10 @@ def _parsed(value: bytes) -> Json:
 
 
 def _walk(item: Json, path: str = "", depth: int = 0) -> Iterator[Tuple[str, Json]]:
-    """Yields the path and value of every item of a JSON document, parents first."""
+    """Yields the path and value of each item of a JSON document, parents first.
+
+    Items that are nested deeper than `MAX_DEPTH` are left out.
+    """
     yield path, item
     if depth > MAX_DEPTH:
         return

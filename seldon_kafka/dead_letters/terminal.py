@@ -39,7 +39,13 @@ class Notice:
         self._next = time.monotonic() + _EVERY_S
 
     def update(self, what: str, done: int, total: int = 0) -> None:
-        """Reports the number of finished items, and their total; 0 if it is unknown."""
+        """Writes a progress line, unless the last one is less than two seconds old.
+
+        Args:
+            what: text before the numbers.
+            done: number of finished items.
+            total: number of all items; 0 if it is unknown.
+        """
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_S
