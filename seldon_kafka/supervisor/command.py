@@ -84,10 +84,11 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _check_work(settings: Settings) -> None:
-    """Refuses settings without any work, or with work that needs brokers although none is set.
+    """Checks that there is a server or a worker to run, and that no setting lacks `KAFKA_BROKER`.
 
     Raises:
-        UsageError: the settings are refused.
+        UsageError: there is nothing to run, or a setting needs brokers and `KAFKA_BROKER` is not
+            set.
     """
     if settings.broker:
         return

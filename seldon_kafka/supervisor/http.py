@@ -32,7 +32,7 @@ class Report(NamedTuple):
     """The state of the replica.
 
     Attributes:
-        live: whether the loop of the supervisor runs.
+        live: whether the supervisor's loop has run within the last ten seconds.
         why_not_ready: reasons why the replica is not ready; empty if it is ready.
         status: the JSON document of `/status`.
     """
@@ -48,7 +48,7 @@ class StatusServer:
     Args:
         host: address to listen on.
         port: port to listen on; 0 for any free one.
-        report: returns the state of the replica; called at each GET request.
+        report: returns the state of the replica; called at each GET or HEAD request.
         metrics_folder: folder with the metrics of the workers.
         served: the model behind `/v2/…`.
         max_bytes: largest body of a request, in bytes.

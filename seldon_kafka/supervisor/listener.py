@@ -22,7 +22,7 @@ TEXT = "text/plain; charset=utf-8"
 
 # Enough for probes, Prometheus and some clients; further connections get status 503.
 _MOST_CONNECTIONS = 32
-# The deadline of a request, however slowly its bytes arrive.
+# Time within which a request must arrive completely, and time-out of writing the answer.
 _ARRIVES_WITHIN_S = 30.0
 _BUSY = b"HTTP/1.0 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
@@ -34,7 +34,8 @@ class Answer(NamedTuple):
         status: HTTP status.
         content_type: content type of the body.
         body: the body.
-        allow: methods that the path supports, if the request has another method; empty otherwise.
+        allow: value of the header `Allow`: the methods that the path supports; empty if the path
+            supports the method of the request.
     """
 
     status: int
@@ -176,7 +177,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(answer.body)
 
     def send_error(self, code: int, message: Any = None, explain: Any = None) -> None:
-        """Answers a refused request in one line; the page of the base class would quote it."""
+        """Answers a refused request in one line; the base class would quote the request in HTML."""
         self.close_connection = True
         # Until the base class has parsed a request line, it assumes HTTP/0.9, whose answers have no
         # status.

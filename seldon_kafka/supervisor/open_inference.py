@@ -1,7 +1,7 @@
 """The paths of the Open Inference Protocol (`/v2/models/…/infer`), answered by Seldon's server.
 
-Seldon's server supports only Seldon's own format. The codecs of the workers convert requests and
-replies.
+Seldon's server supports only Seldon's own format. So this module converts requests and replies,
+with the codecs that the workers use too.
 https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md
 """
 

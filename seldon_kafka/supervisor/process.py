@@ -1,4 +1,4 @@
-"""A child process in its own session, so that it gets signals from this process only."""
+"""A child process in its own session, so that Ctrl-C in the terminal does not reach it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,10 @@ def describe_exit(status: int) -> str:
 
 
 def reap_orphans(children: List[int]) -> None:
-    """Reaps orphans, which the first process of a container inherits.
+    """Reaps ended orphans, which the first process of a container inherits.
+
+    Does nothing in any other process. An own child that has ended hides later orphans until other
+    code has waited for the child.
 
     Args:
         children: process ids of own children, which other code waits for.

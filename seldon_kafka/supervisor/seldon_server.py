@@ -12,11 +12,11 @@ from typing import Dict, List, Optional
 from seldon_kafka.supervisor.probe import answers_ok
 from seldon_kafka.supervisor.process import Process, describe_exit
 
-# A wrapper class that logs the requests to the class in MODEL_NAME.
-_LOGGED = "seldon_kafka.request_log.over_seldon.logged"
+# Name for Seldon's server: it makes an instance of the class in MODEL_NAME that logs its requests.
+_LOGGING_CLASS = "seldon_kafka.request_log.over_seldon.logged"
 _DEFAULT_HTTP_PORT = 9000
 _RESTART_S = 1.0
-# The interval of probes; the REST server may take long to load a model.
+# The interval of probes.
 _ASK_EVERY_S = 0.5
 
 
@@ -25,9 +25,9 @@ class SeldonServer:
 
     The first process of `seldon-core-microservice` is the REST server. After SIGTERM the REST
     server finishes its requests, ends the metrics process, and then waits for ever for the gRPC
-    servers, which get no signal. So this class waits until the requests are finished, and kills
-    the rest of the process group. (SIGTERM to the whole group would end the metrics process first.
-    The other processes clear their metrics there, and each would end with a stack trace.)
+    servers, which get no signal. So callers wait until `has_left` is true, and `end` then kills the
+    rest of the process group. (SIGTERM to the whole group would end the metrics process first. The
+    other processes could not clear their metrics in it, and each would end with a stack trace.)
 
     Args:
         class_name: the wrapper class.
@@ -44,7 +44,7 @@ class SeldonServer:
         path = os.pathsep.join(filter(None, [str(Path.cwd()), environment.get("PYTHONPATH", "")]))
         self._environment = {**environment, "PYTHONPATH": path}
         if logs_requests:
-            self._served = _LOGGED
+            self._served = _LOGGING_CLASS
             self._environment["MODEL_NAME"] = class_name
         self._process: Optional[Process] = None
         self._answers = False
@@ -106,7 +106,11 @@ class SeldonServer:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Returns whether the requests are finished: at most the gRPC servers' parent is left."""
+        """Returns whether the server has finished its requests after `stop`.
+
+        At most one child, the parent of the gRPC servers, is left then. Outside Linux the children
+        are not known, and the answer is True at once.
+        """
         process = self._process
         return process is None or process.poll() is not None or process.children() <= 1
 

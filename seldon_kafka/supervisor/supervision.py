@@ -40,6 +40,7 @@ class Supervisor:
 
     Raises:
         OSError: the HTTP port is not available.
+        SettingsError: the state folder can't be used.
     """
 
     def __init__(self, settings: Settings, class_name: str, environment: Dict[str, str]) -> None:
@@ -90,7 +91,7 @@ class Supervisor:
             self._stopping = True
 
     def run(self) -> int:
-        """Runs the replica until `stop`, or until restarts of a worker do not help.
+        """Runs the replica until `stop`, or until a worker dies that must not be restarted.
 
         Returns:
             Exit status: 0 after `stop` if all workers stopped in time, 1 otherwise.
@@ -107,10 +108,10 @@ class Supervisor:
             while not self._stopping:
                 self._check_all()
                 time.sleep(_TURN_S)
-            return 0 if self._leave() else 1
+            return 0 if self._stop_all() else 1
         except GaveUp as error:
             log.error("giving up: %s", error)
-            self._leave()
+            self._stop_all()
             return 1
         finally:
             self._end()
@@ -120,7 +121,7 @@ class Supervisor:
         if self._server is not None:
             self._log_event(self._server.check())
         for slot in self._slots:
-            # When one worker halts, all workers are stopped, and none is restarted.
+            # After one worker has stopped consumption, all workers are stopped, and none restarts.
             if self._halted is None:
                 self._check_worker(slot)
         children = [slot.pid for slot in self._slots] + [self._server and self._server.pid]
@@ -141,22 +142,22 @@ class Supervisor:
         self._marker.write(why)
         log.error("consumption stops: %s", why)
         log.error("fix the class, then start again with --resume (or as a new replica)")
-        self._leave_workers(time.monotonic() + self._settings.stop_timeout_s)
+        self._stop_workers(time.monotonic() + self._settings.stop_timeout_s)
 
     def _log_event(self, event: Optional[str]) -> None:
         if event:
             log.warning("%s", event)
 
-    def _leave(self) -> bool:
+    def _stop_all(self) -> bool:
         """Stops Seldon's server and the workers; returns whether the workers stopped in time."""
-        # The time limit counts from the signal, even if the loop noticed the signal late, because
-        # the process that sent the signal may kill the replica after that time.
+        # The time limit counts from the call of `stop`, even if the loop noticed it late, because
+        # Kubernetes kills the replica at a fixed time after SIGTERM.
         asked_at = self._stopping_since if self._stopping else time.monotonic()
         give_up_at = asked_at + self._settings.stop_timeout_s
         if self._server is None:
-            return self._leave_workers(give_up_at)
+            return self._stop_workers(give_up_at)
         self._server.stop()
-        left = self._leave_workers(give_up_at)
+        left = self._stop_workers(give_up_at)
         while not self._server.has_left():
             # The cause may be an idle connection of a client, so the exit status stays the same.
             if time.monotonic() > give_up_at:
@@ -165,15 +166,15 @@ class Supervisor:
             time.sleep(_TURN_S / 5)
         return left
 
-    def _leave_workers(self, give_up_at: float) -> bool:
+    def _stop_workers(self, give_up_at: float) -> bool:
         pids = [slot.pid for slot in self._slots if slot.pid is not None]
-        left = self._await_workers(give_up_at)
+        left = self._stop_or_kill_workers(give_up_at)
         for pid in pids:
-            # The metrics of partitions and lag of a killed worker are out of date.
+            # A killed worker leaves its partitions and lag in the metrics; this removes them.
             mark_process_dead(pid, self._metrics_folder)
         return left
 
-    def _await_workers(self, give_up_at: float) -> bool:
+    def _stop_or_kill_workers(self, give_up_at: float) -> bool:
         for slot in self._slots:
             slot.stop()
         while not all(slot.has_left() for slot in self._slots):

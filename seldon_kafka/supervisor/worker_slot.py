@@ -12,14 +12,14 @@ from seldon_kafka.supervisor.process import Process, describe_exit
 from seldon_kafka.worker.status import EXIT_STOPPED, READY, WorkerStatus, parse_status
 
 QUICK_DEATHS = 5
-"""Number of consecutive deaths without a commit after which restarts do not help."""
+"""Number of consecutive deaths without a commit after which a worker is not restarted."""
 
 _EXIT_WRONG_USE = 2
 _RESTART_MOST_S = 5.0
 
 
 class GaveUp(Exception):
-    """Restarts of a worker do not help; the text says why."""
+    """A worker died and is not restarted; the text says why."""
 
 
 class WorkerSlot:
@@ -101,12 +101,12 @@ class WorkerSlot:
 
     @property
     def stopped_on_purpose(self) -> bool:
-        """Whether the worker stopped because further consumption would do harm."""
+        """Whether the worker ended with `EXIT_STOPPED`, so that an operator must act."""
         return self._process is None and bool(self._why_stopped)
 
     @property
     def why_stopped(self) -> str:
-        """The reason why the worker stopped on purpose; empty if it did not."""
+        """The reason why the worker ended with `EXIT_STOPPED`; empty if it did not."""
         return self._why_stopped
 
     def _died(self, pid: int, status: int) -> str:
