@@ -27,8 +27,8 @@ examples:
 
 Every record becomes a document in index `model_log` (or --index). The id of the document is
 stable, so a record that is read twice replaces its own document. A missing index is created. If the
-search engine refuses a document, index `model_log-refused` gets the record as text, with the
-reason. The reason also goes to stderr.
+search engine refuses a document, index `model_log-refused` gets the record as text or base64, with
+the reason. The reason also goes to stderr.
 
 Variables: REQUEST_LOG_URL; REQUEST_LOG_USERNAME with REQUEST_LOG_PASSWORD, or REQUEST_LOG_API_KEY;
 REQUEST_LOG_CA_FILE. Brokers and topics come from KAFKA_BROKER,
@@ -45,7 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments to the parser."""
     parser.description = "Writes the request log to OpenSearch or Elasticsearch."
     parser.epilog = _EXAMPLES
-    parser.set_defaults(run=_carry)
+    parser.set_defaults(run=_write_request_log)
     parser.add_argument("--url", help="URL of the search engine (REQUEST_LOG_URL)")
     parser.add_argument("--index", help="index for the request log (the topic's name)")
     parser.add_argument(
@@ -69,7 +69,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _carry(options: argparse.Namespace) -> int:
+def _write_request_log(options: argparse.Namespace) -> int:
     """Writes records until SIGTERM or Ctrl-C; returns the exit status."""
     if options.print_index:
         sys.stdout.write(json.dumps(INDEX, indent=2) + "\n")

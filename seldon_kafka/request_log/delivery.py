@@ -17,7 +17,7 @@ _Found = TypeVar("_Found")
 
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.1, 30.0
 _BUSY = 429
-# The limit of the number of tries for a document with a temporary error.
+# The limit of the number of tries for a document with a temporary error other than 429.
 _MOST_TRIES = 5
 
 
@@ -37,7 +37,7 @@ class Delivery:
 
     Attributes:
         written: number of written documents, without replacements.
-        refused: number of refused documents.
+        refused: number of replaced documents: refused ones, and those of invalid records.
     """
 
     def __init__(self, engine: SearchEngine, stopped: threading.Event) -> None:
@@ -72,11 +72,13 @@ class Delivery:
                 self._write_fewer(waiting)
                 return
             tries += 1
-            busy = [each for each, answer in zip(waiting, answers) if _is_busy(answer, tries)]
+            busy = [
+                each for each, answer in zip(waiting, answers) if _is_tried_again(answer, tries)
+            ]
             replaced = [
                 self._replaced(each, answer)
                 for each, answer in zip(waiting, answers)
-                if answer is not None and not _is_busy(answer, tries)
+                if answer is not None and not _is_tried_again(answer, tries)
             ]
             written = [each for each, answer in zip(waiting, answers) if answer is None]
             self.written += sum(each.is_own for each in written)
@@ -85,7 +87,7 @@ class Delivery:
                 self._pause("some documents had temporary errors")
 
     def refusal(self, record: Record, index: str, why: str, *, whole: bool = True) -> Document:
-        """Returns the replacement of a refused document, and logs the refusal.
+        """Returns the replacement of a refused document; logs and counts the refusal.
 
         Args:
             record: the record of the refused document.
@@ -105,6 +107,10 @@ class Delivery:
         return self.refusal(document.record, document.index, why)
 
     def _write_fewer(self, documents: List[Document]) -> None:
+        """Writes each half of documents that are too large for one request.
+
+        A single document that is too large is replaced, at last by one without the record's value.
+        """
         if len(documents) > 1:
             middle = len(documents) // 2
             self.write(documents[:middle])
@@ -143,8 +149,11 @@ class Delivery:
             raise Stopped
 
 
-def _is_busy(answer: Optional[Refusal], tries: int) -> bool:
-    """Returns whether a later try may succeed."""
+def _is_tried_again(answer: Optional[Refusal], tries: int) -> bool:
+    """Returns whether a document is tried again; False if it was written.
+
+    Status 429 is tried again for ever, and other temporary errors up to `_MOST_TRIES` times.
+    """
     return answer is not None and (
         answer.status == _BUSY or (answer.is_for_later and tries < _MOST_TRIES)
     )

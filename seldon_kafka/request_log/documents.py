@@ -13,7 +13,7 @@ from seldon_kafka.pipeline.replies import made_puid
 from seldon_kafka.transport.log_entry import as_text_or_base64, json_text, rfc3339
 
 _REFUSED = "-refused"
-_KEYWORD, _DATE, _WHOLE = {"type": "keyword"}, {"type": "date"}, {"type": "long"}
+_KEYWORD, _DATE, _LONG = {"type": "keyword"}, {"type": "date"}, {"type": "long"}
 # The index stores such a value and does not index its fields, because two values may give one field
 # different types.
 _SHOWN: JsonObject = {"type": "object", "enabled": False}
@@ -33,8 +33,8 @@ INDEX: JsonObject = {
             "input": {
                 "properties": {
                     "topic": _KEYWORD,
-                    "partition": _WHOLE,
-                    "offset": _WHOLE,
+                    "partition": _LONG,
+                    "offset": _LONG,
                     "timestamp": {"type": "date", "format": "epoch_millis"},
                     "key": _KEYWORD,
                 }
@@ -42,11 +42,11 @@ INDEX: JsonObject = {
             "request": _SHOWN,
             "request_encoding": _KEYWORD,
             "request_content_type": _KEYWORD,
-            "request_bytes": _WHOLE,
+            "request_bytes": _LONG,
             "response": _SHOWN,
             "response_encoding": _KEYWORD,
             "response_content_type": _KEYWORD,
-            "response_bytes": _WHOLE,
+            "response_bytes": _LONG,
             "rejection": {
                 "properties": {
                     "reason": _KEYWORD,
@@ -179,8 +179,8 @@ def _tags_in(response: Json) -> Optional[JsonObject]:
 
 
 def _line(document: JsonObject) -> bytes:
-    # The JSON of a sender is not copied, because it may have line breaks and duplicate keys. Search
-    # engines refuse both.
+    # The entry was parsed and is written again, because a sender's JSON may have line breaks and
+    # duplicate keys. Search engines refuse both.
     try:
         return orjson.dumps(document)
     except TypeError as error:

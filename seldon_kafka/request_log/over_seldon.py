@@ -1,4 +1,4 @@
-"""Logs requests to Seldon's server over REST and gRPC, and answers only logged requests.
+"""Logs requests to Seldon's server over REST and gRPC; a request that can't be logged fails.
 
 `seldon-core-microservice seldon_kafka.request_log.over_seldon.logged` serves the class that
 `MODEL_NAME` names. Seldon's server calls `predict_raw` of a `Logged` object, which calls the class.
@@ -134,7 +134,7 @@ class Logged:
         verdict: Optional[Verdict],
     ) -> None:
         transport = "grpc" if isinstance(msg, SeldonMessage) else "rest"
-        puid = _puid_in(reply) or _puid_in(msg) or _puid_beside()
+        puid = _puid_in(reply) or _puid_in(msg) or _puid_in_header()
         try:
             self._log.log(transport, puid, request, response, verdict)
         except NotWritten as error:
@@ -171,6 +171,7 @@ def _content(message: Json) -> Content:
 
 
 def _puid_in(message: Json) -> str:
+    """Returns `meta.puid` of a message, or `id` of one without `meta`; empty if there is none."""
     if isinstance(message, SeldonMessage):
         return str(message.meta.puid)
     if not isinstance(message, dict):
@@ -180,7 +181,7 @@ def _puid_in(message: Json) -> str:
     return puid if isinstance(puid, str) else ""
 
 
-def _puid_beside() -> str:
+def _puid_in_header() -> str:
     """Returns the `puid` from the header that Seldon's executor sets; empty if there is none."""
     return flask.request.headers.get(_PUID_HEADER, "") if flask.has_request_context() else ""
 

@@ -24,7 +24,7 @@ _ANSWER_S = 30.0
 _OK, _CREATED, _BAD_REQUEST, _NOT_FOUND, _TOO_LARGE = 200, 201, 400, 404, 413
 _UNAUTHORIZED = (401, 403)
 _LATER = (408, 429, 500, 502, 503, 504)
-_WORDS = 300
+_MOST_CHARACTERS = 300
 
 
 class Unavailable(Exception):
@@ -225,12 +225,14 @@ def _describe(error: Json) -> str:
     if isinstance(error, dict) and isinstance(error.get("reason"), str):
         cause = error.get("caused_by")
         more = f" ({_describe(cause)})" if isinstance(cause, dict) else ""
-        return f"{error.get('type')}: {error['reason']}{more}"[:_WORDS]
-    return (error if isinstance(error, str) else json.dumps(error))[:_WORDS]
+        return f"{error.get('type')}: {error['reason']}{more}"[:_MOST_CHARACTERS]
+    return (error if isinstance(error, str) else json.dumps(error))[:_MOST_CHARACTERS]
 
 
 def _brief(error: BaseException) -> str:
     """Returns the text of the innermost cause of an exception."""
     while error.__cause__ is not None or error.__context__ is not None:
         error = error.__cause__ or error.__context__ or error
-    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[:_WORDS]
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__)[
+        :_MOST_CHARACTERS
+    ]

@@ -80,11 +80,14 @@ class Sink:
 
     @property
     def refused(self) -> int:
-        """Number of refused documents."""
+        """Number of replaced documents: refused ones, and those of invalid records."""
         return self._delivery.refused
 
     def stop(self) -> None:
-        """Ends `run` after the current batch or wait; may be called from a signal handler."""
+        """Ends `run` after the current batch; may be called from a signal handler.
+
+        A wait for the search engine ends at once. Its batch is then not committed.
+        """
         self._stopped.set()
 
     def run(self) -> None:
@@ -92,7 +95,7 @@ class Sink:
 
         Raises:
             Unreadable: the topics can't be read.
-            Unusable: the search engine refuses all documents.
+            Unusable: the search engine refuses all documents, or an index can't be created.
             KafkaException: no broker answers.
         """
         try:
