@@ -1,1 +1,1 @@
-"""Writes and lists the feedback topic with `seldon-kafka feedback`."""
+"""Writes feedback to the feedback topic, and lists it: `seldon-kafka feedback`."""

@@ -45,7 +45,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         commands, "create", _EXAMPLES, help="create missing topics; existing ones stay as they are"
     )
     create_parser.add_argument(
-        "--partitions", type=positive_integer, default=PARTITIONS, metavar="N"
+        "--partitions",
+        type=positive_integer,
+        default=PARTITIONS,
+        metavar="N",
+        help="partitions of each new topic (%(default)s)",
     )
     create_parser.add_argument(
         "--replication",
@@ -67,7 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="add partitions to topics",
         description="Adds partitions to topics. New messages of a key may then go to another "
         "partition than before. Messages of one key are in order again once all messages that "
-        "were sent before are answered.",
+        "were sent before the change are answered.",
     )
     partitions_parser.add_argument(
         "partitions", type=positive_integer, metavar="N", help="new number of partitions"

@@ -23,11 +23,11 @@ class Partition:
         leader: broker id of the leader; None without a leader.
         replicas: broker ids of the replicas.
         in_sync: broker ids of the in-sync replicas.
-        first: offset of the oldest record; None without a leader.
-        end: offset of the next record; None without a leader.
+        first: offset of the oldest record; None if no leader answers.
+        end: offset of the next record; None if no leader answers.
         committed: committed offset of the group; None without a commit.
-        lag: number of offsets from `committed` to `end`, transaction markers included; None without
-            a commit or a leader.
+        lag: number of offsets from `committed` to `end`, transaction markers included, without
+            offsets before `first`; None without a commit, or if no leader answers.
     """
 
     partition: int
@@ -41,7 +41,10 @@ class Partition:
 
     @property
     def behind(self) -> int:
-        """The number of offsets that the group has to read: its lag, or all without a commit."""
+        """The number of offsets that the group has to read; 0 if no leader answers.
+
+        It is the lag, or without a commit the number of all offsets from `first` to `end`.
+        """
         if self.lag is not None:
             return self.lag
         return max(0, (self.end or 0) - (self.first or 0))
@@ -61,7 +64,7 @@ class TopicReport:
 
     @property
     def lag(self) -> Optional[int]:
-        """The sum of the group's lag over all partitions; None without a commit."""
+        """The sum of the lags of the partitions that have one; None if no partition has one."""
         lags = [p.lag for p in self.partitions or () if p.lag is not None]
         return sum(lags) if lags else None
 
@@ -133,7 +136,7 @@ def _offsets(consumer: Consumer, partition: TopicPartition) -> Optional[Tuple[in
         offsets: Optional[Tuple[int, int]] = consumer.get_watermark_offsets(
             partition, timeout=_PARTITION_S
         )
-    except KafkaException:  # the partition has no leader, and the report says so
+    except KafkaException:  # the partition has no leader, or the leader does not answer
         return None
     return offsets
 

@@ -43,7 +43,7 @@ def wanted_topics(
     """Returns the input, output, dead-letter and feedback topics, and the request log if it is on.
 
     Args:
-        settings: the settings with the topics' names and the largest message.
+        settings: the settings with the topics' names and the size limit of messages.
         brokers: number of brokers.
         partitions: number of partitions of each topic.
         replication: number of replicas of each partition; None for as many as brokers, at most 3.
