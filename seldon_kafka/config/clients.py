@@ -88,7 +88,8 @@ def most_bytes(settings: Settings) -> int:
 def most_log_bytes(settings: Settings) -> int:
     """Returns the size limit of a request-log record, in bytes.
 
-    A record has a request and its reply in base64.
+    It has room for a request and its reply in base64, up to 90 MiB. If one message may have more
+    than that (`most_bytes`), this is the limit.
     """
     most = most_bytes(settings)
     return max(most, min(_LOG_RECORD_BYTES, 2 * (most // 3 * 4)))

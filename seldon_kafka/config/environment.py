@@ -12,7 +12,7 @@ Parser = Callable[[str, str], Any]
 PREFIX = "KAFKA_"
 
 # Variables of Kafka's own scripts and of this project's local cluster.
-_OTHERS_OWN = frozenset(
+_FOREIGN_VARIABLES = frozenset(
     {
         "KAFKA_CLUSTER_DIR",
         "KAFKA_DEBUG",
@@ -97,9 +97,12 @@ def _within(convert: Callable[[str], float], what: str, low: float, high: float)
 
 
 def is_foreign(variable: str, value: str) -> bool:
-    """Returns whether a `KAFKA_*` variable is a service link, or belongs to Kafka's scripts."""
+    """Returns whether a `KAFKA_*` variable is a service link of Kubernetes, or is for other tools.
+
+    These tools are Kafka's own scripts and this project's local cluster.
+    """
     return (
-        variable in _OTHERS_OWN
+        variable in _FOREIGN_VARIABLES
         or value.startswith(("tcp://", "udp://", "sctp://"))
         or _SERVICE_LINK.match(variable) is not None
     )
@@ -120,7 +123,10 @@ def ignored_by(environ: Mapping[str, str]) -> FrozenSet[str]:
 def unknown_variables(
     environ: Mapping[str, str], known: Iterable[str], prefixes: Tuple[str, ...]
 ) -> List[str]:
-    """Returns the `KAFKA_*` variables that are not settings; they may belong to the user model.
+    """Returns the `KAFKA_*` variables that are not settings, and may belong to the user model.
+
+    Foreign variables, variables with one of `prefixes`, and those that `KAFKA_IGNORE` names are
+    left out.
 
     Args:
         environ: all environment variables.
@@ -152,8 +158,8 @@ def unknown_variables(
 def _near(variable: str, names: Iterable[str]) -> Optional[str]:
     """Returns the name that a variable probably misspells, or None.
 
-    The nearest name is returned if it differs by at most `_MOST_EDITS` edits. Otherwise a name is
-    returned if no other name begins with the variable and `_`.
+    It is the nearest name, if this differs by at most `_MOST_EDITS` edits. Otherwise it is the name
+    that begins with the variable and `_`, if there is exactly one.
     """
     found = min(names, key=lambda name: edits(variable, name))
     if edits(variable, found) <= _MOST_EDITS:

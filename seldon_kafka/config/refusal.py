@@ -23,7 +23,7 @@ from seldon_kafka.messages import JsonObject
 
 # Time-out of a request that only finds out the reason of an earlier error.
 _REASON_S = 3.0
-# The reason of a refusal may arrive so long after the error that all brokers are down.
+# The error "all brokers are down" may arrive first, and the reason of a refusal this much later.
 _REASON_DELAY_S = 0.5
 # Time-out of all other requests.
 _REQUEST_S = 10.0
@@ -158,8 +158,8 @@ def one_shot_client() -> Iterator[Settings]:
 
     Raises:
         SettingsError: a setting is invalid, or no broker is set.
-        CommandError: the brokers refuse the client or do not answer, or the context raises a
-            `KafkaException`.
+        CommandError: the brokers refuse the client or do not answer, or the body of the `with`
+            statement raises a `KafkaException`.
     """
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     settings = load_settings()

@@ -76,7 +76,7 @@ def worker_rights(settings: Settings) -> Tuple[Right, ...]:
 def request_log_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights to write the request log; none if the request log is off.
 
-    Workers need them, and Seldon's server beside the workers.
+    Workers need them, and so does Seldon's server in the same replica.
     """
     if not settings.log_requests:
         return ()
@@ -110,7 +110,7 @@ def consumer_rights(settings: Settings) -> Tuple[Right, ...]:
 
 
 def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
-    """Returns the rights to read and replay dead letters."""
+    """Returns the rights to read, replay and purge dead letters."""
     return (
         Right(TOPIC, settings.dead_letter_topic, READ, "listing and showing"),
         Right(TOPIC, settings.dead_letter_topic, WRITE, "marking replayed letters"),
@@ -130,7 +130,7 @@ def dead_letter_rights(settings: Settings) -> Tuple[Right, ...]:
 def feedback_rights(settings: Settings) -> Tuple[Right, ...]:
     """Returns the rights to write feedback.
 
-    Seldon's server needs them, and the workers beside it do not.
+    Seldon's server needs them if the class writes the feedback that it gets. Workers never do.
     """
     return (Right(TOPIC, settings.feedback_topic, WRITE, "feedback"),)
 

@@ -49,8 +49,8 @@ class Share(NamedTuple):
 
     Attributes:
         first: range of messages that are older than all changes.
-        changes: start of each further range, in milliseconds since 1970, and the range, in order of
-            time. A range applies until the next one starts.
+        changes: pairs of a time, in milliseconds since 1970, and a range, in order of time. The
+            range applies to messages with this timestamp or a later one, until the next time.
     """
 
     first: Range = Range()
