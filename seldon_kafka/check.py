@@ -53,7 +53,8 @@ class Finding(NamedTuple):
         switch: reason why messages can't be stacked; empty if they can be stacked.
         differences: descriptions of replies in batches that differ from the reply to the single
             message; only the first one for each batch size.
-        side_effects: descriptions of side effects of the class on its input and output arrays.
+        side_effects: notes on the class: it changes its input or an earlier answer, its answers
+            have masked values, or a second call gives another answer.
         singly_s: time for all messages one by one, in seconds.
         stacked_s: time for all messages in one batch, in seconds.
     """
@@ -79,7 +80,7 @@ def compare(class_name: str, payloads: Sequence[bytes]) -> Finding:
         payloads: values of messages.
 
     Raises:
-        ClassNotUsable: the class does not exist, or has no method that can be called.
+        ClassNotUsable: `load_class` refuses the class.
         Retriable: the class raised a temporary error.
         Exception: an error of the constructor or `load()` of the class.
     """
@@ -136,9 +137,9 @@ def _batches(records: List[Record], size: int) -> Iterator[List[Record]]:
 
 
 def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[str]:
-    """Yields descriptions of the side effects that `_SideEffects` finds; all of them are allowed.
+    """Yields the notes of `_SideEffects` on a class; everything that they describe is allowed.
 
-    Nothing is tried with a class that gets whole messages (`predict_raw`).
+    Yields nothing for a class that gets whole messages (`predict_raw`).
     """
     if user_model.takes_raw:
         return
@@ -153,10 +154,10 @@ def _side_effects(user_model: UserModel, records: Sequence[Record]) -> Iterator[
 
 
 class _SideEffects:
-    """Finds side effects of a class on its input and output arrays.
+    """Finds side effects of a class on its input and output arrays, and unusual answers.
 
     Attributes:
-        found: descriptions of the side effects, as keys in the order of their discovery.
+        found: notes on the class, as keys in the order of their discovery.
     """
 
     def __init__(self, user_model: UserModel) -> None:
@@ -166,7 +167,7 @@ class _SideEffects:
         self.found: Dict[str, None] = {}
 
     def observe(self, payload: Payload) -> None:
-        """Calls the class twice with a payload, and adds side effects to `found`.
+        """Calls the class twice with a payload, and adds notes to `found`.
 
         Raises:
             Exception: an error of the class.
@@ -274,7 +275,7 @@ def varied(payloads: Sequence[bytes], count: int) -> List[bytes]:
 
 
 def _drawn_again(value: bytes, random: np.random.Generator) -> bytes:
-    """Returns a copy of a JSON message whose array has numbers drawn at random from the original.
+    """Returns a copy of a JSON message, with numbers drawn at random from its own array.
 
     The numbers are drawn with repetition, because a mere reordering would keep mean and range. A
     message without an array of different numbers is returned unchanged.

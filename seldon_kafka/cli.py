@@ -102,7 +102,7 @@ def _parser(complete: Sequence[str]) -> argparse.ArgumentParser:
     """Returns a parser of the command line.
 
     Args:
-        complete: names of the subcommands that get their arguments, for which their modules are
+        complete: names of the subcommands whose arguments are added. Only their modules are
             imported. Other words are ignored.
     """
     parser = argparse.ArgumentParser(

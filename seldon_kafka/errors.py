@@ -300,11 +300,14 @@ def is_temporary(error: BaseException) -> bool:
     If `status_code` of the exception is from 400 to 499, this code alone decides. Otherwise the
     exception or one of its causes must show that it is temporary:
 
-    - It is a connection error or time-out of Python or of a common client library.
+    - It is a connection error or time-out of Python or of a common client library, or a temporary
+      failure of name resolution.
     - It has one of `STATUS_CODES`.
     - Its attribute `retriable` is True.
+    - It is a group of exceptions that are all temporary.
 
-    Certificate errors, malformed addresses and exceptions caused by them are never temporary.
+    Errors that last until a person changes something, such as certificate errors and malformed
+    addresses, are never temporary. Nor are exceptions that they caused.
     """
     own = status_of(error)
     if own is not None and 400 <= own < 500:
@@ -338,7 +341,7 @@ def retry_after_s(error: BaseException) -> float:
 
 
 def _retry_after(holder: Any) -> Any:
-    """Returns the header `Retry-After` of an exception or a response, or None."""
+    """Returns the header `Retry-After` among the `headers` of an object, or None."""
     headers = attribute(holder, "headers")
     with contextlib.suppress(Exception):
         return headers.get("Retry-After") or headers.get("retry-after")

@@ -146,7 +146,7 @@ class Response:
 
 
 class Prediction(NamedTuple):
-    """The answer of a user model to one message.
+    """The answer of a user model to one message, or to a stack of messages.
 
     Attributes:
         data: rows (`np.ndarray` or list), or bytes, str or dict; or a whole reply, if `raw`.

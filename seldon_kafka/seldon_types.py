@@ -8,11 +8,13 @@ from typing import Any
 
 
 def known_to_seldon(ours: type, module: str, name: str) -> type:
-    """Returns a subclass of a class and seldon_core's class, or the class itself.
+    """Returns a class that inherits from `ours` and from a class of seldon_core.
+
+    Returns `ours` if it already inherits from that class, or if the module is not imported.
 
     Args:
         ours: a class of this package.
-        module: name of seldon_core's module. If it is not imported, the result is `ours`.
+        module: name of seldon_core's module.
         name: name of the class in this module, which Seldon's server tests for.
     """
     theirs = getattr(sys.modules.get(module), name, None)
