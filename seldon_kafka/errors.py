@@ -69,7 +69,8 @@ MOST_RETRY_AFTER_S = 300.0
 STATUS_CODES = frozenset((408, 425, 429, 502, 503, 504))
 """HTTP status codes of errors after which the same request may succeed (RFC 9110)."""
 
-# Exceptions after which the same call may succeed: Python's, gRPC's by code, and others by name.
+# Exceptions after which the same call may succeed: Python's by type, gRPC's by status code, and
+# those of other libraries by qualified name.
 _TEMPORARY = (ConnectionError, TimeoutError, socket.timeout)
 _GRPC_CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED")
 _TEMPORARY_NAMES = frozenset(

@@ -24,7 +24,7 @@ from typing import (
 from seldon_kafka.seldon_types import known_to_seldon
 
 Json = Any
-"""A JSON value, or an array, bytes or object of a user model instead of one."""
+"""A JSON value; in payloads and answers also an array, bytes or any object of a user model."""
 
 JsonObject = Dict[str, Any]
 """A JSON object."""
@@ -102,7 +102,8 @@ class Payload(NamedTuple):
             `strData`, `jsonData` or `customData`; `raw` if only `request` is decoded.
         data: `np.ndarray` for `ndarray`, `tensor` and `tftensor`; bytes for `binData`; str for
             `strData`; any JSON value for `jsonData`; protobuf's `Any` for `customData`.
-        names: feature names of the sender: a tuple of texts, or any other value of the field.
+        names: feature names of the sender, as a tuple of texts. If the sender's `names` is not a
+            list of texts, it is kept as it is.
         meta: `meta` of the sender (`puid`, `tags`, …).
         request: the parsed message for raw methods, as JSON or `SeldonMessage`; None if no method
             needs it.

@@ -25,7 +25,7 @@ _FOREIGN_VARIABLES = frozenset(
         "KAFKA_OPTS",
     }
 )
-# Kubernetes sets these in every pod beside a Service whose name begins with `kafka`
+# Kubernetes sets such variables in each pod whose namespace has a Service named `kafka…`
 # (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
 _SERVICE_LINK = re.compile(
     r"^KAFKA_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$"

@@ -133,8 +133,8 @@ def explained(error: KafkaException, config: Mapping[str, Any]) -> KafkaExceptio
 def admitted(settings: Settings) -> Settings:
     """Checks that a broker accepts a client with these settings.
 
-    Commands call this function before all else. So they report a refusal at once, and wait for
-    brokers that start or restart.
+    Commands call this function before all else. So they report a refusal at once, and wait up to
+    ten seconds for brokers that start or restart.
 
     Returns:
         The same settings.

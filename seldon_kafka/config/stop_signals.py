@@ -52,7 +52,7 @@ class StopSignals:
     def install(self) -> None:
         """Installs the handler; the main thread calls this around each call of the user model.
 
-        If the user model has installed a handler in between, a signal calls both handlers.
+        If the user model has replaced this handler by its own, a signal calls both of them.
         """
         for number in _NUMBERS:
             found = _handler_of(number)

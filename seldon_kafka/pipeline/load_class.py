@@ -46,7 +46,8 @@ def load_class(
             `MODEL_NAME`.
         environ: environment variables with Seldon's `PREDICTIVE_UNIT_PARAMETERS` and
             `SERVICE_TYPE`; none by default.
-        null_non_finite: keep NaN and infinity in answers; by default such answers are refused.
+        null_non_finite: keep NaN and infinity in answers, for which replies have null; by default
+            such answers are refused.
 
     Raises:
         ClassNotUsable: the class can't be imported, an environment variable is invalid, or
@@ -100,8 +101,8 @@ def check_servable(instance: object, service: Service) -> None:
     """Refuses an instance that would fail for every message.
 
     Raises:
-        ClassNotUsable: the instance has no method for the service type; or one of these methods
-            is async, or does not take the arguments that it gets.
+        ClassNotUsable: the instance has neither the method of the service type nor a raw method;
+            or such a method is async, or does not take the arguments that it gets.
     """
     kind = type(instance).__name__
     raw = [name for name in service.raw_names if has_method(instance, name)]

@@ -109,6 +109,7 @@ class Pipeline:
         self._on_switch = on_switch
         self._check = check or StackCheck()
         self._clock = clock
+        # The first value of each constant tag, by name; and the row shapes of answered messages.
         self._constant_tags: JsonObject = {}
         self._row_shapes: Set[Tuple[int, ...]] = set()
         if batching == "on":

@@ -53,6 +53,8 @@ class StackCheck:
     def __init__(self, chooser: Optional[random.Random] = None) -> None:
         self._chooser = chooser or random.Random()  # noqa: S311 - a sample, no secret
         self._passed: Dict[Hashable, int] = {}
+        # Total times of stacked calls, of all checks, and of checks of samples; and the moving
+        # average of the time of a single call.
         self._stacked_s = 0.0
         self._checked_s = 0.0
         self._sampled_s = 0.0

@@ -129,7 +129,8 @@ class UserModel:
     Args:
         instance: the instance of the wrapper class.
         service: names of the methods to call.
-        null_non_finite: keep NaN and infinity in answers; by default such answers are refused.
+        null_non_finite: keep NaN and infinity in answers, for which replies have null; by default
+            such answers are refused.
 
     Attributes:
         instance: the instance of the wrapper class.
@@ -341,7 +342,7 @@ class UserModel:
         except Exception as error:
             if not says_not_implemented(error):
                 raise
-            # Seldon answers this for a class without the method.
+            # Seldon's server gives the same answer for a class that lacks the method.
             return response_of([] if self._service.method == "predict" else data)
 
     def own_meta(self, meta: Json) -> Json:

@@ -58,7 +58,7 @@ class Delivery:
                 log.info("created index %s", name)
 
     def write(self, documents: Sequence[Document]) -> None:
-        """Writes documents, in as many requests as necessary.
+        """Writes documents; retries after temporary errors, and splits a too large request.
 
         Raises:
             Stopped: the wait for the search engine was stopped.

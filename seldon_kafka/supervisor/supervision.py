@@ -25,6 +25,7 @@ from seldon_kafka.worker.status import HALTED
 
 log = logging.getLogger("seldon_kafka.supervisor")
 
+# The interval of the supervisor's loop.
 _TURN_S = 0.1
 # A supervisor whose loop has not run for this time is not live.
 _LIVE_S = 10.0
