@@ -60,8 +60,7 @@ def parse_any_json(value: bytes) -> Json:
     Raises:
         Rejected: the text is not JSON in UTF-8, or exceeds a limit.
     """
-    if value.startswith(_BYTE_ORDER_MARK):
-        value = value[len(_BYTE_ORDER_MARK) :]
+    value = without_byte_order_mark(value)
     check_containers(value)
     try:
         document = orjson.loads(value)
@@ -77,6 +76,11 @@ def parse_any_json(value: bytes) -> Json:
     return _parse_exactly(value)
 
 
+def without_byte_order_mark(value: bytes) -> bytes:
+    """Returns JSON text without the byte order mark that some programs write first."""
+    return value[len(_BYTE_ORDER_MARK) :] if value.startswith(_BYTE_ORDER_MARK) else value
+
+
 def _holds_texts_alone(document: Json) -> bool:
     """Returns whether the document is an object of strings only, so that it has no number."""
     return isinstance(document, dict) and _TEXT.issuperset(map(type, document.values()))
@@ -88,7 +92,7 @@ def is_strict_json(value: bytes) -> bool:
     Args:
         value: JSON text that `parse_any_json` has accepted.
     """
-    return not _PYTHON_ONLY.search(value) or _is_parsed_by_orjson(value)
+    return not _PYTHON_ONLY.search(value) or _is_parsed_by_orjson(without_byte_order_mark(value))
 
 
 def _is_parsed_by_orjson(value: bytes) -> bool:

@@ -4,8 +4,8 @@ An entry is a message in the binary mode of the Kafka binding of CloudEvents 1.0
 attributes are headers, and its data is the value.
 https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
 
-Entries are joined from bytes. A request or reply of valid JSON is copied into its entry, because
-parsing and writing it again would take as long as answering the request.
+Entries are joined from bytes. A reply in JSON, and a request that the worker has decoded from JSON,
+is copied into its entry. Parsing and writing it again would take as long as answering it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import orjson
 
 from seldon_kafka.codec import family_of
 from seldon_kafka.codec.feedback import LONGEST_PUID
-from seldon_kafka.codec.json_text import JSON_HEADERS, is_strict_json
+from seldon_kafka.codec.json_text import JSON_HEADERS, is_strict_json, without_byte_order_mark
 from seldon_kafka.config.settings import Settings
 from seldon_kafka.messages import Outcome, Record, Reply, header
 from seldon_kafka.pipeline.replies import made_puid
@@ -30,9 +30,9 @@ from seldon_kafka.transport.output_messages import OutputMessage, TopicLimits, s
 
 _LONGEST_KEY = 1024
 _MAGIC = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"))
-_BYTES = "application/octet-stream"
-# The partitioner chooses the partition by the key, so that an entry and feedback on the same reply
-# have the same partition number.
+_BINARY_TYPE = "application/octet-stream"
+# The partitioner chooses the partition. The key is the `puid`, so an entry and the feedback on the
+# same reply have the same partition number.
 _BY_KEY = -1
 ANSWERED = b"model.request.answered"
 REJECTED = b"model.request.rejected"
@@ -41,15 +41,18 @@ JSON_TYPE, PROTOBUF_TYPE = "application/json", "application/x-protobuf"
 """Content types of JSON and protobuf values; used for values without a `content-type` header."""
 
 ENVELOPE_BYTES = 64 * 1024
-"""Assumed size of key, headers and framing, in bytes; their true size is counted near a limit."""
+"""Generous estimate of the size of key, headers and framing, in bytes.
+
+The true size is counted only if the value and this estimate exceed the topic's limit.
+"""
 
 JSON, TEXT, BASE64, OMITTED = "json", "text", "base64", "omitted"
 """Encodings of a request or reply in an entry: JSON, a string, a string in base64, or null."""
 
 EventHeaders = List[Tuple[str, Optional[bytes]]]
 
-# The attributes of Seldon's own request logger, and the variables with their values. Seldon's
-# operator sets all of these variables but the last one
+# Attributes that Seldon's own request logger writes too, each with the environment variable of its
+# value. Seldon's operator sets all of these variables but the last one
 # (https://docs.seldon.io/projects/seldon-core/en/v1.17.1/analytics/logging.html).
 _SELDON_ATTRIBUTES = (
     ("ce_inferenceservicename", "SELDON_DEPLOYMENT_ID"),
@@ -77,8 +80,9 @@ class Content(NamedTuple):
     """The value of a request or a reply.
 
     Attributes:
-        json: JSON text of the value in the entry.
-        encoding: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty for a message without a value.
+        json: JSON text of the value in the entry, without a byte order mark.
+        encoding: `JSON`, `TEXT`, `BASE64` or `OMITTED`; empty for a message without a value, and
+            for a reply that does not exist.
         content_type: content type of the original value.
         size: size of the original value, in bytes.
     """
@@ -106,7 +110,8 @@ class Entry(NamedTuple):
     Attributes:
         id: `id` of the CloudEvent, unique within the source; ASCII without characters that JSON
             escapes.
-        puid: `puid` of the reply, which feedback on the reply also has; UTF-8.
+        puid: the id by which feedback refers to this entry, in UTF-8: the `puid` of the request if
+            it is a string of at most `LONGEST_PUID` characters, else one that the worker made.
         transport: `kafka`, `rest` or `grpc`.
         position: JSON text of the request's position in Kafka, or `null`.
         subject: `subject` of the CloudEvent: the position as topic/partition/offset, or empty.
@@ -129,8 +134,9 @@ def author_of(group_id: str, channel: str, worker: str, environ: Mapping[str, st
     """Returns the author of entries.
 
     Args:
-        group_id: the consumer group; Seldon's server of the same replica uses the same id.
-        channel: the input topic, or the name of another channel.
+        group_id: id of the consumer group, the first part of `source`. Entries of requests over
+            REST and gRPC have it too.
+        channel: second part of `source`: the input topic, or `calls` for REST and gRPC.
         worker: name of the worker.
         environ: environment variables, among them Seldon's.
     """
@@ -236,8 +242,8 @@ def headers_of(entry: Entry, common: EventHeaders) -> EventHeaders:
 def fitting(entry: Entry, author: Author, time_text: bytes, fits: Callable[[bytes], bool]) -> bytes:
     """Returns the message value of an entry, without the larger of request and reply if needed.
 
-    If the value still does not fit, both are omitted. The entry marks omitted parts. A value
-    without both parts is returned even if it does not fit.
+    If the value still does not fit, both are omitted. The entry marks omitted parts. If a value
+    with neither request nor reply does not fit either, it is returned all the same.
 
     Args:
         entry: the entry.
@@ -290,8 +296,9 @@ class OutcomeLog:
     def compose(self, outcomes: Sequence[Outcome]) -> List[OutputMessage]:
         """Returns one message for each outcome.
 
-        An entry that is too large for the topic omits the larger of request and reply. Both can be
-        read from their own topics, at the position in `input`.
+        An entry that is too large for the topic omits the larger of request and reply, and then
+        the other. The request is in the input topic, at the position in `input`. The reply is in
+        the output topic, with the same position in its `kafka-input-…` headers.
         """
         now_ms = int(time.time() * 1000)
         now = rfc3339(now_ms)
@@ -326,7 +333,7 @@ def entry_of(outcome: Outcome) -> Entry:
     sent = outcome.sent_puid
     if sent and len(sent) <= LONGEST_PUID:
         puid = sent.encode("utf-8", "replace")
-    request = _request(record, was_read=sent is not None)
+    request = _request(record, was_decoded=sent is not None)
     verdict = None
     if isinstance(outcome, Reply):
         response = _response(outcome)
@@ -341,7 +348,12 @@ def entry_of(outcome: Outcome) -> Entry:
 
 
 class _Partition(NamedTuple):
-    """The beginnings of the positions in a partition, as JSON text and as `ce_subject`."""
+    """The text before the offset, equal for all records of a partition.
+
+    Attributes:
+        json: beginning of `position`, JSON text.
+        text: beginning of `ce_subject`.
+    """
 
     json: bytes
     text: bytes
@@ -360,26 +372,27 @@ def _key(key: Optional[bytes]) -> bytes:
     return json_text(key.decode("utf-8", "backslashreplace"))
 
 
-def _request(record: Record, *, was_read: bool) -> Content:
+def _request(record: Record, *, was_decoded: bool) -> Content:
     value = record.value
     if value is None:
         return NO_CONTENT
     given = header(record.headers, "content-type") if record.headers else None
     content_type = "" if given is None else given.decode("utf-8", "replace")
-    if not was_read:
+    if not was_decoded:
         return as_text_or_base64(value, content_type)
     family = family_of(record, value)
     if family == "json" and is_strict_json(value):
-        return as_json(value, content_type or JSON_TYPE)
+        text = without_byte_order_mark(value)
+        return as_json(text, content_type or JSON_TYPE)._replace(size=len(value))
     if family == "json":
         return as_text_or_base64(value, content_type or JSON_TYPE)
     if family == "protobuf":
         return as_base64(value, content_type or PROTOBUF_TYPE)
-    return as_base64(value, content_type or _kind_of(value))
+    return as_base64(value, content_type or _guessed_content_type(value))
 
 
-def _kind_of(value: bytes) -> str:
-    return next((name for magic, name in _MAGIC if value.startswith(magic)), _BYTES)
+def _guessed_content_type(value: bytes) -> str:
+    return next((name for magic, name in _MAGIC if value.startswith(magic)), _BINARY_TYPE)
 
 
 def _response(reply: Reply) -> Content:

@@ -94,6 +94,11 @@ def test_a_message_is_seldons_feedback_keyed_by_the_answers_puid() -> None:
     assert header(message.headers, "kafka-input-offset") == b"41"
 
 
+def test_feedback_may_begin_with_a_byte_order_mark() -> None:
+    found = b'\xef\xbb\xbf{"response": {"meta": {"puid": "p-1"}}, "truth": {"strData": "NaN"}}'
+    assert read(record(found)).truth == ("NaN",)
+
+
 def test_the_answer_is_named_by_the_response_else_the_request_else_the_key() -> None:
     response, request = {"meta": {"puid": "r"}}, {"meta": {"puid": "q"}, "strData": "x"}
     assert read(posted({"request": request, "response": response}, key=b"k")).puid == "r"

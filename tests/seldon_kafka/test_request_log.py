@@ -297,6 +297,17 @@ def assert_same(entry: Any, outcome: Outcome) -> None:
         assert entry["puid"] in (outcome.sent_puid, entry["id"])
 
 
+@pytest.mark.parametrize("text", [b'{"jsonData": [1]}', b'{"jsonData": [1], "meta": {"a": "NaN"}}'])
+def test_an_entry_of_a_request_with_a_byte_order_mark_is_json(text: bytes) -> None:
+    value = b"\xef\xbb\xbf" + text
+    outcomes = Pipeline(UserModel(Double()), LIMIT).run([record(value)]).outcomes
+    assert isinstance(outcomes[0], Reply)
+    (entry,) = entries(outcomes)
+    assert entry["request_encoding"] == "json"
+    assert entry["request"] == json.loads(text)
+    assert entry["request_bytes"] == len(value)
+
+
 NUMBERS = st.sampled_from(["0", "7", "00", "07", "255", "256", "-0", "1e1", "1.0", "", " 3", "３"])
 
 
