@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.figure import Figure as Canvas
+from matplotlib.figure import Figure as Drawing
 
 from bench.figures import Figure, Figures
 from bench.payloads import FORMAT_NAMES
@@ -15,15 +15,15 @@ from bench.targets import OTHERS
 
 _SIZE = (8.0, 4.0)
 _STAGES = ("decode", "predict", "encode")
-# With these settings, the same figures give the same bytes, and git shows no change.
+# With these settings and without a date, equal measurements give files of equal bytes.
 _FIXED: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none", "font.size": 9.0}
 
 
 def draw_all(figures: Figures, folder: Path) -> Sequence[str]:
-    """Draws the plots whose figures exist.
+    """Draws each plot for which measurements exist, as an SVG file.
 
     Returns:
-        The names of the files in `folder`.
+        The names of the files that were drawn, without `folder`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
@@ -35,12 +35,12 @@ def draw_all(figures: Figures, folder: Path) -> Sequence[str]:
     }
     with mpl.rc_context(_FIXED):
         for name, draw in plots.items():
-            canvas = Canvas(figsize=_SIZE)
-            axes: Any = canvas.subplots()
+            drawing = Drawing(figsize=_SIZE)
+            axes: Any = drawing.subplots()
             if draw(figures, axes):
                 axes.spines[["top", "right"]].set_visible(False)
-                canvas.tight_layout()
-                canvas.savefig(folder / f"{name}.svg", metadata={"Date": None})
+                drawing.tight_layout()
+                drawing.savefig(folder / f"{name}.svg", metadata={"Date": None})
                 drawn.append(f"{name}.svg")
     return drawn
 
@@ -93,7 +93,7 @@ def _latency(figures: Figures, axes: Any) -> bool:
     axes.set_yscale("log")
     axes.set_xlabel("offered messages a second")
     axes.set_ylabel("milliseconds")
-    axes.set_title("Latency, from the due time of a message to its committed reply")
+    axes.set_title("Latency, from the due time of a message to the arrival of its reply")
     if offered:
         axes.legend(frameon=False)
     return bool(offered)

@@ -1,4 +1,4 @@
-"""Fits and measures how well confidences agree with the share of right answers."""
+"""Calibration: how well confidences agree with the share of right answers."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,8 @@ def fit_temperature(logits: Any, labels: Any) -> float:
 
     Temperature scaling is from Guo et al., On Calibration of Modern Neural Networks, 2017,
     section 4.2. Guo et al. choose the temperature of the largest likelihood. This function makes
-    the mean confidence equal to the share of right answers, because the calibration error
-    measures their difference.
+    the mean confidence equal to the share of right answers: their difference is the calibration
+    error, if all confidences are in one bin.
 
     Args:
         logits: float (n, 10), a network's answers.
@@ -64,11 +64,11 @@ def reliability(confidence: NDArray[Any], right: NDArray[np.bool_]) -> Reliabili
     """
     bins = np.minimum((confidence * _BINS).astype(int), _BINS - 1)
     counts = np.bincount(bins, minlength=_BINS)
-    some = np.maximum(counts, 1)
+    divisors = np.maximum(counts, 1)  # an empty bin has the sum 0
     return Reliability(
         counts,
-        np.bincount(bins, confidence, _BINS) / some,
-        np.bincount(bins, right, _BINS) / some,
+        np.bincount(bins, confidence, _BINS) / divisors,
+        np.bincount(bins, right, _BINS) / divisors,
     )
 
 
@@ -103,18 +103,19 @@ def risk_coverage(confidence: NDArray[Any], right: NDArray[np.bool_]) -> RiskCov
 
 
 def threshold_for(risk: float, confidence: NDArray[Any], right: NDArray[np.bool_]) -> float:
-    """Returns the lowest threshold of confidence at which the answered images meet a risk.
+    """Returns the lowest confidence from which on few enough answers are wrong.
 
     Args:
-        risk: maximum share of wrong answers among the answered images.
+        risk: maximum share of wrong answers, among the answers at or above the threshold.
         confidence: float (n,), each answer's largest probability.
         right: bool (n,), whether the answer is right.
 
     Returns:
-        The threshold, with four digits after the point; 1 if no threshold meets the risk.
+        The threshold, with four digits after the point; 1 if more answers are wrong at every
+        threshold.
     """
-    # Confidences are rounded before the count. A threshold that is rounded afterwards could
-    # exclude answers that were counted.
+    # The curve has thresholds of four digits only. A threshold that is rounded at the end would
+    # select other answers than those whose risk was calculated.
     curve = risk_coverage(np.floor(confidence.astype(float) * 1e4) / 1e4, right)
     # Equal confidences are answered together or not at all.
     last_of_equals = np.append(curve.thresholds[1:] != curve.thresholds[:-1], True)

@@ -22,8 +22,8 @@ from sdep.waiting import await_deployment, await_kafka, await_pods
 
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
-# By overlay, the options that are refused. The overlay's autoscaler repeats these values in texts
-# that kustomize does not change.
+# Options that each overlay refuses. The overlay's autoscaler has a copy of the broker or of the
+# namespace inside a text, and kustomize changes no copy inside a text.
 _NAMED_BY_AUTOSCALERS = {
     "executor-keda-lag": ("broker", "namespace"),
     "executor-keda-prometheus": ("namespace",),
@@ -47,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         0 if the overlay works or was printed, 1 if not, 2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
+    advice = "nothing was applied"
     try:
         overlay = _overlay(options.overlay)
         kubectl = Kubectl(options.context)
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.print:
             sys.stdout.write(built)
             return 0
+        advice = "manifests that were applied stay in the cluster"
         _deploy(kubectl, built, options.timeout)
         return 0
     except DeployError as error:
@@ -65,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write("\nstopped waiting; the applied manifests stay in the cluster\n")
+        sys.stderr.write(f"\nstopped; {advice}\n")
         return 130
 
 
@@ -116,24 +118,24 @@ def _write(folder: Path, overlay: Path, options: argparse.Namespace) -> Path:
     for field in _NAMED_BY_AUTOSCALERS.get(overlay.name, ()):
         if getattr(options, field):
             raise ValueError(
-                f"the autoscaler of {overlay.name} names the {field} itself and would keep it: "
-                "write an overlay of your own that changes both"
+                f"the autoscaler of {overlay.name} has its own copy of the {field}, which "
+                f"--{field} would not change: write an overlay that sets the {field} in both places"
             )
-    found: dict[str, Any] = {
+    kustomization: dict[str, Any] = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "resources": [os.path.relpath(overlay, folder.resolve())],
     }
     if options.namespace:
-        found["namespace"] = options.namespace
+        kustomization["namespace"] = options.namespace
     if options.image:
         name, colon, tag = options.image.rpartition(":")
         if not colon or "/" in tag:
             raise ValueError(f"--image {options.image}: add a tag, such as {options.image}:0.1")
-        found["images"] = [{"name": IMAGE, "newName": name, "newTag": tag}]
+        kustomization["images"] = [{"name": IMAGE, "newName": name, "newTag": tag}]
     if options.broker is not None:
-        found |= _with_broker(options.broker)
-    (folder / "kustomization.yaml").write_text(json.dumps(found), "utf-8")
+        kustomization |= _with_broker(options.broker)
+    (folder / "kustomization.yaml").write_text(json.dumps(kustomization), "utf-8")
     return folder
 
 
@@ -198,7 +200,9 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
-    """Checks that each broker with a name like a Service's has a Service in the cluster.
+    """Checks that the Service of each broker exists; it is the first part of the broker's host.
+
+    A host with a dot that does not end with `.svc` is not checked.
 
     Raises:
         DeployError: a Service does not exist.
@@ -211,7 +215,7 @@ def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
         if kubectl.get("service", host, "-n", space) is None:
             raise DeployError(
                 f"KAFKA_BROKER is {broker}, and {space} has no Service {host}: set your brokers "
-                "with --broker HOST:PORT, or create one: kubectl apply -k "
+                "with --broker HOST:PORT, or create a small Kafka cluster: kubectl apply -k "
                 "sdep/overlays/kafka-single"
             )
 

@@ -75,11 +75,11 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         Raises:
             BadPayload: the JSON is not valid. Seldon JSON is checked too, because Seldon's parser
                 would answer ragged rows with status 500.
-            SeldonNotImplementedError: the message is valid Seldon JSON or any protobuf. Seldon's
-                server then parses it and calls `predict`.
+            SeldonNotImplementedError: the message is valid Seldon JSON, any protobuf, or JSON that
+                is no object. Seldon's server then parses it and calls `predict`.
         """
         if not isinstance(msg, dict):
-            raise SeldonNotImplementedError("only JSON is read here")
+            raise SeldonNotImplementedError("only JSON objects are read here")
         payload = other_json.payload_of(msg)
         if payload is None:
             parse_payload(msg)
@@ -87,7 +87,9 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         return other_json.reply_to(msg, self.predict(payload), self.class_names(), self.row_tags)
 
     def to_rows(self, payload: Any) -> NDArray[np.uint8]:
-        """Converts a payload to rows, uint8 (n, 28, 28), which may share a batch with other rows.
+        """Converts a payload to rows, uint8 (n, 28, 28).
+
+        The runtime may stack them with the rows of other messages.
 
         Raises:
             BadPayload: the payload is not valid.
@@ -98,7 +100,7 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         """Converts the payloads of many messages to the rows of `to_rows`, uint8 (n, 28, 28).
 
         Raises:
-            BadPayload: a payload is not valid, or pictures and raw images are mixed.
+            BadPayload: a payload is not valid, or the messages have different numbers of images.
         """
         return stack_to_rows(stack)
 
@@ -141,12 +143,12 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
 class KmnistClassifier(ImageClassifier):
     """Classifies cursive hiragana with the network that `MODEL_VARIANT` or `MODEL_URI` names."""
 
-    _read = staticmethod(chosen_artefact)
-    _kind = Classifier
+    _read_artefact = staticmethod(chosen_artefact)
+    _model_class = Classifier
 
 
 class KmnistBaseline(ImageClassifier):
     """Classifies cursive hiragana with the scikit-learn baseline."""
 
-    _read = staticmethod(functools.partial(read_artefact, BASELINE))
-    _kind = Baseline
+    _read_artefact = staticmethod(functools.partial(read_artefact, BASELINE))
+    _model_class = Baseline

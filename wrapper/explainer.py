@@ -29,8 +29,8 @@ class KmnistExplainer(ModelHolder):
     server does not have.
     """
 
-    _read = staticmethod(chosen_artefact)
-    _kind = Classifier
+    _read_artefact = staticmethod(chosen_artefact)
+    _model_class = Classifier
 
     def predict(
         self,

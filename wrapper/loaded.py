@@ -32,11 +32,11 @@ class ModelHolder:
             other exceptions with a stack trace.
     """
 
-    _read: Callable[[], Artefact]
-    _kind: Union[Type[Classifier], Type[Baseline]]
+    _read_artefact: Callable[[], Artefact]
+    _model_class: Union[Type[Classifier], Type[Baseline]]
 
     def __init__(self) -> None:
-        self._artefact = _read_or_exit(type(self)._read)
+        self._artefact = _read_or_exit(type(self)._read_artefact)
         self._model: Optional[Model] = None
         self._loading = threading.Lock()
 
@@ -77,7 +77,7 @@ class ModelHolder:
     def _loaded(self) -> Model:
         with self._loading:
             if self._model is None:
-                self._model = type(self)._kind(self._artefact.content)
+                self._model = type(self)._model_class(self._artefact.content)
             return self._model
 
 

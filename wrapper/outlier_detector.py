@@ -24,8 +24,8 @@ class KmnistOutlierDetector(ModelHolder):
     passes the tags from node to node into the reply.
     """
 
-    _read = staticmethod(chosen_artefact)
-    _kind = Classifier
+    _read_artefact = staticmethod(chosen_artefact)
+    _model_class = Classifier
 
     def _check(self, answers: Answers) -> None:
         if answers.outlier is None:

@@ -13,7 +13,10 @@ from seldon_kafka.pipeline.stacking import Part
 
 
 class BatchState(enum.Enum):
-    """The states of a batch, in their order; `DROPPED` can follow the first two."""
+    """The states of a batch, in their order.
+
+    A batch that is not wanted any more before the user model gets it is `DROPPED`.
+    """
 
     READ = "read"
     PREDICTING = "predicting"
@@ -23,7 +26,7 @@ class BatchState(enum.Enum):
 
 
 class Single(NamedTuple):
-    """A message that is predicted by a call of its own.
+    """A decoded message that is in no block.
 
     Attributes:
         batch_index: index of the message in the batch.
@@ -52,16 +55,20 @@ class Batch:
         records: the records.
         size: size of the records' values, in bytes.
         state: state of the batch.
-        blocks: blocks of messages with one layout.
+        blocks: groups of messages that were decoded together; the messages of each block have the
+            same layout.
         singles: decoded messages that are in no block.
         stacks: parts and prediction of each answered stack.
         answers: answers of single messages, by index in the batch.
-        rejections: rejections by the user model, by index in the batch.
+        rejections: rejections after decoding, by the user model or because its answer is unusable,
+            by index in the batch.
         outcomes: one outcome for each record, in their order, once the state is `ANSWERED`; after
             `cut`, outcomes of the records before the cut only.
-        rows: number of rows that the user model got.
+        rows: number of rows of the messages that were predicted, for the metric of batch sizes; a
+            message without an array counts as one.
         seconds: duration of `decode`, `predict` and `encode`, in seconds.
-        is_decided: whether the record was rejected without a call of the user model.
+        is_decided: whether the batch is one record that is rejected without a call of the user
+            model: workers died at it, its retries are exhausted, or the brokers refused its reply.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
@@ -92,7 +99,7 @@ class Batch:
         """Cuts off the record at this index and all records after it."""
         # The I/O thread may read `records` meanwhile, so that list stays as it is.
         del self.outcomes[index:]
-        # The check of a stack may have answered some of these records already.
+        # Records that are cut off can have answers, from the single calls that check a stack.
         self.answers = {each: answer for each, answer in self.answers.items() if each < index}
         self.rejections = {
             each: rejection for each, rejection in self.rejections.items() if each < index

@@ -87,7 +87,7 @@ def test_an_autoscaler_uses_another_namespace_or_the_namespace_is_refused(name: 
     ran = run("sdep.deploy", name, "--print", "--namespace", "elsewhere")
     if ran.returncode:
         assert ran.returncode == 2
-        assert "names the namespace itself" in ran.stderr
+        assert "has its own copy of the namespace" in ran.stderr
         return
     (found,) = of_kind(list(yaml.safe_load_all(ran.stdout)), "SeldonDeployment")
     (trigger,) = component(found)["kedaSpec"]["triggers"]
