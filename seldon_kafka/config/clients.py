@@ -9,7 +9,7 @@ from typing import Callable, Tuple
 from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
-from seldon_kafka.config.librdkafka import merged
+from seldon_kafka.config.librdkafka import merged, variable_of
 from seldon_kafka.config.settings import Settings, SettingsError, require_broker
 from seldon_kafka.messages import JsonObject
 
@@ -59,7 +59,10 @@ def checked(settings: Settings) -> Settings:
         try:
             client({**config, "logger": _QUIET})
         except KafkaException as error:
-            raise SettingsError(_why_unusable(error.args[0].str())) from error
+            text = error.args[0].str()
+            variable = variable_of(settings.librdkafka, text)
+            why = f"{variable}: {text.strip()}" if variable else _why_unusable(text)
+            raise SettingsError(why) from error
     return settings
 
 

@@ -38,10 +38,12 @@ _REFUSED = {
     "enable.gapless.guarantee": _EXACTLY_ONCE,
     "enable.idempotence": "use KAFKA_PROCESSING",
     "enable.partition.eof": "without it, lag does not reach zero",
+    "default.topic.config": "it is a table, and a variable holds text",
     "group.id": "use KAFKA_GROUP_ID",
     "group.instance.id": "workers of one supervisor would fence each other",
     "group.protocol": "take-over within 10 s needs the classic protocol",
     "isolation.level": _EXACTLY_ONCE,
+    "logger": "the worker has a log of its own",
     "max.in.flight": _EXACTLY_ONCE,
     "max.in.flight.requests.per.connection": _EXACTLY_ONCE,
     "message.send.max.retries": _EXACTLY_ONCE,
@@ -103,16 +105,30 @@ def properties_by_client(environ: Mapping[str, str], known: Iterable[str]) -> Pr
 
 def _is_property(name: str, value: str) -> bool:
     """Returns whether librdkafka knows the property; its value may be invalid."""
+    return "No such configuration property" not in _error_of(name, value)
+
+
+def _error_of(name: str, value: str) -> str:
+    """Returns librdkafka's error for a property by itself; empty if it accepts the value."""
     # Imported late: processes without these variables do not need the client library.
     from confluent_kafka import KafkaException, Producer
 
     try:
         Producer({name: value, "logger": _QUIET, "log_level": 0})
     except KafkaException as error:
-        return "No such configuration property" not in error.args[0].str()
-    except (TypeError, ValueError):
-        return True
-    return True
+        return str(error.args[0].str())
+    except (TypeError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def variable_of(by_client: Mapping[str, Mapping[str, str]], error: str) -> str:
+    """Returns the environment variable whose value causes this error of librdkafka, or ""."""
+    for client, properties in by_client.items():
+        for name, value in properties.items():
+            if _error_of(name, value) == error:
+                return _PREFIXES[client] + name.upper().replace(".", "_")
+    return ""
 
 
 def merged(base: Mapping[str, Any], *overrides: Mapping[str, str]) -> JsonObject:

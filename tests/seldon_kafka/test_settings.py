@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from seldon_kafka.config.clients import checked
 from seldon_kafka.config.settings import (
     Settings,
     SettingsError,
@@ -150,3 +151,19 @@ def test_batching_is_automatic_by_default() -> None:
 def test_a_call_may_take_its_full_timeout_without_leaving_the_group() -> None:
     settings = load(KAFKA_BROKER="b:9092", KAFKA_PREDICT_TIMEOUT_S="600")
     assert fetching_config(settings)["max.poll.interval.ms"] > 1.25 * 600_000
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("KAFKA_CONSUMER_FETCH_MIN_BYTES", "many", "Invalid value"),
+        ("KAFKA_PRODUCER_LINGER_MS", "-5", "outside allowed range"),
+        ("KAFKA_CLIENT_LOGGER", "x", "log of its own"),
+        ("KAFKA_CLIENT_DEFAULT_TOPIC_CONFIG", "x", "is a table"),
+    ],
+)
+def test_the_error_for_an_invalid_property_names_its_variable(
+    variable: str, value: str, complaint: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"^{variable}.*{complaint}"):
+        checked(load(**{"KAFKA_BROKER": "localhost:9092", variable: value}))
