@@ -87,6 +87,8 @@ def _puid_texts(records: Sequence[Record], part: Part, sent: str) -> List[bytes]
 
 
 def _writer(wire_format: WireFormat, prediction: Prediction) -> Optional[ManyReplies]:
+    if prediction.reported:
+        return None  # the metrics belong to one reply, and a writer has no place for them
     try:
         return wire_format.writer(prediction)
     except Exception:

@@ -130,10 +130,9 @@ class WorkerSlot:
             self._process.signal(signal.SIGTERM)
 
     def has_left(self) -> bool:
-        """Returns whether the worker's process has ended."""
+        """Returns whether the worker has ended; kills the processes that it left behind."""
         if self._process is not None and self._process.poll() is not None:
-            self._process = None
-            self._close_pipe()
+            self.end()
         return self._process is None
 
     def end(self) -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from seldon_core import seldon_methods
 from seldon_core.metrics import SeldonMetrics
 from seldon_core.proto.prediction_pb2 import SeldonMessage
+from seldon_core.user_model import SeldonResponse
 
 from seldon_kafka.errors import Retriable
 from seldon_kafka.messages import Record, Reply
+from seldon_kafka.pipeline import user_model
 from seldon_kafka.pipeline.pipeline import Pipeline
 from seldon_kafka.pipeline.seldon_api import SERVICES
 from seldon_kafka.pipeline.stack_check import NoCheck
@@ -257,6 +259,21 @@ def test_one_message_with_an_answer_of_the_wrong_shape_is_found_among_its_neighb
     assert picky.calls == ([10] if batching == "auto" else [1] * 10), (
         "one bad answer ends no batching"
     )
+
+
+def test_metrics_that_the_reply_does_not_show_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Counting(classes.Double):
+        def to_rows(self, payload: Any) -> Any:
+            return np.asarray(payload)
+
+        def predict(self, X: Any, names: Any) -> Any:  # noqa: N803
+            return SeldonResponse(X, metrics=[{"type": "COUNTER", "key": "seen", "value": 2}])
+
+    monkeypatch.setattr(user_model, "INCLUDES_METRICS", False)
+    (reply,) = pipeline(Counting()).run([ndarray([[1]])]).outcomes
+    assert isinstance(reply, Reply)
+    assert [(each["key"], each["value"]) for each in reply.metrics] == [("seen", 2)]
+    assert "metrics" not in json.loads(reply.value)["meta"]
 
 
 def test_a_message_without_rows_is_answered_beside_others() -> None:
