@@ -247,7 +247,7 @@ def is_finite(value: Json) -> bool:
     """Returns whether a value, such as that of a metric, converts to a finite number."""
     try:
         return math.isfinite(float(value))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

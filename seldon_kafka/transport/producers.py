@@ -344,7 +344,7 @@ class AtLeastOnceProducer(OutputProducer):
             if time.monotonic() > give_up_at:
                 self._producer.purge()
                 self._producer.flush(_CALL_S)
-                raise NotCommitted("the brokers did not take the replies in time")
+                raise self._deliveries.failure("the brokers did not take the replies in time")
 
     def close(self) -> None:
         """Waits up to 5 s for deliveries, and drops the client."""

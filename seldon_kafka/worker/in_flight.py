@@ -163,9 +163,13 @@ class InFlight:
             self.forget(topic, partition, position)
 
     def close(self) -> None:
-        """Removes the file, with its suspects; no record may be in flight."""
+        """Closes the file, and removes it unless a suspect is not answered yet.
+
+        No record may be in flight.
+        """
         os.close(self._descriptor)
-        self._path.unlink()
+        if not self._suspects:
+            self._path.unlink()
 
     def _write(self) -> None:
         document = {

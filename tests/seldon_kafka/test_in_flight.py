@@ -42,6 +42,17 @@ def test_each_further_death_with_one_record_in_flight_counts_for_that_record(
     assert deaths(InFlight(tmp_path, "w", GROUP), 5, 6, 7) == [1, 2, 1]
 
 
+def test_a_clean_stop_between_two_deaths_keeps_the_count(tmp_path: Path) -> None:
+    die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 6)])
+    InFlight(tmp_path, "w", GROUP).close()
+    die_with(InFlight(tmp_path, "w", GROUP), [record(b"x", 6)])
+    successor = InFlight(tmp_path, "w", GROUP)
+    assert deaths(successor, 6) == [2]
+    successor.forget(TOPIC, record(b"x").partition, 7)
+    successor.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_released_records_are_not_suspected(tmp_path: Path) -> None:
     first = InFlight(tmp_path, "w", GROUP)
     with first.holding([record(b"x", offset) for offset in range(1000, 2000)]):

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Histogram
 from seldon_kafka.messages import Record, Rejection, Reply
 from seldon_kafka.worker import metrics
 
+DROPPED = "kafka_worker_model_metrics_dropped_total"
 BOUNDS = (0.01, 0.1, 1.0, 10.0)
 
 
@@ -60,3 +61,12 @@ def test_latency_is_from_the_timestamp_to_the_commit_of_answers_and_dead_letters
     assert [below("0.0005"), below("0.1"), below("0.5"), below("30.0"), below("+Inf")] == [
         1, 1, 2, 3, 3,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), -float("inf"), "many"])
+def test_a_metric_of_the_class_without_a_finite_value_is_dropped(value: object) -> None:
+    metric = {"type": "GAUGE", "key": "seen", "value": value, "tags": {}}
+    dropped = REGISTRY.get_sample_value(DROPPED, {"worker": "odd"}) or 0
+    record = Record("in", 0, 0, -1, None, b"", ())
+    metrics.count_committed("odd", [Reply(record, b"", (), metrics=[metric])])
+    assert REGISTRY.get_sample_value(DROPPED, {"worker": "odd"}) == dropped + 1
