@@ -46,9 +46,17 @@ _DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED: TOPIC,
     KafkaError.GROUP_AUTHORIZATION_FAILED: GROUP,
 }
+# Session timeouts without an assignment after which a new consumer replaces this one. A rebalance
+# takes one, after which the coordinator removes members that have not joined. After a stop of all
+# brokers, librdkafka 2.16 sometimes does not join again, and asks for no coordinator.
+_SESSIONS = 10
 # Errors of a record batch that the library can't decompress, and would fetch again for ever.
 _UNREADABLE = (KafkaError._BAD_COMPRESSION, KafkaError._NOT_IMPLEMENTED)
 _TEMPORARY = (KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+
+
+class NotJoined(Exception):
+    """The client library does not join the group any more; a new consumer will."""
 
 
 class RecordQueue(Protocol):
@@ -129,10 +137,22 @@ class WorkerConsumer:
             on_lost=self._on_revoke,
         )
 
-    def why_without_partitions(self) -> str:
-        """Returns the probable reason why no partition is assigned."""
-        if self._starts.topic_is_missing():
+    def why_without_partitions(self, waited_s: float) -> str:
+        """Returns the probable reason why no partition is assigned.
+
+        Args:
+            waited_s: time without an assignment, in seconds.
+
+        Raises:
+            NotJoined: the brokers answer, but they have assigned nothing for ten session timeouts.
+        """
+        exists = self._starts.topic_exists()
+        if exists is False:
             return self._missing
+        if exists and waited_s * 1000 > _SESSIONS * self._settings.session_timeout_ms:
+            raise NotJoined(
+                f"no partitions are assigned for {waited_s:.0f} s: a new consumer joins the group"
+            )
         return "no partitions are assigned: waiting for the group coordinator or other members"
 
     def group_metadata(self) -> Any:

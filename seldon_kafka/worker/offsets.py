@@ -230,14 +230,14 @@ class StartOffsets:
                 raise GapFound(str(start.gap))
         return start.offset
 
-    def topic_is_missing(self) -> bool:
-        """Returns whether the brokers say that the topic does not exist."""
+    def topic_exists(self) -> Optional[bool]:
+        """Returns whether the brokers say that the topic exists; None if they do not answer."""
         try:
             known = self._consumer.list_topics(self._topic, timeout=_SHORT_REQUEST_S).topics
         except KafkaException:
-            return False
+            return None
         error = known[self._topic].error if self._topic in known else None
-        return error is not None and error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART
+        return error is None or error.code() != KafkaError.UNKNOWN_TOPIC_OR_PART
 
     def _start_new_group_at_the_end(self) -> None:
         """Commits the high watermark of every partition if the group has committed no offset yet.

@@ -27,7 +27,7 @@ from seldon_kafka.transport.topic_limits import TopicMissing
 from seldon_kafka.worker import metrics
 from seldon_kafka.worker.batcher import Batcher
 from seldon_kafka.worker.breaker import Breaker
-from seldon_kafka.worker.consumer import Events, WorkerConsumer
+from seldon_kafka.worker.consumer import Events, NotJoined, WorkerConsumer
 from seldon_kafka.worker.identity import WorkerIdentity, state_folder
 from seldon_kafka.worker.in_flight import InFlight
 from seldon_kafka.worker.offsets import Gap, GapFound
@@ -128,7 +128,7 @@ class Worker:
             while not self._stopping:
                 try:
                     self._work()
-                except RightMissing as error:
+                except (RightMissing, NotJoined) as error:
                     self._stalled(str(error))
                     self._back_off()
         finally:
@@ -145,9 +145,10 @@ class Worker:
             self._report(JOINING)
         try:
             self._consumer.subscribe()
+            self._without_partitions_since = time.monotonic()
             while not self._stopping:
                 self._turn()
-        except (KafkaException, RightMissing, GapFound, Halted) as error:
+        except (KafkaException, RightMissing, NotJoined, GapFound, Halted) as error:
             # The records in flight did not cause this error.
             self._batcher.settle()
             if not (self._stopping and isinstance(error, KafkaException)):
@@ -198,8 +199,9 @@ class Worker:
         if self._parent is not None and os.getppid() != self._parent:
             log.warning("%s stops: its supervisor has ended", self._identity.name)
             self.stop()
-        if _is_long_ago(self._without_partitions_since):
-            self._stalled(consumer.why_without_partitions())
+        since = self._without_partitions_since
+        if since is not None and _is_long_ago(since):
+            self._stalled(consumer.why_without_partitions(time.monotonic() - since))
         self._measure_consumer()
         room = self._batcher.room()
         if room:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from seldon_kafka.messages import header
@@ -128,6 +128,30 @@ def test_a_worker_waits_for_its_output_topic_and_does_not_create_it(
     assert stream.settings.output_topic not in stream.admin().list_topics(timeout=10).topics
     new_topic("out", partitions=3, retention_ms="-1")
     assert_once_and_in_order(stream.replies(10), 10)
+
+
+@pytest.mark.full
+def test_a_worker_that_gets_no_partitions_joins_again_with_a_new_consumer(
+    new_stream: NewStream,
+) -> None:
+    stream = new_stream(partitions=2)
+    # This member never polls again, so the group's rebalance waits for it.
+    silent = Consumer(
+        stream.client(
+            {
+                "group.id": stream.settings.group_id,
+                "partition.assignment.strategy": "roundrobin",
+                "max.poll.interval.ms": 600_000,
+            }
+        )
+    )
+    silent.subscribe([stream.settings.input_topic])
+    wait_until(lambda: silent.poll(0.1) or silent.assignment(), 30, "the member has partitions")
+    stream.worker("Double")
+    stream.send(numbers(20))
+    wait_until(lambda: "a new consumer joins the group" in stream.log(), 90, "the worker says so")
+    silent.close()
+    assert_once_and_in_order(stream.replies(20), 20)
 
 
 def send_in_transactions(stream: Stream, partition: int) -> None:
