@@ -37,8 +37,8 @@ _REST = "seldon_rest"
 _REST_FORMATS = ("ndarray", "tensor", "bindata")
 _TRAIN_PYTHON = ROOT / ".venv-train" / "bin" / "python"
 _KERAS = "bench.keras_example.KerasExample"
-# Slow peers and the slow network get the number of messages divided by these numbers, so that each
-# drain takes about as long.
+# For slow peers and for the slow neural network, the number of messages is divided by these
+# numbers, so that all drains take about equally long.
 _SLOW = {"faust": 4, "quix": 2}
 _SLOW_VARIANT = {"accurate": 4}
 _RATES = (10, 100, 1000)
@@ -54,9 +54,8 @@ class Plan:
     Attributes:
         images: uint8 (n, 28, 28).
         messages: number of messages in a topic that is drained.
-        slow_messages: number of messages in a topic that a system with some hundred messages a
-            second drains.
-        seconds: duration of each case with a fixed time.
+        slow_messages: as `messages`, for systems that answer only some hundred messages a second.
+        seconds: duration of a case that has no fixed number of messages.
         backlogs: numbers of messages for the part `growth`.
     """
 
@@ -76,7 +75,7 @@ def without_kafka(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Drains topics of all formats, with one and several workers and brokers.
+    """Drains topics of all formats, and two formats with several workers and brokers too.
 
     Each case is measured with exactly-once and with at-least-once processing.
     """
@@ -104,7 +103,7 @@ def end_to_end(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Drains the same topics with this runtime and its peers, on one broker."""
+    """Drains topics with this runtime and with its peers, on one broker."""
     systems: dict[str, System] = {"ours": Runtime(), **{name: Peer(name) for name in PEERS}}
     with bench_cluster(1, plan.images) as cluster:
         for format_name in FORMAT_NAMES:
@@ -123,7 +122,10 @@ def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> Iterator[str]:
-    """Drains topics with Keras's example; Seldon's executor was measured with it too."""
+    """Measures Keras's example: in this runtime, in Seldon's REST server, and alone.
+
+    The published figures of Seldon's executor were measured with the same example.
+    """
     ours = Runtime(class_name=_KERAS, python=_TRAIN_PYTHON)
     rest = Peer(_REST, _KERAS, _TRAIN_PYTHON)
     systems: dict[str, tuple[System, int]] = {
@@ -142,7 +144,7 @@ def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> 
 
 
 def latency(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Measures open-loop latency at several loads, up to 80 % of the worker's rate.
+    """Measures open-loop latency at fixed loads, and at shares of the worker's rates.
 
     A worker's rate beside sender and reader is lower than its rate alone, because all three share
     the cores.
@@ -163,7 +165,7 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
             offers |= {load: most * share for share, load in SHARED_LOADS.items()}
             offers |= {load: found.rate * share for share, load in ALONE_LOADS.items()}
             for load, offered in offers.items():
-                yield f"latency, {processing}, {load} messages a second"
+                yield f"latency, {processing}, {offered:,.0f} messages a second"
                 taken = latencies(cluster, system, offered, plan.seconds, format_name="ndarray")
                 labels = {"processing": processing, "load": load}
                 figures.add("offered", "messages/s", offered, **labels)
@@ -172,7 +174,7 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Measures workers with a fixed share of a core each, and the broker on another core."""
+    """Measures workers with a fixed share of a core each; the broker has another core."""
     why = shares.why_impossible()
     if why is not None:
         yield f"scaling cannot be measured here: {why}"

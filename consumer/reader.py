@@ -22,8 +22,8 @@ class Reader:
     """Reads the messages of topics, alone or as a member of a consumer group.
 
     Without a group, the reader reads every partition, also partitions that are added later. It
-    commits no offsets, and fixes the offsets to start at in the constructor. So it misses no
-    message that is sent after the constructor returns.
+    commits no offsets. The constructor already determines the offset at which each partition
+    starts, so the reader misses no message that is sent after the constructor returns.
 
     In a group, the reader shares the partitions with the other members. It commits the offsets of
     the messages that it has returned. So no message is lost, and some may be read twice.
@@ -34,7 +34,7 @@ class Reader:
         from_beginning: whether to read existing messages too. In a group, this applies to
             partitions without a committed offset.
         group: whether to join the group `group.id` of `config`.
-        last: without a group, number of offsets before the end at which each partition starts.
+        last: without a group, each partition starts this number of offsets before its end.
         resume: without a group, the offset to start at, by topic and partition. An offset that no
             longer exists is ignored.
         manual_commit: in a group, whether only `commit` commits.
@@ -75,6 +75,8 @@ class Reader:
         self._next_metadata = time.monotonic() + _METADATA_S
         self._next_commit = 0.0
         self._uncommitted = False
+        self._is_commit_due = False
+        self._errors: list[KafkaError] = []
         try:
             found = self._partitions(must_exist=True)
             if group and all_partitions:
@@ -86,8 +88,9 @@ class Reader:
                 self._known = set(found)
         except KafkaException as error:
             self._consumer.close()
-            why = explained(error, config).args[0].str()
-            raise ReadError(f"no broker answers: {why}") from error
+            refusal = explained(error, config)
+            prefix = "no broker answers: " if refusal is error else ""
+            raise ReadError(prefix + refusal.args[0].str()) from error
 
     def read(self, count: int, timeout_s: float) -> list[Message]:
         """Reads messages.
@@ -97,29 +100,34 @@ class Reader:
             timeout_s: limit of the wait for the first message, in seconds.
 
         Returns:
-            The messages; none after the time-out.
+            The messages. None of them is an error, so there may be none before the time-out.
 
         Raises:
-            ReadError: the topics can't be read.
+            ReadError: the topics can't be read. Messages that came before the error are returned
+                first.
         """
         self._do_due_work()
+        errors, self._errors = self._errors, []
+        for error in errors:
+            self._check(error)
         first = self._consumer.poll(timeout_s)
         if first is None:
             return []
         found = [first, *self._consumer.consume(count - 1, timeout=0)] if count > 1 else [first]
-        good = []
-        for message in found:
-            error = message.error()
-            if error is None:
-                good.append(message)
-            else:
-                self._check(error)
-        self._uncommitted |= bool(good)
-        return good
+        good = [message for message in found if message.error() is None]
+        failures = [error for error in (message.error() for message in found) if error is not None]
+        if good:
+            self._uncommitted = self._is_commit_due = True
+            self._errors = failures
+            return good
+        for error in failures:
+            self._check(error)
+        return []
 
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            # Without a group, the error is harmless: the client looks for a coordinator anyway.
+            # Without a group, the error is harmless: the client looks for the group's coordinator,
+            # but does not need it.
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining the group")
                 raise ReadError(str(RightMissing([joining], "consumer")))
@@ -141,14 +149,18 @@ class Reader:
             self._commit(asynchronous=False)
 
     def close(self) -> None:
-        """Commits unless commits are manual, and closes the consumer, which leaves the group.
+        """Commits unless commits are manual, and closes the consumer.
+
+        A member without a `group.instance.id` leaves the group.
 
         Raises:
-            ReadError: the commit failed.
+            ReadError: the commit failed; the consumer is closed.
         """
-        if not self._manual_commit:
-            self.commit()
-        self._consumer.close()
+        try:
+            if not self._manual_commit:
+                self.commit()
+        finally:
+            self._consumer.close()
 
     def _do_due_work(self) -> None:
         now = time.monotonic()
@@ -160,14 +172,15 @@ class Reader:
                 why = error.args[0].str()
                 raise ReadError(f"cannot find the offsets to read from: {why}") from error
         if (
-            self._uncommitted
+            self._is_commit_due
             and self._group
             and not self._manual_commit
             and now >= self._next_commit
         ):
             self._commit(asynchronous=True)
             self._next_commit = now + _COMMIT_S
-        # The set is empty if the group assigns the partitions, or before the reader has joined it.
+        # `_known` is empty if the group assigns the partitions. With `all_partitions` it is empty
+        # until the reader has joined the group.
         if self._known and now >= self._next_metadata:
             self._next_metadata = now + _METADATA_S
             # If no broker answers now, the next search finds the new partitions.
@@ -185,16 +198,19 @@ class Reader:
             self._known.update(new)
 
     def _commit(self, asynchronous: bool) -> None:
+        self._is_commit_due = False
         try:
             if asynchronous:
+                # A failure on the broker is harmless: a later commit includes these offsets, that
+                # of `close` at the latest.
                 self._consumer.commit(asynchronous=True)
             else:
                 self._consumer.commit(asynchronous=False)
+                self._uncommitted = False
         except KafkaException as error:
-            # An automatic commit that fails is harmless: the next one includes its offsets.
+            # There is no offset to commit if an earlier commit included all of them.
             if error.args[0].code() != KafkaError._NO_OFFSET and not asynchronous:
                 raise ReadError(f"cannot commit: {error.args[0].str()}") from error
-        self._uncommitted = False
 
     def _partitions(self, must_exist: bool = False) -> list[tuple[str, int]]:
         every = self._consumer.list_topics(timeout=_TIMEOUT_S).topics
@@ -213,7 +229,8 @@ class Reader:
     def _on_assign(self, consumer: Consumer, assigned: list[TopicPartition]) -> None:
         # The group's assignment may be outdated: a reader that takes over an instance id gets the
         # partitions of its predecessor, without new partitions or topics. So `read` assigns all
-        # partitions later. Requests within this callback would abort the next call of the client.
+        # partitions later. If this callback sent a request to the brokers, the client library would
+        # abort the request that is sent next.
         consumer.assign([])
         self._has_joined = True
 

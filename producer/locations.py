@@ -45,7 +45,7 @@ _SOURCES_OF_CREDENTIALS = (
 
 
 class LocationError(Exception):
-    """A storage location cannot be used; the message says in one line why, and what to do."""
+    """A storage location cannot be used; the message says why in one line."""
 
 
 class ObjectGone(LocationError):
@@ -74,7 +74,8 @@ class Location:
         file_system: the local file system or S3.
 
     Attributes:
-        address: unique address of the location, with `/` at the end.
+        address: normal form of the address, with `/` at the end; it is the same for all spellings
+            of one folder or prefix.
     """
 
     def __init__(self, address: str, path: str, file_system: FileSystem) -> None:
@@ -232,11 +233,11 @@ def open_location(address: str | Path) -> Location:
 
 
 def _s3(endpoint: SplitResult) -> S3FileSystem:
-    # Amazon's own endpoint depends on the region; the SDK determines it.
+    # Amazon's own endpoint depends on the region, so the SDK composes it.
     override = {"scheme": endpoint.scheme, "endpoint_override": endpoint.netloc}
     return S3FileSystem(
         **({} if endpoint.geturl() == _AWS else override),
-        # Without a region the client would ask for the bucket's region, which needs another right.
+        # The SDK needs a region, and servers other than Amazon's ignore it.
         region=os.environ.get("AWS_REGION") or "us-east-1",
         # Without credentials the AWS SDK would query an address that exists only in Amazon's
         # network.
@@ -251,7 +252,7 @@ def _s3(endpoint: SplitResult) -> S3FileSystem:
 
 
 def _has_credentials() -> bool:
-    """Returns whether the AWS SDK finds credentials in the environment or in its files."""
+    """Returns whether a source of credentials of the AWS SDK is set: a variable, or the file."""
     if any(map(os.environ.get, _SOURCES_OF_CREDENTIALS)):
         return True
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
@@ -270,8 +271,12 @@ def _endpoint() -> SplitResult:
 def _write_file(path: Path, content: bytes) -> None:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise

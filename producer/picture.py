@@ -15,11 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 MARGIN = 0.5
-"""Pixels left free at each end of the ink's longer side, for its antialiased edges."""
+"""Half of the pixels that the ink's longer side leaves free, for its antialiased edges."""
 
+_UNREDUCIBLE = ("1", "P", "PA")  # modes that Pillow does not reduce
 _WORK = 1024  # side in pixels above which a picture is reduced first, to save time
 _INK = 0.35  # least ink of a pixel that counts for the bounding box; full ink is 1
-_SPECK = 0.002  # share of pixels that may have more than full ink
+_SPECK = 0.002  # share of the pixels with most ink that do not count when full ink is found
 
 
 class BadPicture(ValueError):
@@ -29,21 +30,23 @@ class BadPicture(ValueError):
 def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
     """Converts a picture of one character to the form of the data set.
 
-    The picture's border gives the brightness of the background, and all pixels that differ from it
-    are ink. So black on white and white on black give the same result. Transparent pixels count as
-    white paper. A picture of 28 x 28 pixels is neither cropped nor scaled; it is inverted if its
-    border is bright.
+    The picture's border gives the brightness of the background, and the difference from it is ink.
+    So black on white and white on black give the same result. Faint ink is left out. Transparent
+    pixels count as white paper. A picture of 28 x 28 pixels is neither cropped nor scaled; it is
+    inverted if its border is bright.
 
     Args:
-        picture: a Pillow image, the bytes of an image file, or its path; at most 4096 x 4096
-            pixels, in any mode.
+        picture: a Pillow image, the bytes of an image file, or its path. It has at most as many
+            pixels as 4096 x 4096. Its mode is any that Pillow converts to grey. Whole numbers of
+            more than 8 bits reach to 65535 if one exceeds 255, and floats to 255 if one exceeds 1.
 
     Returns:
         uint8 (28, 28), 0 is background and 255 full ink.
 
     Raises:
-        BadPicture: the picture is missing, too large, broken or without ink, or its format is none
-            of `PICTURE_FORMATS`.
+        BadPicture: the picture is missing, too large or broken, its format is none of
+            `PICTURE_FORMATS`, its mode can't be converted, or it is not of 28 x 28 pixels and has
+            no ink.
     """
     grey = _grey(picture if isinstance(picture, Image.Image) else _open(picture))
     background = _background(grey)
@@ -90,14 +93,36 @@ def _grey(picture: Image.Image) -> NDArray[np.float32]:
     """Returns the brightness from 0 to 1, with transparent pixels as white paper."""
     _check_size(picture)
     picture = ImageOps.exif_transpose(picture)
-    if max(picture.size) > _WORK:
-        picture = picture.reduce(-(-max(picture.size) // _WORK))
-    if picture.mode.startswith("I"):  # 16 bits: Pillow's own conversion clips at 255
-        return np.asarray(picture, dtype=np.float32) / 65535
-    if picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-    return np.asarray(picture.convert("L"), dtype=np.float32) / 255
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _grey_numbers(picture)
+    try:
+        if max(picture.size) > _WORK and picture.mode in _UNREDUCIBLE:
+            picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        picture = _reduced(picture)
+        if picture.has_transparency_data:
+            paper = Image.new("RGBA", picture.size, "white")
+            picture = Image.alpha_composite(paper, picture.convert("RGBA"))
+        return np.asarray(picture.convert("L"), dtype=np.float32) / 255
+    except ValueError as error:
+        raise BadPicture(f"a picture of mode {picture.mode} can't be converted: {error}") from error
+
+
+def _grey_numbers(picture: Image.Image) -> NDArray[np.float32]:
+    """As `_grey`, for numbers of more than 8 bits, which Pillow's own conversion clips at 255."""
+    values = np.asarray(picture, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise BadPicture("the picture has pixels that are no numbers")
+    if picture.mode == "F":
+        full = 255 if values.max() > 1 else 1
+    else:
+        full = 65535 if picture.mode != "I" or values.max() > 255 else 255
+    grey = _reduced(Image.fromarray(np.clip(values / full, 0, 1)))
+    return np.asarray(grey, dtype=np.float32)
+
+
+def _reduced(picture: Image.Image) -> Image.Image:
+    longest = max(picture.size)
+    return picture.reduce(-(-longest // _WORK)) if longest > _WORK else picture
 
 
 def _background(grey: NDArray[np.float32]) -> np.float32:

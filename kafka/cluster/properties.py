@@ -24,7 +24,8 @@ TAKE_OVER: dict[str, str] = {
     "broker.session.timeout.ms": "2500",
     "broker.heartbeat.interval.ms": "500",
     # A controller that is silent for this time is replaced (Kafka's default: 2 s). The new
-    # controller restarts the session time-outs of silent brokers, so both times add up.
+    # controller restarts the session time-outs of silent brokers. So if a controller and a broker
+    # die together, this time and `broker.session.timeout.ms` add up.
     "controller.quorum.fetch.timeout.ms": "1000",
     # A group without members keeps its committed offsets for one year (Kafka's default: 7 days).
     "offsets.retention.minutes": "525600",
@@ -60,7 +61,7 @@ def server_properties(
         state: state of the cluster, from which the quorum and the replication factors follow.
         node: the node.
         data: folder of the node's records.
-        security: properties of the listener for clients and other brokers.
+        security: properties for authentication, encryption and access rights of the node.
     """
     protocol = state.security.upper()
     replication = state.replication

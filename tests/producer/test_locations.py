@@ -71,6 +71,14 @@ def test_a_missing_object_has_an_exception_of_its_own(location: Location) -> Non
         location.read("nothing.png")
 
 
+def test_a_failed_write_leaves_no_object(tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    location = open_location(str(tmp_path))
+    with pytest.raises(LocationError):
+        location.write("taken", b"123")
+    assert not list(location.entries())
+
+
 def test_a_location_has_one_address_for_all_spellings(environ: Store, tmp_path: Path) -> None:
     for address in (f"{S3}/a/b", f"{S3}/a/b/"):
         assert open_location(address).address == f"{S3}/a/b/"

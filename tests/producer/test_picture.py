@@ -60,13 +60,52 @@ def test_a_larger_picture_gives_about_the_same() -> None:
     assert difference(to_kmnist(large)) < 4
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P", "1", "I;16", "CMYK"])
-def test_every_colour_mode_gives_the_same(mode: str) -> None:
+MODES = [
+    "RGB",
+    "RGBA",
+    "RGBa",
+    "LA",
+    "P",
+    "PA",
+    "1",
+    "I;16",
+    "I",
+    "I;16 as I",
+    "F",
+    "F to 1",
+    "CMYK",
+]
+
+
+def in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    levels = np.asarray(picture)
     if mode == "I;16":
-        picture = Image.fromarray(np.asarray(drawing()).astype(np.uint16) * 257)
-    else:
-        picture = drawing().convert(mode)
-    assert difference(to_kmnist(picture)) < 1
+        return Image.fromarray(levels.astype(np.uint16) * 257)
+    if mode == "I;16 as I":
+        return Image.fromarray(levels.astype(np.int32) * 257)
+    if mode == "F to 1":
+        return Image.fromarray(levels.astype(np.float32) / 255)
+    return picture.convert("RGBA").convert(mode) if mode == "RGBa" else picture.convert(mode)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_colour_mode_gives_the_same(mode: str) -> None:
+    assert difference(to_kmnist(in_mode(drawing(), mode))) < 1
+    large = drawing().resize((3000, 1800), Image.Resampling.NEAREST)
+    assert difference(to_kmnist(in_mode(large, mode))) < 4
+
+
+@pytest.mark.parametrize("size", [(40, 40), (28, 28), (2000, 9)])
+@pytest.mark.parametrize("mode", ["LAB", "La", "HSV", "YCbCr"])
+def test_a_mode_that_is_not_grey_or_colour_is_converted_or_refused(
+    mode: str, size: tuple[int, int]
+) -> None:
+    picture = Image.new(mode, size)
+    picture.paste(Image.new(mode, (3, 3), 128), (2, 2))
+    try:
+        assert to_kmnist(picture).shape == (28, 28)
+    except BadPicture as refusal:
+        assert "can't be converted" in str(refusal) or "no ink" in str(refusal)
 
 
 def test_ink_on_transparent_paper_gives_the_same() -> None:
