@@ -164,7 +164,8 @@ def running(
 
 def _exit_message(log: Path, status: int) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines()
-    return f"{log} ended with status {status}: {lines[-1] if lines else 'no output'}"
+    last = lines[-1] if lines else "no output"
+    return f"the process with the log {log} ended with status {status}: {last}"
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

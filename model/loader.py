@@ -6,6 +6,7 @@ methods, so that a wrapper can hold either.
 
 import contextlib
 import importlib
+import json
 import threading
 import zipfile
 from pathlib import Path
@@ -27,8 +28,9 @@ _BATCHES = (256, 64, 8, 1)
 A change of an interpreter's batch size costs up to 10 ms. So each size has its own interpreter,
 and any batch is split into these sizes. Memory does not grow with the batch. The network alone is
 fastest in batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image instead
-of 30. But each call releases Python's global lock, and then waits for a worker's I/O thread. With
-both threads at work, batches of 256 answer a backlog up to a tenth faster than batches of 64.
+of 30. But each call releases Python's global lock, and must then wait until a worker's I/O thread
+gives the lock back. With both threads at work, batches of 256 answer a backlog up to a tenth faster
+than batches of 64.
 """
 
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]
@@ -105,14 +107,14 @@ class Classifier:
 class Baseline:
     """A scikit-learn classifier that many threads may call.
 
-    The classifier is loaded with skops, which creates only types of scikit-learn and numpy. A
-    pickle could run code.
+    The classifier is loaded with skops, which creates only types that skops trusts, such as those
+    of scikit-learn and numpy. A pickle could run code.
 
     Args:
         content: a file of `skops.io` with a classifier of (n, 784) pixels.
 
     Raises:
-        ArtefactError: `content` is no file of skops, or contains other types.
+        ArtefactError: `content` is no file of skops, or contains types that skops does not trust.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -121,7 +123,12 @@ class Baseline:
 
         try:
             self._classifier = skops.io.loads(content, trusted=[])
-        except (zipfile.BadZipFile, UntrustedTypesFoundException, KeyError) as error:
+        except (
+            zipfile.BadZipFile,
+            UntrustedTypesFoundException,
+            KeyError,
+            json.JSONDecodeError,
+        ) as error:
             raise ArtefactError(f"not a baseline of this project: {error}") from error
 
     def probabilities(self, images: Images) -> NDArray[np.float32]:
@@ -199,8 +206,9 @@ class _FixedBatch:
         outlier: Optional[NDArray[np.float32]],
     ) -> None:
         """Writes the answers for `size` images into the arrays."""
-        # The assignment converts numbers without an intermediate copy. No variable holds the view
-        # of the interpreter's memory, because none may exist while the interpreter runs.
+        # The assignment converts numbers without an intermediate copy. The view of the
+        # interpreter's memory is in no variable, because no view may exist while the interpreter
+        # runs.
         self._interpreter.tensor(self._input)()[..., 0] = images
         self._interpreter.invoke()
         probabilities[:] = self._interpreter.get_tensor(self._probabilities)

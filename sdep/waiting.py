@@ -13,8 +13,11 @@ from sdep.kubectl import DeployError, Kubectl
 
 _STATUS_PORT = 8080
 _POLL_S = 1.0
-# Kubernetes retries these forever; only another image or another manifest corrects them.
+# Kubernetes retries after these errors for ever, and mostly somebody has to correct something: push
+# or load the image, create a missing ConfigMap, or change the manifest.
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+# The fields that name the source of a variable; the API server adds others, such as `apiVersion`.
+_SOURCE_KEYS = ("name", "key", "fieldPath", "containerName", "resource")
 _NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
@@ -46,7 +49,7 @@ def await_pods(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) ->
         return _reason(kubectl, name, space, [pod for state in states for pod in state.pods])
 
     _await(poll, reason, give_up_at)
-    if not any(state.wanted for state in states):
+    if all(state.is_scaled_to_zero for state in states):
         sys.stdout.write("the autoscaler starts a pod when messages arrive\n")
 
 
@@ -91,19 +94,26 @@ class _PredictorState:
         wanted: minimum number of pods.
         pods: pods that match the manifest.
         is_rolled_out: whether Seldon's operator and Kubernetes have applied the manifest.
-        is_scaled: whether an autoscaler exists, or none is wanted.
+        has_keda: whether the manifest wants an autoscaler of KEDA.
+        is_scaled: whether that autoscaler exists, or none is wanted.
     """
 
     name: str
     wanted: int
     pods: list[dict[str, Any]]
     is_rolled_out: bool
+    has_keda: bool
     is_scaled: bool
 
     @property
     def is_done(self) -> bool:
         """Whether the wait for the predictor is over."""
         return self.is_rolled_out and self.is_scaled and self._ready >= self.wanted
+
+    @property
+    def is_scaled_to_zero(self) -> bool:
+        """Whether there may be no pod, because an autoscaler starts one when it is needed."""
+        return self.has_keda and not self.wanted
 
     @property
     def _ready(self) -> int:
@@ -146,7 +156,8 @@ def _predictor_state(
         [each for each in found if each["metadata"]["name"].startswith(prefix)]
         for found in (deployments, pods)
     )
-    # The operator needs a moment, and old pods run until new ones replace them.
+    # Only pods that match the manifest count: old pods run until the operator has updated the
+    # Deployment and new pods have replaced them.
     pods = [pod for pod in pods if matches(pod["spec"], predictor)]
     for pod in pods:
         _check_pod(kubectl, pod)
@@ -154,8 +165,15 @@ def _predictor_state(
         matches(each["spec"]["template"]["spec"], predictor) and _has_only_new_pods(each)
         for each in deployments
     )
-    is_scaled = not _has_keda(predictor) or any(each.startswith(prefix) for each in scaled)
-    return _PredictorState(prefix.rstrip("-"), _wanted(predictor), pods, is_rolled_out, is_scaled)
+    has_keda = _has_keda(predictor)
+    return _PredictorState(
+        prefix.rstrip("-"),
+        _wanted(predictor),
+        pods,
+        is_rolled_out,
+        has_keda,
+        is_scaled=not has_keda or any(each.startswith(prefix) for each in scaled),
+    )
 
 
 def _has_keda(predictor: dict[str, Any]) -> bool:
@@ -163,7 +181,10 @@ def _has_keda(predictor: dict[str, Any]) -> bool:
 
 
 def matches(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
-    """Returns whether a pod has the images, the configurations and the variables of a predictor."""
+    """Returns whether a pod's containers have what a predictor names.
+
+    These are the images, the ConfigMaps and the environment variables.
+    """
     existing = {each["name"]: each for each in spec["containers"]}
     for wanted in predictor["componentSpecs"][0]["spec"]["containers"]:
         found = existing.get(wanted["name"], {})
@@ -185,11 +206,11 @@ def _has_variables(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
 
 
 def _source(variable: dict[str, Any]) -> tuple[str, ...]:
-    """Returns the source of a variable's value, without defaults of the API server."""
+    """Returns a variable's value or its source, without fields that the API server adds."""
     if "valueFrom" not in variable:
         return (str(variable.get("value", "")),)
     ((kind, source),) = variable["valueFrom"].items()
-    return kind, *(str(source.get(key, "")) for key in ("name", "key", "fieldPath"))
+    return kind, *(str(source.get(key, "")) for key in _SOURCE_KEYS)
 
 
 def _wanted(predictor: dict[str, Any]) -> int:
@@ -211,7 +232,7 @@ def _has_only_new_pods(found: dict[str, Any]) -> bool:
 
 
 def is_ready(found: dict[str, Any]) -> bool:
-    """Returns whether an object has the condition `Ready`."""
+    """Returns whether an object's condition `Ready` is true."""
     conditions = found.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
@@ -237,7 +258,11 @@ def _check_pod(kubectl: Kubectl, pod: dict[str, Any]) -> None:
 
 
 def _reason(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) -> str:
-    """Returns the reason why it is not ready, from the first object that has one."""
+    """Returns why a SeldonDeployment is not ready.
+
+    The reason is the state of its first pod that is not ready, or else the description in its own
+    status.
+    """
     for pod in pods:
         if is_ready(pod):
             continue
@@ -249,14 +274,16 @@ def _reason(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]])
         return f"{pod['metadata']['name']} is not ready: {_worker_states(status)}"
     found = kubectl.get("seldondeployment", name, "-n", space) or {}
     description = found.get("status", {}).get("description", "")
-    return description or "Seldon's operator has created no pods: check that it runs"
+    if description or pods:
+        return description or "its Deployment is not rolled out yet: see kubectl get pods"
+    return "Seldon's operator has created no pods: check that it runs"
 
 
 def _worker_states(status: str) -> str:
     """Describes the workers in a supervisor's `/status`; returns any other text unchanged."""
     try:
         workers = json.loads(status)["workers"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return status
     states = [f"worker {each['index']}: {each['detail'] or each['state']}" for each in workers]
     return "; ".join(states) or "its workers have not started"

@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import secrets
+import signal
 import sys
 from contextlib import ExitStack
 
@@ -39,8 +40,8 @@ examples:
   {_TOKEN}=… python -m consumer.dashboard --host 0.0.0.0
 
 Brokers and topics come from KAFKA_BROKER (else the local cluster), KAFKA_INPUT_TOPIC and the other
-settings of the README. On an address that other machines reach, the page asks for a token:
-{_TOKEN}, or a new one that is printed once.
+settings of the README. On an address that other machines reach, the page needs a token: set
+{_TOKEN}, or add --new-token, which creates one and prints it once.
 """
 
 
@@ -49,7 +50,7 @@ class UsageError(Exception):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serves the page until Ctrl-C.
+    """Serves the page until Ctrl-C or SIGTERM.
 
     Returns:
         Exit status: 0 after Ctrl-C or SIGTERM, 1 after an error, 2 for wrong arguments or settings.
@@ -60,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
+    # uvicorn raises a signal again after it has shut down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         token, deployment = _token(options), _deployment(options)
         with ExitStack() as stack:
@@ -167,8 +170,9 @@ def _backend(
 
 
 def _serve(options: argparse.Namespace, context: DashboardContext, token: str | None) -> int:
-    # Threads that read topics must not delay the thread that serves pages. After each read and
-    # write, the latter may wait for one interval. Python's default interval is 5 ms.
+    # Threads that read topics must not delay the thread that serves pages. This thread gives up
+    # Python's lock at each read and write of a socket, and may then wait one interval to get it
+    # back. Python's default interval is 5 ms.
     sys.setswitchinterval(_SWITCH_S)
     config = uvicorn.Config(
         make_app(context, token),

@@ -106,7 +106,10 @@ def _add_sending(router: APIRouter, context: DashboardContext, samples: Samples)
         content = await _bounded(request, 2**20)
         wanted, wire_format = _chosen(content or b"", sample_at)
         if wanted is None or wire_format not in FORMATS:
-            return PlainTextResponse("the body must have names of samples and a format\n", 400)
+            return PlainTextResponse(
+                f"the body must be JSON with names of at most {_MOST_NAMES} samples and a format\n",
+                400,
+            )
         made = [
             Picture(
                 samples.names[at], samples.images[at], (SAMPLES / samples.names[at]).read_bytes()
@@ -119,7 +122,7 @@ def _add_sending(router: APIRouter, context: DashboardContext, samples: Samples)
 
 
 async def _bounded(request: Request, most: int) -> bytes | None:
-    """Returns the body of a request; None if it is larger than `most` bytes."""
+    """Returns the body of a request; None if it, or its announced size, exceeds `most` bytes."""
     declared = request.headers.get("content-length", "0")
     if not declared.isdecimal() or int(declared) > most:
         return None
@@ -161,7 +164,8 @@ def _conversions(made: Sequence[Picture]) -> list[dict[str, Any]]:
 def _thumb(content: bytes) -> str:
     """Returns a small PNG of a picture as a data URL.
 
-    The picture is safe to open, because `pictures` has already decoded it within the limits.
+    The picture is safe to open: it is a bundled sample, or `pictures` has decoded it within the
+    limits.
     """
     picture = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
     picture.thumbnail((_THUMB, _THUMB))

@@ -87,9 +87,11 @@ def filter_of(query: Mapping[str, str]) -> Filter:
     """Returns the filter for the query of an address; the inverse of `query_of`.
 
     Raises:
-        ValueError: `below` is not a number.
+        ValueError: `below` is not a number from 0 to 1.
     """
     below = query.get("below", "")
+    if below and not 0 <= float(below) <= 1:
+        raise ValueError(below)
     return Filter(
         label=query.get("label", ""),
         worker=query.get("worker", ""),

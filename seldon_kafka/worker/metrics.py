@@ -24,10 +24,10 @@ REPLIES = Counter("kafka_worker_replies", "Messages answered", ["worker"])
 DEAD_LETTERS = Counter(
     "kafka_worker_dead_letters", "Messages put on the dead-letter topic", ["worker", "reason"]
 )
-# Rows (images, texts, …) that the user model was called with.
+# Rows (images, texts, …) in calls of the user model; the rows of a stack count once it is answered.
 ROWS = Counter("kafka_worker_rows", "Rows that the class was called with", ["worker"])
-# Messages in a batch that was predicted: from 1 under light load to `KAFKA_BATCH_MESSAGES` under
-# backlog.
+# Messages in a batch, also those that were rejected without a call: from 1 under light load to
+# `KAFKA_BATCH_MESSAGES` under backlog.
 BATCH_MESSAGES = Histogram(
     "kafka_worker_batch_messages", "Messages in a batch", ["worker"], buckets=_MESSAGES
 )
@@ -47,15 +47,15 @@ LATENCY_SECONDS = Histogram(
 )
 # Transactions that failed, at a rebalance or an error of brokers. Their records are answered again.
 ABORTS = Counter("kafka_worker_aborts", "Transactions that were repeated", ["worker"])
-# Batches that were delayed because the user model raised a temporary error.
-RETRIES = Counter("kafka_worker_retries", "Batches delayed by temporary errors", ["worker"])
-# Declarations by user models that they are row-wise, which the worker found wrong.
+# Delays of a batch because the user model raised a temporary error; a batch may be delayed often.
+RETRIES = Counter("kafka_worker_retries", "Delays of batches by temporary errors", ["worker"])
+# How often the worker found that a user model is not row-wise although it declares so.
 SWITCHES = Counter(
     "kafka_worker_declaration_errors",
     "Declarations of row-wise classes that were found wrong",
     ["worker"],
 )
-# Messages that retention deleted before they were read.
+# Offsets that were deleted before they were read; transaction markers count too.
 GAPS = Counter("kafka_worker_gap_messages", "Messages deleted before they were read", ["worker"])
 # Messages that another deployment answers (KAFKA_SHARE).
 PASSED = Counter(
@@ -82,7 +82,7 @@ LAG = Gauge(
 # in time = now - this.
 LAST_TIMESTAMP = Gauge(
     "kafka_worker_last_timestamp_seconds",
-    "Timestamp of the latest answered message",
+    "Latest timestamp in the last committed transaction",
     ["worker"],
     multiprocess_mode="max",
 )

@@ -47,9 +47,9 @@ class Dashboard:
         found = re.search(r"the dashboard is at (http://\S+)", output)
         return found and found[1]
 
-    def end(self) -> str:
-        """Sends Ctrl-C, and returns the output."""
-        self.process.send_signal(signal.SIGINT)
+    def end(self, how: signal.Signals = signal.SIGINT) -> str:
+        """Sends Ctrl-C, or another signal, and returns the output."""
+        self.process.send_signal(how)
         try:
             status = self.process.wait(patient(_LEAVE_S))
         except subprocess.TimeoutExpired:

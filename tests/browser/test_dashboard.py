@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import signal
 import urllib.request
 import zipfile
 from pathlib import Path
@@ -334,5 +335,5 @@ def test_the_page_is_hidden_without_the_token(new_page: NewPage, stack: Stack) -
         expect(page.locator(".card").first).to_be_visible(timeout=WITHIN_MS)
         assert "horse" not in page.url
     finally:
-        guarded.end()
+        guarded.end(signal.SIGTERM)
     assert "horse" not in guarded.log.read_text()
