@@ -47,10 +47,10 @@ examples:
   python -m producer --stdout --key '{truth}' --headers | \\
     $(python -m producer --print-command --key '{truth}' --headers)
 
-KAFKA_BROKER (else the local cluster) sets the brokers, and KAFKA_INPUT_TOPIC the topic. For s3://
-addresses AWS_ENDPOINT_URL sets the store, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its keys.
-Each object of a --run becomes one message. Objects with a row in --results are skipped: after a
-stop, run the same command again.
+KAFKA_BROKER sets the brokers (default: the local cluster), and KAFKA_INPUT_TOPIC the topic. For
+s3:// addresses AWS_ENDPOINT_URL sets the store, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY its
+keys. With --run each object becomes one message. Objects that already have a row in --results are
+skipped. To continue a run that was stopped, run the same command again.
 """
 
 
@@ -58,11 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Sends the images that the arguments name.
 
     Returns:
-        0 if every message was acknowledged or written to standard output, 1 if not or if a picture
-        was skipped, 2 for wrong arguments or settings, 130 after Ctrl-C.
+        0 if every message was acknowledged or written to standard output, if the command was
+        printed, or if the reader of standard output closed it. 1 after another error, or if a
+        picture was skipped. 2 for wrong arguments or settings, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
-    # The client logs errors that it retries by itself. The summary shows those that remain.
+    # The Kafka client logs each error of an attempt, even if its next attempt succeeds. The summary
+    # shows the errors of messages that failed for good.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         return _run(options)
@@ -109,7 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--count", type=positive_integer, metavar="N", help="maximum number of messages"
     )
-    parser.add_argument("--loop", action="store_true", help="start again at the end")
+    parser.add_argument("--loop", action="store_true", help="start again after the last image")
     parser.add_argument("--rate", type=positive_number, metavar="R", help="messages per second")
     parser.add_argument(
         "--bad",
@@ -119,7 +121,9 @@ def _parser() -> argparse.ArgumentParser:
         help="share of messages that are not valid, 0 to 1",
     )
     parser.add_argument(
-        "--key", metavar="TEXT", help="message key; {n} is the message's number, {truth} its label"
+        "--key",
+        metavar="TEXT",
+        help="message key; {n}: number of the message, {truth}: true labels",
     )
     parser.add_argument(
         "--timeout",
@@ -128,7 +132,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="S",
         help="seconds after which an undelivered message counts as failed (30)",
     )
-    run = parser.add_argument_group("for many images, collected by python -m consumer --run")
+    run = parser.add_argument_group("for many images; python -m consumer --run collects results")
     run.add_argument(
         "--run",
         type=run_name,
@@ -136,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         help="send all objects of a folder or an s3:// prefix",
     )
     run.add_argument(
-        "--results", metavar="LOCATION", help="skip objects that already have a row there"
+        "--results",
+        metavar="LOCATION",
+        help="location of the run's results; objects that have a row in them are skipped",
     )
     console = parser.add_argument_group("for Kafka's console producer")
     console.add_argument(
@@ -214,7 +220,8 @@ def _write_lines(options: argparse.Namespace, source: Source) -> int:
 
 
 def _send(options: argparse.Namespace, settings: Settings, source: Source) -> int:
-    # Raises the error of a format that holds one image before the first message is sent.
+    # If a message of this format cannot hold several images, this line raises the error before
+    # anything is sent.
     encode(FORMATS[options.format], source.images[: options.batch])
     expected = total(source, options.batch, options.count, options.loop)
     outgoing = _messages(options, source)

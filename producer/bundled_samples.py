@@ -32,8 +32,8 @@ def load_samples() -> Samples:
     """Reads all samples and converts them to 28 x 28 pixels.
 
     Raises:
-        OSError: a file is missing.
-        producer.picture.BadPicture: a file is broken.
+        OSError: the file with the labels is missing.
+        producer.picture.BadPicture: a picture is missing or broken.
     """
     with (SAMPLES / LABELS).open(encoding="utf-8", newline="") as source:
         rows = list(csv.DictReader(source))

@@ -23,7 +23,7 @@ UNUSUAL = {("yuji-boku", "お"), ("yuji-mai", "は")}
 """Glyphs with a shape that is rare in the data set; another font draws these characters."""
 
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / "fonts"
-"""The default of npm's folder with the fonts."""
+"""Default of the folder in which npm installed the fonts."""
 
 SEED = 20180412
 
@@ -43,7 +43,7 @@ _SLANT = 0.12  # largest slant, in pixels across for each pixel down
 
 
 def font_file(folder: Path, name: str) -> Path:
-    """Returns the file with a font's Japanese characters, in npm's folder."""
+    """Returns the file with a font's Japanese characters, below npm's folder."""
     package = folder / "node_modules" / "@fontsource" / name
     return package / "files" / f"{name}-japanese-400-normal.woff"
 
@@ -57,8 +57,8 @@ def draw(character: str, font: Path, random: np.random.Generator) -> Image.Image
         random: generator of the distortions.
 
     Returns:
-        A picture of mode L and 80 x 80 pixels, with dark ink on light paper. In a fifth of the
-        pictures the ink is light and the paper dark.
+        A picture of mode L and 80 x 80 pixels. Four of five pictures have dark ink on light paper,
+        the others have light ink on dark paper.
     """
     ink = Image.new("L", (CANVAS, CANVAS), 0)
     face = ImageFont.truetype(str(font), 170)

@@ -68,7 +68,7 @@ def encode(wire_format: WireFormat, images: Images) -> bytes:
         images: uint8 (n, 28, 28).
 
     Raises:
-        FormatError: there are several images, and the format supports only one.
+        FormatError: the format holds exactly one image, and the number of images is another.
     """
     if len(images) != 1 and not wire_format.many:
         raise FormatError(
@@ -112,7 +112,8 @@ def _tfserving(images: Images) -> bytes:
 
 
 def _protobuf(images: Images) -> bytes:
-    # The import is here because it takes as long as all others, and only this format needs it.
+    # The import is here because it takes as long as all other imports together, and only this
+    # format needs it.
     from seldon_core.proto import prediction_pb2
 
     message = prediction_pb2.SeldonMessage()

@@ -91,12 +91,13 @@ class Location:
     def entries(self) -> Iterator[Entry]:
         """Yields all objects; none if the location's folder or prefix does not exist.
 
-        The objects of a folder come first, in the order of names, and then its subfolders. The list
-        of one folder is in memory at a time, with 300 bytes per object (CPython 3.11, 200,000
-        files).
+        The objects of a folder come first, in the order of names, and then those of its subfolders.
+        Only the list of one folder is in memory at a time. It takes 300 bytes per object (CPython
+        3.11, 200,000 files).
 
         Raises:
-            LocationError: a folder cannot be listed, or the bucket does not exist.
+            LocationError: a folder cannot be listed, a name is not UTF-8, or the bucket does not
+                exist.
         """
         folders = [self._path]
         while folders:
@@ -252,7 +253,7 @@ def _s3(endpoint: SplitResult) -> S3FileSystem:
 
 
 def _has_credentials() -> bool:
-    """Returns whether a source of credentials of the AWS SDK is set: a variable, or the file."""
+    """Returns whether the AWS SDK finds credentials: a variable, or its file of credentials."""
     if any(map(os.environ.get, _SOURCES_OF_CREDENTIALS)):
         return True
     file = os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"

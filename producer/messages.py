@@ -20,7 +20,8 @@ class Message:
     Attributes:
         key: the message key, or None.
         value: the encoded images; in a bad message, bytes that are not valid.
-        headers: the content type of the value, and the true labels if known.
+        headers: names and values, such as the content type of the value, and the true labels if
+            they are known.
         images: number of images in the value.
     """
 
@@ -46,10 +47,12 @@ def messages(
         wire_format: wire format of the messages.
         batch: number of images per message; the last message of a source may have fewer.
         key: the key; None sends no key. In the key, `{n}` stands for the message's number from 0
-            on. `{truth}` stands for the true labels, or for nothing if they are unknown.
+            on. `{truth}` stands for the true labels, or for nothing if they are unknown or the
+            message is bad.
         count: maximum number of messages; None sends all.
         loop: whether to start again at the end of the source.
-        bad: share of messages with a value that is not valid instead of their images, from 0 to 1.
+        bad: share of bad messages, from 0 to 1. A bad message has one of `BAD_VALUES` instead of
+            its images.
 
     Raises:
         producer.formats.FormatError: a message has several images, and the format supports only

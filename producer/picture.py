@@ -15,12 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 SIDE = 28
 PIXEL_LIMIT = 4096 * 4096
 MARGIN = 0.5
-"""Half of the pixels that the ink's longer side leaves free, for its antialiased edges."""
+"""Pixels left free at either end of the ink's longer side, for its antialiased edges."""
 
 _UNREDUCIBLE = ("1", "P", "PA")  # modes that Pillow does not reduce
 _WORK = 1024  # side in pixels above which a picture is reduced first, to save time
 _INK = 0.35  # least ink of a pixel that counts for the bounding box; full ink is 1
-_SPECK = 0.002  # share of the pixels with most ink that do not count when full ink is found
+_SPECK = 0.002  # share of all pixels; so many, those with most ink, do not determine full ink
 
 
 class BadPicture(ValueError):
@@ -37,16 +37,17 @@ def to_kmnist(picture: Image.Image | bytes | Path | str) -> NDArray[np.uint8]:
 
     Args:
         picture: a Pillow image, the bytes of an image file, or its path. It has at most as many
-            pixels as 4096 x 4096. Its mode is any that Pillow converts to grey. Whole numbers of
-            more than 8 bits reach to 65535 if one exceeds 255, and floats to 255 if one exceeds 1.
+            pixels as 4096 x 4096. Its mode is any that Pillow converts to grey. White is 65535
+            in 16-bit modes. In mode I it is 65535 if a pixel exceeds 255, else 255. In mode F it is
+            255 if a pixel exceeds 1, else 1.
 
     Returns:
         uint8 (28, 28), 0 is background and 255 full ink.
 
     Raises:
         BadPicture: the picture is missing, too large or broken, its format is none of
-            `PICTURE_FORMATS`, its mode can't be converted, or it is not of 28 x 28 pixels and has
-            no ink.
+            `PICTURE_FORMATS`, its mode can't be converted, a pixel is NaN or infinite, or the
+            picture has no ink and is not of 28 x 28 pixels.
     """
     grey = _grey(picture if isinstance(picture, Image.Image) else _open(picture))
     background = _background(grey)
@@ -111,7 +112,7 @@ def _grey_numbers(picture: Image.Image) -> NDArray[np.float32]:
     """As `_grey`, for numbers of more than 8 bits, which Pillow's own conversion clips at 255."""
     values = np.asarray(picture, dtype=np.float32)
     if not np.isfinite(values).all():
-        raise BadPicture("the picture has pixels that are no numbers")
+        raise BadPicture("the picture has pixels that are NaN or infinite")
     if picture.mode == "F":
         full = 255 if values.max() > 1 else 1
     else:
@@ -155,7 +156,7 @@ def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _centred(box: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales a box so that its longer side fills the image except `MARGIN`, and centres it."""
+    """Scales a box so that its longer side fills the image up to `MARGIN`, and centres it."""
     height, width = box.shape
     scale = (SIDE - 2 * MARGIN) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))

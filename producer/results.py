@@ -87,8 +87,8 @@ class Results:
 
     Args:
         location: storage location of the results.
-        run: name of the run; its parts are in a folder `run=…`, which readers of Parquet show as a
-            column.
+        run: name of the run, whose parts are in a folder `run=…`; readers of Parquet show the name
+            as a column. None for parts in the location itself.
         objects: address of the run's objects, which is stored in its parts.
     """
 
@@ -118,7 +118,9 @@ class Results:
         return cls(location, run, objects.address)
 
     def new_objects(self) -> set[str]:
-        """Returns the names of objects with a row in parts that were neither read nor written yet.
+        """Reads new parts, and returns the names of the objects that have a row in them.
+
+        New parts are those that this instance has neither read nor written before.
 
         Raises:
             LocationError: a part cannot be read, or has results of another location's objects.

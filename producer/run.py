@@ -13,8 +13,8 @@ from producer.results import Results
 from seldon_kafka.config.refusal import admitted
 from seldon_kafka.config.settings import Settings
 
-# Maximum size of the client's queue. The default of 1 GiB is not needed, because objects are not
-# read much faster than they are sent.
+# Maximum size of the client's queue in KiB. The default of 1 GiB is not needed, because objects are
+# not read much faster than they are sent.
 _QUEUE_KBYTES = 64 * 1024
 # Maximum number of lines about objects that are no pictures.
 _REPORTS = 20
@@ -28,7 +28,8 @@ def sends_objects(options: argparse.Namespace) -> bool:
     """Returns whether the options select the objects of a location.
 
     Raises:
-        FormatError: other options cannot be combined with objects.
+        FormatError: another option cannot be combined with objects, there is not exactly one
+            location, or `--results` is given without `--run`.
     """
     if options.run is None:
         if options.results is not None:
@@ -52,7 +53,7 @@ def send_objects(options: argparse.Namespace, settings: Settings) -> int:
 
     Returns:
         0 if every message was acknowledged, 1 if not, 130 after Ctrl-C. Without a run, also 1 if an
-        object is no picture. With a run, the results have the reason for such an object.
+        object is no picture. With a run, such an object gets a row with the reason in the results.
 
     Raises:
         producer.locations.LocationError: the objects or the results cannot be read.
@@ -63,7 +64,7 @@ def send_objects(options: argparse.Namespace, settings: Settings) -> int:
     done: set[str] = set()
     if options.results is not None:
         done = Results.of_run(options.results, options.run, location).new_objects()
-    objects = Objects(location, FORMATS[options.format], options.run, done, _SkipReport())
+    objects = Objects(location, FORMATS[options.format], options.run, done, _PictureReport())
     tally = deliver(
         options,
         settings,
@@ -86,15 +87,15 @@ def send_objects(options: argparse.Namespace, settings: Settings) -> int:
     return 0 if tally.complete and not lost else 1
 
 
-class _SkipReport:
-    """Prints a line for each of the first objects that are no pictures; there may be many."""
+class _PictureReport:
+    """Prints a line for each of the first `_REPORTS` objects that are no pictures."""
 
     def __init__(self) -> None:
         self._left = _REPORTS
 
     def __call__(self, reason: str) -> None:
         if self._left > 0:
-            sys.stderr.write(f"skipped {reason}\n")
+            sys.stderr.write(f"no picture: {reason}\n")
         elif self._left == 0:
-            sys.stderr.write("skipped more objects; the summary has their number\n")
+            sys.stderr.write("more objects are no pictures; the summary has their number\n")
         self._left -= 1

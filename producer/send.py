@@ -28,10 +28,10 @@ class Tally:
     Attributes:
         sent: messages that were passed to the client.
         acknowledged: messages that the brokers acknowledged.
-        failed: messages that the client could not deliver in time.
+        failed: messages that the client could not deliver.
         images: images in the sent messages.
         acknowledged_bytes: size of the acknowledged values in bytes.
-        seconds: duration of the whole sending in seconds; 0 until the last message is delivered.
+        seconds: duration of the sending in seconds; 0 while a message is still under way.
         reasons: number of failed messages, by the client's description of the error.
         interrupted: whether Ctrl-C ended the sending.
     """
@@ -47,7 +47,7 @@ class Tally:
 
     @property
     def complete(self) -> bool:
-        """Whether all messages were acknowledged."""
+        """Whether all messages were sent and acknowledged."""
         return not self.interrupted and self.acknowledged == self.sent
 
 
@@ -60,13 +60,14 @@ def check_topic(producer: Producer, topic: str, config: Mapping[str, Any]) -> No
         config: the client's properties, to explain why brokers refuse the client.
 
     Raises:
-        SendError: no broker answers, or the topic does not exist or may not be written.
+        SendError: the brokers do not answer or refuse the client, or the topic does not exist or
+            may not be written.
     """
     try:
         found = producer.list_topics(topic, timeout=10).topics[topic]
     except KafkaException as error:
         why = explained(error, config).args[0].str()
-        raise SendError(f"no broker answers: {why}") from error
+        raise SendError(f"topic {topic} cannot be looked up: {why}") from error
     if found.error is not None:
         if found.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise SendError(str(RightMissing([Right(TOPIC, topic, WRITE, "")], "producer")))

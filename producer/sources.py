@@ -61,7 +61,7 @@ def best_source() -> Source:
 
 
 def file_source(paths: Sequence[Path]) -> Source:
-    """Reads picture files, and all pictures below folders sorted by their paths.
+    """Reads picture files; for a folder, all pictures below it, in the order of their paths.
 
     Pictures that can't be read are skipped.
 
