@@ -22,8 +22,8 @@ from sdep.waiting import await_deployment, await_kafka, await_pods
 
 OVERLAYS = Path(__file__).resolve().parent / "overlays"
 IMAGE = "registry.example.com/kmnist"
-# Options that each overlay refuses. The overlay's autoscaler has a copy of the broker or of the
-# namespace inside a text, and kustomize changes no copy inside a text.
+# Options that each overlay refuses. The overlay's autoscaler repeats the broker or the namespace
+# inside a longer string, which kustomize cannot change.
 _NAMED_BY_AUTOSCALERS = {
     "executor-keda-lag": ("broker", "namespace"),
     "executor-keda-prometheus": ("namespace",),
@@ -200,7 +200,7 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
-    """Checks that the Service of each broker exists; it is the first part of the broker's host.
+    """Checks that each broker's Service exists, whose name is the first part of the broker's host.
 
     A host with a dot that does not end with `.svc` is not checked.
 

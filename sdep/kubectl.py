@@ -34,7 +34,7 @@ class Kubectl:
         """Returns the output of a kubectl command.
 
         Raises:
-            DeployError: the command failed.
+            DeployError: the command failed, or takes more than `_KUBECTL_S` seconds.
         """
         ran = self._try(arguments, stdin)
         if ran.returncode != 0:
@@ -45,7 +45,7 @@ class Kubectl:
         """Returns the object or list of `kubectl get`, or None if the object does not exist.
 
         Raises:
-            DeployError: the command failed.
+            DeployError: the command failed, or takes more than `_KUBECTL_S` seconds.
         """
         ran = self._try(("get", *arguments, "-o", "json", "--ignore-not-found"), None)
         if ran.returncode != 0:
@@ -56,7 +56,7 @@ class Kubectl:
         """Returns the objects of a list from `kubectl get`, which may be empty.
 
         Raises:
-            DeployError: the command failed.
+            DeployError: the command failed, or takes more than `_KUBECTL_S` seconds.
         """
         return list((self.get(*arguments) or {"items": []})["items"])
 
@@ -64,10 +64,10 @@ class Kubectl:
         """Waits until a Deployment is rolled out, and prints the progress.
 
         Raises:
-            DeployError: the Deployment is not rolled out in time.
+            DeployError: the Deployment is not rolled out in time, or kubectl reports another error.
         """
         sys.stdout.flush()
-        # kubectl takes zero for no limit at all.
+        # For kubectl a timeout of zero means no limit, so the shortest timeout is one second.
         limit = f"--timeout={max(1, round(timeout_s))}s"
         ran = subprocess.run(
             [*self._command, "rollout", "status", f"deployment/{name}", "-n", space, limit],

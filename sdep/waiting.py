@@ -13,12 +13,12 @@ from sdep.kubectl import DeployError, Kubectl
 
 _STATUS_PORT = 8080
 _POLL_S = 1.0
-# Kubernetes retries after these errors for ever, and mostly somebody has to correct something: push
-# or load the image, create a missing ConfigMap, or change the manifest.
+# After these errors Kubernetes retries for ever. Mostly a person has to correct the cause: push or
+# load the image, create a missing ConfigMap, or change the manifest.
 _NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 # The fields that name the source of a variable; the API server adds others, such as `apiVersion`.
 _SOURCE_KEYS = ("name", "key", "fieldPath", "containerName", "resource")
-_NO_CONTAINER = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 
 
 def await_pods(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
@@ -69,7 +69,7 @@ def _await(poll: Callable[[], _State], reason: Callable[[], str], give_up_at: fl
     """Polls until the state is done, and prints each change.
 
     Raises:
-        DeployError: it is not done in time; `reason` describes why.
+        DeployError: the state is not done in time; the error has the reason that `reason` returns.
     """
     printed = ""
     while True:
@@ -181,10 +181,7 @@ def _has_keda(predictor: dict[str, Any]) -> bool:
 
 
 def matches(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
-    """Returns whether a pod's containers have what a predictor names.
-
-    These are the images, the ConfigMaps and the environment variables.
-    """
+    """Returns whether a pod has a predictor's images, ConfigMaps and environment variables."""
     existing = {each["name"]: each for each in spec["containers"]}
     for wanted in predictor["componentSpecs"][0]["spec"]["containers"]:
         found = existing.get(wanted["name"], {})
@@ -197,7 +194,7 @@ def matches(spec: dict[str, Any], predictor: dict[str, Any]) -> bool:
 
 
 def _has_variables(found: dict[str, Any], wanted: dict[str, Any]) -> bool:
-    """Returns whether a container has the wanted variables."""
+    """Returns whether a container has the wanted variables and the ConfigMaps of variables."""
     sources = [each.get("configMapRef", {}).get("name") for each in found.get("envFrom", [])]
     variables = {each["name"]: _source(each) for each in found.get("env", [])}
     return all(
@@ -260,8 +257,8 @@ def _check_pod(kubectl: Kubectl, pod: dict[str, Any]) -> None:
 def _reason(kubectl: Kubectl, name: str, space: str, pods: list[dict[str, Any]]) -> str:
     """Returns why a SeldonDeployment is not ready.
 
-    The reason is the state of its first pod that is not ready, or else the description in its own
-    status.
+    The reason is the state of the first pod that is not ready. If all pods are ready, it is the
+    description in the SeldonDeployment's status.
     """
     for pod in pods:
         if is_ready(pod):
@@ -304,10 +301,10 @@ def await_deployment(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: flo
 
 
 def await_kafka(kubectl: Kubectl, manifest: dict[str, Any], give_up_at: float) -> None:
-    """Waits until Strimzi reports that a cluster is ready.
+    """Waits until Strimzi reports that a Kafka cluster is ready.
 
     Raises:
-        DeployError: it is not ready in time.
+        DeployError: the Kafka cluster is not ready in time.
     """
     name, space = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
 

@@ -104,8 +104,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Starts or deletes the cluster, as the arguments say.
 
     Returns:
-        0 or the exit status of the dashboard, 1 if a step failed, 2 for wrong arguments, 130 after
-        Ctrl-C.
+        The exit status of the dashboard if it was run. Otherwise 0 on success, 1 if a step failed,
+        2 for wrong arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -120,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         sys.stderr.write(
-            "\nstopped; run it again to continue, or delete all: python -m sdep.kind down\n"
+            "\nstopped; run the same command again to continue, or delete the cluster: "
+            "python -m sdep.kind down\n"
         )
         return 130
     return 0 if options.no_dashboard else _run_dashboard()
@@ -241,7 +242,7 @@ def _run(*command: str) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise DeployError(
-            f"{command[0]} takes more than {_STEP_S} s; run this again to continue"
+            f"{command[0]} takes more than {_STEP_S} s; run the same command again to continue"
         ) from error
     if done.returncode != 0:
         raise DeployError(
