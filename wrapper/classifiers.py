@@ -122,7 +122,7 @@ class ImageClassifier(FeedbackReceiver, ModelHolder):
         return list(ROMAJI)
 
     def init_metadata(self) -> Dict[str, Any]:
-        """Returns the model's metadata for Seldon's `/metadata`; Seldon calls it before `load`."""
+        """Returns the model's metadata for Seldon's `/metadata`; Seldon reads it before `load`."""
         pixels = {"messagetype": "tensor", "schema": {"names": [], "shape": [-1, SIDE, SIDE]}}
         answer = {"messagetype": "tensor", "schema": {"names": list(ROMAJI), "shape": [-1, 10]}}
         return {

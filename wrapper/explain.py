@@ -139,7 +139,10 @@ def _payload(content: bytes) -> Any:
 def _by_gradients(artefact: Artefact, image: NDArray[np.uint8], target: int) -> Any:
     folder = chosen_folder(os.environ)
     if folder is None:
-        raise ExplainError("gradients need the trained network: copy the model's folder here first")
+        raise ExplainError(
+            "gradients need the trained network: copy the model's folder from the store to this "
+            "machine, and set MODEL_URI to the copy"
+        )
     try:
         from model.gradients import integrated_gradients, load_network
     except ModuleNotFoundError as error:

@@ -16,7 +16,7 @@ from wrapper.loaded import ModelHolder, parse_payload, tags_of
 from wrapper.payload import BadPayload, to_rows
 
 MAX_IMAGES = 64
-"""Maximum number of images in a message: to explain one costs as much as 257 answers."""
+"""Maximum number of images in a message: to explain an image costs as much as 257 answers."""
 
 _DECIMALS = 4
 
@@ -74,8 +74,8 @@ class KmnistExplainer(ModelHolder):
 
         Raises:
             BadPayload: the JSON is not valid.
-            SeldonNotImplementedError: the message is valid Seldon JSON or any protobuf. Seldon's
-                server then parses it and calls `predict`.
+            SeldonNotImplementedError: the message is valid Seldon JSON, any protobuf, or JSON that
+                is no object. Seldon's server then parses it and calls `predict`.
         """
         if isinstance(msg, dict):
             parse_payload(msg)

@@ -61,8 +61,8 @@ class FeedbackReceiver:
 
         Raises:
             BadPayload: the feedback is not valid.
-            FeedbackNotKept: the brokers do not answer, or the settings are wrong. The sender may
-                send the feedback again.
+            FeedbackNotKept: the feedback could not be written to the topic, or the settings are
+                wrong. The sender may send the feedback again.
         """
         try:
             settings = load_settings()
@@ -99,7 +99,7 @@ def _parse(message: Any, max_bytes: int) -> Feedback:
         if size > max_bytes:
             raise BadFeedback(f"it has {size} bytes, more than the {max_bytes} allowed")
         document: Dict[str, Any] = json_format.MessageToDict(message)
-    # A value that JSON does not have, such as NaN, raises other errors in other fields.
+    # JSON does not have some values, such as NaN. Which error they raise depends on the field.
     except (json_format.Error, ValueError, TypeError, RecursionError) as error:
         raise BadFeedback(f"it can't be written as JSON: {error}") from error
     return feedback_of(document, int(1000 * time.time()))

@@ -12,8 +12,8 @@ from model.labels import HIRAGANA
 from model.loader import Answers
 
 DECIMALS = 6
-"""Decimal digits of probabilities and scores. Two replies to the same image may differ by 1e-5,
-which is ten times as much as the last digit."""
+"""Decimal digits of probabilities and scores. More digits would say nothing, because two
+replies to the same image may differ by 1e-5."""
 
 ROW_TAGS = ("label", "confidence", "abstain", "outlier", "outlier_score")
 """Tags that have one entry for each row; the last two only from a model that detects outliers."""

@@ -21,7 +21,8 @@ class ModelHolder:
     """A Seldon class with a model.
 
     Seldon creates the object before it forks its server processes. So the constructor reads the
-    artefact, once for all processes. It loads no interpreter, which would not survive the fork.
+    artefact, once for all processes. It does not load the model, because an interpreter of
+    TensorFlow Lite would not survive the fork.
 
     Seldon's server and the stream runtime check which optional methods a class has. So this class
     does not inherit from `SeldonComponent`, which has all of them.

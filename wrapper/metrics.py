@@ -1,9 +1,9 @@
 """Prometheus metrics of the model's answers, counted in the process that answers.
 
-The supervisor's `/metrics` shows the metrics of the stream workers. Answers of Seldon's server
-over REST and gRPC are shown nowhere: Seldon's metrics endpoint shows only metrics that a class
-returns with each answer. Such metrics would be part of each reply (`meta.metrics`), also on the
-stream, and each answer would cost two requests to another process.
+The supervisor's `/metrics` shows the metrics of the stream workers. The metrics of Seldon's server,
+which answers REST and gRPC, are shown nowhere: Seldon's metrics endpoint shows only metrics that a
+class returns with each answer. Such metrics would be part of each reply (`meta.metrics`), also on
+the stream, and each answer would cost two requests to another process.
 
 An answer that is predicted again after an aborted transaction counts twice.
 """
@@ -41,7 +41,7 @@ DRIFT = Gauge(
     multiprocess_mode="liveall",
 )
 
-# Minimum number of images between two updates of the gauge. An update is slow beside a count.
+# Minimum number of images between two updates of the gauge; an update takes longer than a count.
 _EVERY = 100
 _TENTHS = 10
 

@@ -1,4 +1,4 @@
-"""Flags images that are no kuzushiji, before any model of an inference graph."""
+"""Flags images that are no kuzushiji, in front of the models of an inference graph."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
         The results of `to_rows` for all payloads, in one array.
 
     Raises:
-        BadPayload: a payload is not valid, or pictures and raw images are mixed.
+        BadPayload: a payload is not valid, or the messages have different numbers of images.
     """
     if isinstance(stack, np.ndarray):
         to_rows(stack[0])
@@ -101,7 +101,7 @@ def as_array(values: Any) -> NDArray[Any]:
         return np.array(values)
     except (ValueError, TypeError, OverflowError) as error:
         raise BadPayload(
-            "ragged", f"rows differ in length, expected 28 rows of 28 numbers ({error})"
+            "ragged", f"the lists form no array, expected 28 rows of 28 numbers ({error})"
         ) from error
 
 

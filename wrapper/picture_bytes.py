@@ -33,7 +33,7 @@ _BOMBS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 
 class BadPicture(Exception):
-    """A picture that is broken or has another size.
+    """A picture that is broken or has not 28 x 28 pixels.
 
     Attributes:
         reason: `bad_image`, `bad_shape` or `image_too_large`.
@@ -65,8 +65,8 @@ def decode(content: bytes) -> NDArray[np.uint8]:
         uint8 (28, 28).
 
     Raises:
-        BadPicture: the picture is broken or has another size. The size is read from the header,
-            before memory for the pixels is allocated.
+        BadPicture: the picture is broken or has not 28 x 28 pixels. The size is read from the
+            header, before memory for the pixels is allocated.
     """
     plain = _plain_grey(content)
     if plain is not None:
@@ -86,7 +86,7 @@ def decode(content: bytes) -> NDArray[np.uint8]:
 def _plain_grey(content: bytes) -> Optional[NDArray[np.uint8]]:
     """Decodes the kind of PNG that most senders write: 8-bit grey without transparency.
 
-    Pillow takes most of its time to open a file. So this function calls only Pillow's decoder,
+    Pillow spends most of the time on opening a file. So this function calls only Pillow's decoder,
     which needs a third of the time.
 
     Returns:
