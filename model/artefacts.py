@@ -50,8 +50,8 @@ class Artefact:
 
     Attributes:
         content: the model file.
-        name: the model's name in answers: `kmnist-`, the variant and the first eight hex
-            digits of the checksum.
+        name: the model's name in answers. `write_artefact` composes it of `kmnist-`, the
+            variant and the first eight hex digits of the checksum.
         variant: the project's name of the model, such as `fast`.
         file: the model file's name.
         sha256: SHA-256 of the model file, in hex.
@@ -82,7 +82,8 @@ def read_artefact(folder: Path) -> Artefact:
         folder: folder with the manifest and the model file that it names.
 
     Raises:
-        ArtefactError: a file is missing, too large, or does not match the manifest.
+        ArtefactError: a file is missing or too large, the manifest is invalid, or the model
+            file does not match the manifest.
     """
 
     def read(name: str, limit: int) -> bytes:

@@ -100,7 +100,8 @@ def _thicken(images: Any, numbers: Any, share: float) -> Any:
 def _holes(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
     """Clears a rectangle of some images, as worm holes do, or fills it from the neighbour.
 
-    A filled image's labels get the neighbour's labels, in proportion to the neighbour's ink.
+    The labels of a filled image are mixed with the neighbour's labels. The neighbour's weight is
+    the share of its ink in the image.
     """
     chance, *rest = tf.unstack(numbers, axis=1)
     wide, high, x, y = rest

@@ -41,9 +41,9 @@ def train(split: Split) -> Pipeline:
     """Fits a support vector machine, and fits it again with virtual support vectors.
 
     The second fit uses the support vectors of the first and a distorted copy of each
-    (Schölkopf, Burges and Vapnik 1996). It helps as much as more images would, at a fraction of
-    the cost, because only images near a class boundary matter. The number of components and the
-    kernel were chosen on the validation split.
+    (Schölkopf, Burges and Vapnik 1996). The distorted copies help as much as more images would, at
+    a fraction of the cost, because only images near a class boundary matter. The number of
+    components and the kernel were chosen on the validation split.
 
     Args:
         split: images to fit to.
@@ -86,13 +86,15 @@ def _distort(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def main() -> int:
-    """Trains and saves the baseline, and measures the saved file.
+    """Trains the baseline, measures its accuracy and saves it.
 
     Returns:
         Exit status: 0 on success, 1 on an error, 130 on Ctrl-C.
     """
     parser = argparse.ArgumentParser(prog="python -m model.baseline", description=__doc__)
-    parser.add_argument("--out", type=Path, default=BASELINE, help="folder (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=BASELINE, help="the artefact's folder (%(default)s)"
+    )
     arguments = parser.parse_args()
     try:
         _make(arguments.out)

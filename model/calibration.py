@@ -10,12 +10,12 @@ _BINS = 15
 
 
 def fit_temperature(logits: Any, labels: Any) -> float:
-    """Finds the temperature at which confidence equals the share of right answers.
+    """Finds the temperature at which the mean confidence equals the share of right answers.
 
     Temperature scaling is from Guo et al., On Calibration of Modern Neural Networks, 2017,
     section 4.2. Guo et al. choose the temperature of the largest likelihood. This function makes
-    the mean confidence equal to the share of right answers: their difference is the calibration
-    error, if all confidences are in one bin.
+    the difference of the mean confidence and the share of right answers as small as possible.
+    With all confidences in a single bin, this difference is the calibration error.
 
     Args:
         logits: float (n, 10), a network's answers.

@@ -98,8 +98,8 @@ class Recipe:
         warmup: share of all steps in which the rate rises to its peak.
         weight_decay: factor of the learning rate; a step shrinks weights by the product.
         label_smoothing: probability mass that is spread over all classes.
-        average: length of the moving average of the weights, as a share of all steps. The
-            served network has the averaged weights.
+        average: number of steps in the moving average of the weights, as a share of all steps.
+            The served network has the averaged weights.
         precision: `mixed_bfloat16` computes in bfloat16 and keeps weights in float32, which is
             almost twice as fast on processors with AVX512_BF16 or AMX; `float32` is for other
             processors.

@@ -13,8 +13,8 @@ _YES = ("1", "on", "t", "true", "y", "yes")
 class Credentials:
     """Credentials by variable name, from the files of a mounted secret or from variables.
 
-    A file with the name of a variable precedes the variable. The values are secret, so no
-    message may contain a value.
+    A file with the name of a variable takes precedence over the variable. The values are secret, so
+    no message may contain a value.
 
     Args:
         environ: environment variables; `MODEL_CREDENTIALS_DIR` names the folder where a

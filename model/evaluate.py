@@ -135,7 +135,7 @@ def evaluate(name: str, split: Split) -> tuple[dict[str, Any], Answers]:
     """Measures all figures of one model except its speed.
 
     Args:
-        name: folder of a shipped artefact.
+        name: name of a shipped artefact's folder.
         split: images to classify.
 
     Returns:
@@ -215,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.cmd[0]} -m model.speed: {lines[-1]}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; docs/model.json has the figures of the finished models", file=sys.stderr)
+        print("stopped; model.json has the figures of the finished models", file=sys.stderr)
         return 130
     return 0
 

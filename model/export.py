@@ -109,8 +109,8 @@ def convert(served: "keras.Model", train: Split, *, quantise: bool = True) -> by
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = representative
         names = [name for name in _tensor_names(converter.convert()) if _stays_float(name)]
-        # Only the converter's debugger can exclude operations. The debugger runs an
-        # interpreter that warns that TensorFlow will remove it.
+        # Only the converter's debugger can exclude operations. The debugger runs TensorFlow's own
+        # interpreter, which warns that it is deprecated.
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf.lite.Interpreter is deprecated")
         debugger = tf.lite.experimental.QuantizationDebugger(
             converter=converter,
@@ -214,8 +214,10 @@ def _parser() -> argparse.ArgumentParser:
         "  python -m model.export fast\n"
         "  python -m model.export accurate --saved-model served/kmnist --triton served/triton\n",
     )
-    parser.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
-    parser.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
+    parser.add_argument(
+        "recipe", nargs="?", default="fast", help="name in the file of --recipes (%(default)s)"
+    )
+    parser.add_argument("--recipes", type=Path, default=RECIPES, help="file (%(default)s)")
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="the artefact's folder (model/artefact/RECIPE)")
     parser.add_argument(
@@ -227,7 +229,9 @@ def _parser() -> argparse.ArgumentParser:
         help="corrections that the run was trained on, as given to `model.train`",
     )
     parser.add_argument(
-        "--saved-model", type=Path, help="write only the form for TensorFlow Serving, here"
+        "--saved-model",
+        type=Path,
+        help="write only the form for TensorFlow Serving, into this folder",
     )
     parser.add_argument(
         "--triton", type=Path, help="write only the form for Triton, into this repository"

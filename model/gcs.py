@@ -12,7 +12,7 @@ from model.artefacts import ArtefactError, StoreUnavailable
 from model.credentials import Credentials
 
 with warnings.catch_warnings():
-    # The library warns of Python 3.8. The builder image has this version, and no other.
+    # Google's library warns that Python 3.8 is too old. The s2i builder image has no other version.
     warnings.simplefilter("ignore", FutureWarning)
     import google.auth
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -136,6 +136,6 @@ def _load_account(credentials: Credentials) -> Optional[Any]:
     except (OSError, ValueError, GoogleAuthError) as error:
         raise ArtefactError(
             f"no credentials for Google Cloud Storage ({type(error).__name__}): "
-            f"{_FILE} must name the file with a key's JSON"
+            f"{_FILE} must name the file with a key's JSON, or this machine must have an account"
         ) from None
     return None

@@ -16,7 +16,7 @@ STEPS = 64
 """Number of points on the path from a blank image to the explained image."""
 
 NETWORK = "model.keras"
-"""File of the trained network, beside the artefact's."""
+"""File of the trained network, in the artefact's folder."""
 
 
 def integrated_gradients(

@@ -1,8 +1,8 @@
 """Trains a recipe with its ideas added one by one: `python -m model.grid`.
 
 The first row is the recipe's network without any idea. Each next row adds one of the recipe's
-ideas to the row before. Each last row adds one idea that the recipe does not use to all of the
-recipe's ideas. The validation accuracies go to docs/model-grid.json, which
+ideas to the row before. Then follow the ideas that the recipe does not use: a row for each has
+this idea and all of the recipe's ideas. The validation accuracies go to docs/model-grid.json, which
 `python -m model.evaluate --report` shows. Finished runs are not repeated. The recipe `accurate`
 is the teacher of one row, and is trained if necessary.
 """
@@ -93,10 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="examples:\n  python -m model.grid\n  python -m model.grid --epochs 30\n",
     )
-    parser.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
-    parser.add_argument("--epochs", type=positive, default=8, help="of each run (%(default)s)")
+    parser.add_argument(
+        "recipe", nargs="?", default="fast", help="name in recipes.yaml (%(default)s)"
+    )
+    parser.add_argument(
+        "--epochs", type=positive, default=8, help="epochs of each run (%(default)s)"
+    )
     parser.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="(%(default)s)")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="file of results (%(default)s)")
     return parser
 
 

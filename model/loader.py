@@ -41,7 +41,7 @@ class Answers(NamedTuple):
 
     Attributes:
         probabilities: float32 (n, 10), each row sums to 1, in the order of `model.labels`.
-        outlier: float32 (n,), outlier scores from 0 to 1; None if the model has none.
+        outlier: float32 (n,), outlier scores from 0 to 1; None if the model computes none.
     """
 
     probabilities: NDArray[np.float32]

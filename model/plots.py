@@ -1,4 +1,4 @@
-"""Draws the pictures of docs/model.md from the figures of the models."""
+"""Draws the pictures of docs/model.md from the measurements of `model.evaluate`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,17 +17,17 @@ from model.robustness import DISTORTIONS
 _MISTAKES = 24
 _COLOURS = {"fast": "#0072b2", "accurate": "#d55e00", "baseline": "#666666"}
 _LINES = {"int8": "-", "scikit-learn": "-", "float": "--", "Keras": ":"}
-# With these settings, the same figures give the same bytes, and git shows no change.
+# With these settings, equal measurements give equal files, and git shows no change.
 _FIXED: Any = {"svg.hashsalt": "model", "svg.fonttype": "none", "font.size": 9.0}
 
 Models = dict[str, dict[str, Any]]
 
 
 def draw_all(models: Models, folder: Path) -> None:
-    """Draws the figures of all models.
+    """Draws the measurements of all models.
 
     Args:
-        models: figures of `model.evaluate` by name.
+        models: results of `model.evaluate.evaluate`, by name of the model.
         folder: folder for the SVG files.
     """
     folder.mkdir(parents=True, exist_ok=True)

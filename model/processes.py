@@ -18,10 +18,10 @@ class ProcessLost(Exception):
 
 
 def count() -> int:
-    """Returns the number of processes; 1 without `TF_CONFIG`.
+    """Returns the number of processes; 1 if `TF_CONFIG` is not set or names none.
 
     Raises:
-        ProcessesError: `TF_CONFIG` is not JSON, or names no processes.
+        ProcessesError: `TF_CONFIG` is not JSON, or has another structure.
     """
     config = os.environ.get("TF_CONFIG") or "{}"
     try:

@@ -61,7 +61,7 @@ class Progress:
 
         Args:
             loss: mean loss of the epoch's steps.
-            accuracy: validation accuracy from 0 to 1; None shows the last one again.
+            accuracy: validation accuracy from 0 to 1; None shows the last accuracy again.
         """
         self._epoch += 1
         if accuracy is not None:

@@ -30,8 +30,8 @@ def quality(answers: Answers, labels: NDArray[Any], artefact: Artefact) -> dict[
         `accuracy_interval` and `accuracy_by_class` are shares from 0 to 1. `confusion` has a row
         for each right class. `calibration` is explained in `model.calibration.Reliability`, and
         `risk_coverage` in `model.calibration.RiskCoverage`. `abstention` describes the answers
-        above the artefact's threshold. `flagged` is the share of images with an outlier score
-        above the artefact's threshold; None without scores.
+        whose confidence reaches the artefact's threshold. `flagged` is the share of images with an
+        outlier score above the artefact's threshold; None without scores.
     """
     found = answers.probabilities.argmax(axis=1)
     confidence = answers.probabilities.max(axis=1).astype(np.float64)

@@ -1,4 +1,4 @@
-"""Formats tables and figures in Markdown."""
+"""Formats tables and numbers in Markdown."""
 
 from collections.abc import Iterator
 from typing import Any

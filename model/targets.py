@@ -15,7 +15,7 @@ _SERVED = (
     ("images a second", "int8", "ai_edge_litert"),
     ("images a second on Python 3.8", "float", "tflite_runtime"),
 )
-"""The name of a target, and the form and the runtime that it is about; see `model.chosen`."""
+"""Targets of speed: name, and the model's form and runtime that are measured."""
 
 SIZE_BYTES = 4_000_000
 CALIBRATION_ERROR = 0.005

@@ -39,7 +39,7 @@ class Run:
 
     Attributes:
         recipe: recipe of the network.
-        images: number of training images, counted from the first.
+        images: number of training images, which are the first ones of the training split.
         teachers: runs of the recipe's teachers.
         folder: folder of the run; its name has the hash of everything that affects the result.
         feedback: files of corrections that are added to the training images.
@@ -82,7 +82,7 @@ def plan(
         feedback: files of corrections; the teachers get them too.
 
     Raises:
-        RecipeError: there is no such recipe, or it is its own teacher.
+        RecipeError: there is no such recipe, or it is its own teacher, also through other recipes.
     """
     if name not in recipes:
         raise RecipeError(f"no recipe is named {name}; there are {', '.join(recipes)}")
@@ -213,7 +213,7 @@ def _check_batches(run: Run) -> None:
     """Checks that a run and its teachers have batches that all processes can share.
 
     Raises:
-        RecipeError: a batch is too large or cannot be shared.
+        RecipeError: a batch has no images or more than the run, or cannot be shared.
         processes.ProcessesError: `TF_CONFIG` is invalid.
     """
     count = processes.count()
@@ -243,8 +243,10 @@ def parser() -> argparse.ArgumentParser:
         "  python -m model.train fast --feedback corrections.npz\n"
         "  tensorboard --logdir runs          shows the progress\n",
     )
-    made.add_argument("recipe", nargs="?", default="fast", help="a recipe of the file")
-    made.add_argument("--recipes", type=Path, default=RECIPES, help="(%(default)s)")
+    made.add_argument(
+        "recipe", nargs="?", default="fast", help="name in the file of --recipes (%(default)s)"
+    )
+    made.add_argument("--recipes", type=Path, default=RECIPES, help="file (%(default)s)")
     made.add_argument("--runs", type=Path, default=RUNS, help="folder of all runs (%(default)s)")
     made.add_argument("--epochs", type=positive, help="passes over the data, overrides the recipe")
     made.add_argument("--limit", type=positive, help="train only on the first LIMIT images")
