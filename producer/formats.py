@@ -68,7 +68,7 @@ def encode(wire_format: WireFormat, images: Images) -> bytes:
         images: uint8 (n, 28, 28).
 
     Raises:
-        FormatError: the format holds exactly one image, and the number of images is another.
+        FormatError: the number of images is not 1, and the format holds exactly one image.
     """
     if len(images) != 1 and not wire_format.many:
         raise FormatError(

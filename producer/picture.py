@@ -20,7 +20,9 @@ MARGIN = 0.5
 _UNREDUCIBLE = ("1", "P", "PA")  # modes that Pillow does not reduce
 _WORK = 1024  # side in pixels above which a picture is reduced first, to save time
 _INK = 0.35  # least ink of a pixel that counts for the bounding box; full ink is 1
-_SPECK = 0.002  # share of all pixels; so many, those with most ink, do not determine full ink
+_SPECK = (
+    0.002  # share of pixels that may be specks; full ink is measured without these inkiest ones
+)
 
 
 class BadPicture(ValueError):
@@ -156,7 +158,7 @@ def _cropped(ink: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _centred(box: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Scales a box so that its longer side fills the image up to `MARGIN`, and centres it."""
+    """Scales a box so that its longer side leaves `MARGIN` free at both ends, and centres it."""
     height, width = box.shape
     scale = (SIDE - 2 * MARGIN) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
