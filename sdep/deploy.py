@@ -1,4 +1,4 @@
-"""Applies an overlay, and waits until its pods are ready or reports why they are not.
+"""Applies an overlay, waits until its pods are ready, and otherwise reports why they are not.
 
 `python -m sdep.deploy native --image kmnist:0.1 --broker kafka.example.com:9092`
 
@@ -200,8 +200,9 @@ def _documents(kubectl: Kubectl, built: str) -> list[dict[str, Any]]:
 
 
 def _check_broker(kubectl: Kubectl, config: dict[str, Any]) -> None:
-    """Checks that each broker's Service exists, whose name is the first part of the broker's host.
+    """Checks that the Service of each broker exists.
 
+    The first part of a broker's host is the name of its Service.
     A host with a dot that does not end with `.svc` is not checked.
 
     Raises:
