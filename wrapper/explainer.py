@@ -24,9 +24,9 @@ _DECIMALS = 4
 class KmnistExplainer(ModelHolder):
     """Explains answers, as a node of type MODEL in a deployment of its own.
 
-    It cannot be the `explainer` of a SeldonDeployment. Seldon's operator 1.17.1 starts explainers
-    with the command line of its Alibi server, and calls `/api/v1.0/explain`, which Seldon's Python
-    server does not have.
+    The class cannot be the `explainer` of a SeldonDeployment. Seldon's operator 1.17.1 starts
+    explainers with the command line of Seldon's Alibi server, and calls `/api/v1.0/explain`, which
+    Seldon's Python server does not have.
     """
 
     _read_artefact = staticmethod(chosen_artefact)

@@ -32,8 +32,8 @@ CONFIDENCE = Counter(
 )
 # Images flagged as outliers; always 0 for a model that does not detect outliers.
 OUTLIERS = Counter("model_outliers", "Pictures that are no kuzushiji")
-# One value for each live process. Each process reads its own partitions, so the senders of its
-# images may differ.
+# One value for each live process. Each process reads its own partitions, so images of different
+# processes may have different senders.
 DRIFT = Gauge(
     "model_drift_index",
     "Population stability index of the latest images; above 0.25 much has changed",
