@@ -204,7 +204,7 @@ def _share(text: str) -> float:
 
 
 def _print_command(options: argparse.Namespace, topic: str) -> int:
-    # White images have the longest text, because each of their pixels has three digits.
+    # In formats with pixels as digits, white images have the longest text: three digits a pixel.
     largest = encode(FORMATS[options.format], np.full((options.batch, 28, 28), 255, np.uint8))
     text = command(topic, options.key is not None, options.headers, len(largest))
     sys.stdout.write(text + "\n")
