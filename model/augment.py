@@ -100,8 +100,8 @@ def _thicken(images: Any, numbers: Any, share: float) -> Any:
 def _holes(images: Any, labels: Any, numbers: Any, how: Augmentation) -> tuple[Any, Any]:
     """Clears a rectangle of some images, as worm holes do, or fills it from the neighbour.
 
-    The labels of a filled image are mixed with the neighbour's labels. The neighbour's weight is
-    the share of its ink in the image.
+    The labels of a filled image are mixed with the neighbour's labels. The weight of the
+    neighbour's labels is its share of the ink.
     """
     chance, *rest = tf.unstack(numbers, axis=1)
     wide, high, x, y = rest

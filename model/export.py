@@ -187,7 +187,7 @@ def load_run(run: Run, shipped: Path) -> tuple["keras.Model", dict[str, Any]]:
 
     Args:
         run: run to load; its own folder is tried first.
-        shipped: folder of the artefact, which has both files too.
+        shipped: folder of the artefact, which has copies of both files.
 
     Raises:
         RecipeError: the run is not trained, and the shipped network is from another run.

@@ -29,8 +29,8 @@ A change of an interpreter's batch size costs up to 10 ms. So each size has its 
 and any batch is split into these sizes. Memory does not grow with the batch. The network alone is
 fastest in batches of 4 to 24, which fit into a core's own cache: 26 microseconds an image instead
 of 30. But each call releases Python's global lock, and must then wait until a worker's I/O thread
-gives the lock back. With both threads at work, batches of 256 answer a backlog up to a tenth faster
-than batches of 64.
+gives the lock back. While the main thread and the I/O thread are both busy, batches of 256 answer a
+backlog up to a tenth faster than batches of 64.
 """
 
 Images = Union[NDArray[np.uint8], NDArray[np.float32]]

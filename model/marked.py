@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def with_part(text: str, begin: str, end: str, part: str) -> str:
-    """Returns a page with another part between its marks; a page without marks gets them.
+    """Returns a page with another part between its marks, which are appended if it has none.
 
     Args:
         text: text of the page.

@@ -82,7 +82,8 @@ def plan(
         feedback: files of corrections; the teachers get them too.
 
     Raises:
-        RecipeError: there is no such recipe, or it is its own teacher, also through other recipes.
+        RecipeError: there is no such recipe, or it is its own teacher, directly or through other
+            recipes.
     """
     if name not in recipes:
         raise RecipeError(f"no recipe is named {name}; there are {', '.join(recipes)}")
@@ -213,7 +214,7 @@ def _check_batches(run: Run) -> None:
     """Checks that a run and its teachers have batches that all processes can share.
 
     Raises:
-        RecipeError: a batch has no images or more than the run, or cannot be shared.
+        RecipeError: a batch is empty, has more images than the run, or cannot be shared.
         processes.ProcessesError: `TF_CONFIG` is invalid.
     """
     count = processes.count()
