@@ -73,7 +73,7 @@ def encode(wire_format: WireFormat, images: Images) -> bytes:
     if len(images) != 1 and not wire_format.many:
         raise FormatError(
             f"a message of format {wire_format.name} holds one image; "
-            "raw, bindata and the JSON formats hold many"
+            "raw, bindata, protobuf and the other JSON formats hold many"
         )
     return wire_format.encode(images)
 
