@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--namespace", metavar="NAME", help="namespace instead of the overlay's")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig")
     parser.add_argument(
-        "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait (300)"
+        "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for pods (300)"
     )
     parser.add_argument(
         "--print", action="store_true", help="print the manifests without applying them"
