@@ -86,7 +86,9 @@ def stack_to_rows(stack: Union[NDArray[np.uint8], List[bytes]]) -> NDArray[np.ui
     if len(stack[0]) % PIXELS or picture_bytes.any_picture(stack):
         rows = [to_rows(content) for content in stack]
         if len({len(each) for each in rows}) > 1:
-            raise BadPayload("bad_shape", "a stack can't mix pictures and raw images")
+            raise BadPayload(
+                "bad_shape", "the messages of a stack have different numbers of images"
+            )
         return np.concatenate(rows)
     return _bytes_to_rows(b"".join(stack))
 
