@@ -36,7 +36,7 @@ examples:
   python -m bench --quick                  tests that the benchmark runs, in a minute
   python -m bench --report                 writes docs/benchmark.md from the saved figures
 
-The figures of each part replace its earlier ones in docs/benchmark.json. The report and
+New figures of a part replace its earlier figures in docs/benchmark.json. The report and
 `python -m bench.capacity` read that file.
 """
 
@@ -65,7 +65,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--quick", action="store_true", help="run briefly, without figures")
+    parser.add_argument(
+        "--quick", action="store_true", help="test that the benchmark works, store no figures"
+    )
     parser.add_argument("--report", action="store_true", help="write the report, measure nothing")
     parser.add_argument(
         "--only", nargs="+", choices=SECTIONS, metavar="PART", help=", ".join(SECTIONS)
@@ -77,9 +79,14 @@ def _parser() -> argparse.ArgumentParser:
         "--messages", type=positive_integer, default=200_000, help="messages in a topic (200000)"
     )
     parser.add_argument(
-        "--seconds", type=positive_number, default=20, help="seconds for each latency (20)"
+        "--seconds",
+        type=positive_number,
+        default=20,
+        help="seconds of each latency measurement (20)",
     )
-    parser.add_argument("--results", type=Path, default=RESULTS, help=f"({RESULTS.name})")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help=f"file of figures ({RESULTS.name})"
+    )
     return parser
 
 

@@ -25,8 +25,8 @@ RESULTS = ROOT / "docs" / "benchmark.json"
 _WORKER_SHARE = 0.6
 _BROKER_SHARE = 0.5
 _NETWORK_SHARE = 0.6
-# The partitions of a worker that failed move to the other workers. The more partitions a worker
-# has, the more evenly they spread.
+# The partitions of a worker that failed move to the other workers. The more partitions each worker
+# has, the more evenly the load of a failed worker spreads.
 _PARTITIONS_A_WORKER = 3
 # Maximum number of partition replicas on a broker, as Apache Kafka's blog recommends (2018,
 # version 1.1).
@@ -88,7 +88,7 @@ class Requirement:
         workers: number of workers, with one core each.
         partitions: partitions of the input topic; the output topic has as many.
         brokers: number of brokers.
-        bound: the resource that sets the number of brokers.
+        bound: name of the limit that sets the number of brokers.
         broker_in_mb: megabytes a second into each broker, replication included.
         broker_out_mb: megabytes a second out of each broker.
         disk_tb: terabytes on all brokers together, replication included.
@@ -145,7 +145,7 @@ def costs(figures: Figures, format_name: str, images: int) -> Costs:
     )
     if worker is None:
         raise MissingFigures("no CPU time was measured; run `python -m bench --only drain growth`")
-    # Not every format was measured with three brokers; a measured one of similar size replaces it.
+    # If a format was not measured with three brokers, a format of similar size replaces it.
     brokers = [
         figures.one(
             "drain cpu",
@@ -245,14 +245,14 @@ def requirement(
     # Each replica receives a message once. The leader sends it to each follower and one consumer.
     sent = stored * machines.replication
     capacity = machines.network_gbit * 1e9 / 8 * _NETWORK_SHARE
-    by = {
+    needed = {
         "three, to survive one": 3,
         "processor": math.ceil(messages * cost.broker_s / (machines.broker_cores * _BROKER_SHARE)),
         "network": math.ceil(max(copies, sent) / capacity),
         "partitions": math.ceil(2 * partitions * machines.replication / _REPLICAS_A_BROKER),
     }
-    bound = max(by, key=lambda each: by[each])
-    brokers = by[bound]
+    bound = max(needed, key=lambda each: needed[each])
+    brokers = needed[bound]
     return Requirement(
         messages,
         workers,
@@ -298,17 +298,23 @@ def command_output(arguments: Sequence[str] | None = None) -> str:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rate", type=positive_number, required=True, help="images a second")
-    parser.add_argument("--format", choices=FORMAT_NAMES, default="ndarray", help="(ndarray)")
-    parser.add_argument("--images", type=positive_integer, default=1, help="in a message (1)")
+    parser.add_argument(
+        "--format", choices=FORMAT_NAMES, default="ndarray", help="wire format (ndarray)"
+    )
+    parser.add_argument(
+        "--images", type=positive_integer, default=1, help="images in a message (1)"
+    )
     known = Machines()
     parser.add_argument(
-        "--p99-ms", type=positive_number, help="highest latency, exactly once (default: any)"
+        "--p99-ms", type=positive_number, help="limit of the p99 latency, exactly once (none)"
     )
     parser.add_argument("--broker-cores", type=positive_integer, default=known.broker_cores)
     parser.add_argument("--network-gbit", type=positive_number, default=known.network_gbit)
     parser.add_argument("--replication", type=positive_integer, default=known.replication)
     parser.add_argument("--retention-hours", type=positive_number, default=known.retention_h)
-    parser.add_argument("--results", type=Path, default=RESULTS, help=f"({RESULTS.name})")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help=f"file of figures ({RESULTS.name})"
+    )
     options = parser.parse_args(arguments)
     machines = Machines(
         options.broker_cores, options.network_gbit, options.replication, options.retention_hours

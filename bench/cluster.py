@@ -37,7 +37,7 @@ class BenchError(Exception):
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Times at which the broker appended the replies in a topic.
+    """When the broker appended the replies to a topic, and how many messages they answer.
 
     Attributes:
         times_ms: sorted times of the replies, in milliseconds since 1970.
@@ -90,7 +90,7 @@ class BenchCluster:
         return name
 
     def output_topic(self, partitions: int = PARTITIONS) -> str:
-        """Creates a topic for replies, to which the broker sets timestamps; returns its name."""
+        """Creates a topic in which the broker sets the timestamps of replies; returns its name."""
         return self.new_topic("out", partitions, message_timestamp_type="LogAppendTime")
 
     def full_topic(
@@ -98,7 +98,7 @@ class BenchCluster:
     ) -> str:
         """Returns the name of a topic full of messages, which are spread evenly over partitions.
 
-        Later calls with the same arguments return the same topic.
+        Later calls with the same arguments return the same topic, until it is deleted.
 
         Args:
             format_name: name of the wire format.
@@ -134,7 +134,7 @@ class BenchCluster:
                 except BufferError:
                     producer.poll(0.1)
         if producer.flush(_FLUSH_S):
-            raise BenchError(f"the brokers did not take {count} messages")
+            raise BenchError(f"the brokers did not take all of {count:,} messages")
 
     def drop(self, *topics: str) -> None:
         """Deletes topics."""

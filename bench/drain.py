@@ -19,7 +19,7 @@ from bench.shares import limited
 from bench.systems import System, Topics, running
 
 _POLL_S = 0.2
-# Shortest time between two samples, which take CPU time from the system.
+# Shortest time between two samples. A sample takes CPU time from the system.
 _SAMPLE_S = 2.0
 # Time limit for the members of the group, and for the last replies.
 _SLACK_S = 60.0
@@ -30,8 +30,8 @@ class Drain:
     """The results of draining a topic.
 
     Attributes:
-        rate: replies a second until the last reply. Time starts with the first reply, or with
-            several members when all of them have partitions.
+        rate: replies a second, from the first reply to the last one. With several members the
+            measurement starts only when all of them have partitions.
         worker_cpu: CPU seconds of the system for 1,000 messages.
         broker_cpu: CPU seconds of the brokers for 1,000 messages.
         memory_mib: highest resident memory of the system in MiB, among samples every 2 s.
@@ -65,8 +65,8 @@ def drain(
         source: name of a topic with `count` messages.
         count: number of messages.
         format_name: name of the wire format.
-        members: number of members of the group. Replies from the time before each of several
-            members had partitions do not count.
+        members: number of members of the group. With several members, the rate counts only replies
+            from the time when all members have partitions.
         partitions: number of partitions of the topics of messages and of replies.
         share: share of a core for each process, with the brokers on another core; None sets no
             limit.
@@ -117,7 +117,7 @@ def _rate(times_ms: NDArray[np.int64], since_ms: float) -> float:
 
 
 class _Usage:
-    """CPU time in seconds and memory in MiB of the system and the brokers, from samples."""
+    """Samples the CPU seconds of the system and of the brokers, and the system's memory in MiB."""
 
     def __init__(self, processes: Sequence[psutil.Process]) -> None:
         self._processes = processes
@@ -140,7 +140,7 @@ def wait_for_members(cluster: BenchCluster, group: str, members: int) -> float:
     """Waits until this number of members has partitions.
 
     Returns:
-        The time of the last member's assignment, in milliseconds since 1970.
+        The time at which the last check found the partitions, in milliseconds since 1970.
 
     Raises:
         BenchError: the members have no partitions within 60 s.
@@ -153,7 +153,7 @@ def wait_for_members(cluster: BenchCluster, group: str, members: int) -> float:
             if len(busy) == members:
                 return time.time() * 1000
         time.sleep(_POLL_S)
-    raise BenchError(f"the group {group} did not get {members} members")
+    raise BenchError(f"{members} members of {group} did not get partitions within {_SLACK_S:.0f} s")
 
 
 def add_drain(figures: Figures, what: str, result: Drain, **labels: object) -> None:

@@ -63,7 +63,7 @@ class Figures:
         self.figures.append(Figure(what, texts, unit, (value,)))
 
     def all(self, what: str, **labels: object) -> list[Figure]:
-        """Returns the figures of this name whose labels include these, in order of measurement."""
+        """Returns the figures of this name and with these labels, in order of measurement."""
         texts = {name: str(label) for name, label in labels.items()}
         return [
             figure
@@ -72,7 +72,7 @@ class Figures:
         ]
 
     def one(self, what: str, **labels: object) -> Figure | None:
-        """Returns the only figure of this name whose labels include these, or None.
+        """Returns the only figure of this name and with these labels; None if there is none.
 
         Raises:
             LookupError: several figures match.
@@ -102,7 +102,7 @@ def save(figures: Figures, path: Path) -> None:
 
 
 def load(paths: Iterable[Path]) -> Figures:
-    """Reads files that `save` wrote; a later file replaces the figures of earlier ones."""
+    """Reads files that `save` wrote; a figure in a later file replaces the same earlier figure."""
     found = Figures()
     for path in paths:
         document = json.loads(path.read_text(encoding="utf-8"))

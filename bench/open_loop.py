@@ -20,7 +20,8 @@ _FLUSH_S = 30.0
 # sender, the messages of 5 ms share a request.
 _NO_LINGER_UP_TO = 1000.0
 _LINGER_MS = 5
-# The sender skips shorter waits above that rate, because a wait takes CPU time too.
+# Shortest wait in seconds at rates above `_NO_LINGER_UP_TO`. The sender skips shorter waits,
+# because a wait takes CPU time too.
 _SHORTEST_S = 0.001
 
 

@@ -24,11 +24,11 @@ _WARM_UP_S = 0.3
 
 
 class WrongAnswer(Exception):
-    """The pipeline rejected a message, so its measured speed means nothing."""
+    """The pipeline rejected a message, so the measured speed means nothing."""
 
 
 def measure(figures: Figures, images: NDArray[np.uint8], seconds: float) -> Iterator[str]:
-    """Measures one repetition of all cases, and yields the name of each case before it.
+    """Measures one repetition of all cases; yields the name of each case before it is measured.
 
     Args:
         figures: figures that the results are added to.

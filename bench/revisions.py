@@ -1,6 +1,6 @@
 """Compares the speed of two checkouts of the runtime, which are measured in turns.
 
-In turns, both meet the same load of the machine.
+So other load on the machine affects both checkouts alike.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ JAVA_OPTIONS = "-Xmx3g -Xmn2g -XX:ReservedCodeCacheSize=240m"
 20 to 45 ms every 3.4 s at 1,000 messages a second. Such stops delay one message in a hundred, so
 the 99th percentile would depend on chance."""
 
-# A pair is one measurement of both workers. In a pair each worker has this number of turns.
+# A pair is one measurement of two workers, one of each checkout. In a pair each worker has `_TURNS`
+# turns of `_TURN_S` seconds.
 _TURNS = 10
 _TURN_S = 0.5
 # Replies after which a worker's batches are full, and the time limit for these replies.
 _BEGUN = 20_000
 _BEGIN_S = 60.0
-# A pair needs this multiple of the messages that the last pair took to be left in the topic.
+# A pair starts only if more messages are left than this multiple of those that the last pair took.
 _ROOM = 1.5
 # Maximum number of pairs of one format before the pairs of the next format.
 _IN_A_ROW = 10
@@ -52,7 +53,8 @@ examples:
   python -m bench.revisions ../before --pairs 3 --messages 500000
 
 Each ratio is this checkout's time divided by the other one's: 1.05 is five percent slower. The
-interval consists of order statistics, and contains the true median in at least 95 of 100 runs.
+ends of the interval are order statistics. With six pairs or more, the interval contains the true
+median in at least 95 of 100 runs.
 """
 
 
@@ -196,7 +198,9 @@ def drain_ratios(
         # A worker had no messages left during the last pair, so its rate is too low.
         ratios.pop()
     if not ratios:
-        raise BenchError(f"{messages:,} messages are too few")
+        raise BenchError(
+            f"{messages:,} messages are too few for one pair: give more with --messages"
+        )
     return ratios
 
 
@@ -222,7 +226,7 @@ def compare(
         For each measurement, the ratios of this checkout's time to the other one's.
 
     Raises:
-        BenchError: a message was not answered.
+        BenchError: a message was not answered, or `messages` are too few for a single pair.
     """
     here, there = Runtime(), Runtime(root=other.resolve())
     ratios: dict[str, list[float]] = {}
@@ -266,10 +270,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("other", type=Path, help="the other checkout; it uses this environment")
-    parser.add_argument("--pairs", type=positive_integer, default=10, help="(10)")
-    parser.add_argument("--messages", type=positive_integer, default=1_500_000, help="(1500000)")
-    parser.add_argument("--seconds", type=positive_integer, default=10, help="per latency (10)")
+    parser.add_argument("other", type=Path, help="the other checkout, run with this Python")
+    parser.add_argument(
+        "--pairs", type=positive_integer, default=10, help="ratios of each kind (10)"
+    )
+    parser.add_argument(
+        "--messages", type=positive_integer, default=1_500_000, help="messages per topic (1500000)"
+    )
+    parser.add_argument(
+        "--seconds", type=positive_integer, default=10, help="per latency measurement (10)"
+    )
     parser.add_argument("--json", type=Path, help="write the ratios to this file")
     options = parser.parse_args(arguments)
     if not any((options.other / each / "worker").is_dir() for each in ("seldon_kafka", "kafka")):

@@ -124,7 +124,7 @@ def side_by_side(plan: Plan, figures: Figures) -> Iterator[str]:
 def _with_keras_example(plan: Plan, figures: Figures, cluster: BenchCluster) -> Iterator[str]:
     """Measures Keras's example: in this runtime, in Seldon's REST server, and alone.
 
-    The published figures of Seldon's executor were measured with the same example.
+    The report quotes rates of Seldon's executor, which were measured with the same example.
     """
     ours = Runtime(class_name=_KERAS, python=_TRAIN_PYTHON)
     rest = Peer(_REST, _KERAS, _TRAIN_PYTHON)
@@ -159,10 +159,10 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
             if processing == "exactly_once":
                 figures.add("first answer", "s", found.first_answer_s)
             yield f"rate beside sender and reader, {processing}"
-            most = shared_rate(cluster, system, found.rate, plan.seconds, format_name="ndarray")
-            figures.add("carried", "messages/s", most, processing=processing)
+            shared = shared_rate(cluster, system, found.rate, plan.seconds, format_name="ndarray")
+            figures.add("carried", "messages/s", shared, processing=processing)
             offers = {str(each): float(each) for each in _RATES}
-            offers |= {load: most * share for share, load in SHARED_LOADS.items()}
+            offers |= {load: shared * share for share, load in SHARED_LOADS.items()}
             offers |= {load: found.rate * share for share, load in ALONE_LOADS.items()}
             for load, offered in offers.items():
                 yield f"latency, {processing}, {offered:,.0f} messages a second"
@@ -174,7 +174,10 @@ def latency(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Measures workers with a fixed share of a core each; the broker has another core."""
+    """Measures the rates of one, two and four workers.
+
+    Each worker has the same share of a core, and the broker has a core that no worker uses.
+    """
     why = shares.why_impossible()
     if why is not None:
         yield f"scaling cannot be measured here: {why}"
@@ -194,7 +197,7 @@ def scaling(plan: Plan, figures: Figures) -> Iterator[str]:
 
 
 def growth(plan: Plan, figures: Figures) -> Iterator[str]:
-    """Measures long backlogs, many partitions, and many images in a message."""
+    """Measures rates with long backlogs, many partitions, and many images in a message."""
     with bench_cluster(1, plan.images) as cluster:
         for backlog in plan.backlogs:
             yield f"a backlog of {backlog:,} messages"

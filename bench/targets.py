@@ -20,7 +20,7 @@ class Target:
         what: description of the measured quantity.
         bound: description of the bound that the target sets.
         found: spread of the measured values; None without a measurement.
-        is_met: whether the median meets the bound.
+        is_met: whether the median meets the bound; false without a measurement.
         unit: unit of the values.
     """
 

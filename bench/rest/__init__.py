@@ -1,1 +1,1 @@
-"""Measures REST and gRPC under load: Locust and ghz call the image's server and Seldon's."""
+"""Measures REST and gRPC under load: Locust and ghz call Seldon's server and the Docker image's."""

@@ -1,8 +1,8 @@
-"""Measures REST and gRPC of the image's server and of Seldon's server, and writes docs/rest.md.
+"""Measures REST and gRPC of Seldon's server and of the Docker image's; writes docs/rest.md.
 
-The command is `python -m bench.rest --repetitions 3`. Both servers run the same class on this
-machine. Locust calls REST, and ghz calls gRPC. Without ghz on the PATH, gRPC is not measured, and
-the page says so.
+The command is `python -m bench.rest --repetitions 3`. The Docker image's server is the one that
+`seldon-kafka serve` starts. Both servers run the same class on this machine. Locust calls REST, and
+ghz calls gRPC. Without ghz on the PATH, gRPC is not measured, and the page says so.
 """
 
 from __future__ import annotations

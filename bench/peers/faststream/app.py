@@ -1,6 +1,6 @@
 """FastStream with aiokafka: a subscriber and a publisher of batches.
 
-It follows https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
+The peer follows https://faststream.ag2.ai/latest/kafka/Subscriber/batch_subscriber/,
 https://faststream.ag2.ai/latest/kafka/Publisher/batch_publisher/ (`publish_batch` with a key
 for each message) and https://faststream.ag2.ai/latest/kafka/ack/ (commit after the answer).
 `publish_batch` ignores the keys and writes all messages of a batch to one partition. A batch with

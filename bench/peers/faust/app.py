@@ -1,9 +1,9 @@
 """Faust (the fork faust-streaming): an agent that takes messages in batches.
 
-It follows https://faust-streaming.github.io/faust/userguide/streams.html ("take"). It uses
-`take_events` of https://faust-streaming.github.io/faust/reference/faust.streams.html instead of
-`take`, because replies need keys. Faust flushes replies before it commits, every 3 s. Faust reads
-with `read_committed` only if it also writes in transactions, and this peer does not.
+The peer follows https://faust-streaming.github.io/faust/userguide/streams.html ("take"). But it
+uses `take_events` of https://faust-streaming.github.io/faust/reference/faust.streams.html instead
+of `take`, because replies need keys. Faust flushes replies before it commits, every 3 s. Faust
+reads with `read_committed` only if it also writes in transactions, and this peer does not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A plain loop: consume some messages, answer them together, flush, commit.
 
-It follows the "Basic poll loop" and "Synchronous commits" examples of
+The peer follows the "Basic poll loop" and "Synchronous commits" examples of
 https://docs.confluent.io/kafka-clients/python/current/overview.html, with `consume` for several
 messages at once.
 """

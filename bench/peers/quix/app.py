@@ -1,6 +1,6 @@
 """Quix Streams: a StreamingDataFrame, one message at a time.
 
-It follows https://quix.io/docs/quix-streams/processing.html ("apply") and
+The peer follows https://quix.io/docs/quix-streams/processing.html ("apply") and
 https://quix.io/docs/quix-streams/advanced/serialization.html (bytes in, bytes out). Quix Streams
 has batches only in windows, which keep state, and in sinks, which do not write to topics.
 """

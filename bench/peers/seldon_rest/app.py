@@ -1,6 +1,6 @@
 """Seldon's own design: a consumer feeds workers that call Seldon's REST server for each message.
 
-It reproduces the Kafka server in Seldon Core v1's executor, which is written in Go
+The peer reproduces the Kafka server in Seldon Core v1's executor, which is written in Go
 (`executor/api/kafka`; https://docs.seldon.ai/seldon-core-1/configuration/integrations/kafka). One
 consumer fills a queue that holds as many messages as there are workers. Each message is one
 request. Offsets are committed automatically, even for unanswered messages. Seldon's server has its
@@ -60,7 +60,8 @@ def seldon_server(port: int) -> Iterator[None]:
             yield
         finally:
             server.terminate()
-            # The server would never end: it waits for its gRPC process, which gets no signal.
+            # The process group is killed, because the server never ends by itself: it waits for its
+            # gRPC process, which gets no signal.
             with suppress(subprocess.TimeoutExpired):
                 server.wait(3.0)
             with suppress(ProcessLookupError):
