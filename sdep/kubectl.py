@@ -103,7 +103,10 @@ class Kubectl:
 
 def _explain(text: str) -> str:
     if "no matches for kind" in text and "SeldonDeployment" in text:
-        return "the cluster has no SeldonDeployment: install Seldon Core 1.17.1 (sdep/README.md)"
+        return (
+            "the cluster lacks the kind SeldonDeployment: install Seldon Core 1.17.1 "
+            "(sdep/README.md)"
+        )
     if "no matches for kind" in text:
         return f"the cluster lacks an operator that this overlay needs (sdep/README.md): {text}"
     if "connect" in text or "current-context" in text or "dial tcp" in text:
