@@ -50,7 +50,9 @@ def parse_uri(uri: str) -> StorageLocation:
         ArtefactError: the URI is invalid, or contains credentials.
     """
     if "@" in uri:
-        raise ArtefactError("MODEL_URI must not contain credentials: it is shown in messages")
+        raise ArtefactError(
+            "MODEL_URI must not contain credentials (or @), because messages show it"
+        )
     found = re.fullmatch(r"(s3|gs)://([\w.-]+)(?:/([^?#]*))?", uri)
     if found is None:
         raise ArtefactError(

@@ -224,8 +224,8 @@ def _check_batches(run: Run) -> None:
         raise RecipeError(f"{run.recipe.name}: {images} images cannot fill a batch of {batch}")
     if batch % (2 * count):  # the two images of a mixed pair must be in the same process
         raise RecipeError(
-            f"{run.recipe.name}: a batch of {batch} is not an even number for each of {count} "
-            "processes"
+            f"{run.recipe.name}: a batch of {batch} images does not give each of {count} processes "
+            "the same even number of images"
         )
     for teacher in run.teachers:
         _check_batches(teacher)

@@ -424,7 +424,9 @@ def test_a_batch_that_processes_cannot_share_is_refused(
     status, message = call("teacher")
     assert status == 2
     assert (
-        message == "error: teacher: a batch of 60 is not an even number for each of 4 processes\n"
+        message
+        == "error: teacher: a batch of 60 images does not give each of 4 processes the same "
+        "even number of images\n"
     )
 
 
