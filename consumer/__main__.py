@@ -62,9 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs the consumer.
 
     Returns:
-        Exit status: 0 after success or a closed pipe, 2 for wrong settings, 130 after Ctrl-C. 1 if
-        the topics can't be read, there were fewer messages than --count, or objects of a run have
-        no row.
+        Exit status: 0 after success or a closed pipe, 2 for wrong settings, 130 after Ctrl-C (with
+        --run, also after SIGTERM). 1 if the topics can't be read, a location can't be read or
+        written, there were fewer messages than --count, or objects of a run have no row.
 
     Raises:
         SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
@@ -72,7 +72,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     _check(parser, options)
-    # The client logs errors that it retries by itself; errors that end the consumer are printed.
+    # The Kafka client would log errors after which it retries by itself. Errors that end the
+    # consumer are printed below.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL + 1)
     try:
         settings = admitted(client_settings())
@@ -86,10 +87,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KafkaException as error:
         sys.stderr.write(f"error: {error.args[0].str()}\n")
         return 1
-    except KeyboardInterrupt:  # before reading started
+    except KeyboardInterrupt:  # before or after the reading, which handles Ctrl-C itself
         return 130
     except BrokenPipeError:
-        # The reader has closed the pipe, and buffered output would fail again at exit.
+        # The program that read standard output has ended. Output that is still buffered goes to
+        # /dev/null, because writing it to the closed pipe would fail again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -113,7 +115,9 @@ def _parser() -> argparse.ArgumentParser:
         "--score", action="store_true", help="print accuracy, confusion, duplicates and gaps"
     )
     parser.add_argument(
-        "--dead-letters", action="store_true", help="write dead letters too; the view shows them"
+        "--dead-letters",
+        action="store_true",
+        help="write dead letters too; the view and plain text always have them",
     )
     parser.add_argument("--from-beginning", action="store_true", help="read existing messages too")
     parser.add_argument("--group", metavar="ID", help="join this consumer group, and commit to it")
@@ -125,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--run", type=run_name, metavar="NAME", help="name of the run, as in python -m producer"
     )
-    run.add_argument("--of", metavar="LOCATION", help="objects of the run; each gets one row")
+    run.add_argument("--of", metavar="LOCATION", help="location of the run's objects")
     run.add_argument(
-        "--since", type=_time, metavar="TIME", help="start of the run: 2h, 2026-05-31T12:30Z"
+        "--since", type=_time, metavar="TIME", help="start of the run: 2h (ago), 2026-05-31T12:30Z"
     )
     run.add_argument(
         "--part-rows",
@@ -140,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """Exits with a usage error if options exclude or need each other."""
+    """Exits with a usage error if two options exclude each other, or a needed option is missing."""
     if options.run is None:
         if options.of or options.since:
             parser.error("--of and --since go with --run")
@@ -176,10 +180,12 @@ def _run(options: argparse.Namespace, settings: Settings) -> int:
         group=options.group is not None,
         manual_commit=options.parquet is not None,
     )
-    score = Score(started_ms=int(1000 * time.time()))  # whole, as Kafka's timestamps
+    # Whole milliseconds, as in Kafka's timestamps.
+    score = Score(started_ms=int(1000 * time.time()))
     interrupted = False
     try:
-        # Other programs wait for this line, because messages that are sent later are not missed.
+        # Programs that send messages, such as the demo, wait for this line. Without --group, the
+        # reader misses no message that is sent after it.
         sys.stderr.write(f"reading {' and '.join(topics)}\n")
         sys.stderr.flush()
         with closing(reader), _sink(options, settings, config, score, reader.commit) as sink:
@@ -203,7 +209,7 @@ class _Sink:
 
     Attributes:
         write: called with each answer and its latency in ms; the latency is None if unknown.
-        idle: called after each batch of messages, also an empty batch.
+        idle: called after each read, even if it returned no messages.
     """
 
     write: Callable[[Answer, float | None], None]
@@ -227,7 +233,8 @@ def _sink(
         make = json_lines if options.json else csv_lines if options.csv else text_lines
         yield _Sink(make(sys.stdout), sys.stdout.flush)
         return
-    # Imported late: the image of sdep/batch lacks libraries that this module imports.
+    # Imported only here, because the image of sdep/batch lacks libraries that `consumer.pictures`
+    # imports.
     from consumer.pictures import PictureFetcher
 
     with ExitStack() as stack:
@@ -263,7 +270,10 @@ def _read_answers(
 
 
 class _Inputs:
-    """Counts the messages that are sent to the input topic while the consumer reads."""
+    """Counts the messages that are sent to the input topic after this object was made.
+
+    With `from_beginning`, the messages that exist already count too.
+    """
 
     def __init__(self, config: dict[str, Any], topic: str, from_beginning: bool) -> None:
         self._consumer = Consumer(config)
@@ -275,11 +285,11 @@ class _Inputs:
         self._from = {p: low if from_beginning else high for p, (low, high) in offsets.items()}
 
     def sent(self) -> int | None:
-        """Returns the number of messages that were sent, and closes the client.
+        """Returns the number of counted messages, and closes the client.
 
         Returns:
-            The number of offsets since the start. None if the topic does not exist, or no broker
-            answers.
+            The number of offsets, which includes transaction markers. None if the topic does not
+            exist, or no broker answers.
         """
         try:
             offsets = end_offsets(self._consumer, self._topic)

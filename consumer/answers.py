@@ -34,7 +34,7 @@ class Label:
     """The classification of one image.
 
     Attributes:
-        name: name of the class with the highest probability, for example in romaji.
+        name: name of the class with the highest probability, such as the romaji `ki`.
         confidence: confidence of the model in this class, from 0 to 1.
         abstain: whether the model is too unsure to decide.
         outlier: whether the model finds that the image shows none of its classes.
@@ -80,7 +80,8 @@ class Answer:
         truth: the true label of each image; empty if the sender did not name them.
         labels: the label of each image; empty in a dead letter, and if the reply cannot be read.
         reason: stable word for the reason of a dead letter; None in a reply.
-        message: description of the reason, or of the error in a reply that cannot be read.
+        message: description of the reason, or of the error in a reply that cannot be read; empty
+            for a reply that can be read.
         puid: Seldon's id of the reply; empty if there is none.
         model: name of the model; empty if the reply does not name it.
         object: name of the object with the image; empty if the sender did not name it.
@@ -130,7 +131,8 @@ def read_answer(message: Message, dead_letter_topic: str) -> Answer | None:
             text = f"the reply cannot be read: {error}"
     unreadable = header(headers, UNREADABLE)
     if unreadable is not None:
-        # The sender's reason is more precise than the worker's reason `tombstone`.
+        # The sender has sent a message without a value, because it could not read the object. The
+        # worker's reason is then `tombstone`, and the sender's reason is more precise.
         reason, text, reply = UNREADABLE_OBJECT, _text(unreadable), Reply("", ())
     kind, timestamp = message.timestamp()
     key = message.key()
@@ -233,7 +235,8 @@ def _labels(
 def _name(column: int, names: Sequence[str], columns: int) -> str:
     if column < len(names):
         return names[column]
-    # The format of TensorFlow Serving has no field for names.
+    # The reply has no names, for example because TensorFlow Serving's format has no field for them.
+    # Ten columns are taken for the ten classes of the classifier.
     return list(HIRAGANA)[column] if columns == len(HIRAGANA) else f"t:{column}"
 
 

@@ -28,7 +28,7 @@ from seldon_kafka.progress_bar import counting
 _BATCH = 500
 _POLL_S = 0.1
 _MOST_NAMED = 5
-# A sender's clock may be behind the clock of the user who sets --since.
+# A sender's clock may be this far behind the clock of the user who sets --since.
 _CLOCK_SKEW_MS = 60_000
 
 
@@ -61,7 +61,11 @@ class Collection:
         return header(headers, RUN) == self._run
 
     def row(self, message: Message) -> Row | None:
-        """Returns the row of a message; None if it is not the first answer about an object."""
+        """Returns the row of an answer, whose object is then no longer missing.
+
+        Returns:
+            The row. None if the object is not in `missing`, or the message only marks a replay.
+        """
         headers: Any = message.headers() or ()
         name = (header(headers, OBJECT) or b"").decode("utf-8", "replace")
         if name not in self.missing:
@@ -88,7 +92,8 @@ def collect(options: argparse.Namespace, settings: Settings) -> int:
         Exit status: 0 if each object has a row, 1 after the timeout, 130 after a stop signal.
 
     Raises:
-        LocationError: the objects or the results can't be read or written.
+        LocationError: there are no objects or they can't be read, or the results can't be read or
+            written.
         consumer.reader.ReadError: the topics can't be read.
     """
     objects = open_location(options.of)
@@ -111,8 +116,8 @@ def _read(
         Whether a stop signal came.
     """
     topics = [settings.output_topic, settings.dead_letter_topic]
-    # All collectors of the run have the same instance id, so that a new collector takes over at
-    # once.
+    # All collectors of the run have the same instance id, so that a new collector replaces the
+    # previous one at once.
     config = consumer_config(settings, group_of(options.run), group_instance_id="collector")
     since_ms = None if options.since is None else options.since - _CLOCK_SKEW_MS
     reader = Reader(
@@ -144,7 +149,7 @@ def _read(
 
 
 def _flush(parts: Parts, results: Results, collection: Collection) -> int:
-    """Writes the gathered rows, and returns the number of rows in the new part."""
+    """Writes the gathered rows as a part, and returns the number of rows in it."""
     # This collector may have replaced another collector of the run, which has written rows of the
     # same objects.
     others = results.new_objects()
@@ -171,7 +176,7 @@ def _conclude(
     if is_stopping:
         return 130
     sys.stderr.write(
-        "error: no answers of the run arrived within the timeout. "
+        "error: no further answers of the run arrived within the timeout. "
         "Send the missing objects and collect again: "
         f"python -m producer {options.of} --run {options.run} --results {options.parquet}\n"
     )

@@ -53,9 +53,11 @@ class _RowFeedback:
         partition: partition of the feedback topic.
         given_ms: time of the feedback, in ms since 1970.
         image: uint8 (28, 28), from the request in the feedback or from the input; None if missing.
-        position: position of the input record; None if it is unknown or was already fetched.
+        position: position of the input record; None if the position is unknown, or if the record
+            was already fetched.
         rows: number of labels in the feedback.
-        no_image_reason: reason if the image is missing; ignored if there is an image.
+        no_image_reason: reason why there is no image; valid only if `image` and `position` are
+            both None.
     """
 
     label: str
@@ -131,7 +133,7 @@ class Corrections:
             )
 
     def missing_inputs(self) -> list[tuple[int, int]]:
-        """Returns partition and offset of each input that has a missing image."""
+        """Returns partition and offset of each input that must be fetched for its images."""
         self._requested = {}
         for key, feedback in self._latest.items():
             position = feedback.position
@@ -170,7 +172,7 @@ class Corrections:
         return TrainingSet(stack, np.array(labels, np.uint8), left_out)
 
     def _own_images(self, feedback: Feedback) -> tuple[NDArray[np.uint8] | None, str]:
-        """Returns the images of the request in feedback; or None, and the reason."""
+        """Returns the images of the request in the feedback, or None and the reason."""
         if feedback.request is None:
             return None, NO_IMAGE
         try:

@@ -1,4 +1,7 @@
-"""`make demo`: runs a broker, two replicas of the model, a producer and a consumer for 30 s."""
+"""`make demo`: runs a broker, two replicas of the model, a producer and a consumer.
+
+The demo ends after 600 images, which takes about half a minute with the start of the processes.
+"""
 
 from __future__ import annotations
 
@@ -38,20 +41,22 @@ RATE = 60
 """Messages per second; at this rate, a person can see each image."""
 
 _TIMEOUT_S = 20
-# With so many messages, every partition gets some. The first answers of a worker are slow.
+# The first answers of a worker are slow. So each worker must answer some messages before the demo
+# shows anything. With this number of messages, every partition gets some.
 _WARM_UP_MESSAGES = 120
 _WARM_UP_S = 10.0
 
 
 class DemoError(Exception):
-    """A step of the demo failed; the text is the output of its process."""
+    """A step of the demo failed; the text has the output of its process."""
 
 
 def main() -> int:
     """Runs the demo.
 
     Returns:
-        Exit status: 0 after success, 1 if a step failed, 130 after Ctrl-C.
+        Exit status: 0 after success, 1 if a step failed, 130 after Ctrl-C or SIGTERM. Without an
+            error, the exit status of the consumer.
     """
     console = Console(highlight=False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -165,7 +170,7 @@ def _watch(console: Console, environment: dict[str, str]) -> int:
     producer = None
     try:
         assert consumer.stderr is not None
-        # The consumer writes a line when it misses no further messages.
+        # The consumer writes a line when it is ready: it misses no message that is sent later.
         consumer.stderr.readline()
         send = ["producer", "--count", str(MESSAGES), "--rate", str(RATE), "--loop"]
         producer = _start(send, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

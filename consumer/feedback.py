@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status that `--help` describes.
     """
     options = _parser().parse_args(arguments)
-    # The client logs errors after which it retries by itself. Errors that end the command are
-    # printed below.
+    # The Kafka client would log errors after which it retries by itself. Errors that end the
+    # command are printed below.
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
     try:
         _run(options.out, admitted(client_settings()))

@@ -19,7 +19,7 @@ def half_blocks(image: NDArray[np.uint8], side: int) -> Text:
 
     Args:
         image: uint8 (28, 28); 0 is background and 255 full ink.
-        side: width and height of the drawing, in pixels: 28 or a divisor of it.
+        side: width and height of the drawing, in pixels: 28, 14, 4 or 2.
 
     Returns:
         `side / 2` lines of `side` characters.

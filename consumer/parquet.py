@@ -1,4 +1,4 @@
-"""Makes rows of answers, and writes the rows as parts: the Parquet files of a result."""
+"""Turns answers into rows, and writes the rows as parts, which are Parquet files."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ class Parts:
     Args:
         results: writes the parts to storage.
         most_rows: number of rows from which a part is due.
-        commit: called after all gathered rows were written.
+        commit: function that commits the offsets. Each `flush` calls it at its end, when all
+            gathered rows are written.
     """
 
     def __init__(self, results: Results, most_rows: int, commit: Callable[[], None]) -> None:
@@ -88,7 +89,7 @@ class Parts:
 
     @property
     def due(self) -> bool:
-        """Whether the part has enough rows, or was begun `PART_S` seconds ago."""
+        """Whether the part has enough rows, or was begun `PART_S` seconds ago or earlier."""
         return len(self._rows) >= self._most or time.monotonic() - self._since >= PART_S
 
     def flush_if_due(self) -> None:
@@ -107,7 +108,7 @@ class Parts:
 
         Raises:
             LocationError: the part can't be written.
-            consumer.reader.ReadError: the part was written, but can't be committed.
+            consumer.reader.ReadError: the part was written, but the offsets can't be committed.
         """
         rows = [row for row in self._rows if row.object not in except_objects]
         if rows:

@@ -79,9 +79,10 @@ def single_fetch_config(config: dict[str, Any]) -> dict[str, Any]:
     """
     return {
         **config,
-        "fetch.message.max.bytes": 65536,  # brokers send a larger message without others
+        "fetch.message.max.bytes": 65536,  # a larger message is still sent, but without others
         "queued.max.messages.kbytes": 1024,
-        # A broker without new messages delays the next request by this time.
+        # A broker without new messages answers a request only after this time, and the consumer
+        # sends no other request to the broker meanwhile.
         "fetch.wait.max.ms": 10,
     }
 
@@ -110,7 +111,7 @@ def fetch_record(consumer: Consumer, position: InputPosition, wait_s: float) -> 
             if message is None or message.error() is not None:
                 continue
             if (message.partition(), message.offset()) != (partition, offset):
-                return None  # retention has deleted it
+                return None  # the wanted message was deleted, and this is a later one
             return record_of(message)
         return None
     finally:
@@ -150,14 +151,16 @@ class PictureFetcher:
 
         Returns:
             Whether the request is finished, and the images, uint8 (n, 28, 28). The images are None
-            if the input has no images or no longer exists.
+            before the end of the request, and if the input has none or could not be fetched.
         """
         return position in self._fetched, self._fetched.get(position)
 
     def close(self) -> None:
         """Stops the thread, and closes the consumer."""
         self._closing.set()
-        with suppress(queue.Full):  # with requests in the queue, the thread checks the event
+        # An empty queue needs an item to wake the thread. With a full queue, the thread finds the
+        # event set after its current request.
+        with suppress(queue.Full):
             self._requested.put_nowait(None)
         self._thread.join()
         self._consumer.close()

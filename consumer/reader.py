@@ -60,7 +60,8 @@ class Reader:
         since_ms: int | None = None,
     ) -> None:
         reset = "earliest" if from_beginning else "latest"
-        # An empty partition would delay the first message of another one by half a second.
+        # With the client's default of 500 ms, an empty partition would delay the first message of
+        # another partition by half a second.
         own = {"fetch.wait.max.ms": 100, **config, "auto.offset.reset": reset}
         self._consumer = Consumer(own)
         self._topics = tuple(topics)
@@ -100,11 +101,11 @@ class Reader:
             timeout_s: limit of the wait for the first message, in seconds.
 
         Returns:
-            The messages. None of them is an error, so there may be none before the time-out.
+            The messages. Errors are left out, so the list may be empty before the time-out.
 
         Raises:
-            ReadError: the topics can't be read. Messages that came before the error are returned
-                first.
+            ReadError: the topics can't be read. If messages came together with the error, they are
+                returned, and the next call raises.
         """
         self._do_due_work()
         errors, self._errors = self._errors, []
@@ -126,8 +127,8 @@ class Reader:
 
     def _check(self, error: KafkaError) -> None:
         if error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
-            # Without a group, the error is harmless: the client looks for the group's coordinator,
-            # but does not need it.
+            # Without a group, the error is harmless: the client still looks for the coordinator of
+            # its `group.id`, but does not need it.
             if self._group is not None:
                 joining = Right(GROUP, self._group, READ, "joining the group")
                 raise ReadError(str(RightMissing([joining], "consumer")))
@@ -201,8 +202,8 @@ class Reader:
         self._is_commit_due = False
         try:
             if asynchronous:
-                # A failure on the broker is harmless: a later commit includes these offsets, that
-                # of `close` at the latest.
+                # A failure on the broker is harmless: a later commit includes these offsets, at
+                # the latest the commit in `close`.
                 self._consumer.commit(asynchronous=True)
             else:
                 self._consumer.commit(asynchronous=False)
@@ -245,10 +246,14 @@ class Reader:
         self._known = set(found)
 
     def _start_without_commit(self, at: TopicPartition) -> TopicPartition:
-        """Returns the offset to start at in a partition without a committed offset."""
+        """Returns a partition without a committed offset, with the offset to start at.
+
+        Without `since_ms`, the partition is returned unchanged, and `auto.offset.reset` applies.
+        """
         if self._since_ms is None:
             return at
-        # The end is requested first: so a message that arrives between the requests is not missed.
+        # The end is requested before the offset of the time. So a message that arrives between the
+        # requests is not missed.
         _, end = self._consumer.get_watermark_offsets(at, timeout=_TIMEOUT_S)
         moment = TopicPartition(at.topic, at.partition, self._since_ms)
         (found,) = self._consumer.offsets_for_times([moment], timeout=_TIMEOUT_S)

@@ -70,8 +70,8 @@ class Score:
     """Counts of the answers that were read so far.
 
     Attributes:
-        started_ms: time at which reading started, in ms since 1970. Replies to inputs that were
-            sent earlier have no latency, because they may have waited for the reader.
+        started_ms: time at which reading started, in ms since 1970. A reply to an input that was
+            sent earlier has no latency, because the reply may have waited for the reader.
         answered: number of replies.
         dead: number of dead letters.
         images: number of images in the replies.
@@ -148,7 +148,7 @@ class Score:
 
     @property
     def gaps(self) -> int:
-        """Number of unanswered inputs between answered inputs of the same partition."""
+        """Number of offsets without an answer between answered inputs of the same partition."""
         return sum(seen.missing() for seen in self._seen.values())
 
     @property
@@ -158,7 +158,7 @@ class Score:
 
     @property
     def rate(self) -> float | None:
-        """Answers per second, from the first to the last; None if these have the same time."""
+        """Answers per second, from the first to the last; None until two have different times."""
         if self._first_ms is None or self._last_ms <= self._first_ms:
             return None
         return 1000 * self.total / (self._last_ms - self._first_ms)

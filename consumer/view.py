@@ -23,7 +23,7 @@ from seldon_kafka.messages import InputPosition
 
 _CAPTION = 16  # columns beside each picture
 _TICK_S = 0.125
-_READING_SHARE = 5  # least ratio of the time between drawings to the time of a drawing
+_READING_SHARE = 5  # the pause after a drawing is at least this many times its duration
 _DEAD_SHOWN = 3
 _OTHER_LINES = 4 + _DEAD_SHOWN
 _PICTURE_WAIT_S = 1.5
@@ -39,7 +39,8 @@ class Pictures(Protocol):
         """Returns the state of a request.
 
         Returns:
-            Whether the request is finished, and the images of the input; None if it has none.
+            Whether the request is finished, and the images of the input. The images are None before
+            the end of the request, and if the input has none or could not be fetched.
         """
 
 
@@ -52,8 +53,9 @@ class _Card:
         label: label of the image.
         row: index of the image in its message.
         latency_ms: latency of the reply, in ms; None if unknown.
-        requested_s: time at which the image was requested, in seconds of `time.monotonic`.
-        picture: the drawn image; None if it is missing.
+        requested_s: time at which the image was requested, in seconds of `time.monotonic`; 0 before
+            the request.
+        picture: the drawn image; None before the image was fetched, or if it can't be fetched.
     """
 
     answer: Answer
@@ -67,7 +69,8 @@ class _Card:
 class View:
     """Shows the latest answers, as many as fit into the terminal.
 
-    If answers arrive too fast, the view leaves out some of them. So a person can see each image.
+    If answers arrive too fast, the view leaves out some of them, so that a person can see each
+    image that it shows.
 
     Args:
         console: the console of a terminal.
@@ -111,7 +114,10 @@ class View:
         self._live.stop()
 
     def show(self, answer: Answer, latency_ms: float | None) -> None:
-        """Queues an answer for a later tick; if the queue is full, its oldest image is dropped."""
+        """Queues the images of a reply, or keeps a dead letter; a later tick shows them.
+
+        If the queue is full, its oldest image is dropped.
+        """
         if answer.dead:
             self._dead.append(answer)
         for row, label in enumerate(answer.labels[: len(self._cards)]):
