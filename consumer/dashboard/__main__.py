@@ -61,7 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("seldon_kafka.client").setLevel(logging.CRITICAL)
-    # uvicorn raises a signal again after it has shut down.
+    # After SIGTERM, uvicorn shuts down and raises the signal again. This handler turns the signal
+    # into KeyboardInterrupt, so that the services are stopped.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         token, deployment = _token(options), _deployment(options)
@@ -104,7 +105,8 @@ def _parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--all",
         action="store_true",
-        help="start a missing local cluster, topics and two replicas, and stop them afterwards",
+        help="start a local cluster and two replicas if none run, create missing topics, and stop "
+        "afterwards what was started",
     )
     where.add_argument(
         "--kubernetes",
@@ -116,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _token(options: argparse.Namespace) -> str | None:
-    """Returns the token of the page; None if there is none and only this machine can reach it.
+    """Returns the token of the page; None if no token is set and only this machine can reach it.
 
     Raises:
         UsageError: the token is too short, or is missing although other machines can reach the
@@ -159,7 +161,9 @@ def _backend(
     """Returns the backend of the workers.
 
     Raises:
-        FleetError: the Kubernetes cluster can't be used.
+        FleetError: the name of the SeldonDeployment is invalid, or there is no usable configuration
+            of a Kubernetes cluster.
+        SettingsError: the state folder for local replicas can't be used.
     """
     if deployment is None:
         return LocalBackend(settings)
@@ -170,9 +174,9 @@ def _backend(
 
 
 def _serve(options: argparse.Namespace, context: DashboardContext, token: str | None) -> int:
-    # Threads that read topics must not delay the thread that serves pages. This thread gives up
-    # Python's lock at each read and write of a socket, and may then wait one interval to get it
-    # back. Python's default interval is 5 ms.
+    # Threads that read topics must not delay the thread that serves pages. The serving thread gives
+    # up Python's lock at each read and write of a socket. To get the lock back, it may have to wait
+    # for one switch interval, which is 5 ms by default.
     sys.setswitchinterval(_SWITCH_S)
     config = uvicorn.Config(
         make_app(context, token),
@@ -197,8 +201,9 @@ def _serve(options: argparse.Namespace, context: DashboardContext, token: str | 
 def _collect_garbage_rarely() -> None:
     """Keeps the garbage collector from delaying the page.
 
-    A full collection takes 0.1 to 0.3 s, every few seconds, because of the many results and
-    modules. Results form no cycles, and modules are never collected.
+    With Python's defaults, a full collection would take 0.1 to 0.3 s every few seconds, because of
+    the many results and modules. It would free little: results form no cycles, and modules are
+    never collected.
     """
     gc.collect()
     gc.freeze()

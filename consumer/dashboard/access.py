@@ -1,8 +1,9 @@
 """Allows access to the page only from this machine, or with a token.
 
-Without a token, the page listens on a loopback address, and refuses requests with another host
+Without a token, the server listens on a loopback address, and refuses requests with another host
 name. By DNS rebinding, another web page could make a browser send such requests. With or without a
-token, a request that changes something must have the page's own origin, and so must the websocket.
+token, if a request that changes something or opens the websocket names an origin, it must be the
+page's own. Browsers always name it; other programs need not.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Guard:
     async def _log_in(
         self, scope: Scope, receive: Receive, send: Send, authenticated: bool
     ) -> None:
-        """Logs in with the token from the address or the form; without a token, shows the form."""
+        """Logs in with the token from the address or the form; else shows the form or refuses."""
         candidate = None
         if scope["type"] == "http":
             candidate = _token_in_address(scope)
@@ -113,7 +114,7 @@ class Guard:
             await _answer(send, 303, b"", redirect)
             return
         if scope["type"] == "websocket" or scope.get("method") not in (*_SAFE, "POST"):
-            await _refuse(scope, send, 401, "the token is missing")
+            await _refuse(scope, send, 401, "the token is missing or wrong")
             return
         message = "" if candidate is None else "That is not the token."
         html = _FORM.replace("MESSAGE", message).encode()

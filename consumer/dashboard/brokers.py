@@ -23,7 +23,7 @@ from seldon_kafka.topics.report import TopicReport, report
 log = logging.getLogger("consumer.dashboard")
 
 _EVERY_S = 2.0
-_STATUS_EVERY = 3
+_STATUS_EVERY = 3  # of so many snapshots, one reads the status of the local cluster
 _TIMEOUT_S = 3.0
 _UNSETTLED = "a node has just started or stopped: the new state of the brokers is not known yet"
 
@@ -34,10 +34,12 @@ class Brokers:
 
     Attributes:
         number: number of the snapshot, from 1; 0 before the first snapshot.
-        topics: the input, output and dead-letter topics, in this order.
-        cluster: nodes and weaknesses of the local cluster; None if the brokers are others.
+        topics: the input, output and dead-letter topics, in this order. After an error, they are
+            those of the previous snapshot.
+        cluster: nodes and weaknesses of the local cluster; None if the brokers do not belong to it,
+            or if its state can't be read.
         error: reason why the brokers could not be read; empty if they were read.
-        since_s: time since when there is an error, in seconds since 1970; 0 without an error.
+        since_s: time at which the error began, in seconds since 1970; 0 without an error.
     """
 
     number: int = 0
@@ -83,8 +85,8 @@ class BrokerWatch:
     def check_nodes(self) -> None:
         """Updates `view` if a node of the local cluster has started or stopped.
 
-        This sends no request, because brokers may take long to answer after such a change. The
-        weaknesses are marked as unknown until the next snapshot.
+        The method sends no request, because brokers may take long to answer after such a change.
+        The weaknesses are marked as unknown until the next snapshot reads them.
         """
         with self._lock:
             view = self.view
@@ -121,7 +123,8 @@ class BrokerWatch:
 
     def _read(self, consumer: Consumer, before: Brokers) -> Brokers:
         number = before.number + 1
-        # The processes show which nodes run, even if no broker answers.
+        # The status of the local cluster is read even if no broker answers: its processes show
+        # which nodes run.
         cluster = before.cluster
         unsettled = cluster is not None and cluster.weaknesses == (_UNSETTLED,)
         if number % _STATUS_EVERY == 1 or before.error or unsettled:
@@ -130,10 +133,10 @@ class BrokerWatch:
         try:
             consumer.list_topics(timeout=_TIMEOUT_S)
             # Without the right to describe the group, the client looks for the coordinator until
-            # the time-out.
+            # the time-out, so its error does not name the missing right.
             failure = (
-                f"the offsets of group {self._settings.group_id} can't be read, which takes its "
-                f"coordinator, and {DESCRIBE} on it"
+                f"the offsets of group {self._settings.group_id} can't be read; this needs the "
+                f"group's coordinator, and the right {DESCRIBE} on the group"
             )
             topics = tuple(report(consumer, self._names))
         except KafkaException as error:
@@ -144,7 +147,12 @@ class BrokerWatch:
 
 
 def local_status(settings: Settings) -> Status | None:
-    """Returns the state of the local cluster; None if the brokers are others."""
+    """Returns the state of the local cluster.
+
+    Returns:
+        The state; None if the brokers of the settings do not belong to the local cluster, or if its
+        state can't be read.
+    """
     folder = cluster_folder()
     try:
         state = load_state(folder)

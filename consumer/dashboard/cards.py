@@ -25,8 +25,8 @@ class Snapshot:
 
     Attributes:
         at_s: time of the snapshot, in seconds of `time.monotonic`.
-        status: parsed content of `/status`; None if the instance did not answer.
-        samples: parsed content of `/metrics`; None if the instance did not answer.
+        status: parsed content of `/status`; None without a valid answer.
+        samples: parsed content of `/metrics`; None if either path had no valid answer.
     """
 
     at_s: float
@@ -38,7 +38,8 @@ class Snapshot:
 class Card:
     """The state of one instance, for the page.
 
-    The mean values are from the last seconds, or since the start if there was no batch.
+    The mean values are from the last five seconds. If these seconds had no batch, they are from the
+    whole time since the start.
 
     Attributes:
         instance: the instance, as the backend describes it.
@@ -46,10 +47,11 @@ class Card:
         why: reason for the state; empty if there is none.
         partitions: numbers of the assigned partitions.
         messages: number of replies and dead letters since the start.
-        rate: number of replies and dead letters per second, in the last seconds.
+        rate: number of replies and dead letters per second, in the last five seconds.
         batch: mean number of messages in a batch; None before the first batch.
         stages: mean time of a batch in each stage, in milliseconds.
-        memory_bytes: memory of the worker processes, in bytes; None if unknown.
+        memory_bytes: memory of the worker processes, in bytes. If they do not report it, the memory
+            of the instance according to the backend; None if that is unknown too.
         restarts: number of restarts of the worker processes.
         class_name: name of the user model's class; empty if unknown.
     """

@@ -110,7 +110,7 @@ class Program:
 
     Args:
         arguments: module and arguments, such as `["kafka.replicas", "kill", "replica-1"]`.
-        environment: variables that are added to the environment of this process.
+        environment: variables of the program, in addition to the environment of the dashboard.
     """
 
     def __init__(
@@ -138,7 +138,9 @@ class Program:
         return self._has_ended
 
     def run(self, output: Output) -> int:
-        """Runs the program to its end, and returns its exit status, or 130 if it was not started.
+        """Runs the program to its end, and returns its exit status.
+
+        If `interrupt` was called before, the program is not started, and the status is 130.
 
         Raises:
             OSError: the program can't be started.

@@ -75,7 +75,7 @@ class DashboardContext:
 
     def close(self) -> None:
         """Stops all loads and threads, and closes the backend."""
-        # The console comes first, so that commands that wait are not started.
+        # The console is closed first, so that it starts no command that still waits.
         self.console.close()
         self.loads.close()
         for part in (

@@ -67,11 +67,10 @@ class Corrections:
         Args:
             result: the result of the image.
             truth: the right label, in romaji.
-            image: the image to store with the correction, uint8 (28, 28); None if it no longer
-                exists.
+            image: the image to store with the correction, uint8 (28, 28); None to store none.
 
         Returns:
-            The error; empty after success.
+            The text of the error; empty after success.
         """
         try:
             self._writer.send(feedback_on(result, truth, image, int(1000 * time.time())))
@@ -120,8 +119,8 @@ def feedback_on(
     Args:
         result: the result of the image.
         truth: the right label.
-        image: the image, uint8 (28, 28), or None. It becomes the request in the feedback, but only
-            if its message has no other images, because a request must have all of them.
+        image: the image, uint8 (28, 28), or None. It becomes the request in the feedback if its
+            message has only this image. A request must have all images of a message.
         given_ms: time of the feedback, in ms since 1970.
     """
     rows = max(1, len(result.answer.labels))

@@ -29,8 +29,8 @@ _POLL_S = 0.1
 _RETRY_S = 1.0
 _LAST = 500
 _SECONDS_KEPT = 60
-# Single answers are not fetched at once, because a fetch request for each answer would cost much.
-# The delay is not visible, because pages are refreshed only four times a second.
+# A broker collects answers for 50 ms, or until it has 128 KiB, because a fetch request for each
+# answer would cost much. The delay is not visible: pages are refreshed only four times a second.
 _FETCH_BYTES = 2**17
 _FETCH_WAIT_MS = 50
 
@@ -99,7 +99,8 @@ class Feed:
             fetch_wait_max_ms=_FETCH_WAIT_MS,
         )
         topics = [settings.output_topic, settings.dead_letter_topic]
-        # After an error, the reader resumes after the last message, so no message is counted twice.
+        # After an error, the new reader resumes after the last message, so that no message is
+        # counted twice.
         with closing(Reader(config, topics, last=_LAST, resume=self._next)) as reader:
             self.error = ""
             while not self._closing.is_set():

@@ -1,6 +1,6 @@
 """The interface of the backends, through which the page reads and controls workers.
 
-A call blocks while it waits for the network, so the page makes calls only in threads.
+Snapshots, fetches and the functions of actions wait for the network, so they run only in threads.
 """
 
 from __future__ import annotations

@@ -67,14 +67,14 @@ class Inputs:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
     async def record(self, position: InputPosition) -> Record | None:
-        """Returns a message; None if it no longer exists, or did not arrive within 2 s."""
+        """Returns a message; None if it does not exist, or did not arrive within 2 s."""
         return await self._in_the_pool(self._fetch, position)
 
     async def images(self, position: InputPosition) -> Images | None:
         """Returns the images of an input message, or of the input in a dead letter.
 
         Returns:
-            uint8 (n, 28, 28). None if the message no longer exists or has no images of 28 x 28.
+            uint8 (n, 28, 28). None if the message can't be fetched or has no images of 28 x 28.
         """
         with self._lock:
             known = self._images.get(position)

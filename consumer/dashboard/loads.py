@@ -37,13 +37,13 @@ class Load:
             ValueError: a value is out of range; the text has the range.
         """
         if not 1 <= self.count <= MOST_MESSAGES:
-            raise ValueError(f"1 to {MOST_MESSAGES:,} messages")
+            raise ValueError(f"a load must have 1 to {MOST_MESSAGES:,} messages")
         if not 0 < self.rate <= MOST_RATE:
-            raise ValueError(f"up to {MOST_RATE:,} messages per second")
+            raise ValueError(f"the rate must be above 0 and at most {MOST_RATE:,} messages/s")
         if self.wire_format not in FORMATS:
             raise ValueError(f"no format is named {self.wire_format}")
         if not 0 <= self.bad <= 1:
-            raise ValueError("a share is from 0 to 100 %")
+            raise ValueError("the share of bad messages must be from 0 to 100 %")
 
 
 class Loads:

@@ -26,7 +26,8 @@ class Result:
     Attributes:
         number: number of the result, from 1.
         received_s: time at which the answer was read, in seconds since 1970.
-        answer: the reply or dead letter. For a file that was not sent, the sender made the answer.
+        answer: the reply or dead letter. For a file that was not sent, `Sender.refuse` made the
+            answer.
         at: position of the reply or dead letter; None for a file that was not sent.
         row: index of the image in its message.
         latency_ms: time from the timestamp of the input to the reading, in ms; None if unknown.

@@ -110,7 +110,7 @@ def query_of(chosen: Filter) -> dict[str, str]:
 
 
 def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """Yields the lines of a CSV file, the first with the column names."""
+    """Yields the text of a CSV file in pieces; the first line has the column names."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(COLUMNS)
@@ -123,7 +123,7 @@ def as_csv(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
 
 
 def as_json(results: Iterable[Result], log: ResultLog) -> Iterator[str]:
-    """Yields the lines of a JSON file: an array with one object on each line."""
+    """Yields the text of a JSON file in pieces: an array with one object on each line."""
     separator = "[\n"
     for result in results:
         label = result.label
@@ -149,7 +149,7 @@ def _facts(result: Result, log: ResultLog) -> dict[str, Any]:
 
 
 def _without_formula(value: Any) -> Any:
-    """Puts a quote before a text that a spreadsheet would take for a formula."""
+    """Returns a value; a text that a spreadsheet would take for a formula gets a leading quote."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
         return "'" + value
     return value

@@ -15,6 +15,8 @@ _NUMBER = attrgetter("number")
 class Filter:
     """Conditions for results; a result must meet all conditions that are set.
 
+    A result without a label meets only the conditions `worker` and `dead`.
+
     Attributes:
         label: the label must be this one; empty if not set.
         worker: the answer must come from this worker; empty if not set.
@@ -99,8 +101,8 @@ class Selection:
         Args:
             first: how many of the newest results are skipped.
             count: limit of the number of results.
-            until: number of the last result to return; None for no limit. With a limit, new results
-                do not move the list of a page.
+            until: number of the newest result to return; None for no limit. With a limit, results
+                that arrive later do not move the list of a page.
         """
         self._update()
         selected = self._selected

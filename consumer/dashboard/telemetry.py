@@ -51,7 +51,8 @@ class View:
         fleet: the snapshot of the backend.
         error: error of the backend; empty if there was none.
         cards: a card for each instance.
-        counted: sums of the metrics of all workers, since the dashboard or the worker started.
+        counted: sums of the metrics of all workers, each since its own start. Workers that ended
+            before the dashboard started are not included.
         recent: increase of the sums in the last `recent_s` seconds.
         recent_s: length of the time that `recent` covers, in seconds.
     """
@@ -148,7 +149,7 @@ class Telemetry:
             status = json.loads(self._backend.fetch(instance, "/status"))
             samples = scrape.parse(self._backend.fetch(instance, "/metrics").decode())
         except (FleetError, ValueError):
-            # The instance starts or is stuck. The card shows this.
+            # The instance may be starting, stuck or ended. The card shows this.
             pass
         return Snapshot(time.monotonic(), status, samples)
 

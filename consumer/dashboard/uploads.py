@@ -60,8 +60,8 @@ def pictures(name: str, content: bytes) -> Iterator[Picture | RefusedFile]:
 
     Args:
         name: name of the file, as the browser sent it.
-        content: content of the file. It may have up to `MOST_FILE_BYTES` bytes, as may each file in
-            a ZIP. All files in a ZIP may have up to `MOST_ZIP_BYTES` bytes.
+        content: content of the file. A picture, also one in a ZIP, may have up to `MOST_FILE_BYTES`
+            bytes. The unpacked files of a ZIP may have up to `MOST_ZIP_BYTES` bytes in all.
     """
     name = shortened(name)
     if len(content) > MOST_FILE_BYTES and not content.startswith(_ZIP):

@@ -1,4 +1,4 @@
-"""Sends requests to a Kubernetes API server, and turns its errors into one line."""
+"""Sends requests to a Kubernetes API server, and turns its errors into texts of one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOTAL_TIMEOUT_S = 8.0
 _SHORT_TIMEOUT = urllib3.Timeout(connect=1.0, read=1.5)
 _SHORT_TOTAL_TIMEOUT_S = 3.0
 _MOST_BYTES = 32 * 2**20
-# The timeout is checked only between chunks, so chunks are small.
+# The total timeout is checked only between chunks, so chunks are small.
 _CHUNK = 4096
 
 _KUBECONFIG = "~/.kube/config"
@@ -119,7 +119,7 @@ class Api:
 
         Raises:
             RequestRefused: the response has an error status.
-            FleetError: the server does not answer, or is not a Kubernetes API server.
+            FleetError: `send` failed, or the server is not a Kubernetes API server.
         """
         reply = self.send(method, path, query, body, content_type, short_timeout=short_timeout)
         if reply.status >= 300:
@@ -152,7 +152,8 @@ class Api:
             most_bytes: limit of the size of the response.
 
         Raises:
-            FleetError: there is no response in time, or the response is too large.
+            FleetError: the credentials can't be used, there is no complete response in time, or the
+                response is too large.
         """
         url = self._base + path + (f"?{urlencode(query)}" if query else "")
         headers = {"Accept": "application/json, */*", **self._credentials()}
@@ -163,7 +164,8 @@ class Api:
             response = self._client.rest_client.pool_manager.urlopen(
                 method,
                 url,
-                # A pod behind the proxy could redirect the request, with its token, to any address.
+                # A pod behind the API server's proxy could redirect the request, with the token in
+                # it, to any address.
                 redirect=False,
                 retries=False,
                 body=None if body is None else json.dumps(body),
@@ -226,7 +228,8 @@ def _configuration(context: str | None) -> client.Configuration:
             f"no cluster is configured: {files} does not exist; log in to one, or set KUBECONFIG"
         )
     found = client.Configuration()
-    # The client reads the address of a proxy from the environment, but not the hosts without proxy.
+    # The client reads the address of a proxy from the environment, but not the list of hosts that
+    # are reached without the proxy.
     found.no_proxy = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     with _without_secrets(
         f"{files} can't be used" if exists else "the service account can't be used"
@@ -236,7 +239,9 @@ def _configuration(context: str | None) -> client.Configuration:
         else:
             config.load_incluster_config(found)
         if urllib3.util.parse_url(found.host).scheme not in ("http", "https"):
-            raise config.ConfigException("the server has no URL that begins with https://")
+            raise config.ConfigException(
+                "the server has no URL that begins with https:// or http://"
+            )
     if not found.verify_ssl:
         # The user has set `insecure-skip-tls-verify`, so warnings are not useful.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -270,7 +275,8 @@ def _without_password(url: str) -> str:
 
 def _read(response: urllib3.HTTPResponse, most_bytes: int, until_s: float) -> bytes:
     content = bytearray()
-    # Compressed content was not requested. It stays compressed, because its size has no limit.
+    # Compression was not requested. If content is compressed all the same, it is not unpacked,
+    # because unpacked content could have any size.
     while part := response.read(_CHUNK, decode_content=False):
         content += part
         if len(content) > most_bytes:

@@ -68,13 +68,13 @@ class KubernetesBackend:
             FleetError: the API server does not answer or refuses a request, or there is no
                 SeldonDeployment.
         """
-        # Only one thread requests a list at a time. An old list after a newer list would add false
-        # events.
+        # Only one thread at a time requests a list and adds it to the history. If an older list
+        # followed a newer one, the history would have false events.
         with self._snapshot_lock:
             manifest = self._manifest = self._read_manifest()
             pods = self._pods(self._memory.by_pod())
-            # The number is requested after the pods. So it is never older than the pods, and shows
-            # that a missing pod was scaled in.
+            # The desired number is requested after the pods, so that it is not older than their
+            # list. An older number would not show that a missing pod was scaled in.
             wanted = self._wanted()
             self._history.update(pods, wanted, time.time())
         scaling = read_scaling(manifest, wanted)
@@ -125,7 +125,7 @@ class KubernetesBackend:
     def scale(self, scaling: Scaling) -> Action:
         """Returns the action that sets the desired number of pods.
 
-        The action fails if another user has changed this number since the latest snapshot.
+        The action fails if another user has changed the scaling since the latest snapshot.
         """
         try:
             operations = patch(self._manifest or self._read_manifest(), scaling)
@@ -161,7 +161,7 @@ class KubernetesBackend:
         if not found:
             raise FleetError(f'there is no pod "{name}" of {self.location}')
         identity = found[0].identity
-        # A later pod may have the same name.
+        # A later pod may have the same name. With this condition, the server does not delete it.
         options: dict[str, Any] = {"preconditions": {"uid": identity}}
         if forced:
             options["gracePeriodSeconds"] = 0
@@ -183,7 +183,8 @@ class KubernetesBackend:
                 content_type=JSON_PATCH,
             )
         except RequestRefused as error:
-            # The API server reports a failed `test` operation as an error of the request.
+            # The API server answers a failed `test` operation with 409 or 422. It also answers 422
+            # if the patched manifest is invalid, and then says so.
             if error.status == 409 or (error.status == 422 and " is invalid" not in str(error)):
                 raise FleetError(
                     f"another user changed {self.location} meanwhile: check it, and try again"

@@ -23,7 +23,8 @@ class Pod:
     Attributes:
         instance: the instance for the page.
         restarts: number of restarts of all containers.
-        template: hash of the Deployment's pod template from which the pod was created.
+        template: hash of the Deployment's pod template from which the pod was created; empty if
+            unknown.
         disrupted: reason why the cluster evicts the pod; empty if it does not.
     """
 
@@ -34,7 +35,7 @@ class Pod:
 
     @property
     def stays(self) -> bool:
-        """Whether the pod runs and is not being deleted."""
+        """Whether the pod has not ended and is not being deleted."""
         return self.instance.ended_s is None and not self.instance.leaving
 
 

@@ -31,7 +31,7 @@ class _Field:
     Attributes:
         path: JSON pointer to the number.
         found: value in the manifest; None if missing.
-        default: the number that applies if the value is missing.
+        default: the number that applies if the value is missing or is no number.
         quoted: whether the manifest has the number as a string.
     """
 
@@ -124,7 +124,8 @@ def patch(manifest: dict[str, Any], scaling: Scaling) -> list[dict[str, Any]]:
     ):
         raise FleetError(
             f"a minimum of {scaling.minimum} and a maximum of {scaling.maximum} pods is invalid: "
-            f"both must be {automatic.least} to {MOST_PODS}, and the maximum 1 or more"
+            f"both must be {automatic.least} to {MOST_PODS}, and the maximum 1 or more "
+            "and not below the minimum"
         )
     changes = [(automatic.minimum, scaling.minimum), (automatic.maximum, scaling.maximum)]
     if automatic.lag is not None:

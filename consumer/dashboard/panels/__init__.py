@@ -35,7 +35,7 @@ def axis(name: str, **more: Any) -> dict[str, Any]:
 
     Args:
         name: name of the axis.
-        more: options of ECharts that override others.
+        more: options of ECharts, which override those of this function.
     """
     return {
         "type": "value",
@@ -63,7 +63,7 @@ def chart(height: str, **options: Any) -> ui.echart:
 
     Args:
         height: height of the chart, in CSS.
-        options: options of ECharts that override others.
+        options: options of ECharts, which override those of this function.
     """
     common = {
         "animation": False,

@@ -109,7 +109,7 @@ class Detail:
             ui.spinner()
         images = await self._context.inputs.images(result.answer.input_position)
         if images is None or result.row >= len(images):
-            address, message = None, "The picture no longer exists."
+            address, message = None, "The picture can't be fetched."
         else:
             address, message = await asyncio.to_thread(self._run_explain, images[result.row])
         if why.is_deleted:
@@ -187,7 +187,7 @@ class Detail:
     def _raw(self, title: str, record: Record | None) -> None:
         with ui.expansion(f"{title}: headers and value").classes("w-full"):
             if record is None:
-                ui.label("The message no longer exists, or no broker answers.").classes("soft")
+                ui.label("The message does not exist, or no broker answers.").classes("soft")
                 return
             table = Table("header", "value")
             table.show(

@@ -105,7 +105,10 @@ def kafka(context: DashboardContext) -> Refresh:
 
 def _describe_safety(cluster: Status | None) -> str:
     if cluster is None:
-        return "The page can only watch these brokers: they are not in the local cluster."
+        return (
+            "The page can only watch these brokers: they are not in the local cluster, "
+            "or its state can't be read."
+        )
     if not cluster.weaknesses:
         return "If any one broker fails, no message is lost and the service continues."
     return "The failure of a broker is not tolerated:\n" + "\n".join(

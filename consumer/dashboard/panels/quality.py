@@ -12,7 +12,7 @@ from consumer.dashboard.panels import BLUE, GREY, Refresh, axis, categories, cha
 from consumer.dashboard.quality import Quality, quality_of
 from consumer.labels import HIRAGANA
 
-_EVERY = 4  # only each fourth refresh updates the panels, because it reads all kept results
+_EVERY = 4  # only each fourth refresh updates the panels: an update reads all kept results
 
 
 def quality(context: DashboardContext) -> Refresh:

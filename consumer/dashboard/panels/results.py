@@ -20,7 +20,7 @@ from consumer.labels import HIRAGANA
 
 _MOST_ROWS = 200
 # If there are more new results than this, the list is updated only once a second. A person could
-# not follow them anyway, and the browser has time to react to the user.
+# not follow more updates anyway, and the pauses let the browser react to the user.
 _MANY = 25
 _MANY_EVERY_S = 1.0
 _EMPTY = "There are no results yet. Send an image, draw one, or start a load."
