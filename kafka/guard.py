@@ -2,8 +2,8 @@
 
 A guard process waits until the program's end of a pipe is closed. The kernel closes it even after
 `kill -9`. Then the guard kills every process that inherited the program's token in its environment.
-The guard spares clusters in the repository, because other programs may use them. Their leases
-(`kafka.cluster.lease`) stop these clusters.
+The guard spares clusters in the repository, because other programs may use them. A leased cluster
+(`kafka.cluster.lease`) is stopped by the guard of its lease.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        Exit status: 0 after success, 1 after an error or if `status` finds a dead node, 2 for wrong
-        settings, 130 after Ctrl-C.
+        Exit status: 0 after success, 1 after an error or if `status`, `up` or `add` finds a dead
+        node, 2 for wrong settings, 130 after Ctrl-C or SIGTERM.
 
     Raises:
         SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"error: {error}\n")
         return 1
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; no process of this command is left running\n")
+        sys.stderr.write("interrupted; `python -m kafka.cluster status` shows the running nodes\n")
         return 130
 
 
@@ -128,7 +128,8 @@ def _run(options: argparse.Namespace, tool_arguments: list[str], folder: Path) -
     if options.command in TOOLS:
         with LiveProgress() as progress:
             command = tool_command(options.command, tool_arguments, folder, progress)
-        # The tool's signals and exit status become those of this command.
+        # The tool replaces this process. So the tool gets the signals, and its exit status is that
+        # of this command.
         os.execv(command[0], command)  # noqa: S606
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with LiveProgress() as progress:

@@ -59,7 +59,8 @@ def running_bootstrap(folder: str | Path | None = None) -> str | None:
         folder: folder of the cluster; by default the one that `cluster_folder` returns.
 
     Returns:
-        `host:port` of each live broker, joined by commas; None if no broker runs.
+        `host:port` of each live broker, joined by commas; None if no broker runs, or if the folder
+        has no readable state file.
     """
     chosen = cluster_folder(folder)
     try:
@@ -75,7 +76,9 @@ def running_bootstrap(folder: str | Path | None = None) -> str | None:
 
 
 def recorded_security(folder: str | Path | None = None) -> str | None:
-    """Returns the security protocol of the local cluster, such as `sasl_ssl`; None without cluster.
+    """Returns the security protocol of the local cluster, such as `sasl_ssl`.
+
+    The result is None if the folder has no readable state file.
 
     Args:
         folder: folder of the cluster; by default the one that `cluster_folder` returns.

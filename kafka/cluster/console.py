@@ -47,8 +47,9 @@ def split_tool(arguments: list[str]) -> tuple[list[str], list[str]]:
 def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progress) -> list[str]:
     """Returns the command line of a console tool that connects to the local cluster.
 
-    Missing bootstrap servers are added: `KAFKA_BROKER`, or else those of the local cluster. For a
-    secured local cluster, the credentials are added too.
+    Missing bootstrap servers are added: `KAFKA_BROKER`, or else those of the local cluster. If they
+    belong to a secured local cluster, and the arguments name no configuration file of a client, the
+    credentials are added too.
 
     Args:
         tool: a name in `TOOLS`.
@@ -57,7 +58,8 @@ def tool_command(tool: str, arguments: list[str], folder: Path, progress: Progre
         progress: shows the download of Kafka, if it is needed.
 
     Raises:
-        ClusterError: no broker is set, and no local cluster runs.
+        ClusterError: no broker is set and no local cluster runs, Java is missing, or the download
+            failed.
     """
     broker = _option(arguments, _BOOTSTRAP)
     if broker is None:

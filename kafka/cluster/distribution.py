@@ -127,7 +127,7 @@ def _download(progress: Progress) -> list[Path]:
         import requests
     except ImportError as error:
         raise ClusterError(
-            "the package jgo is missing; run `pip install -r requirements-demo.txt`"
+            "the package jgo or requests is missing; run `pip install -r requirements-demo.txt`"
         ) from error
     progress.begin(f"Resolving the libraries of Apache Kafka {KAFKA_VERSION}")
     try:

@@ -1,8 +1,8 @@
 """Shares a cluster between processes, and stops the cluster when the last of them ends.
 
-Each process that uses the cluster starts a guard process. The guard waits until the user's end of a
-pipe is closed, which the kernel does even after `kill -9`. The guard of the last user stops the
-cluster and deletes its data.
+Each process that uses the cluster, a user, starts a guard process. The guard waits until its user's
+end of a pipe is closed. The kernel closes it even after `kill -9`. The guard of the last user stops
+the cluster and deletes its data.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def leased(
         brokers: minimum number of brokers.
         progress: shows the download and the start.
         security: security protocol, one of `kafka.cluster.state.SECURITY`; None keeps the protocol,
-            or takes `plaintext`.
+            which is `plaintext` for a new cluster.
         host: address that the brokers of a new cluster listen on; None takes 127.0.0.1.
 
     Raises:
-        ClusterError: the cluster cannot be started.
+        ClusterError: the guard or the cluster cannot be started.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(

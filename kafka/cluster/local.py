@@ -72,12 +72,15 @@ class Cluster:
             port: first of the consecutive ports of a new cluster; None picks free ports.
             progress: shows the steps; by default nothing is shown.
             security: `plaintext`, `ssl` (clients have certificates), `sasl_plaintext` or `sasl_ssl`
-                (clients have a password); None keeps the protocol, or takes `plaintext`.
+                (clients have a password); None keeps the protocol, which is `plaintext` for a new
+                cluster.
             host: address of this machine that the brokers of a new cluster listen on; None takes
                 127.0.0.1.
 
         Raises:
-            ClusterError: the start failed; the processes that this call started are ended.
+            ClusterError: the start failed. If a node did not start, all nodes that were started
+                together with it are killed. If the nodes are ready, but the partitions could not be
+                spread over them, the nodes keep running.
         """
         cluster = cls(folder, progress)
         with exclusive(cluster.folder, cluster._progress.message):
@@ -127,7 +130,8 @@ class Cluster:
             The `KAFKA_…` variables for clients of the user, the password included.
 
         Raises:
-            ClusterError: the cluster is not secured, or does not run.
+            ClusterError: the name is not valid, the cluster is not secured, or the brokers refuse
+                the change or do not answer.
         """
         with exclusive(self.folder, self._progress.message):
             environment = make_user(self.folder, self.state, name)
@@ -139,7 +143,7 @@ class Cluster:
         """Revokes rights of a user.
 
         Raises:
-            ClusterError: the cluster does not run.
+            ClusterError: the brokers refuse the change or do not answer.
         """
         revoke(self.folder, self.state, name, rights)
 
@@ -158,11 +162,13 @@ class Cluster:
     def add(self) -> Node:
         """Adds one broker, moves its share of the partitions to it, and returns its node.
 
+        Nodes that are dead are started too.
+
         The replication factor of each topic rises to the number of brokers, at most three. This
         includes internal topics.
 
         Raises:
-            ClusterError: the broker did not start, or other brokers of the cluster are dead.
+            ClusterError: a node did not start, or the partitions could not be moved.
         """
         with exclusive(self.folder, self._progress.message):
             self._up(len(self.state.nodes) + 1, None)
@@ -258,8 +264,8 @@ class Cluster:
             return
         save_state(self.folder, state)
         self._start(state, missing, kafka)
-        # A node whose configuration file has other roles must be restarted. The files also show
-        # this after an interrupted start.
+        # A node whose configuration file has other roles than the state must be restarted. The
+        # files, unlike the previous state, also show this after an interrupted start.
         changed = [n for n in state.nodes if configured_roles(self.folder, n) != n.roles]
         for node in changed:
             self._stop([node.id])

@@ -37,7 +37,7 @@ def admin_client(client: Mapping[str, Any]) -> Any:
 
 
 def live_brokers(client: Mapping[str, Any]) -> set[int]:
-    """Returns the ids of the live brokers; none if no broker answers."""
+    """Returns the ids of the live brokers; an empty set if no broker answers."""
     try:
         return set(admin_client(client).list_topics(timeout=2).brokers)
     except KafkaException:

@@ -77,8 +77,8 @@ def node_error(folder: Path, node: Node, problem: str) -> ClusterError:
     for name in ("server.log", "console.log"):
         lines += _last_lines(home / name)
     return ClusterError(
-        "node {} {}; the end of its log ({}):\n{}".format(
-            node.id, problem, home / "server.log", "\n".join("  " + line for line in lines)
+        "node {} {}; the end of server.log and console.log in {}:\n{}".format(
+            node.id, problem, home, "\n".join("  " + line for line in lines)
         )
     )
 
@@ -126,6 +126,6 @@ def _last_lines(log: Path) -> list[str]:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-200:]
     except OSError:
         return []
-    # Stack traces are left out, because the caller names the file that has them.
+    # Stack traces are left out, because `node_error` names the files that have them.
     errors = [line for line in lines if " ERROR " in line or " FATAL " in line]
     return (errors or lines)[-8:]

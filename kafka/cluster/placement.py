@@ -25,7 +25,7 @@ class Placement:
 def plan(current: Sequence[Placement], brokers: Sequence[int], replication: int) -> list[Placement]:
     """Returns the new placements of the partitions that change.
 
-    First, replicas are added to each partition with less than `replication` replicas. Then the
+    First, replicas are added to each partition with fewer than `replication` replicas. Then the
     replicas and leaders of each topic are balanced over the brokers, with few moves.
 
     Args:

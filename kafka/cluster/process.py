@@ -139,9 +139,9 @@ def accepts_connections(port: int, host: str = HOST) -> bool:
 def free_port() -> int:
     """Returns a free port outside the kernel's range for outgoing connections.
 
-    A port within that range would cause errors. While the broker is dead, the kernel may give its
-    port to a client that reconnects. The client then connects to itself, and the broker cannot
-    start.
+    A port within that range would cause errors. While a broker with this port is dead, the kernel
+    may give the port to a client that reconnects to the broker. The client then connects to itself,
+    and the broker cannot start.
 
     Raises:
         ClusterError: no free port was found.
@@ -161,6 +161,7 @@ def _outgoing_ports() -> tuple[int, int]:
         low, high = (int(number) for number in text.split())
     except (OSError, ValueError):
         return 49152, 65535  # IANA's range for outgoing connections
+    # Below a range that starts so low, hardly any port would be left, so it is ignored.
     return (low, high) if low > 12000 else (60000, 65535)
 
 

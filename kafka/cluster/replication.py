@@ -135,8 +135,8 @@ def move(
 def _make_internal_topics(client: Mapping[str, Any]) -> None:
     """Makes the brokers create the topics for offsets and transactions if they do not exist.
 
-    Otherwise they might be created later with the replication factor at the start of the oldest
-    broker. This factor is too small for a cluster that has grown.
+    Otherwise they might be created later with the replication factor that a broker read at its
+    start. If the cluster has grown since, this factor is too small.
     """
     producer = Producer({**client, "transactional.id": "kafka.cluster"}, logger=QUIET)
     producer.init_transactions(30)
@@ -207,7 +207,10 @@ def _are_in_sync(admin: Any, wanted: dict[Any, Any]) -> bool:
 
 
 def _elect_preferred_leaders(admin: Any) -> None:
-    """Makes the first replica of each partition its leader now, and not seconds later."""
+    """Makes the first replica of each partition its leader now.
+
+    An error is only logged, because the brokers do this by themselves some seconds later.
+    """
     try:
         admin.elect_leaders(ElectionType.PREFERRED).result()
     except KafkaException as error:
@@ -215,7 +218,7 @@ def _elect_preferred_leaders(admin: Any) -> None:
 
 
 def _raise_min_in_sync(admin: Any, replication: int) -> None:
-    """Sets `min.insync.replicas` to at least 2 for topics with three replicas."""
+    """Sets `min.insync.replicas` to at least 2 for topics with three replicas or more."""
     if replication < 3:
         return
     topics = [

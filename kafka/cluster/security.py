@@ -2,7 +2,8 @@
 
 Clients and brokers use the same listener, because each broker is a client of the other brokers. The
 SASL mechanism is SCRAM-SHA-512, which production clusters use. The operator and the brokers share
-one user. The first record of the cluster's metadata has this user, so that no broker waits for it.
+one user. The first controllers are formatted with this user, so that it exists before any broker
+logs in.
 
 Controllers require no password, because brokers learn the passwords of users from the controllers.
 With TLS, controllers require the certificate of the brokers instead.
@@ -79,7 +80,7 @@ def make_credentials(folder: Path, security: str, host: str = HOST) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a file with mode 0600, which it has from its creation on."""
+    """Writes a file; a new file has mode 0600 from its creation on."""
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:  # noqa: PTH123 - pathlib cannot set a mode
         file.write(text)
 
@@ -134,7 +135,7 @@ def client_config(folder: Path, state: ClusterState) -> dict[str, Any]:
 
 
 def tool_arguments(folder: Path, state: ClusterState) -> list[str]:
-    """Returns the arguments with which Kafka's own tools connect; none for a plaintext cluster.
+    """Returns the arguments with which Kafka's own tools connect; empty for a plaintext cluster.
 
     The arguments name a file with the password, so that the process table does not show it.
     """

@@ -57,8 +57,8 @@ def make_user(folder: Path, state: ClusterState, name: str) -> dict[str, str]:
         The `KAFKA_…` variables with which the user's programs connect, the password included.
 
     Raises:
-        ClusterError: the name is not valid, the cluster is not secured, or the brokers do not
-            answer.
+        ClusterError: the name is not valid, the cluster is not secured, the credentials of the
+            cluster cannot be read, or the brokers refuse the change or do not answer.
     """
     if state.security == PLAINTEXT:
         raise ClusterError(
@@ -85,7 +85,7 @@ def grant(folder: Path, state: ClusterState, name: str, rights: Iterable[Right])
     """Grants rights to a user, in addition to the rights that the user has.
 
     Raises:
-        ClusterError: the brokers do not answer.
+        ClusterError: the brokers refuse the change or do not answer.
     """
     admin = admin_client(client_config(folder, state))
     principal = principal_of(state, name)
@@ -98,7 +98,7 @@ def revoke(folder: Path, state: ClusterState, name: str, rights: Iterable[Right]
     """Revokes rights of a user.
 
     Raises:
-        ClusterError: the brokers do not answer.
+        ClusterError: the brokers refuse the change or do not answer.
     """
     admin = admin_client(client_config(folder, state))
     filters = [_binding(AclBindingFilter, principal_of(state, name), right) for right in rights]
@@ -143,4 +143,4 @@ def _wait_for(futures: dict[Any, Any]) -> None:
         for future in futures.values():
             future.result()
     except KafkaException as error:
-        raise ClusterError(f"the brokers refuse: {error.args[0].str()}") from error
+        raise ClusterError(f"the brokers refuse or do not answer: {error.args[0].str()}") from error

@@ -49,8 +49,9 @@ _SCALE = """\
 Sets the number of replicas. `--automatic` scales like KEDA's Kafka scaler and the autoscaler in a
 Kubernetes cluster: the number is the lag divided by --lag, rounded up, at most the number of
 partitions, between --minimum and --maximum. It falls only to the highest number that the lag needed
-during --stabilisation. `--by-hand` keeps --count replicas, and replaces those that die. `--off`
-neither starts nor replaces replicas. Options that are not given keep their value.
+during --stabilisation. `--by-hand` keeps --count replicas, limited to --minimum and --maximum, and
+replaces those that die. `--off` neither starts nor replaces replicas. Options that are not given
+keep their value.
 """
 
 
@@ -58,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command.
 
     Returns:
-        Exit status: 0 after success, 1 after an error, 2 for wrong settings, 130 after Ctrl-C.
+        Exit status: 0 after success, 1 after an error, 2 for wrong settings, 130 after Ctrl-C. If
+        replicas run in the foreground, Ctrl-C stops them, and the status is 0.
 
     Raises:
         SystemExit: the arguments are wrong (exit status 2), or ask for help (0).
@@ -143,16 +145,19 @@ def _add_scale(commands: Any) -> None:
     for flag, mode in (("--automatic", AUTOMATIC), ("--by-hand", BY_HAND), ("--off", OFF)):
         modes.add_argument(flag, dest="mode", action="store_const", const=mode)
     scale.add_argument(
-        "--minimum", type=int, metavar="N", help="minimum; 0 stops all replicas without lag"
+        "--minimum",
+        type=int,
+        metavar="N",
+        help="smallest number of replicas; with 0, all of them stop while there is no lag",
     )
-    scale.add_argument("--maximum", type=int, metavar="N", help="maximum")
+    scale.add_argument("--maximum", type=int, metavar="N", help="largest number of replicas")
     scale.add_argument("--count", type=int, metavar="N", help="number of replicas for --by-hand")
     scale.add_argument(
         "--lag", dest="lag_per_worker", type=int, metavar="N", help="messages of lag per replica"
     )
     for option, name, meaning in (
         ("--polling-interval", "polling_interval_s", "between two queries of the lag"),
-        ("--stabilisation", "stabilisation_s", "before replicas are removed"),
+        ("--stabilisation", "stabilisation_s", "of lower lag before replicas are removed"),
         ("--cool-down", "cooldown_s", "without lag before the last replica stops"),
     ):
         scale.add_argument(option, dest=name, type=float, metavar="S", help=f"seconds {meaning}")

@@ -1,6 +1,6 @@
 """Sends commands to the manager of replicas, as JSON over HTTP on a port of this machine.
 
-Each request has the token in the registry file, which a web page cannot read.
+Each request must have the token in the registry file, which a web page cannot read.
 """
 
 from __future__ import annotations

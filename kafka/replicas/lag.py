@@ -63,7 +63,7 @@ class LagWatch:
         self._closing.set()
 
     def latest(self) -> Lag | None:
-        """Returns the result of the latest query; None before the first query or after an error."""
+        """Returns the result of the latest query; None if it failed, or before the first result."""
         return None if self.error else self._latest
 
     def _run(self) -> None:

@@ -85,8 +85,8 @@ class Manager:
     def __enter__(self) -> Manager:
         """Takes over the replicas of a dead manager, and starts missing replicas.
 
-        A thread starts the processes. So Ctrl-C cannot come between the start of a process and its
-        entry in the registry.
+        A thread starts the processes, because Ctrl-C interrupts only the main thread. So Ctrl-C
+        cannot come between the start of a process and its entry in the registry.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         if self._is_staged:
@@ -129,7 +129,7 @@ class Manager:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether `leave` was called."""
+        """Whether `leave` was called, or the context was left."""
         return self._stopping.is_set()
 
     def await_ready(self, on_ready: Callable[[Replica], None] = lambda replica: None) -> None:
@@ -175,7 +175,8 @@ class Manager:
                 self.step()
                 self._start_error = ""
             except (OSError, psutil.Error) as error:
-                # The limit of processes is reached, or the disk is full. The next step may succeed.
+                # For example, the disk is full, or the limit of processes is reached. The next step
+                # may succeed.
                 self._start_error = f"no replica can be started: {error}"
             self._stopping.wait(_STEP_INTERVAL_S)
 

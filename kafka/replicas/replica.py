@@ -119,7 +119,7 @@ class Replica:
         self.was_ready = self.was_ready or self.ready
 
     def end_reason(self) -> str | None:
-        """Describes how the replica ended; None while it runs."""
+        """Returns a description of how the replica ended; None while it runs."""
         if self._child is not None:
             status = self._child.poll()
             if status is None:
@@ -179,6 +179,7 @@ def _image_environment() -> dict[str, str]:
         for line in ENVIRONMENT.read_text("utf-8").splitlines()
         if "=" in line and not line.startswith("#")
     )
-    # In the image, a replica listens on all addresses, for probes from outside the container.
+    # In the image, a replica listens on all addresses, for probes from outside the container. Here,
+    # all probes come from this machine.
     found["KAFKA_HTTP_HOST"] = "127.0.0.1"
     return {**found, **os.environ}

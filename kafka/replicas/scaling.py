@@ -91,16 +91,18 @@ class Policy:
 
 
 def metric(lag_by_partition: Mapping[int, int], lag_per_worker: int) -> int:
-    """Returns the metric that KEDA reports: the total lag, limited to the partitions' replicas.
+    """Returns the metric that KEDA reports: the total lag, limited by the number of partitions.
 
-    With this limit, the HPA starts at most one replica for each partition.
+    If the quotient of lag and `lag_per_worker`, rounded down, is greater than the number of
+    partitions, the result is `lag_per_worker` for each partition. So the HPA starts hardly more
+    replicas than there are partitions.
 
     Args:
         lag_by_partition: lag of the group in messages, by partition of the input topic.
         lag_per_worker: `lagThreshold`.
     """
     lag = sum(lag_by_partition.values())
-    # KEDA rounds this quotient down.
+    # KEDA too rounds this quotient down.
     if lag // lag_per_worker > len(lag_by_partition):
         lag = len(lag_by_partition) * lag_per_worker
     return lag
