@@ -2,8 +2,8 @@
 
 Without a token, the server listens on a loopback address, and refuses requests with another host
 name. By DNS rebinding, another web page could make a browser send such requests. With or without a
-token, if a request that changes something or opens the websocket names an origin, it must be the
-page's own. Browsers always name it; other programs need not.
+token, a request that changes something or opens the websocket is refused if its `Origin` header
+names another page. Browsers send this header with all such requests; other programs need not.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from seldon_kafka.topics.report import TopicReport, report
 log = logging.getLogger("consumer.dashboard")
 
 _EVERY_S = 2.0
-_STATUS_EVERY = 3  # of so many snapshots, one reads the status of the local cluster
+_STATUS_EVERY = 3  # every third snapshot reads the status of the local cluster again
 _TIMEOUT_S = 3.0
 _UNSETTLED = "a node has just started or stopped: the new state of the brokers is not known yet"
 

@@ -44,7 +44,7 @@ class Instance:
         ready: whether the instance is ready.
         leaving: whether the instance finishes its work and then ends.
         ended_s: time of the end, in seconds since 1970; None while the instance runs.
-        why: reason why the instance ended or is not ready; empty if unknown.
+        why: reason why the instance ended, is leaving or is not ready; empty if unknown.
         memory_bytes: memory of the instance, in bytes; None if the platform does not measure it.
     """
 
@@ -86,7 +86,8 @@ class WorkerEvent:
         number: number of the event.
         at_s: time of the event, in seconds since 1970.
         name: name of the instance.
-        what: the new state: `started`, `ready`, `leaving` or `gone`.
+        what: the new state: `started`, `ready`, `leaving` or `gone`; or `taken over`, if a new
+            manager of local replicas has found the worker running.
         why: reason of the change; empty if unknown.
     """
 

@@ -107,7 +107,7 @@ class ResultLog:
                 del self._results[: len(self._results) - self._most]
 
     def correct(self, image: ImageOf, truth: str) -> None:
-        """Sets the true label of an image; it takes precedence over the sender's."""
+        """Sets the true label of an image, which takes precedence over the sender's label."""
         with self._lock:
             self.corrections += 1
             self._truth[image] = truth

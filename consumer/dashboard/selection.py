@@ -76,9 +76,10 @@ class Window:
 
 
 class Selection:
-    """The results of a log that meet a filter; each call filters only new results.
+    """The results of a log that meet a filter.
 
-    Only one thread may use a selection.
+    Each call filters only new results. A filter with `wrong` filters all results again after a
+    correction. Only one thread may use a selection.
 
     Args:
         log: the log of results.

@@ -40,7 +40,7 @@ class History:
             self._causes.pop(identity, None)
 
     def instances(self) -> tuple[Instance, ...]:
-        """Returns the running instances from the oldest on, then the ended from the latest on."""
+        """Returns the running instances, oldest first, then the ended instances, latest first."""
         with self._lock:
             running = [
                 self._with_cause(pod.instance)
