@@ -1,1 +1,1 @@
-"""Reads the output topic, and shows, writes or scores the answers; has the dashboard."""
+"""Reads the output topic, and shows, writes or scores the answers; contains the dashboard."""

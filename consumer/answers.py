@@ -77,7 +77,7 @@ class Answer:
         worker: name of the worker; empty if unknown.
         timestamp_ms: timestamp of the input, in ms since 1970. For a dead letter, the time of the
             rejection. None if unknown.
-        truth: the true label of each image; empty if the sender did not name them.
+        truth: the true label of each image; empty if the sender named no labels.
         labels: the label of each image; empty in a dead letter, and if the reply cannot be read.
         reason: stable word for the reason of a dead letter; None in a reply.
         message: description of the reason, or of the error in a reply that cannot be read; empty

@@ -185,7 +185,7 @@ def _conclude(
 
 @contextmanager
 def _bar(collection: Collection) -> Iterator[Callable[[int], None]]:
-    """Shows a progress bar on a terminal, and writes a line for each part elsewhere.
+    """Shows a progress bar on a terminal; without a terminal, writes a line for each part.
 
     Yields:
         A function that takes the number of rows that were just written.

@@ -15,7 +15,7 @@ PART_ROWS = 50_000
 """Default limit of the number of rows in a part; such a part has about 4 MB."""
 
 PART_S = 60.0
-"""Seconds after which a part is written even if it has fewer rows."""
+"""Seconds after which a part is written even if it has fewer rows than the limit."""
 
 _UNREADABLE_REPLY = "unreadable_reply"
 
@@ -112,7 +112,8 @@ class Parts:
         """
         rows = [row for row in self._rows if row.object not in except_objects]
         if rows:
-            # If an exception interrupts the write, the next flush writes a part of the same name.
+            # If an exception interrupts the write, the next flush writes these rows again. The part
+            # then has the same name, so that no row is there twice.
             self._results.write(self._name, rows)
         self._rows.clear()
         self._begin()

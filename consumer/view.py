@@ -25,7 +25,7 @@ _CAPTION = 16  # columns beside each picture
 _TICK_S = 0.125
 _READING_SHARE = 5  # the pause after a drawing is at least this many times its duration
 _DEAD_SHOWN = 3
-_OTHER_LINES = 4 + _DEAD_SHOWN
+_OTHER_LINES = 4 + _DEAD_SHOWN  # lines of the terminal that are not for cards
 _PICTURE_WAIT_S = 1.5
 
 
