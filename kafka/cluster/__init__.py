@@ -1,1 +1,1 @@
-"""Apache Kafka on this machine, installed with pip: `python -m kafka.cluster`."""
+"""Apache Kafka on this machine, without a container: `python -m kafka.cluster`."""

@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m kafka.cluster",
-        description="Apache Kafka on this machine, installed with pip.",
+        description="Run Apache Kafka on this machine, with Java from pip and Kafka from Maven.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

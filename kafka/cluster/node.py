@@ -1,4 +1,4 @@
-"""Prepares and starts one node, and reads the errors in its log."""
+"""Prepares and starts one node, and reads the errors in its logs."""
 
 from __future__ import annotations
 

@@ -161,7 +161,8 @@ def _outgoing_ports() -> tuple[int, int]:
         low, high = (int(number) for number in text.split())
     except (OSError, ValueError):
         return 49152, 65535  # IANA's range for outgoing connections
-    # Below a range that starts so low, hardly any port would be left, so it is ignored.
+    # If the kernel's range starts so low, hardly any port from 10000 on is below it. The range is
+    # then ignored.
     return (low, high) if low > 12000 else (60000, 65535)
 
 

@@ -68,7 +68,7 @@ def cluster_status(folder: Path, state: ClusterState) -> Status:
             client = {**client_config(folder, state), "bootstrap.servers": bootstrap}
             weaknesses = _weaknesses(admin_client(client), state, set(running))
         except KafkaException as error:
-            weaknesses = [f"the brokers do not answer: {error.args[0].str()}"]
+            weaknesses = [f"the state of the brokers can't be read: {error.args[0].str()}"]
     return Status(
         bootstrap,
         tuple(

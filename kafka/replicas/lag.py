@@ -21,7 +21,7 @@ class Lag(NamedTuple):
         by_partition: lag in offsets, by partition of the input topic. Transaction markers count
             too.
         at_s: time of the query, in seconds of `time.monotonic`.
-        number: number of the query, from 1.
+        number: number of the result, from 1; queries that failed do not count.
     """
 
     by_partition: Mapping[int, int]

@@ -137,7 +137,7 @@ class Scaler:
         Args:
             policy: a policy with the mode `automatic`.
             lag_by_partition: lag of the group in messages, by partition of the input topic.
-            current: current number of replicas.
+            current: current number of replicas, without those that are stopping.
             at_s: time of the decision, in seconds of a monotonic clock.
         """
         active = sum(lag_by_partition.values()) > 0
