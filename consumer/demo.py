@@ -175,7 +175,11 @@ def _watch(console: Console, environment: dict[str, str]) -> int:
         send = ["producer", "--count", str(MESSAGES), "--rate", str(RATE), "--loop"]
         producer = _start(send, environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         status = consumer.wait()
-        output = producer.communicate(timeout=_TIMEOUT_S)[0].decode("utf-8", "replace").strip()
+        try:
+            sent, _ = producer.communicate(timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise DemoError(f"the producer still runs {_TIMEOUT_S} s after the consumer") from error
+        output = sent.decode("utf-8", "replace").strip()
         for line in output.splitlines():
             console.print(f"[dim]producer: {line}[/dim]")
         if producer.returncode:

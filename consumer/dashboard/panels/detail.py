@@ -197,7 +197,7 @@ class Detail:
                 ]
             )
             value = _text(record.value)
-            cut = f"… ({len(value):,} characters)" if len(value) > _RAW_CHARACTERS else ""
+            cut = f"… ({len(record.value or b''):,} bytes)" if len(value) > _RAW_CHARACTERS else ""
             ui.label(value[:_RAW_CHARACTERS] + cut).classes("raw")
 
 

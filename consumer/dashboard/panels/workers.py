@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from functools import partial
 from typing import Any
 
 from nicegui import ui
@@ -24,7 +26,7 @@ def workers(context: DashboardContext) -> Refresh:
     with panel("Workers"):
         with ui.row().classes("w-full items-center justify-between"):
             summary = ui.label().classes("soft")
-            button("Kill one at random", lambda: context.console.run(context.backend.kill_random()))
+            button("Kill one at random", partial(_kill_random, context))
         error = ui.label().classes("error-text")
         cards = Cards()
         cards.on("act", lambda event: _act(context, event))
@@ -48,6 +50,11 @@ def workers(context: DashboardContext) -> Refresh:
         error.set_visibility(bool(view.error))
 
     return refresh
+
+
+async def _kill_random(context: DashboardContext) -> None:
+    # On Kubernetes the backend asks the API server for the pods first, which may take seconds.
+    context.console.run(await asyncio.to_thread(context.backend.kill_random))
 
 
 def _act(context: DashboardContext, event: GenericEventArguments) -> None:
