@@ -220,7 +220,9 @@ def load_for(figures: Figures, p99_ms: float | None) -> Load:
             loads.append(Load(share, measured.spread.median))
     fast = [each for each in loads if p99_ms is None or each.p99_ms <= p99_ms]
     if not fast:
-        best = min((each.p99_ms for each in loads), default=math.inf)
+        if not loads:
+            raise MissingFigures(f"no measured load is at most {_WORKER_SHARE:.0%} of the highest")
+        best = min(each.p99_ms for each in loads)
         raise MissingFigures(f"no load had such a latency: the best p99 measured is {best:.0f} ms")
     return max(fast, key=lambda each: each.share)
 

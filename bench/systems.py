@@ -165,7 +165,7 @@ def running(
 def _exit_message(log: Path, status: int) -> str:
     lines = log.read_text("utf-8", "replace").strip().splitlines()
     last = lines[-1] if lines else "no output"
-    return f"the process with the log {log} ended with status {status}: {last}"
+    return f"a measured process ended with status {status}: {last}"
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -155,6 +155,9 @@ def _abstention(models: Models) -> Iterator[str]:
     abstentions = {name: each["abstention"] for name, each in models.items()}
     yield ""
     for name, figures in abstentions.items():
+        if figures["accuracy"] is None:
+            yield f"- `{name}` answers no image: no confidence reaches {percent(figures['below'])}."
+            continue
         yield (
             f"- `{name}` abstains below a confidence of {percent(figures['below'])}: it answers "
             f"{percent(figures['answered'])} of the images, and {percent(figures['accuracy'])} of "

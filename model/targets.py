@@ -52,7 +52,10 @@ def _of(name: str, found: dict[str, Any]) -> Iterator[tuple[str, str, str, bool]
     error = found["calibration"]["error"]
     yield "calibration error", "under 0.5 %", percent(error), error < CALIBRATION_ERROR
     right = found["abstention"]["accuracy"]
-    yield "right, of the answered images", "99.8 %", percent(right), right >= RIGHT
+    if right is None:
+        yield "right, of the answered images", "99.8 %", "none answered", False
+    else:
+        yield "right, of the answered images", "99.8 %", percent(right), right >= RIGHT
     flagged = found["flagged"]
     yield "real images flagged", "at most 1 %", percent(flagged), flagged <= FLAGGED
     lowest = min(kind["auroc"] for kind in found["outliers"].values())

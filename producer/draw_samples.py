@@ -124,6 +124,7 @@ def main() -> int:
         print(f"fonts are missing: npm install --prefix {arguments.fonts} {packages}")
         return 1
     random = np.random.default_rng(SEED)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with (arguments.out / LABELS).open("w", encoding="utf-8", newline="") as sink:
         table = csv.writer(sink, lineterminator="\n")
         table.writerow(["file", "label", "romaji", "hiragana", "font"])
