@@ -177,8 +177,8 @@ def _watch(console: Console, environment: dict[str, str]) -> int:
         status = consumer.wait()
         try:
             sent, _ = producer.communicate(timeout=_TIMEOUT_S)
-        except subprocess.TimeoutExpired as error:
-            raise DemoError(f"the producer still runs {_TIMEOUT_S} s after the consumer") from error
+        except subprocess.TimeoutExpired as late:
+            raise DemoError(f"the producer still runs {_TIMEOUT_S} s after the consumer") from late
         output = sent.decode("utf-8", "replace").strip()
         for line in output.splitlines():
             console.print(f"[dim]producer: {line}[/dim]")
