@@ -157,7 +157,9 @@ def test_the_dashboard_names_missing_rights_and_works_with_those_of_its_role(
         assert told[0].message.startswith(missing)
         wait_until(lambda: "not allowed: Read on Topic" in context.feed.error, 40, "so does this")
         sasl_ssl.user(user, [right for right in rights if right[:3] != lag[:3]])
-        wait_until(lambda: "and Describe on it" in context.brokers.view.error, 40, "and this")
+        wait_until(
+            lambda: "the right Describe on the group" in context.brokers.view.error, 40, "and this"
+        )
         sasl_ssl.user(user, [lag])
         wait_until(lambda: context.brokers.view.lag is not None, 40, "it knows the lag")
         wait_until(lambda: context.sender.send(picture, "ndarray"), 40, "it sends")
